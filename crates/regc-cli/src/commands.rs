@@ -1,0 +1,3 @@
+//! The commands, one file each: its arguments with their help, then what it does.
+
+pub mod gc;

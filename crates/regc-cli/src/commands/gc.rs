@@ -1,0 +1,141 @@
+//! `regc gc`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use regc_core::error::Error;
+use regc_core::plan::plan;
+use regc_core::report::Summary;
+use regc_core::survey::{Options, refuse_foreign_metadata, survey};
+use regc_core::sweep::sweep;
+use regc_core::{layout, storage};
+
+use crate::output::{self, Printer, Run};
+use crate::progress::Progress;
+use crate::{Ending, print_error, source};
+
+/// Remove what no manifest refers to.
+///
+/// Reads the registry's own configuration, marks everything that a client can still pull, and removes the rest: blobs
+/// that nothing refers to, and the links to them. Stop the registry first, or make it read-only. With --dry-run nothing
+/// is changed, and a running registry does no harm.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The registry's configuration file. Without it: $REGISTRY_CONFIGURATION_PATH, or the first that exists of
+    /// /etc/distribution/config.yml, /etc/docker/registry/config.yml and
+    /// /etc/docker-distribution/registry/config.yml. REGISTRY_... variables override it as they do for the registry.
+    #[arg(value_name = "CONFIG", conflicts_with = "root")]
+    config: Option<PathBuf>,
+
+    /// Show what would go, remove nothing
+    #[arg(short, long)]
+    dry_run: bool,
+
+    /// Also remove manifests that no tag reaches. Multi-platform images stay whole, and so does what is attached to a
+    /// live image: signatures, SBOMs, attestations
+    #[arg(short = 'm', long)]
+    delete_untagged: bool,
+
+    /// A storage root instead of a configuration file: the directory that holds docker/registry/v2
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Go on although the store has no repository, no blob, or (with -m) no tag at all
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// Go on although the configuration is that of Harbor's registry. Never with -m: Harbor keeps tags in its database
+    #[arg(long)]
+    allow_harbor: bool,
+
+    /// Print nothing but errors; with --format json, only the summary
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// What to print: a report for people, JSON Lines, or the lines of the registry's own command
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+    Registry,
+}
+
+pub const AFTER_HELP: &str = "\
+What is counted: bytes are the lengths of the contents of the blobs that go. Links and directories
+take up space too, which is not counted.
+
+Exit codes:
+  0  done
+  1  could not: nothing was removed, or the report says exactly what was
+  2  the command line is wrong
+  3  done, but something was found damaged, and was protected";
+
+/// Rewrites `--dry-run=true` and its like, which scripts made for the registry's own command say, to what clap expects
+/// of a flag: the flag alone, or nothing.
+pub fn with_plain_flags(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    const FLAGS: [&str; 6] = ["-d", "--dry-run", "-m", "--delete-untagged", "-q", "--quiet"];
+    let mut plain = Vec::new();
+    for argument in arguments {
+        let split = argument.to_str().and_then(|text| text.split_once('='));
+        match split.filter(|(flag, _)| FLAGS.contains(flag)) {
+            Some((flag, "1" | "t" | "T" | "true" | "TRUE" | "True")) => plain.push(OsString::from(flag)),
+            Some((_, "0" | "f" | "F" | "false" | "FALSE" | "False")) => {}
+            _ => plain.push(argument),
+        }
+    }
+    plain
+}
+
+pub fn run(args: Args) -> Result<Ending, Error> {
+    let options = Options {
+        delete_untagged: args.delete_untagged,
+        allow_empty: args.allow_empty,
+        allow_harbor: args.allow_harbor,
+        ..Options::default()
+    };
+    let source = source::find(args.config, args.root)?;
+    let storage = storage::open(&source.config)?;
+    refuse_foreign_metadata(&source.config, &*storage, &options)?;
+
+    let progress = Progress::new(args.quiet);
+    let survey = survey(&*storage, &options, &progress);
+    progress.clear();
+    let survey = survey?;
+    let plan = plan(&survey, &options)?;
+    let summary = Summary::new(&survey, &options, &plan, None);
+    let mut printer: Box<dyn Printer> = match args.format {
+        Format::Human => Box::new(output::human::Human::new(args.quiet)),
+        Format::Json => Box::new(output::json::Json::new(args.quiet)),
+        Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
+    };
+    let planned = Run { root: &source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
+    printer.decided(&planned);
+
+    let ending = if args.dry_run {
+        printer.done(&planned);
+        Ending::Done
+    } else {
+        let outcome = sweep(&*storage, &plan, options.jobs, &progress);
+        progress.clear();
+        let outcome = outcome?;
+        let summary = Summary::new(&survey, &options, &plan, Some(&outcome));
+        printer.done(&Run { summary: &summary, failures: &outcome.failures, ..planned });
+        outcome.failures.iter().for_each(|failure| print_error(failure));
+        if outcome.failures.is_empty() { Ending::Done } else { Ending::Failed }
+    };
+    if let Some(error) = printer.error() {
+        // The work is done all the same: a full disk that cannot take the report is why it was needed.
+        eprintln!("regc: cannot write the report: {error}");
+        return Ok(Ending::Failed);
+    }
+    if !survey.inventory.has_layout && !args.quiet {
+        eprintln!("regc: {} holds no {}: there is nothing to collect", source.root.display(), layout::ROOT);
+    }
+    Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
+}

@@ -1,0 +1,68 @@
+//! `regc`: the garbage collector for self-hosted Docker and OCI registries.
+
+mod commands;
+mod output;
+mod progress;
+mod source;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::gc;
+
+/// Give back the disk space that a Docker or OCI registry never frees by itself.
+#[derive(Parser)]
+#[command(name = "regc", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(visible_alias = "garbage-collect", after_help = gc::AFTER_HELP)]
+    Gc(gc::Args),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  could not: nothing was removed, or the report says exactly what was
+  2  the command line is wrong
+  3  done, but something was found damaged, and was protected";
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Done,
+    Failed,
+    FoundDamage,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(gc::with_plain_flags(std::env::args_os()));
+    let ending = match cli.command {
+        Command::Gc(args) => gc::run(args),
+    };
+    match ending {
+        Ok(Ending::Done) => ExitCode::from(0),
+        Ok(Ending::Failed) => ExitCode::from(1),
+        Ok(Ending::FoundDamage) => ExitCode::from(3),
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Prints an error and what caused it to the standard error stream.
+fn print_error(error: &dyn Error) {
+    eprintln!("regc: {}", output::printable(&error.to_string()));
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  caused by: {}", output::printable(&error.to_string()));
+        cause = error.source();
+    }
+}

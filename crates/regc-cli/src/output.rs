@@ -1,0 +1,85 @@
+//! How a collection is printed.
+
+pub mod human;
+pub mod json;
+pub mod registry;
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::path::Path;
+
+use regc_core::error::Error;
+use regc_core::plan::Plan;
+use regc_core::report::Summary;
+use regc_core::survey::Survey;
+
+/// A collection, as far as it has come.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    pub root: &'a Path,
+    pub survey: &'a Survey,
+    pub plan: &'a Plan<'a>,
+    pub summary: &'a Summary,
+    pub failures: &'a [Error],
+}
+
+/// Prints a collection to the standard output stream.
+pub trait Printer {
+    /// What goes is known, and nothing is removed yet.
+    fn decided(&mut self, run: &Run<'_>);
+
+    /// All is done, or would be.
+    fn done(&mut self, run: &Run<'_>);
+
+    /// What kept the output from being written, if anything did.
+    fn error(&mut self) -> Option<io::Error>;
+}
+
+/// The standard output stream, with an error that is kept for later: what is removed must not depend on who reads the
+/// report, or on room for it.
+struct Output {
+    stream: BufWriter<Stdout>,
+    error: Option<io::Error>,
+}
+
+impl Output {
+    fn new() -> Self {
+        Self { stream: BufWriter::with_capacity(1 << 16, io::stdout()), error: None }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        if self.error.is_none() {
+            self.error = writeln!(self.stream, "{line}").err();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.error.is_none() {
+            self.error = self.stream.flush().err();
+        }
+    }
+
+    /// A reader who has seen enough, as `head` has, is no error.
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+    }
+}
+
+/// Text that somebody else chose, without what a terminal would take for a command.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| !c.is_control()) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("team/äpp"), "team/äpp");
+        assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}"), "a\\u{1b}[2Jb\\nc\\u{9b}");
+    }
+}

@@ -1,0 +1,163 @@
+//! A report for people.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{BinaryBytes, HumanCount};
+use regc_core::plan::Totals;
+
+use super::{Output, Printer, Run, printable};
+
+/// How many findings are printed to a terminal. A file or a pipe gets all of them.
+const FINDINGS_ON_TERMINAL: usize = 20;
+/// How many repositories are listed.
+const SHARES: usize = 10;
+
+pub struct Human {
+    output: Output,
+    quiet: bool,
+}
+
+impl Human {
+    pub fn new(quiet: bool) -> Self {
+        Self { output: Output::new(), quiet }
+    }
+
+    fn store(&mut self, run: &Run<'_>) {
+        let summary = run.summary;
+        let mut row = |name: &str, value: &str| self.output.line(format_args!("  {name:<14}{value}"));
+        row("Storage", &printable(&run.root.display().to_string()));
+        row("Repositories", &HumanCount(summary.repositories).to_string());
+        if let Some(tags) = summary.tags {
+            row("Tags", &HumanCount(tags).to_string());
+        }
+        row("Manifests", &HumanCount(summary.manifests).to_string());
+        row("In use", &format!("{}, {}", count(summary.live_blobs, "blob"), BinaryBytes(summary.live_bytes)));
+        row("Garbage", &describe(&summary.garbage));
+        if !summary.dry_run {
+            row("Removed", &describe(&summary.removed));
+        }
+        if summary.protected_repositories > 0 {
+            let number = count_of(summary.protected_repositories, "repository", "repositories");
+            row("Protected", &format!("{number}, kept whole because of damage (below)"));
+        }
+        if summary.shared_repositories > 0 {
+            let number = count_of(summary.shared_repositories, "repository", "repositories");
+            row("Kept whole", &format!("{number} behind symbolic links"));
+        }
+        if summary.passed_over > 0 {
+            row("Passed over", &format!("{} no part of a registry", count(summary.passed_over, "name")));
+        }
+    }
+
+    fn shares(&mut self, run: &Run<'_>) {
+        let (shares, rest) = run.plan.shares();
+        if shares.is_empty() {
+            return;
+        }
+        self.output.line(format_args!("\nRepositories that give back most:"));
+        let mut row = |bytes: u64, name: &str, details: &str| {
+            let bytes = BinaryBytes(bytes).to_string();
+            self.output.line(format_args!("  {bytes:>12}  {name}  ({details})"));
+        };
+        for share in shares.iter().take(SHARES) {
+            row(share.totals.bytes, &printable(share.repository), &parts(&share.totals).join(", "));
+        }
+        if shares.len() > SHARES {
+            let (mut others, number) = (Totals::default(), shares.len() - SHARES);
+            for Totals { tag_index_entries, revisions, layer_links, blobs, bytes } in
+                shares[SHARES..].iter().map(|share| share.totals)
+            {
+                others.tag_index_entries += tag_index_entries;
+                others.revisions += revisions;
+                others.layer_links += layer_links;
+                others.blobs += blobs;
+                others.bytes += bytes;
+            }
+            row(others.bytes, &format!("{number} more"), &parts(&others).join(", "));
+        }
+        if rest.blobs > 0 {
+            row(rest.bytes, "linked by no repository", &parts(&rest).join(", "));
+        }
+    }
+
+    fn findings(&mut self, run: &Run<'_>) {
+        let findings = &run.survey.findings;
+        if findings.is_empty() {
+            return;
+        }
+        self.output.line(format_args!("\nDamage: {}", count(findings.len() as u64, "finding")));
+        let shown = if io::stdout().is_terminal() { FINDINGS_ON_TERMINAL } else { usize::MAX };
+        for finding in findings.iter().take(shown) {
+            self.output.line(format_args!("  {}", printable(&finding.message())));
+            self.output.line(format_args!("    file:   {}", printable(&finding.path())));
+            self.output.line(format_args!("    remedy: {}", finding.remedy()));
+        }
+        if findings.len() > shown {
+            self.output.line(format_args!(
+                "  and {} more; --format json prints them all",
+                HumanCount((findings.len() - shown) as u64)
+            ));
+        }
+    }
+
+    fn next(&mut self, run: &Run<'_>) {
+        let summary = run.summary;
+        let next = match (summary.garbage.is_empty(), summary.dry_run, run.failures.is_empty()) {
+            (true, _, _) => "There is nothing to remove.",
+            (false, true, _) => {
+                "Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same \
+                 command\nwithout --dry-run."
+            }
+            (false, false, true) => "Done. The registry can be started again.",
+            (false, false, false) => {
+                "Not everything could be removed; the errors follow. Everything that clients can pull is still there, \
+                 and\nrunning regc again goes on where this run has stopped."
+            }
+        };
+        self.output.line(format_args!("\n{next}"));
+    }
+}
+
+impl Printer for Human {
+    fn decided(&mut self, _: &Run<'_>) {}
+
+    fn done(&mut self, run: &Run<'_>) {
+        if self.quiet {
+            return;
+        }
+        self.store(run);
+        self.shares(run);
+        self.findings(run);
+        self.next(run);
+        self.output.flush();
+    }
+
+    fn error(&mut self) -> Option<io::Error> {
+        self.output.take_error()
+    }
+}
+
+/// `1.2 MiB in 4 blobs; 2 manifests, 3 layer links`.
+fn describe(totals: &Totals) -> String {
+    if totals.is_empty() {
+        "nothing".to_owned()
+    } else {
+        format!("{}: {}", BinaryBytes(totals.bytes), parts(totals).join(", "))
+    }
+}
+
+fn parts(totals: &Totals) -> Vec<String> {
+    let Totals { tag_index_entries, revisions, layer_links, blobs, bytes: _ } = *totals;
+    let counts =
+        [(blobs, "blob", "blobs"), (revisions, "manifest", "manifests"), (layer_links, "layer link", "layer links")];
+    let counts = counts.into_iter().chain([(tag_index_entries, "tag index entry", "tag index entries")]);
+    counts.filter(|(number, _, _)| *number > 0).map(|(number, one, many)| count_of(number, one, many)).collect()
+}
+
+fn count(number: u64, thing: &str) -> String {
+    count_of(number, thing, &format!("{thing}s"))
+}
+
+fn count_of(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
+}

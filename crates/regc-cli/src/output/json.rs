@@ -1,0 +1,73 @@
+//! JSON Lines, described in docs/json.md.
+
+use std::io;
+
+use regc_core::finding::Finding;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Output, Printer, Run};
+
+pub struct Json {
+    output: Output,
+    quiet: bool,
+}
+
+impl Json {
+    pub fn new(quiet: bool) -> Self {
+        Self { output: Output::new(), quiet }
+    }
+
+    fn object(&mut self, object: &impl Serialize) {
+        match serde_json::to_string(object) {
+            Ok(text) => self.output.line(format_args!("{text}")),
+            Err(error) => self.output.error = Some(error.into()),
+        }
+    }
+}
+
+impl Printer for Json {
+    fn decided(&mut self, run: &Run<'_>) {
+        if !self.quiet {
+            for finding in &run.survey.findings {
+                self.object(&describe(finding));
+            }
+            for item in run.plan.items() {
+                self.object(&item);
+            }
+        }
+        self.output.flush();
+    }
+
+    fn done(&mut self, run: &Run<'_>) {
+        for failure in run.failures {
+            let causes = std::iter::successors(std::error::Error::source(failure), |error| error.source());
+            let causes: Vec<String> = causes.map(ToString::to_string).collect();
+            self.object(&json!({ "type": "failure", "message": failure.to_string(), "causes": causes }));
+        }
+        #[derive(Serialize)]
+        struct Last<'a> {
+            r#type: &'static str,
+            #[serde(flatten)]
+            summary: &'a regc_core::report::Summary,
+        }
+        self.object(&Last { r#type: "summary", summary: run.summary });
+        self.output.flush();
+    }
+
+    fn error(&mut self) -> Option<io::Error> {
+        self.output.take_error()
+    }
+}
+
+fn describe(finding: &Finding) -> serde_json::Value {
+    json!({
+        "type": "finding",
+        "code": finding.code(),
+        "repository": finding.repository(),
+        "manifest": finding.manifest(),
+        "path": finding.path(),
+        "message": finding.message(),
+        "remedy": finding.remedy(),
+    })
+}

@@ -1,0 +1,62 @@
+//! How a run goes, on the terminal.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use regc_core::finding::Finding;
+use regc_core::monitor::{Monitor, Phase};
+
+/// A line on the standard error stream, drawn only if that is a terminal.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    pub fn new(quiet: bool) -> Self {
+        let visible = !quiet && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if visible {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Self { bar }
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Monitor for Progress {
+    fn phase(&self, phase: Phase, steps: Option<u64>) {
+        let message = match phase {
+            Phase::ListBlobs => "listing blobs",
+            Phase::ListRepositories => "listing repositories",
+            Phase::ReadManifests => "reading manifests",
+            Phase::Mark => "marking repositories",
+            Phase::Measure => "measuring blobs",
+            Phase::Remove => "removing",
+        };
+        let template = match steps {
+            Some(_) => "{spinner} {msg}  {human_pos} of {human_len}  {per_sec}  {eta} left",
+            None => "{spinner} {msg}  {human_pos}  {per_sec}",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+        self.bar.reset();
+        self.bar.set_style(style);
+        self.bar.set_message(message);
+        match steps {
+            Some(steps) => self.bar.set_length(steps),
+            None => self.bar.unset_length(),
+        }
+    }
+
+    fn advance(&self, steps: u64) {
+        self.bar.inc(steps);
+    }
+
+    /// Findings are part of the report.
+    fn finding(&self, _: &Finding) {}
+}

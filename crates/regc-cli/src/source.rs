@@ -1,0 +1,51 @@
+//! Which store is meant: the configuration or the root that the command line, the environment or the system names.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use regc_core::config::{Config, DEFAULT_PATHS, Driver, PATH_VARIABLE};
+use regc_core::error::Error;
+
+/// A store's configuration, and its root for people to read.
+pub struct Source {
+    pub config: Config,
+    pub root: PathBuf,
+}
+
+/// Finds the configuration: the argument, else the environment's, else the first that exists where registries keep it.
+pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Error> {
+    let config = match root {
+        Some(root) => Config::at_root(root),
+        None => read(&path(config)?)?,
+    };
+    let root = match &config.driver {
+        Driver::Filesystem { root } => root.clone(),
+        _ => PathBuf::new(),
+    };
+    Ok(Source { config, root })
+}
+
+fn path(argument: Option<PathBuf>) -> Result<PathBuf, Error> {
+    let named = argument.or_else(|| env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
+    let existing = || DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.exists());
+    named.or_else(existing).ok_or_else(|| {
+        Error::Config(format!(
+            "there is none at {}. Name the registry's config.yml, or the directory that holds docker/registry/v2 with --root",
+            DEFAULT_PATHS.join(", ")
+        ))
+    })
+}
+
+fn read(path: &Path) -> Result<Config, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Storage {
+        action: "read the configuration",
+        path: path.display().to_string(),
+        source,
+    })?;
+    let environment =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::parse(&text, environment).map_err(|error| match error {
+        Error::Config(reason) => Error::Config(format!("{}: {reason}", path.display())),
+        error => error,
+    })
+}

@@ -1,0 +1,203 @@
+//! Content digests: `<algorithm>:<hex>`.
+//!
+//! A registry names everything by the hash of its content (OCI image specification, "Descriptors: Digests"). The
+//! storage layout of distribution knows three algorithms, because its digest library does: sha256, in practice for
+//! everything, and rarely sha384 or sha512.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::Digest as _;
+
+/// A hash algorithm that names content in a registry's storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// SHA-256, the canonical algorithm: the registry itself never stores a blob under another one.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Algorithm {
+    /// Every algorithm of the layout.
+    pub const ALL: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
+
+    /// The name in digests and paths, `sha256` for example.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Algorithm::Sha256 => "sha256",
+            Algorithm::Sha384 => "sha384",
+            Algorithm::Sha512 => "sha512",
+        }
+    }
+
+    /// The length of a hash in bytes; its hexadecimal form is twice as long.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Algorithm::Sha256 => 32,
+            Algorithm::Sha384 => 48,
+            Algorithm::Sha512 => 64,
+        }
+    }
+
+    /// The algorithm of that name, which is lower case; `None` for any other.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// The digest of some content: an algorithm and that many bytes.
+///
+/// Its text form is always lower case, which is the only one that the registry accepts and that the layout uses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    algorithm: Algorithm,
+    /// Zero beyond the algorithm's length, so that the derived comparisons are right.
+    bytes: [u8; 64],
+}
+
+impl Digest {
+    /// Hashes `content`.
+    pub fn of(algorithm: Algorithm, content: &[u8]) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::from_bytes(algorithm, &sha2::Sha256::digest(content)),
+            Algorithm::Sha384 => Self::from_bytes(algorithm, &sha2::Sha384::digest(content)),
+            Algorithm::Sha512 => Self::from_bytes(algorithm, &sha2::Sha512::digest(content)),
+        }
+    }
+
+    /// The SHA-256 digest with these bytes.
+    pub fn sha256(bytes: [u8; 32]) -> Self {
+        Self::from_bytes(Algorithm::Sha256, &bytes)
+    }
+
+    fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Self {
+        let mut bytes = [0; 64];
+        bytes[..hash.len()].copy_from_slice(hash);
+        Self { algorithm, bytes }
+    }
+
+    /// The digest that a directory of the layout is named after: lower-case hexadecimal of exactly the algorithm's
+    /// length. `None` for every other name.
+    pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
+        if hex.len() != algorithm.bytes() * 2 || hex.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return None;
+        }
+        let mut bytes = [0; 64];
+        hex::decode_to_slice(hex, &mut bytes[..algorithm.bytes()]).ok()?;
+        Some(Self { algorithm, bytes })
+    }
+
+    /// Parses a digest whatever its case is. A manifest may spell one in upper case; no registry stores content under
+    /// that name, and what it can only mean is the lower-case one.
+    pub fn parse_any_case(text: &str) -> Result<Self, InvalidDigest> {
+        text.to_ascii_lowercase().parse().map_err(|_| InvalidDigest(text.to_owned()))
+    }
+
+    /// Every digest that `text` seems to mention: each run of exactly 64, 96 or 128 hexadecimal digits in either case,
+    /// with or without an algorithm before it. What damaged text may have referred to, for those who must not lose it.
+    pub fn mentioned_in(text: &[u8]) -> Vec<Self> {
+        let mut found: Vec<Self> = text
+            .split(|byte| !byte.is_ascii_hexdigit())
+            .filter_map(|run| {
+                let algorithm = Algorithm::ALL.into_iter().find(|algorithm| run.len() == algorithm.bytes() * 2)?;
+                Self::from_hex(algorithm, &std::str::from_utf8(run).ok()?.to_ascii_lowercase())
+            })
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The hash algorithm.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The hash itself: 32, 48 or 64 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.algorithm.bytes()]
+    }
+
+    /// The hash in lower-case hexadecimal.
+    pub fn hex(&self) -> String {
+        hex::encode(self.as_bytes())
+    }
+
+    /// Whether `content` hashes to this digest.
+    pub fn matches(&self, content: &[u8]) -> bool {
+        Self::of(self.algorithm, content) == *self
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.name(), self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    /// Parses `<algorithm>:<hex>` as the registry does: nothing around it, lower case.
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        text.split_once(':')
+            .and_then(|(name, hex)| Self::from_hex(Algorithm::from_name(name)?, hex))
+            .ok_or_else(|| InvalidDigest(text.to_owned()))
+    }
+}
+
+impl serde::Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Text that is no digest of a known algorithm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest: {0:?}")]
+pub struct InvalidDigest(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn text_and_back() {
+        for algorithm in Algorithm::ALL {
+            let digest = Digest::of(algorithm, b"content");
+            assert_eq!(digest.to_string().parse(), Ok(digest));
+            assert_eq!(digest.as_bytes().len(), algorithm.bytes());
+            assert!(digest.matches(b"content") && !digest.matches(b"other"));
+        }
+        assert_eq!(Digest::of(Algorithm::Sha256, b"").to_string(), EMPTY);
+    }
+
+    #[test]
+    fn only_whole_lower_case_digests_parse() {
+        let upper = EMPTY.to_uppercase();
+        for text in ["", "sha256", "sha256:", "sha256:e3b0", "md5:d41d8cd98f00b204e9800998ecf8427e", &upper] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+        assert!(format!("{EMPTY}\n").parse::<Digest>().is_err());
+        assert_eq!(Digest::parse_any_case(&upper).unwrap().to_string(), EMPTY);
+    }
+
+    #[test]
+    fn digests_are_found_in_damaged_text() {
+        let other = Digest::of(Algorithm::Sha512, b"x");
+        let text = format!("{{\"digest\":\"{}\", \u{0}{}, abc, {EMPTY}", EMPTY.to_uppercase(), other.hex());
+        assert_eq!(Digest::mentioned_in(text.as_bytes()), vec![EMPTY.parse().unwrap(), other]);
+        assert!(Digest::mentioned_in(&EMPTY.as_bytes()[..70]).is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! Everything that can stop a run.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something could not be done.
+///
+/// `Display` says what and where; the cause below it is the error's `source`, for the caller to print as a chain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The storage could not be listed, read or changed.
+    #[error("cannot {action} {path}")]
+    Storage {
+        /// A verb: `list`, `read`, `remove`, …
+        action: &'static str,
+        /// The path or key.
+        path: String,
+        /// What the backend said.
+        source: io::Error,
+    },
+    /// The root directory is absent. It is never taken for an empty registry.
+    #[error("the storage root {0} does not exist; is the volume mounted, and is this the right configuration?")]
+    RootMissing(PathBuf),
+    /// The root is no directory.
+    #[error("the storage root {0} is not a directory")]
+    RootNotDirectory(PathBuf),
+    /// A symbolic link in the layout leads nowhere, so what it should lead to would be taken for absent.
+    #[error("{0} is a symbolic link to nothing; mount what it points to, or remove the link")]
+    BrokenSymlink(String),
+    /// The configuration could not be read as the registry reads it.
+    #[error("cannot use the configuration: {0}")]
+    Config(String),
+    /// An environment variable that overrides the configuration could not be applied.
+    #[error("cannot use the environment variable {name}: {reason}")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store could be read, but collecting in it is not safe.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The threads to work with could not be started.
+    #[error("cannot start {0} threads")]
+    Threads(usize),
+}
+
+/// Why nothing was removed although nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Blobs, but not one repository.
+    #[error(
+        "the store has blobs but not one repository, so everything would go. This is the look of a wrong or \
+         half-mounted root. If it is what you want, say --allow-empty"
+    )]
+    NoRepositories,
+    /// Revisions, but not one blob.
+    #[error(
+        "the store has repositories with manifests but not one blob, so every link would go. This is the look of a \
+         half-mounted root. If it is what you want, say --allow-empty"
+    )]
+    NoBlobs,
+    /// Untagged manifests should go, and the store has no tag.
+    #[error(
+        "the store has manifests but not one tag, so --delete-untagged would remove all of them. Tags may be kept in \
+         somebody's database. If it is what you want, say --allow-empty"
+    )]
+    NoTags,
+    /// GitLab's registry describes this storage in its database.
+    #[error(
+        "GitLab's registry keeps this store's repositories and tags in its database ({0}), so the links in the \
+         storage do not say what is in use. That registry collects garbage online, by itself"
+    )]
+    GitLabDatabase(&'static str),
+    /// Untagged manifests should go, and Harbor keeps the tags.
+    #[error(
+        "this is a Harbor registry (auth.token.issuer), and Harbor keeps its tags in its own database: every manifest \
+         looks untagged here. Use Harbor's own garbage collection, or run without --delete-untagged"
+    )]
+    HarborUntagged,
+    /// Harbor's registry, without permission.
+    #[error(
+        "this is a Harbor registry (auth.token.issuer), whose database also describes this store. Harbor collects \
+         garbage by itself; to remove only what no manifest refers to, with Harbor stopped, say --allow-harbor"
+    )]
+    Harbor,
+}
+
+impl Error {
+    pub(crate) fn storage(action: &'static str, path: impl Into<String>, source: io::Error) -> Self {
+        Self::Storage { action, path: path.into(), source }
+    }
+}

@@ -1,0 +1,138 @@
+//! What was found damaged on the way.
+
+use crate::digest::Digest;
+use crate::layout;
+use crate::manifest::Damage;
+
+/// Damage in a store. None stops a run: what it may have referred to is protected, and the rest is collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// A linked manifest that is not understood. Its whole repository is kept.
+    DamagedManifest {
+        /// The repository that links it.
+        repository: String,
+        /// The manifest.
+        manifest: Digest,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// A linked revision whose blob is missing. There is nothing left to protect.
+    DanglingRevision {
+        /// The repository that links it.
+        repository: String,
+        /// The manifest that is missing.
+        manifest: Digest,
+    },
+    /// A revision's link that does not hold its digest. The directory's name says which one it is, so it counts.
+    GarbledRevisionLink {
+        /// The repository.
+        repository: String,
+        /// The revision.
+        manifest: Digest,
+    },
+    /// A tag whose link holds no digest. Everything that the tag has ever named counts as tagged.
+    GarbledTag {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+    },
+    /// A layer or configuration of a live manifest is not in the store.
+    MissingBlob {
+        /// The repository.
+        repository: String,
+        /// The manifest that refers to it.
+        manifest: Digest,
+        /// What is missing.
+        blob: Digest,
+    },
+}
+
+impl Finding {
+    /// A stable name for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Finding::DamagedManifest { .. } => "damaged_manifest",
+            Finding::DanglingRevision { .. } => "dangling_revision",
+            Finding::GarbledRevisionLink { .. } => "garbled_revision_link",
+            Finding::GarbledTag { .. } => "garbled_tag",
+            Finding::MissingBlob { .. } => "missing_blob",
+        }
+    }
+
+    /// The repository that is affected.
+    pub fn repository(&self) -> &str {
+        match self {
+            Finding::DamagedManifest { repository, .. }
+            | Finding::DanglingRevision { repository, .. }
+            | Finding::GarbledRevisionLink { repository, .. }
+            | Finding::GarbledTag { repository, .. }
+            | Finding::MissingBlob { repository, .. } => repository,
+        }
+    }
+
+    /// The manifest that is affected, if it is one.
+    pub const fn manifest(&self) -> Option<&Digest> {
+        match self {
+            Finding::DamagedManifest { manifest, .. }
+            | Finding::DanglingRevision { manifest, .. }
+            | Finding::GarbledRevisionLink { manifest, .. }
+            | Finding::MissingBlob { manifest, .. } => Some(manifest),
+            Finding::GarbledTag { .. } => None,
+        }
+    }
+
+    /// The key of what is damaged or missing.
+    pub fn path(&self) -> String {
+        match self {
+            Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => {
+                layout::blob_data(manifest)
+            }
+            Finding::GarbledRevisionLink { repository, manifest } => layout::revision_link(repository, manifest),
+            Finding::GarbledTag { repository, tag } => layout::tag_link(repository, tag),
+            Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
+        }
+    }
+
+    /// What is wrong, in a sentence without its end.
+    pub fn message(&self) -> String {
+        match self {
+            Finding::DamagedManifest { repository, manifest, damage } => {
+                format!("{repository}: manifest {manifest} is damaged: {damage}; the whole repository is kept")
+            }
+            Finding::DanglingRevision { repository, manifest } => {
+                format!("{repository}: manifest {manifest} is linked, but its content is missing")
+            }
+            Finding::GarbledRevisionLink { repository, manifest } => {
+                format!("{repository}: the link of manifest {manifest} is empty or garbled; it counts as linked")
+            }
+            Finding::GarbledTag { repository, tag } => format!(
+                "{repository}: the tag {tag} is empty or garbled; everything it has ever named counts as tagged"
+            ),
+            Finding::MissingBlob { repository, manifest, blob } => {
+                format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
+            }
+        }
+    }
+
+    /// What an operator can do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Finding::DamagedManifest { .. } => {
+                "restore the file from a backup; or delete the manifest through the API, collect again, and push the image anew"
+            }
+            Finding::DanglingRevision { .. } => {
+                "restore the file from a backup, or push the image again; if nobody needs it, delete the manifest"
+            }
+            Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
+            Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
+            Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
+        }
+    }
+
+    /// Findings are told in this order, whatever the order in which they were made.
+    pub(crate) fn sort_key(&self) -> (&str, &'static str, String, Option<Digest>) {
+        (self.repository(), self.code(), self.path(), self.manifest().copied())
+    }
+}

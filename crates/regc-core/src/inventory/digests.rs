@@ -1,0 +1,158 @@
+//! The digests of a store, each held once.
+//!
+//! A large registry is little but digests, so this table decides how much memory a run needs: 32 bytes for a stored
+//! blob. Everything else speaks of a digest by its number, 4 bytes.
+
+use indexmap::IndexSet;
+use parking_lot::RwLock;
+
+use crate::digest::{Algorithm, Digest};
+
+/// The number of a digest in its [`Digests`].
+///
+/// Numbers of stored blobs are in the order of their digests. Those of other digests depend on the order in which they
+/// were met, which threads decide: never let it show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DigestId(u32);
+
+/// All digests of a store: those of its blobs, and those that are only mentioned.
+#[derive(Debug, Default)]
+pub struct Digests {
+    /// The blobs named by SHA-256, sorted: numbers from 0.
+    stored: Vec<[u8; 32]>,
+    /// The blobs named by another algorithm, sorted: the numbers after that.
+    stored_otherwise: Vec<Digest>,
+    /// Digests without a blob: the numbers after that, and, for other algorithms than SHA-256, down from the top.
+    mentioned: RwLock<Mentioned>,
+}
+
+#[derive(Debug, Default)]
+struct Mentioned {
+    sha256: IndexSet<[u8; 32]>,
+    otherwise: IndexSet<Digest>,
+}
+
+impl Digests {
+    /// A table of the blobs that a store has, given in any order.
+    pub fn new(blobs: impl IntoIterator<Item = Digest>) -> Self {
+        let (mut stored, mut stored_otherwise) = (Vec::new(), Vec::new());
+        for digest in blobs {
+            match sha256(&digest) {
+                Some(bytes) => stored.push(*bytes),
+                None => stored_otherwise.push(digest),
+            }
+        }
+        stored.sort_unstable();
+        stored.dedup();
+        stored.shrink_to_fit();
+        stored_otherwise.sort_unstable();
+        stored_otherwise.dedup();
+        Self { stored, stored_otherwise, mentioned: RwLock::default() }
+    }
+
+    /// How many blobs there are.
+    pub fn stored_len(&self) -> usize {
+        self.stored.len() + self.stored_otherwise.len()
+    }
+
+    /// The numbers of all blobs, in the order of their digests.
+    pub fn stored_ids(&self) -> impl ExactSizeIterator<Item = DigestId> + use<> {
+        (0..self.stored_len() as u32).map(DigestId)
+    }
+
+    /// Where a blob stands among all blobs; `None` for a digest without one.
+    pub fn stored_index(&self, id: DigestId) -> Option<usize> {
+        Some(id.0 as usize).filter(|&index| index < self.stored_len())
+    }
+
+    /// The number of a digest, which is given one if it has none yet.
+    pub fn id(&self, digest: &Digest) -> DigestId {
+        let stored = match sha256(digest) {
+            Some(bytes) => self.stored.binary_search(bytes).ok(),
+            None => self.stored_otherwise.binary_search(digest).ok().map(|index| self.stored.len() + index),
+        };
+        if let Some(index) = stored {
+            return DigestId(index as u32);
+        }
+        if let Some(id) = self.mentioned.read().find(digest) {
+            return self.mentioned_id(id);
+        }
+        let index = self.mentioned.write().insert(digest);
+        self.mentioned_id(index)
+    }
+
+    /// The digest with this number.
+    pub fn digest(&self, id: DigestId) -> Digest {
+        let index = id.0 as usize;
+        if let Some(bytes) = self.stored.get(index) {
+            return Digest::sha256(*bytes);
+        }
+        if let Some(digest) = self.stored_otherwise.get(index - self.stored.len()) {
+            return *digest;
+        }
+        let mentioned = self.mentioned.read();
+        let found = match mentioned.sha256.get_index(index - self.stored_len()) {
+            Some(bytes) => Some(Digest::sha256(*bytes)),
+            None => mentioned.otherwise.get_index((u32::MAX - id.0) as usize).copied(),
+        };
+        found.expect("a number comes from the table that it is asked of")
+    }
+
+    fn mentioned_id(&self, index: MentionedIndex) -> DigestId {
+        match index {
+            MentionedIndex::Sha256(index) => DigestId((self.stored_len() + index) as u32),
+            MentionedIndex::Otherwise(index) => DigestId(u32::MAX - index as u32),
+        }
+    }
+}
+
+enum MentionedIndex {
+    Sha256(usize),
+    Otherwise(usize),
+}
+
+impl Mentioned {
+    fn find(&self, digest: &Digest) -> Option<MentionedIndex> {
+        match sha256(digest) {
+            Some(bytes) => self.sha256.get_index_of(bytes).map(MentionedIndex::Sha256),
+            None => self.otherwise.get_index_of(digest).map(MentionedIndex::Otherwise),
+        }
+    }
+
+    fn insert(&mut self, digest: &Digest) -> MentionedIndex {
+        match sha256(digest) {
+            Some(bytes) => MentionedIndex::Sha256(self.sha256.insert_full(*bytes).0),
+            None => MentionedIndex::Otherwise(self.otherwise.insert_full(*digest).0),
+        }
+    }
+}
+
+fn sha256(digest: &Digest) -> Option<&[u8; 32]> {
+    match digest.algorithm() {
+        Algorithm::Sha256 => digest.as_bytes().try_into().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_digest_has_one_number() {
+        let digest = |algorithm, n: u32| Digest::of(algorithm, &n.to_le_bytes());
+        let stored: Vec<_> = Algorithm::ALL.into_iter().flat_map(|a| (0..20).map(move |n| digest(a, n))).collect();
+        let digests = Digests::new(stored.iter().chain(&stored).copied());
+        assert_eq!(digests.stored_len(), 60);
+        for algorithm in Algorithm::ALL {
+            for n in 0..40 {
+                let id = digests.id(&digest(algorithm, n));
+                assert_eq!(digests.digest(id), digest(algorithm, n));
+                assert_eq!(digests.id(&digest(algorithm, n)), id);
+                assert_eq!(digests.stored_index(id).is_some(), n < 20);
+            }
+        }
+        let in_order: Vec<_> = digests.stored_ids().map(|id| digests.digest(id)).collect();
+        assert!(in_order.is_sorted());
+    }
+}

@@ -1,0 +1,168 @@
+//! Where things are: the storage layout of distribution, version 2.
+//!
+//! Source: `registry/storage/paths.go` of distribution/distribution, the same from 2.0 to 3.1. All paths are keys: they
+//! start below the storage's root, are separated by `/`, and have no leading one.
+
+use crate::digest::{Algorithm, Digest};
+
+/// The directory that holds everything of a registry.
+pub const ROOT: &str = "docker/registry/v2";
+/// The directory that holds the content of all repositories.
+pub const BLOBS: &str = "docker/registry/v2/blobs";
+/// The directory that holds one tree of links for each repository.
+pub const REPOSITORIES: &str = "docker/registry/v2/repositories";
+/// Exists when GitLab's registry keeps this store's repositories, tags and links in its database.
+pub const GITLAB_DATABASE_IN_USE: &str = "docker/registry/lockfiles/database-in-use";
+/// Exists when GitLab's registry keeps them in the storage itself, as distribution does.
+pub const GITLAB_FILESYSTEM_IN_USE: &str = "docker/registry/lockfiles/filesystem-in-use";
+
+/// The file in a directory of the layout that makes it a link.
+pub const LINK: &str = "link";
+/// The file in a blob's directory that holds its content.
+pub const DATA: &str = "data";
+/// The directory in a repository that holds revisions and tags.
+pub const MANIFESTS: &str = "_manifests";
+/// The directory in a repository that holds layer links.
+pub const LAYERS: &str = "_layers";
+/// The directory in a repository that holds unfinished uploads.
+pub const UPLOADS: &str = "_uploads";
+
+/// The directory of a blob.
+pub fn blob(digest: &Digest) -> String {
+    let hex = digest.hex();
+    format!("{}/{}/{hex}", blobs(digest.algorithm()), &hex[..2])
+}
+
+/// The content of a blob.
+pub fn blob_data(digest: &Digest) -> String {
+    format!("{}/{DATA}", blob(digest))
+}
+
+/// The directory of all blobs named with one algorithm.
+pub fn blobs(algorithm: Algorithm) -> String {
+    format!("{BLOBS}/{}", algorithm.name())
+}
+
+/// The directory of a repository.
+pub fn repository(name: &str) -> String {
+    format!("{REPOSITORIES}/{name}")
+}
+
+/// The directory of a repository's layer links.
+pub fn layers(name: &str) -> String {
+    format!("{REPOSITORIES}/{name}/{LAYERS}")
+}
+
+/// The file that lets a repository serve a blob.
+pub fn layer_link(name: &str, digest: &Digest) -> String {
+    format!("{}/{}/{}/{LINK}", layers(name), digest.algorithm().name(), digest.hex())
+}
+
+/// The directory of a repository's revisions.
+pub fn revisions(name: &str) -> String {
+    format!("{REPOSITORIES}/{name}/{MANIFESTS}/revisions")
+}
+
+/// The directory of one revision.
+pub fn revision(name: &str, digest: &Digest) -> String {
+    format!("{}/{}/{}", revisions(name), digest.algorithm().name(), digest.hex())
+}
+
+/// The file that says that a repository has a manifest.
+pub fn revision_link(name: &str, digest: &Digest) -> String {
+    format!("{}/{LINK}", revision(name, digest))
+}
+
+/// The directory of a revision's signatures, which registry 2.0 to 2.3 wrote for schema 1 manifests.
+pub fn signatures(name: &str, digest: &Digest) -> String {
+    format!("{}/signatures", revision(name, digest))
+}
+
+/// The file that says that a revision has a signature.
+pub fn signature_link(name: &str, revision: &Digest, signature: &Digest) -> String {
+    format!("{}/{}/{}/{LINK}", signatures(name, revision), signature.algorithm().name(), signature.hex())
+}
+
+/// The directory of a repository's tags.
+pub fn tags(name: &str) -> String {
+    format!("{REPOSITORIES}/{name}/{MANIFESTS}/tags")
+}
+
+/// The file that holds the digest that a tag names now.
+pub fn tag_link(name: &str, tag: &str) -> String {
+    format!("{}/{tag}/current/{LINK}", tags(name))
+}
+
+/// The directory of the digests that a tag has named.
+pub fn tag_index(name: &str, tag: &str) -> String {
+    format!("{}/{tag}/index", tags(name))
+}
+
+/// The file that says that a tag has named a digest.
+pub fn tag_index_link(name: &str, tag: &str, digest: &Digest) -> String {
+    format!("{}/{}/{}/{LINK}", tag_index(name, tag), digest.algorithm().name(), digest.hex())
+}
+
+/// The digest that a link's key ends in: `…/<algorithm>/<hex>/link`. `None` for every other key.
+pub fn digest_of_link(key: &str) -> Option<Digest> {
+    let mut components = key.rsplit('/');
+    if components.next()? != LINK {
+        return None;
+    }
+    let hex = components.next()?;
+    Digest::from_hex(Algorithm::from_name(components.next()?)?, hex)
+}
+
+/// Whether a directory may be a component of a repository's name.
+///
+/// The registry's own grammar (`reference/regexp.go`: lower-case letters and digits, separated by `.`, `_`, `__` or
+/// dashes) is taken loosely here: any case, any mixture of separators. It costs nothing to protect what no client can
+/// ask for. What it keeps out are the names that only a file system or an operator's desktop makes: `lost+found`,
+/// `.snapshot`, `@eaDir`; and the reserved ones, which start with `_`.
+pub fn is_repository_component(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+/// The digits that a blob's parent directory is named after: the first two of its hexadecimal form.
+pub fn is_shard(name: &str) -> bool {
+    name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The size that a link file of the registry has: the digest's text and nothing else.
+pub fn link_bytes(algorithm: Algorithm) -> u64 {
+    (algorithm.name().len() + 1 + algorithm.bytes() * 2) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_registry() {
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(blob_data(&digest), format!("docker/registry/v2/blobs/sha256/e3/{hex}/data"));
+        assert_eq!(
+            layer_link("team/app", &digest),
+            format!("docker/registry/v2/repositories/team/app/_layers/sha256/{hex}/link")
+        );
+        assert_eq!(
+            tag_index_link("app", "v1", &digest),
+            format!("docker/registry/v2/repositories/app/_manifests/tags/v1/index/sha256/{hex}/link")
+        );
+        assert_eq!(digest_of_link(&revision_link("app", &digest)), Some(digest));
+        assert_eq!(digest_of_link(&blob_data(&digest)), None);
+        assert_eq!(link_bytes(Algorithm::Sha256), 71);
+    }
+
+    #[test]
+    fn repository_components() {
+        for name in ["app", "a", "0", "my-app", "a__b", "a.b", "Upper", "lost"] {
+            assert!(is_repository_component(name), "{name}");
+        }
+        for name in ["", "_layers", ".DS_Store", ".nfs0001", "lost+found", "@eaDir", "..", "a b", "ä"] {
+            assert!(!is_repository_component(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! What a manifest refers to.
+//!
+//! A collector that overlooks one reference deletes somebody's layer, so manifests are read at least as liberally as
+//! the registry and its clients read them. Those are written in Go, whose `encoding/json` matches keys in any case
+//! (by Unicode's simple folding) and lets the last of several equal keys win. Here every spelling counts, and every
+//! occurrence: a reference that one reader may see is a reference. What is not understood at all is [`Damage`].
+//!
+//! Sources: distribution's `manifest/{schema1,schema2,manifestlist,ocischema}` and `registry/storage/manifeststore.go`;
+//! OCI image specification 1.1, "manifest.md", "image-index.md", "descriptor.md"; OCI artifact manifest (1.1.0-rc2).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::digest::Digest;
+
+/// The largest manifest that is read, in bytes. The registry itself accepts 4 MiB.
+pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+
+/// A manifest's kind, as far as it matters to what it refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Docker image manifest, schema 1, signed or not.
+    Schema1,
+    /// Docker image manifest schema 2, OCI image manifest, OCI artifact manifest.
+    Image,
+    /// Docker manifest list, OCI image index.
+    Index,
+}
+
+/// Why a manifest refers to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The image's configuration.
+    Config,
+    /// A layer, or a blob of an artifact.
+    Layer,
+    /// A layer that says where else it is (`urls`): the registry need not have it.
+    ForeignLayer,
+    /// A manifest in an index.
+    Child,
+    /// Something in an index that says by its media type that it is no manifest: build caches list layers there.
+    OpaqueChild,
+}
+
+/// One reference of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// What is referred to.
+    pub digest: Digest,
+    /// Why.
+    pub role: Role,
+}
+
+/// Everything that a manifest refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct References {
+    /// The manifest's kind.
+    pub kind: Kind,
+    /// What it needs, in the order that the registry marks it: config, layers, blobs, children.
+    pub references: Vec<Reference>,
+    /// The manifest that this one is attached to (OCI 1.1 referrers). It keeps nothing alive.
+    pub subject: Option<Digest>,
+}
+
+/// Why a manifest is not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// It is larger than [`MAX_MANIFEST_BYTES`].
+    #[error("larger than 64 MiB")]
+    TooLarge,
+    /// Its content has another digest than its name.
+    #[error("its content hashes to {0}")]
+    DigestMismatch(Digest),
+    /// It is no JSON, or not that of a manifest.
+    #[error("not the JSON of a manifest: {0}")]
+    NotJson(String),
+    /// Its `schemaVersion` is absent or unknown.
+    #[error("unknown schema version")]
+    UnknownSchema,
+    /// Its `mediaType` is not that of a manifest.
+    #[error("unknown media type {0:?}")]
+    UnknownMediaType(String),
+    /// It refers to something by what is no digest.
+    #[error("refers to {0:?}, which is no digest")]
+    InvalidReference(String),
+}
+
+impl References {
+    /// Reads the manifest that is stored under `digest`. It is hashed before it is believed.
+    pub fn of_blob(digest: &Digest, content: &[u8]) -> Result<Self, Damage> {
+        let actual = Digest::of(digest.algorithm(), content);
+        if actual != *digest {
+            return Err(Damage::DigestMismatch(actual));
+        }
+        Self::parse(content)
+    }
+
+    /// Reads a manifest's text.
+    pub fn parse(content: &[u8]) -> Result<Self, Damage> {
+        let document: Document = serde_json::from_slice(content).map_err(|error| Damage::NotJson(error.to_string()))?;
+        let media_type = document.media_type.as_deref().unwrap_or("");
+        let kind = match (document.schema_version, media_type) {
+            (Some(1), _) => Kind::Schema1,
+            (Some(2), "") if document.manifests.is_some() => Kind::Index,
+            (Some(2), "" | DOCKER_MANIFEST | OCI_MANIFEST) | (_, OCI_ARTIFACT) => Kind::Image,
+            (Some(2), DOCKER_LIST | OCI_INDEX) => Kind::Index,
+            (Some(2), other) => return Err(Damage::UnknownMediaType(other.to_owned())),
+            _ => return Err(Damage::UnknownSchema),
+        };
+
+        let mut references = Vec::new();
+        let mut add = |descriptor: &Descriptor<'_>, role| {
+            let Some(text) = descriptor.digest.as_deref().filter(|text| !text.is_empty()) else { return Ok(()) };
+            let digest = Digest::parse_any_case(text).map_err(|error| Damage::InvalidReference(error.0))?;
+            references.push(Reference { digest, role });
+            Ok(())
+        };
+        for descriptor in &document.config {
+            add(descriptor, Role::Config)?;
+        }
+        for descriptor in document.layers.iter().chain(&document.blobs).chain(&document.fs_layers) {
+            add(descriptor, if descriptor.has_urls { Role::ForeignLayer } else { Role::Layer })?;
+        }
+        for descriptor in document.manifests.iter().flatten() {
+            add(descriptor, if descriptor.may_be_manifest() { Role::Child } else { Role::OpaqueChild })?;
+        }
+        // The subject only ever keeps its referrer alive. One that cannot be read must not be taken for none.
+        let subject = match document.subject.as_ref().and_then(|subject| subject.digest.as_deref()) {
+            None | Some("") => None,
+            Some(text) => Some(Digest::parse_any_case(text).map_err(|error| Damage::InvalidReference(error.0))?),
+        };
+        Ok(Self { kind, references, subject })
+    }
+}
+
+const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+
+/// The fields of all kinds of manifests together.
+#[derive(Default)]
+struct Document<'a> {
+    schema_version: Option<u64>,
+    media_type: Option<Cow<'a, str>>,
+    config: Vec<Descriptor<'a>>,
+    layers: Vec<Descriptor<'a>>,
+    blobs: Vec<Descriptor<'a>>,
+    fs_layers: Vec<Descriptor<'a>>,
+    /// `None` when absent or null, which tells an image from an empty index where no media type does.
+    manifests: Option<Vec<Descriptor<'a>>>,
+    subject: Option<Descriptor<'a>>,
+}
+
+/// A descriptor, or one of schema 1's `fsLayers`.
+#[derive(Default)]
+struct Descriptor<'a> {
+    digest: Option<Cow<'a, str>>,
+    media_type: Option<Cow<'a, str>>,
+    has_urls: bool,
+}
+
+impl Descriptor<'_> {
+    fn may_be_manifest(&self) -> bool {
+        matches!(
+            self.media_type.as_deref().unwrap_or(""),
+            "" | DOCKER_SCHEMA1
+                | DOCKER_SCHEMA1_SIGNED
+                | DOCKER_MANIFEST
+                | DOCKER_LIST
+                | OCI_MANIFEST
+                | OCI_INDEX
+                | OCI_ARTIFACT
+        )
+    }
+}
+
+/// A key as Go's decoder compares it: ASCII in lower case, and the two other characters that fold to ASCII letters.
+fn folded(key: &str) -> Cow<'_, str> {
+    if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(key);
+    }
+    let fold = |c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    Cow::Owned(key.chars().map(fold).collect())
+}
+
+/// A string that is borrowed from the text where it holds no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Document<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DocumentVisitor;
+        impl<'de> Visitor<'de> for DocumentVisitor {
+            type Value = Document<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a manifest")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<'de>, A::Error> {
+                let mut document = Document::default();
+                while let Some(Text(key)) = map.next_key()? {
+                    match &*folded(&key) {
+                        "schemaversion" => document.schema_version = map.next_value()?,
+                        "mediatype" => document.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
+                        "config" => document.config.extend(map.next_value::<Option<Descriptor<'_>>>()?),
+                        "layers" => document.layers.extend(descriptors(&mut map)?.into_iter().flatten()),
+                        "blobs" => document.blobs.extend(descriptors(&mut map)?.into_iter().flatten()),
+                        "fslayers" => document.fs_layers.extend(descriptors(&mut map)?.into_iter().flatten()),
+                        "manifests" => {
+                            if let Some(more) = descriptors(&mut map)? {
+                                document.manifests.get_or_insert_default().extend(more);
+                            }
+                        }
+                        "subject" => document.subject = map.next_value::<Option<_>>()?.or(document.subject),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(document)
+            }
+        }
+        deserializer.deserialize_map(DocumentVisitor)
+    }
+}
+
+/// An array of descriptors; `None` for null. A null among them is what Go makes of it: an empty descriptor.
+fn descriptors<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<Descriptor<'de>>>, A::Error> {
+    let array: Option<Vec<Option<Descriptor<'de>>>> = map.next_value()?;
+    Ok(array.map(|array| array.into_iter().flatten().collect()))
+}
+
+impl<'de> Deserialize<'de> for Descriptor<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DescriptorVisitor;
+        impl<'de> Visitor<'de> for DescriptorVisitor {
+            type Value = Descriptor<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a descriptor")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Descriptor<'de>, A::Error> {
+                let mut descriptor = Descriptor::default();
+                while let Some(Text(key)) = map.next_key()? {
+                    match &*folded(&key) {
+                        "digest" | "blobsum" => {
+                            let digest = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0);
+                            // Two different digests in one descriptor: which one counts depends on the reader.
+                            if descriptor.digest.is_some() && digest.is_some() && descriptor.digest != digest {
+                                return Err(serde::de::Error::custom("a descriptor with two digests"));
+                            }
+                            descriptor.digest = digest.or(descriptor.digest);
+                        }
+                        "mediatype" => descriptor.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
+                        "urls" => {
+                            let urls: Option<Vec<IgnoredAny>> = map.next_value()?;
+                            descriptor.has_urls = urls.is_some_and(|urls| !urls.is_empty());
+                        }
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(descriptor)
+            }
+        }
+        deserializer.deserialize_map(DescriptorVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+
+    fn digest(name: &str) -> Digest {
+        Digest::of(Algorithm::Sha256, name.as_bytes())
+    }
+
+    /// Parses `text` with every `$name` replaced by that name's digest.
+    fn parse(text: &str) -> Result<References, Damage> {
+        let mut pieces = text.split('$');
+        let mut json = pieces.next().unwrap().to_owned();
+        for piece in pieces {
+            let end = piece.find(|c: char| !c.is_alphanumeric()).unwrap_or(piece.len());
+            json += &digest(&piece[..end]).to_string();
+            json += &piece[end..];
+        }
+        References::parse(json.as_bytes())
+    }
+
+    fn names(text: &str) -> Vec<(Digest, Role)> {
+        parse(text).unwrap().references.into_iter().map(|reference| (reference.digest, reference.role)).collect()
+    }
+
+    #[test]
+    fn every_kind_of_manifest() {
+        let image = r#","config":{"digest":"$c"},"layers":[{"digest":"$a","size":1},{"digest":"$b"}]}"#;
+        let expected = vec![(digest("c"), Role::Config), (digest("a"), Role::Layer), (digest("b"), Role::Layer)];
+        for media_type in ["", DOCKER_MANIFEST, OCI_MANIFEST] {
+            let text = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}"{image}"#);
+            assert_eq!(names(&text), expected, "{media_type}");
+            assert_eq!(parse(&text).unwrap().kind, Kind::Image);
+        }
+        assert_eq!(names(&format!(r#"{{"schemaVersion":2{image}"#)), expected);
+
+        let index =
+            r#","manifests":[{"digest":"$a"},{"digest":"$b","mediaType":"application/vnd.oci.image.layer.v1.tar"}]}"#;
+        let expected = vec![(digest("a"), Role::Child), (digest("b"), Role::OpaqueChild)];
+        for media_type in ["", DOCKER_LIST, OCI_INDEX] {
+            let text = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}"{index}"#);
+            assert_eq!(names(&text), expected, "{media_type}");
+            assert_eq!(parse(&text).unwrap().kind, Kind::Index);
+        }
+
+        let schema1 =
+            r#"{"schemaVersion":1,"name":"app","fsLayers":[{"blobSum":"$a"},{"blobSum":"$a"}],"signatures":[{}]}"#;
+        assert_eq!(names(schema1), vec![(digest("a"), Role::Layer); 2]);
+
+        let artifact =
+            format!(r#"{{"mediaType":"{OCI_ARTIFACT}","blobs":[{{"digest":"$a"}}],"subject":{{"digest":"$s"}}}}"#);
+        assert_eq!(names(&artifact), vec![(digest("a"), Role::Layer)]);
+        assert_eq!(parse(&artifact).unwrap().subject, Some(digest("s")));
+    }
+
+    #[test]
+    fn absent_and_null_fields() {
+        for text in [
+            r#"{"schemaVersion":2}"#,
+            r#"{"schemaVersion":2,"config":null,"layers":null,"manifests":null,"subject":null}"#,
+            r#"{"schemaVersion":2,"config":{},"layers":[null,{"digest":null},{"digest":""}]}"#,
+            r#"{"schemaVersion":2,"manifests":[]}"#,
+        ] {
+            assert_eq!(names(text), vec![], "{text}");
+        }
+    }
+
+    #[test]
+    fn foreign_layers() {
+        let text = r#"{"schemaVersion":2,"layers":[{"digest":"$a","urls":["https://x"]},{"digest":"$b","urls":[]}]}"#;
+        assert_eq!(names(text), vec![(digest("a"), Role::ForeignLayer), (digest("b"), Role::Layer)]);
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_upper_case_digests() {
+        let upper = digest("a").to_string().to_uppercase();
+        let text = format!(
+            r#"{{"schemaVersion":2,"x":1e999,"layers":[{{"digest":"{upper}","size":-99999999999999999999999999}}]}}"#
+        );
+        assert_eq!(names(&text), vec![(digest("a"), Role::Layer)]);
+    }
+
+    #[test]
+    fn keys_count_in_every_spelling_and_every_time() {
+        let text = "{\"SchemaVersion\":2,\"Layers\":[{\"Digest\":\"$a\"}],\"layer\u{17f}\":[{\"DIGEST\":\"$b\"}],\"layers\":null}";
+        assert_eq!(names(text), vec![(digest("a"), Role::Layer), (digest("b"), Role::Layer)]);
+        let text = r#"{"schemaVersion":2,"layers":[{"digest":"$a","digest":"$b"}]}"#;
+        assert!(matches!(parse(text), Err(Damage::NotJson(_))));
+    }
+
+    #[test]
+    fn a_manifest_that_is_also_an_index_keeps_both() {
+        let text = r#"{"schemaVersion":2,"layers":[{"digest":"$a"}],"manifests":[{"digest":"$b"}]}"#;
+        assert_eq!(names(text), vec![(digest("a"), Role::Layer), (digest("b"), Role::Child)]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_damage() {
+        assert!(matches!(parse("hello"), Err(Damage::NotJson(_))));
+        assert!(matches!(parse(r#"{"schemaVersion":2,"layers":[{"#), Err(Damage::NotJson(_))));
+        assert!(matches!(parse(r#"{"schemaVersion":2,"layers":"none"}"#), Err(Damage::NotJson(_))));
+        assert!(matches!(parse(r#"{"schemaVersion":2} {}"#), Err(Damage::NotJson(_))));
+        assert_eq!(parse("{}"), Err(Damage::UnknownSchema));
+        assert_eq!(parse(r#"{"schemaVersion":3}"#), Err(Damage::UnknownSchema));
+        assert_eq!(
+            parse(r#"{"schemaVersion":2,"mediaType":"text/plain"}"#),
+            Err(Damage::UnknownMediaType("text/plain".into()))
+        );
+        assert_eq!(
+            parse(r#"{"schemaVersion":2,"config":{"digest":"sha256:12"}}"#),
+            Err(Damage::InvalidReference("sha256:12".into()))
+        );
+        assert!(matches!(References::of_blob(&digest("a"), br#"{"schemaVersion":2}"#), Err(Damage::DigestMismatch(_))));
+    }
+}

@@ -1,0 +1,206 @@
+//! What is live: everything that can be reached from the roots of some repository.
+//!
+//! Two questions have different answers. A blob is garbage if it is live in no repository; a layer link or a revision
+//! is garbage if it is not live in its own. So each repository is marked by itself, and what is live in it is added to
+//! what is live at all.
+
+mod manifests;
+mod repository;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+pub use self::manifests::{Damaged, Manifest, Manifests};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::inventory::{DigestId, Digests, Inventory};
+use crate::manifest::Role;
+use crate::monitor::{Monitor, Phase};
+use crate::storage::ReadStorage;
+
+/// What is live in a store, and the links that are not.
+#[derive(Debug)]
+pub struct Reachable {
+    /// All manifests that a repository links.
+    pub manifests: Manifests,
+    /// Every digest that is live in some repository.
+    pub live: LiveSet,
+    /// For each repository of the inventory, in its order, what is live in it.
+    pub repositories: Vec<RepositoryReachable>,
+    /// For each repository of the inventory, in its order, the links that are garbage.
+    pub garbage: Vec<RepositoryGarbage>,
+    /// How many tags there are; 0 unless they were asked for.
+    pub tags: u64,
+    /// What was found damaged, in a fixed order.
+    pub findings: Vec<Finding>,
+}
+
+/// What is live in one repository.
+#[derive(Debug)]
+pub struct RepositoryReachable {
+    /// The manifests from which everything else is reached.
+    pub roots: Box<[DigestId]>,
+    /// The linked manifests that are live, in the order of their numbers.
+    pub manifests: Box<[DigestId]>,
+    /// Whether everything in it is kept because of damage.
+    pub protected: bool,
+}
+
+/// The links of one repository that are garbage.
+#[derive(Clone, Debug, Default)]
+pub struct RepositoryGarbage {
+    /// Entries in the index of a tag that name a revision which is garbage, by tag and digest.
+    pub tag_index_entries: Vec<TagIndexEntry>,
+    /// Revisions, each before those that it refers to.
+    pub revisions: Vec<GarbageRevision>,
+    /// Layer links, by digest.
+    pub layer_links: Vec<DigestId>,
+    /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
+    pub tags: Vec<String>,
+}
+
+/// A tag has named a digest.
+#[derive(Clone, Debug)]
+pub struct TagIndexEntry {
+    /// The tag.
+    pub tag: String,
+    /// What it has named.
+    pub id: DigestId,
+}
+
+/// A revision that is garbage, with what lies in its directory.
+#[derive(Clone, Debug)]
+pub struct GarbageRevision {
+    /// The manifest.
+    pub id: DigestId,
+    /// Its signatures, where registry 2.0 to 2.3 has left some.
+    pub signatures: Box<[DigestId]>,
+}
+
+/// A set of digests, at one bit for each blob of the store.
+#[derive(Debug)]
+pub struct LiveSet {
+    stored: Vec<AtomicU64>,
+    others: Mutex<BTreeSet<DigestId>>,
+}
+
+impl LiveSet {
+    fn new(digests: &Digests) -> Self {
+        let words = digests.stored_len().div_ceil(64);
+        Self { stored: (0..words).map(|_| AtomicU64::new(0)).collect(), others: Mutex::default() }
+    }
+
+    fn extend(&self, digests: &Digests, ids: impl IntoIterator<Item = DigestId>) {
+        for id in ids {
+            match digests.stored_index(id) {
+                Some(index) => {
+                    self.stored[index / 64].fetch_or(1 << (index % 64), Relaxed);
+                }
+                None => {
+                    self.others.lock().insert(id);
+                }
+            }
+        }
+    }
+
+    /// Whether `id` is in the set.
+    pub fn contains(&self, digests: &Digests, id: DigestId) -> bool {
+        match digests.stored_index(id) {
+            Some(index) => self.stored[index / 64].load(Relaxed) >> (index % 64) & 1 == 1,
+            None => self.others.lock().contains(&id),
+        }
+    }
+
+    /// How many digests are in the set, those without a blob among them.
+    pub fn len(&self) -> u64 {
+        let stored: u64 = self.stored.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum();
+        stored + self.others.lock().len() as u64
+    }
+
+    /// Whether nothing is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Marks what is live. With `delete_untagged`, a revision is a root only if a tag of its repository names it.
+pub fn mark(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    delete_untagged: bool,
+    monitor: &dyn Monitor,
+) -> Result<Reachable, Error> {
+    let digests = &inventory.digests;
+    let mut linked: Vec<DigestId> =
+        inventory.repositories.iter().flat_map(|repository| repository.revisions.iter().copied()).collect();
+    linked.sort_unstable();
+    linked.dedup();
+    monitor.phase(Phase::ReadManifests, Some(linked.len() as u64));
+    let manifests = Manifests::read_linked(storage, inventory, monitor, linked)?;
+
+    monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
+    let live = LiveSet::new(digests);
+    let tags = AtomicU64::new(0);
+    let marked: Vec<(RepositoryReachable, RepositoryGarbage, Vec<Finding>)> = inventory
+        .repositories
+        .par_iter()
+        .map(|repository| {
+            let marked = repository::mark(storage, digests, &manifests, repository, delete_untagged)?;
+            live.extend(digests, marked.live);
+            tags.fetch_add(marked.tags, Relaxed);
+            marked.findings.iter().for_each(|finding| monitor.finding(finding));
+            monitor.advance(1);
+            Ok((marked.reachable, marked.garbage, marked.findings))
+        })
+        .collect::<Result<_, Error>>()?;
+
+    let (mut repositories, mut garbage, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    for (reachable, links, found) in marked {
+        repositories.push(reachable);
+        garbage.push(links);
+        findings.extend(found);
+    }
+    findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    Ok(Reachable { manifests, live, repositories, garbage, tags: tags.into_inner(), findings })
+}
+
+impl Reachable {
+    /// A finding for every layer and configuration that a live manifest needs and that is not among the blobs.
+    ///
+    /// `is_missing` says which digests are not. A layer that says where else it can be had need not be there.
+    pub(crate) fn missing_blobs(
+        &self,
+        storage: &dyn ReadStorage,
+        inventory: &Inventory,
+        is_missing: impl Fn(DigestId) -> bool,
+    ) -> Result<Vec<Finding>, Error> {
+        let digests = &inventory.digests;
+        let mut findings = Vec::new();
+        for (repository, reachable) in inventory.repositories.iter().zip(&self.repositories) {
+            for &id in &reachable.manifests {
+                let missing: Option<Vec<DigestId>> = self.manifests.with(id, |manifest| match manifest {
+                    Manifest::Parsed { references, .. } => references
+                        .iter()
+                        .filter(|(id, role)| matches!(role, Role::Config | Role::Layer) && is_missing(*id))
+                        .map(|(id, _)| *id)
+                        .collect(),
+                    _ => Vec::new(),
+                });
+                for blob in missing.unwrap_or_default() {
+                    let blob = digests.digest(blob);
+                    let target = manifests::target(storage, &repository.name, &blob)?;
+                    if target.is_none_or(|target| is_missing(digests.id(&target))) {
+                        let (repository, manifest) = (repository.name.clone(), digests.digest(id));
+                        findings.push(Finding::MissingBlob { repository, manifest, blob });
+                    }
+                }
+            }
+        }
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        findings.dedup();
+        Ok(findings)
+    }
+}

@@ -1,0 +1,42 @@
+//! Who is told how a run goes.
+
+use crate::finding::Finding;
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Listing the blobs' directories. Steps are blobs; their number is not known before.
+    ListBlobs,
+    /// Listing repositories and their revisions. Steps are repositories; their number is not known before.
+    ListRepositories,
+    /// Reading manifests. Steps are manifests.
+    ReadManifests,
+    /// Following references, repository by repository. Steps are repositories.
+    Mark,
+    /// Asking for the sizes of blobs. Steps are blobs.
+    Measure,
+    /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.
+    Remove,
+}
+
+/// Watches a run. Every method is called from many threads at once, in no particular order, and should return soon.
+pub trait Monitor: Sync {
+    /// A phase begins; `steps` is how many it has, where that is known before.
+    fn phase(&self, phase: Phase, steps: Option<u64>);
+
+    /// So many more steps of the phase are done.
+    fn advance(&self, steps: u64);
+
+    /// Something was found damaged. What is told here is in the run's result too, in a fixed order.
+    fn finding(&self, finding: &Finding);
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn phase(&self, _: Phase, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn finding(&self, _: &Finding) {}
+}

@@ -1,0 +1,237 @@
+//! What goes, and in which order. Pure: everything that it needs was found out before.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use serde::ser::SerializeSeq;
+
+use crate::digest::Digest;
+use crate::error::{Error, Refusal};
+use crate::inventory::{DigestId, Digests};
+use crate::survey::{Options, Survey};
+
+/// Everything that a collection removes.
+///
+/// It serialises as the sequence of its [items](Plan::items).
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    survey: &'a Survey,
+}
+
+/// One thing that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Item<'a> {
+    /// A tag no longer remembers that it once named this manifest.
+    TagIndexEntry {
+        /// The repository.
+        repository: &'a str,
+        /// The tag.
+        tag: &'a str,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// A repository no longer has this manifest.
+    Revision {
+        /// The repository.
+        repository: &'a str,
+        /// The manifest.
+        digest: Digest,
+        /// The signatures that go with it; only registry 2.0 to 2.3 wrote some.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        signatures: Vec<Digest>,
+    },
+    /// A repository no longer serves this blob.
+    LayerLink {
+        /// The repository.
+        repository: &'a str,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Content goes.
+    Blob {
+        /// Its digest.
+        digest: Digest,
+        /// What that gives back, in bytes.
+        bytes: u64,
+    },
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Entries in the index of a tag.
+    pub tag_index_entries: u64,
+    /// Revisions: a repository's links to a manifest.
+    pub revisions: u64,
+    /// Layer links.
+    pub layer_links: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// The length of the blobs' content, in bytes. What links and directories take up is not counted.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn add(&mut self, item: &Item<'_>) {
+        match item {
+            Item::TagIndexEntry { .. } => self.tag_index_entries += 1,
+            Item::Revision { .. } => self.revisions += 1,
+            Item::LayerLink { .. } => self.layer_links += 1,
+            Item::Blob { bytes, .. } => {
+                self.blobs += 1;
+                self.bytes += bytes;
+            }
+        }
+    }
+}
+
+/// What a repository gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share<'a> {
+    /// The repository's name.
+    pub repository: &'a str,
+    /// What goes of it. A blob that several repositories used is counted in the first of them.
+    pub totals: Totals,
+}
+
+/// Decides what goes.
+///
+/// Refuses if the store looks as if a part of it was missing: blobs without any repository, manifests without any
+/// blob, and, where untagged manifests go, manifests without any tag.
+pub fn plan<'a>(survey: &'a Survey, options: &Options) -> Result<Plan<'a>, Error> {
+    let has_revisions = survey.inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
+    let has_blobs = survey.inventory.digests.stored_len() > 0;
+    let refusal = if has_blobs && survey.inventory.repositories.is_empty() {
+        Refusal::NoRepositories
+    } else if has_revisions && !has_blobs {
+        Refusal::NoBlobs
+    } else if options.delete_untagged && has_revisions && survey.reachable.tags == 0 {
+        Refusal::NoTags
+    } else {
+        return Ok(Plan { survey });
+    };
+    if options.allow_empty { Ok(Plan { survey }) } else { Err(Error::Refused(refusal)) }
+}
+
+impl<'a> Plan<'a> {
+    /// Everything that goes, in the order in which it goes: a link before what it points at.
+    pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let plan = *self;
+        plan.tag_index_entries().chain(plan.revisions().flatten()).chain(plan.layer_links()).chain(plan.blobs())
+    }
+
+    /// How much goes.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for garbage in &self.survey.reachable.garbage {
+            totals.tag_index_entries += garbage.tag_index_entries.len() as u64;
+            totals.revisions += garbage.revisions.len() as u64;
+            totals.layer_links += garbage.layer_links.len() as u64;
+        }
+        totals.blobs = self.survey.sizes.unreferenced.len() as u64;
+        totals.bytes = self.survey.sizes.unreferenced.iter().map(|blob| blob.bytes).sum();
+        totals
+    }
+
+    /// What each repository gives back, those that give back most first, and last what no repository knows of: blobs
+    /// that are not even linked any more.
+    pub fn shares(&self) -> (Vec<Share<'a>>, Totals) {
+        let unreferenced = &self.survey.sizes.unreferenced;
+        let mut counted = HashSet::new();
+        let mut shares = Vec::new();
+        let repositories = self.survey.inventory.repositories.iter();
+        for (repository, garbage) in repositories.zip(&self.survey.reachable.garbage) {
+            let mut totals = Totals {
+                tag_index_entries: garbage.tag_index_entries.len() as u64,
+                revisions: garbage.revisions.len() as u64,
+                layer_links: garbage.layer_links.len() as u64,
+                ..Totals::default()
+            };
+            let used = garbage.layer_links.iter().chain(&repository.unlinked);
+            for &id in used.chain(garbage.revisions.iter().map(|revision| &revision.id)) {
+                if let Ok(index) = unreferenced.binary_search_by_key(&id, |blob| blob.id)
+                    && counted.insert(id)
+                {
+                    totals.blobs += 1;
+                    totals.bytes += unreferenced[index].bytes;
+                }
+            }
+            if !totals.is_empty() {
+                shares.push(Share { repository: &repository.name, totals });
+            }
+        }
+        let mut rest = self.totals();
+        rest = Totals { blobs: rest.blobs, bytes: rest.bytes, ..Totals::default() };
+        for share in &shares {
+            rest.blobs -= share.totals.blobs;
+            rest.bytes -= share.totals.bytes;
+        }
+        // Stable, so that equals stay in the order of their names.
+        shares.sort_by_key(|share| {
+            let Totals { bytes, blobs, revisions, layer_links, .. } = share.totals;
+            std::cmp::Reverse((bytes, blobs, revisions, layer_links))
+        });
+        (shares, rest)
+    }
+
+    pub(crate) fn tag_index_entries(self) -> impl Iterator<Item = Item<'a>> {
+        self.repositories().flat_map(move |(repository, garbage)| {
+            garbage.tag_index_entries.iter().map(move |entry| Item::TagIndexEntry {
+                repository,
+                tag: &entry.tag,
+                digest: self.digest(entry.id),
+            })
+        })
+    }
+
+    /// The revisions of each repository. Their order matters only within one.
+    pub(crate) fn revisions(self) -> impl Iterator<Item = impl Iterator<Item = Item<'a>>> {
+        self.repositories().map(move |(repository, garbage)| {
+            garbage.revisions.iter().map(move |revision| Item::Revision {
+                repository,
+                digest: self.digest(revision.id),
+                signatures: revision.signatures.iter().map(|&id| self.digest(id)).collect(),
+            })
+        })
+    }
+
+    pub(crate) fn layer_links(self) -> impl Iterator<Item = Item<'a>> {
+        self.repositories().flat_map(move |(repository, garbage)| {
+            garbage.layer_links.iter().map(move |&id| Item::LayerLink { repository, digest: self.digest(id) })
+        })
+    }
+
+    pub(crate) fn blobs(self) -> impl Iterator<Item = Item<'a>> {
+        let unreferenced = self.survey.sizes.unreferenced.iter();
+        unreferenced.map(move |blob| Item::Blob { digest: self.digest(blob.id), bytes: blob.bytes })
+    }
+
+    fn repositories(self) -> impl Iterator<Item = (&'a str, &'a crate::mark::RepositoryGarbage)> {
+        let repositories = self.survey.inventory.repositories.iter();
+        repositories.zip(&self.survey.reachable.garbage).map(|(repository, garbage)| (&*repository.name, garbage))
+    }
+
+    fn digests(&self) -> &'a Digests {
+        &self.survey.inventory.digests
+    }
+
+    fn digest(&self, id: DigestId) -> Digest {
+        self.digests().digest(id)
+    }
+}
+
+impl Serialize for Plan<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(None)?;
+        for item in self.items() {
+            sequence.serialize_element(&item)?;
+        }
+        sequence.end()
+    }
+}

@@ -1,0 +1,71 @@
+//! A run in numbers, the same for a dry run and a real one.
+
+use serde::Serialize;
+
+use crate::plan::{Plan, Totals};
+use crate::survey::{Options, Survey};
+use crate::sweep::Outcome;
+
+/// A run in numbers.
+///
+/// Serialised, it is the last line of `regc gc --format json`; docs/json.md describes it for users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The version of this schema. It rises when a field changes its meaning or goes; new fields may come without.
+    pub schema_version: u32,
+    /// Whether nothing was to be removed.
+    pub dry_run: bool,
+    /// Whether untagged manifests were garbage.
+    pub delete_untagged: bool,
+    /// How many repositories there are.
+    pub repositories: u64,
+    /// Repositories that are kept whole because something in them is damaged.
+    pub protected_repositories: u64,
+    /// Repositories from which nothing is removed because symbolic links lead into or out of them.
+    pub shared_repositories: u64,
+    /// Tags; `None` where they were not read, since they decide nothing.
+    pub tags: Option<u64>,
+    /// Different manifests that some repository links.
+    pub manifests: u64,
+    /// Digests that are live, those among them whose content is not in the store.
+    pub marked: u64,
+    /// Blobs that stay.
+    pub live_blobs: u64,
+    /// The length of their content, in bytes.
+    pub live_bytes: u64,
+    /// What is garbage.
+    pub garbage: Totals,
+    /// What of it was removed: nothing in a dry run.
+    pub removed: Totals,
+    /// Removals that failed.
+    pub failures: u64,
+    /// Damage that was found.
+    pub findings: u64,
+    /// Names that are no part of a registry's layout. They were left alone.
+    pub passed_over: u64,
+}
+
+impl Summary {
+    /// Sums a run up; `outcome` is `None` for a dry run.
+    pub fn new(survey: &Survey, options: &Options, plan: &Plan<'_>, outcome: Option<&Outcome>) -> Self {
+        let repositories = &survey.inventory.repositories;
+        Self {
+            schema_version: 1,
+            dry_run: outcome.is_none(),
+            delete_untagged: options.delete_untagged,
+            repositories: repositories.len() as u64,
+            protected_repositories: survey.reachable.repositories.iter().filter(|r| r.protected).count() as u64,
+            shared_repositories: repositories.iter().filter(|r| r.shared).count() as u64,
+            tags: options.delete_untagged.then_some(survey.reachable.tags),
+            manifests: survey.reachable.manifests.len() as u64,
+            marked: survey.reachable.live.len(),
+            live_blobs: survey.sizes.live_blobs,
+            live_bytes: survey.sizes.live_bytes,
+            garbage: plan.totals(),
+            removed: outcome.map(|outcome| outcome.removed).unwrap_or_default(),
+            failures: outcome.map_or(0, |outcome| outcome.failures.len() as u64),
+            findings: survey.findings.len() as u64,
+            passed_over: survey.inventory.passed_over,
+        }
+    }
+}

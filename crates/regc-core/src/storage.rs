@@ -1,0 +1,111 @@
+//! What a collection asks of storage.
+//!
+//! The traits have the shape of an object store: keys, prefixes, whole objects, batches. Directories exist only as far
+//! as listings show them. A backend that is asynchronous inside hides that. All methods are called from many threads.
+
+pub mod filesystem;
+pub mod memory;
+
+use crate::config::{Config, Driver};
+use crate::error::Error;
+
+/// One name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The name alone. Where the backend's name is not UTF-8, a replacement, and `kind` is [`EntryKind::Other`].
+    pub name: &'a str,
+    /// What is there, seen through symbolic links.
+    pub kind: EntryKind,
+    /// Whether the name is a symbolic link.
+    pub symlink: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A directory, or a prefix of keys.
+    Directory,
+    /// A file, or an object.
+    File,
+    /// A symbolic link that leads nowhere or in a circle.
+    BrokenSymlink,
+    /// A socket, a device, a name that is not UTF-8.
+    Other,
+}
+
+/// What is known of a key without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// What is there, seen through symbolic links.
+    pub kind: EntryKind,
+    /// The content's length in bytes.
+    pub bytes: u64,
+    /// Whether the last component of the key is a symbolic link.
+    pub symlink: bool,
+}
+
+/// The content of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It is larger than the caller wanted, and was not read.
+    TooLarge,
+}
+
+/// Storage that can be looked at.
+///
+/// Keys are relative to the storage's root, separated by `/`, without a leading one. Symbolic links are followed.
+/// "Not there" is never an error; anything else that fails is, and names its path. Looking changes nothing.
+pub trait ReadStorage: Send + Sync {
+    /// Calls `visit` for every name directly below `directory`, in no particular order, and answers whether the
+    /// directory is there. `.` and `..` are not among the names.
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error>;
+
+    /// The keys of all objects below `prefix`, a directory, at any depth, sorted. Empty where there are none.
+    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error>;
+
+    /// The whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error>;
+
+    /// What is at `key`; `None` if nothing is.
+    fn stat(&self, key: &str) -> Result<Option<Metadata>, Error>;
+
+    /// The directory that `directory` really is once symbolic links are followed: its key, or, outside of the root,
+    /// something that is equal for equal directories and equal to no key. Without symbolic links, it is `directory`.
+    fn real_directory(&self, directory: &str) -> Result<String, Error> {
+        Ok(directory.to_owned())
+    }
+}
+
+/// Storage from which something can be removed.
+pub trait DeleteStorage: ReadStorage {
+    /// Removes the objects at `keys` and answers for each of them, in their order. An object that is not there counts
+    /// as removed. Where the backend has directories, the one that held the object goes too if nothing is left in it;
+    /// one that still holds something stays, and that is no error.
+    ///
+    /// Nothing is removed through a symbolic link: if the object's directory is one, the link itself is removed, and
+    /// what it leads to stays; if the object is one, likewise.
+    fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>>;
+
+    /// Removes those of `directories` that are empty, in the order given. One that is not, or is not there, is no
+    /// error. A backend without directories has nothing to do.
+    fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>>;
+}
+
+/// Opens the storage that `config` describes.
+///
+/// Fails if its root directory is absent, and for drivers that keep nothing here: `inmemory`, and so far everything but
+/// `filesystem`.
+pub fn open(config: &Config) -> Result<Box<dyn DeleteStorage>, Error> {
+    match &config.driver {
+        Driver::Filesystem { root } => Ok(Box::new(filesystem::FilesystemStorage::open(root)?)),
+        Driver::InMemory => Err(Error::Config(
+            "storage is `inmemory`: the registry forgets everything when it stops, so there is nothing to collect"
+                .into(),
+        )),
+        Driver::Other(name) => {
+            Err(Error::Config(format!("the storage driver `{name}` is not supported; regc reads `filesystem`")))
+        }
+    }
+}

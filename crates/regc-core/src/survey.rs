@@ -1,0 +1,90 @@
+//! Everything that is found out before anything is decided.
+
+use rayon::ThreadPoolBuilder;
+
+use crate::config::{Config, Metadata};
+use crate::error::{Error, Refusal};
+use crate::finding::Finding;
+use crate::inventory::{self, Inventory};
+use crate::layout;
+use crate::mark::{self, Reachable};
+use crate::measure::{self, Sizes};
+use crate::monitor::Monitor;
+use crate::storage::ReadStorage;
+
+/// What a collection may do, and with how many threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether manifests that no tag reaches are garbage too.
+    pub delete_untagged: bool,
+    /// Whether to go on although the store looks as if something was missing (see [`Refusal`]).
+    pub allow_empty: bool,
+    /// Whether to go on although Harbor's database also describes the store.
+    pub allow_harbor: bool,
+    /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
+    pub jobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { delete_untagged: false, allow_empty: false, allow_harbor: false, jobs: 32 }
+    }
+}
+
+/// A store as it was found: what it holds, and what of it is live.
+#[derive(Debug)]
+pub struct Survey {
+    /// What the store holds.
+    pub inventory: Inventory,
+    /// What of it is live.
+    pub reachable: Reachable,
+    /// How much that is.
+    pub sizes: Sizes,
+    /// Everything that was found damaged, in a fixed order.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks at a whole store. Nothing is changed.
+///
+/// Fails if the storage cannot be read, since what is not seen cannot be protected. Damage in the store's content is
+/// no failure but a [`Finding`].
+pub fn survey(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Survey, Error> {
+    with_threads(options.jobs, || {
+        let inventory = inventory::take(storage, monitor)?;
+        let reachable = mark::mark(storage, &inventory, options.delete_untagged, monitor)?;
+        let sizes = measure::measure(storage, &inventory, &reachable, monitor)?;
+        let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);
+        let missing = reachable.missing_blobs(storage, &inventory, is_missing)?;
+        missing.iter().for_each(|finding| monitor.finding(finding));
+
+        let mut findings = [&*inventory.findings, &*reachable.findings, &*missing].concat();
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        Ok(Survey { inventory, reachable, sizes, findings })
+    })
+}
+
+/// Refuses a store of which somebody else's database says what is in use.
+pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, options: &Options) -> Result<(), Error> {
+    let refusal = if config.metadata == Metadata::GitLabDatabase {
+        Refusal::GitLabDatabase("database.enabled")
+    } else if storage.stat(layout::GITLAB_DATABASE_IN_USE)?.is_some() {
+        Refusal::GitLabDatabase("the storage holds docker/registry/lockfiles/database-in-use")
+    } else if config.metadata == Metadata::GitLabPrefersDatabase
+        && storage.stat(layout::GITLAB_FILESYSTEM_IN_USE)?.is_none()
+    {
+        Refusal::GitLabDatabase("database.enabled: prefer, and no docker/registry/lockfiles/filesystem-in-use")
+    } else if config.metadata == Metadata::Harbor && options.delete_untagged {
+        Refusal::HarborUntagged
+    } else if config.metadata == Metadata::Harbor && !options.allow_harbor {
+        Refusal::Harbor
+    } else {
+        return Ok(());
+    };
+    Err(Error::Refused(refusal))
+}
+
+/// Runs `work` on that many threads of its own.
+pub(crate) fn with_threads<T: Send>(jobs: usize, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let pool = ThreadPoolBuilder::new().num_threads(jobs).build().map_err(|_| Error::Threads(jobs))?;
+    pool.install(work)
+}

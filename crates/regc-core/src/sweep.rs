@@ -1,0 +1,134 @@
+//! Carrying out a plan: the one place that removes.
+//!
+//! Whatever is removed is removed before what it points at, so that a stop at any moment leaves a registry that serves
+//! everything it should, and a second run finishes the work.
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::layout;
+use crate::monitor::{Monitor, Phase};
+use crate::plan::{Item, Plan, Totals};
+use crate::storage::DeleteStorage;
+use crate::survey::with_threads;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was removed.
+    pub removed: Totals,
+    /// What could not be, in no fixed order. After a failure, nothing is removed that a link may still point at: where
+    /// a link stays, all that would have come after the links of its kind stays too.
+    pub failures: Vec<Error>,
+}
+
+/// How many items one task removes.
+const BATCH: usize = 64;
+
+/// Removes everything that `plan` says, in its order.
+///
+/// Fails only if the threads cannot be started. A removal that fails is told in the [`Outcome`].
+pub fn sweep(
+    storage: &dyn DeleteStorage,
+    plan: &Plan<'_>,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, Error> {
+    let totals = plan.totals();
+    let steps = totals.tag_index_entries + totals.revisions + totals.layer_links + totals.blobs;
+    monitor.phase(Phase::Remove, Some(steps));
+    let sweep = Sweep { storage, monitor, outcome: Mutex::default() };
+    with_threads(jobs, || {
+        if sweep.in_any_order(plan.tag_index_entries())
+            && sweep.revisions(plan)
+            && sweep.in_any_order(plan.layer_links())
+            && sweep.in_any_order(plan.blobs())
+        {
+            sweep.empty_directories(plan);
+        }
+        Ok(())
+    })?;
+    Ok(sweep.outcome.into_inner())
+}
+
+struct Sweep<'a> {
+    storage: &'a dyn DeleteStorage,
+    monitor: &'a dyn Monitor,
+    outcome: Mutex<Outcome>,
+}
+
+impl Sweep<'_> {
+    /// Removes items of one kind, and answers whether nothing has failed.
+    fn in_any_order<'i>(&self, items: impl Iterator<Item = Item<'i>>) -> bool {
+        let items: Vec<Item<'i>> = items.collect();
+        items.par_chunks(BATCH).for_each(|batch| self.batch(batch));
+        self.outcome.lock().failures.is_empty()
+    }
+
+    /// Removes revisions: repositories side by side, in each of them one after the other, up to the first failure.
+    fn revisions(&self, plan: &Plan<'_>) -> bool {
+        let repositories: Vec<Vec<Item<'_>>> = plan.revisions().map(Iterator::collect).collect();
+        repositories.par_iter().for_each(|revisions| {
+            for revision in revisions {
+                self.batch(std::slice::from_ref(revision));
+                if !self.outcome.lock().failures.is_empty() {
+                    break;
+                }
+            }
+        });
+        self.outcome.lock().failures.is_empty()
+    }
+
+    fn batch(&self, items: &[Item<'_>]) {
+        let mut keys = Vec::with_capacity(items.len());
+        let mut ends = Vec::with_capacity(items.len());
+        for item in items {
+            keys.extend(item_keys(item));
+            ends.push(keys.len());
+        }
+        let mut results = self.storage.remove(&keys).into_iter();
+        let mut outcome = self.outcome.lock();
+        let mut start = 0;
+        for (item, end) in items.iter().zip(ends) {
+            let failures: Vec<Error> = results.by_ref().take(end - start).filter_map(Result::err).collect();
+            start = end;
+            if failures.is_empty() {
+                outcome.removed.add(item);
+            }
+            outcome.failures.extend(failures);
+        }
+        drop(outcome);
+        self.monitor.advance(items.len() as u64);
+    }
+
+    /// Removes the directories that held the signatures of revisions.
+    fn empty_directories(&self, plan: &Plan<'_>) {
+        let mut directories = Vec::new();
+        for item in plan.revisions().flatten() {
+            let Item::Revision { repository, digest, signatures } = item else { continue };
+            let parent = layout::signatures(repository, &digest);
+            for signature in &signatures {
+                directories.push(format!("{parent}/{}", signature.algorithm().name()));
+            }
+            if !signatures.is_empty() {
+                directories.extend([parent, layout::revision(repository, &digest)]);
+            }
+        }
+        let failures = self.storage.remove_empty_directories(&directories).into_iter().filter_map(Result::err);
+        self.outcome.lock().failures.extend(failures);
+    }
+}
+
+/// The objects that make up an item, a link before what it points at.
+fn item_keys(item: &Item<'_>) -> Vec<String> {
+    match item {
+        Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
+        Item::Revision { repository, digest, signatures } => {
+            let signatures = signatures.iter().map(|signature| layout::signature_link(repository, digest, signature));
+            std::iter::once(layout::revision_link(repository, digest)).chain(signatures).collect()
+        }
+        Item::LayerLink { repository, digest } => vec![layout::layer_link(repository, digest)],
+        Item::Blob { digest, .. } => vec![layout::blob_data(digest)],
+    }
+}

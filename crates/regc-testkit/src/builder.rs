@@ -1,0 +1,169 @@
+//! Manifests, made of names.
+
+use regc_core::digest::Digest;
+use serde_json::{Value, json};
+
+use crate::{TestRegistry, layer, layer_content, split};
+
+/// Whose media types a manifest says it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaTypes {
+    /// Those of the OCI image specification.
+    #[default]
+    Oci,
+    /// Those of Docker's schema 2.
+    Docker,
+    /// None in the manifest itself, which the OCI specification allows.
+    Absent,
+}
+
+impl MediaTypes {
+    fn manifest(self) -> &'static str {
+        match self {
+            MediaTypes::Docker => "application/vnd.docker.distribution.manifest.v2+json",
+            MediaTypes::Oci | MediaTypes::Absent => "application/vnd.oci.image.manifest.v1+json",
+        }
+    }
+
+    fn index(self) -> &'static str {
+        match self {
+            MediaTypes::Docker => "application/vnd.docker.distribution.manifest.list.v2+json",
+            MediaTypes::Oci | MediaTypes::Absent => "application/vnd.oci.image.index.v1+json",
+        }
+    }
+
+    fn config(self) -> &'static str {
+        match self {
+            MediaTypes::Docker => "application/vnd.docker.container.image.v1+json",
+            MediaTypes::Oci | MediaTypes::Absent => "application/vnd.oci.image.config.v1+json",
+        }
+    }
+
+    fn layer(self) -> &'static str {
+        match self {
+            MediaTypes::Docker => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            MediaTypes::Oci | MediaTypes::Absent => "application/vnd.oci.image.layer.v1.tar+gzip",
+        }
+    }
+}
+
+/// An image that is about to be pushed.
+pub struct ImageBuilder<'a> {
+    registry: &'a mut TestRegistry,
+    reference: String,
+    media_types: MediaTypes,
+    layers: Vec<String>,
+    foreign_layers: Vec<String>,
+    subject: Option<Digest>,
+}
+
+impl<'a> ImageBuilder<'a> {
+    pub(crate) fn new(registry: &'a mut TestRegistry, reference: &str) -> Self {
+        let (media_types, reference) = (MediaTypes::default(), reference.to_owned());
+        Self { registry, reference, media_types, layers: Vec::new(), foreign_layers: Vec::new(), subject: None }
+    }
+
+    /// Its layers, by their names.
+    pub fn layers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.layers.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Layers that can be had elsewhere, and are not stored.
+    pub fn foreign_layers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.foreign_layers.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whose media types it has.
+    pub fn media_types(mut self, media_types: MediaTypes) -> Self {
+        self.media_types = media_types;
+        self
+    }
+
+    /// The manifest that it is attached to.
+    pub fn subject(mut self, subject: Digest) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// Pushes it: layers, configuration, manifest, tag. Returns the manifest's digest.
+    pub fn push(self) -> Digest {
+        let (repository, _) = split(&self.reference);
+        let config = json!({ "architecture": "amd64", "os": "linux", "layers": self.layers }).to_string();
+        let config_digest = self.registry.blob(config.as_str());
+        self.registry.names.insert(config_digest, format!("config of {}", self.reference));
+        self.registry.link_layer(repository, &config_digest);
+        let mut layers = Vec::new();
+        for name in &self.layers {
+            self.registry.layer(repository, name);
+            layers.push(descriptor(self.media_types.layer(), &layer(name), layer_content(name).len()));
+        }
+        for name in &self.foreign_layers {
+            let mut foreign = descriptor(self.media_types.layer(), &layer(name), layer_content(name).len());
+            foreign["urls"] = json!(["https://elsewhere.example/layer"]);
+            layers.push(foreign);
+        }
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "config": descriptor(self.media_types.config(), &config_digest, config.len()),
+            "layers": layers,
+        });
+        if self.media_types != MediaTypes::Absent {
+            manifest["mediaType"] = json!(self.media_types.manifest());
+        }
+        if let Some(subject) = &self.subject {
+            manifest["subject"] = descriptor(self.media_types.manifest(), subject, 1);
+        }
+        self.registry.manifest(&self.reference, manifest.to_string())
+    }
+}
+
+/// An index that is about to be pushed.
+pub struct IndexBuilder<'a> {
+    registry: &'a mut TestRegistry,
+    reference: String,
+    media_types: MediaTypes,
+    manifests: Vec<Value>,
+}
+
+impl<'a> IndexBuilder<'a> {
+    pub(crate) fn new(registry: &'a mut TestRegistry, reference: &str) -> Self {
+        Self { registry, reference: reference.to_owned(), media_types: MediaTypes::default(), manifests: Vec::new() }
+    }
+
+    /// Whose media types it has. Set before its manifests.
+    pub fn media_types(mut self, media_types: MediaTypes) -> Self {
+        self.media_types = media_types;
+        self
+    }
+
+    /// The images in it. They need not be there.
+    pub fn manifests(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
+        for digest in digests {
+            let mut child = descriptor(self.media_types.manifest(), &digest, 1);
+            child["platform"] = json!({ "architecture": "amd64", "os": "linux" });
+            self.manifests.push(child);
+        }
+        self
+    }
+
+    /// Something in it that says what it is.
+    pub fn entry(mut self, media_type: &str, digest: &Digest) -> Self {
+        self.manifests.push(descriptor(media_type, digest, 1));
+        self
+    }
+
+    /// Pushes it. Returns its digest.
+    pub fn push(self) -> Digest {
+        let mut index = json!({ "schemaVersion": 2, "manifests": self.manifests });
+        if self.media_types != MediaTypes::Absent {
+            index["mediaType"] = json!(self.media_types.index());
+        }
+        self.registry.manifest(&self.reference, index.to_string())
+    }
+}
+
+fn descriptor(media_type: &str, digest: &Digest, bytes: usize) -> Value {
+    json!({ "mediaType": media_type, "digest": digest.to_string(), "size": bytes })
+}
