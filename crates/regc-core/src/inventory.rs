@@ -6,6 +6,7 @@
 
 mod digests;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -53,7 +54,7 @@ pub struct Repository {
 /// Looks at the whole store.
 pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventory, Error> {
     let walk = Walk { storage, monitor, passed_over: AtomicU64::new(0), findings: Mutex::default() };
-    let has_layout = storage.stat(layout::ROOT)?.is_some_and(|metadata| metadata.kind == EntryKind::Directory);
+    let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
     let blobs = walk.blobs()?;
@@ -67,7 +68,7 @@ pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventor
     let names = walk.repository_names()?;
     let listed: Vec<Listed> =
         names.into_par_iter().map(|found| walk.repository(&digests, found)).collect::<Result<_, _>>()?;
-    let repositories = mark_shared(listed);
+    let repositories = walk.mark_shared(listed)?;
 
     let mut findings = walk.findings.into_inner();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -94,15 +95,16 @@ struct Found {
     name: String,
     has_manifests: bool,
     has_layers: bool,
-    /// Whether the way to it, or to its manifests or layers, leads through a symbolic link.
+    /// The symbolic links in it that were met.
     symlinks: Vec<String>,
+    /// Whether the way to it leads through one.
     reached_by_symlink: bool,
 }
 
-/// A repository, and the directories elsewhere that symbolic links within it lead to.
+/// A repository, and the symbolic links within it.
 struct Listed {
     repository: Repository,
-    leads_to: Vec<String>,
+    symlinks: Vec<String>,
 }
 
 impl Walk<'_> {
@@ -124,6 +126,19 @@ impl Walk<'_> {
             Some(key) => Err(Error::BrokenSymlink(key)),
             None => Ok(accepted),
         }
+    }
+
+    /// Whether the directories are there in which everything else is.
+    fn has_layout(&self) -> Result<bool, Error> {
+        for (end, _) in layout::ROOT.match_indices('/').chain([(layout::ROOT.len(), "")]) {
+            match self.storage.stat(&layout::ROOT[..end])?.map(|metadata| metadata.kind) {
+                Some(EntryKind::Directory) => {}
+                Some(EntryKind::BrokenSymlink) => return Err(Error::BrokenSymlink(layout::ROOT[..end].to_owned())),
+                _ => return Ok(false),
+            }
+        }
+        self.directories(layout::ROOT, |name| matches!(name, "blobs" | "repositories").then_some(()))?;
+        Ok(true)
     }
 
     fn blobs(&self) -> Result<Vec<Shard>, Error> {
@@ -167,9 +182,54 @@ impl Walk<'_> {
         if let Some(error) = failed.into_inner() {
             return Err(error);
         }
-        let mut found: Vec<Found> = found.into_inner();
+        let mut found = self.without_second_names(found.into_inner())?;
         found.sort_by(|a, b| walk_order(&a.name).cmp(walk_order(&b.name)));
         Ok(found)
+    }
+
+    /// Leaves out repositories that a symbolic link only gives another name: they are met by their own.
+    fn without_second_names(&self, found: Vec<Found>) -> Result<Vec<Found>, Error> {
+        if !found.iter().any(|repository| repository.reached_by_symlink) {
+            return Ok(found);
+        }
+        let direct: HashSet<String> =
+            found.iter().filter(|found| !found.reached_by_symlink).map(|found| found.name.clone()).collect();
+        let mut kept = Vec::new();
+        for repository in found {
+            let is_second_name = repository.reached_by_symlink
+                && self
+                    .below_repositories(&layout::repository(&repository.name))?
+                    .is_some_and(|name| direct.contains(&name));
+            if is_second_name {
+                self.pass_over();
+            } else {
+                kept.push(repository);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The path below the directory of all repositories at which a directory really is, if it is there.
+    fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
+        let repositories = self.storage.real_directory(layout::REPOSITORIES)?;
+        let real = self.storage.real_directory(directory)?;
+        Ok(real.strip_prefix(&repositories).and_then(|below| below.strip_prefix('/')).map(str::to_owned))
+    }
+
+    /// The repositories, where those count as shared into which another one's symbolic links lead.
+    fn mark_shared(&self, listed: Vec<Listed>) -> Result<Vec<Repository>, Error> {
+        let mut targets = Vec::new();
+        for link in listed.iter().flat_map(|listed| &listed.symlinks) {
+            targets.extend(self.below_repositories(link)?.map(|target| target + "/"));
+        }
+        let mut repositories: Vec<Repository> = listed.into_iter().map(|listed| listed.repository).collect();
+        if !targets.is_empty() {
+            for repository in &mut repositories {
+                let directory = format!("{}/", repository.name);
+                repository.shared |= targets.iter().any(|target| target.starts_with(&directory));
+            }
+        }
+        Ok(repositories)
     }
 
     fn descend<'scope>(
@@ -302,10 +362,9 @@ impl Walk<'_> {
             ids.sort_unstable();
             ids.into_boxed_slice()
         };
-        let leads_to = symlinks.iter().map(|key| self.storage.real_directory(key)).collect::<Result<Vec<_>, _>>()?;
         let shared = reached_by_symlink || !symlinks.is_empty();
         let repository = Repository { revisions: ids(true), unlinked: ids(false), name, shared };
-        Ok(Listed { repository, leads_to })
+        Ok(Listed { repository, symlinks })
     }
 
     /// Whether the revision has a link. Its size tells whether it holds a digest; it is not read.
@@ -320,19 +379,6 @@ impl Walk<'_> {
         }
         Ok(true)
     }
-}
-
-/// The repositories, where those count as shared into which another one's symbolic links lead.
-fn mark_shared(listed: Vec<Listed>) -> Vec<Repository> {
-    let leads_to: Vec<String> = listed.iter().flat_map(|listed| listed.leads_to.iter().cloned()).collect();
-    let mut repositories: Vec<Repository> = listed.into_iter().map(|listed| listed.repository).collect();
-    if !leads_to.is_empty() {
-        for repository in &mut repositories {
-            let directory = format!("{}/", layout::repository(&repository.name));
-            repository.shared |= leads_to.iter().any(|target| format!("{target}/").starts_with(&directory));
-        }
-    }
-    repositories
 }
 
 /// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.

@@ -12,8 +12,10 @@
 //! into a name for a failure's message. A registry is written to a directory or handed over as storage in memory.
 
 mod builder;
+pub mod conformance;
 pub mod generate;
 pub mod oracle;
+pub mod wrapped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,0 +1,316 @@
+//! Damage: one test for each row of the table in docs/differences.md, on disk.
+
+use std::fs;
+
+use regc_core::digest::Digest;
+use regc_core::error::{Error, Refusal};
+use regc_core::finding::Finding;
+use regc_core::layout;
+use regc_core::manifest::{Damage, MAX_MANIFEST_BYTES};
+use regc_testkit::wrapped::Faulty;
+use regc_testkit::{TestRegistry, layer, sha256};
+
+use crate::{DEFAULT, Decided, UNTAGGED, at, decide, garbage, here, set};
+
+/// A registry with garbage in a healthy repository, and an image in another that is about to be damaged.
+struct Damaged {
+    registry: TestRegistry,
+    /// The image that is about to be damaged, in the repository `hurt`.
+    image: Digest,
+    /// An image of `hurt` that no tag names.
+    untagged: Digest,
+}
+
+fn before() -> Damaged {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("healthy:v1").layers(["garbage"]).push();
+    registry.delete("healthy", &gone);
+    registry.image("healthy:v2").layers(["fine"]).push();
+    let image = registry.image("hurt:v1").layers(["of the image"]).push();
+    let untagged = registry.image("hurt").layers(["untagged"]).push();
+    registry.layer("hurt", "only linked");
+    Damaged { registry, image, untagged }
+}
+
+fn on_disk(registry: &TestRegistry, options: crate::Options) -> Result<Decided, Error> {
+    let root = registry.on_disk();
+    decide(&at(root.path()), options)
+}
+
+/// What is garbage is that of the other repository only.
+fn assert_protected(found: &Decided) {
+    assert!(found.blobs.contains(&layer("garbage")), "the rest of the registry is collected");
+    assert!(!found.blobs.contains(&layer("only linked")), "layer links count as live");
+    assert!(!found.blobs.contains(&layer("untagged")), "untagged revisions count as live");
+    assert_eq!(found.blobs.len(), 3, "{found:?}");
+    assert!(found.revisions.is_empty() && found.tag_index_entries.is_empty());
+    assert!(found.layer_links.iter().all(|(repository, _)| repository == "healthy"));
+}
+
+fn the_manifest_is_damaged(content: impl Into<Vec<u8>>, expected: impl Fn(&Damage) -> bool) {
+    let Damaged { mut registry, image, .. } = before();
+    registry.put(layout::blob_data(&image), content);
+    for options in [DEFAULT, UNTAGGED] {
+        let found = on_disk(&registry, options).unwrap();
+        assert_protected(&found);
+        let [Finding::DamagedManifest { repository, manifest, damage }] = &found.findings[..] else {
+            panic!("{:?}", found.findings)
+        };
+        assert_eq!((repository.as_str(), manifest), ("hurt", &image));
+        assert!(expected(damage), "{damage:?}");
+    }
+}
+
+#[test]
+fn a_manifest_with_other_content() {
+    the_manifest_is_damaged("{}", |damage| matches!(damage, Damage::DigestMismatch(_)));
+    the_manifest_is_damaged("", |damage| matches!(damage, Damage::DigestMismatch(_)));
+}
+
+#[test]
+fn a_truncated_manifest_still_protects_what_its_text_mentions() {
+    let Damaged { mut registry, image, .. } = before();
+    let elsewhere = registry.blob("mentioned, and linked nowhere");
+    let whole = registry.remove(&layout::blob_data(&image));
+    let text = format!("{}{}\"", String::from_utf8_lossy(&whole[..whole.len() / 2]), elsewhere);
+    registry.put(layout::blob_data(&image), text);
+    assert_protected(&on_disk(&registry, DEFAULT).unwrap());
+}
+
+#[test]
+fn a_manifest_too_large_to_be_one() {
+    let Damaged { registry, image, .. } = before();
+    let root = registry.on_disk();
+    let file = fs::File::options().write(true).open(root.path().join(layout::blob_data(&image))).unwrap();
+    file.set_len(MAX_MANIFEST_BYTES + 1).unwrap();
+    let found = decide(&at(root.path()), DEFAULT).unwrap();
+    assert_protected(&found);
+    assert!(matches!(&found.findings[..], [Finding::DamagedManifest { damage: Damage::TooLarge, .. }]));
+}
+
+#[test]
+fn manifests_that_hash_but_are_not_understood() {
+    for text in [
+        "no JSON",
+        "{}",
+        r#"{"schemaVersion":7}"#,
+        r#"{"schemaVersion":2,"mediaType":"application/x-unknown"}"#,
+        r#"{"schemaVersion":2,"layers":[{"digest":"sha256:short"}]}"#,
+    ] {
+        let Damaged { mut registry, .. } = before();
+        let manifest = registry.manifest("hurt:odd", text);
+        for options in [DEFAULT, UNTAGGED] {
+            let found = on_disk(&registry, options).unwrap();
+            assert_protected(&found);
+            assert_eq!(found.findings.len(), 1, "{text}");
+            assert_eq!(found.findings[0].manifest(), Some(&manifest));
+        }
+    }
+}
+
+#[test]
+fn an_untagged_damaged_manifest_protects_as_well() {
+    let Damaged { mut registry, untagged, .. } = before();
+    registry.put(layout::blob_data(&untagged), "damaged");
+    assert_protected(&on_disk(&registry, UNTAGGED).unwrap());
+}
+
+#[test]
+fn a_damaged_manifest_that_is_linked_as_a_layer_protects_as_well() {
+    let Damaged { mut registry, image, .. } = before();
+    registry.index("hurt:index").manifests([image]).push();
+    registry.untag("hurt", "v1");
+    registry.remove(&layout::revision_link("hurt", &image));
+    registry.link_layer("hurt", &image);
+    registry.put(layout::blob_data(&image), "damaged");
+    for options in [DEFAULT, UNTAGGED] {
+        let found = on_disk(&registry, options).unwrap();
+        assert_protected(&found);
+        assert_eq!(found.findings.len(), 1);
+    }
+}
+
+#[test]
+fn a_damaged_manifest_protects_every_repository_that_links_it() {
+    let Damaged { mut registry, image, .. } = before();
+    registry.manifest("other:v1", registry.get(&layout::blob_data(&image)).unwrap().to_vec());
+    registry.layer("other", "linked there");
+    registry.put(layout::blob_data(&image), "damaged");
+    let found = on_disk(&registry, DEFAULT).unwrap();
+    assert_protected(&found);
+    let repositories: Vec<_> = found.findings.iter().map(Finding::repository).collect();
+    assert_eq!(repositories, ["hurt", "other"]);
+}
+
+#[test]
+fn a_revision_whose_blob_is_missing() {
+    let Damaged { mut registry, image, .. } = before();
+    registry.remove(&layout::blob_data(&image));
+    let found = on_disk(&registry, DEFAULT).unwrap();
+    assert_eq!(found.findings, vec![Finding::DanglingRevision { repository: "hurt".into(), manifest: image }]);
+    assert!(found.blobs.contains(&layer("of the image")), "its content is gone, so there is nothing to protect");
+    assert!(found.revisions.is_empty(), "it is tagged, or every revision is a root");
+}
+
+#[test]
+fn the_link_of_a_revision_is_empty_or_garbled() {
+    for text in ["", "sha256:", "\0\0\0\0"] {
+        let Damaged { mut registry, image, untagged } = before();
+        registry.put(layout::revision_link("hurt", &image), text);
+        let found = on_disk(&registry, DEFAULT).unwrap();
+        assert_eq!(found.findings, vec![Finding::GarbledRevisionLink { repository: "hurt".into(), manifest: image }]);
+        assert!(!found.blobs.contains(&layer("of the image")), "the directory's name says which one it is");
+        assert_eq!(on_disk(&registry, UNTAGGED).unwrap().revisions, here("hurt", [untagged]));
+    }
+}
+
+#[test]
+fn a_directory_without_a_link_is_no_revision() {
+    let Damaged { mut registry, image, .. } = before();
+    registry.delete("hurt", &image);
+    let found = on_disk(&registry, DEFAULT).unwrap();
+    assert!(found.blobs.contains(&layer("of the image")));
+    assert_eq!(found.findings, vec![]);
+}
+
+#[test]
+fn the_link_of_a_layer_is_empty_or_garbled() {
+    let Damaged { mut registry, .. } = before();
+    registry.put(layout::layer_link("hurt", &layer("of the image")), "");
+    registry.put(layout::layer_link("hurt", &layer("only linked")), "garbled");
+    let found = on_disk(&registry, DEFAULT).unwrap();
+    assert_eq!(found.findings, vec![], "a collection does not look");
+    assert!(found.layer_links.contains(&("hurt".into(), layer("only linked"))), "it counts as a link");
+    assert!(!found.layer_links.contains(&("hurt".into(), layer("of the image"))));
+}
+
+#[test]
+fn the_link_of_a_tag_is_empty_or_garbled() {
+    for text in ["", "garbled", "sha256:0"] {
+        let Damaged { mut registry, image, untagged } = before();
+        let newer = registry.image("hurt:v1").layers(["newer"]).push();
+        registry.put(layout::tag_link("hurt", "v1"), text);
+        assert_eq!(on_disk(&registry, DEFAULT).unwrap().findings, vec![], "tags decide nothing here");
+        let found = on_disk(&registry, UNTAGGED).unwrap();
+        assert_eq!(found.findings, vec![Finding::GarbledTag { repository: "hurt".into(), tag: "v1".into() }]);
+        assert_eq!(found.revisions, here("hurt", [untagged]), "all that the tag has named counts as tagged");
+        assert!(!found.blobs.contains(&image) && !found.blobs.contains(&newer));
+    }
+}
+
+#[test]
+fn a_garbled_tag_without_a_trace_keeps_its_repository() {
+    let Damaged { mut registry, image, .. } = before();
+    registry.remove(&layout::tag_index_link("hurt", "v1", &image));
+    registry.put(layout::tag_link("hurt", "v1"), "");
+    let found = on_disk(&registry, UNTAGGED).unwrap();
+    assert!(found.revisions.is_empty(), "nothing says which revision it named");
+}
+
+#[test]
+fn a_tag_with_a_line_feed_after_its_digest() {
+    let Damaged { mut registry, image, untagged } = before();
+    registry.remove(&layout::tag_index_link("hurt", "v1", &image));
+    registry.put(layout::tag_link("hurt", "v1"), format!("{image}\n"));
+    let found = on_disk(&registry, UNTAGGED).unwrap();
+    assert_eq!(found.revisions, here("hurt", [untagged]));
+    assert_eq!(found.findings.len(), 1, "the registry cannot read it");
+}
+
+#[test]
+fn a_live_blob_is_missing() {
+    let Damaged { mut registry, image, .. } = before();
+    registry.remove(&layout::blob_data(&layer("of the image")));
+    let expected =
+        vec![Finding::MissingBlob { repository: "hurt".into(), manifest: image, blob: layer("of the image") }];
+    assert_eq!(on_disk(&registry, DEFAULT).unwrap().findings, expected);
+    // The same where its directory is left.
+    let root = registry.on_disk();
+    fs::create_dir_all(root.path().join(layout::blob(&layer("of the image")))).unwrap();
+    let found = decide(&at(root.path()), DEFAULT).unwrap();
+    assert_eq!(found.findings, expected);
+    assert!(!found.blobs.contains(&layer("of the image")));
+}
+
+#[test]
+fn what_cannot_be_read_stops_the_run() {
+    let Damaged { registry, image, .. } = before();
+    let tag = layout::tag_link("hurt", "v1");
+    for place in [
+        layout::BLOBS.to_owned(),
+        format!("{}/{}", layout::blobs(image.algorithm()), &image.hex()[..2]),
+        layout::REPOSITORIES.to_owned(),
+        layout::repository("hurt"),
+        format!("{}/_manifests", layout::repository("hurt")),
+        format!("{}/sha256", layout::revisions("hurt")),
+        layout::revision_link("hurt", &image),
+        layout::blob_data(&image),
+        layout::layers("hurt"),
+        layout::tags("hurt"),
+        tag.clone(),
+    ] {
+        let broken = place.clone();
+        let storage = Faulty::reading(registry.in_memory(), move |key| key == broken);
+        match crate::collect(&storage, UNTAGGED) {
+            Err(Error::Storage { path, .. }) => assert_eq!(path, place),
+            other => panic!("{place}: {other:?}"),
+        }
+        assert!(storage.into_inner().keys().iter().map(String::as_str).eq(registry.keys()), "{place}");
+    }
+    // Tags decide nothing by default, so they are not read.
+    let storage = Faulty::reading(registry.in_memory(), move |key| key == tag);
+    assert!(decide(&storage, DEFAULT).is_ok());
+}
+
+#[test]
+fn no_layout_is_an_empty_registry() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap(), Decided::default());
+}
+
+fn refusal(registry: &TestRegistry, options: crate::Options) -> Refusal {
+    match decide(&registry.in_memory(), options) {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn blobs_without_any_repository_are_refused() {
+    let mut registry = TestRegistry::new();
+    let blob = registry.blob("content");
+    assert_eq!(refusal(&registry, DEFAULT), Refusal::NoRepositories);
+    let allowed = crate::Options { allow_empty: true, ..DEFAULT };
+    assert_eq!(garbage(&registry, allowed).blobs, set([blob]));
+}
+
+#[test]
+fn repositories_without_any_blob_are_refused() {
+    let mut registry = TestRegistry::new();
+    let missing = sha256(b"a manifest on a disk that is not mounted");
+    registry.put(layout::revision_link("app", &missing), missing.to_string());
+    registry.link_layer("app", &layer("x"));
+    assert_eq!(refusal(&registry, DEFAULT), Refusal::NoBlobs);
+    let allowed = crate::Options { allow_empty: true, ..DEFAULT };
+    assert_eq!(garbage(&registry, allowed).layer_links, here("app", [layer("x")]));
+}
+
+#[test]
+fn untagged_manifests_without_any_tag_are_refused() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app").layers(["x"]).push();
+    assert_eq!(refusal(&registry, UNTAGGED), Refusal::NoTags);
+    assert_eq!(garbage(&registry, DEFAULT), Decided::default());
+    let allowed = crate::Options { allow_empty: true, ..UNTAGGED };
+    assert_eq!(garbage(&registry, allowed).revisions, here("app", [image]));
+}
+
+#[test]
+fn repositories_whose_every_revision_was_deleted_are_collected() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["x"]).push();
+    registry.delete("app", &image);
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(garbage(&registry, options).blobs.len(), 3);
+    }
+}

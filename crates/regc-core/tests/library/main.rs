@@ -1,0 +1,81 @@
+//! The library on whole registries, in memory and on disk.
+
+mod damage;
+mod properties;
+mod removal;
+mod semantics;
+mod storage;
+mod symlinks;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use regc_core::digest::Digest;
+use regc_core::error::Error;
+use regc_core::finding::Finding;
+use regc_core::monitor::Silent;
+use regc_core::plan::{Item, plan};
+use regc_core::storage::filesystem::FilesystemStorage;
+use regc_core::storage::{DeleteStorage, ReadStorage};
+use regc_core::survey::{Options, survey};
+use regc_core::sweep::{Outcome, sweep};
+use regc_testkit::TestRegistry;
+
+const DEFAULT: Options = Options { delete_untagged: false, allow_empty: false, allow_harbor: false, jobs: 4 };
+const UNTAGGED: Options = Options { delete_untagged: true, ..DEFAULT };
+
+/// What a collection would remove, and what it found damaged.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Decided {
+    blobs: BTreeSet<Digest>,
+    /// Repository and digest.
+    revisions: BTreeSet<(String, Digest)>,
+    layer_links: BTreeSet<(String, Digest)>,
+    /// Repository, tag and digest.
+    tag_index_entries: BTreeSet<(String, String, Digest)>,
+    bytes: u64,
+    findings: Vec<Finding>,
+}
+
+fn decide(storage: &dyn ReadStorage, options: Options) -> Result<Decided, Error> {
+    let survey = survey(storage, &options, &Silent)?;
+    let plan = plan(&survey, &options)?;
+    let mut decided = Decided { findings: survey.findings.clone(), bytes: plan.totals().bytes, ..Decided::default() };
+    for item in plan.items() {
+        match item {
+            Item::Blob { digest, .. } => drop(decided.blobs.insert(digest)),
+            Item::Revision { repository, digest, .. } => {
+                decided.revisions.insert((repository.to_owned(), digest));
+            }
+            Item::LayerLink { repository, digest } => {
+                decided.layer_links.insert((repository.to_owned(), digest));
+            }
+            Item::TagIndexEntry { repository, tag, digest } => {
+                decided.tag_index_entries.insert((repository.to_owned(), tag.to_owned(), digest));
+            }
+        }
+    }
+    Ok(decided)
+}
+
+/// What would go of a registry, which is healthy enough to be collected.
+fn garbage(registry: &TestRegistry, options: Options) -> Decided {
+    decide(&registry.in_memory(), options).expect("the registry can be collected")
+}
+
+fn collect(storage: &dyn DeleteStorage, options: Options) -> Result<Outcome, Error> {
+    let survey = survey(storage, &options, &Silent)?;
+    sweep(storage, &plan(&survey, &options)?, options.jobs, &Silent)
+}
+
+fn at(root: &Path) -> FilesystemStorage {
+    FilesystemStorage::open(root).expect("the root is there")
+}
+
+fn set<T: Ord, const N: usize>(items: [T; N]) -> BTreeSet<T> {
+    BTreeSet::from(items)
+}
+
+fn here(repository: &str, digests: impl IntoIterator<Item = Digest>) -> BTreeSet<(String, Digest)> {
+    digests.into_iter().map(|digest| (repository.to_owned(), digest)).collect()
+}

@@ -1,0 +1,153 @@
+//! What is removed, in which order, and what a stop in between leaves.
+
+use std::fs;
+
+use regc_core::layout;
+use regc_core::monitor::Silent;
+use regc_core::plan::{Item, plan};
+use regc_core::survey::survey;
+use regc_testkit::generate::{self, Features};
+use regc_testkit::wrapped::{Faulty, Recording};
+use regc_testkit::{TestRegistry, blob_of, layer, oracle};
+
+use crate::{DEFAULT, UNTAGGED, at, collect, decide};
+
+const ALL: Features = Features { referrers: true, partial_repositories: true };
+
+/// Where a removed key stands in the order of removal.
+fn stage(key: &str) -> usize {
+    if key.contains("/tags/") {
+        0
+    } else if key.contains("/revisions/") {
+        1
+    } else if key.contains("/_layers/") {
+        2
+    } else {
+        3
+    }
+}
+
+#[test]
+fn links_go_before_what_they_point_at() {
+    for seed in 0..20 {
+        let storage = Recording::new(generate::registry(seed, ALL).in_memory());
+        collect(&storage, UNTAGGED).unwrap();
+        let stages: Vec<_> = storage.removed().iter().map(|key| stage(key)).collect();
+        assert!(stages.is_sorted(), "seed {seed}: {stages:?}");
+    }
+}
+
+#[test]
+fn parents_go_before_their_children() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:keep").layers(["x"]).push();
+    let mut below = registry.image("app").layers(["x", "y"]).push();
+    let mut chain = vec![below];
+    for _ in 0..20 {
+        below = registry.index("app").manifests([below]).push();
+        chain.push(below);
+    }
+    let referrer = registry.image("app").layers(["z"]).subject(below).push();
+    chain.push(referrer);
+    chain.reverse();
+    let storage = registry.in_memory();
+    let survey = survey(&storage, &UNTAGGED, &Silent).unwrap();
+    let revisions = plan(&survey, &UNTAGGED).unwrap().items().filter_map(|item| match item {
+        Item::Revision { digest, .. } => Some(digest),
+        _ => None,
+    });
+    assert_eq!(revisions.collect::<Vec<_>>(), chain);
+}
+
+#[test]
+fn a_stop_after_any_removal_loses_nothing_and_is_made_up_for() {
+    for (seed, options) in [(1, DEFAULT), (2, UNTAGGED), (3, UNTAGGED)] {
+        let registry = generate::registry(seed, ALL);
+        let live: Vec<_> = oracle::live(&registry, options.delete_untagged).into_values().flatten().collect();
+        let undisturbed = registry.in_memory();
+        let removals = collect(&undisturbed, options).unwrap().removed;
+        let removals = removals.tag_index_entries + removals.revisions + removals.layer_links + removals.blobs;
+        assert!(removals > 10, "seed {seed} has garbage");
+        for stop in 0..removals as usize {
+            let storage = Faulty::removing(registry.in_memory(), stop);
+            let outcome = collect(&storage, options).unwrap();
+            assert!(!outcome.failures.is_empty());
+            let storage = storage.into_inner();
+            let left = storage.keys();
+            for digest in live.iter().filter(|digest| registry.get(&layout::blob_data(digest)).is_some()) {
+                assert!(left.contains(&layout::blob_data(digest)), "seed {seed}, stop {stop}: {digest} is live");
+            }
+            // What a link of a live revision needs is never gone before the link is.
+            for key in left.iter().filter(|key| key.contains("/revisions/")) {
+                let digest = layout::digest_of_link(key).unwrap();
+                assert!(left.contains(&layout::blob_data(&digest)), "seed {seed}, stop {stop}: {key} dangles");
+            }
+            collect(&storage, options).unwrap();
+            let blobs = |keys: Vec<String>| keys.iter().filter_map(|key| blob_of(key)).collect::<Vec<_>>();
+            assert_eq!(blobs(storage.keys()), blobs(undisturbed.keys()), "seed {seed}, stop {stop}");
+        }
+    }
+}
+
+#[test]
+fn directories_go_with_what_they_held_and_no_other() {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("app:v1").layers(["x", "y"]).push();
+    registry.delete("app", &gone);
+    registry.image("app:v2").layers(["z"]).push();
+    registry.put(format!("{}/note", layout::blob(&layer("x"))), "an operator's");
+    registry.upload("app", "1");
+    let root = registry.on_disk();
+    let outcome = collect(&at(root.path()), DEFAULT).unwrap();
+    assert!(outcome.failures.is_empty());
+    let exists = |key: String| root.path().join(key).exists();
+    assert!(!exists(layout::blob(&layer("y"))));
+    assert!(!exists(layout::blob_data(&layer("x"))) && exists(layout::blob(&layer("x"))), "a foreign file stays");
+    assert!(exists(format!("{}/_uploads/1/data", layout::repository("app"))), "uploads are not touched");
+    assert!(!root.path().join(layout::layer_link("app", &layer("y"))).parent().unwrap().exists());
+    assert!(exists(layout::layers("app")));
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap(), crate::Decided::default());
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_tells_what_the_real_one_does() {
+    for seed in 0..10 {
+        let registry = generate::registry(seed, ALL);
+        let root = registry.on_disk();
+        let before = regc_testkit::files_below(root.path());
+        let planned = decide(&at(root.path()), UNTAGGED).unwrap();
+        assert_eq!(regc_testkit::files_below(root.path()), before);
+        let outcome = collect(&at(root.path()), UNTAGGED).unwrap();
+        assert_eq!(outcome.removed.bytes, planned.bytes);
+        let after = regc_testkit::files_below(root.path());
+        let gone: u64 = before
+            .difference(&after)
+            .filter(|key| blob_of(key).is_some())
+            .map(|key| registry.get(key).unwrap().len() as u64)
+            .sum();
+        assert_eq!(gone, planned.bytes, "seed {seed}");
+        assert_eq!(before.difference(&after).count() as u64, {
+            let removed = outcome.removed;
+            removed.tag_index_entries + removed.revisions + removed.layer_links + removed.blobs
+        });
+    }
+}
+
+#[test]
+fn a_failed_removal_is_told_with_its_path() {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("app:v1").layers(["x"]).push();
+    registry.delete("app", &gone);
+    registry.image("app:v2").layers(["z"]).push();
+    let root = registry.on_disk();
+    // A directory where the content should be cannot be unlinked, not even by root.
+    let data = root.path().join(layout::blob_data(&layer("x")));
+    let storage = at(root.path());
+    let survey = survey(&storage, &DEFAULT, &Silent).unwrap();
+    fs::remove_file(&data).unwrap();
+    fs::create_dir(&data).unwrap();
+    let outcome = regc_core::sweep::sweep(&storage, &plan(&survey, &DEFAULT).unwrap(), 2, &Silent).unwrap();
+    let [failure] = &outcome.failures[..] else { panic!("{:?}", outcome.failures) };
+    assert!(failure.to_string().contains(&data.display().to_string()), "{failure}");
+    assert_eq!(outcome.removed.blobs, 2);
+}

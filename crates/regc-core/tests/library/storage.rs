@@ -1,0 +1,30 @@
+//! Every backend keeps the contract.
+
+use regc_core::error::Error;
+use regc_core::storage::filesystem::FilesystemStorage;
+use regc_core::storage::memory::MemoryStorage;
+use regc_testkit::{TestRegistry, conformance};
+
+#[test]
+fn memory() {
+    conformance::check(|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
+}
+
+#[test]
+fn filesystem() {
+    conformance::check(|objects| {
+        let mut registry = TestRegistry::new();
+        for (key, content) in objects {
+            registry.put(*key, *content);
+        }
+        Box::new(FilesystemStorage::open(registry.on_disk().keep()).unwrap())
+    });
+}
+
+#[test]
+fn an_absent_root_is_no_empty_registry() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(matches!(FilesystemStorage::open(root.path().join("absent")), Err(Error::RootMissing(_))));
+    std::fs::write(root.path().join("file"), "").unwrap();
+    assert!(matches!(FilesystemStorage::open(root.path().join("file")), Err(Error::RootNotDirectory(_))));
+}

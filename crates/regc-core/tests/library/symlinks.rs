@@ -1,0 +1,157 @@
+//! Symbolic links are followed to find what is live, and never to remove anything.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use regc_core::error::Error;
+use regc_core::layout;
+use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
+
+use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, here};
+
+/// Moves what is at `key` below `root` to `elsewhere`, and leaves a symbolic link.
+fn move_away(root: &Path, key: &str, elsewhere: &Path) {
+    let (from, to) = (root.join(key), elsewhere.join(key.replace('/', "_")));
+    fs::rename(&from, &to).unwrap();
+    symlink(&to, &from).unwrap();
+}
+
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    registry.image("team/app:v1").layers(["base", "old"]).push();
+    registry.image("team/app:v1").layers(["base", "new"]).push();
+    registry.image("other:v1").layers(["base"]).push();
+    registry.layer("team/app", "garbage");
+    registry
+}
+
+#[test]
+fn every_directory_may_be_a_symbolic_link() {
+    let registry = registry();
+    let app = layout::repository("team/app");
+    for key in [
+        "docker".to_owned(),
+        layout::BLOBS.to_owned(),
+        format!("{}/sha256", layout::BLOBS),
+        layout::REPOSITORIES.to_owned(),
+        layout::repository("team"),
+        app.clone(),
+        format!("{app}/_manifests"),
+        format!("{app}/_manifests/revisions"),
+        format!("{app}/_manifests/revisions/sha256"),
+        format!("{app}/_manifests/tags"),
+        format!("{app}/_layers"),
+        format!("{app}/_layers/sha256"),
+        layout::blob(&layer("new")),
+    ] {
+        let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        move_away(root.path(), &key, elsewhere.path());
+        for options in [DEFAULT, UNTAGGED] {
+            let found = decide(&at(root.path()), options).unwrap();
+            assert!(!found.blobs.contains(&layer("new")), "{key}");
+            assert!(!found.blobs.contains(&layer("base")), "{key}");
+            assert_eq!(found.findings, vec![], "{key}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_removed_from_a_repository_behind_a_symbolic_link() {
+    let registry = registry();
+    for part in ["", "/_manifests", "/_manifests/revisions", "/_layers"] {
+        let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        move_away(root.path(), &format!("{}{part}", layout::repository("team/app")), elsewhere.path());
+        let before = (files_below(root.path()), files_below(elsewhere.path()));
+        collect(&at(root.path()), UNTAGGED).unwrap();
+        assert_eq!((files_below(root.path()), files_below(elsewhere.path())), before, "{part}");
+    }
+}
+
+#[test]
+fn a_blob_behind_a_symbolic_link_loses_only_the_link() {
+    let registry = registry();
+    for key in [layout::blob(&layer("garbage")), layout::blob_data(&layer("garbage"))] {
+        let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        move_away(root.path(), &key, elsewhere.path());
+        let before = files_below(elsewhere.path());
+        let outcome = collect(&at(root.path()), DEFAULT).unwrap();
+        assert_eq!((outcome.removed.blobs, outcome.removed.bytes), (1, 0), "what stays elsewhere frees nothing");
+        assert!(fs::symlink_metadata(root.path().join(layout::blob(&layer("garbage")))).is_err(), "{key}");
+        assert_eq!(files_below(elsewhere.path()), before, "{key}");
+    }
+}
+
+#[test]
+fn blobs_on_another_disk_are_collected_there() {
+    let (root, elsewhere) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    move_away(root.path(), layout::BLOBS, elsewhere.path());
+    let outcome = collect(&at(root.path()), DEFAULT).unwrap();
+    assert_eq!(outcome.removed.blobs, 1);
+    assert!(outcome.removed.bytes > 0);
+    assert!(files_below(elsewhere.path()).iter().all(|key| !key.contains(&layer("garbage").hex())));
+}
+
+#[test]
+fn loops_are_left() {
+    let root = registry().on_disk();
+    let repositories = root.path().join(layout::REPOSITORIES);
+    symlink("..", repositories.join("team/up")).unwrap();
+    symlink(root.path(), repositories.join("root")).unwrap();
+    symlink("../other", repositories.join("other/self")).unwrap();
+    let found = decide(&at(root.path()), DEFAULT).unwrap();
+    assert_eq!(found.layer_links, here("team/app", [layer("garbage")]));
+}
+
+#[test]
+fn a_symbolic_link_to_nothing_stops_the_run() {
+    let app = layout::repository("team/app");
+    for key in [
+        "docker".to_owned(),
+        layout::ROOT.to_owned(),
+        layout::BLOBS.to_owned(),
+        format!("{}/sha256", layout::BLOBS),
+        layout::REPOSITORIES.to_owned(),
+        layout::repository("team"),
+        app.clone(),
+        format!("{app}/_manifests"),
+        format!("{app}/_manifests/revisions"),
+        format!("{app}/_layers"),
+        format!("{app}/_layers/sha256"),
+    ] {
+        let root = registry().on_disk();
+        let path = root.path().join(&key);
+        fs::remove_dir_all(&path).unwrap();
+        symlink("/nowhere/at/all", &path).unwrap();
+        match decide(&at(root.path()), DEFAULT) {
+            Err(Error::BrokenSymlink(path)) => assert_eq!(path, key),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_second_name_for_a_repository_changes_nothing() {
+    let root = registry().on_disk();
+    symlink("team/app", root.path().join(layout::REPOSITORIES).join("alias")).unwrap();
+    symlink("team", root.path().join(layout::REPOSITORIES).join("crew")).unwrap();
+    let plain = registry().on_disk();
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(decide(&at(root.path()), options).unwrap(), decide(&at(plain.path()), options).unwrap());
+    }
+}
+
+#[test]
+fn what_another_repository_reaches_by_a_symbolic_link_is_kept() {
+    let mut registry = registry();
+    registry.image("lodger:v1").layers(["new"]).push();
+    let root = registry.on_disk();
+    let links = root.path().join(layout::layers("lodger"));
+    fs::remove_dir_all(&links).unwrap();
+    symlink("../team/app/_layers", &links).unwrap();
+    assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap().layer_links, Decided::default().layer_links);
+    let before = blobs_below(root.path());
+    collect(&at(root.path()), UNTAGGED).unwrap();
+    assert_eq!(blobs_below(root.path()), before);
+}
