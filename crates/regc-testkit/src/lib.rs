@@ -14,7 +14,9 @@
 mod builder;
 pub mod conformance;
 pub mod generate;
+pub mod oci_layout;
 pub mod oracle;
+pub mod peer;
 pub mod wrapped;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -48,34 +48,64 @@ fn links_below(registry: &TestRegistry, directory: &str) -> BTreeSet<Digest> {
     registry.keys().filter(|key| key.starts_with(&prefix)).filter_map(layout::digest_of_link).collect()
 }
 
+fn tagged(registry: &TestRegistry, repository: &str) -> BTreeSet<Digest> {
+    let prefix = format!("{}/", layout::tags(repository));
+    let links = registry.keys().filter(|key| key.starts_with(&prefix) && key.ends_with("/current/link"));
+    links.map(|key| std::str::from_utf8(registry.get(key).unwrap()).unwrap().parse().unwrap()).collect()
+}
+
+fn manifest(registry: &TestRegistry, digest: &Digest) -> Option<Value> {
+    registry.get(&layout::blob_data(digest)).map(|text| serde_json::from_slice(text).unwrap())
+}
+
+fn references(manifest: &Value) -> BTreeSet<Digest> {
+    let lists = ["layers", "blobs", "manifests"].map(|list| manifest[list].as_array().cloned());
+    let descriptors = lists.into_iter().flatten().flatten().chain([manifest["config"].clone()]);
+    descriptors.filter_map(|descriptor| descriptor["digest"].as_str().map(|text| text.parse().unwrap())).collect()
+}
+
 fn live_in(registry: &TestRegistry, repository: &str, delete_untagged: bool) -> BTreeSet<Digest> {
     let revisions = revisions(registry, repository);
-    let tagged: BTreeSet<String> = registry
-        .keys()
-        .filter(|key| key.starts_with(&format!("{}/", layout::tags(repository))) && key.ends_with("/current/link"))
-        .map(|key| String::from_utf8(registry.get(key).unwrap().to_vec()).unwrap())
-        .collect();
-    let mut live: BTreeSet<Digest> =
-        revisions.iter().filter(|digest| !delete_untagged || tagged.contains(&digest.to_string())).copied().collect();
+    let mut live = revisions.clone();
+    if delete_untagged {
+        let tagged = tagged(registry, repository);
+        live.retain(|digest| tagged.contains(digest));
+    }
     // Apply the rules until none adds anything.
     loop {
         let before = live.len();
         for revision in &revisions {
-            let Some(text) = registry.get(&layout::blob_data(revision)) else { continue };
-            let manifest: Value = serde_json::from_slice(text).unwrap();
+            let Some(manifest) = manifest(registry, revision) else { continue };
             if manifest["subject"]["digest"].as_str().is_some_and(|subject| live.contains(&subject.parse().unwrap())) {
                 live.insert(*revision);
             }
             if live.contains(revision) {
-                let lists = ["layers", "blobs", "manifests"].map(|list| manifest[list].as_array().cloned());
-                let descriptors = lists.into_iter().flatten().flatten().chain([manifest["config"].clone()]);
-                live.extend(
-                    descriptors.filter_map(|d| d["digest"].as_str().map(|text| text.parse::<Digest>().unwrap())),
-                );
+                live.extend(references(&manifest));
             }
         }
         if live.len() == before {
             return live;
         }
     }
+}
+
+/// Everything that is reachable from the children of indexes that a tag names, where they are linked.
+pub fn reachable_children(registry: &TestRegistry) -> BTreeSet<Digest> {
+    let mut reachable = BTreeSet::new();
+    for repository in repositories(registry) {
+        let revisions = revisions(registry, &repository);
+        let mut pending: Vec<Digest> = tagged(registry, &repository).intersection(&revisions).copied().collect();
+        while let Some(parent) = pending.pop() {
+            let Some(parent) = manifest(registry, &parent) else { continue };
+            for child in parent["manifests"].as_array().into_iter().flatten() {
+                let child: Digest = child["digest"].as_str().unwrap().parse().unwrap();
+                reachable.insert(child);
+                if let Some(manifest) = manifest(registry, &child).filter(|_| revisions.contains(&child)) {
+                    reachable.extend(references(&manifest));
+                    pending.push(child);
+                }
+            }
+        }
+    }
+    reachable
 }

@@ -1,0 +1,192 @@
+//! The real programs: `docker-registry` as a server and as a collector, and `skopeo` as a client.
+//!
+//! Both are Debian packages. A test that needs one fails loudly where it is missing.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A registry that serves a storage root on a free port of the loopback interface. It ends when this is dropped.
+pub struct PeerRegistry {
+    process: Child,
+    port: u16,
+}
+
+/// The answer of a registry.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Where a header says to go on.
+    pub location: Option<String>,
+    /// The digest of what was sent.
+    pub digest: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Writes the configuration of a registry at `root` to `config.yml` in `directory`, and returns its path.
+pub fn write_config(directory: &Path, root: &Path, port: u16) -> PathBuf {
+    let path = directory.join("config.yml");
+    let text = format!(
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    \
+         rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+        root.display()
+    );
+    fs::write(&path, text).expect("a configuration can be written");
+    path
+}
+
+/// Runs `docker-registry garbage-collect` on the store that `config` describes.
+pub fn garbage_collect(config: &Path, arguments: &[&str]) -> Output {
+    run(Command::new("docker-registry").arg("garbage-collect").args(arguments).arg(config))
+}
+
+/// Runs `skopeo` and fails if it does.
+pub fn skopeo(arguments: &[&str]) {
+    let output = run(Command::new("skopeo").arg("--insecure-policy").args(arguments));
+    assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| missing(command.get_program().to_str().unwrap_or_default(), &error))
+}
+
+fn missing(program: &str, error: &std::io::Error) -> ! {
+    match error.kind() {
+        ErrorKind::NotFound => panic!(
+            "{program} is not installed, and this test is worth nothing without it: \
+             `apt-get install docker-registry skopeo`, or run .ci/run"
+        ),
+        _ => panic!("{program} cannot be started: {error}"),
+    }
+}
+
+impl PeerRegistry {
+    /// Starts a registry on the storage at `root`, and waits until it answers.
+    pub fn start(root: &Path) -> Self {
+        // The port may be taken between asking for a free one and the registry's start, so this is tried again.
+        for _ in 0..10 {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+            let port = listener.local_addr().expect("a bound socket has an address").port();
+            drop(listener);
+            let directory = tempfile::tempdir().expect("a temporary directory can be made");
+            let config = write_config(directory.path(), root, port);
+            let process = Command::new("docker-registry")
+                .arg("serve")
+                .arg(&config)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| missing("docker-registry", &error));
+            let mut registry = Self { process, port };
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while registry.process.try_wait().expect("a child can be waited for").is_none() {
+                if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() && registry.get("/v2/").status == 200 {
+                    return registry;
+                }
+                assert!(Instant::now() < deadline, "docker-registry does not answer");
+                sleep(Duration::from_millis(20));
+            }
+        }
+        panic!("docker-registry cannot be started");
+    }
+
+    /// Ends the registry.
+    pub fn stop(self) {}
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What clients call `reference`, `repository:tag`, in this registry.
+    pub fn image(&self, reference: &str) -> String {
+        format!("docker://{}/{reference}", self.address())
+    }
+
+    /// Pushes what `layout` calls `name`, all platforms of it, as `reference`. `format` is `oci` or `v2s2`.
+    pub fn push(&self, layout: &Path, name: &str, reference: &str, format: &str) {
+        let source = format!("oci:{}:{name}", layout.display());
+        skopeo(&["copy", "--all", "--dest-tls-verify=false", "--format", format, &source, &self.image(reference)]);
+    }
+
+    /// Pulls all platforms of `reference` into a directory, as they are.
+    pub fn pull(&self, reference: &str, directory: &Path) {
+        let target = format!("dir:{}", directory.display());
+        skopeo(&["copy", "--all", "--src-tls-verify=false", &self.image(reference), &target]);
+    }
+
+    /// GETs a path.
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[])
+    }
+
+    /// Sends a request with a body. A path may be a whole URL of this registry.
+    pub fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        self.send_as(method, path, "application/octet-stream", body)
+    }
+
+    /// Sends a request with a body of some media type.
+    pub fn send_as(&self, method: &str, path: &str, media_type: &str, body: &[u8]) -> Answer {
+        const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+             application/vnd.docker.distribution.manifest.v2+json, \
+             application/vnd.docker.distribution.manifest.list.v2+json";
+        let url = if path.starts_with('/') { format!("http://{}{path}", self.address()) } else { path.to_owned() };
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("accept", MANIFESTS)
+            .header("content-type", media_type)
+            .body(body)
+            .expect("the request is well formed");
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.run(request).expect("the registry answers");
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        Answer {
+            status: response.status().as_u16(),
+            location: header("location"),
+            digest: header("docker-content-digest"),
+            body: response.body_mut().read_to_vec().expect("the registry answers in full"),
+        }
+    }
+
+    /// The digest of the manifest that a tag names.
+    pub fn digest(&self, repository: &str, tag: &str) -> String {
+        let answer = self.get(&format!("/v2/{repository}/manifests/{tag}"));
+        answer.digest.unwrap_or_else(|| panic!("{repository}:{tag}: {}", answer.status))
+    }
+
+    /// Deletes a manifest through the API.
+    pub fn delete(&self, repository: &str, digest: &str) {
+        assert_eq!(self.send("DELETE", &format!("/v2/{repository}/manifests/{digest}"), &[]).status, 202);
+    }
+
+    /// Begins an upload and sends the first part of it. Returns where it would go on.
+    pub fn begin_upload(&self, repository: &str, content: &[u8]) -> String {
+        let begun = self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), &[]);
+        let location = begun.location.expect("an upload has a location");
+        let sent = self.send("PATCH", &location, content);
+        assert_eq!(sent.status, 202);
+        sent.location.expect("an upload has a location")
+    }
+
+    /// Uploads a blob under a digest of any algorithm.
+    pub fn upload(&self, repository: &str, digest: &str, content: &[u8]) {
+        let location = self.begin_upload(repository, content);
+        let separator = if location.contains('?') { '&' } else { '?' };
+        assert_eq!(self.send("PUT", &format!("{location}{separator}digest={digest}"), &[]).status, 201);
+    }
+}
+
+impl Drop for PeerRegistry {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
