@@ -1,1 +1,46 @@
-fn main() {}
+//! The binary: what it prints, how it ends, and which store it takes for the one that is meant.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod documentation;
+mod fixture;
+mod formats;
+mod outcome;
+mod source;
+
+use std::fs;
+use std::path::PathBuf;
+
+use regc_testkit::{TestRegistry, layer};
+
+/// The directory of the repository, from which the README's commands are run.
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A registry with a little of everything that may be printed.
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("team/app:v0").layers(["base", "deleted"]).push();
+    registry.delete("team/app", &gone);
+    registry.image("team/app:v1").layers(["base", "old"]).push();
+    registry.image("team/app:v1").layers(["base", "new"]).push();
+    registry.image("other:v1").layers(["base"]).push();
+    registry
+}
+
+/// The same with an image that cannot be pulled.
+fn damaged() -> TestRegistry {
+    let mut registry = registry();
+    registry.image("hurt:v1").layers(["lost"]).push();
+    registry.remove(&regc_core::layout::blob_data(&layer("lost")));
+    registry
+}
+
+/// Writes a configuration with this storage section, and more lines after it.
+fn config(directory: &tempfile::TempDir, storage: &str, more: &str) -> PathBuf {
+    let path = directory.path().join("config.yml");
+    fs::write(&path, format!("version: 0.1\nstorage: {storage}\n{more}")).expect("a configuration can be written");
+    path
+}

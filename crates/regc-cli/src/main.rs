@@ -22,7 +22,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    #[command(visible_alias = "garbage-collect", after_help = gc::AFTER_HELP)]
+    #[command(visible_alias = "garbage-collect", after_help = format!("{}\n\n{EXIT_CODES}", gc::WHAT_IS_COUNTED))]
     Gc(gc::Args),
 }
 

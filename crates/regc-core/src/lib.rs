@@ -1,4 +1,50 @@
 //! Offline garbage collection for the storage of Docker and OCI registries.
+//!
+//! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library
+//! finds out what in its storage a client can still pull, and removes the rest. Looking and removing are apart: a
+//! [survey](survey::survey) only reads, a [plan](plan::plan) says what goes, and a [sweep](sweep::sweep) does it.
+//!
+//! ```
+//! use regc_core::config::Config;
+//! use regc_core::monitor::Silent;
+//! use regc_core::plan::{Item, plan};
+//! use regc_core::storage;
+//! use regc_core::survey::{Options, refuse_foreign_metadata, survey};
+//! use regc_core::sweep::sweep;
+//!
+//! # fn main() -> Result<(), regc_core::error::Error> {
+//! # let mut registry = regc_testkit::TestRegistry::new();
+//! # let image = registry.image("team/app:v1").layers(["base", "old"]).push();
+//! # registry.delete("team/app", &image);
+//! # registry.image("team/app:v2").layers(["base", "new"]).push();
+//! # let directory = registry.on_disk();
+//! # let root = directory.path();
+//! // The registry's own configuration; the environment is handed in, here an empty one.
+//! let text = format!("version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}", root.display());
+//! let config = Config::parse(&text, [])?;
+//! let options = Options { delete_untagged: true, ..Options::default() };
+//!
+//! let storage = storage::open(&config)?;
+//! refuse_foreign_metadata(&config, &*storage, &options)?;
+//! let survey = survey(&*storage, &options, &Silent)?;
+//! for finding in &survey.findings {
+//!     eprintln!("{}; {}", finding.message(), finding.remedy());
+//! }
+//!
+//! let plan = plan(&survey, &options)?;
+//! for item in plan.items() {
+//!     if let Item::Blob { digest, bytes } = item {
+//!         println!("{digest} gives back {bytes} bytes");
+//!     }
+//! }
+//! let outcome = sweep(&*storage, &plan, options.jobs, &Silent)?;
+//! assert_eq!(outcome.removed, plan.totals());
+//! # assert_eq!(outcome.removed.blobs, 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The registry must be stopped, or read-only, while something is removed.
 #![deny(missing_docs)]
 
 pub mod config;

@@ -8,15 +8,17 @@
 //! registry.image("team/app:v1").layers(["base", "new"]).push(); // "old" is now reachable only from an untagged manifest
 //! ```
 //!
-//! Layer names become contents, so digests are the same in every run, and [`TestRegistry::name_of`] turns a digest back
-//! into a name for a failure's message. A registry is written to a directory or handed over as storage in memory.
+//! Layer names become contents, so digests are the same in every run, and [`TestRegistry::with_names`] puts the
+//! names back into a text. A registry is written to a directory or handed over as storage in memory.
 
 mod builder;
 pub mod conformance;
+pub mod fixture;
 pub mod generate;
 pub mod oci_layout;
 pub mod oracle;
 pub mod peer;
+pub mod scenario;
 pub mod wrapped;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,9 +163,11 @@ impl TestRegistry {
         self.objects.keys().map(String::as_str)
     }
 
-    /// The name that was given to what has this digest, or the digest.
-    pub fn name_of(&self, digest: &Digest) -> String {
-        self.names.get(digest).cloned().unwrap_or_else(|| digest.to_string())
+    /// `text` with the name of what it is in place of every digest that was given one.
+    pub fn with_names(&self, text: &str) -> String {
+        let replace =
+            |text: String, (digest, name): (&Digest, &String)| text.replace(&digest.to_string(), &format!("<{name}>"));
+        self.names.iter().fold(text.to_owned(), replace)
     }
 
     /// The registry as storage in memory.

@@ -66,15 +66,10 @@ enum Format {
     Registry,
 }
 
-pub const AFTER_HELP: &str = "\
+/// What the numbers mean.
+pub const WHAT_IS_COUNTED: &str = "\
 What is counted: bytes are the lengths of the contents of the blobs that go. Links and directories
-take up space too, which is not counted.
-
-Exit codes:
-  0  done
-  1  could not: nothing was removed, or the report says exactly what was
-  2  the command line is wrong
-  3  done, but something was found damaged, and was protected";
+take up space too, which is not counted.";
 
 /// Rewrites `--dry-run=true` and its like, which scripts made for the registry's own command say, to what clap expects
 /// of a flag: the flag alone, or nothing.

@@ -31,7 +31,7 @@ impl Human {
             row("Tags", &HumanCount(tags).to_string());
         }
         row("Manifests", &HumanCount(summary.manifests).to_string());
-        row("In use", &format!("{}, {}", count(summary.live_blobs, "blob"), BinaryBytes(summary.live_bytes)));
+        row("In use", &format!("{} in {}", BinaryBytes(summary.live_bytes), count(summary.live_blobs, "blob")));
         row("Garbage", &describe(&summary.garbage));
         if !summary.dry_run {
             row("Removed", &describe(&summary.removed));
@@ -137,12 +137,12 @@ impl Printer for Human {
     }
 }
 
-/// `1.2 MiB in 4 blobs; 2 manifests, 3 layer links`.
+/// `1.20 MiB in 4 blobs, 2 manifests, 3 layer links`.
 fn describe(totals: &Totals) -> String {
-    if totals.is_empty() {
-        "nothing".to_owned()
-    } else {
-        format!("{}: {}", BinaryBytes(totals.bytes), parts(totals).join(", "))
+    match (totals.is_empty(), totals.blobs) {
+        (true, _) => "nothing".to_owned(),
+        (false, 0) => parts(totals).join(", "),
+        (false, _) => format!("{} in {}", BinaryBytes(totals.bytes), parts(totals).join(", ")),
     }
 }
 

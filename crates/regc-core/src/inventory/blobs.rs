@@ -1,0 +1,53 @@
+//! The directories of blobs: `blobs/<algorithm>/<first two hex>/<hex>`.
+
+use rayon::prelude::*;
+
+use super::Walk;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::layout;
+use crate::storage::{Entry, EntryKind};
+
+/// The blobs below one of the directories `blobs/<algorithm>/<first two hex>`.
+#[derive(Default)]
+pub(super) struct Shard {
+    pub(super) digests: Vec<Digest>,
+    /// Those among them whose directory is a symbolic link.
+    pub(super) symlinked: Vec<Digest>,
+}
+
+impl Walk<'_> {
+    /// Lists all blobs.
+    pub(super) fn blobs(&self) -> Result<Vec<Shard>, Error> {
+        let mut shards = Vec::new();
+        for (algorithm, _) in self.directories(layout::BLOBS, Algorithm::from_name)? {
+            let is_shard = |name: &str| layout::is_shard(name).then(|| name.to_owned());
+            for (prefix, _) in self.directories(&layout::blobs(algorithm), is_shard)? {
+                shards.push((algorithm, prefix));
+            }
+        }
+        shards.into_par_iter().map(|(algorithm, prefix)| self.shard(algorithm, &prefix)).collect()
+    }
+
+    fn shard(&self, algorithm: Algorithm, prefix: &str) -> Result<Shard, Error> {
+        let mut shard = Shard::default();
+        self.storage.list(
+            &format!("{}/{prefix}", layout::blobs(algorithm)),
+            &mut |Entry { name, kind, symlink }| {
+                // A blob below the wrong prefix is where no registry looks for it.
+                let digest = Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
+                match (digest, kind) {
+                    (Some(digest), EntryKind::Directory) => {
+                        shard.digests.push(digest);
+                        if symlink {
+                            shard.symlinked.push(digest);
+                        }
+                    }
+                    _ => self.pass_over(),
+                }
+            },
+        )?;
+        self.monitor.advance(shard.digests.len() as u64);
+        Ok(shard)
+    }
+}

@@ -1,0 +1,226 @@
+//! The directories of repositories, which nest, and the revisions in them.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use super::{Digests, Repository, Walk};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::layout;
+use crate::storage::EntryKind;
+
+/// A directory that may be a repository, may hold some, or both.
+struct Directory {
+    /// Its path below the directory of all repositories, which is the name of the repository if it is one. Empty for
+    /// that directory itself.
+    name: String,
+    /// Whether the way to it leads through a symbolic link.
+    reached_by_symlink: bool,
+}
+
+/// A repository's directory, and what was met in it.
+struct Found {
+    directory: Directory,
+    has_manifests: bool,
+    has_layers: bool,
+    /// The symbolic links in it.
+    symlinks: Vec<String>,
+}
+
+/// A repository, and the symbolic links in it.
+struct Listed {
+    repository: Repository,
+    symlinks: Vec<String>,
+}
+
+/// Where a walk has come to.
+#[derive(Default)]
+struct Descent {
+    found: Mutex<Vec<Found>>,
+    failed: Mutex<Option<Error>>,
+}
+
+impl Walk<'_> {
+    /// Lists all repositories, in the registry's order: component by component, a repository before those below it.
+    pub(super) fn repositories(&self, digests: &Digests) -> Result<Vec<Repository>, Error> {
+        let descent = Descent::default();
+        let top = Directory { name: String::new(), reached_by_symlink: false };
+        rayon::scope(|scope| self.descend(scope, top, &descent));
+        if let Some(error) = descent.failed.into_inner() {
+            return Err(error);
+        }
+        let mut found = self.without_second_names(descent.found.into_inner())?;
+        found.sort_by(|a, b| walk_order(&a.directory.name).cmp(walk_order(&b.directory.name)));
+        let listed = found.into_par_iter().map(|found| self.repository(digests, found)).collect::<Result<_, _>>()?;
+        self.mark_shared(listed)
+    }
+
+    /// Looks into a directory, and then into those below it.
+    fn descend<'scope>(&'scope self, scope: &rayon::Scope<'scope>, directory: Directory, descent: &'scope Descent) {
+        match self.look_into(directory, descent) {
+            Ok(below) => {
+                for directory in below {
+                    scope.spawn(move |scope| self.descend(scope, directory, descent));
+                }
+            }
+            Err(error) => {
+                descent.failed.lock().get_or_insert(error);
+            }
+        }
+    }
+
+    /// Notes the directory if it is a repository, and returns the directories below it.
+    fn look_into(&self, directory: Directory, descent: &Descent) -> Result<Vec<Directory>, Error> {
+        let is_top = directory.name.is_empty();
+        let key = if is_top { layout::REPOSITORIES.to_owned() } else { layout::repository(&directory.name) };
+        let names = self.directories(&key, |name| {
+            let is_part = !is_top && [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].contains(&name);
+            (is_part || layout::is_repository_component(name)).then(|| name.to_owned())
+        })?;
+        let mut below = Vec::new();
+        let mut parts = Vec::new();
+        let mut symlinks = Vec::new();
+        for (name, symlink) in names {
+            let path = format!("{key}/{name}");
+            if name.starts_with('_') {
+                // What is being uploaded is never removed, so it may be anywhere.
+                symlinks.extend((symlink && name != layout::UPLOADS).then_some(path));
+                parts.push(name);
+            } else if symlink && self.leads_back(&path)? {
+                self.pass_over();
+            } else {
+                let name = if is_top { name } else { format!("{}/{name}", directory.name) };
+                below.push(Directory { name, reached_by_symlink: directory.reached_by_symlink || symlink });
+            }
+        }
+        if !parts.is_empty() {
+            self.monitor.advance(1);
+            let has = |part: &str| parts.iter().any(|name| name == part);
+            let (has_manifests, has_layers) = (has(layout::MANIFESTS), has(layout::LAYERS));
+            descent.found.lock().push(Found { directory, has_manifests, has_layers, symlinks });
+        }
+        Ok(below)
+    }
+
+    /// Leaves out repositories that a symbolic link only gives another name: they are met by their own.
+    fn without_second_names(&self, found: Vec<Found>) -> Result<Vec<Found>, Error> {
+        if !found.iter().any(|found| found.directory.reached_by_symlink) {
+            return Ok(found);
+        }
+        let direct: HashSet<String> =
+            found.iter().filter(|f| !f.directory.reached_by_symlink).map(|f| f.directory.name.clone()).collect();
+        let mut kept = Vec::new();
+        for found in found {
+            let Directory { name, reached_by_symlink } = &found.directory;
+            let is_second_name = *reached_by_symlink
+                && self.below_repositories(&layout::repository(name))?.is_some_and(|name| direct.contains(&name));
+            if is_second_name {
+                self.pass_over();
+            } else {
+                kept.push(found);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The path below the directory of all repositories at which a directory really is, if it is there.
+    fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
+        let repositories = self.storage.real_directory(layout::REPOSITORIES)?;
+        let real = self.storage.real_directory(directory)?;
+        Ok(real.strip_prefix(&repositories).and_then(|below| below.strip_prefix('/')).map(str::to_owned))
+    }
+
+    /// The repositories, where those count as shared into which another one's symbolic links lead.
+    fn mark_shared(&self, listed: Vec<Listed>) -> Result<Vec<Repository>, Error> {
+        let mut targets = Vec::new();
+        for link in listed.iter().flat_map(|listed| &listed.symlinks) {
+            targets.extend(self.below_repositories(link)?.map(|target| target + "/"));
+        }
+        let mut repositories: Vec<Repository> = listed.into_iter().map(|listed| listed.repository).collect();
+        if !targets.is_empty() {
+            for repository in &mut repositories {
+                let directory = format!("{}/", repository.name);
+                repository.shared |= targets.iter().any(|target| target.starts_with(&directory));
+            }
+        }
+        Ok(repositories)
+    }
+
+    /// Whether a symbolic link leads to a directory on the way to itself. All that is there is met by another name.
+    fn leads_back(&self, link: &str) -> Result<bool, Error> {
+        let target = self.storage.real_directory(link)?;
+        let mut ancestor = link;
+        while let Some((parent, _)) = ancestor.rsplit_once('/') {
+            if self.storage.real_directory(parent)? == target {
+                return Ok(true);
+            }
+            ancestor = parent;
+        }
+        Ok(false)
+    }
+
+    /// Lists what a repository links.
+    fn repository(&self, digests: &Digests, found: Found) -> Result<Listed, Error> {
+        let Found { directory: Directory { name, reached_by_symlink }, has_manifests, has_layers, mut symlinks } =
+            found;
+        let mut candidates = Vec::new();
+        if has_manifests {
+            let manifests = format!("{}/{}", layout::repository(&name), layout::MANIFESTS);
+            let is_part = |part: &str| matches!(part, "revisions" | "tags").then(|| part.to_owned());
+            for (part, symlink) in self.directories(&manifests, is_part)? {
+                symlinks.extend(symlink.then(|| format!("{manifests}/{part}")));
+            }
+            let revisions = layout::revisions(&name);
+            for (algorithm, symlink) in self.directories(&revisions, Algorithm::from_name)? {
+                let directory = format!("{revisions}/{}", algorithm.name());
+                for (digest, symlink) in self.directories(&directory, |hex| Digest::from_hex(algorithm, hex))? {
+                    symlinks.extend(symlink.then(|| layout::revision(&name, &digest)));
+                    candidates.push(digest);
+                }
+                symlinks.extend(symlink.then_some(directory));
+            }
+        }
+        if has_layers {
+            let layers = layout::layers(&name);
+            for (algorithm, symlink) in self.directories(&layers, Algorithm::from_name)? {
+                symlinks.extend(symlink.then(|| format!("{layers}/{}", algorithm.name())));
+            }
+        }
+        let linked: Vec<bool> =
+            candidates.par_iter().map(|digest| self.is_linked(&name, digest)).collect::<Result<_, _>>()?;
+        let ids = |wanted: bool| {
+            let mut ids: Vec<_> = candidates
+                .iter()
+                .zip(&linked)
+                .filter(|(_, linked)| **linked == wanted)
+                .map(|(digest, _)| digests.id(digest))
+                .collect();
+            ids.sort_unstable();
+            ids.into_boxed_slice()
+        };
+        let shared = reached_by_symlink || !symlinks.is_empty();
+        let repository = Repository { revisions: ids(true), unlinked: ids(false), name, shared };
+        Ok(Listed { repository, symlinks })
+    }
+
+    /// Whether the revision has a link. Its size tells whether it holds a digest; it is not read.
+    fn is_linked(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        let Some(link) = self.storage.stat(&layout::revision_link(repository, digest))? else { return Ok(false) };
+        // The link of a digest of another algorithm may hold the canonical one.
+        let sizes = [layout::link_bytes(digest.algorithm()), layout::link_bytes(Algorithm::Sha256)];
+        if link.kind != EntryKind::File || !sizes.contains(&link.bytes) {
+            let finding = Finding::GarbledRevisionLink { repository: repository.to_owned(), manifest: *digest };
+            self.monitor.finding(&finding);
+            self.findings.lock().push(finding);
+        }
+        Ok(true)
+    }
+}
+
+/// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.
+fn walk_order(name: &str) -> impl Iterator<Item = &str> {
+    name.split('/').chain(std::iter::once(layout::MANIFESTS))
+}

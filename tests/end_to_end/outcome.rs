@@ -1,0 +1,95 @@
+//! How a run ends.
+
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+
+use regc_core::layout;
+use regc_testkit::{TestRegistry, blobs_below, layer};
+
+use crate::common::{gc, regc};
+use crate::{damaged, registry};
+
+#[test]
+fn exit_codes() {
+    let (healthy, damaged) = (registry().on_disk(), damaged().on_disk());
+    assert_eq!(gc(healthy.path(), &["-d"]).code, 0);
+    assert_eq!(gc(healthy.path(), &[]).code, 0);
+    assert_eq!(gc(damaged.path(), &["-d"]).code, 3);
+    assert_eq!(gc(damaged.path(), &[]).code, 3);
+    assert_eq!(regc(["gc", "--root", "/nowhere/at/all"]).code, 1);
+    for wrong in
+        [&["gc", "--no-such-option"][..], &["no-such-command"], &[], &["gc", "a", "b"], &["gc", "--format", "x"]]
+    {
+        assert_eq!(regc(wrong).code, 2, "{wrong:?}");
+    }
+    assert_eq!(regc(["gc", "--root", "/", "config.yml"]).code, 2);
+}
+
+#[test]
+fn an_absent_root_is_told_with_its_path() {
+    let run = regc(["gc", "--root", "/nowhere/at/all"]);
+    assert_eq!(run.stdout, "");
+    assert!(run.stderr.contains("/nowhere/at/all does not exist"), "{}", run.stderr);
+}
+
+#[test]
+fn an_empty_root_has_nothing_to_collect() {
+    let root = tempfile::tempdir().unwrap();
+    let run = gc(root.path(), &[]);
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.contains("holds no docker/registry/v2: there is nothing to collect"), "{}", run.stderr);
+}
+
+#[test]
+fn a_store_that_looks_half_mounted_is_refused() {
+    let mut registry = TestRegistry::new();
+    registry.blob("content");
+    let root = registry.on_disk();
+    let run = gc(root.path(), &[]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("--allow-empty"), "{}", run.stderr);
+    assert_eq!(blobs_below(root.path()).len(), 1);
+    assert_eq!(gc(root.path(), &["--allow-empty"]).code, 0);
+    assert_eq!(blobs_below(root.path()).len(), 0);
+}
+
+#[test]
+fn what_could_not_be_removed_is_told_with_its_path_and_cause() {
+    let root = registry().on_disk();
+    // What is not a file cannot be unlinked, not even by root.
+    let link = root.path().join(layout::layer_link("team/app", &layer("deleted")));
+    fs::remove_file(&link).unwrap();
+    fs::create_dir_all(link.join("full")).unwrap();
+    let blobs = blobs_below(root.path());
+    let run = gc(root.path(), &[]);
+    assert_eq!(run.code, 1);
+    let told = format!("regc: cannot remove {}\n  caused by: ", link.display());
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
+    assert!(run.stdout.contains("Not everything could be removed"), "{}", run.stdout);
+    assert_eq!(blobs_below(root.path()), blobs, "the link stays, so what it points at stays");
+
+    let run = gc(root.path(), &["--format", "json"]);
+    assert!(run.stdout.contains(r#"{"causes":["#) && run.stdout.contains(r#""type":"failure""#), "{}", run.stdout);
+}
+
+#[test]
+fn removing_does_not_depend_on_who_reads_the_report() {
+    for (stdout, code) in [(closed_pipe(), 0), (Stdio::from(File::create("/dev/full").unwrap()), 1)] {
+        let root = registry().on_disk();
+        let output = Command::new(env!("CARGO_BIN_EXE_regc"))
+            .args(["gc", "--format", "json", "--root"])
+            .arg(root.path())
+            .stdout(stdout)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!blobs_below(root.path()).contains(&layer("deleted")));
+    }
+}
+
+/// A pipe that nobody reads.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}

@@ -1,0 +1,113 @@
+//! Which store is meant, and whether somebody else keeps its books.
+
+use std::fs;
+use std::path::Path;
+
+use regc_core::layout;
+use regc_testkit::{blobs_below, layer};
+
+use crate::common::{Run, gc, regc, regc_with};
+use crate::{config, registry};
+
+const PATH: &str = "REGISTRY_CONFIGURATION_PATH";
+const ROOT: &str = "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY";
+
+fn at(root: &Path) -> String {
+    format!("{{filesystem: {{rootdirectory: {}}}}}", root.display())
+}
+
+fn is_dry_run_of(run: &Run, root: &Path) -> bool {
+    run.code == 0 && run.stdout.contains(&format!("Storage       {}\n", root.display()))
+}
+
+#[test]
+fn the_configuration_is_the_argument_or_the_environments() {
+    let (root, other, directory) = (registry().on_disk(), registry().on_disk(), tempfile::tempdir().unwrap());
+    let config = config(&directory, &at(root.path()), "");
+    let config = config.to_str().unwrap();
+    assert!(is_dry_run_of(&regc(["gc", "-d", config]), root.path()));
+    assert!(is_dry_run_of(&regc_with(["gc", "-d"], &[(PATH, config)]), root.path()));
+    assert!(is_dry_run_of(&regc_with(["gc", "-d", config], &[(PATH, "/nowhere")]), root.path()));
+    let other = other.path();
+    assert!(is_dry_run_of(&regc_with(["gc", "-d", config], &[(ROOT, other.to_str().unwrap())]), other));
+    assert!(is_dry_run_of(&regc_with(["gc", "-d", "--root", other.to_str().unwrap()], &[(PATH, config)]), other));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_told_with_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = regc(["gc", "/nowhere/config.yml"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("/nowhere/config.yml\n  caused by: No such file"), "{}", run.stderr);
+    for (storage, expected) in [
+        ("inmemory", "forgets everything"),
+        ("{s3: {bucket: b}}", "`s3` is not supported"),
+        ("{filesystem: {}, s3: {}}", "more than one storage driver"),
+        ("{", "not valid YAML"),
+    ] {
+        let config = config(&directory, storage, "");
+        let run = regc(["gc", config.to_str().unwrap()]);
+        assert_eq!(run.code, 1, "{storage}");
+        assert!(run.stderr.contains(expected), "{storage}: {}", run.stderr);
+    }
+    let config = config(&directory, "{filesystem: {rootdirectory: /nowhere}}", "");
+    let run = regc_with(["gc", config.to_str().unwrap()], &[(ROOT, "{")]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains(ROOT), "{}", run.stderr);
+}
+
+#[test]
+fn flags_of_the_registrys_own_command_are_understood() {
+    let root = registry().on_disk();
+    let root = root.path().to_str().unwrap();
+    let run = |arguments: &[&str]| regc([&["garbage-collect", "--root", root], arguments].concat());
+    for dry in [&["-d"][..], &["--dry-run"], &["--dry-run=true"], &["-d=1"]] {
+        assert!(run(dry).stdout.contains("Nothing was removed"), "{dry:?}");
+    }
+    for untagged in [&["-dm"][..], &["-d", "--delete-untagged=true"], &["-m", "-d", "--quiet=false"]] {
+        assert!(run(untagged).stdout.contains("Tags "), "{untagged:?}");
+    }
+    assert!(!run(&["-d", "--delete-untagged=false"]).stdout.contains("Tags "));
+    assert!(run(&["--dry-run=false"]).stdout.contains("Removed"));
+    assert_eq!(run(&["--dry-run=perhaps"]).code, 2);
+}
+
+fn refused(arguments: &[&str], config: &Path, reason: &str) {
+    let run = regc([&["gc"], arguments, &[config.to_str().unwrap()]].concat());
+    assert_eq!((run.code, run.stdout.as_str()), (1, ""), "{arguments:?}");
+    assert!(run.stderr.contains(reason), "{arguments:?}: {}", run.stderr);
+}
+
+#[test]
+fn gitlabs_database_is_refused() {
+    let (root, directory) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    let enabled = config(&directory, &at(root.path()), "database: {enabled: true, host: db, port: 5432}");
+    refused(&[], &enabled, "database.enabled");
+    refused(&["-d"], &enabled, "database.enabled");
+
+    let prefer = config(&directory, &at(root.path()), "database: {enabled: prefer}");
+    refused(&[], &prefer, "prefer");
+    let lock = root.path().join(layout::GITLAB_FILESYSTEM_IN_USE);
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    fs::write(&lock, "").unwrap();
+    assert_eq!(regc(["gc", "-d", prefer.to_str().unwrap()]).code, 0);
+
+    let disabled = config(&directory, &at(root.path()), "database: {enabled: false}");
+    assert_eq!(regc(["gc", "-d", disabled.to_str().unwrap()]).code, 0);
+    fs::rename(&lock, root.path().join(layout::GITLAB_DATABASE_IN_USE)).unwrap();
+    refused(&[], &disabled, "database-in-use");
+    assert_eq!(gc(root.path(), &["-d"]).code, 1, "a root alone has no configuration that could say so");
+    assert!(blobs_below(root.path()).contains(&layer("deleted")));
+}
+
+#[test]
+fn harbor_is_refused() {
+    let (root, directory) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    let harbor = "auth:\n  token:\n    issuer: harbor-token-issuer\n    realm: https://harbor.example/service/token";
+    let harbor = config(&directory, &at(root.path()), harbor);
+    refused(&[], &harbor, "--allow-harbor");
+    refused(&["-m"], &harbor, "without --delete-untagged");
+    refused(&["-m", "--allow-harbor"], &harbor, "without --delete-untagged");
+    assert_eq!(regc(["gc", "--allow-harbor", harbor.to_str().unwrap()]).code, 0);
+    assert!(!blobs_below(root.path()).contains(&layer("deleted")));
+}
