@@ -123,6 +123,13 @@ fn scripts_are_told_of_damage_on_the_error_stream() {
 }
 
 #[test]
+fn quiet_does_not_hide_damage() {
+    let run = gc(damaged().on_disk().path(), &["-d", "-q"]);
+    assert_eq!((run.code, run.stdout.as_str()), (3, ""));
+    assert!(run.stderr.contains("cannot be pulled"), "{}", run.stderr);
+}
+
+#[test]
 fn quiet_prints_nothing_but_a_programs_summary() {
     for (format, expected) in [("human", 0), ("registry", 0), ("json", 1)] {
         let run = gc(registry().on_disk().path(), &["-q", "--format", format]);

@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long)]
     allow_harbor: bool,
 
-    /// Print nothing but errors; with --format json, only the summary
+    /// Print nothing but errors and damage; with --format json, the summary too
     #[arg(short, long)]
     quiet: bool,
 
@@ -109,6 +109,11 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
         Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
     };
+    if args.quiet || args.format == Format::Registry {
+        for finding in &survey.findings {
+            eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
+        }
+    }
     let planned = Run { root: &source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
     printer.decided(&planned);
 

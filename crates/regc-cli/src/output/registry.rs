@@ -63,9 +63,6 @@ fn references(run: &Run<'_>, id: DigestId) -> Vec<DigestId> {
 
 impl Printer for Registry {
     fn decided(&mut self, run: &Run<'_>) {
-        for finding in &run.survey.findings {
-            eprintln!("regc: {}; {}", printable(&finding.message()), finding.remedy());
-        }
         if self.quiet {
             return;
         }
