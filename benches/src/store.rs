@@ -112,7 +112,8 @@ impl Repository<'_> {
             self.link(&layout::layer_link(self.name, digest), digest)?;
         }
         let media_type = "application/vnd.oci.image.manifest.v1+json";
-        let layers: Vec<_> = layers.iter().map(|(digest, bytes)| descriptor("layer.v1.tar+gzip", digest, *bytes)).collect();
+        let layers: Vec<_> =
+            layers.iter().map(|(digest, bytes)| descriptor("layer.v1.tar+gzip", digest, *bytes)).collect();
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": media_type,

@@ -94,9 +94,9 @@ fn below(repositories: &OwnedFd, path: String) -> Vec<Hash> {
         match &**name {
             "_manifests" => {
                 let revisions = open(repositories.as_fd(), &format!("{path}/revisions/sha256"));
-                let linked = self::names(&revisions).into_iter().filter(|name| {
-                    rustix::fs::statat(&revisions, format!("{name}/link"), AtFlags::empty()).is_ok()
-                });
+                let linked = self::names(&revisions)
+                    .into_iter()
+                    .filter(|name| rustix::fs::statat(&revisions, format!("{name}/link"), AtFlags::empty()).is_ok());
                 linked.map(|name| hash(name.as_bytes())).collect()
             }
             name if name.starts_with('_') => Vec::new(),

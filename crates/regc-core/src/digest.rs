@@ -126,6 +126,13 @@ impl Digest {
         hex::encode(self.as_bytes())
     }
 
+    /// Calls `with` with the hash in lower-case hexadecimal, for those who only look.
+    pub(crate) fn with_hex<T>(&self, with: impl FnOnce(&str) -> T) -> T {
+        let mut buffer = [0; 128];
+        let text = &mut buffer[..self.algorithm.bytes() * 2];
+        with(hex::encode_to_str(self.as_bytes(), text).expect("the buffer is of the text's length"))
+    }
+
     /// Whether `content` hashes to this digest.
     pub fn matches(&self, content: &[u8]) -> bool {
         Self::of(self.algorithm, content) == *self
@@ -134,7 +141,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm.name(), self.hex())
+        self.with_hex(|hex| write!(f, "{}:{hex}", self.algorithm.name()))
     }
 }
 

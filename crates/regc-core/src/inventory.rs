@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 pub use self::digests::{DigestId, Digests};
+use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
@@ -45,6 +46,8 @@ pub struct Repository {
     pub revisions: Box<[DigestId]>,
     /// Revisions whose directory is left although the link is gone: manifests that were deleted through the API.
     pub unlinked: Box<[DigestId]>,
+    /// The algorithms of its layer links.
+    pub layer_algorithms: Box<[Algorithm]>,
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
     /// removed, and all of it counts as in use: what looks unused here may be in use under the other name.
     pub shared: bool,

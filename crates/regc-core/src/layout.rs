@@ -29,8 +29,12 @@ pub const UPLOADS: &str = "_uploads";
 
 /// The directory of a blob.
 pub fn blob(digest: &Digest) -> String {
-    let hex = digest.hex();
-    format!("{}/{}/{hex}", blobs(digest.algorithm()), &hex[..2])
+    format!("{}/{}", shard(digest), digest.hex())
+}
+
+/// The directory of all blobs whose hash begins like this one's.
+pub fn shard(digest: &Digest) -> String {
+    format!("{}/{:02x}", blobs(digest.algorithm()), digest.as_bytes()[0])
 }
 
 /// The content of a blob.
@@ -101,6 +105,16 @@ pub fn tag_index(name: &str, tag: &str) -> String {
 /// The file that says that a tag has named a digest.
 pub fn tag_index_link(name: &str, tag: &str, digest: &Digest) -> String {
     format!("{}/{}/{}/{LINK}", tag_index(name, tag), digest.algorithm().name(), digest.hex())
+}
+
+/// The link for a digest, below a directory of links: that of a repository's layers or revisions, or a tag's index.
+pub fn link_below(digest: &Digest) -> String {
+    digest.with_hex(|hex| [digest.algorithm().name(), "/", hex, "/", LINK].concat())
+}
+
+/// The content of a blob, below the directory of all blobs of its algorithm whose hash begins the same.
+pub fn data_below(digest: &Digest) -> String {
+    digest.with_hex(|hex| [hex, "/", DATA].concat())
 }
 
 /// The digest that a link's key ends in: `…/<algorithm>/<hex>/link`. `None` for every other key.

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::digest::Digest;
 
@@ -51,6 +52,8 @@ pub struct Reference {
     pub digest: Digest,
     /// Why.
     pub role: Role,
+    /// How long its content is in bytes, as the manifest says; 0 where it does not, or says what is no such number.
+    pub bytes: u64,
 }
 
 /// Everything that a manifest refers to.
@@ -114,7 +117,7 @@ impl References {
         let mut add = |descriptor: &Descriptor<'_>, role| {
             let Some(text) = descriptor.digest.as_deref().filter(|text| !text.is_empty()) else { return Ok(()) };
             let digest = Digest::parse_any_case(text).map_err(|error| Damage::InvalidReference(error.0))?;
-            references.push(Reference { digest, role });
+            references.push(Reference { digest, role, bytes: descriptor.bytes });
             Ok(())
         };
         for descriptor in &document.config {
@@ -162,6 +165,7 @@ struct Document<'a> {
 struct Descriptor<'a> {
     digest: Option<Cow<'a, str>>,
     media_type: Option<Cow<'a, str>>,
+    bytes: u64,
     has_urls: bool,
 }
 
@@ -276,6 +280,8 @@ impl<'de> Deserialize<'de> for Descriptor<'de> {
                             descriptor.digest = digest.or(descriptor.digest);
                         }
                         "mediatype" => descriptor.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
+                        // Whatever is there: a number that nobody can count to must not hide a reference.
+                        "size" => descriptor.bytes = map.next_value::<&RawValue>()?.get().parse().unwrap_or(0),
                         "urls" => {
                             let urls: Option<Vec<IgnoredAny>> = map.next_value()?;
                             descriptor.has_urls = urls.is_some_and(|urls| !urls.is_empty());
@@ -370,6 +376,14 @@ mod tests {
             r#"{{"schemaVersion":2,"x":1e999,"layers":[{{"digest":"{upper}","size":-99999999999999999999999999}}]}}"#
         );
         assert_eq!(names(&text), vec![(digest("a"), Role::Layer)]);
+        let bytes = |size: &str| {
+            let text = format!(r#"{{"schemaVersion":2,"config":{{"size":{size},"digest":"$a"}}}}"#);
+            parse(&text).unwrap().references[0].bytes
+        };
+        assert_eq!(bytes("12"), 12);
+        for size in ["-1", "1.5", "1e999", "99999999999999999999", "null", r#""12""#, "[{}]"] {
+            assert_eq!(bytes(size), 0, "{size}");
+        }
     }
 
     #[test]

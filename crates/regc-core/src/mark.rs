@@ -190,11 +190,10 @@ impl Reachable {
                     _ => Vec::new(),
                 });
                 for blob in missing.unwrap_or_default() {
-                    let blob = digests.digest(blob);
-                    let target = manifests::target(storage, &repository.name, &blob)?;
-                    if target.is_none_or(|target| is_missing(digests.id(&target))) {
+                    let target = manifests::target(storage, digests, &repository.name, blob)?;
+                    if target.is_none_or(&is_missing) {
                         let (repository, manifest) = (repository.name.clone(), digests.digest(id));
-                        findings.push(Finding::MissingBlob { repository, manifest, blob });
+                        findings.push(Finding::MissingBlob { repository, manifest, blob: digests.digest(blob) });
                     }
                 }
             }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::inventory::{DigestId, Inventory};
+use crate::inventory::{DigestId, Digests, Inventory};
 use crate::layout;
 use crate::mark::Reachable;
 use crate::monitor::{Monitor, Phase};
-use crate::storage::{EntryKind, ReadStorage};
+use crate::storage::{EntryKind, Metadata, ReadStorage};
 
 /// A blob that nothing refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,15 @@ pub struct Sizes {
     pub(crate) without_content: HashSet<DigestId>,
 }
 
+/// How many live blobs are looked at at most. In larger stores, a live blob counts as there if its directory is: asking
+/// for the content of each would take longer than all the rest of a run, and is for a verification to do.
+const CHECKED_LIVE_BLOBS: u64 = 10_000;
+
 /// How many blobs one task looks at.
 const BATCH: usize = 256;
 
-/// Asks for the size of every blob.
+/// Asks for the size of every blob that is garbage. The sizes of live blobs are known from the manifests that refer to
+/// them, but for those of old manifests, which do not say.
 pub fn measure(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
@@ -44,36 +49,45 @@ pub fn measure(
     monitor: &dyn Monitor,
 ) -> Result<Sizes, Error> {
     let digests = &inventory.digests;
-    let ids: Vec<DigestId> = digests.stored_ids().collect();
-    monitor.phase(Phase::Measure, Some(ids.len() as u64));
-    let batches: Vec<Sizes> = ids
-        .par_chunks(BATCH)
-        .map(|batch| {
-            let mut sizes = Sizes::default();
-            for &id in batch {
-                let data = storage.stat(&layout::blob_data(&digests.digest(id)))?;
-                let Some(data) = data.filter(|data| data.kind == EntryKind::File) else {
-                    sizes.without_content.insert(id);
-                    continue;
-                };
-                if reachable.live.contains(digests, id) {
-                    sizes.live_blobs += 1;
-                    sizes.live_bytes += data.bytes;
-                } else {
-                    let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(&id).is_ok();
-                    sizes.unreferenced.push(UnreferencedBlob { id, bytes: if is_elsewhere { 0 } else { data.bytes } });
-                }
-            }
-            monitor.advance(batch.len() as u64);
-            Ok(sizes)
-        })
-        .collect::<Result<_, Error>>()?;
+    let check_live = reachable.live.len() <= CHECKED_LIVE_BLOBS;
     let mut sizes = Sizes::default();
-    for batch in batches {
-        sizes.unreferenced.extend(batch.unreferenced);
-        sizes.without_content.extend(batch.without_content);
-        sizes.live_blobs += batch.live_blobs;
-        sizes.live_bytes += batch.live_bytes;
+    let mut asked = Vec::new();
+    for id in digests.stored_ids() {
+        let (bytes, was_read) = reachable.manifests.known_size(digests, id);
+        if !reachable.live.contains(digests, id) || !was_read && (check_live || bytes == 0) {
+            asked.push(id);
+        } else {
+            sizes.live_blobs += 1;
+            sizes.live_bytes += bytes;
+        }
+    }
+    monitor.phase(Phase::Measure, Some(asked.len() as u64));
+    let batches: Vec<Vec<Option<Metadata>>> = batches(digests, &asked)
+        .into_par_iter()
+        .map(|batch| {
+            let blobs: Vec<_> = batch.iter().map(|&id| digests.digest(id)).collect();
+            let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+            monitor.advance(batch.len() as u64);
+            storage.stat_each(&layout::shard(&blobs[0]), &keys)
+        })
+        .collect::<Result<_, _>>()?;
+    for (id, data) in asked.into_iter().zip(batches.into_iter().flatten()) {
+        let Some(data) = data.filter(|data| data.kind == EntryKind::File) else {
+            sizes.without_content.insert(id);
+            continue;
+        };
+        if reachable.live.contains(digests, id) {
+            sizes.live_blobs += 1;
+            sizes.live_bytes += data.bytes;
+        } else {
+            let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(&id).is_ok();
+            sizes.unreferenced.push(UnreferencedBlob { id, bytes: if is_elsewhere { 0 } else { data.bytes } });
+        }
     }
     Ok(sizes)
+}
+
+/// Parts blobs, which are in the order of their digests, into batches of one directory each.
+fn batches<'a>(digests: &Digests, ids: &'a [DigestId]) -> Vec<&'a [DigestId]> {
+    ids.chunk_by(|a, b| digests.same_shard(*a, *b)).flat_map(|shard| shard.chunks(BATCH)).collect()
 }

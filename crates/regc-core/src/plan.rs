@@ -7,7 +7,9 @@ use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
-use crate::inventory::{DigestId, Digests};
+use crate::inventory::Digests;
+use crate::mark::{RepositoryGarbage, TagIndexEntry};
+use crate::measure::UnreferencedBlob;
 use crate::survey::{Options, Survey};
 
 /// Everything that a collection removes.
@@ -122,8 +124,13 @@ pub fn plan<'a>(survey: &'a Survey, options: &Options) -> Result<Plan<'a>, Error
 impl<'a> Plan<'a> {
     /// Everything that goes, in the order in which it goes: a link before what it points at.
     pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
-        let plan = *self;
-        plan.tag_index_entries().chain(plan.revisions().flatten()).chain(plan.layer_links()).chain(plan.blobs())
+        let (plan, repositories) = (*self, self.repositories());
+        repositories
+            .clone()
+            .flat_map(RepositoryPlan::tag_index_entries)
+            .chain(repositories.clone().flat_map(RepositoryPlan::revisions))
+            .chain(repositories.flat_map(RepositoryPlan::layer_links))
+            .chain(plan.blob_directories().flat_map(move |blobs| plan.blobs(blobs)))
     }
 
     /// How much goes.
@@ -180,49 +187,62 @@ impl<'a> Plan<'a> {
         (shares, rest)
     }
 
-    pub(crate) fn tag_index_entries(self) -> impl Iterator<Item = Item<'a>> {
-        self.repositories().flat_map(move |(repository, garbage)| {
-            garbage.tag_index_entries.iter().map(move |entry| Item::TagIndexEntry {
-                repository,
-                tag: &entry.tag,
-                digest: self.digest(entry.id),
-            })
+    /// What goes of each repository.
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = RepositoryPlan<'a>> + Clone + use<'a> {
+        let survey = self.survey;
+        let repositories = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+        repositories.map(move |(repository, garbage)| RepositoryPlan {
+            repository: &repository.name,
+            garbage,
+            digests: &survey.inventory.digests,
         })
     }
 
-    /// The revisions of each repository. Their order matters only within one.
-    pub(crate) fn revisions(self) -> impl Iterator<Item = impl Iterator<Item = Item<'a>>> {
-        self.repositories().map(move |(repository, garbage)| {
-            garbage.revisions.iter().map(move |revision| Item::Revision {
-                repository,
-                digest: self.digest(revision.id),
-                signatures: revision.signatures.iter().map(|&id| self.digest(id)).collect(),
-            })
+    /// The blobs that go, by the directory that holds theirs.
+    pub(crate) fn blob_directories(&self) -> impl Iterator<Item = &'a [UnreferencedBlob]> + use<'a> {
+        let digests = &self.survey.inventory.digests;
+        self.survey.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
+    }
+
+    /// Blobs that go.
+    pub(crate) fn blobs(&self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let digests = &self.survey.inventory.digests;
+        blobs.iter().map(|blob| Item::Blob { digest: digests.digest(blob.id), bytes: blob.bytes })
+    }
+}
+
+/// What goes of one repository.
+#[derive(Clone, Copy)]
+pub(crate) struct RepositoryPlan<'a> {
+    repository: &'a str,
+    garbage: &'a RepositoryGarbage,
+    digests: &'a Digests,
+}
+
+impl<'a> RepositoryPlan<'a> {
+    pub(crate) fn tag_index_entries(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        let item = move |TagIndexEntry { tag, id }: &'a TagIndexEntry| Item::TagIndexEntry {
+            repository,
+            tag,
+            digest: digests.digest(*id),
+        };
+        garbage.tag_index_entries.iter().map(item)
+    }
+
+    /// The revisions, each before those that it refers to.
+    pub(crate) fn revisions(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        garbage.revisions.iter().map(move |revision| Item::Revision {
+            repository,
+            digest: digests.digest(revision.id),
+            signatures: revision.signatures.iter().map(|&id| digests.digest(id)).collect(),
         })
     }
 
     pub(crate) fn layer_links(self) -> impl Iterator<Item = Item<'a>> {
-        self.repositories().flat_map(move |(repository, garbage)| {
-            garbage.layer_links.iter().map(move |&id| Item::LayerLink { repository, digest: self.digest(id) })
-        })
-    }
-
-    pub(crate) fn blobs(self) -> impl Iterator<Item = Item<'a>> {
-        let unreferenced = self.survey.sizes.unreferenced.iter();
-        unreferenced.map(move |blob| Item::Blob { digest: self.digest(blob.id), bytes: blob.bytes })
-    }
-
-    fn repositories(self) -> impl Iterator<Item = (&'a str, &'a crate::mark::RepositoryGarbage)> {
-        let repositories = self.survey.inventory.repositories.iter();
-        repositories.zip(&self.survey.reachable.garbage).map(|(repository, garbage)| (&*repository.name, garbage))
-    }
-
-    fn digests(&self) -> &'a Digests {
-        &self.survey.inventory.digests
-    }
-
-    fn digest(&self, id: DigestId) -> Digest {
-        self.digests().digest(id)
+        let Self { repository, garbage, digests } = self;
+        garbage.layer_links.iter().map(move |&id| Item::LayerLink { repository, digest: digests.digest(id) })
     }
 }
 

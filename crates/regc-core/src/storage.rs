@@ -71,6 +71,27 @@ pub trait ReadStorage: Send + Sync {
     /// What is at `key`; `None` if nothing is.
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error>;
 
+    /// Calls `visit` with the object at each of `keys`, which start below `directory`, in their order. The same as
+    /// [`read`](Self::read) for each of them; a backend may save the way to the directory.
+    fn read_each(
+        &self,
+        directory: &str,
+        keys: &[String],
+        limit: u64,
+        visit: &mut dyn FnMut(Option<Content>),
+    ) -> Result<(), Error> {
+        for key in keys {
+            visit(self.read(&format!("{directory}/{key}"), limit)?);
+        }
+        Ok(())
+    }
+
+    /// What is at each of `keys`, which start below `directory`, in their order. The same as [`stat`](Self::stat) for
+    /// each of them; a backend may save the way to the directory.
+    fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
+        keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect()
+    }
+
     /// The directory that `directory` really is once symbolic links are followed: its key, or, outside of the root,
     /// something that is equal for equal directories and equal to no key. Without symbolic links, it is `directory`.
     fn real_directory(&self, directory: &str) -> Result<String, Error> {

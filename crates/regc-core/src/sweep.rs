@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::layout;
 use crate::monitor::{Monitor, Phase};
-use crate::plan::{Item, Plan, Totals};
+use crate::plan::{Item, Plan, RepositoryPlan, Totals};
 use crate::storage::DeleteStorage;
 use crate::survey::with_threads;
 
@@ -23,8 +23,9 @@ pub struct Outcome {
     pub failures: Vec<Error>,
 }
 
-/// How many items one task removes.
-const BATCH: usize = 64;
+/// How many items one task removes from a directory of links. What goes of a directory of blobs is always one task's:
+/// removing from one directory at several places at once only makes one wait for another.
+const BATCH: usize = 256;
 
 /// Removes everything that `plan` says, in its order.
 ///
@@ -39,13 +40,14 @@ pub fn sweep(
     let steps = totals.tag_index_entries + totals.revisions + totals.layer_links + totals.blobs;
     monitor.phase(Phase::Remove, Some(steps));
     let sweep = Sweep { storage, monitor, outcome: Mutex::default() };
+    let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
     with_threads(jobs, || {
-        if sweep.in_any_order(plan.tag_index_entries())
-            && sweep.revisions(plan)
-            && sweep.in_any_order(plan.layer_links())
-            && sweep.in_any_order(plan.blobs())
+        if sweep.links(&repositories, RepositoryPlan::tag_index_entries)
+            && sweep.revisions(&repositories)
+            && sweep.links(&repositories, RepositoryPlan::layer_links)
+            && sweep.blobs(plan)
         {
-            sweep.empty_directories(plan);
+            sweep.empty_directories(&repositories);
         }
         Ok(())
     })?;
@@ -59,24 +61,39 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Removes items of one kind, and answers whether nothing has failed.
-    fn in_any_order<'i>(&self, items: impl Iterator<Item = Item<'i>>) -> bool {
-        let items: Vec<Item<'i>> = items.collect();
-        items.par_chunks(BATCH).for_each(|batch| self.batch(batch));
-        self.outcome.lock().failures.is_empty()
+    /// Removes links whose order does not matter, and answers whether nothing has failed.
+    fn links<'p, L: Iterator<Item = Item<'p>>>(
+        &self,
+        repositories: &[RepositoryPlan<'p>],
+        links: impl Fn(RepositoryPlan<'p>) -> L + Sync,
+    ) -> bool {
+        repositories.par_iter().for_each(|repository| {
+            let links: Vec<Item<'p>> = links(*repository).collect();
+            links.par_chunks(BATCH).for_each(|batch| self.batch(batch));
+        });
+        self.has_no_failure()
     }
 
     /// Removes revisions: repositories side by side, in each of them one after the other, up to the first failure.
-    fn revisions(&self, plan: &Plan<'_>) -> bool {
-        let repositories: Vec<Vec<Item<'_>>> = plan.revisions().map(Iterator::collect).collect();
-        repositories.par_iter().for_each(|revisions| {
-            for revision in revisions {
-                self.batch(std::slice::from_ref(revision));
-                if !self.outcome.lock().failures.is_empty() {
+    fn revisions(&self, repositories: &[RepositoryPlan<'_>]) -> bool {
+        repositories.par_iter().for_each(|repository| {
+            for revision in repository.revisions() {
+                self.batch(&[revision]);
+                if !self.has_no_failure() {
                     break;
                 }
             }
         });
+        self.has_no_failure()
+    }
+
+    fn blobs(&self, plan: &Plan<'_>) -> bool {
+        let directories: Vec<_> = plan.blob_directories().collect();
+        directories.par_iter().for_each(|blobs| self.batch(&plan.blobs(blobs).collect::<Vec<_>>()));
+        self.has_no_failure()
+    }
+
+    fn has_no_failure(&self) -> bool {
         self.outcome.lock().failures.is_empty()
     }
 
@@ -103,9 +120,9 @@ impl Sweep<'_> {
     }
 
     /// Removes the directories that held the signatures of revisions.
-    fn empty_directories(&self, plan: &Plan<'_>) {
+    fn empty_directories(&self, repositories: &[RepositoryPlan<'_>]) {
         let mut directories = Vec::new();
-        for item in plan.revisions().flatten() {
+        for item in repositories.iter().flat_map(|repository| repository.revisions()) {
             let Item::Revision { repository, digest, signatures } = item else { continue };
             let parent = layout::signatures(repository, &digest);
             for signature in &signatures {

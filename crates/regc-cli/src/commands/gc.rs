@@ -49,6 +49,10 @@ pub struct Args {
     #[arg(long)]
     allow_harbor: bool,
 
+    /// How many threads wait for the storage at once. More than there are cores: waiting is no work
+    #[arg(long, value_name = "N", default_value_t = Options::default().jobs, value_parser = parse_jobs)]
+    jobs: usize,
+
     /// Print nothing but errors and damage; with --format json, the summary too
     #[arg(short, long)]
     quiet: bool,
@@ -71,6 +75,13 @@ pub const WHAT_IS_COUNTED: &str = "\
 What is counted: bytes are the lengths of the contents of the blobs that go. Links and directories
 take up space too, which is not counted.";
 
+fn parse_jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=1024) => Ok(jobs),
+        _ => Err("not a number from 1 to 1024".to_owned()),
+    }
+}
+
 /// Rewrites `--dry-run=true` and its like, which scripts made for the registry's own command say, to what clap expects
 /// of a flag: the flag alone, or nothing.
 pub fn with_plain_flags(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
@@ -92,7 +103,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
         allow_harbor: args.allow_harbor,
-        ..Options::default()
+        jobs: args.jobs,
     };
     let source = source::find(args.config, args.root)?;
     let storage = storage::open(&source.config)?;

@@ -5,6 +5,7 @@
 
 use indexmap::IndexSet;
 use parking_lot::RwLock;
+use rayon::prelude::*;
 
 use crate::digest::{Algorithm, Digest};
 
@@ -20,6 +21,9 @@ pub struct DigestId(u32);
 pub struct Digests {
     /// The blobs named by SHA-256, sorted: numbers from 0.
     stored: Vec<[u8; 32]>,
+    /// For each value of a hash's first two bytes, where those begin in `stored`, and last its length. Hashes are
+    /// spread evenly, so this leaves a search little to do.
+    starts: Vec<u32>,
     /// The blobs named by another algorithm, sorted: the numbers after that.
     stored_otherwise: Vec<Digest>,
     /// Digests without a blob: the numbers after that, and, for other algorithms than SHA-256, down from the top.
@@ -42,12 +46,37 @@ impl Digests {
                 None => stored_otherwise.push(digest),
             }
         }
-        stored.sort_unstable();
+        stored.par_sort_unstable_by(|a, b| first_bytes(a).cmp(&first_bytes(b)).then_with(|| a.cmp(b)));
         stored.dedup();
         stored.shrink_to_fit();
         stored_otherwise.sort_unstable();
         stored_otherwise.dedup();
-        Self { stored, stored_otherwise, mentioned: RwLock::default() }
+        let mut starts = Vec::with_capacity(PREFIXES + 1);
+        let mut start = 0;
+        for prefix in 0..PREFIXES {
+            start += stored[start..].iter().take_while(|hash| first_two(hash) < prefix).count();
+            starts.push(start as u32);
+        }
+        starts.push(stored.len() as u32);
+        Self { stored, starts, stored_otherwise, mentioned: RwLock::default() }
+    }
+
+    /// The algorithm of a digest, without a look at the rest of it in the usual case.
+    pub fn algorithm(&self, id: DigestId) -> Algorithm {
+        if (id.0 as usize) < self.stored.len() { Algorithm::Sha256 } else { self.digest(id).algorithm() }
+    }
+
+    /// Whether the directories of two blobs are in the same directory.
+    pub(crate) fn same_shard(&self, a: DigestId, b: DigestId) -> bool {
+        let shard = |digest: Digest| (digest.algorithm(), digest.as_bytes()[0]);
+        shard(self.digest(a)) == shard(self.digest(b))
+    }
+
+    /// Where a hash stands among the stored ones.
+    fn position(&self, hash: &[u8; 32]) -> Option<usize> {
+        let prefix = first_two(hash);
+        let range = *self.starts.get(prefix)? as usize..*self.starts.get(prefix + 1)? as usize;
+        self.stored[range.clone()].binary_search(hash).ok().map(|index| range.start + index)
     }
 
     /// How many blobs there are.
@@ -68,7 +97,7 @@ impl Digests {
     /// The number of a digest, which is given one if it has none yet.
     pub fn id(&self, digest: &Digest) -> DigestId {
         let stored = match sha256(digest) {
-            Some(bytes) => self.stored.binary_search(bytes).ok(),
+            Some(bytes) => self.position(bytes),
             None => self.stored_otherwise.binary_search(digest).ok().map(|index| self.stored.len() + index),
         };
         if let Some(index) = stored {
@@ -104,6 +133,18 @@ impl Digests {
             MentionedIndex::Otherwise(index) => DigestId(u32::MAX - index as u32),
         }
     }
+}
+
+/// How many values the first two bytes of a hash can have.
+const PREFIXES: usize = 1 << 16;
+
+fn first_two(hash: &[u8; 32]) -> usize {
+    usize::from(u16::from_be_bytes([hash[0], hash[1]]))
+}
+
+/// The beginning of a hash as a number: quicker to compare than bytes, and rarely equal.
+fn first_bytes(hash: &[u8; 32]) -> u64 {
+    hash[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 enum MentionedIndex {

@@ -10,7 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
-use crate::storage::EntryKind;
+use crate::storage::{EntryKind, Metadata};
 
 /// A directory that may be a repository, may hold some, or both.
 struct Directory {
@@ -183,32 +183,51 @@ impl Walk<'_> {
                 symlinks.extend(symlink.then_some(directory));
             }
         }
+        let mut layer_algorithms = Vec::new();
         if has_layers {
             let layers = layout::layers(&name);
             for (algorithm, symlink) in self.directories(&layers, Algorithm::from_name)? {
                 symlinks.extend(symlink.then(|| format!("{layers}/{}", algorithm.name())));
+                layer_algorithms.push(algorithm);
             }
         }
-        let linked: Vec<bool> =
-            candidates.par_iter().map(|digest| self.is_linked(&name, digest)).collect::<Result<_, _>>()?;
-        let ids = |wanted: bool| {
-            let mut ids: Vec<_> = candidates
-                .iter()
-                .zip(&linked)
-                .filter(|(_, linked)| **linked == wanted)
-                .map(|(digest, _)| digests.id(digest))
-                .collect();
+        let (linked, unlinked) = self.linked(&name, candidates)?;
+        let ids = |digests_of: Vec<Digest>| {
+            let mut ids: Vec<_> = digests_of.iter().map(|digest| digests.id(digest)).collect();
             ids.sort_unstable();
             ids.into_boxed_slice()
         };
         let shared = reached_by_symlink || !symlinks.is_empty();
-        let repository = Repository { revisions: ids(true), unlinked: ids(false), name, shared };
+        layer_algorithms.sort_unstable();
+        let layer_algorithms = layer_algorithms.into();
+        let repository = Repository { revisions: ids(linked), unlinked: ids(unlinked), layer_algorithms, name, shared };
         Ok(Listed { repository, symlinks })
     }
 
-    /// Whether the revision has a link. Its size tells whether it holds a digest; it is not read.
-    fn is_linked(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
-        let Some(link) = self.storage.stat(&layout::revision_link(repository, digest))? else { return Ok(false) };
+    /// Parts revisions into those that have a link and those that have none.
+    fn linked(&self, repository: &str, revisions: Vec<Digest>) -> Result<(Vec<Digest>, Vec<Digest>), Error> {
+        let links: Vec<Vec<Option<Metadata>>> = revisions
+            .par_chunks(BATCH)
+            .map(|batch| {
+                let keys: Vec<String> = batch.iter().map(layout::link_below).collect();
+                self.storage.stat_each(&layout::revisions(repository), &keys)
+            })
+            .collect::<Result<_, _>>()?;
+        let (mut linked, mut unlinked) = (Vec::new(), Vec::new());
+        for (digest, link) in revisions.into_iter().zip(links.into_iter().flatten()) {
+            match link {
+                Some(link) => {
+                    self.check_link(repository, &digest, &link);
+                    linked.push(digest);
+                }
+                None => unlinked.push(digest),
+            }
+        }
+        Ok((linked, unlinked))
+    }
+
+    /// The size of a link tells whether it holds a digest; it is not read.
+    fn check_link(&self, repository: &str, digest: &Digest, link: &Metadata) {
         // The link of a digest of another algorithm may hold the canonical one.
         let sizes = [layout::link_bytes(digest.algorithm()), layout::link_bytes(Algorithm::Sha256)];
         if link.kind != EntryKind::File || !sizes.contains(&link.bytes) {
@@ -216,9 +235,11 @@ impl Walk<'_> {
             self.monitor.finding(&finding);
             self.findings.lock().push(finding);
         }
-        Ok(true)
     }
 }
+
+/// How many links one task tests.
+const BATCH: usize = 256;
 
 /// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.
 fn walk_order(name: &str) -> impl Iterator<Item = &str> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::{DigestId, Digests, Inventory};
 use crate::layout;
-use crate::manifest::{Damage, Kind, MAX_MANIFEST_BYTES, References, Role};
+use crate::manifest::{Damage, Kind, MAX_MANIFEST_BYTES, Reference, References, Role};
 use crate::monitor::Monitor;
 use crate::storage::{Content, ReadStorage};
 
@@ -49,6 +50,26 @@ pub struct Manifests {
     read: Vec<Manifest>,
     /// Those that are only linked as layers, as registry 2.1 did. Few, and known only when an index refers to them.
     others: Mutex<HashMap<DigestId, Arc<Manifest>>>,
+    sizes: KnownSizes,
+}
+
+/// What manifests say of the sizes of blobs, so that nobody has to ask for them.
+#[derive(Debug)]
+struct KnownSizes(Vec<AtomicU64>);
+
+impl KnownSizes {
+    /// Set where a blob was read, so that its size is more than hearsay.
+    const READ: u64 = 1 << 63;
+
+    /// Notes a size. What was read counts more than what is said, and of that, the most.
+    fn note(&self, digests: &Digests, id: DigestId, bytes: u64) {
+        if let Some(index) = digests.stored_index(id) {
+            // A base layer is mentioned by thousands of manifests, and reading is cheap where writing is not.
+            if self.0[index].load(Relaxed) < bytes {
+                self.0[index].fetch_max(bytes, Relaxed);
+            }
+        }
+    }
 }
 
 impl Manifests {
@@ -59,15 +80,27 @@ impl Manifests {
         monitor: &dyn Monitor,
         linked: Vec<DigestId>,
     ) -> Result<Self, Error> {
-        let read = linked
-            .par_iter()
-            .map(|&id| {
-                let manifest = read(storage, &inventory.digests, &inventory.digests.digest(id));
-                monitor.advance(1);
-                manifest
+        let sizes = KnownSizes((0..inventory.digests.stored_len()).map(|_| AtomicU64::new(0)).collect());
+        let batches: Vec<&[DigestId]> = linked
+            .chunk_by(|a, b| inventory.digests.same_shard(*a, *b))
+            .flat_map(|shard| shard.chunks(BATCH))
+            .collect();
+        let read: Vec<Vec<Manifest>> = batches
+            .into_par_iter()
+            .map(|batch| {
+                let manifests = read_batch(storage, &inventory.digests, &sizes, batch)?;
+                monitor.advance(batch.len() as u64);
+                Ok(manifests)
             })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { linked, read, others: Mutex::default() })
+            .collect::<Result<_, Error>>()?;
+        let read = read.into_iter().flatten().collect();
+        Ok(Self { linked, read, others: Mutex::default(), sizes })
+    }
+
+    /// The length of a blob's content in bytes, as far as it is known from a manifest, and whether it was read.
+    pub(crate) fn known_size(&self, digests: &Digests, id: DigestId) -> (u64, bool) {
+        let known = digests.stored_index(id).map_or(0, |index| self.sizes.0[index].load(Relaxed));
+        (known & !KnownSizes::READ, known & KnownSizes::READ != 0)
     }
 
     /// Calls `look` with a manifest that was read; `None` where `id` is no manifest that was.
@@ -92,30 +125,65 @@ impl Manifests {
     /// Reads a manifest that no repository links as a revision, unless that is done.
     pub(super) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
         if self.with(id, |_| ()).is_none() {
-            let manifest = read(storage, digests, &digests.digest(id))?;
-            self.others.lock().insert(id, Arc::new(manifest));
+            for manifest in read_batch(storage, digests, &self.sizes, &[id])? {
+                self.others.lock().insert(id, Arc::new(manifest));
+            }
         }
         Ok(())
     }
 }
 
-fn read(storage: &dyn ReadStorage, digests: &Digests, digest: &Digest) -> Result<Manifest, Error> {
+/// How many manifests one task reads.
+const BATCH: usize = 16;
+
+/// Reads manifests whose blobs are in the same directory.
+fn read_batch(
+    storage: &dyn ReadStorage,
+    digests: &Digests,
+    sizes: &KnownSizes,
+    ids: &[DigestId],
+) -> Result<Vec<Manifest>, Error> {
+    let blobs: Vec<Digest> = ids.iter().map(|&id| digests.digest(id)).collect();
+    let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+    let mut manifests = Vec::with_capacity(ids.len());
+    storage.read_each(&layout::shard(&blobs[0]), &keys, MAX_MANIFEST_BYTES, &mut |content| {
+        let index = manifests.len();
+        manifests.push(understand(digests, sizes, ids[index], &blobs[index], content));
+    })?;
+    Ok(manifests)
+}
+
+fn understand(
+    digests: &Digests,
+    sizes: &KnownSizes,
+    id: DigestId,
+    digest: &Digest,
+    content: Option<Content>,
+) -> Manifest {
     let damaged = |damage, mentioned| Manifest::Damaged(Box::new(Damaged { damage, mentioned }));
-    let content = match storage.read(&layout::blob_data(digest), MAX_MANIFEST_BYTES)? {
-        None => return Ok(Manifest::Missing),
-        Some(Content::TooLarge) => return Ok(damaged(Damage::TooLarge, Box::default())),
+    let content = match content {
+        None => return Manifest::Missing,
+        Some(Content::TooLarge) => return damaged(Damage::TooLarge, Box::default()),
         Some(Content::Whole(content)) => content,
     };
-    Ok(match References::of_blob(digest, &content) {
-        Ok(parsed) => Manifest::Parsed {
-            kind: parsed.kind,
-            references: parsed.references.iter().map(|r| (digests.id(&r.digest), r.role)).collect(),
-            subject: parsed.subject.map(|subject| digests.id(&subject)),
-        },
+    sizes.note(digests, id, content.len() as u64 | KnownSizes::READ);
+    match References::of_blob(digest, &content) {
+        Ok(parsed) => {
+            let reference = |reference: &Reference| {
+                let id = digests.id(&reference.digest);
+                sizes.note(digests, id, reference.bytes & !KnownSizes::READ);
+                (id, reference.role)
+            };
+            Manifest::Parsed {
+                kind: parsed.kind,
+                references: parsed.references.iter().map(reference).collect(),
+                subject: parsed.subject.map(|subject| digests.id(&subject)),
+            }
+        }
         Err(damage) => {
             damaged(damage, Digest::mentioned_in(&content).iter().map(|digest| digests.id(digest)).collect())
         }
-    })
+    }
 }
 
 /// The digest that the registry really serves for `digest` in a repository.
@@ -123,15 +191,21 @@ fn read(storage: &dyn ReadStorage, digests: &Digests, digest: &Digest) -> Result
 /// Whoever uploads a layer under another algorithm than SHA-256 gets it stored under its SHA-256 digest, and the link
 /// at the digest he named holds that one (`blobWriter.Commit` and `linkBlob` in distribution). A SHA-256 digest is
 /// always its own target, so no link is read for it.
-pub(super) fn target(storage: &dyn ReadStorage, repository: &str, digest: &Digest) -> Result<Option<Digest>, Error> {
-    if digest.algorithm() == Algorithm::Sha256 {
+pub(super) fn target(
+    storage: &dyn ReadStorage,
+    digests: &Digests,
+    repository: &str,
+    id: DigestId,
+) -> Result<Option<DigestId>, Error> {
+    if digests.algorithm(id) == Algorithm::Sha256 {
         return Ok(None);
     }
-    for link in [layout::layer_link(repository, digest), layout::revision_link(repository, digest)] {
+    let digest = digests.digest(id);
+    for link in [layout::layer_link(repository, &digest), layout::revision_link(repository, &digest)] {
         if let Some(Content::Whole(text)) = storage.read(&link, layout::link_bytes(Algorithm::Sha512))? {
-            let target = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-            if target.is_some_and(|target| target != *digest) {
-                return Ok(target);
+            let target: Option<Digest> = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+            if let Some(target) = target.filter(|target| *target != digest) {
+                return Ok(Some(digests.id(&target)));
             }
         }
     }

@@ -1,8 +1,7 @@
 //! What is live in one repository.
 
-use std::collections::{HashMap, HashSet};
-
 use rayon::prelude::*;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::manifests::{self, Manifest, Manifests};
 use super::{GarbageRevision, RepositoryGarbage, RepositoryReachable, TagIndexEntry};
@@ -13,6 +12,9 @@ use crate::inventory::{DigestId, Digests, Repository};
 use crate::layout;
 use crate::manifest::{Kind, Role};
 use crate::storage::{Content, Entry, EntryKind, ReadStorage};
+
+/// How many links one task tests.
+const BATCH: usize = 256;
 
 /// What marking one repository found.
 pub(super) struct Marked {
@@ -165,7 +167,7 @@ impl Marking<'_> {
             .collect::<Result<_, _>>()?;
 
         let mut tags = Tags::default();
-        let mut tagged = HashSet::new();
+        let mut tagged = HashSet::default();
         for ((tag, symlink), link) in directories.into_iter().zip(links) {
             let Some(link) = link else {
                 tags.directories.extend((!symlink).then_some(tag));
@@ -231,9 +233,7 @@ impl Marking<'_> {
             for id in became_live {
                 if reach.live.insert(id) {
                     pending.extend(referrers.get(&id).into_iter().flatten());
-                    if let Some(target) = manifests::target(self.storage, self.name(), &self.digests.digest(id))? {
-                        reach.live.insert(self.digests.id(&target));
-                    }
+                    reach.live.extend(manifests::target(self.storage, self.digests, self.name(), id)?);
                 }
             }
         }
@@ -256,7 +256,7 @@ impl Marking<'_> {
 
     /// The revisions that are attached to another manifest, by that one.
     fn referrers(&self) -> HashMap<DigestId, Vec<DigestId>> {
-        let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
+        let mut referrers: HashMap<_, Vec<_>> = HashMap::default();
         for &id in &self.repository.revisions {
             if let Some(subject) = self.subject(id) {
                 referrers.entry(subject).or_default().push(id);
@@ -287,7 +287,7 @@ impl Marking<'_> {
         let mut candidates = Vec::new();
         let mut broken = None;
         let layers = layout::layers(self.name());
-        for algorithm in Algorithm::ALL {
+        for &algorithm in &self.repository.layer_algorithms {
             let directory = format!("{layers}/{}", algorithm.name());
             self.storage.list(&directory, &mut |Entry { name, kind, .. }| match (
                 Digest::from_hex(algorithm, name),
@@ -309,18 +309,19 @@ impl Marking<'_> {
         if keep {
             for id in candidates {
                 live.insert(id);
-                if let Some(target) = manifests::target(self.storage, self.name(), &self.digests.digest(id))? {
-                    live.insert(self.digests.id(&target));
-                }
+                live.extend(manifests::target(self.storage, self.digests, self.name(), id)?);
             }
             return Ok(());
         }
-        let is_link = |id: &DigestId| {
-            let link = self.storage.stat(&layout::layer_link(self.name(), &self.digests.digest(*id)))?;
-            Ok(link.is_some().then_some(*id))
-        };
-        let links: Vec<Option<DigestId>> = candidates.par_iter().map(is_link).collect::<Result<_, Error>>()?;
-        garbage.layer_links = links.into_iter().flatten().collect();
+        let linked: Vec<Vec<Option<DigestId>>> = candidates
+            .par_chunks(BATCH)
+            .map(|batch| {
+                let keys: Vec<String> = batch.iter().map(|&id| layout::link_below(&self.digests.digest(id))).collect();
+                let links = self.storage.stat_each(&layers, &keys)?;
+                Ok(batch.iter().zip(links).map(|(id, link)| link.map(|_| *id)).collect())
+            })
+            .collect::<Result<_, Error>>()?;
+        garbage.layer_links = linked.into_iter().flatten().flatten().collect();
         garbage.layer_links.sort_unstable_by_key(|&id| self.digests.digest(id));
         Ok(())
     }
@@ -346,7 +347,7 @@ impl Marking<'_> {
     /// Orders manifests so that whatever refers to another one, as an index or as a referrer, comes before it.
     fn parents_first(&self, manifests: &[DigestId]) -> Vec<DigestId> {
         let among: HashSet<DigestId> = manifests.iter().copied().collect();
-        let mut done = HashSet::new();
+        let mut done = HashSet::default();
         let mut children_first = Vec::with_capacity(manifests.len());
         // Depth first without recursion: a chain of indexes may be as long as a client wants it.
         for &root in manifests.iter().rev() {

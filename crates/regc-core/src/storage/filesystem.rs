@@ -1,9 +1,13 @@
 //! A registry's storage in a directory.
 
+mod names;
+
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use walkdir::WalkDir;
 
 use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage};
@@ -36,46 +40,43 @@ impl FilesystemStorage {
         self.root.join(key)
     }
 
-    fn error(&self, action: &'static str, key: &str, source: io::Error) -> Error {
-        Error::storage(action, self.path(key).display().to_string(), source)
+    /// Opens a directory as a place to start from, if it is there.
+    fn open_directory(&self, directory: &str) -> Result<Option<OwnedFd>, Error> {
+        match open_directory(&self.path(directory)) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.error("open", directory, error)),
+        }
     }
 
-    fn remove_one(&self, key: &str) -> io::Result<()> {
-        let path = self.path(key);
-        let Some(directory) = path.parent() else { return absent_is_fine(fs::remove_file(&path)) };
-        match fs::symlink_metadata(directory) {
-            // Going on would remove what another directory holds, maybe another store's.
-            Ok(metadata) if metadata.is_symlink() => absent_is_fine(fs::remove_file(directory)),
-            Ok(_) => {
-                absent_is_fine(fs::remove_file(&path))?;
-                remove_if_empty(directory)
-            }
-            Err(error) => absent_is_fine(Err(error)),
-        }
+    fn error(&self, action: &'static str, key: &str, source: io::Error) -> Error {
+        Error::storage(action, self.path(key).display().to_string(), source)
     }
 }
 
 impl ReadStorage for FilesystemStorage {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let entries = match fs::read_dir(self.path(directory)) {
-            Ok(entries) => entries,
-            Err(error) if is_absent(&error) => return Ok(false),
-            Err(error) => return Err(self.error("list", directory, error)),
+        let path = self.path(directory);
+        let follow = |name: &str| {
+            let link = path.join(name);
+            target_kind(&link).map_err(|error| Error::storage("follow", link.display().to_string(), error))
         };
-        for entry in entries {
-            let entry = entry.map_err(|error| self.error("list", directory, error))?;
-            let name = entry.file_name();
+        let listed = names::each(&path, &mut |name, kind| {
             let Some(name) = name.to_str() else {
                 visit(Entry { name: &name.to_string_lossy(), kind: EntryKind::Other, symlink: false });
-                continue;
+                return Ok(());
             };
-            let file_type = entry.file_type().map_err(|error| self.error("list", directory, error))?;
-            let symlink = file_type.is_symlink();
-            let kind = if symlink { target_kind(&entry.path()) } else { Ok(kind_of(file_type)) };
-            let kind = kind.map_err(|error| self.error("follow", &format!("{directory}/{name}"), error))?;
-            visit(Entry { name, kind, symlink });
+            match kind {
+                Some(kind) => visit(Entry { name, kind, symlink: false }),
+                None => visit(Entry { name, kind: follow(name)?, symlink: true }),
+            }
+            Ok(())
+        });
+        match listed {
+            Ok(result) => result.map(|()| true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(self.error("list", directory, error)),
         }
-        Ok(true)
     }
 
     fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -102,23 +103,25 @@ impl ReadStorage for FilesystemStorage {
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
-        let fail = |error| self.error("read", key, error);
-        let mut file = match File::open(self.path(key)) {
-            Ok(file) => file,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(fail(error)),
+        read_at(CWD, self.path(key), limit).map_err(|error| self.error("read", key, error))
+    }
+
+    fn read_each(
+        &self,
+        directory: &str,
+        keys: &[String],
+        limit: u64,
+        visit: &mut dyn FnMut(Option<Content>),
+    ) -> Result<(), Error> {
+        let Some(below) = self.open_directory(directory)? else {
+            keys.iter().for_each(|_| visit(None));
+            return Ok(());
         };
-        let metadata = file.metadata().map_err(fail)?;
-        if !metadata.is_file() {
-            return Ok(None);
+        for key in keys {
+            let content = read_at(below.as_fd(), key, limit);
+            visit(content.map_err(|error| self.error("read", &format!("{directory}/{key}"), error))?);
         }
-        if metadata.len() > limit {
-            return Ok(Some(Content::TooLarge));
-        }
-        // A file that grows while it is read must not grow the buffer without end.
-        let mut content = Vec::with_capacity(metadata.len() as usize + 1);
-        file.by_ref().take(limit + 1).read_to_end(&mut content).map_err(fail)?;
-        Ok(Some(if content.len() as u64 > limit { Content::TooLarge } else { Content::Whole(content) }))
+        Ok(())
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
@@ -138,6 +141,21 @@ impl ReadStorage for FilesystemStorage {
         Ok(Some(Metadata { kind, bytes, symlink: true }))
     }
 
+    fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
+        let Some(below) = self.open_directory(directory)? else { return Ok(vec![None; keys.len()]) };
+        let stat = |key: &String| match rustix::fs::statat(&below, key, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+                rustix::fs::FileType::Symlink => self.stat(&format!("{directory}/{key}")),
+                rustix::fs::FileType::RegularFile => Ok(Some(metadata(EntryKind::File, stat.st_size))),
+                rustix::fs::FileType::Directory => Ok(Some(metadata(EntryKind::Directory, stat.st_size))),
+                _ => Ok(Some(metadata(EntryKind::Other, stat.st_size))),
+            },
+            Err(error) if is_absent(&error.into()) => Ok(None),
+            Err(error) => Err(self.error("look at", &format!("{directory}/{key}"), error.into())),
+        };
+        keys.iter().map(stat).collect()
+    }
+
     fn real_directory(&self, directory: &str) -> Result<String, Error> {
         let real = self.path(directory).canonicalize().map_err(|error| self.error("resolve", directory, error))?;
         Ok(match real.strip_prefix(&self.real_root) {
@@ -149,15 +167,92 @@ impl ReadStorage for FilesystemStorage {
 
 impl DeleteStorage for FilesystemStorage {
     fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>> {
-        keys.iter().map(|key| self.remove_one(key).map_err(|error| self.error("remove", key, error))).collect()
+        // Keys come sorted, so that those of one directory's directories follow each other.
+        let mut last: Option<(&str, io::Result<OwnedFd>)> = None;
+        let mut results = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (directory, object) = key.rsplit_once('/').unwrap_or(("", key));
+            let (above, directory) = directory.rsplit_once('/').unwrap_or(("", directory));
+            if last.as_ref().is_none_or(|(path, _)| *path != above) {
+                last = Some((above, open_directory(&self.path(above))));
+            }
+            let removed = match &last {
+                Some((_, Ok(above))) => remove_object(above, directory, object),
+                Some((_, Err(error))) => {
+                    absent_is_fine(Err(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)))
+                }
+                None => Ok(()),
+            };
+            results.push(removed.map_err(|error| self.error("remove", key, error)));
+        }
+        results
     }
 
     fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {
         let remove = |directory: &String| {
-            remove_if_empty(&self.path(directory)).map_err(|error| self.error("remove", directory, error))
+            not_empty_is_fine(fs::remove_dir(self.path(directory)))
+                .map_err(|error| self.error("remove", directory, error))
         };
         directories.iter().map(remove).collect()
     }
+}
+
+/// How much room there is for what is read, to begin with: enough for nearly every manifest.
+const USUAL_BYTES: u64 = 16 << 10;
+
+/// Reads the file at a path that starts at a directory; `None` if there is none.
+fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64) -> io::Result<Option<Content>> {
+    // A named pipe in place of a file would wait for ever for somebody to write to it.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, path, flags, Mode::empty()).map_err(io::Error::from) {
+        Ok(file) => File::from(file),
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match read_up_to(file, limit) {
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(None),
+        content => content.map(Some),
+    }
+}
+
+/// Reads a file that has at most `limit` bytes.
+fn read_up_to(mut file: File, limit: u64) -> io::Result<Content> {
+    // Nearly everything is small, so the size is only asked for where there is more to come.
+    let mut content = Vec::with_capacity(USUAL_BYTES as usize);
+    file.by_ref().take(USUAL_BYTES).read_to_end(&mut content)?;
+    if content.len() as u64 == USUAL_BYTES {
+        if file.metadata()?.len() > limit {
+            return Ok(Content::TooLarge);
+        }
+        // What grows while it is read does not grow the buffer without end.
+        file.take((limit + 1).saturating_sub(USUAL_BYTES)).read_to_end(&mut content)?;
+    }
+    Ok(if content.len() as u64 > limit { Content::TooLarge } else { Content::Whole(content) })
+}
+
+/// Opens a directory only as a place to start from.
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
+}
+
+fn metadata(kind: EntryKind, bytes: i64) -> Metadata {
+    Metadata { kind, bytes: bytes.unsigned_abs(), symlink: false }
+}
+
+/// Removes `above/directory/object`, and the directory if it is empty then.
+fn remove_object(above: &OwnedFd, directory: &str, object: &str) -> io::Result<()> {
+    match rustix::fs::statat(above, directory, AtFlags::SYMLINK_NOFOLLOW) {
+        // Going on would remove what another directory holds, maybe another store's.
+        Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() => {
+            return absent_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::empty()).map_err(Into::into));
+        }
+        Ok(_) => {}
+        Err(error) => return absent_is_fine(Err(error.into())),
+    }
+    let object = format!("{directory}/{object}");
+    absent_is_fine(rustix::fs::unlinkat(above, object, AtFlags::empty()).map_err(Into::into))?;
+    not_empty_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::REMOVEDIR).map_err(Into::into))
 }
 
 /// Nothing is there, or something on the way is no directory, which for a key is the same.
@@ -172,8 +267,8 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn remove_if_empty(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir(directory) {
+fn not_empty_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
         // POSIX allows both for a directory that still holds something.
         Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => Ok(()),
         result => absent_is_fine(result),
