@@ -64,12 +64,36 @@ fn flags_of_the_registrys_own_command_are_understood() {
     for dry in [&["-d"][..], &["--dry-run"], &["--dry-run=true"], &["-d=1"]] {
         assert!(run(dry).stdout.contains("Nothing was removed"), "{dry:?}");
     }
-    for untagged in [&["-dm"][..], &["-d", "--delete-untagged=true"], &["-m", "-d", "--quiet=false"]] {
+    for untagged in [
+        &["-dm"][..],
+        &["-d", "--delete-untagged=true"],
+        &["-m", "-d", "--quiet=false"],
+        &["-m", "-d", "-m"],
+        &["-d", "-m=false", "-m"],
+    ] {
         assert!(run(untagged).stdout.contains("Tags "), "{untagged:?}");
     }
-    assert!(!run(&["-d", "--delete-untagged=false"]).stdout.contains("Tags "));
+    for tagged in [&["-d", "--delete-untagged=false"][..], &["-d", "-m=true", "-m=false"]] {
+        assert!(!run(tagged).stdout.contains("Tags "), "the last one counts: {tagged:?}");
+    }
     assert!(run(&["--dry-run=false"]).stdout.contains("Removed"));
     assert_eq!(run(&["--dry-run=perhaps"]).code, 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_cannot_be_read_is_an_error() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let (root, directory) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_regc"))
+        .args(["gc", config(&directory, &at(root.path()), "").to_str().unwrap()])
+        .env(ROOT, std::ffi::OsStr::from_bytes(b"/data\xff"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(ROOT));
+    assert!(blobs_below(root.path()).contains(&layer("deleted")));
 }
 
 fn refused(arguments: &[&str], config: &Path, reason: &str) {
@@ -108,6 +132,9 @@ fn harbor_is_refused() {
     refused(&[], &harbor, "--allow-harbor");
     refused(&["-m"], &harbor, "without --delete-untagged");
     refused(&["-m", "--allow-harbor"], &harbor, "without --delete-untagged");
+    let harbor2 = "auth: {htpasswd: {realm: harbor-registry-basic-realm, path: /etc/registry/passwd}}";
+    let (store, directory2) = (at(root.path()), tempfile::tempdir().unwrap());
+    refused(&["-m"], &config(&directory2, &store, harbor2), "without --delete-untagged");
     assert_eq!(regc(["gc", "--allow-harbor", harbor.to_str().unwrap()]).code, 0);
     assert!(!blobs_below(root.path()).contains(&layer("deleted")));
 }

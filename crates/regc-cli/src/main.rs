@@ -42,7 +42,7 @@ enum Ending {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(gc::with_plain_flags(std::env::args_os()));
+    let cli = Cli::parse();
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
     };

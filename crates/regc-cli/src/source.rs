@@ -27,7 +27,7 @@ pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Er
 
 fn path(argument: Option<PathBuf>) -> Result<PathBuf, Error> {
     let named = argument.or_else(|| env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
-    let existing = || DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.exists());
+    let existing = || DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.try_exists().unwrap_or(true));
     named.or_else(existing).ok_or_else(|| {
         Error::Config(format!(
             "there is none at {}. Name the registry's config.yml, or the directory that holds docker/registry/v2 with --root",
@@ -42,8 +42,17 @@ fn read(path: &Path) -> Result<Config, Error> {
         path: path.display().to_string(),
         source,
     })?;
-    let environment =
-        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut environment = Vec::new();
+    for (name, value) in env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with("REGISTRY_") => {
+                return Err(Error::Environment { name, reason: "its value is not UTF-8".to_owned() });
+            }
+            Err(_) => {}
+        }
+    }
     Config::parse(&text, environment).map_err(|error| match error {
         Error::Config(reason) => Error::Config(format!("{}: {reason}", path.display())),
         error => error,

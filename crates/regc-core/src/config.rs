@@ -54,7 +54,8 @@ pub enum Metadata {
     GitLabDatabase,
     /// GitLab's registry with `database.enabled: prefer`: the database, unless a lock file in the storage says not.
     GitLabPrefersDatabase,
-    /// Harbor (`auth.token.issuer: harbor-token-issuer`): tags are in its database.
+    /// Harbor (`auth.token.issuer: harbor-token-issuer`, or `auth.htpasswd.realm: harbor-registry-basic-realm`): tags
+    /// are in its database.
     Harbor,
 }
 
@@ -169,17 +170,35 @@ fn driver(document: &Mapping) -> Result<Driver, Error> {
     }
     Ok(match name.as_str() {
         "inmemory" => Driver::InMemory,
-        "filesystem" => {
-            let root = match parameters.get("rootdirectory") {
-                // The driver prints whatever it is given: a number is a name, too.
-                Some(root) if !root.is_null() => scalar(root)
-                    .ok_or_else(|| Error::Config("storage.filesystem.rootdirectory is not a path".into()))?,
-                _ => DEFAULT_ROOT_DIRECTORY.to_owned(),
-            };
-            Driver::Filesystem { root: root.into() }
-        }
+        "filesystem" => Driver::Filesystem { root: root_directory(parameters)? },
         _ => Driver::Other(name),
     })
+}
+
+/// The filesystem driver's root. What the registry would take for another directory than a reader does is refused: the
+/// wrong store must not be collected.
+fn root_directory(parameters: &Value) -> Result<PathBuf, Error> {
+    let invalid = |reason: &str| Error::Config(format!("storage.filesystem{reason}"));
+    let parameters = match parameters {
+        Value::Null => return Ok(DEFAULT_ROOT_DIRECTORY.into()),
+        Value::Mapping(parameters) => parameters,
+        _ => return Err(invalid(" is not a mapping of parameters")),
+    };
+    match parameters.get("rootdirectory") {
+        None => Ok(DEFAULT_ROOT_DIRECTORY.into()),
+        Some(Value::String(root)) if root.is_empty() => Err(invalid(".rootdirectory is empty")),
+        Some(Value::String(root)) if is_no_text_in_yaml_1_1(root) => {
+            Err(invalid(&format!(".rootdirectory: the registry does not read {root} as text; write ./{root}")))
+        }
+        Some(Value::String(root)) => Ok(root.into()),
+        Some(_) => Err(invalid(".rootdirectory is not a path in text; if it is meant as one, quote it")),
+    }
+}
+
+/// The registry's YAML is that of version 1.1, which has more booleans and numbers: `yes`, `0755`, `1:30`.
+fn is_no_text_in_yaml_1_1(text: &str) -> bool {
+    ["y", "n", "yes", "no", "on", "off"].contains(&text.to_lowercase().as_str())
+        || text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) && !text.contains('/')
 }
 
 fn metadata(document: &Mapping) -> Metadata {
@@ -189,11 +208,14 @@ fn metadata(document: &Mapping) -> Metadata {
         Some("prefer") => return Metadata::GitLabPrefersDatabase,
         Some(_) => return Metadata::GitLabDatabase,
     }
-    let issuer = document.get("auth").and_then(|auth| auth.get("token")).and_then(|token| token.get("issuer"));
-    match issuer.and_then(scalar).as_deref() {
-        Some("harbor-token-issuer") => Metadata::Harbor,
-        _ => Metadata::Storage,
-    }
+    let auth = |kind: &str, key: &str| {
+        let parameters = document.get("auth").and_then(|auth| auth.get(kind));
+        parameters.and_then(|parameters| parameters.get(key)).and_then(scalar)
+    };
+    // Harbor 1 lets the registry check its tokens; Harbor 2 stands before it and logs in.
+    let is_harbor = auth("token", "issuer").is_some_and(|issuer| issuer == "harbor-token-issuer")
+        || auth("htpasswd", "realm").is_some_and(|realm| realm == "harbor-registry-basic-realm");
+    if is_harbor { Metadata::Harbor } else { Metadata::Storage }
 }
 
 /// A scalar's text, as Go prints it; `None` for null, sequences and mappings.
@@ -255,7 +277,7 @@ auth:
         assert_eq!(parse("version: 0.1\nstorage: inmemory", &[]).unwrap().driver, Driver::InMemory);
         assert_eq!(root("version: 0.1\nstorage: filesystem", &[]), DEFAULT_ROOT_DIRECTORY);
         assert_eq!(root("version: 0.1\nstorage:\n  filesystem:", &[]), DEFAULT_ROOT_DIRECTORY);
-        assert_eq!(root("version: '0.1'\nstorage: {filesystem: {rootdirectory: 12}}", &[]), "12");
+        assert_eq!(root("version: '0.1'\nstorage: {filesystem: {rootdirectory: './12'}}", &[]), "./12");
         let merged = "
 version: 0.1
 x: &fs
@@ -280,6 +302,11 @@ storage:
             ("version: 0.1\nstorage: [a]", "neither"),
             ("version: 0.1\nstorage: {inmemory: , filesystem: }", "more than one"),
             ("version: 0.1\n  storage: {", "not valid YAML"),
+            ("version: 0.1\nstorage: {filesystem: /srv}", "not a mapping"),
+            ("version: 0.1\nstorage: {filesystem: {rootdirectory: }}", "not a path"),
+            ("version: 0.1\nstorage: {filesystem: {rootdirectory: ''}}", "empty"),
+            ("version: 0.1\nstorage: {filesystem: {rootdirectory: 0755}}", "write ./0755"),
+            ("version: 0.1\nstorage: {filesystem: {rootdirectory: yes}}", "write ./yes"),
         ] {
             let error = parse(text, &[]).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");
@@ -300,6 +327,10 @@ storage:
         // What is not a key of the configuration is ignored, whatever it holds.
         assert_eq!(root(DEBIAN, &[("REGISTRY_PORT_5000_TCP", "{"), ("PATH", "{")]), "/var/lib/docker-registry");
         assert!(matches!(parse(DEBIAN, &[(ROOT, "{")]), Err(Error::Environment { .. })));
+        for value in ["", "~", "12"] {
+            assert!(parse(DEBIAN, &[(ROOT, value)]).is_err(), "never the default root: {value:?}");
+        }
+        assert!(parse(DEBIAN, &[("REGISTRY_STORAGE_FILESYSTEM", "/data")]).is_err());
     }
 
     #[test]
@@ -323,6 +354,7 @@ storage:
         assert_eq!(metadata("database: {enabled: prefer}"), Metadata::GitLabPrefersDatabase);
         assert_eq!(metadata("database: {enabled: false}"), Metadata::Storage);
         assert_eq!(metadata("auth: {token: {issuer: harbor-token-issuer, realm: x}}"), Metadata::Harbor);
+        assert_eq!(metadata("auth: {htpasswd: {realm: harbor-registry-basic-realm}}"), Metadata::Harbor);
         assert_eq!(metadata("auth: {token: {issuer: other}}"), Metadata::Storage);
         let environment = [("REGISTRY_DATABASE_ENABLED", "true")];
         assert_eq!(parse(DEBIAN, &environment).unwrap().metadata, Metadata::GitLabDatabase);

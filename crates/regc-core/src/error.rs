@@ -28,6 +28,12 @@ pub enum Error {
     /// A symbolic link in the layout leads nowhere, so what it should lead to would be taken for absent.
     #[error("{0} is a symbolic link to nothing; mount what it points to, or remove the link")]
     BrokenSymlink(String),
+    /// With untagged manifests to go, a tag's link that is a symbolic link to somewhere else than its repository.
+    #[error("{0} is a symbolic link to another place, where what it leads to may be garbage; put a copy in its place")]
+    SymlinkElsewhere(String),
+    /// The store's blobs are those of another store, whose repositories are not looked at.
+    #[error("{0} leads to the blobs of another store, whose repositories are not looked at; collect in that store")]
+    BlobsOfAnotherStore(String),
     /// The configuration could not be read as the registry reads it.
     #[error("cannot use the configuration: {0}")]
     Config(String),
@@ -77,13 +83,13 @@ pub enum Refusal {
     GitLabDatabase(&'static str),
     /// Untagged manifests should go, and Harbor keeps the tags.
     #[error(
-        "this is a Harbor registry (auth.token.issuer), and Harbor keeps its tags in its own database: every manifest \
+        "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
          looks untagged here. Use Harbor's own garbage collection, or run without --delete-untagged"
     )]
     HarborUntagged,
     /// Harbor's registry, without permission.
     #[error(
-        "this is a Harbor registry (auth.token.issuer), whose database also describes this store. Harbor collects \
+        "this is a Harbor registry, by its `auth` section, whose database also describes this store. Harbor collects \
          garbage by itself; to remove only what no manifest refers to, with Harbor stopped, say --allow-harbor"
     )]
     Harbor,

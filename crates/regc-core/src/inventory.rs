@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
 use crate::monitor::{Monitor, Phase};
-use crate::storage::{Entry, EntryKind, ReadStorage};
+use crate::storage::{EntryKind, ReadStorage, directories};
 
 /// What a store holds.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub struct Repository {
     pub revisions: Box<[DigestId]>,
     /// Revisions whose directory is left although the link is gone: manifests that were deleted through the API.
     pub unlinked: Box<[DigestId]>,
+    /// The revisions among them that have signatures, as registry 2.0 to 2.3 wrote them, in the order of their numbers.
+    pub signed: Box<[DigestId]>,
     /// The algorithms of its layer links.
     pub layer_algorithms: Box<[Algorithm]>,
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
@@ -87,20 +89,8 @@ impl Walk<'_> {
         self.passed_over.fetch_add(1, Relaxed);
     }
 
-    /// What `accept` makes of the names of directories in `directory`, and whether each is a symbolic link. All other
-    /// names are passed over.
     fn directories<T>(&self, directory: &str, accept: impl Fn(&str) -> Option<T>) -> Result<Vec<(T, bool)>, Error> {
-        let mut accepted = Vec::new();
-        let mut broken = None;
-        self.storage.list(directory, &mut |Entry { name, kind, symlink }| match (accept(name), kind) {
-            (Some(meaning), EntryKind::Directory) => accepted.push((meaning, symlink)),
-            (Some(_), EntryKind::BrokenSymlink) => broken = Some(format!("{directory}/{name}")),
-            _ => self.pass_over(),
-        })?;
-        match broken {
-            Some(key) => Err(Error::BrokenSymlink(key)),
-            None => Ok(accepted),
-        }
+        directories(self.storage, directory, accept, || self.pass_over())
     }
 
     /// Whether the directories are there in which everything else is.
@@ -113,6 +103,23 @@ impl Walk<'_> {
             }
         }
         self.directories(layout::ROOT, |name| matches!(name, "blobs" | "repositories").then_some(()))?;
+        self.refuse_blobs_of_another_store()?;
         Ok(true)
+    }
+
+    /// Blobs may be behind a symbolic link, on another disk. If that leads to a whole store with repositories of its
+    /// own, what those use would be taken for garbage.
+    fn refuse_blobs_of_another_store(&self) -> Result<(), Error> {
+        let blobs = [layout::BLOBS.to_owned(), layout::blobs(Algorithm::Sha256)];
+        for (directory, above) in blobs.iter().zip(["..", "../.."]) {
+            let beside = format!("{directory}/{above}/repositories");
+            if self.storage.stat(&beside)?.is_some()
+                && self.storage.stat(layout::REPOSITORIES)?.is_some()
+                && self.storage.real_directory(&beside)? != self.storage.real_directory(layout::REPOSITORIES)?
+            {
+                return Err(Error::BlobsOfAnotherStore(directory.clone()));
+            }
+        }
+        Ok(())
     }
 }

@@ -112,6 +112,11 @@ pub fn link_below(digest: &Digest) -> String {
     digest.with_hex(|hex| [digest.algorithm().name(), "/", hex, "/", LINK].concat())
 }
 
+/// The signatures of a revision, below the directory of all revisions.
+pub fn signatures_below(digest: &Digest) -> String {
+    digest.with_hex(|hex| [digest.algorithm().name(), "/", hex, "/signatures"].concat())
+}
+
 /// The content of a blob, below the directory of all blobs of its algorithm whose hash begins the same.
 pub fn data_below(digest: &Digest) -> String {
     digest.with_hex(|hex| [hex, "/", DATA].concat())

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::digest::Digest;
@@ -41,7 +41,10 @@ pub enum Role {
     ForeignLayer,
     /// A manifest in an index.
     Child,
-    /// Something in an index that says by its media type that it is no manifest: build caches list layers there.
+    /// Something in an index whose media type is neither that of a manifest nor that of a layer or configuration. A
+    /// registry serves it as a manifest if it is one.
+    OddChild,
+    /// A layer or configuration in an index, by its media type. Build caches list them there.
     OpaqueChild,
 }
 
@@ -127,10 +130,10 @@ impl References {
             add(descriptor, if descriptor.has_urls { Role::ForeignLayer } else { Role::Layer })?;
         }
         for descriptor in document.manifests.iter().flatten() {
-            add(descriptor, if descriptor.may_be_manifest() { Role::Child } else { Role::OpaqueChild })?;
+            add(descriptor, descriptor.role_in_index())?;
         }
         // The subject only ever keeps its referrer alive. One that cannot be read must not be taken for none.
-        let subject = match document.subject.as_ref().and_then(|subject| subject.digest.as_deref()) {
+        let subject = match document.subject.as_deref() {
             None | Some("") => None,
             Some(text) => Some(Digest::parse_any_case(text).map_err(|error| Damage::InvalidReference(error.0))?),
         };
@@ -157,7 +160,7 @@ struct Document<'a> {
     fs_layers: Vec<Descriptor<'a>>,
     /// `None` when absent or null, which tells an image from an empty index where no media type does.
     manifests: Option<Vec<Descriptor<'a>>>,
-    subject: Option<Descriptor<'a>>,
+    subject: Option<Cow<'a, str>>,
 }
 
 /// A descriptor, or one of schema 1's `fsLayers`.
@@ -170,17 +173,26 @@ struct Descriptor<'a> {
 }
 
 impl Descriptor<'_> {
-    fn may_be_manifest(&self) -> bool {
-        matches!(
-            self.media_type.as_deref().unwrap_or(""),
-            "" | DOCKER_SCHEMA1
-                | DOCKER_SCHEMA1_SIGNED
-                | DOCKER_MANIFEST
-                | DOCKER_LIST
-                | OCI_MANIFEST
-                | OCI_INDEX
-                | OCI_ARTIFACT
-        )
+    fn role_in_index(&self) -> Role {
+        const NO_MANIFESTS: [&str; 5] = [
+            "application/vnd.oci.image.layer.",
+            "application/vnd.oci.image.config.",
+            "application/vnd.docker.image.rootfs.",
+            "application/vnd.docker.container.image.",
+            "application/vnd.buildkit.cacheconfig.",
+        ];
+        match self.media_type.as_deref().unwrap_or("") {
+            ""
+            | DOCKER_SCHEMA1
+            | DOCKER_SCHEMA1_SIGNED
+            | DOCKER_MANIFEST
+            | DOCKER_LIST
+            | OCI_MANIFEST
+            | OCI_INDEX
+            | OCI_ARTIFACT => Role::Child,
+            other if NO_MANIFESTS.iter().any(|prefix| other.starts_with(prefix)) => Role::OpaqueChild,
+            _ => Role::OddChild,
+        }
     }
 }
 
@@ -195,6 +207,18 @@ fn folded(key: &str) -> Cow<'_, str> {
         c => c.to_ascii_lowercase(),
     };
     Cow::Owned(key.chars().map(fold).collect())
+}
+
+/// The one that is there. Which one of two different ones counts would depend on the reader.
+fn one_of<'a, E: serde::de::Error>(
+    one: Option<Cow<'a, str>>,
+    other: Option<Cow<'a, str>>,
+    what: &str,
+) -> Result<Option<Cow<'a, str>>, E> {
+    match (&one, &other) {
+        (Some(a), Some(b)) if a != b => Err(E::custom(format_args!("two different {what}"))),
+        _ => Ok(one.or(other)),
+    }
 }
 
 /// A string that is borrowed from the text where it holds no escapes.
@@ -242,7 +266,11 @@ impl<'de> Deserialize<'de> for Document<'de> {
                                 document.manifests.get_or_insert_default().extend(more);
                             }
                         }
-                        "subject" => document.subject = map.next_value::<Option<_>>()?.or(document.subject),
+                        "subject" => {
+                            let subject =
+                                map.next_value::<Option<Descriptor<'_>>>()?.and_then(|subject| subject.digest);
+                            document.subject = one_of(document.subject, subject, "subjects")?;
+                        }
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
@@ -253,10 +281,31 @@ impl<'de> Deserialize<'de> for Document<'de> {
     }
 }
 
-/// An array of descriptors; `None` for null. A null among them is what Go makes of it: an empty descriptor.
+/// An array of descriptors; `None` for null. Those without a digest, and nulls, which Go makes such of, refer to
+/// nothing. They are dropped as they are read, so that no array takes more room than its text.
 fn descriptors<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<Descriptor<'de>>>, A::Error> {
-    let array: Option<Vec<Option<Descriptor<'de>>>> = map.next_value()?;
-    Ok(array.map(|array| array.into_iter().flatten().collect()))
+    struct Descriptors<'de>(Vec<Descriptor<'de>>);
+    impl<'de> Deserialize<'de> for Descriptors<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct DescriptorsVisitor;
+            impl<'de> Visitor<'de> for DescriptorsVisitor {
+                type Value = Descriptors<'de>;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an array of descriptors")
+                }
+                fn visit_seq<S: SeqAccess<'de>>(self, mut array: S) -> Result<Descriptors<'de>, S::Error> {
+                    let mut descriptors = Vec::new();
+                    while let Some(descriptor) = array.next_element::<Option<Descriptor<'de>>>()? {
+                        let has_digest = |d: &Descriptor<'_>| d.digest.as_deref().is_some_and(|text| !text.is_empty());
+                        descriptors.extend(descriptor.filter(has_digest));
+                    }
+                    Ok(Descriptors(descriptors))
+                }
+            }
+            deserializer.deserialize_seq(DescriptorsVisitor)
+        }
+    }
+    Ok(map.next_value::<Option<Descriptors<'de>>>()?.map(|descriptors| descriptors.0))
 }
 
 impl<'de> Deserialize<'de> for Descriptor<'de> {
@@ -273,11 +322,7 @@ impl<'de> Deserialize<'de> for Descriptor<'de> {
                     match &*folded(&key) {
                         "digest" | "blobsum" => {
                             let digest = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0);
-                            // Two different digests in one descriptor: which one counts depends on the reader.
-                            if descriptor.digest.is_some() && digest.is_some() && descriptor.digest != digest {
-                                return Err(serde::de::Error::custom("a descriptor with two digests"));
-                            }
-                            descriptor.digest = digest.or(descriptor.digest);
+                            descriptor.digest = one_of(descriptor.digest, digest, "digests in a descriptor")?;
                         }
                         "mediatype" => descriptor.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
                         // Whatever is there: a number that nobody can count to must not hide a reference.
@@ -332,9 +377,10 @@ mod tests {
         }
         assert_eq!(names(&format!(r#"{{"schemaVersion":2{image}"#)), expected);
 
-        let index =
-            r#","manifests":[{"digest":"$a"},{"digest":"$b","mediaType":"application/vnd.oci.image.layer.v1.tar"}]}"#;
-        let expected = vec![(digest("a"), Role::Child), (digest("b"), Role::OpaqueChild)];
+        let index = r#","manifests":[{"digest":"$a"},{"digest":"$b","mediaType":"application/vnd.oci.image.layer.v1.tar"},
+            {"digest":"$c","mediaType":"application/octet-stream"}]}"#;
+        let expected =
+            vec![(digest("a"), Role::Child), (digest("b"), Role::OpaqueChild), (digest("c"), Role::OddChild)];
         for media_type in ["", DOCKER_LIST, OCI_INDEX] {
             let text = format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}"{index}"#);
             assert_eq!(names(&text), expected, "{media_type}");
@@ -390,8 +436,14 @@ mod tests {
     fn keys_count_in_every_spelling_and_every_time() {
         let text = "{\"SchemaVersion\":2,\"Layers\":[{\"Digest\":\"$a\"}],\"layer\u{17f}\":[{\"DIGEST\":\"$b\"}],\"layers\":null}";
         assert_eq!(names(text), vec![(digest("a"), Role::Layer), (digest("b"), Role::Layer)]);
-        let text = r#"{"schemaVersion":2,"layers":[{"digest":"$a","digest":"$b"}]}"#;
-        assert!(matches!(parse(text), Err(Damage::NotJson(_))));
+        for text in [
+            r#"{"schemaVersion":2,"layers":[{"digest":"$a","digest":"$b"}]}"#,
+            r#"{"schemaVersion":2,"subject":{"digest":"$a"},"subject":{"digest":"$b"}}"#,
+        ] {
+            assert!(matches!(parse(text), Err(Damage::NotJson(_))), "which one counts depends on the reader");
+        }
+        let text = r#"{"schemaVersion":2,"subject":{"digest":"$a"},"Subject":{"size":1},"subject":null}"#;
+        assert_eq!(parse(text).unwrap().subject, Some(digest("a")));
     }
 
     #[test]

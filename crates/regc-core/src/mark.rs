@@ -4,8 +4,10 @@
 //! is garbage if it is not live in its own. So each repository is marked by itself, and what is live in it is added to
 //! what is live at all.
 
+mod garbage;
 mod manifests;
 mod repository;
+mod tags;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -58,6 +60,8 @@ pub struct RepositoryGarbage {
     pub revisions: Vec<GarbageRevision>,
     /// Layer links, by digest.
     pub layer_links: Vec<DigestId>,
+    /// Digests that have a directory among the layer links but no link in it, as a run that was stopped leaves them.
+    pub empty_layers: Vec<DigestId>,
     /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
     pub tags: Vec<String>,
 }

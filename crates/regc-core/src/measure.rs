@@ -1,6 +1,6 @@
 //! How much the blobs hold.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
@@ -29,8 +29,8 @@ pub struct Sizes {
     pub live_blobs: u64,
     /// How long their contents are together.
     pub live_bytes: u64,
-    /// Digests with a directory but without content.
-    pub(crate) without_content: HashSet<DigestId>,
+    /// Digests with a directory but without content, as a run that was stopped leaves them.
+    pub(crate) without_content: BTreeSet<DigestId>,
 }
 
 /// How many live blobs are looked at at most. In larger stores, a live blob counts as there if its directory is: asking
@@ -72,9 +72,15 @@ pub fn measure(
         })
         .collect::<Result<_, _>>()?;
     for (id, data) in asked.into_iter().zip(batches.into_iter().flatten()) {
-        let Some(data) = data.filter(|data| data.kind == EntryKind::File) else {
-            sizes.without_content.insert(id);
-            continue;
+        let data = match data {
+            Some(data) if data.kind == EntryKind::File => data,
+            Some(data) if data.kind == EntryKind::BrokenSymlink => {
+                return Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(id))));
+            }
+            _ => {
+                sizes.without_content.insert(id);
+                continue;
+            }
         };
         if reachable.live.contains(digests, id) {
             sizes.live_blobs += 1;

@@ -7,7 +7,8 @@ use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
-use crate::inventory::Digests;
+use crate::inventory::{DigestId, Digests};
+use crate::layout;
 use crate::mark::{RepositoryGarbage, TagIndexEntry};
 use crate::measure::UnreferencedBlob;
 use crate::survey::{Options, Survey};
@@ -204,6 +205,13 @@ impl<'a> Plan<'a> {
         self.survey.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
     }
 
+    /// Blobs of which only the directory is there, and which nothing needs.
+    pub(crate) fn empty_blobs(&self) -> impl Iterator<Item = Digest> + use<'a> {
+        let Survey { inventory, reachable, sizes, .. } = self.survey;
+        let unused = sizes.without_content.iter().filter(|&&id| !reachable.live.contains(&inventory.digests, id));
+        unused.map(|&id| inventory.digests.digest(id))
+    }
+
     /// Blobs that go.
     pub(crate) fn blobs(&self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let digests = &self.survey.inventory.digests;
@@ -238,6 +246,16 @@ impl<'a> RepositoryPlan<'a> {
             digest: digests.digest(revision.id),
             signatures: revision.signatures.iter().map(|&id| digests.digest(id)).collect(),
         })
+    }
+
+    /// The directories of layers without a link, which nothing needs.
+    pub(crate) fn empty_layers(self) -> impl Iterator<Item = String> {
+        let Self { repository, garbage, digests } = self;
+        let directory = move |id: &DigestId| {
+            let link = layout::layer_link(repository, &digests.digest(*id));
+            link.rsplit_once('/').map(|(directory, _)| directory.to_owned())
+        };
+        garbage.empty_layers.iter().filter_map(directory)
     }
 
     pub(crate) fn layer_links(self) -> impl Iterator<Item = Item<'a>> {

@@ -56,7 +56,9 @@ pub enum Content {
 /// Storage that can be looked at.
 ///
 /// Keys are relative to the storage's root, separated by `/`, without a leading one. Symbolic links are followed.
-/// "Not there" is never an error; anything else that fails is, and names its path. Looking changes nothing.
+/// "Not there" is never an error; anything else that fails is, and names its path. A symbolic link to nothing is not
+/// "not there": listing and asking show it as [`EntryKind::BrokenSymlink`], and reading through one fails. Looking
+/// changes nothing.
 pub trait ReadStorage: Send + Sync {
     /// Calls `visit` for every name directly below `directory`, in no particular order, and answers whether the
     /// directory is there. `.` and `..` are not among the names.
@@ -99,6 +101,17 @@ pub trait ReadStorage: Send + Sync {
     }
 }
 
+/// What became of an object that was to be removed.
+#[derive(Debug)]
+pub enum Removal {
+    /// It is gone, or was not there.
+    Done,
+    /// It is gone, but the directory that held it is empty and could not be removed.
+    LeftDirectory(Error),
+    /// It is still there.
+    Failed(Error),
+}
+
 /// Storage from which something can be removed.
 pub trait DeleteStorage: ReadStorage {
     /// Removes the objects at `keys` and answers for each of them, in their order. An object that is not there counts
@@ -107,7 +120,7 @@ pub trait DeleteStorage: ReadStorage {
     ///
     /// Nothing is removed through a symbolic link: if the object's directory is one, the link itself is removed, and
     /// what it leads to stays; if the object is one, likewise.
-    fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>>;
+    fn remove(&self, keys: &[String]) -> Vec<Removal>;
 
     /// Removes those of `directories` that are empty, in the order given. One that is not, or is not there, is no
     /// error. A backend without directories has nothing to do.
@@ -128,5 +141,29 @@ pub fn open(config: &Config) -> Result<Box<dyn DeleteStorage>, Error> {
         Driver::Other(name) => {
             Err(Error::Config(format!("the storage driver `{name}` is not supported; regc reads `filesystem`")))
         }
+    }
+}
+
+/// What `accept` makes of the names of directories in `directory`, and whether each is a symbolic link. `pass_over` is
+/// called for every other name.
+///
+/// A symbolic link to nothing is an error where its name is accepted: it may lead to a disk that is not mounted, and
+/// what is there must not be taken for absent.
+pub(crate) fn directories<T>(
+    storage: &dyn ReadStorage,
+    directory: &str,
+    accept: impl Fn(&str) -> Option<T>,
+    pass_over: impl Fn(),
+) -> Result<Vec<(T, bool)>, Error> {
+    let mut accepted = Vec::new();
+    let mut broken = None;
+    storage.list(directory, &mut |Entry { name, kind, symlink }| match (accept(name), kind) {
+        (Some(meaning), EntryKind::Directory) => accepted.push((meaning, symlink)),
+        (Some(_), EntryKind::BrokenSymlink) => broken = Some(format!("{directory}/{name}")),
+        _ => pass_over(),
+    })?;
+    match broken {
+        Some(key) => Err(Error::BrokenSymlink(key)),
+        None => Ok(accepted),
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::layout;
 use crate::monitor::{Monitor, Phase};
 use crate::plan::{Item, Plan, RepositoryPlan, Totals};
-use crate::storage::DeleteStorage;
+use crate::storage::{DeleteStorage, Removal};
 use crate::survey::with_threads;
 
 /// What was done.
@@ -47,7 +47,7 @@ pub fn sweep(
             && sweep.links(&repositories, RepositoryPlan::layer_links)
             && sweep.blobs(plan)
         {
-            sweep.empty_directories(&repositories);
+            sweep.empty_directories(plan, &repositories);
         }
         Ok(())
     })?;
@@ -104,24 +104,36 @@ impl Sweep<'_> {
             keys.extend(item_keys(item));
             ends.push(keys.len());
         }
-        let mut results = self.storage.remove(&keys).into_iter();
+        let mut removals = self.storage.remove(&keys).into_iter();
         let mut outcome = self.outcome.lock();
         let mut start = 0;
         for (item, end) in items.iter().zip(ends) {
-            let failures: Vec<Error> = results.by_ref().take(end - start).filter_map(Result::err).collect();
+            let mut is_gone = true;
+            for removal in removals.by_ref().take(end - start) {
+                match removal {
+                    Removal::Done => {}
+                    Removal::LeftDirectory(error) => outcome.failures.push(error),
+                    Removal::Failed(error) => {
+                        is_gone = false;
+                        outcome.failures.push(error);
+                    }
+                }
+            }
             start = end;
-            if failures.is_empty() {
+            if is_gone {
                 outcome.removed.add(item);
             }
-            outcome.failures.extend(failures);
         }
         drop(outcome);
         self.monitor.advance(items.len() as u64);
     }
 
-    /// Removes the directories that held the signatures of revisions.
-    fn empty_directories(&self, repositories: &[RepositoryPlan<'_>]) {
-        let mut directories = Vec::new();
+    /// Removes directories that hold nothing any more: those of signatures, and what a run that was stopped has left.
+    fn empty_directories(&self, plan: &Plan<'_>, repositories: &[RepositoryPlan<'_>]) {
+        let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
+        for repository in repositories {
+            directories.extend(repository.empty_layers());
+        }
         for item in repositories.iter().flat_map(|repository| repository.revisions()) {
             let Item::Revision { repository, digest, signatures } = item else { continue };
             let parent = layout::signatures(repository, &digest);

@@ -1,7 +1,6 @@
 //! What every storage backend must do, checked by one call.
 
-use regc_core::error::Error;
-use regc_core::storage::{Content, DeleteStorage, EntryKind};
+use regc_core::storage::{Content, DeleteStorage, EntryKind, Removal};
 
 /// Checks the contracts of `ReadStorage` and `DeleteStorage` on storage that `with_objects` makes from keys and
 /// contents.
@@ -36,11 +35,17 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn DeleteStorage>) {
     assert_eq!(stat("a/b/nothing"), None);
     assert_eq!(storage.real_directory("a/b").unwrap(), "a/b");
 
-    let remove = |keys: &[&str]| -> Vec<Result<(), Error>> {
-        storage.remove(&keys.iter().map(|key| key.to_string()).collect::<Vec<_>>())
-    };
-    let results = remove(&["a/b/one/link", "a/nothing/link", "a/b/two/link"]);
-    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true; 3], "one answer for each key");
+    let keys = ["one/link".to_owned(), "nothing".to_owned(), "two".to_owned()];
+    let each: Vec<_> = storage.stat_each("a/b", &keys).unwrap().into_iter().map(|m| m.map(|m| m.kind)).collect();
+    assert_eq!(each, [Some(file), None, Some(directory)]);
+    assert_eq!(storage.stat_each("nothing", &keys).unwrap(), [None; 3]);
+    let mut contents = Vec::new();
+    storage.read_each("a/b", &keys, 100, &mut |content| contents.push(content)).unwrap();
+    assert_eq!(contents, [Some(Content::Whole(b"1".to_vec())), None, None]);
+
+    let removals = storage.remove(&["a/b/one/link", "a/nothing/link", "a/b/two/link"].map(str::to_owned));
+    assert_eq!(removals.len(), 3, "one answer for each key");
+    assert!(removals.iter().all(|removal| matches!(removal, Removal::Done)), "what is not there counts as removed");
     assert_eq!(stat("a/b/one"), None, "an emptied directory goes");
     assert_eq!(list("a/b/two"), (true, vec![("more".into(), file)]), "what was not named stays");
     assert!(storage.remove_empty_directories(&["a/b/two".into(), "nothing".into()]).iter().all(Result::is_ok));

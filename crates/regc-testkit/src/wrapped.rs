@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use regc_core::error::Error;
-use regc_core::storage::{Content, DeleteStorage, Entry, Metadata, ReadStorage};
+use regc_core::storage::{Content, DeleteStorage, Entry, Metadata, ReadStorage, Removal};
 
 /// What was asked of a [`Recording`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
 }
 
 impl<S: DeleteStorage> DeleteStorage for Recording<S> {
-    fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>> {
+    fn remove(&self, keys: &[String]) -> Vec<Removal> {
         let mut operations = self.operations.lock().unwrap();
         operations.extend(keys.iter().cloned().map(Operation::Remove));
         self.inner.remove(keys)
@@ -94,17 +94,23 @@ pub struct Faulty<S> {
     inner: S,
     broken: Box<dyn Fn(&str) -> bool + Send + Sync>,
     removals: AtomicUsize,
+    leaves_directories: bool,
 }
 
 impl<S> Faulty<S> {
     /// Storage that fails for every key and directory that `broken` names, with "permission denied".
     pub fn reading(inner: S, broken: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self { inner, broken: Box::new(broken), removals: AtomicUsize::new(usize::MAX) }
+        Self { inner, broken: Box::new(broken), removals: AtomicUsize::new(usize::MAX), leaves_directories: false }
     }
 
     /// Storage that removes `removals` objects and fails from then on.
     pub fn removing(inner: S, removals: usize) -> Self {
-        Self { inner, broken: Box::new(|_| false), removals: AtomicUsize::new(removals) }
+        Self { removals: AtomicUsize::new(removals), ..Self::reading(inner, |_| false) }
+    }
+
+    /// Storage that removes objects, but cannot remove their directories.
+    pub fn leaving_directories(inner: S) -> Self {
+        Self { leaves_directories: true, ..Self::reading(inner, |_| false) }
     }
 
     /// The storage itself.
@@ -148,12 +154,16 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
 }
 
 impl<S: DeleteStorage> DeleteStorage for Faulty<S> {
-    fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>> {
+    fn remove(&self, keys: &[String]) -> Vec<Removal> {
         let remove = |key: &String| {
             let left = self.removals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
             match left {
+                Ok(_) if self.leaves_directories => {
+                    self.inner.remove(std::slice::from_ref(key));
+                    Removal::LeftDirectory(denied("remove", key))
+                }
                 Ok(_) => self.inner.remove(std::slice::from_ref(key)).remove(0),
-                Err(_) => Err(denied("remove", key)),
+                Err(_) => Removal::Failed(denied("remove", key)),
             }
         };
         keys.iter().map(remove).collect()

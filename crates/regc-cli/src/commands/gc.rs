@@ -1,9 +1,8 @@
 //! `regc gc`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{ArgAction, ValueEnum};
 use regc_core::error::Error;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
@@ -29,12 +28,14 @@ pub struct Args {
     config: Option<PathBuf>,
 
     /// Show what would go, remove nothing
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "dry_run", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          hide_default_value = true, value_name = "BOOL", value_parser = parse_bool)]
     dry_run: bool,
 
     /// Also remove manifests that no tag reaches. Multi-platform images stay whole, and so does what is attached to a
     /// live image: signatures, SBOMs, attestations
-    #[arg(short = 'm', long)]
+    #[arg(short = 'm', long, overrides_with = "delete_untagged", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          hide_default_value = true, value_name = "BOOL", value_parser = parse_bool)]
     delete_untagged: bool,
 
     /// A storage root instead of a configuration file: the directory that holds docker/registry/v2
@@ -54,7 +55,8 @@ pub struct Args {
     jobs: usize,
 
     /// Print nothing but errors and damage; with --format json, the summary too
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+          hide_default_value = true, value_name = "BOOL", value_parser = parse_bool)]
     quiet: bool,
 
     /// What to print: a report for people, JSON Lines, or the lines of the registry's own command
@@ -82,20 +84,13 @@ fn parse_jobs(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Rewrites `--dry-run=true` and its like, which scripts made for the registry's own command say, to what clap expects
-/// of a flag: the flag alone, or nothing.
-pub fn with_plain_flags(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    const FLAGS: [&str; 6] = ["-d", "--dry-run", "-m", "--delete-untagged", "-q", "--quiet"];
-    let mut plain = Vec::new();
-    for argument in arguments {
-        let split = argument.to_str().and_then(|text| text.split_once('='));
-        match split.filter(|(flag, _)| FLAGS.contains(flag)) {
-            Some((flag, "1" | "t" | "T" | "true" | "TRUE" | "True")) => plain.push(OsString::from(flag)),
-            Some((_, "0" | "f" | "F" | "false" | "FALSE" | "False")) => {}
-            _ => plain.push(argument),
-        }
+/// Reads what may follow a flag after `=`, as the registry's own command does.
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("neither true nor false".to_owned()),
     }
-    plain
 }
 
 pub fn run(args: Args) -> Result<Ending, Error> {

@@ -6,10 +6,8 @@ use super::Walk;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::layout;
-use crate::storage::{Entry, EntryKind};
 
 /// The blobs below one of the directories `blobs/<algorithm>/<first two hex>`.
-#[derive(Default)]
 pub(super) struct Shard {
     pub(super) digests: Vec<Digest>,
     /// Those among them whose directory is a symbolic link.
@@ -30,24 +28,13 @@ impl Walk<'_> {
     }
 
     fn shard(&self, algorithm: Algorithm, prefix: &str) -> Result<Shard, Error> {
-        let mut shard = Shard::default();
-        self.storage.list(
-            &format!("{}/{prefix}", layout::blobs(algorithm)),
-            &mut |Entry { name, kind, symlink }| {
-                // A blob below the wrong prefix is where no registry looks for it.
-                let digest = Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
-                match (digest, kind) {
-                    (Some(digest), EntryKind::Directory) => {
-                        shard.digests.push(digest);
-                        if symlink {
-                            shard.symlinked.push(digest);
-                        }
-                    }
-                    _ => self.pass_over(),
-                }
-            },
-        )?;
-        self.monitor.advance(shard.digests.len() as u64);
-        Ok(shard)
+        // A blob below the wrong prefix is where no registry looks for it.
+        let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
+        let found = self.directories(&format!("{}/{prefix}", layout::blobs(algorithm)), blob)?;
+        self.monitor.advance(found.len() as u64);
+        Ok(Shard {
+            symlinked: found.iter().filter(|(_, symlink)| *symlink).map(|(digest, _)| *digest).collect(),
+            digests: found.into_iter().map(|(digest, _)| digest).collect(),
+        })
     }
 }

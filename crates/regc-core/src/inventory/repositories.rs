@@ -36,26 +36,66 @@ struct Listed {
     symlinks: Vec<String>,
 }
 
+/// What was found of the links of revisions.
+#[derive(Default)]
+struct Links {
+    linked: Vec<Digest>,
+    unlinked: Vec<Digest>,
+    signed: Vec<Digest>,
+    /// Links that are symbolic links. Where they lead to something, that is in use here as well as there.
+    symlinks: Vec<String>,
+}
+
 /// Where a walk has come to.
 #[derive(Default)]
 struct Descent {
     found: Mutex<Vec<Found>>,
+    /// The symbolic links that were met, by the names that they would give to what is behind them.
+    symlinks: Mutex<Vec<String>>,
     failed: Mutex<Option<Error>>,
 }
 
 impl Walk<'_> {
     /// Lists all repositories, in the registry's order: component by component, a repository before those below it.
     pub(super) fn repositories(&self, digests: &Digests) -> Result<Vec<Repository>, Error> {
-        let descent = Descent::default();
-        let top = Directory { name: String::new(), reached_by_symlink: false };
-        rayon::scope(|scope| self.descend(scope, top, &descent));
-        if let Some(error) = descent.failed.into_inner() {
-            return Err(error);
-        }
-        let mut found = self.without_second_names(descent.found.into_inner())?;
+        let mut found = self.find()?;
         found.sort_by(|a, b| walk_order(&a.directory.name).cmp(walk_order(&b.directory.name)));
         let listed = found.into_par_iter().map(|found| self.repository(digests, found)).collect::<Result<_, _>>()?;
         self.mark_shared(listed)
+    }
+
+    /// Finds all repositories, those behind symbolic links among them.
+    ///
+    /// Each directory is looked into under one name only, so that links that lead in circles, or that all lead to each
+    /// other, end. Which name that is does not depend on threads: links are followed when all else is done, in order.
+    fn find(&self) -> Result<Vec<Found>, Error> {
+        let mut found = Vec::new();
+        let mut followed = HashSet::new();
+        let mut pending = vec![Directory { name: String::new(), reached_by_symlink: false }];
+        while !pending.is_empty() {
+            let descent = Descent::default();
+            rayon::scope(|scope| {
+                for directory in pending.drain(..) {
+                    scope.spawn(|scope| self.descend(scope, directory, &descent));
+                }
+            });
+            if let Some(error) = descent.failed.into_inner() {
+                return Err(error);
+            }
+            found.extend(descent.found.into_inner());
+            let mut symlinks = descent.symlinks.into_inner();
+            symlinks.sort_unstable();
+            for name in symlinks {
+                let key = layout::repository(&name);
+                let is_met_by_its_own_name = self.below_repositories(&key)?.is_some_and(|below| is_walked(&below));
+                if is_met_by_its_own_name || !followed.insert(self.storage.real_directory(&key)?) {
+                    self.pass_over();
+                } else {
+                    pending.push(Directory { name, reached_by_symlink: true });
+                }
+            }
+        }
+        self.without_second_names(found)
     }
 
     /// Looks into a directory, and then into those below it.
@@ -89,11 +129,13 @@ impl Walk<'_> {
                 // What is being uploaded is never removed, so it may be anywhere.
                 symlinks.extend((symlink && name != layout::UPLOADS).then_some(path));
                 parts.push(name);
-            } else if symlink && self.leads_back(&path)? {
-                self.pass_over();
             } else {
                 let name = if is_top { name } else { format!("{}/{name}", directory.name) };
-                below.push(Directory { name, reached_by_symlink: directory.reached_by_symlink || symlink });
+                if symlink {
+                    descent.symlinks.lock().push(name);
+                } else {
+                    below.push(Directory { name, reached_by_symlink: directory.reached_by_symlink });
+                }
             }
         }
         if !parts.is_empty() {
@@ -130,7 +172,10 @@ impl Walk<'_> {
     fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
         let repositories = self.storage.real_directory(layout::REPOSITORIES)?;
         let real = self.storage.real_directory(directory)?;
-        Ok(real.strip_prefix(&repositories).and_then(|below| below.strip_prefix('/')).map(str::to_owned))
+        let below = real.strip_prefix(&repositories);
+        Ok(below
+            .filter(|below| below.is_empty() || below.starts_with('/'))
+            .map(|below| below.trim_start_matches('/').to_owned()))
     }
 
     /// The repositories, where those count as shared into which another one's symbolic links lead.
@@ -147,19 +192,6 @@ impl Walk<'_> {
             }
         }
         Ok(repositories)
-    }
-
-    /// Whether a symbolic link leads to a directory on the way to itself. All that is there is met by another name.
-    fn leads_back(&self, link: &str) -> Result<bool, Error> {
-        let target = self.storage.real_directory(link)?;
-        let mut ancestor = link;
-        while let Some((parent, _)) = ancestor.rsplit_once('/') {
-            if self.storage.real_directory(parent)? == target {
-                return Ok(true);
-            }
-            ancestor = parent;
-        }
-        Ok(false)
     }
 
     /// Lists what a repository links.
@@ -191,7 +223,8 @@ impl Walk<'_> {
                 layer_algorithms.push(algorithm);
             }
         }
-        let (linked, unlinked) = self.linked(&name, candidates)?;
+        let Links { linked, unlinked, signed, symlinks: elsewhere } = self.links(&name, candidates)?;
+        symlinks.extend(elsewhere);
         let ids = |digests_of: Vec<Digest>| {
             let mut ids: Vec<_> = digests_of.iter().map(|digest| digests.id(digest)).collect();
             ids.sort_unstable();
@@ -200,30 +233,49 @@ impl Walk<'_> {
         let shared = reached_by_symlink || !symlinks.is_empty();
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
-        let repository = Repository { revisions: ids(linked), unlinked: ids(unlinked), layer_algorithms, name, shared };
+        let (revisions, unlinked, signed) = (ids(linked), ids(unlinked), ids(signed));
+        let repository = Repository { revisions, unlinked, signed, layer_algorithms, name, shared };
         Ok(Listed { repository, symlinks })
     }
 
-    /// Parts revisions into those that have a link and those that have none.
-    fn linked(&self, repository: &str, revisions: Vec<Digest>) -> Result<(Vec<Digest>, Vec<Digest>), Error> {
-        let links: Vec<Vec<Option<Metadata>>> = revisions
+    /// Looks at the link of each revision, and whether signatures lie beside it.
+    fn links(&self, repository: &str, revisions: Vec<Digest>) -> Result<Links, Error> {
+        let directory = layout::revisions(repository);
+        let stat = |batch: &[Digest], key: fn(&Digest) -> String| {
+            self.storage.stat_each(&directory, &batch.iter().map(key).collect::<Vec<_>>())
+        };
+        let batches: Vec<Links> = revisions
             .par_chunks(BATCH)
             .map(|batch| {
-                let keys: Vec<String> = batch.iter().map(layout::link_below).collect();
-                self.storage.stat_each(&layout::revisions(repository), &keys)
-            })
-            .collect::<Result<_, _>>()?;
-        let (mut linked, mut unlinked) = (Vec::new(), Vec::new());
-        for (digest, link) in revisions.into_iter().zip(links.into_iter().flatten()) {
-            match link {
-                Some(link) => {
-                    self.check_link(repository, &digest, &link);
-                    linked.push(digest);
+                let mut links = Links::default();
+                for (digest, link) in batch.iter().zip(stat(batch, layout::link_below)?) {
+                    match link {
+                        Some(link) if link.kind == EntryKind::BrokenSymlink => {
+                            return Err(Error::BrokenSymlink(layout::revision_link(repository, digest)));
+                        }
+                        Some(link) => {
+                            self.check_link(repository, digest, &link);
+                            links.linked.push(*digest);
+                            let path = link.symlink.then(|| layout::revision_link(repository, digest));
+                            links.symlinks.extend(path);
+                        }
+                        None => links.unlinked.push(*digest),
+                    }
                 }
-                None => unlinked.push(digest),
-            }
+                for (digest, signatures) in links.linked.iter().zip(stat(&links.linked, layout::signatures_below)?) {
+                    links.signed.extend(signatures.map(|_| *digest));
+                }
+                Ok(links)
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut all = Links::default();
+        for links in batches {
+            all.linked.extend(links.linked);
+            all.unlinked.extend(links.unlinked);
+            all.signed.extend(links.signed);
+            all.symlinks.extend(links.symlinks);
         }
-        Ok((linked, unlinked))
+        Ok(all)
     }
 
     /// The size of a link tells whether it holds a digest; it is not read.
@@ -240,6 +292,11 @@ impl Walk<'_> {
 
 /// How many links one task tests.
 const BATCH: usize = 256;
+
+/// Whether the walk comes to a directory of this path without following a symbolic link.
+fn is_walked(path: &str) -> bool {
+    path.is_empty() || path.split('/').all(layout::is_repository_component)
+}
 
 /// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.
 fn walk_order(name: &str) -> impl Iterator<Item = &str> {

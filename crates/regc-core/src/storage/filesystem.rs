@@ -10,7 +10,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use walkdir::WalkDir;
 
-use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage};
+use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage, Removal};
 use crate::error::Error;
 
 /// Storage below one directory, as the registry's `filesystem` driver keeps it.
@@ -47,6 +47,21 @@ impl FilesystemStorage {
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(self.error("open", directory, error)),
         }
+    }
+
+    /// What is absent at `key`; an error if it is so because a symbolic link on the way leads nowhere.
+    fn absent<T>(&self, key: &str) -> Result<Option<T>, Error> {
+        let ends = key.match_indices('/').map(|(end, _)| end).chain([key.len()]);
+        for part in ends.map(|end| &key[..end]) {
+            match fs::symlink_metadata(self.path(part)) {
+                Ok(metadata) if metadata.is_symlink() && !self.path(part).exists() => {
+                    return Err(Error::BrokenSymlink(part.to_owned()));
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(None)
     }
 
     fn error(&self, action: &'static str, key: &str, source: io::Error) -> Error {
@@ -92,9 +107,12 @@ impl ReadStorage for FilesystemStorage {
                 Err(error) if error.loop_ancestor().is_some() => {}
                 Err(error) => {
                     let path = error.path().unwrap_or(Path::new(prefix)).display().to_string();
+                    let is_symlink = error.path().is_some_and(Path::is_symlink);
                     let error = io::Error::from(error);
-                    if !is_absent(&error) {
-                        return Err(Error::storage("list", path, error));
+                    match is_absent(&error) {
+                        true if is_symlink => return Err(Error::BrokenSymlink(path)),
+                        true => {}
+                        false => return Err(Error::storage("list", path, error)),
                     }
                 }
             }
@@ -103,7 +121,10 @@ impl ReadStorage for FilesystemStorage {
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
-        read_at(CWD, self.path(key), limit).map_err(|error| self.error("read", key, error))
+        match read_at(CWD, self.path(key), limit).map_err(|error| self.error("read", key, error))? {
+            None => self.absent(key),
+            content => Ok(content),
+        }
     }
 
     fn read_each(
@@ -119,7 +140,8 @@ impl ReadStorage for FilesystemStorage {
         };
         for key in keys {
             let content = read_at(below.as_fd(), key, limit);
-            visit(content.map_err(|error| self.error("read", &format!("{directory}/{key}"), error))?);
+            let content = content.map_err(|error| self.error("read", &format!("{directory}/{key}"), error))?;
+            visit(if content.is_none() { self.absent(&format!("{directory}/{key}"))? } else { content });
         }
         Ok(())
     }
@@ -166,26 +188,31 @@ impl ReadStorage for FilesystemStorage {
 }
 
 impl DeleteStorage for FilesystemStorage {
-    fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>> {
+    fn remove(&self, keys: &[String]) -> Vec<Removal> {
         // Keys come sorted, so that those of one directory's directories follow each other.
         let mut last: Option<(&str, io::Result<OwnedFd>)> = None;
-        let mut results = Vec::with_capacity(keys.len());
+        let mut removals = Vec::with_capacity(keys.len());
         for key in keys {
             let (directory, object) = key.rsplit_once('/').unwrap_or(("", key));
-            let (above, directory) = directory.rsplit_once('/').unwrap_or(("", directory));
-            if last.as_ref().is_none_or(|(path, _)| *path != above) {
-                last = Some((above, open_directory(&self.path(above))));
-            }
-            let removed = match &last {
-                Some((_, Ok(above))) => remove_object(above, directory, object),
-                Some((_, Err(error))) => {
-                    absent_is_fine(Err(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)))
-                }
-                None => Ok(()),
+            let (above, name) = directory.rsplit_once('/').unwrap_or(("", directory));
+            let opened = match &mut last {
+                Some((path, opened)) if *path == above => opened,
+                _ => &mut last.insert((above, open_directory(&self.path(above)))).1,
             };
-            results.push(removed.map_err(|error| self.error("remove", key, error)));
+            let removed = match opened {
+                Ok(above) => remove_object(above, name, object),
+                Err(error) => absent_is_fine(Err(copy(error))).map(|()| false),
+            };
+            removals.push(match removed {
+                Ok(false) => Removal::Done,
+                Ok(true) => match opened.as_ref().map_or(Ok(()), |above| remove_directory(above, name)) {
+                    Ok(()) => Removal::Done,
+                    Err(error) => Removal::LeftDirectory(self.error("remove", directory, error)),
+                },
+                Err(error) => Removal::Failed(self.error("remove", key, error)),
+            });
         }
-        results
+        removals
     }
 
     fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {
@@ -240,19 +267,31 @@ fn metadata(kind: EntryKind, bytes: i64) -> Metadata {
     Metadata { kind, bytes: bytes.unsigned_abs(), symlink: false }
 }
 
-/// Removes `above/directory/object`, and the directory if it is empty then.
-fn remove_object(above: &OwnedFd, directory: &str, object: &str) -> io::Result<()> {
+/// Removes `above/directory/object`, and answers whether the directory is left.
+fn remove_object(above: &OwnedFd, directory: &str, object: &str) -> io::Result<bool> {
     match rustix::fs::statat(above, directory, AtFlags::SYMLINK_NOFOLLOW) {
         // Going on would remove what another directory holds, maybe another store's.
         Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() => {
-            return absent_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::empty()).map_err(Into::into));
+            absent_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::empty()).map_err(Into::into))?;
+            Ok(false)
         }
-        Ok(_) => {}
-        Err(error) => return absent_is_fine(Err(error.into())),
+        Ok(_) => {
+            let object = [directory, "/", object].concat();
+            absent_is_fine(rustix::fs::unlinkat(above, object, AtFlags::empty()).map_err(Into::into))?;
+            Ok(true)
+        }
+        Err(error) => absent_is_fine(Err(error.into())).map(|()| false),
     }
-    let object = format!("{directory}/{object}");
-    absent_is_fine(rustix::fs::unlinkat(above, object, AtFlags::empty()).map_err(Into::into))?;
+}
+
+/// Removes a directory if it is empty.
+fn remove_directory(above: &OwnedFd, directory: &str) -> io::Result<()> {
     not_empty_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::REMOVEDIR).map_err(Into::into))
+}
+
+/// The same error once more.
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Nothing is there, or something on the way is no directory, which for a key is the same.

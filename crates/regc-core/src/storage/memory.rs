@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage};
+use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage, Removal};
 use crate::error::Error;
 
 /// Objects by key, as an object store has them: a directory is there while a key lies below it.
@@ -77,12 +77,12 @@ impl ReadStorage for MemoryStorage {
 }
 
 impl DeleteStorage for MemoryStorage {
-    fn remove(&self, keys: &[String]) -> Vec<Result<(), Error>> {
+    fn remove(&self, keys: &[String]) -> Vec<Removal> {
         let mut objects = self.objects.write();
         for key in keys {
             objects.remove(key);
         }
-        keys.iter().map(|_| Ok(())).collect()
+        keys.iter().map(|_| Removal::Done).collect()
     }
 
     fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {

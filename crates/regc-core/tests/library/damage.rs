@@ -262,6 +262,30 @@ fn what_cannot_be_read_stops_the_run() {
     assert!(decide(&storage, DEFAULT).is_ok());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_named_pipe_in_place_of_a_file_does_not_wait() {
+    let Damaged { registry, image, .. } = before();
+    for (key, options) in [(layout::blob_data(&image), DEFAULT), (layout::tag_link("hurt", "v1"), UNTAGGED)] {
+        let root = registry.on_disk();
+        let path = root.path().join(&key);
+        fs::remove_file(&path).unwrap();
+        let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+        let found = decide(&at(root.path()), options).unwrap();
+        assert_eq!(found.findings.len(), 1, "{key}: {found:?}");
+    }
+}
+
+#[test]
+fn a_garbled_tag_counts_what_its_index_has_a_directory_for() {
+    let Damaged { registry, image, untagged } = before();
+    let root = registry.on_disk();
+    fs::write(root.path().join(layout::tag_link("hurt", "v1")), "").unwrap();
+    fs::remove_file(root.path().join(layout::tag_index_link("hurt", "v1", &image))).unwrap();
+    assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap().revisions, here("hurt", [untagged]));
+}
+
 #[test]
 fn no_layout_is_an_empty_registry() {
     let root = tempfile::tempdir().unwrap();

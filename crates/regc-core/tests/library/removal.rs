@@ -151,3 +151,28 @@ fn a_failed_removal_is_told_with_its_path() {
     assert!(failure.to_string().contains(&data.display().to_string()), "{failure}");
     assert_eq!(outcome.removed.blobs, 2);
 }
+
+#[test]
+fn what_is_gone_counts_as_removed_even_if_its_directory_is_not() {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("app:v1").layers(["x"]).push();
+    registry.delete("app", &gone);
+    registry.image("app:v2").layers(["z"]).push();
+    let outcome = collect(&Faulty::leaving_directories(registry.in_memory()), DEFAULT).unwrap();
+    assert_eq!((outcome.removed.layer_links, outcome.removed.blobs), (2, 0), "and then it stops");
+    assert_eq!(outcome.failures.len(), 2);
+}
+
+#[test]
+fn a_run_removes_the_empty_directories_that_one_before_has_left() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["x"]).push();
+    let root = registry.on_disk();
+    let left = [layout::blob(&layer("gone")), format!("{}/sha256/{}", layout::layers("app"), layer("gone").hex())];
+    for directory in &left {
+        fs::create_dir_all(root.path().join(directory)).unwrap();
+    }
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap(), crate::Decided::default());
+    collect(&at(root.path()), DEFAULT).unwrap();
+    assert!(left.iter().all(|directory| !root.path().join(directory).exists()));
+}

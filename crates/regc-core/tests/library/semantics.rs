@@ -176,6 +176,7 @@ fn build_caches_list_layers_in_an_index() {
         .index("app:cache")
         .entry("application/vnd.oci.image.layer.v1.tar+gzip", &blob)
         .entry("application/vnd.buildkit.cacheconfig.v0", &config)
+        .entry("application/x-whatever", &config)
         .push();
     for options in [DEFAULT, UNTAGGED] {
         assert_eq!(garbage(&registry, options), Decided::default());
@@ -192,6 +193,70 @@ fn a_layer_of_another_algorithm_keeps_the_blob_that_its_link_names() {
     registry.put(layout::layer_link("app", &asked), stored.to_string());
     registry.put(layout::layer_link("app", &stored), stored.to_string());
     registry.manifest("app:v1", format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{asked}"}}]}}"#));
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(garbage(&registry, options), Decided::default());
+    }
+}
+
+/// Stores `manifest` as a blob, and links that as the registry does where it was uploaded by its SHA-512 digest.
+fn by_sha512(registry: &mut TestRegistry, manifest: &Digest) -> Digest {
+    let content = registry.get(&layout::blob_data(manifest)).unwrap();
+    let asked = Digest::of(Algorithm::Sha512, content);
+    registry.remove(&layout::revision_link("app", manifest));
+    registry.put(layout::layer_link("app", &asked), manifest.to_string());
+    registry.put(layout::layer_link("app", manifest), manifest.to_string());
+    asked
+}
+
+#[test]
+fn a_manifest_of_another_algorithm_keeps_what_it_refers_to() {
+    let mut registry = TestRegistry::new();
+    let child = registry.image("app").layers(["x"]).push();
+    let asked = by_sha512(&mut registry, &child);
+    registry.index("app:v1").manifests([asked]).push();
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(garbage(&registry, options), Decided::default());
+    }
+}
+
+#[test]
+fn a_revision_of_another_algorithm_keeps_what_it_refers_to() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app").layers(["x"]).push();
+    let asked = by_sha512(&mut registry, &image);
+    registry.put(layout::revision_link("app", &asked), image.to_string());
+    registry.tag("app", "v1", &asked);
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(garbage(&registry, options), Decided::default());
+    }
+}
+
+#[test]
+fn a_child_is_a_manifest_whatever_the_index_calls_it() {
+    for media_type in [
+        "application/vnd.oci.image.manifest.v1+json; charset=utf-8",
+        "Application/vnd.oci.image.manifest.v1+json",
+        "application/json",
+        "application/octet-stream",
+        "",
+    ] {
+        let mut registry = TestRegistry::new();
+        let child = registry.image("app").layers(["x"]).push();
+        registry.index("app:v1").entry(media_type, &child).push();
+        registry.remove(&layout::revision_link("app", &child));
+        registry.link_layer("app", &child);
+        for options in [DEFAULT, UNTAGGED] {
+            assert_eq!(garbage(&registry, options), Decided::default(), "{media_type}");
+        }
+    }
+}
+
+#[test]
+fn signatures_are_kept_beside_a_manifest_of_any_kind() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["x"]).push();
+    let signature = registry.blob("a signature");
+    registry.put(layout::signature_link("app", &image, &signature), signature.to_string());
     for options in [DEFAULT, UNTAGGED] {
         assert_eq!(garbage(&registry, options), Decided::default());
     }

@@ -132,6 +132,93 @@ fn a_symbolic_link_to_nothing_stops_the_run() {
 }
 
 #[test]
+fn a_symbolic_link_to_nothing_is_not_taken_for_absent_anywhere() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["x"]).push();
+    registry.image("app").layers(["y"]).push();
+    for (key, options) in [
+        (layout::blob(&image), DEFAULT),
+        (layout::blob_data(&image), DEFAULT),
+        (layout::blob(&layer("x")), DEFAULT),
+        (layout::blob_data(&layer("x")), DEFAULT),
+        (layout::revision("app", &image), DEFAULT),
+        (layout::revision_link("app", &image), DEFAULT),
+        (layout::tag_link("app", "v1"), UNTAGGED),
+        (format!("{}/v1/current", layout::tags("app")), UNTAGGED),
+        (format!("{}/v1", layout::tags("app")), UNTAGGED),
+    ] {
+        let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        move_away(root.path(), &key, elsewhere.path());
+        drop(elsewhere);
+        match decide(&at(root.path()), options) {
+            Err(Error::BrokenSymlink(path)) => assert_eq!(path, key),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_revision_whose_link_is_another_repositorys_keeps_both() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("x:v1").layers(["l"]).push();
+    registry.image("y").layers(["l"]).push();
+    registry.image("y:other").layers(["m"]).push();
+    let root = registry.on_disk();
+    let link = root.path().join(layout::revision_link("x", &image));
+    fs::remove_file(&link).unwrap();
+    symlink(root.path().join(layout::revision_link("y", &image)), &link).unwrap();
+    assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap(), Decided::default());
+}
+
+#[test]
+fn a_tag_whose_link_is_another_repositorys_stops_the_run() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("x:v1").layers(["l"]).push();
+    registry.image("y:v1").layers(["l"]).push();
+    let root = registry.on_disk();
+    let link = root.path().join(layout::tag_link("x", "v1"));
+    fs::remove_file(&link).unwrap();
+    symlink(root.path().join(layout::tag_index_link("y", "v1", &image)), &link).unwrap();
+    assert!(matches!(decide(&at(root.path()), UNTAGGED), Err(Error::SymlinkElsewhere(_))));
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap(), Decided::default());
+    // One to a link of the same repository is as good as a file.
+    fs::remove_file(&link).unwrap();
+    symlink(root.path().join(layout::tag_index_link("x", "v1", &image)), &link).unwrap();
+    assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap(), Decided::default());
+}
+
+#[test]
+fn directories_that_all_lead_to_each_other_are_walked_once() {
+    let root = registry().on_disk();
+    let (inside, outside) = (root.path().join(layout::REPOSITORIES), tempfile::tempdir().unwrap());
+    for base in [inside.as_path(), outside.path()] {
+        for from in 0..12 {
+            fs::create_dir_all(base.join(format!("d{from}"))).unwrap();
+            for to in 0..12 {
+                symlink(base.join(format!("d{to}")), base.join(format!("d{from}/to{to}"))).unwrap();
+            }
+        }
+    }
+    symlink(outside.path(), inside.join("outside")).unwrap();
+    let found = decide(&at(root.path()), DEFAULT).unwrap();
+    assert_eq!(found.layer_links, here("team/app", [layer("garbage")]));
+}
+
+#[test]
+fn the_blobs_of_another_store_are_refused() {
+    for part in [layout::BLOBS.to_owned(), format!("{}/sha256", layout::BLOBS)] {
+        let (root, other) = (registry().on_disk(), registry().on_disk());
+        let blobs = root.path().join(&part);
+        fs::remove_dir_all(&blobs).unwrap();
+        symlink(other.path().join(&part), &blobs).unwrap();
+        match decide(&at(root.path()), DEFAULT) {
+            Err(Error::BlobsOfAnotherStore(path)) => assert_eq!(path, part),
+            found => panic!("{part}: {found:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_second_name_for_a_repository_changes_nothing() {
     let root = registry().on_disk();
     symlink("team/app", root.path().join(layout::REPOSITORIES).join("alias")).unwrap();

@@ -1,0 +1,139 @@
+//! The links of one repository that nothing live needs.
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use super::manifests::Manifest;
+use super::repository::Marking;
+use super::{GarbageRevision, RepositoryGarbage, TagIndexEntry};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::inventory::DigestId;
+use crate::layout;
+use crate::storage::{Entry, EntryKind, directories};
+
+/// How many links one task tests.
+const BATCH: usize = 256;
+
+impl Marking<'_> {
+    /// Lists the layer links: all of them are live if `keep`, else those that nothing live refers to are garbage.
+    pub(super) fn layer_links(
+        &self,
+        keep: bool,
+        live: &mut HashSet<DigestId>,
+        garbage: &mut RepositoryGarbage,
+    ) -> Result<(), Error> {
+        let mut candidates = Vec::new();
+        let layers = layout::layers(self.name());
+        for &algorithm in &self.repository.layer_algorithms {
+            let directory = format!("{layers}/{}", algorithm.name());
+            let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let ids = links.iter().map(|(digest, _)| self.digests.id(digest));
+            candidates.extend(ids.filter(|id| keep || !live.contains(id)));
+        }
+        if keep {
+            for id in candidates {
+                live.insert(id);
+                live.extend(self.target(id)?);
+            }
+            return Ok(());
+        }
+        let links: Vec<Vec<bool>> = candidates
+            .par_chunks(BATCH)
+            .map(|batch| {
+                let keys: Vec<String> = batch.iter().map(|&id| layout::link_below(&self.digests.digest(id))).collect();
+                let links = self.storage.stat_each(&layers, &keys)?;
+                Ok(links.iter().map(Option::is_some).collect())
+            })
+            .collect::<Result<_, Error>>()?;
+        for (id, is_link) in candidates.into_iter().zip(links.into_iter().flatten()) {
+            if is_link {
+                garbage.layer_links.push(id);
+            } else {
+                garbage.empty_layers.push(id);
+            }
+        }
+        garbage.layer_links.sort_unstable_by_key(|&id| self.digests.digest(id));
+        Ok(())
+    }
+
+    /// Lists the revisions that are not among `live`, those that refer to others before those.
+    pub(super) fn unused_revisions(
+        &self,
+        live: &HashSet<DigestId>,
+        garbage: &mut RepositoryGarbage,
+    ) -> Result<(), Error> {
+        let mut unused: Vec<DigestId> =
+            self.repository.revisions.iter().copied().filter(|id| !live.contains(id)).collect();
+        unused.sort_unstable_by_key(|&id| self.digests.digest(id));
+        for id in self.parents_first(&unused) {
+            let is_signed = self.repository.signed.binary_search(&id).is_ok();
+            let signatures = if is_signed { self.signatures(id)?.into() } else { Box::default() };
+            garbage.revisions.push(GarbageRevision { id, signatures });
+        }
+        Ok(())
+    }
+
+    /// Orders manifests so that whatever refers to another one, as an index or as a referrer, comes before it.
+    fn parents_first(&self, manifests: &[DigestId]) -> Vec<DigestId> {
+        let among: HashSet<DigestId> = manifests.iter().copied().collect();
+        let mut done = HashSet::default();
+        let mut children_first = Vec::with_capacity(manifests.len());
+        // Depth first without recursion: a chain of indexes may be as long as a client wants it.
+        for &root in manifests.iter().rev() {
+            let mut stack = vec![(root, false)];
+            while let Some((id, is_left)) = stack.pop() {
+                if is_left {
+                    children_first.push(id);
+                } else if done.insert(id) {
+                    stack.push((id, true));
+                    let below: Option<Vec<DigestId>> = self.manifests.with(id, |manifest| match manifest {
+                        Manifest::Parsed { references, subject, .. } => {
+                            references.iter().map(|(id, _)| *id).chain(*subject).collect()
+                        }
+                        _ => Vec::new(),
+                    });
+                    let below = below.unwrap_or_default().into_iter().filter(|id| among.contains(id));
+                    stack.extend(below.map(|id| (id, false)));
+                }
+            }
+        }
+        children_first.reverse();
+        children_first
+    }
+
+    /// Lists the entries of tags' indexes that name a revision which is garbage. None is looked for behind a symbolic
+    /// link.
+    pub(super) fn tag_index_entries(&self, tags: Vec<String>, garbage: &mut RepositoryGarbage) -> Result<(), Error> {
+        if garbage.revisions.is_empty() {
+            return Ok(());
+        }
+        let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
+        let entries: Vec<Vec<TagIndexEntry>> =
+            tags.par_iter().map(|tag| self.entries_of(tag, &removed)).collect::<Result<_, Error>>()?;
+        garbage.tag_index_entries = entries.into_iter().flatten().collect();
+        garbage.tags = tags;
+        Ok(())
+    }
+
+    fn entries_of(&self, tag: &str, removed: &HashSet<DigestId>) -> Result<Vec<TagIndexEntry>, Error> {
+        let mut entries = Vec::new();
+        let index = layout::tag_index(self.name(), tag);
+        if self.storage.stat(&index)?.is_none_or(|metadata| metadata.symlink) {
+            return Ok(entries);
+        }
+        for (algorithm, symlink) in directories(self.storage, &index, Algorithm::from_name, || ())? {
+            if symlink {
+                continue;
+            }
+            let directory = format!("{index}/{}", algorithm.name());
+            self.storage.list(&directory, &mut |Entry { name, kind, .. }| {
+                let digest = Digest::from_hex(algorithm, name).filter(|_| kind == EntryKind::Directory);
+                let id = digest.map(|digest| self.digests.id(&digest)).filter(|id| removed.contains(id));
+                entries.extend(id.map(|id| TagIndexEntry { tag: tag.to_owned(), id }));
+            })?;
+        }
+        entries.sort_unstable_by_key(|entry| self.digests.digest(entry.id));
+        Ok(entries)
+    }
+}

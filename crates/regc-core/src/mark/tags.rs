@@ -1,0 +1,117 @@
+//! What the tags of one repository name. They are read only where that decides something, and each of them once.
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use super::repository::Marking;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::inventory::DigestId;
+use crate::layout;
+use crate::storage::{Content, EntryKind, directories};
+
+/// What the tags of a repository name.
+#[derive(Default)]
+pub(super) struct Tags {
+    /// How many tags name something now.
+    pub(super) count: u64,
+    /// The directories of all tags, those aside that are symbolic links, sorted.
+    pub(super) directories: Vec<String>,
+    /// The linked manifests that tags name, in the order of their numbers.
+    pub(super) tagged: Vec<DigestId>,
+    /// The tags that cannot be read.
+    garbled: Vec<String>,
+    /// Whether one of them leaves no trace of what it named.
+    pub(super) unknown: bool,
+}
+
+impl Tags {
+    pub(super) fn findings<'t>(&'t self, repository: &'t str) -> impl Iterator<Item = Finding> + 't {
+        let garbled = self.garbled.iter().cloned();
+        garbled.map(|tag| Finding::GarbledTag { repository: repository.to_owned(), tag })
+    }
+}
+
+/// How many tags one task reads.
+const BATCH: usize = 64;
+
+impl Marking<'_> {
+    /// Reads every tag.
+    pub(super) fn tags(&self) -> Result<Tags, Error> {
+        let all = layout::tags(self.name());
+        let mut found = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        found.sort_unstable();
+        let links: Vec<Vec<Option<Content>>> =
+            found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
+
+        let mut tags = Tags::default();
+        let mut named = HashSet::default();
+        for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
+            if let Some(link) = link {
+                tags.count += 1;
+                let text = if let Content::Whole(text) = link { text } else { Vec::new() };
+                match std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok()) {
+                    Some(digest) => {
+                        named.insert(self.digests.id(&digest));
+                    }
+                    None => {
+                        let mut ever = Digest::mentioned_in(&text);
+                        ever.extend(self.ever_named(&tag)?);
+                        tags.unknown |= ever.is_empty();
+                        named.extend(ever.iter().map(|digest| self.digests.id(digest)));
+                        tags.garbled.push(tag.clone());
+                    }
+                }
+            }
+            tags.directories.extend((!symlink).then_some(tag));
+        }
+        for id in named {
+            if self.is_linked(id)? {
+                tags.tagged.push(id);
+            }
+        }
+        tags.tagged.sort_unstable();
+        Ok(tags)
+    }
+
+    /// Reads the links of some tags.
+    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<Content>>, Error> {
+        let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
+        for (key, link) in keys.iter().zip(self.storage.stat_each(all, &keys)?) {
+            match link {
+                Some(link) if link.kind == EntryKind::BrokenSymlink => {
+                    return Err(Error::BrokenSymlink(format!("{all}/{key}")));
+                }
+                Some(link) if link.symlink => self.refuse_link_elsewhere(&format!("{all}/{key}"))?,
+                _ => {}
+            }
+        }
+        // No link of the registry is longer than that of a SHA-512 digest.
+        let limit = layout::link_bytes(Algorithm::Sha512);
+        let mut links = Vec::with_capacity(keys.len());
+        self.storage.read_each(all, &keys, limit, &mut |link| links.push(link))?;
+        Ok(links)
+    }
+
+    /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names
+    /// what it does. One of another repository may be garbage there.
+    fn refuse_link_elsewhere(&self, link: &str) -> Result<(), Error> {
+        let repository = self.storage.real_directory(&layout::repository(self.name()))?;
+        let target = self.storage.real_directory(link)?;
+        let is_here = target.strip_prefix(&repository).is_some_and(|below| below.starts_with('/'));
+        if is_here { Ok(()) } else { Err(Error::SymlinkElsewhere(link.to_owned())) }
+    }
+
+    /// Every digest that a tag's index has a directory for, with or without a link in it.
+    fn ever_named(&self, tag: &str) -> Result<Vec<Digest>, Error> {
+        let index = layout::tag_index(self.name(), tag);
+        let mut named = Vec::new();
+        for (algorithm, _) in directories(self.storage, &index, Algorithm::from_name, || ())? {
+            let directory = format!("{index}/{}", algorithm.name());
+            let entries = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            named.extend(entries.into_iter().map(|(digest, _)| digest));
+        }
+        Ok(named)
+    }
+}
