@@ -161,6 +161,40 @@ fn a_layer_that_was_pushed_by_its_sha512_digest_can_still_be_pulled() {
     assert_eq!(layer().status, 404);
 }
 
+#[test]
+fn a_platform_that_an_index_names_by_its_sha512_digest_can_still_be_pulled() {
+    let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let registry = PeerRegistry::start(root.path());
+    let upload = |algorithm, content: &[u8]| {
+        let digest = Digest::of(algorithm, content).to_string();
+        registry.upload("app", &digest, content);
+        digest
+    };
+    let (config, layer) = (upload(Algorithm::Sha256, b"{}"), upload(Algorithm::Sha256, b"of the platform"));
+    let manifest =
+        format!(r#"{{"schemaVersion":2,"config":{{"digest":"{config}"}},"layers":[{{"digest":"{layer}"}}]}}"#);
+    let child = upload(Algorithm::Sha512, manifest.as_bytes());
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[{{"digest":"{child}","size":{},
+            "mediaType":"application/vnd.oci.image.manifest.v1+json"}}]}}"#,
+        manifest.len()
+    );
+    assert_eq!(registry.send_as("PUT", "/v2/app/manifests/v1", media_type, index.as_bytes()).status, 201);
+    registry.stop();
+    let statuses = || {
+        let registry = PeerRegistry::start(root.path());
+        let paths = [format!("manifests/{child}"), format!("blobs/{config}"), format!("blobs/{layer}")];
+        paths.map(|path| registry.get(&format!("/v2/app/{path}")).status)
+    };
+    assert_eq!(statuses(), [200; 3]);
+    let config = peer::write_config(work.path(), root.path(), 0);
+    for mode in [&["gc"][..], &["gc", "-m"]] {
+        assert_eq!(regc([mode, &[config.to_str().unwrap()]].concat()).code, 0);
+        assert_eq!(statuses(), [200; 3], "{mode:?}");
+    }
+}
+
 fn bytes_of_blobs(root: &Path) -> u64 {
     let files = files_below(root).into_iter().filter(|file| regc_testkit::blob_of(file).is_some());
     files.map(|file| fs::metadata(root.join(file)).unwrap().len()).sum()
