@@ -15,7 +15,8 @@ const REPORT: &str = "  Storage       ROOT
   Garbage       3.89 KiB in 3 blobs, 2 layer links
 
 Repositories that give back most:
-      3.89 KiB  team/app  (3 blobs, 2 layer links)
+      3.35 KiB  team/app  (2 blobs, 2 layer links)
+         557 B  linked by no repository  (1 blob)
 
 Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same command
 without --dry-run.

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use regc_testkit::fixture;
 use regc_testkit::peer::PeerRegistry;
 use regc_testkit::scenario;
+use walkdir::WalkDir;
 
 fn main() -> std::io::Result<()> {
     let work = tempfile::tempdir()?;
@@ -26,5 +27,13 @@ fn main() -> std::io::Result<()> {
     archive.mode(tar::HeaderMode::Deterministic);
     archive.append_dir_all(Path::new("docker"), tree.join("docker"))?;
     archive.into_inner()?.finish()?;
+
+    // What git does not keep is not to make a difference here either.
+    for entry in WalkDir::new(&tree).contents_first(true) {
+        let entry = entry?;
+        if entry.file_type().is_dir() && fs::read_dir(entry.path())?.next().is_none() {
+            fs::remove_dir(entry.path())?;
+        }
+    }
     Ok(())
 }
