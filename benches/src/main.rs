@@ -1,12 +1,26 @@
+//! How fast regc is, beside the registry's own command and a bare walk of the same store.
+//!
+//!     cargo run --release -p regc-benches -- compare /tmp/regc-benches
+
+mod bare_walk;
+mod compare;
+mod process;
 mod store;
+
 use clap::Parser;
+
 #[derive(Parser)]
-struct Args {
-    dir: std::path::PathBuf,
-    #[command(flatten)]
-    shape: store::Shape,
+enum Command {
+    Compare(compare::Args),
+    BareWalk(bare_walk::Args),
 }
-fn main() {
-    let a = Args::parse();
-    store::write(&a.dir, &a.shape).unwrap();
+
+fn main() -> std::io::Result<()> {
+    match Command::parse() {
+        Command::Compare(args) => compare::run(&args),
+        Command::BareWalk(args) => {
+            bare_walk::run(&args);
+            Ok(())
+        }
+    }
 }

@@ -16,7 +16,7 @@ impl Progress {
     pub fn new(quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
         if visible {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
@@ -44,13 +44,13 @@ impl Monitor for Progress {
             None => "{spinner} {msg}  {human_pos}  {per_sec}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-        self.bar.reset();
-        self.bar.set_style(style);
-        self.bar.set_message(message);
         match steps {
             Some(steps) => self.bar.set_length(steps),
             None => self.bar.unset_length(),
         }
+        self.bar.set_message(message);
+        self.bar.set_style(style);
+        self.bar.reset();
     }
 
     fn advance(&self, steps: u64) {

@@ -19,7 +19,6 @@ pub use self::manifests::{Damaged, Manifest, Manifests};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::{DigestId, Digests, Inventory};
-use crate::manifest::Role;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::ReadStorage;
 
@@ -179,29 +178,33 @@ impl Reachable {
         &self,
         storage: &dyn ReadStorage,
         inventory: &Inventory,
-        is_missing: impl Fn(DigestId) -> bool,
+        is_missing: impl Fn(DigestId) -> bool + Sync,
     ) -> Result<Vec<Finding>, Error> {
-        let digests = &inventory.digests;
-        let mut findings = Vec::new();
-        for (repository, reachable) in inventory.repositories.iter().zip(&self.repositories) {
-            for &id in &reachable.manifests {
-                let missing: Option<Vec<DigestId>> = self.manifests.with(id, |manifest| match manifest {
-                    Manifest::Parsed { references, .. } => references
-                        .iter()
-                        .filter(|(id, role)| matches!(role, Role::Config | Role::Layer) && is_missing(*id))
-                        .map(|(id, _)| *id)
-                        .collect(),
-                    _ => Vec::new(),
-                });
-                for blob in missing.unwrap_or_default() {
-                    let target = manifests::target(storage, digests, &repository.name, blob)?;
-                    if target.is_none_or(&is_missing) {
-                        let (repository, manifest) = (repository.name.clone(), digests.digest(id));
-                        findings.push(Finding::MissingBlob { repository, manifest, blob: digests.digest(blob) });
+        let repositories: Vec<_> = inventory.repositories.iter().zip(&self.repositories).collect();
+        let found: Vec<Vec<Finding>> = repositories
+            .into_par_iter()
+            .map(|(repository, reachable)| {
+                let mut findings = Vec::new();
+                for &manifest in &reachable.manifests {
+                    let missing = self
+                        .manifests
+                        .with(manifest, |manifest| manifest.needs().filter(|id| is_missing(*id)).collect());
+                    let missing: Vec<DigestId> = missing.unwrap_or_default();
+                    for blob in missing {
+                        let target = manifests::target(storage, &inventory.digests, &repository.name, blob)?;
+                        if target.is_none_or(&is_missing) {
+                            findings.push(Finding::MissingBlob {
+                                repository: repository.name.clone(),
+                                manifest: inventory.digests.digest(manifest),
+                                blob: inventory.digests.digest(blob),
+                            });
+                        }
                     }
                 }
-            }
-        }
+                Ok(findings)
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut findings: Vec<Finding> = found.into_iter().flatten().collect();
         findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         findings.dedup();
         Ok(findings)

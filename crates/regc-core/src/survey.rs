@@ -27,7 +27,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delete_untagged: false, allow_empty: false, allow_harbor: false, jobs: 32 }
+        Self { delete_untagged: false, allow_empty: false, allow_harbor: false, jobs: 64 }
     }
 }
 

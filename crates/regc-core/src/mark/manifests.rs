@@ -33,6 +33,18 @@ pub enum Manifest {
     Damaged(Box<Damaged>),
 }
 
+impl Manifest {
+    /// The layers and the configuration without which it cannot be pulled. A layer that says where else it can be had is
+    /// not among them.
+    pub(super) fn needs(&self) -> impl Iterator<Item = DigestId> {
+        let references: &[(DigestId, Role)] = match self {
+            Manifest::Parsed { references, .. } => references,
+            Manifest::Missing | Manifest::Damaged(_) => &[],
+        };
+        references.iter().filter(|(_, role)| matches!(role, Role::Config | Role::Layer)).map(|(id, _)| *id)
+    }
+}
+
 /// A manifest that is not understood.
 #[derive(Clone, Debug)]
 pub struct Damaged {

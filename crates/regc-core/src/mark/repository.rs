@@ -38,12 +38,16 @@ pub(super) fn mark(
     // What cannot be understood, or is not this repository's alone, is kept as a whole.
     let mut only_tagged = delete_untagged && !is_damaged && !repository.shared && !tags.unknown;
     let everything = [&*repository.revisions, &*tags.tagged].concat();
-    let mut reach = marking.reach(if only_tagged { &tags.tagged } else { &everything })?;
+    let mut reach = if only_tagged {
+        marking.reach(&tags.tagged, &marking.referrers())?
+    } else {
+        marking.reach(&everything, &HashMap::default())?
+    };
     if !reach.damaged_others.is_empty() {
         is_damaged = true;
         if only_tagged {
             only_tagged = false;
-            reach = marking.reach(&everything)?;
+            reach = marking.reach(&everything, &HashMap::default())?;
         }
         findings.extend(marking.findings_of(&reach.damaged_others)?);
     }
@@ -137,9 +141,9 @@ impl Marking<'_> {
         Ok(is_linked)
     }
 
-    /// Everything that is live when `roots`, which are linked manifests, are.
-    fn reach(&self, roots: &[DigestId]) -> Result<Reach, Error> {
-        let referrers = self.referrers();
+    /// Everything that is live when `roots`, which are linked manifests, are, and where `referrers` says what is attached
+    /// to what. Where every revision is a root, that needs no saying.
+    fn reach(&self, roots: &[DigestId], referrers: &HashMap<DigestId, Vec<DigestId>>) -> Result<Reach, Error> {
         let mut reach = Reach::default();
         let mut pending: Vec<DigestId> = roots.to_vec();
         while let Some(id) = pending.pop() {

@@ -1,5 +1,6 @@
 //! The library on whole registries, in memory and on disk.
 
+mod calls;
 mod damage;
 mod properties;
 mod removal;

@@ -1,0 +1,57 @@
+//! The pure parts by themselves: reading a manifest, and planning.
+//!
+//!     cargo bench -p regc-benches
+
+use divan::counter::BytesCount;
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_core::manifest::References;
+use regc_core::monitor::Silent;
+use regc_core::plan::plan;
+use regc_core::survey::{Options, Survey, survey};
+use regc_testkit::TestRegistry;
+
+fn main() {
+    divan::main();
+}
+
+/// A manifest of so many layers, and its digest.
+fn manifest(layers: usize) -> (Digest, Vec<u8>) {
+    let mut registry = TestRegistry::new();
+    let digest = registry.image("app:v1").layers((0..layers).map(|n| n.to_string())).push();
+    (digest, registry.get(&layout::blob_data(&digest)).unwrap_or_default().to_vec())
+}
+
+#[divan::bench(args = [8, 128])]
+fn parse_manifest(bencher: divan::Bencher<'_, '_>, layers: usize) {
+    let (_, content) = manifest(layers);
+    bencher.counter(BytesCount::of_slice(&content)).bench(|| References::parse(&content));
+}
+
+#[divan::bench(args = [8, 128])]
+fn hash_and_parse_manifest(bencher: divan::Bencher<'_, '_>, layers: usize) {
+    let (digest, content) = manifest(layers);
+    bencher.counter(BytesCount::of_slice(&content)).bench(|| References::of_blob(&digest, &content));
+}
+
+/// A store in which half of the images were deleted.
+fn surveyed(images: usize) -> Survey {
+    let mut registry = TestRegistry::new();
+    for image in 0..images {
+        let name = format!("team/app-{}", image % 10);
+        let digest = registry.image(&format!("{name}:v{image}")).layers(["base".to_owned(), image.to_string()]).push();
+        if image % 2 == 0 {
+            registry.delete(&name, &digest);
+        }
+    }
+    survey(&registry.in_memory(), &Options::default(), &Silent).expect("a store in memory can be read")
+}
+
+#[divan::bench(args = [100, 1000])]
+fn plan_and_list(bencher: divan::Bencher<'_, '_>, images: usize) {
+    let survey = surveyed(images);
+    bencher.bench(|| {
+        let plan = plan(&survey, &Options::default()).expect("the store is healthy");
+        (plan.items().count(), plan.totals(), plan.shares().0.len())
+    });
+}

@@ -1,0 +1,74 @@
+//! How often the storage is asked for a known registry. A change that makes this more should have a reason.
+
+use std::collections::BTreeMap;
+
+use regc_testkit::TestRegistry;
+use regc_testkit::wrapped::{Operation, Recording};
+
+use crate::{DEFAULT, UNTAGGED, collect};
+
+/// Two repositories: one with three images that share a layer, of which one was deleted and one has lost its tag; and
+/// one with an index of two platforms.
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    let deleted = registry.image("app:v0").layers(["base", "deleted"]).push();
+    registry.delete("app", &deleted);
+    registry.image("app:v1").layers(["base", "old"]).push();
+    registry.image("app:v1").layers(["base", "new"]).push();
+    let platforms = [registry.image("multi").layers(["a"]).push(), registry.image("multi").layers(["b"]).push()];
+    registry.index("multi:v1").manifests(platforms).push();
+    registry
+}
+
+/// How many calls of each kind a collection makes, listings and removals included.
+fn calls(options: crate::Options) -> BTreeMap<&'static str, usize> {
+    let storage = Recording::new(registry().in_memory());
+    let outcome = collect(&storage, options).unwrap();
+    assert!(outcome.failures.is_empty());
+    let mut calls = BTreeMap::new();
+    for operation in storage.operations() {
+        let kind = match operation {
+            // How many there are depends on the digests.
+            Operation::List(key) if key.contains("/blobs/sha256/") => "list a directory of blobs",
+            Operation::List(_) => "list",
+            Operation::Read(_) => "read",
+            Operation::Stat(_) => "stat",
+            Operation::Remove(_) => "remove",
+        };
+        *calls.entry(kind).or_insert(0) += 1;
+    }
+    calls
+}
+
+#[test]
+fn by_default() {
+    let calls = calls(DEFAULT);
+    // The layout, blobs, its algorithm, repositories; in each of two repositories: itself, manifests, revisions and
+    // their algorithm, layers and theirs.
+    assert_eq!(calls["list"], 4 + 2 * 6, "{calls:?}");
+    assert_eq!(calls["list a directory of blobs"], shards(), "{calls:?}");
+    assert_eq!(calls["read"], 5, "each linked manifest once, and no tag: {calls:?}");
+    // The layout, and whether its blobs are another store's; link and signatures of each revision; each layer link that
+    // nothing needs; the blobs that are garbage and, in so small a store, those that are live and were not read.
+    assert_eq!(calls["stat"], (3 + 2) + 5 * 2 + 2 + (3 + 9), "{calls:?}");
+    assert_eq!(calls["remove"], 2 + 3, "layer links, blobs: {calls:?}");
+}
+
+#[test]
+fn with_untagged_manifests() {
+    let calls = calls(UNTAGGED);
+    // Beyond that: the tags of each repository; the index of one tag, and its algorithm.
+    assert_eq!(calls["list"], 4 + 2 * 6 + 2 + 2, "{calls:?}");
+    assert_eq!(calls["list a directory of blobs"], shards(), "{calls:?}");
+    assert_eq!(calls["read"], 5 + 2, "each linked manifest once, and each tag once: {calls:?}");
+    // Beyond that: whether each tag's link is a symbolic one, and whether the one tag's index is.
+    assert_eq!(calls["stat"], (3 + 2) + 5 * 2 + (2 + 1) + 4 + (6 + 7), "{calls:?}");
+    assert_eq!(calls["remove"], 1 + 1 + 4 + 6, "tag index entries, revisions, layer links, blobs: {calls:?}");
+}
+
+/// How many directories hold the blobs of the registry.
+fn shards() -> usize {
+    let registry = registry();
+    let blobs = registry.keys().filter_map(regc_testkit::blob_of);
+    blobs.map(|digest| digest.as_bytes()[0]).collect::<std::collections::BTreeSet<_>>().len()
+}
