@@ -90,10 +90,16 @@ impl Digest {
         Some(Self { algorithm, bytes })
     }
 
+    fn parse(text: &str) -> Option<Self> {
+        let (name, hex) = text.split_once(':')?;
+        Self::from_hex(Algorithm::from_name(name)?, hex)
+    }
+
     /// Parses a digest whatever its case is. A manifest may spell one in upper case; no registry stores content under
     /// that name, and what it can only mean is the lower-case one.
     pub fn parse_any_case(text: &str) -> Result<Self, InvalidDigest> {
-        text.to_ascii_lowercase().parse().map_err(|_| InvalidDigest(text.to_owned()))
+        let parsed = Self::parse(text).or_else(|| Self::parse(&text.to_ascii_lowercase()));
+        parsed.ok_or_else(|| InvalidDigest(text.to_owned()))
     }
 
     /// Every digest that `text` seems to mention: hexadecimal digits of the length of a hash, in either case, with or
@@ -179,9 +185,7 @@ impl FromStr for Digest {
 
     /// Parses `<algorithm>:<hex>` as the registry does: nothing around it, lower case.
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        text.split_once(':')
-            .and_then(|(name, hex)| Self::from_hex(Algorithm::from_name(name)?, hex))
-            .ok_or_else(|| InvalidDigest(text.to_owned()))
+        Self::parse(text).ok_or_else(|| InvalidDigest(text.to_owned()))
     }
 }
 
