@@ -135,6 +135,14 @@ impl Digest {
         &self.bytes[..self.algorithm.bytes()]
     }
 
+    /// The hash of a SHA-256 digest; `None` for another algorithm's.
+    pub fn as_sha256(&self) -> Option<&[u8; 32]> {
+        match self.algorithm {
+            Algorithm::Sha256 => self.bytes.first_chunk(),
+            Algorithm::Sha384 | Algorithm::Sha512 => None,
+        }
+    }
+
     /// The hash in lower-case hexadecimal.
     pub fn hex(&self) -> String {
         hex::encode(self.as_bytes())

@@ -61,12 +61,17 @@ pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventor
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
-    let blobs = walk.blobs()?;
-    let digests = Digests::new(blobs.iter().flat_map(|shard| shard.digests.iter().copied()));
-    let mut symlinked_blobs: Vec<_> =
-        blobs.iter().flat_map(|shard| &shard.symlinked).map(|digest| digests.id(digest)).collect();
+    let (mut sha256, mut otherwise, mut symlinked) = (Vec::new(), Vec::new(), Vec::new());
+    let shards = walk.blobs()?;
+    sha256.reserve_exact(shards.iter().map(|shard| shard.sha256.len()).sum());
+    for shard in shards {
+        sha256.extend(shard.sha256);
+        otherwise.extend(shard.otherwise);
+        symlinked.extend(shard.symlinked);
+    }
+    let digests = Digests::new(sha256, otherwise);
+    let mut symlinked_blobs: Vec<_> = symlinked.iter().map(|digest| digests.id(digest)).collect();
     symlinked_blobs.sort_unstable();
-    drop(blobs);
 
     monitor.phase(Phase::ListRepositories, None);
     let repositories = walk.repositories(&digests)?;

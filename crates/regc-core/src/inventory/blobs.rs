@@ -9,7 +9,10 @@ use crate::layout;
 
 /// The blobs below one of the directories `blobs/<algorithm>/<first two hex>`.
 pub(super) struct Shard {
-    pub(super) digests: Vec<Digest>,
+    /// Those named by SHA-256, without the rest of a digest: there may be very many.
+    pub(super) sha256: Vec<[u8; 32]>,
+    /// Those named by another algorithm.
+    pub(super) otherwise: Vec<Digest>,
     /// Those among them whose directory is a symbolic link.
     pub(super) symlinked: Vec<Digest>,
 }
@@ -32,9 +35,14 @@ impl Walk<'_> {
         let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
         let found = self.directories(&format!("{}/{prefix}", layout::blobs(algorithm)), blob)?;
         self.monitor.advance(found.len() as u64);
-        Ok(Shard {
-            symlinked: found.iter().filter(|(_, symlink)| *symlink).map(|(digest, _)| *digest).collect(),
-            digests: found.into_iter().map(|(digest, _)| digest).collect(),
-        })
+        let mut shard = Shard { sha256: Vec::with_capacity(found.len()), otherwise: Vec::new(), symlinked: Vec::new() };
+        for (digest, symlink) in found {
+            match digest.as_sha256() {
+                Some(hash) => shard.sha256.push(*hash),
+                None => shard.otherwise.push(digest),
+            }
+            shard.symlinked.extend(symlink.then_some(digest));
+        }
+        Ok(shard)
     }
 }

@@ -37,18 +37,10 @@ struct Mentioned {
 }
 
 impl Digests {
-    /// A table of the blobs that a store has, given in any order.
-    pub fn new(blobs: impl IntoIterator<Item = Digest>) -> Self {
-        let (mut stored, mut stored_otherwise) = (Vec::new(), Vec::new());
-        for digest in blobs {
-            match sha256(&digest) {
-                Some(bytes) => stored.push(*bytes),
-                None => stored_otherwise.push(digest),
-            }
-        }
+    /// A table of the blobs that a store has, given in any order: those named by SHA-256, and those named otherwise.
+    pub fn new(mut stored: Vec<[u8; 32]>, mut stored_otherwise: Vec<Digest>) -> Self {
         stored.par_sort_unstable_by(|a, b| first_bytes(a).cmp(&first_bytes(b)).then_with(|| a.cmp(b)));
         stored.dedup();
-        stored.shrink_to_fit();
         stored_otherwise.sort_unstable();
         stored_otherwise.dedup();
         let mut starts = Vec::with_capacity(PREFIXES + 1);
@@ -96,7 +88,7 @@ impl Digests {
 
     /// The number of a digest, which is given one if it has none yet.
     pub fn id(&self, digest: &Digest) -> DigestId {
-        let stored = match sha256(digest) {
+        let stored = match digest.as_sha256() {
             Some(bytes) => self.position(bytes),
             None => self.stored_otherwise.binary_search(digest).ok().map(|index| self.stored.len() + index),
         };
@@ -154,24 +146,17 @@ enum MentionedIndex {
 
 impl Mentioned {
     fn find(&self, digest: &Digest) -> Option<MentionedIndex> {
-        match sha256(digest) {
+        match digest.as_sha256() {
             Some(bytes) => self.sha256.get_index_of(bytes).map(MentionedIndex::Sha256),
             None => self.otherwise.get_index_of(digest).map(MentionedIndex::Otherwise),
         }
     }
 
     fn insert(&mut self, digest: &Digest) -> MentionedIndex {
-        match sha256(digest) {
+        match digest.as_sha256() {
             Some(bytes) => MentionedIndex::Sha256(self.sha256.insert_full(*bytes).0),
             None => MentionedIndex::Otherwise(self.otherwise.insert_full(*digest).0),
         }
-    }
-}
-
-fn sha256(digest: &Digest) -> Option<&[u8; 32]> {
-    match digest.algorithm() {
-        Algorithm::Sha256 => digest.as_bytes().try_into().ok(),
-        _ => None,
     }
 }
 
@@ -183,7 +168,9 @@ mod tests {
     fn every_digest_has_one_number() {
         let digest = |algorithm, n: u32| Digest::of(algorithm, &n.to_le_bytes());
         let stored: Vec<_> = Algorithm::ALL.into_iter().flat_map(|a| (0..20).map(move |n| digest(a, n))).collect();
-        let digests = Digests::new(stored.iter().chain(&stored).copied());
+        let (sha256, otherwise): (Vec<Digest>, _) =
+            stored.iter().chain(&stored).partition(|digest| digest.algorithm() == Algorithm::Sha256);
+        let digests = Digests::new(sha256.iter().filter_map(Digest::as_sha256).copied().collect(), otherwise);
         assert_eq!(digests.stored_len(), 60);
         for algorithm in Algorithm::ALL {
             for n in 0..40 {
