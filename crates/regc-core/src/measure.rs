@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::inventory::{DigestId, Digests, Inventory};
 use crate::layout;
 use crate::mark::Reachable;
 use crate::monitor::{Monitor, Phase};
-use crate::storage::{EntryKind, Metadata, ReadStorage};
+use crate::storage::{EntryKind, ReadStorage};
 
 /// A blob that nothing refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,27 +63,46 @@ pub fn measure(
         }
     }
     monitor.phase(Phase::Measure, Some(asked.len() as u64));
-    let batches: Vec<Vec<Option<Metadata>>> = batches(digests, &asked)
+    let measured: Vec<Sizes> = batches(digests, &asked)
         .into_par_iter()
         .map(|batch| {
-            let blobs: Vec<_> = batch.iter().map(|&id| digests.digest(id)).collect();
-            let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+            let sizes = measure_batch(storage, inventory, reachable, batch)?;
             monitor.advance(batch.len() as u64);
-            storage.stat_each(&layout::shard(&blobs[0]), &keys)
+            Ok(sizes)
         })
-        .collect::<Result<_, _>>()?;
-    for (id, data) in asked.into_iter().zip(batches.into_iter().flatten()) {
+        .collect::<Result<_, Error>>()?;
+    sizes.unreferenced.reserve_exact(measured.iter().map(|batch| batch.unreferenced.len()).sum());
+    for batch in measured {
+        sizes.unreferenced.extend(batch.unreferenced);
+        sizes.live_blobs += batch.live_blobs;
+        sizes.live_bytes += batch.live_bytes;
+        sizes.without_content.extend(batch.without_content);
+    }
+    Ok(sizes)
+}
+
+/// Asks for the sizes of blobs that are in the same directory.
+fn measure_batch(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    reachable: &Reachable,
+    batch: &[DigestId],
+) -> Result<Sizes, Error> {
+    let blobs: Vec<Digest> = batch.iter().map(|&id| inventory.digests.digest(id)).collect();
+    let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+    let mut sizes = Sizes::default();
+    for (&id, data) in batch.iter().zip(storage.stat_each(&layout::shard(&blobs[0]), &keys)?) {
         let data = match data {
             Some(data) if data.kind == EntryKind::File => data,
             Some(data) if data.kind == EntryKind::BrokenSymlink => {
-                return Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(id))));
+                return Err(Error::BrokenSymlink(layout::blob_data(&inventory.digests.digest(id))));
             }
             _ => {
                 sizes.without_content.insert(id);
                 continue;
             }
         };
-        if reachable.live.contains(digests, id) {
+        if reachable.live.contains(&inventory.digests, id) {
             sizes.live_blobs += 1;
             sizes.live_bytes += data.bytes;
         } else {

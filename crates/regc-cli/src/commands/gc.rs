@@ -28,14 +28,16 @@ pub struct Args {
     config: Option<PathBuf>,
 
     /// Show what would go, remove nothing
-    #[arg(short, long, overrides_with = "dry_run", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-          hide_default_value = true, value_name = "BOOL", value_parser = parse_bool)]
+    #[arg(short, long, overrides_with = "dry_run", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
+          value_name = "BOOL", value_parser = parse_bool)]
     dry_run: bool,
 
     /// Also remove manifests that no tag reaches. Multi-platform images stay whole, and so does what is attached to a
     /// live image: signatures, SBOMs, attestations
-    #[arg(short = 'm', long, overrides_with = "delete_untagged", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-          hide_default_value = true, value_name = "BOOL", value_parser = parse_bool)]
+    #[arg(short = 'm', long, overrides_with = "delete_untagged", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
+          value_name = "BOOL", value_parser = parse_bool)]
     delete_untagged: bool,
 
     /// A storage root instead of a configuration file: the directory that holds docker/registry/v2
@@ -55,8 +57,9 @@ pub struct Args {
     jobs: usize,
 
     /// Print nothing but errors and damage; with --format json, the summary too
-    #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-          hide_default_value = true, value_name = "BOOL", value_parser = parse_bool)]
+    #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
+          value_name = "BOOL", value_parser = parse_bool)]
     quiet: bool,
 
     /// What to print: a report for people, JSON Lines, or the lines of the registry's own command

@@ -11,7 +11,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::{DigestId, Digests, Inventory};
 use crate::layout;
-use crate::manifest::{Damage, Kind, MAX_MANIFEST_BYTES, Reference, References, Role};
+use crate::manifest::{Damage, MAX_MANIFEST_BYTES, Reference, References, Role};
 use crate::monitor::Monitor;
 use crate::storage::{Content, ReadStorage};
 
@@ -20,8 +20,6 @@ use crate::storage::{Content, ReadStorage};
 pub enum Manifest {
     /// It is understood.
     Parsed {
-        /// Its kind.
-        kind: Kind,
         /// What it refers to and why, in its own order.
         references: Box<[(DigestId, Role)]>,
         /// The manifest that it is attached to.
@@ -187,7 +185,6 @@ fn understand(
                 (id, reference.role)
             };
             Manifest::Parsed {
-                kind: parsed.kind,
                 references: parsed.references.iter().map(reference).collect(),
                 subject: parsed.subject.map(|subject| digests.id(&subject)),
             }
