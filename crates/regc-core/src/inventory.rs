@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use self::blobs::Blobs;
 pub use self::digests::{DigestId, Digests};
 use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
 use crate::monitor::{Monitor, Phase};
-use crate::storage::{EntryKind, ReadStorage, directories};
+use crate::storage::{EntryKind, ReadStorage, directories, each_directory};
 
 /// What a store holds.
 #[derive(Debug)]
@@ -61,15 +62,11 @@ pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventor
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
-    let (mut sha256, mut otherwise, mut symlinked) = (Vec::new(), Vec::new(), Vec::new());
-    let shards = walk.blobs()?;
-    sha256.reserve_exact(shards.iter().map(|shard| shard.sha256.len()).sum());
-    for shard in shards {
-        sha256.extend(shard.sha256);
-        otherwise.extend(shard.otherwise);
-        symlinked.extend(shard.symlinked);
-    }
+    let Blobs { sha256, otherwise, symlinked } = walk.blobs()?;
     let digests = Digests::new(sha256, otherwise);
+    if digests.stored_len() > DigestId::COUNT / 2 {
+        return Err(Error::TooManyBlobs(digests.stored_len()));
+    }
     let mut symlinked_blobs: Vec<_> = symlinked.iter().map(|digest| digests.id(digest)).collect();
     symlinked_blobs.sort_unstable();
 
@@ -92,6 +89,15 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn pass_over(&self) {
         self.passed_over.fetch_add(1, Relaxed);
+    }
+
+    fn each_directory<T>(
+        &self,
+        directory: &str,
+        accept: impl Fn(&str) -> Option<T>,
+        visit: impl FnMut(T, bool),
+    ) -> Result<(), Error> {
+        each_directory(self.storage, directory, accept, visit, || self.pass_over())
     }
 
     fn directories<T>(&self, directory: &str, accept: impl Fn(&str) -> Option<T>) -> Result<Vec<(T, bool)>, Error> {

@@ -105,7 +105,12 @@ impl References {
 
     /// Reads a manifest's text.
     pub fn parse(content: &[u8]) -> Result<Self, Damage> {
-        let document: Document = serde_json::from_slice(content).map_err(|error| Damage::NotJson(error.to_string()))?;
+        // Checking a whole text for UTF-8 is quicker than each string in it. Go reads what is none, too.
+        let document: Result<Document, _> = match std::str::from_utf8(content) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(content),
+        };
+        let document = document.map_err(|error| Damage::NotJson(error.to_string()))?;
         let media_type = document.media_type.as_deref().unwrap_or("");
         let kind = match (document.schema_version, media_type) {
             (Some(1), _) => Kind::Schema1,
@@ -198,6 +203,16 @@ impl Descriptor<'_> {
 
 /// A key as Go's decoder compares it: ASCII in lower case, and the two other characters that fold to ASCII letters.
 fn folded(key: &str) -> Cow<'_, str> {
+    let as_specified = match key {
+        "mediaType" => "mediatype",
+        "schemaVersion" => "schemaversion",
+        "fsLayers" => "fslayers",
+        "blobSum" => "blobsum",
+        _ => "",
+    };
+    if !as_specified.is_empty() {
+        return Cow::Borrowed(as_specified);
+    }
     if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(key);
     }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-pub use self::manifests::{Damaged, Manifest, Manifests};
+pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::{DigestId, Digests, Inventory};

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::inventory::{DigestId, Digests, Inventory};
+use crate::inventory::{DigestId, Inventory};
 use crate::layout;
 use crate::mark::Reachable;
 use crate::monitor::{Monitor, Phase};
@@ -39,7 +39,7 @@ pub struct Sizes {
 const CHECKED_LIVE_BLOBS: u64 = 10_000;
 
 /// How many blobs one task looks at.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 
 /// Asks for the size of every blob that is garbage. The sizes of live blobs are known from the manifests that refer to
 /// them, but for those of old manifests, which do not say.
@@ -56,14 +56,16 @@ pub fn measure(
     for id in digests.stored_ids() {
         let (bytes, was_read) = reachable.manifests.known_size(digests, id);
         if !reachable.live.contains(digests, id) || !was_read && (check_live || bytes == 0) {
-            asked.push(id);
+            asked.push(UnreferencedBlob { id, bytes: 0 });
         } else {
             sizes.live_blobs += 1;
             sizes.live_bytes += bytes;
         }
     }
     monitor.phase(Phase::Measure, Some(asked.len() as u64));
-    let measured: Vec<Sizes> = batches(digests, &asked)
+    let shards = asked.chunk_by_mut(|a, b| digests.same_shard(a.id, b.id));
+    let batches: Vec<&mut [UnreferencedBlob]> = shards.flat_map(|shard| shard.chunks_mut(BATCH)).collect();
+    let measured: Vec<Sizes> = batches
         .into_par_iter()
         .map(|batch| {
             let sizes = measure_batch(storage, inventory, reachable, batch)?;
@@ -71,49 +73,43 @@ pub fn measure(
             Ok(sizes)
         })
         .collect::<Result<_, Error>>()?;
-    sizes.unreferenced.reserve_exact(measured.iter().map(|batch| batch.unreferenced.len()).sum());
     for batch in measured {
-        sizes.unreferenced.extend(batch.unreferenced);
         sizes.live_blobs += batch.live_blobs;
         sizes.live_bytes += batch.live_bytes;
         sizes.without_content.extend(batch.without_content);
     }
+    asked.retain(|blob| !reachable.live.contains(digests, blob.id) && !sizes.without_content.contains(&blob.id));
+    sizes.unreferenced = asked;
     Ok(sizes)
 }
 
-/// Asks for the sizes of blobs that are in the same directory.
+/// Asks for the sizes of blobs that are in the same directory: notes those of garbage, and sums up those of what is live.
 fn measure_batch(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
     reachable: &Reachable,
-    batch: &[DigestId],
+    batch: &mut [UnreferencedBlob],
 ) -> Result<Sizes, Error> {
-    let blobs: Vec<Digest> = batch.iter().map(|&id| inventory.digests.digest(id)).collect();
+    let digests = &inventory.digests;
+    let blobs: Vec<Digest> = batch.iter().map(|blob| digests.digest(blob.id)).collect();
     let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
     let mut sizes = Sizes::default();
-    for (&id, data) in batch.iter().zip(storage.stat_each(&layout::shard(&blobs[0]), &keys)?) {
-        let data = match data {
-            Some(data) if data.kind == EntryKind::File => data,
+    for (blob, data) in batch.iter_mut().zip(storage.stat_each(&layout::shard(&blobs[0]), &keys)?) {
+        match data {
             Some(data) if data.kind == EntryKind::BrokenSymlink => {
-                return Err(Error::BrokenSymlink(layout::blob_data(&inventory.digests.digest(id))));
+                return Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(blob.id))));
             }
-            _ => {
-                sizes.without_content.insert(id);
-                continue;
+            Some(data) if data.kind != EntryKind::File => drop(sizes.without_content.insert(blob.id)),
+            None => drop(sizes.without_content.insert(blob.id)),
+            Some(data) if reachable.live.contains(digests, blob.id) => {
+                sizes.live_blobs += 1;
+                sizes.live_bytes += data.bytes;
             }
-        };
-        if reachable.live.contains(&inventory.digests, id) {
-            sizes.live_blobs += 1;
-            sizes.live_bytes += data.bytes;
-        } else {
-            let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(&id).is_ok();
-            sizes.unreferenced.push(UnreferencedBlob { id, bytes: if is_elsewhere { 0 } else { data.bytes } });
+            Some(data) => {
+                let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(&blob.id).is_ok();
+                blob.bytes = if is_elsewhere { 0 } else { data.bytes };
+            }
         }
     }
     Ok(sizes)
-}
-
-/// Parts blobs, which are in the order of their digests, into batches of one directory each.
-fn batches<'a>(digests: &Digests, ids: &'a [DigestId]) -> Vec<&'a [DigestId]> {
-    ids.chunk_by(|a, b| digests.same_shard(*a, *b)).flat_map(|shard| shard.chunks(BATCH)).collect()
 }

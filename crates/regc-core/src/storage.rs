@@ -156,14 +156,26 @@ pub(crate) fn directories<T>(
     pass_over: impl Fn(),
 ) -> Result<Vec<(T, bool)>, Error> {
     let mut accepted = Vec::new();
+    each_directory(storage, directory, accept, |meaning, symlink| accepted.push((meaning, symlink)), pass_over)?;
+    Ok(accepted)
+}
+
+/// Calls `visit` with what [`directories`] would answer.
+pub(crate) fn each_directory<T>(
+    storage: &dyn ReadStorage,
+    directory: &str,
+    accept: impl Fn(&str) -> Option<T>,
+    mut visit: impl FnMut(T, bool),
+    pass_over: impl Fn(),
+) -> Result<(), Error> {
     let mut broken = None;
     storage.list(directory, &mut |Entry { name, kind, symlink }| match (accept(name), kind) {
-        (Some(meaning), EntryKind::Directory) => accepted.push((meaning, symlink)),
+        (Some(meaning), EntryKind::Directory) => visit(meaning, symlink),
         (Some(_), EntryKind::BrokenSymlink) => broken = Some(format!("{directory}/{name}")),
         _ => pass_over(),
     })?;
     match broken {
         Some(key) => Err(Error::BrokenSymlink(key)),
-        None => Ok(accepted),
+        None => Ok(()),
     }
 }

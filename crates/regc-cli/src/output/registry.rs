@@ -55,7 +55,7 @@ impl Registry {
 /// What a manifest refers to, last first.
 fn references(run: &Run<'_>, id: DigestId) -> Vec<DigestId> {
     let references = run.survey.reachable.manifests.with(id, |manifest| match manifest {
-        Manifest::Parsed { references, .. } => references.iter().rev().map(|(id, _)| *id).collect(),
+        Manifest::Parsed { references, .. } => references.iter().rev().map(|reference| reference.id()).collect(),
         _ => Vec::new(),
     });
     references.unwrap_or_default()

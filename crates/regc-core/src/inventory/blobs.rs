@@ -1,5 +1,6 @@
 //! The directories of blobs: `blobs/<algorithm>/<first two hex>/<hex>`.
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::Walk;
@@ -7,8 +8,9 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::layout;
 
-/// The blobs below one of the directories `blobs/<algorithm>/<first two hex>`.
-pub(super) struct Shard {
+/// The blobs of a store, in no particular order.
+#[derive(Default)]
+pub(super) struct Blobs {
     /// Those named by SHA-256, without the rest of a digest: there may be very many.
     pub(super) sha256: Vec<[u8; 32]>,
     /// Those named by another algorithm.
@@ -17,9 +19,12 @@ pub(super) struct Shard {
     pub(super) symlinked: Vec<Digest>,
 }
 
+/// How many digests a directory adds to the list at once.
+const AT_ONCE: usize = 256;
+
 impl Walk<'_> {
     /// Lists all blobs.
-    pub(super) fn blobs(&self) -> Result<Vec<Shard>, Error> {
+    pub(super) fn blobs(&self) -> Result<Blobs, Error> {
         let mut shards = Vec::new();
         for (algorithm, _) in self.directories(layout::BLOBS, Algorithm::from_name)? {
             let is_shard = |name: &str| layout::is_shard(name).then(|| name.to_owned());
@@ -27,22 +32,33 @@ impl Walk<'_> {
                 shards.push((algorithm, prefix));
             }
         }
-        shards.into_par_iter().map(|(algorithm, prefix)| self.shard(algorithm, &prefix)).collect()
+        // All directories add to the same list, so that nothing of the store's size is held twice.
+        let blobs = Mutex::default();
+        shards.into_par_iter().try_for_each(|(algorithm, prefix)| self.shard(algorithm, &prefix, &blobs))?;
+        Ok(blobs.into_inner())
     }
 
-    fn shard(&self, algorithm: Algorithm, prefix: &str) -> Result<Shard, Error> {
+    fn shard(&self, algorithm: Algorithm, prefix: &str, blobs: &Mutex<Blobs>) -> Result<(), Error> {
         // A blob below the wrong prefix is where no registry looks for it.
         let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
-        let found = self.directories(&format!("{}/{prefix}", layout::blobs(algorithm)), blob)?;
-        self.monitor.advance(found.len() as u64);
-        let mut shard = Shard { sha256: Vec::with_capacity(found.len()), otherwise: Vec::new(), symlinked: Vec::new() };
-        for (digest, symlink) in found {
+        let directory = format!("{}/{prefix}", layout::blobs(algorithm));
+        let mut sha256 = Vec::with_capacity(AT_ONCE);
+        let mut count = 0;
+        self.each_directory(&directory, blob, |digest, symlink| {
+            count += 1;
             match digest.as_sha256() {
-                Some(hash) => shard.sha256.push(*hash),
-                None => shard.otherwise.push(digest),
+                Some(hash) => sha256.push(*hash),
+                None => blobs.lock().otherwise.push(digest),
             }
-            shard.symlinked.extend(symlink.then_some(digest));
-        }
-        Ok(shard)
+            if symlink {
+                blobs.lock().symlinked.push(digest);
+            }
+            if sha256.len() == AT_ONCE {
+                blobs.lock().sha256.append(&mut sha256);
+            }
+        })?;
+        blobs.lock().sha256.append(&mut sha256);
+        self.monitor.advance(count);
+        Ok(())
     }
 }

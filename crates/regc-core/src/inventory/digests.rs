@@ -16,6 +16,23 @@ use crate::digest::{Algorithm, Digest};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DigestId(u32);
 
+impl DigestId {
+    /// How many bits a number has.
+    pub(crate) const BITS: u32 = 29;
+    /// How many digests can be told apart: 536,870,912.
+    pub(crate) const COUNT: usize = 1 << Self::BITS;
+
+    /// The number itself, which fits [`BITS`](Self::BITS).
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The other way round.
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
 /// All digests of a store: those of its blobs, and those that are only mentioned.
 #[derive(Debug, Default)]
 pub struct Digests {
@@ -41,6 +58,7 @@ impl Digests {
     pub fn new(mut stored: Vec<[u8; 32]>, mut stored_otherwise: Vec<Digest>) -> Self {
         stored.par_sort_unstable_by(|a, b| first_bytes(a).cmp(&first_bytes(b)).then_with(|| a.cmp(b)));
         stored.dedup();
+        stored.shrink_to_fit();
         stored_otherwise.sort_unstable();
         stored_otherwise.dedup();
         let mut starts = Vec::with_capacity(PREFIXES + 1);
@@ -98,7 +116,10 @@ impl Digests {
         if let Some(id) = self.mentioned.read().find(digest) {
             return self.mentioned_id(id);
         }
-        let index = self.mentioned.write().insert(digest);
+        let mut mentioned = self.mentioned.write();
+        let index = mentioned.insert(digest);
+        let count = self.stored_len() + mentioned.sha256.len() + mentioned.otherwise.len();
+        assert!(count <= DigestId::COUNT, "a store has no more than 536870912 digests");
         self.mentioned_id(index)
     }
 
@@ -114,7 +135,7 @@ impl Digests {
         let mentioned = self.mentioned.read();
         let found = match mentioned.sha256.get_index(index - self.stored_len()) {
             Some(bytes) => Some(Digest::sha256(*bytes)),
-            None => mentioned.otherwise.get_index((u32::MAX - id.0) as usize).copied(),
+            None => mentioned.otherwise.get_index(DigestId::COUNT - 1 - index).copied(),
         };
         found.expect("a number comes from the table that it is asked of")
     }
@@ -122,7 +143,7 @@ impl Digests {
     fn mentioned_id(&self, index: MentionedIndex) -> DigestId {
         match index {
             MentionedIndex::Sha256(index) => DigestId((self.stored_len() + index) as u32),
-            MentionedIndex::Otherwise(index) => DigestId(u32::MAX - index as u32),
+            MentionedIndex::Otherwise(index) => DigestId((DigestId::COUNT - 1 - index) as u32),
         }
     }
 }

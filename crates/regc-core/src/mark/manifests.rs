@@ -21,7 +21,7 @@ pub enum Manifest {
     /// It is understood.
     Parsed {
         /// What it refers to and why, in its own order.
-        references: Box<[(DigestId, Role)]>,
+        references: Box<[PackedReference]>,
         /// The manifest that it is attached to.
         subject: Option<DigestId>,
     },
@@ -35,11 +35,35 @@ impl Manifest {
     /// The layers and the configuration without which it cannot be pulled. A layer that says where else it can be had is
     /// not among them.
     pub(super) fn needs(&self) -> impl Iterator<Item = DigestId> {
-        let references: &[(DigestId, Role)] = match self {
+        let references: &[PackedReference] = match self {
             Manifest::Parsed { references, .. } => references,
             Manifest::Missing | Manifest::Damaged(_) => &[],
         };
-        references.iter().filter(|(_, role)| matches!(role, Role::Config | Role::Layer)).map(|(id, _)| *id)
+        let is_needed = |reference: &&PackedReference| matches!(reference.role(), Role::Config | Role::Layer);
+        references.iter().filter(is_needed).map(|reference| reference.id())
+    }
+}
+
+/// What a manifest refers to and why, in 4 bytes: there are more references than anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedReference(u32);
+
+impl PackedReference {
+    const ROLES: [Role; 6] =
+        [Role::Config, Role::Layer, Role::ForeignLayer, Role::Child, Role::OddChild, Role::OpaqueChild];
+
+    fn new(id: DigestId, role: Role) -> Self {
+        Self(id.bits() | (role as u32) << DigestId::BITS)
+    }
+
+    /// What is referred to.
+    pub fn id(self) -> DigestId {
+        DigestId::from_bits(self.0 & (DigestId::COUNT as u32 - 1))
+    }
+
+    /// Why.
+    pub fn role(self) -> Role {
+        Self::ROLES[(self.0 >> DigestId::BITS) as usize]
     }
 }
 
@@ -91,19 +115,18 @@ impl Manifests {
         linked: Vec<DigestId>,
     ) -> Result<Self, Error> {
         let sizes = KnownSizes((0..inventory.digests.stored_len()).map(|_| AtomicU64::new(0)).collect());
-        let batches: Vec<&[DigestId]> = linked
-            .chunk_by(|a, b| inventory.digests.same_shard(*a, *b))
+        let mut read = vec![Manifest::Missing; linked.len()];
+        let shards = linked.chunk_by(|a, b| inventory.digests.same_shard(*a, *b));
+        let mut unread = read.as_mut_slice();
+        let batches: Vec<(&[DigestId], &mut [Manifest])> = shards
             .flat_map(|shard| shard.chunks(BATCH))
+            .map(|batch| (batch, unread.split_off_mut(..batch.len()).unwrap_or_default()))
             .collect();
-        let read: Vec<Vec<Manifest>> = batches
-            .into_par_iter()
-            .map(|batch| {
-                let manifests = read_batch(storage, &inventory.digests, &sizes, batch)?;
-                monitor.advance(batch.len() as u64);
-                Ok(manifests)
-            })
-            .collect::<Result<_, Error>>()?;
-        let read = read.into_iter().flatten().collect();
+        batches.into_par_iter().try_for_each(|(batch, manifests)| {
+            read_batch(storage, &inventory.digests, &sizes, batch, manifests)?;
+            monitor.advance(batch.len() as u64);
+            Ok(())
+        })?;
         Ok(Self { linked, read, others: Mutex::default(), sizes })
     }
 
@@ -135,9 +158,9 @@ impl Manifests {
     /// Reads a manifest that no repository links as a revision, unless that is done.
     pub(super) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
         if self.with(id, |_| ()).is_none() {
-            for manifest in read_batch(storage, digests, &self.sizes, &[id])? {
-                self.others.lock().insert(id, Arc::new(manifest));
-            }
+            let mut manifest = Manifest::Missing;
+            read_batch(storage, digests, &self.sizes, &[id], std::slice::from_mut(&mut manifest))?;
+            self.others.lock().insert(id, Arc::new(manifest));
         }
         Ok(())
     }
@@ -146,21 +169,22 @@ impl Manifests {
 /// How many manifests one task reads.
 const BATCH: usize = 16;
 
-/// Reads manifests whose blobs are in the same directory.
+/// Reads manifests whose blobs are in the same directory, each to its place in `manifests`.
 fn read_batch(
     storage: &dyn ReadStorage,
     digests: &Digests,
     sizes: &KnownSizes,
     ids: &[DigestId],
-) -> Result<Vec<Manifest>, Error> {
+    manifests: &mut [Manifest],
+) -> Result<(), Error> {
     let blobs: Vec<Digest> = ids.iter().map(|&id| digests.digest(id)).collect();
     let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
-    let mut manifests = Vec::with_capacity(ids.len());
+    let mut places = ids.iter().zip(&blobs).zip(manifests);
     storage.read_each(&layout::shard(&blobs[0]), &keys, MAX_MANIFEST_BYTES, &mut |content| {
-        let index = manifests.len();
-        manifests.push(understand(digests, sizes, ids[index], &blobs[index], content));
-    })?;
-    Ok(manifests)
+        if let Some(((&id, digest), manifest)) = places.next() {
+            *manifest = understand(digests, sizes, id, digest, content);
+        }
+    })
 }
 
 fn understand(
@@ -182,7 +206,7 @@ fn understand(
             let reference = |reference: &Reference| {
                 let id = digests.id(&reference.digest);
                 sizes.note(digests, id, reference.bytes & !KnownSizes::READ);
-                (id, reference.role)
+                PackedReference::new(id, reference.role)
             };
             Manifest::Parsed {
                 references: parsed.references.iter().map(reference).collect(),
@@ -219,4 +243,19 @@ pub(super) fn target(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_reference_holds_everything() {
+        for role in PackedReference::ROLES {
+            for id in [0, 1, DigestId::COUNT as u32 - 1].map(DigestId::from_bits) {
+                let packed = PackedReference::new(id, role);
+                assert_eq!((packed.id(), packed.role()), (id, role));
+            }
+        }
+    }
 }

@@ -154,9 +154,10 @@ impl Marking<'_> {
             let mut children = Vec::new();
             let is_damaged = self.manifests.with(id, |manifest| match manifest {
                 Manifest::Parsed { references, .. } => {
-                    became_live.extend(references.iter().map(|(id, _)| *id));
+                    became_live.extend(references.iter().map(|reference| reference.id()));
                     let is_child = |role| matches!(role, Role::Child | Role::OddChild);
-                    for &(id, role) in references {
+                    for reference in references {
+                        let (id, role) = (reference.id(), reference.role());
                         if self.has_revision(id) {
                             pending.push(id);
                         } else if is_child(role) {

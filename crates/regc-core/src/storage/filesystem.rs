@@ -6,6 +6,7 @@ use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use walkdir::WalkDir;
@@ -225,7 +226,7 @@ impl DeleteStorage for FilesystemStorage {
 }
 
 /// How much room there is for what is read, to begin with: enough for nearly every manifest.
-const USUAL_BYTES: u64 = 16 << 10;
+const USUAL_BYTES: usize = 16 << 10;
 
 /// Reads the file at a path that starts at a directory; `None` if there is none.
 fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64) -> io::Result<Option<Content>> {
@@ -243,16 +244,16 @@ fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64)
 }
 
 /// Reads a file that has at most `limit` bytes.
-fn read_up_to(mut file: File, limit: u64) -> io::Result<Content> {
-    // Nearly everything is small, so the size is only asked for where there is more to come.
-    let mut content = Vec::with_capacity(USUAL_BYTES as usize);
-    file.by_ref().take(USUAL_BYTES).read_to_end(&mut content)?;
-    if content.len() as u64 == USUAL_BYTES {
+fn read_up_to(file: File, limit: u64) -> io::Result<Content> {
+    // Nearly everything is small: one read, which ends early only where the file does, tells all of it.
+    let mut content = Vec::with_capacity(USUAL_BYTES);
+    rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut content)))?;
+    if content.len() == content.capacity() {
         if file.metadata()?.len() > limit {
             return Ok(Content::TooLarge);
         }
         // What grows while it is read does not grow the buffer without end.
-        file.take((limit + 1).saturating_sub(USUAL_BYTES)).read_to_end(&mut content)?;
+        file.take((limit + 1).saturating_sub(content.len() as u64)).read_to_end(&mut content)?;
     }
     Ok(if content.len() as u64 > limit { Content::TooLarge } else { Content::Whole(content) })
 }

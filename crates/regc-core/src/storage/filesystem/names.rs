@@ -20,7 +20,7 @@ pub(super) fn each(directory: &Path, visit: &mut Visit<'_>) -> io::Result<Result
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = openat(CWD, directory, flags, Mode::empty())?;
     // The directories of blobs are what is listed most: this holds some hundred names of theirs.
-    let mut buffer = Vec::with_capacity(64 << 10);
+    let mut buffer = Vec::with_capacity(32 << 10);
     let mut entries = RawDir::new(&opened, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
         let entry = entry?;
