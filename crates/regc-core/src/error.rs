@@ -48,9 +48,9 @@ pub enum Error {
     /// The store could be read, but collecting in it is not safe.
     #[error("refused: {0}")]
     Refused(Refusal),
-    /// The store has more blobs than digests can be numbered for, with as many again that are only mentioned.
-    #[error("the store has {0} blobs; no more than 268435456 can be handled")]
-    TooManyBlobs(usize),
+    /// The store has more of something than can be numbered.
+    #[error("the store has more {0} than regc can handle")]
+    TooMany(&'static str),
     /// The threads to work with could not be started.
     #[error("cannot start {0} threads")]
     Threads(usize),

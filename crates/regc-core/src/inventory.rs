@@ -65,7 +65,7 @@ pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventor
     let Blobs { sha256, otherwise, symlinked } = walk.blobs()?;
     let digests = Digests::new(sha256, otherwise);
     if digests.stored_len() > DigestId::COUNT / 2 {
-        return Err(Error::TooManyBlobs(digests.stored_len()));
+        return Err(Error::TooMany("blobs"));
     }
     let mut symlinked_blobs: Vec<_> = symlinked.iter().map(|digest| digests.id(digest)).collect();
     symlinked_blobs.sort_unstable();

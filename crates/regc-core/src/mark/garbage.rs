@@ -89,7 +89,7 @@ impl Marking<'_> {
                     stack.push((id, true));
                     let below: Option<Vec<DigestId>> = self.manifests.with(id, |manifest| match manifest {
                         Manifest::Parsed { references, subject, .. } => {
-                            references.iter().map(|reference| reference.id()).chain(*subject).collect()
+                            references.iter().map(|reference| reference.id()).chain(subject).collect()
                         }
                         _ => Vec::new(),
                     });

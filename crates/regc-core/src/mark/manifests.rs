@@ -16,25 +16,25 @@ use crate::monitor::Monitor;
 use crate::storage::{Content, ReadStorage};
 
 /// What a linked manifest turned out to be.
-#[derive(Clone, Debug)]
-pub enum Manifest {
+#[derive(Clone, Copy, Debug)]
+pub enum Manifest<'a> {
     /// It is understood.
     Parsed {
         /// What it refers to and why, in its own order.
-        references: Box<[PackedReference]>,
+        references: &'a [PackedReference],
         /// The manifest that it is attached to.
         subject: Option<DigestId>,
     },
     /// It has no content.
     Missing,
     /// It is not understood.
-    Damaged(Box<Damaged>),
+    Damaged(&'a Damaged),
 }
 
-impl Manifest {
+impl<'a> Manifest<'a> {
     /// The layers and the configuration without which it cannot be pulled. A layer that says where else it can be had is
     /// not among them.
-    pub(super) fn needs(&self) -> impl Iterator<Item = DigestId> {
+    pub(super) fn needs(self) -> impl Iterator<Item = DigestId> + use<'a> {
         let references: &[PackedReference] = match self {
             Manifest::Parsed { references, .. } => references,
             Manifest::Missing | Manifest::Damaged(_) => &[],
@@ -81,10 +81,28 @@ pub struct Damaged {
 pub struct Manifests {
     /// Those that a repository links as a revision, in the order of their numbers.
     linked: Vec<DigestId>,
-    read: Vec<Manifest>,
+    read: Vec<Read>,
+    /// What they refer to, those of one manifest side by side.
+    references: Vec<PackedReference>,
     /// Those that are only linked as layers, as registry 2.1 did. Few, and known only when an index refers to them.
-    others: Mutex<HashMap<DigestId, Arc<Manifest>>>,
+    others: Mutex<HashMap<DigestId, Arc<Understood>>>,
     sizes: KnownSizes,
+}
+
+/// A manifest that was read.
+#[derive(Clone, Debug)]
+enum Read {
+    Parsed { first_reference: u32, references: u32, subject: Option<DigestId> },
+    Missing,
+    Damaged(Box<Damaged>),
+}
+
+/// A manifest by itself.
+#[derive(Debug)]
+enum Understood {
+    Parsed { references: Vec<PackedReference>, subject: Option<DigestId> },
+    Missing,
+    Damaged(Box<Damaged>),
 }
 
 /// What manifests say of the sizes of blobs, so that nobody has to ask for them.
@@ -106,6 +124,21 @@ impl KnownSizes {
     }
 }
 
+impl Understood {
+    /// The manifest with its references added to those of all.
+    fn beside(self, all: &mut Vec<PackedReference>) -> Result<Read, Error> {
+        Ok(match self {
+            Understood::Parsed { references, subject } => {
+                let first_reference = u32::try_from(all.len()).map_err(|_| Error::TooMany("references"))?;
+                all.extend_from_slice(&references);
+                Read::Parsed { first_reference, references: references.len() as u32, subject }
+            }
+            Understood::Missing => Read::Missing,
+            Understood::Damaged(damaged) => Read::Damaged(damaged),
+        })
+    }
+}
+
 impl Manifests {
     /// Reads every manifest that a repository of `inventory` links as a revision.
     pub(super) fn read_linked(
@@ -115,19 +148,26 @@ impl Manifests {
         linked: Vec<DigestId>,
     ) -> Result<Self, Error> {
         let sizes = KnownSizes((0..inventory.digests.stored_len()).map(|_| AtomicU64::new(0)).collect());
-        let mut read = vec![Manifest::Missing; linked.len()];
+        let mut read = vec![Read::Missing; linked.len()];
+        let references = Mutex::default();
         let shards = linked.chunk_by(|a, b| inventory.digests.same_shard(*a, *b));
         let mut unread = read.as_mut_slice();
-        let batches: Vec<(&[DigestId], &mut [Manifest])> = shards
+        let batches: Vec<(&[DigestId], &mut [Read])> = shards
             .flat_map(|shard| shard.chunks(BATCH))
             .map(|batch| (batch, unread.split_off_mut(..batch.len()).unwrap_or_default()))
             .collect();
-        batches.into_par_iter().try_for_each(|(batch, manifests)| {
-            read_batch(storage, &inventory.digests, &sizes, batch, manifests)?;
+        batches.into_par_iter().try_for_each(|(batch, read)| {
+            let manifests = read_batch(storage, &inventory.digests, &sizes, batch)?;
             monitor.advance(batch.len() as u64);
+            let mut all = references.lock();
+            for (read, manifest) in read.iter_mut().zip(manifests) {
+                *read = manifest.beside(&mut all)?;
+            }
             Ok(())
         })?;
-        Ok(Self { linked, read, others: Mutex::default(), sizes })
+        let mut references = references.into_inner();
+        references.shrink_to_fit();
+        Ok(Self { linked, read, references, others: Mutex::default(), sizes })
     }
 
     /// The length of a blob's content in bytes, as far as it is known from a manifest, and whether it was read.
@@ -137,12 +177,23 @@ impl Manifests {
     }
 
     /// Calls `look` with a manifest that was read; `None` where `id` is no manifest that was.
-    pub fn with<T>(&self, id: DigestId, look: impl FnOnce(&Manifest) -> T) -> Option<T> {
+    pub fn with<T>(&self, id: DigestId, look: impl FnOnce(Manifest<'_>) -> T) -> Option<T> {
         if let Ok(index) = self.linked.binary_search(&id) {
-            return Some(look(&self.read[index]));
+            return Some(look(match &self.read[index] {
+                Read::Parsed { first_reference, references, subject } => {
+                    let references = &self.references[*first_reference as usize..][..*references as usize];
+                    Manifest::Parsed { references, subject: *subject }
+                }
+                Read::Missing => Manifest::Missing,
+                Read::Damaged(damaged) => Manifest::Damaged(damaged),
+            }));
         }
-        let other = self.others.lock().get(&id).cloned();
-        other.map(|manifest| look(&manifest))
+        let other = self.others.lock().get(&id).cloned()?;
+        Some(look(match &*other {
+            Understood::Parsed { references, subject } => Manifest::Parsed { references, subject: *subject },
+            Understood::Missing => Manifest::Missing,
+            Understood::Damaged(damaged) => Manifest::Damaged(damaged),
+        }))
     }
 
     /// How many manifests were read.
@@ -158,9 +209,9 @@ impl Manifests {
     /// Reads a manifest that no repository links as a revision, unless that is done.
     pub(super) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
         if self.with(id, |_| ()).is_none() {
-            let mut manifest = Manifest::Missing;
-            read_batch(storage, digests, &self.sizes, &[id], std::slice::from_mut(&mut manifest))?;
-            self.others.lock().insert(id, Arc::new(manifest));
+            for manifest in read_batch(storage, digests, &self.sizes, &[id])? {
+                self.others.lock().insert(id, Arc::new(manifest));
+            }
         }
         Ok(())
     }
@@ -169,22 +220,21 @@ impl Manifests {
 /// How many manifests one task reads.
 const BATCH: usize = 16;
 
-/// Reads manifests whose blobs are in the same directory, each to its place in `manifests`.
+/// Reads manifests whose blobs are in the same directory.
 fn read_batch(
     storage: &dyn ReadStorage,
     digests: &Digests,
     sizes: &KnownSizes,
     ids: &[DigestId],
-    manifests: &mut [Manifest],
-) -> Result<(), Error> {
+) -> Result<Vec<Understood>, Error> {
     let blobs: Vec<Digest> = ids.iter().map(|&id| digests.digest(id)).collect();
     let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
-    let mut places = ids.iter().zip(&blobs).zip(manifests);
+    let mut manifests = Vec::with_capacity(ids.len());
     storage.read_each(&layout::shard(&blobs[0]), &keys, MAX_MANIFEST_BYTES, &mut |content| {
-        if let Some(((&id, digest), manifest)) = places.next() {
-            *manifest = understand(digests, sizes, id, digest, content);
-        }
-    })
+        let index = manifests.len();
+        manifests.push(understand(digests, sizes, ids[index], &blobs[index], content));
+    })?;
+    Ok(manifests)
 }
 
 fn understand(
@@ -193,10 +243,10 @@ fn understand(
     id: DigestId,
     digest: &Digest,
     content: Option<Content>,
-) -> Manifest {
-    let damaged = |damage, mentioned| Manifest::Damaged(Box::new(Damaged { damage, mentioned }));
+) -> Understood {
+    let damaged = |damage, mentioned| Understood::Damaged(Box::new(Damaged { damage, mentioned }));
     let content = match content {
-        None => return Manifest::Missing,
+        None => return Understood::Missing,
         Some(Content::TooLarge) => return damaged(Damage::TooLarge, Box::default()),
         Some(Content::Whole(content)) => content,
     };
@@ -208,7 +258,7 @@ fn understand(
                 sizes.note(digests, id, reference.bytes & !KnownSizes::READ);
                 PackedReference::new(id, reference.role)
             };
-            Manifest::Parsed {
+            Understood::Parsed {
                 references: parsed.references.iter().map(reference).collect(),
                 subject: parsed.subject.map(|subject| digests.id(&subject)),
             }

@@ -214,7 +214,7 @@ impl Marking<'_> {
         let mut referrers: HashMap<_, Vec<_>> = HashMap::default();
         for &id in &self.repository.revisions {
             let subject = self.manifests.with(id, |manifest| match manifest {
-                Manifest::Parsed { subject, .. } => *subject,
+                Manifest::Parsed { subject, .. } => subject,
                 _ => None,
             });
             if let Some(Some(subject)) = subject {
