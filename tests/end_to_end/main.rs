@@ -7,6 +7,7 @@ mod documentation;
 mod fixture;
 mod formats;
 mod outcome;
+mod safety;
 mod source;
 
 use std::fs;

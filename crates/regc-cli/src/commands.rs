@@ -1,3 +1,4 @@
 //! The commands, one file each: its arguments with their help, then what it does.
 
 pub mod gc;
+pub mod trash;

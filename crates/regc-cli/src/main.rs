@@ -1,7 +1,9 @@
 //! `regc`: the garbage collector for self-hosted Docker and OCI registries.
 
 mod commands;
+mod interruption;
 mod output;
+mod process;
 mod progress;
 mod source;
 
@@ -10,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::gc;
+use crate::commands::{gc, trash};
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
@@ -24,6 +26,8 @@ struct Cli {
 enum Command {
     #[command(visible_alias = "garbage-collect", after_help = format!("{}\n\n{EXIT_CODES}", gc::WHAT_IS_COUNTED))]
     Gc(gc::Args),
+    #[command(after_help = EXIT_CODES)]
+    Trash(trash::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -31,7 +35,8 @@ Exit codes:
   0  done
   1  could not: nothing was removed, or the report says exactly what was
   2  the command line is wrong
-  3  done, but something was found damaged, and was protected";
+  3  done, but something was found damaged, and was protected
+  130, 143  interrupted by SIGINT or SIGTERM: the report says what was done";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +44,21 @@ enum Ending {
     Done,
     Failed,
     FoundDamage,
+    /// A signal ended it; the code says which.
+    Interrupted(u8),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
+        Command::Trash(args) => trash::run(args),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::from(0),
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::FoundDamage) => ExitCode::from(3),
+        Ok(Ending::Interrupted(code)) => ExitCode::from(code),
         Err(error) => {
             print_error(&error);
             ExitCode::from(1)

@@ -37,30 +37,30 @@ pub trait Printer {
 
 /// The standard output stream, with an error that is kept for later: what is removed must not depend on who reads the
 /// report, or on room for it.
-struct Output {
+pub struct Output {
     stream: BufWriter<Stdout>,
     error: Option<io::Error>,
 }
 
 impl Output {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { stream: BufWriter::with_capacity(1 << 16, io::stdout()), error: None }
     }
 
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+    pub fn line(&mut self, line: std::fmt::Arguments<'_>) {
         if self.error.is_none() {
             self.error = writeln!(self.stream, "{line}").err();
         }
     }
 
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         if self.error.is_none() {
             self.error = self.stream.flush().err();
         }
     }
 
     /// A reader who has seen enough, as `head` has, is no error.
-    fn take_error(&mut self) -> Option<io::Error> {
+    pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
 }

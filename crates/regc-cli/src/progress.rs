@@ -7,20 +7,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regc_core::finding::Finding;
 use regc_core::monitor::{Monitor, Phase};
 
+use crate::interruption::Interruption;
+
 /// A line on the standard error stream, drawn only if that is a terminal.
 pub struct Progress {
     bar: ProgressBar,
+    interruption: Interruption,
 }
 
 impl Progress {
-    pub fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool, interruption: Interruption) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
         if visible {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Self { bar }
+        Self { bar, interruption }
     }
 
     /// Takes the line away.
@@ -37,6 +40,7 @@ impl Monitor for Progress {
             Phase::ReadManifests => "reading manifests",
             Phase::Mark => "marking repositories",
             Phase::Measure => "measuring blobs",
+            Phase::LookAgain => "looking again",
             Phase::Remove => "removing",
         };
         let template = match steps {
@@ -59,4 +63,8 @@ impl Monitor for Progress {
 
     /// Findings are part of the report.
     fn finding(&self, _: &Finding) {}
+
+    fn is_stopped(&self) -> bool {
+        self.interruption.is_there()
+    }
 }

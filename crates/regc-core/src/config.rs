@@ -3,6 +3,7 @@
 //! Source: `configuration/{configuration,parser}.go` of distribution/distribution, 2.8 and 3.1. Only what a collection
 //! needs is looked at; everything else is accepted. This module is pure: the text and the environment are handed in.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde_yaml::{Mapping, Value};
@@ -27,6 +28,28 @@ pub struct Config {
     pub driver: Driver,
     /// Who else describes that storage.
     pub metadata: Metadata,
+    /// Where the registry answers; `None` if it is not said, or chosen by the system.
+    pub listener: Option<Listener>,
+    /// Whether the registry takes no changes (`storage.maintenance.readonly.enabled`).
+    pub read_only: bool,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listener::Tcp(address) => f.write_str(address),
+            Listener::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Where a registry answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// `http.addr`: a host, which may be empty for all, and a port.
+    Tcp(String),
+    /// With `http.net: unix`, the socket.
+    Unix(PathBuf),
 }
 
 /// A storage driver with its parameters.
@@ -63,12 +86,13 @@ pub enum Metadata {
 const RESERVED: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
 
 /// The sections that are read, and that an environment variable can therefore change.
-const SECTIONS: [&str; 3] = ["storage", "auth", "database"];
+const SECTIONS: [&str; 4] = ["storage", "auth", "database", "http"];
 
 impl Config {
     /// The configuration of a store of which only the root directory is known.
     pub fn at_root(root: impl Into<PathBuf>) -> Self {
-        Self { driver: Driver::Filesystem { root: root.into() }, metadata: Metadata::Storage }
+        let driver = Driver::Filesystem { root: root.into() };
+        Self { driver, metadata: Metadata::Storage, listener: None, read_only: false }
     }
 
     /// Reads the text of a configuration file, and overrides it with those variables of `environment` that start with
@@ -90,7 +114,8 @@ impl Config {
         normalize_short_form(&mut document, "storage");
         normalize_short_form(&mut document, "auth");
         override_with(&mut document, environment)?;
-        Ok(Self { driver: driver(&document)?, metadata: metadata(&document) })
+        let (metadata, listener) = (metadata(&document), listener(&document));
+        Ok(Self { driver: driver(&document)?, metadata, listener, read_only: is_read_only(&document) })
     }
 }
 
@@ -216,6 +241,22 @@ fn metadata(document: &Mapping) -> Metadata {
     let is_harbor = auth("token", "issuer").is_some_and(|issuer| issuer == "harbor-token-issuer")
         || auth("htpasswd", "realm").is_some_and(|realm| realm == "harbor-registry-basic-realm");
     if is_harbor { Metadata::Harbor } else { Metadata::Storage }
+}
+
+fn listener(document: &Mapping) -> Option<Listener> {
+    let http = document.get("http")?;
+    let address = http.get("addr").and_then(scalar).filter(|address| !address.is_empty())?;
+    match http.get("net").and_then(scalar).as_deref() {
+        Some("unix") => Some(Listener::Unix(address.into())),
+        _ if address.ends_with(":0") => None,
+        _ => Some(Listener::Tcp(address)),
+    }
+}
+
+fn is_read_only(document: &Mapping) -> bool {
+    let maintenance = document.get("storage").and_then(|storage| storage.get("maintenance"));
+    let enabled = maintenance.and_then(|maintenance| maintenance.get("readonly")?.get("enabled")).and_then(scalar);
+    enabled.is_some_and(|enabled| ["true", "yes", "on", "y"].contains(&enabled.to_lowercase().as_str()))
 }
 
 /// A scalar's text, as Go prints it; `None` for null, sequences and mappings.

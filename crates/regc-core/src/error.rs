@@ -48,6 +48,48 @@ pub enum Error {
     /// The store could be read, but collecting in it is not safe.
     #[error("refused: {0}")]
     Refused(Refusal),
+    /// Somebody else is changing the store.
+    #[error("{path} is locked by {holder}; wait until it is done")]
+    Locked {
+        /// The store.
+        path: String,
+        /// Who it is, as far as that is known.
+        holder: String,
+    },
+    /// Something cannot be moved to the trash, which is on another file system, and nothing is copied silently.
+    #[error("{0} is on another file system than the trash below the storage root; collect without --trash")]
+    OtherFilesystem(String),
+    /// The journal of a run that has moved something to the trash cannot be used.
+    #[error("cannot use the journal {path}: {reason}")]
+    Journal {
+        /// The journal.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something in the trash does not have the content that its name says, so it is not put back.
+    #[error("{0} does not have the content that its digest says; it stays in the trash")]
+    NotItsDigest(String),
+    /// A link in the trash is not put back, since what it leads to could not be.
+    #[error("{0} leads to what could not be put back; it stays in the trash")]
+    WithoutContent(String),
+    /// There is nothing in the trash.
+    #[error("the trash is empty")]
+    TrashEmpty,
+    /// Nothing of that name is in the trash.
+    #[error("run {run} has moved nothing of {what} to the trash; see what it has with `regc trash list`")]
+    NotInTrash {
+        /// The run.
+        run: String,
+        /// A digest or repository.
+        what: String,
+    },
+    /// A manifest that was pushed during the run is not whole yet.
+    #[error("{0} is just being written; nothing was removed, run again")]
+    BeingWritten(String),
+    /// Whoever runs the process told it to stop.
+    #[error("interrupted; nothing was removed")]
+    Interrupted,
     /// The store has more of something than can be numbered.
     #[error("the store has more {0} than regc can handle")]
     TooMany(&'static str),
@@ -57,7 +99,7 @@ pub enum Error {
 }
 
 /// Why nothing was removed although nothing failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Blobs, but not one repository.
@@ -66,6 +108,13 @@ pub enum Refusal {
          half-mounted root. If it is what you want, say --allow-empty"
     )]
     NoRepositories,
+    /// Something answers at the registry's address.
+    #[error(
+        "a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost. Stop it; or set \
+         storage.maintenance.readonly.enabled to true and restart it; or say --live, which keeps what it removes in the \
+         trash"
+    )]
+    RegistryRuns(String),
     /// Revisions, but not one blob.
     #[error(
         "the store has repositories with manifests but not one blob, so every link would go. This is the look of a \

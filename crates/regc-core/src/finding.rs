@@ -47,6 +47,19 @@ pub enum Finding {
         /// What is missing.
         blob: Digest,
     },
+    /// Something that is live was not in the store, but in the trash.
+    InTrash {
+        /// A repository that needs it.
+        repository: String,
+        /// Its digest.
+        digest: Digest,
+        /// Its key in the registry.
+        path: String,
+        /// The run that has moved it to the trash.
+        run: String,
+        /// Whether it was put back. It is not in a dry run.
+        restored: bool,
+    },
 }
 
 impl Finding {
@@ -58,6 +71,7 @@ impl Finding {
             Finding::GarbledRevisionLink { .. } => "garbled_revision_link",
             Finding::GarbledTag { .. } => "garbled_tag",
             Finding::MissingBlob { .. } => "missing_blob",
+            Finding::InTrash { .. } => "in_trash",
         }
     }
 
@@ -68,7 +82,8 @@ impl Finding {
             | Finding::DanglingRevision { repository, .. }
             | Finding::GarbledRevisionLink { repository, .. }
             | Finding::GarbledTag { repository, .. }
-            | Finding::MissingBlob { repository, .. } => repository,
+            | Finding::MissingBlob { repository, .. }
+            | Finding::InTrash { repository, .. } => repository,
         }
     }
 
@@ -79,7 +94,7 @@ impl Finding {
             | Finding::DanglingRevision { manifest, .. }
             | Finding::GarbledRevisionLink { manifest, .. }
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
-            Finding::GarbledTag { .. } => None,
+            Finding::GarbledTag { .. } | Finding::InTrash { .. } => None,
         }
     }
 
@@ -92,6 +107,7 @@ impl Finding {
             Finding::GarbledRevisionLink { repository, manifest } => layout::revision_link(repository, manifest),
             Finding::GarbledTag { repository, tag } => layout::tag_link(repository, tag),
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
+            Finding::InTrash { path, .. } => path.clone(),
         }
     }
 
@@ -113,6 +129,10 @@ impl Finding {
             Finding::MissingBlob { repository, manifest, blob } => {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
             }
+            Finding::InTrash { repository, digest, run, restored, .. } => {
+                let what = if *restored { "was put back from the trash" } else { "is in the trash" };
+                format!("{repository}: {digest} is in use, and {what} of run {run}")
+            }
         }
     }
 
@@ -128,6 +148,8 @@ impl Finding {
             Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
             Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
+            Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
+            Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",
         }
     }
 

@@ -9,6 +9,7 @@ mod digests;
 mod repositories;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
@@ -18,7 +19,7 @@ use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::{Monitor, Phase, Silent};
 use crate::storage::{EntryKind, ReadStorage, directories, each_directory};
 
 /// What a store holds.
@@ -49,6 +50,8 @@ pub struct Repository {
     pub unlinked: Box<[DigestId]>,
     /// The revisions among them that have signatures, as registry 2.0 to 2.3 wrote them, in the order of their numbers.
     pub signed: Box<[DigestId]>,
+    /// The revisions whose link is too young to be garbage, in the order of their numbers.
+    pub young: Box<[DigestId]>,
     /// The algorithms of its layer links.
     pub layer_algorithms: Box<[Algorithm]>,
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
@@ -56,9 +59,28 @@ pub struct Repository {
     pub shared: bool,
 }
 
-/// Looks at the whole store.
-pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventory, Error> {
-    let walk = Walk { storage, monitor, passed_over: AtomicU64::new(0), findings: Mutex::default() };
+impl Repository {
+    /// A repository of which nothing is known.
+    pub(crate) fn empty(name: String) -> Self {
+        Self {
+            name,
+            revisions: Box::default(),
+            unlinked: Box::default(),
+            signed: Box::default(),
+            young: Box::default(),
+            layer_algorithms: Box::default(),
+            shared: false,
+        }
+    }
+}
+
+/// Looks at the whole store. What was modified at the time `young_since` or later is young.
+pub fn take(
+    storage: &dyn ReadStorage,
+    young_since: Option<SystemTime>,
+    monitor: &dyn Monitor,
+) -> Result<Inventory, Error> {
+    let walk = Walk { storage, young_since, monitor, passed_over: AtomicU64::new(0), findings: Mutex::default() };
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
@@ -79,8 +101,15 @@ pub fn take(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Inventor
     Ok(Inventory { has_layout, digests, symlinked_blobs, repositories, passed_over, findings })
 }
 
+/// The names of all repositories, as they are now.
+pub(crate) fn repository_names(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
+    let (passed_over, findings) = (AtomicU64::new(0), Mutex::default());
+    Walk { storage, young_since: None, monitor: &Silent, passed_over, findings }.names()
+}
+
 struct Walk<'a> {
     storage: &'a dyn ReadStorage,
+    young_since: Option<SystemTime>,
     monitor: &'a dyn Monitor,
     passed_over: AtomicU64,
     findings: Mutex<Vec<Finding>>,

@@ -16,6 +16,11 @@ pub const GITLAB_DATABASE_IN_USE: &str = "docker/registry/lockfiles/database-in-
 /// Exists when GitLab's registry keeps them in the storage itself, as distribution does.
 pub const GITLAB_FILESYSTEM_IN_USE: &str = "docker/registry/lockfiles/filesystem-in-use";
 
+/// Tells who has a store's lock.
+pub const LOCK: &str = ".regc/lock";
+/// The directory that holds what was moved to the trash, one directory for each run.
+pub const TRASH: &str = ".regc/trash";
+
 /// The file in a directory of the layout that makes it a link.
 pub const LINK: &str = "link";
 /// The file in a blob's directory that holds its content.

@@ -6,6 +6,7 @@
 //!
 //! ```
 //! use regc_core::config::Config;
+//! use regc_core::lock::Holder;
 //! use regc_core::monitor::Silent;
 //! use regc_core::plan::{Item, plan};
 //! use regc_core::storage;
@@ -25,6 +26,8 @@
 //! let options = Options { delete_untagged: true, ..Options::default() };
 //!
 //! let storage = storage::open(&config)?;
+//! // Whoever removes says who he is, and has the store for himself.
+//! let lock = storage.lock(&Holder { pid: 1, host: "machine".into(), since: "now".into() })?;
 //! refuse_foreign_metadata(&config, &*storage, &options)?;
 //! let survey = survey(&*storage, &options, &Silent)?;
 //! for finding in &survey.findings {
@@ -37,7 +40,7 @@
 //!         println!("{digest} gives back {bytes} bytes");
 //!     }
 //! }
-//! let outcome = sweep(&*storage, &plan, options.jobs, &Silent)?;
+//! let outcome = sweep(&*storage, &lock, &plan, &options, None, &Silent)?;
 //! assert_eq!(outcome.removed, plan.totals());
 //! # assert_eq!(outcome.removed.blobs, 3);
 //! # Ok(())
@@ -51,14 +54,19 @@ pub mod config;
 pub mod digest;
 pub mod error;
 pub mod finding;
+pub mod heal;
 pub mod inventory;
 pub mod layout;
+pub mod lock;
 pub mod manifest;
 pub mod mark;
 pub mod measure;
 pub mod monitor;
 pub mod plan;
 pub mod report;
+pub mod running;
+mod second_look;
 pub mod storage;
 pub mod survey;
 pub mod sweep;
+pub mod trash;

@@ -48,6 +48,13 @@ pub enum Role {
     OpaqueChild,
 }
 
+impl Role {
+    /// Whether what is referred to may be a manifest.
+    pub fn may_be_child(self) -> bool {
+        matches!(self, Role::Child | Role::OddChild)
+    }
+}
+
 /// One reference of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {

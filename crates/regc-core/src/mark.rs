@@ -15,12 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
+pub(crate) use self::manifests::target;
 pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::{DigestId, Digests, Inventory};
 use crate::monitor::{Monitor, Phase};
 use crate::storage::ReadStorage;
+use crate::survey::Options;
 
 /// What is live in a store, and the links that are not.
 #[derive(Debug)]
@@ -129,11 +131,12 @@ impl LiveSet {
     }
 }
 
-/// Marks what is live. With `delete_untagged`, a revision is a root only if a tag of its repository names it.
+/// Marks what is live. Where untagged manifests are garbage, a revision is a root only if a tag of its repository names
+/// it, or if it is young.
 pub fn mark(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
-    delete_untagged: bool,
+    options: &Options,
     monitor: &dyn Monitor,
 ) -> Result<Reachable, Error> {
     let digests = &inventory.digests;
@@ -151,11 +154,14 @@ pub fn mark(
         .repositories
         .par_iter()
         .map(|repository| {
-            let marked = repository::mark(storage, digests, &manifests, repository, delete_untagged)?;
+            let marked = repository::mark(storage, digests, &manifests, repository, options)?;
             live.extend(digests, marked.live);
             tags.fetch_add(marked.tags, Relaxed);
             marked.findings.iter().for_each(|finding| monitor.finding(finding));
             monitor.advance(1);
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
             Ok((marked.reachable, marked.garbage, marked.findings))
         })
         .collect::<Result<_, Error>>()?;

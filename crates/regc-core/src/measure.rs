@@ -1,6 +1,7 @@
 //! How much the blobs hold.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
@@ -30,6 +31,10 @@ pub struct Sizes {
     pub live_blobs: u64,
     /// How long their contents are together.
     pub live_bytes: u64,
+    /// How many blobs are not live, but too young to be garbage.
+    pub young_blobs: u64,
+    /// How long their contents are together.
+    pub young_bytes: u64,
     /// Digests with a directory but without content, as a run that was stopped leaves them.
     pub(crate) without_content: BTreeSet<DigestId>,
 }
@@ -41,12 +46,16 @@ const CHECKED_LIVE_BLOBS: u64 = 10_000;
 /// How many blobs one task looks at.
 const BATCH: usize = 64;
 
+/// Says of a blob that was asked for that it stays.
+const NO_GARBAGE: u64 = u64::MAX;
+
 /// Asks for the size of every blob that is garbage. The sizes of live blobs are known from the manifests that refer to
 /// them, but for those of old manifests, which do not say.
 pub fn measure(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
     reachable: &Reachable,
+    young_since: Option<SystemTime>,
     monitor: &dyn Monitor,
 ) -> Result<Sizes, Error> {
     let digests = &inventory.digests;
@@ -68,17 +77,22 @@ pub fn measure(
     let measured: Vec<Sizes> = batches
         .into_par_iter()
         .map(|batch| {
-            let sizes = measure_batch(storage, inventory, reachable, batch)?;
+            let sizes = measure_batch(storage, inventory, reachable, young_since, batch)?;
             monitor.advance(batch.len() as u64);
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
             Ok(sizes)
         })
         .collect::<Result<_, Error>>()?;
     for batch in measured {
         sizes.live_blobs += batch.live_blobs;
         sizes.live_bytes += batch.live_bytes;
+        sizes.young_blobs += batch.young_blobs;
+        sizes.young_bytes += batch.young_bytes;
         sizes.without_content.extend(batch.without_content);
     }
-    asked.retain(|blob| !reachable.live.contains(digests, blob.id) && !sizes.without_content.contains(&blob.id));
+    asked.retain(|blob| blob.bytes != NO_GARBAGE);
     sizes.unreferenced = asked;
     Ok(sizes)
 }
@@ -88,26 +102,34 @@ fn measure_batch(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
     reachable: &Reachable,
+    young_since: Option<SystemTime>,
     batch: &mut [UnreferencedBlob],
 ) -> Result<Sizes, Error> {
     let digests = &inventory.digests;
     let blobs: Vec<Digest> = batch.iter().map(|blob| digests.digest(blob.id)).collect();
     let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
     let mut sizes = Sizes::default();
-    for (blob, data) in batch.iter_mut().zip(storage.stat_each(&layout::shard(&blobs[0]), &keys)?) {
+    for (UnreferencedBlob { id, bytes }, data) in
+        batch.iter_mut().zip(storage.stat_each(&layout::shard(&blobs[0]), &keys)?)
+    {
+        *bytes = NO_GARBAGE;
         match data {
             Some(data) if data.kind == EntryKind::BrokenSymlink => {
-                return Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(blob.id))));
+                return Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(*id))));
             }
-            Some(data) if data.kind != EntryKind::File => drop(sizes.without_content.insert(blob.id)),
-            None => drop(sizes.without_content.insert(blob.id)),
-            Some(data) if reachable.live.contains(digests, blob.id) => {
+            Some(data) if data.kind != EntryKind::File => drop(sizes.without_content.insert(*id)),
+            None => drop(sizes.without_content.insert(*id)),
+            Some(data) if reachable.live.contains(digests, *id) => {
                 sizes.live_blobs += 1;
                 sizes.live_bytes += data.bytes;
             }
+            Some(data) if young_since.is_some_and(|since| data.modified >= since) => {
+                sizes.young_blobs += 1;
+                sizes.young_bytes += data.bytes;
+            }
             Some(data) => {
-                let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(&blob.id).is_ok();
-                blob.bytes = if is_elsewhere { 0 } else { data.bytes };
+                let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(id).is_ok();
+                *bytes = if is_elsewhere { 0 } else { data.bytes };
             }
         }
     }

@@ -15,6 +15,8 @@ pub enum Phase {
     Mark,
     /// Asking for the sizes of blobs. Steps are blobs.
     Measure,
+    /// Looking again for what has arrived since. There are no steps.
+    LookAgain,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.
     Remove,
 }
@@ -29,6 +31,11 @@ pub trait Monitor: Sync {
 
     /// Something was found damaged. What is told here is in the run's result too, in a fixed order.
     fn finding(&self, finding: &Finding);
+
+    /// Whether the run is to stop at the next whole step. It is asked often.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Watches nothing.

@@ -75,6 +75,18 @@ pub struct Totals {
     pub bytes: u64,
 }
 
+impl Item<'_> {
+    /// The digest that it is about.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Item::TagIndexEntry { digest, .. }
+            | Item::Revision { digest, .. }
+            | Item::LayerLink { digest, .. }
+            | Item::Blob { digest, .. } => *digest,
+        }
+    }
+}
+
 impl Totals {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
@@ -186,6 +198,11 @@ impl<'a> Plan<'a> {
             std::cmp::Reverse((bytes, blobs, revisions, layer_links))
         });
         (shares, rest)
+    }
+
+    /// What was found out before.
+    pub(crate) fn survey(&self) -> &'a Survey {
+        self.survey
     }
 
     /// What goes of each repository.

@@ -33,10 +33,22 @@ pub struct Summary {
     pub live_blobs: u64,
     /// The length of their content, in bytes.
     pub live_bytes: u64,
+    /// Blobs that nothing refers to, but that are too young to be garbage.
+    pub young_blobs: u64,
+    /// The length of their content, in bytes.
+    pub young_bytes: u64,
     /// What is garbage.
     pub garbage: Totals,
-    /// What of it was removed: nothing in a dry run.
+    /// What of it was removed, or moved to the trash: nothing in a dry run.
     pub removed: Totals,
+    /// What of it stays all the same: it came into use while the run went on, or a link to it could not be removed.
+    pub spared: Totals,
+    /// The run's name in the trash; `None` where what is removed is not kept.
+    pub trashed_as: Option<String>,
+    /// The length of the content of all blobs that are in the trash, in bytes. `regc trash empty` gives it back.
+    pub trash_bytes: u64,
+    /// Whether the run was told to stop before it was done.
+    pub interrupted: bool,
     /// Removals that failed.
     pub failures: u64,
     /// Damage that was found.
@@ -46,8 +58,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums a run up; `outcome` is `None` for a dry run.
-    pub fn new(survey: &Survey, options: &Options, plan: &Plan<'_>, outcome: Option<&Outcome>) -> Self {
+    /// Sums a run up; `outcome` is `None` for a dry run. What the trash holds is known to the caller.
+    pub fn new(
+        survey: &Survey,
+        options: &Options,
+        plan: &Plan<'_>,
+        outcome: Option<&Outcome>,
+        trash_bytes: u64,
+    ) -> Self {
         let repositories = &survey.inventory.repositories;
         Self {
             schema_version: 1,
@@ -61,8 +79,14 @@ impl Summary {
             marked: survey.reachable.live.len(),
             live_blobs: survey.sizes.live_blobs,
             live_bytes: survey.sizes.live_bytes,
+            young_blobs: survey.sizes.young_blobs,
+            young_bytes: survey.sizes.young_bytes,
             garbage: plan.totals(),
             removed: outcome.map(|outcome| outcome.removed).unwrap_or_default(),
+            spared: outcome.map(|outcome| outcome.spared).unwrap_or_default(),
+            trashed_as: outcome.and_then(|outcome| outcome.trashed_as.clone()),
+            trash_bytes,
+            interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
             failures: outcome.map_or(0, |outcome| outcome.failures.len() as u64),
             findings: survey.findings.len() as u64,
             passed_over: survey.inventory.passed_over,

@@ -6,8 +6,12 @@
 pub mod filesystem;
 pub mod memory;
 
+use std::io;
+use std::time::SystemTime;
+
 use crate::config::{Config, Driver};
 use crate::error::Error;
+use crate::lock::{Holder, Lock};
 
 /// One name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub struct Metadata {
     pub bytes: u64,
     /// Whether the last component of the key is a symbolic link.
     pub symlink: bool,
+    /// When it was last written, by the storage's clock.
+    pub modified: SystemTime,
 }
 
 /// The content of an object.
@@ -69,6 +75,10 @@ pub trait ReadStorage: Send + Sync {
 
     /// The whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error>;
+
+    /// Calls `visit` with the parts of the object at `key`, one after the other, and answers whether there is one.
+    /// However large it is, little of it is held at once.
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error>;
 
     /// What is at `key`; `None` if nothing is.
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error>;
@@ -101,11 +111,22 @@ pub trait ReadStorage: Send + Sync {
     }
 }
 
+/// How objects are removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Removing<'a> {
+    /// An object that was modified at this time or later stays. It is looked at just before it would go.
+    pub unless_modified_since: Option<SystemTime>,
+    /// Objects are not removed but moved: to the same key below this directory of the same storage.
+    pub into: Option<&'a str>,
+}
+
 /// What became of an object that was to be removed.
 #[derive(Debug)]
 pub enum Removal {
     /// It is gone, or was not there.
     Done,
+    /// It is still there, since it was modified too late.
+    Spared,
     /// It is gone, but the directory that held it is empty and could not be removed.
     LeftDirectory(Error),
     /// It is still there.
@@ -120,18 +141,58 @@ pub trait DeleteStorage: ReadStorage {
     ///
     /// Nothing is removed through a symbolic link: if the object's directory is one, the link itself is removed, and
     /// what it leads to stays; if the object is one, likewise.
-    fn remove(&self, keys: &[String]) -> Vec<Removal>;
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal>;
 
     /// Removes those of `directories` that are empty, in the order given. One that is not, or is not there, is no
-    /// error. A backend without directories has nothing to do.
-    fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>>;
+    /// error. Neither is one that was modified at the time `unless_modified_since` or later; it stays. A backend
+    /// without directories has nothing to do.
+    fn remove_empty_directories(
+        &self,
+        directories: &[String],
+        unless_modified_since: Option<SystemTime>,
+    ) -> Vec<Result<(), Error>>;
+
+    /// Takes the store for whoever changes it, until the [`Lock`] is dropped. Who it is, is left for others to read.
+    ///
+    /// Fails with [`Error::Locked`] while somebody else has it. One who has died does not have it any more.
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error>;
+
+    /// Whether something can be removed from `directory`, or moved from there to the trash, as far as that can be told
+    /// without trying: an error if not.
+    fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error>;
+}
+
+/// What became of an object that was to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It is there now.
+    Done,
+    /// There is something already. Nothing was changed.
+    Exists,
+    /// There is no such object.
+    Absent,
+}
+
+/// Storage that can keep what is removed from the registry.
+pub trait TrashStorage: DeleteStorage {
+    /// Makes a new object of what `write` writes. It survives a power cut once this returns.
+    ///
+    /// Fails if there is an object at `key`.
+    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error>;
+
+    /// Moves an object. Nothing is ever overwritten. Directories that are made for it belong to whom the one above them
+    /// does; those that it leaves empty go, up to `below`.
+    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error>;
+
+    /// Removes a directory with everything in it, none of it through a symbolic link.
+    fn remove_all(&self, directory: &str) -> Result<(), Error>;
 }
 
 /// Opens the storage that `config` describes.
 ///
 /// Fails if its root directory is absent, and for drivers that keep nothing here: `inmemory`, and so far everything but
 /// `filesystem`.
-pub fn open(config: &Config) -> Result<Box<dyn DeleteStorage>, Error> {
+pub fn open(config: &Config) -> Result<Box<dyn TrashStorage>, Error> {
     match &config.driver {
         Driver::Filesystem { root } => Ok(Box::new(filesystem::FilesystemStorage::open(root)?)),
         Driver::InMemory => Err(Error::Config(

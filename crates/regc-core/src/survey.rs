@@ -1,5 +1,7 @@
 //! Everything that is found out before anything is decided.
 
+use std::time::SystemTime;
+
 use rayon::ThreadPoolBuilder;
 
 use crate::config::{Config, Metadata};
@@ -21,13 +23,15 @@ pub struct Options {
     pub allow_empty: bool,
     /// Whether to go on although Harbor's database also describes the store.
     pub allow_harbor: bool,
+    /// What was modified at this time or later is not garbage, and neither is what it refers to.
+    pub young_since: Option<SystemTime>,
     /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
     pub jobs: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delete_untagged: false, allow_empty: false, allow_harbor: false, jobs: 64 }
+        Self { delete_untagged: false, allow_empty: false, allow_harbor: false, young_since: None, jobs: 64 }
     }
 }
 
@@ -50,9 +54,9 @@ pub struct Survey {
 /// no failure but a [`Finding`].
 pub fn survey(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Survey, Error> {
     with_threads(options.jobs, || {
-        let inventory = inventory::take(storage, monitor)?;
-        let reachable = mark::mark(storage, &inventory, options.delete_untagged, monitor)?;
-        let sizes = measure::measure(storage, &inventory, &reachable, monitor)?;
+        let inventory = inventory::take(storage, options.young_since, monitor)?;
+        let reachable = mark::mark(storage, &inventory, options, monitor)?;
+        let sizes = measure::measure(storage, &inventory, &reachable, options.young_since, monitor)?;
         let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);
         let missing = reachable.missing_blobs(storage, &inventory, is_missing)?;
         missing.iter().for_each(|finding| monitor.finding(finding));

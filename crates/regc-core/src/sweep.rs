@@ -1,163 +1,263 @@
 //! Carrying out a plan: the one place that removes.
 //!
 //! Whatever is removed is removed before what it points at, so that a stop at any moment leaves a registry that serves
-//! everything it should, and a second run finishes the work.
+//! everything it should, and a second run finishes the work. Before the first removal, the store is looked at once more
+//! for what has arrived; before each, the object itself is.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::layout;
+use crate::lock::Lock;
 use crate::monitor::{Monitor, Phase};
 use crate::plan::{Item, Plan, RepositoryPlan, Totals};
-use crate::storage::{DeleteStorage, Removal};
-use crate::survey::with_threads;
+use crate::second_look::{SecondLook, Spared};
+use crate::storage::{Removal, Removing, TrashStorage};
+use crate::survey::{Options, with_threads};
+use crate::trash;
 
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What was removed.
+    /// What was removed, or moved to the trash.
     pub removed: Totals,
-    /// What could not be, in no fixed order. After a failure, nothing is removed that a link may still point at: where
-    /// a link stays, all that would have come after the links of its kind stays too.
+    /// What was to be removed and was not, since it is in use again, or since something that could not be removed leads
+    /// to it.
+    pub spared: Totals,
+    /// What could not be, sorted. Where a link stays, so does what it leads to; the rest goes.
     pub failures: Vec<Error>,
+    /// Whether the monitor told it to stop before all was done.
+    pub interrupted: bool,
+    /// The run's name in the trash, if something was to be moved there.
+    pub trashed_as: Option<String>,
 }
 
-/// How many items one task removes from a directory of links. What goes of a directory of blobs is always one task's:
-/// removing from one directory at several places at once only makes one wait for another.
+/// How many items one task removes before it looks whether it should stop.
 const BATCH: usize = 256;
 
-/// Removes everything that `plan` says, in its order.
+/// Removes everything that `plan` says, in its order, or moves it to the `trash`.
 ///
-/// Fails only if the threads cannot be started. A removal that fails is told in the [`Outcome`].
+/// The lock must have been taken before the store was surveyed: what was modified since then stays, and so does what it
+/// refers to.
+///
+/// Fails before the first removal: if the storage cannot be read, if it is known that nothing can be removed from it, or
+/// if the trash's journal cannot be written. A removal that fails is told in the [`Outcome`].
 pub fn sweep(
-    storage: &dyn DeleteStorage,
+    storage: &dyn TrashStorage,
+    lock: &Lock,
     plan: &Plan<'_>,
-    jobs: usize,
+    options: &Options,
+    trash: Option<&trash::Header>,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
     let totals = plan.totals();
     let steps = totals.tag_index_entries + totals.revisions + totals.layer_links + totals.blobs;
-    monitor.phase(Phase::Remove, Some(steps));
-    let sweep = Sweep { storage, monitor, outcome: Mutex::default() };
+    let since = options.young_since.map_or(lock.since(), |young_since| young_since.min(lock.since()));
     let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
-    with_threads(jobs, || {
-        if sweep.links(&repositories, RepositoryPlan::tag_index_entries)
-            && sweep.revisions(&repositories)
-            && sweep.links(&repositories, RepositoryPlan::layer_links)
-            && sweep.blobs(plan)
-        {
-            sweep.empty_directories(plan, &repositories);
+    with_threads(options.jobs, || {
+        let into = trash.map(|header| trash::directory(&header.run));
+        check_removable(storage, plan, into.as_deref())?;
+        let second_look = SecondLook { storage, survey: plan.survey(), since };
+        monitor.phase(Phase::LookAgain, None);
+        let spared = second_look.look()?;
+        if monitor.is_stopped() {
+            return Err(Error::Interrupted);
         }
-        Ok(())
-    })?;
-    Ok(sweep.outcome.into_inner())
+        let trash = trash.filter(|_| !totals.is_empty());
+        if let Some(header) = trash {
+            trash::write_journal(storage, header, plan)?;
+        }
+
+        monitor.phase(Phase::Remove, Some(steps));
+        let sweep = Sweep {
+            storage,
+            monitor,
+            how: Removing { unless_modified_since: Some(since), into: into.as_deref() },
+            second_look,
+            spared: Mutex::new(spared),
+            must_stop: AtomicBool::new(false),
+            outcome: Mutex::default(),
+        };
+        sweep.links(&repositories, RepositoryPlan::tag_index_entries);
+        sweep.revisions(&repositories);
+        sweep.links(&repositories, RepositoryPlan::layer_links);
+        sweep.blobs(plan);
+        sweep.empty_directories(plan, &repositories, since);
+        let mut outcome = sweep.outcome.into_inner();
+        outcome.failures.sort_by_cached_key(ToString::to_string);
+        outcome.trashed_as = trash.map(|header| header.run.clone());
+        Ok(outcome)
+    })
+}
+
+/// Fails if it is known beforehand that something cannot be removed.
+fn check_removable(storage: &dyn TrashStorage, plan: &Plan<'_>, into: Option<&str>) -> Result<(), Error> {
+    let mut directories = Vec::new();
+    let mut last = String::new();
+    for item in plan.items() {
+        let Some(key) = trash::keys_of(&item).into_iter().next() else { continue };
+        let Some((directory, _)) = key.rsplit_once('/') else { continue };
+        let Some((above, _)) = directory.rsplit_once('/') else { continue };
+        // One in each directory of directories stands for all: whoever made them made them alike.
+        if above != last {
+            last = above.to_owned();
+            directories.extend([above.to_owned(), directory.to_owned()]);
+        }
+    }
+    directories.into_par_iter().try_for_each(|directory| storage.check_removable(&directory, into.is_some()))
 }
 
 struct Sweep<'a> {
-    storage: &'a dyn DeleteStorage,
+    storage: &'a dyn TrashStorage,
     monitor: &'a dyn Monitor,
+    how: Removing<'a>,
+    second_look: SecondLook<'a>,
+    spared: Mutex<Spared>,
+    /// Set when it is not known what a link leads to that could not be removed.
+    must_stop: AtomicBool,
     outcome: Mutex<Outcome>,
 }
 
 impl Sweep<'_> {
-    /// Removes links whose order does not matter, and answers whether nothing has failed.
+    /// Removes links whose order does not matter.
     fn links<'p, L: Iterator<Item = Item<'p>>>(
         &self,
         repositories: &[RepositoryPlan<'p>],
         links: impl Fn(RepositoryPlan<'p>) -> L + Sync,
-    ) -> bool {
+    ) {
         repositories.par_iter().for_each(|repository| {
             let links: Vec<Item<'p>> = links(*repository).collect();
-            links.par_chunks(BATCH).for_each(|batch| self.batch(batch));
+            links.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
         });
-        self.has_no_failure()
     }
 
-    /// Removes revisions: repositories side by side, in each of them one after the other, up to the first failure.
-    fn revisions(&self, repositories: &[RepositoryPlan<'_>]) -> bool {
+    /// Removes revisions: repositories side by side, in each of them one after the other.
+    fn revisions(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
             for revision in repository.revisions() {
-                self.batch(&[revision]);
-                if !self.has_no_failure() {
-                    break;
-                }
+                self.batch(vec![revision]);
             }
         });
-        self.has_no_failure()
     }
 
-    fn blobs(&self, plan: &Plan<'_>) -> bool {
+    /// Removes blobs: what goes of a directory is one task's, since removing from one directory at several places at once
+    /// only makes one wait for another.
+    fn blobs(&self, plan: &Plan<'_>) {
         let directories: Vec<_> = plan.blob_directories().collect();
-        directories.par_iter().for_each(|blobs| self.batch(&plan.blobs(blobs).collect::<Vec<_>>()));
-        self.has_no_failure()
+        directories.par_iter().for_each(|blobs| {
+            for batch in blobs.chunks(BATCH) {
+                self.batch(plan.blobs(batch).collect());
+            }
+        });
     }
 
-    fn has_no_failure(&self) -> bool {
-        self.outcome.lock().failures.is_empty()
+    /// Whether nothing more is to be removed.
+    fn is_over(&self) -> bool {
+        if self.monitor.is_stopped() {
+            self.outcome.lock().interrupted = true;
+            return true;
+        }
+        self.must_stop.load(Relaxed)
     }
 
-    fn batch(&self, items: &[Item<'_>]) {
+    fn batch(&self, mut items: Vec<Item<'_>>) {
+        if items.is_empty() || self.is_over() {
+            return;
+        }
+        let steps = items.len() as u64;
+        items.retain(|item| {
+            let is_spared = self.is_spared(item);
+            if is_spared {
+                self.outcome.lock().spared.add(item);
+            }
+            !is_spared
+        });
         let mut keys = Vec::with_capacity(items.len());
         let mut ends = Vec::with_capacity(items.len());
-        for item in items {
-            keys.extend(item_keys(item));
+        for item in &items {
+            keys.extend(trash::keys_of(item));
             ends.push(keys.len());
         }
-        let mut removals = self.storage.remove(&keys).into_iter();
-        let mut outcome = self.outcome.lock();
+        let mut removals = self.storage.remove(&keys, &self.how).into_iter();
         let mut start = 0;
         for (item, end) in items.iter().zip(ends) {
-            let mut is_gone = true;
+            let (mut is_gone, mut is_spared) = (true, false);
+            let mut failures = Vec::new();
             for removal in removals.by_ref().take(end - start) {
                 match removal {
                     Removal::Done => {}
-                    Removal::LeftDirectory(error) => outcome.failures.push(error),
+                    Removal::Spared => (is_gone, is_spared) = (false, true),
+                    Removal::LeftDirectory(error) => failures.push(error),
                     Removal::Failed(error) => {
                         is_gone = false;
-                        outcome.failures.push(error);
+                        failures.push(error);
                     }
                 }
             }
             start = end;
+            if !is_gone {
+                self.spare_what_it_leads_to(item);
+            }
+            let mut outcome = self.outcome.lock();
+            outcome.failures.extend(failures);
             if is_gone {
                 outcome.removed.add(item);
+            } else if is_spared {
+                outcome.spared.add(item);
             }
         }
-        drop(outcome);
-        self.monitor.advance(items.len() as u64);
+        self.monitor.advance(steps);
+    }
+
+    fn is_spared(&self, item: &Item<'_>) -> bool {
+        let id = self.second_look.survey.inventory.digests.id(&item.digest());
+        self.spared.lock().contains(&id)
+    }
+
+    /// A link stays. What it leads to must stay as well.
+    fn spare_what_it_leads_to(&self, item: &Item<'_>) {
+        let id = self.second_look.survey.inventory.digests.id(&item.digest());
+        let mut spared = self.spared.lock();
+        let result = match item {
+            Item::TagIndexEntry { repository, .. } | Item::Revision { repository, .. } => {
+                self.second_look.spare_manifest(repository, id, &mut spared).map(|_| ())
+            }
+            Item::LayerLink { repository, .. } => self.second_look.spare_content(repository, id, &mut spared),
+            Item::Blob { .. } => Ok(()),
+        };
+        if let Err(error) = result {
+            self.must_stop.store(true, Relaxed);
+            self.outcome.lock().failures.push(error);
+        }
     }
 
     /// Removes directories that hold nothing any more: those of signatures, and what a run that was stopped has left.
-    fn empty_directories(&self, plan: &Plan<'_>, repositories: &[RepositoryPlan<'_>]) {
+    fn empty_directories(&self, plan: &Plan<'_>, repositories: &[RepositoryPlan<'_>], since: SystemTime) {
+        if self.is_over() {
+            return;
+        }
         let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
         for repository in repositories {
             directories.extend(repository.empty_layers());
         }
+        let mut emptied = Vec::new();
         for item in repositories.iter().flat_map(|repository| repository.revisions()) {
             let Item::Revision { repository, digest, signatures } = item else { continue };
             let parent = layout::signatures(repository, &digest);
             for signature in &signatures {
-                directories.push(format!("{parent}/{}", signature.algorithm().name()));
+                emptied.push(format!("{parent}/{}", signature.algorithm().name()));
             }
             if !signatures.is_empty() {
-                directories.extend([parent, layout::revision(repository, &digest)]);
+                emptied.extend([parent, layout::revision(repository, &digest)]);
             }
         }
-        let failures = self.storage.remove_empty_directories(&directories).into_iter().filter_map(Result::err);
-        self.outcome.lock().failures.extend(failures);
-    }
-}
-
-/// The objects that make up an item, a link before what it points at.
-fn item_keys(item: &Item<'_>) -> Vec<String> {
-    match item {
-        Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
-        Item::Revision { repository, digest, signatures } => {
-            let signatures = signatures.iter().map(|signature| layout::signature_link(repository, digest, signature));
-            std::iter::once(layout::revision_link(repository, digest)).chain(signatures).collect()
-        }
-        Item::LayerLink { repository, digest } => vec![layout::layer_link(repository, digest)],
-        Item::Blob { digest, .. } => vec![layout::blob_data(digest)],
+        // The latter were changed just now, by this very run.
+        let removed = self.storage.remove_empty_directories(&directories, Some(since)).into_iter();
+        let removed = removed.chain(self.storage.remove_empty_directories(&emptied, None));
+        self.outcome.lock().failures.extend(removed.filter_map(Result::err));
     }
 }

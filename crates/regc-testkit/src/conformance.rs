@@ -1,10 +1,14 @@
 //! What every storage backend must do, checked by one call.
 
-use regc_core::storage::{Content, DeleteStorage, EntryKind, Removal};
+use std::time::{Duration, SystemTime};
 
-/// Checks the contracts of `ReadStorage` and `DeleteStorage` on storage that `with_objects` makes from keys and
+use regc_core::error::Error;
+use regc_core::lock::Holder;
+use regc_core::storage::{Content, EntryKind, Moved, Removal, Removing, TrashStorage};
+
+/// Checks the contracts of `ReadStorage`, `DeleteStorage` and `TrashStorage` on storage that `with_objects` makes from keys and
 /// contents.
-pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn DeleteStorage>) {
+pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>) {
     let storage = with_objects(&[("a/b/one/link", "1"), ("a/b/two/link", "22"), ("a/b/two/more", "3"), ("a/top", "")]);
     let list = |directory: &str| {
         let mut entries = Vec::new();
@@ -43,11 +47,48 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn DeleteStorage>) {
     storage.read_each("a/b", &keys, 100, &mut |content| contents.push(content)).unwrap();
     assert_eq!(contents, [Some(Content::Whole(b"1".to_vec())), None, None]);
 
-    let removals = storage.remove(&["a/b/one/link", "a/nothing/link", "a/b/two/link"].map(str::to_owned));
+    let mut parts = Vec::new();
+    assert!(storage.read_in_parts("a/b/two/link", &mut |part| parts.extend_from_slice(part)).unwrap());
+    assert_eq!(parts, b"22");
+    assert!(!storage.read_in_parts("a/b/nothing", &mut |_| panic!("there is nothing")).unwrap());
+
+    let keys = ["a/b/one/link", "a/nothing/link", "a/b/two/link"].map(str::to_owned);
+    let long_ago = Removing { unless_modified_since: Some(SystemTime::UNIX_EPOCH), into: None };
+    let removals = storage.remove(&keys[..1], &long_ago);
+    assert!(matches!(removals[..], [Removal::Spared]) || stat("a/b/one/link").is_none(), "what is young may stay");
+    let in_a_while = SystemTime::now() + Duration::from_secs(3600);
+    let removals = storage.remove(&keys, &Removing { unless_modified_since: Some(in_a_while), into: None });
     assert_eq!(removals.len(), 3, "one answer for each key");
     assert!(removals.iter().all(|removal| matches!(removal, Removal::Done)), "what is not there counts as removed");
     assert_eq!(stat("a/b/one"), None, "an emptied directory goes");
     assert_eq!(list("a/b/two"), (true, vec![("more".into(), file)]), "what was not named stays");
-    assert!(storage.remove_empty_directories(&["a/b/two".into(), "nothing".into()]).iter().all(Result::is_ok));
+    assert!(storage.remove_empty_directories(&["a/b/two".into(), "nothing".into()], None).iter().all(Result::is_ok));
     assert_eq!(stat("a/b/two/more"), Some((file, 1)));
+
+    let removals =
+        storage.remove(&["a/b/two/more".to_owned()], &Removing { into: Some("trash/run"), ..Removing::default() });
+    assert!(matches!(removals[..], [Removal::Done]));
+    assert_eq!((stat("a/b/two"), stat("trash/run/a/b/two/more")), (None, Some((file, 1))), "it is moved");
+    let move_back = || storage.move_object("trash/run/a/b/two/more", "a/b/two/more", "trash/run").unwrap();
+    assert_eq!((move_back(), stat("a/b/two/more")), (Moved::Done, Some((file, 1))));
+    assert_eq!(stat("trash/run/a"), None, "no empty directory is left");
+    assert_eq!(move_back(), Moved::Absent);
+    storage.create("trash/run/a/b/two/more", &mut |to| to.write_all(b"other")).unwrap();
+    assert_eq!(move_back(), Moved::Exists);
+    assert_eq!(storage.read("a/b/two/more", 9).unwrap(), Some(Content::Whole(b"3".to_vec())), "nothing is overwritten");
+    assert!(storage.create("a/b/two/more", &mut |to| to.write_all(b"other")).is_err(), "not by what is made, either");
+    assert!(storage.create("a/c", &mut |_| Err(std::io::ErrorKind::StorageFull.into())).is_err());
+    assert_eq!(stat("a/c"), None, "half of it is worse than nothing");
+    storage.remove_all("trash").unwrap();
+    storage.remove_all("trash").unwrap();
+    assert_eq!(stat("trash"), None);
+
+    let holder = Holder { pid: 7, host: "machine".into(), since: "today".into() };
+    let lock = storage.lock(&holder).unwrap();
+    let Err(Error::Locked { holder: told, .. }) = storage.lock(&holder) else { panic!("it is locked") };
+    assert_eq!(told, "process 7 on machine, since today");
+    assert!(stat("a/top").is_some() && storage.stat("a/top").unwrap().unwrap().modified < lock.since());
+    drop(lock);
+    assert!(storage.lock(&holder).unwrap().since() <= SystemTime::now());
+    assert_eq!(list("").1.iter().filter(|(name, _)| name != "a").count(), 0, "a lock leaves nothing");
 }

@@ -1,11 +1,15 @@
 //! Storage that fails where it is told to, and remembers what was asked of it.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use regc_core::error::Error;
-use regc_core::storage::{Content, DeleteStorage, Entry, Metadata, ReadStorage, Removal};
+use regc_core::lock::{Holder, Lock};
+use regc_core::storage::{
+    Content, DeleteStorage, Entry, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage,
+};
 
 /// What was asked of a [`Recording`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +71,11 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
         self.inner.read(key, limit)
     }
 
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        self.record(Operation::Read(key.to_owned()));
+        self.inner.read_in_parts(key, visit)
+    }
+
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
         self.record(Operation::Stat(key.to_owned()));
         self.inner.stat(key)
@@ -78,39 +87,69 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
 }
 
 impl<S: DeleteStorage> DeleteStorage for Recording<S> {
-    fn remove(&self, keys: &[String]) -> Vec<Removal> {
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
         let mut operations = self.operations.lock().unwrap();
         operations.extend(keys.iter().cloned().map(Operation::Remove));
-        self.inner.remove(keys)
+        self.inner.remove(keys, how)
     }
 
-    fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {
-        self.inner.remove_empty_directories(directories)
+    fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
+        self.inner.remove_empty_directories(directories, since)
+    }
+
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        self.inner.lock(holder)
+    }
+
+    fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
+        self.inner.check_removable(directory, to_trash)
     }
 }
 
-/// Storage that cannot be read in some places, and from which only so much can be removed.
+impl<S: TrashStorage> TrashStorage for Recording<S> {
+    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        self.inner.create(key, write)
+    }
+
+    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
+        self.inner.move_object(from, to, below)
+    }
+
+    fn remove_all(&self, directory: &str) -> Result<(), Error> {
+        self.inner.remove_all(directory)
+    }
+}
+
+/// Storage that cannot be read in some places, and in which some changes fail.
 pub struct Faulty<S> {
     inner: S,
     broken: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    removals: AtomicUsize,
-    leaves_directories: bool,
+    /// The number of the next change.
+    changes: AtomicUsize,
+    fault: Box<dyn Fn(usize) -> Fault + Send + Sync>,
+}
+
+/// What becomes of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is made.
+    None,
+    /// It fails, and nothing is changed.
+    Error(io::ErrorKind),
+    /// An object is removed, but its directory cannot be.
+    LeftDirectory,
 }
 
 impl<S> Faulty<S> {
     /// Storage that fails for every key and directory that `broken` names, with "permission denied".
     pub fn reading(inner: S, broken: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self { inner, broken: Box::new(broken), removals: AtomicUsize::new(usize::MAX), leaves_directories: false }
+        Self { broken: Box::new(broken), ..Self::changing(inner, |_| Fault::None) }
     }
 
-    /// Storage that removes `removals` objects and fails from then on.
-    pub fn removing(inner: S, removals: usize) -> Self {
-        Self { removals: AtomicUsize::new(removals), ..Self::reading(inner, |_| false) }
-    }
-
-    /// Storage that removes objects, but cannot remove their directories.
-    pub fn leaving_directories(inner: S) -> Self {
-        Self { leaves_directories: true, ..Self::reading(inner, |_| false) }
+    /// Storage in which the change of each number, from 0, has the fault that `fault` says: the removal or move of an
+    /// object, or the making of one.
+    pub fn changing(inner: S, fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Self {
+        Self { inner, broken: Box::new(|_| false), changes: AtomicUsize::new(0), fault: Box::new(fault) }
     }
 
     /// The storage itself.
@@ -119,12 +158,16 @@ impl<S> Faulty<S> {
     }
 
     fn check(&self, key: &str) -> Result<(), Error> {
-        if (self.broken)(key) { Err(denied("read", key)) } else { Ok(()) }
+        if (self.broken)(key) { Err(failed("read", key, io::ErrorKind::PermissionDenied)) } else { Ok(()) }
+    }
+
+    fn next(&self) -> Fault {
+        (self.fault)(self.changes.fetch_add(1, Relaxed))
     }
 }
 
-fn denied(action: &'static str, key: &str) -> Error {
-    Error::Storage { action, path: key.to_owned(), source: io::ErrorKind::PermissionDenied.into() }
+fn failed(action: &'static str, key: &str, kind: io::ErrorKind) -> Error {
+    Error::Storage { action, path: key.to_owned(), source: kind.into() }
 }
 
 impl<S: ReadStorage> ReadStorage for Faulty<S> {
@@ -143,6 +186,11 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
         self.inner.read(key, limit)
     }
 
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        self.check(key)?;
+        self.inner.read_in_parts(key, visit)
+    }
+
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
         self.check(key)?;
         self.inner.stat(key)
@@ -154,22 +202,52 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
 }
 
 impl<S: DeleteStorage> DeleteStorage for Faulty<S> {
-    fn remove(&self, keys: &[String]) -> Vec<Removal> {
-        let remove = |key: &String| {
-            let left = self.removals.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
-            match left {
-                Ok(_) if self.leaves_directories => {
-                    self.inner.remove(std::slice::from_ref(key));
-                    Removal::LeftDirectory(denied("remove", key))
-                }
-                Ok(_) => self.inner.remove(std::slice::from_ref(key)).remove(0),
-                Err(_) => Removal::Failed(denied("remove", key)),
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
+        let remove = |key: &String| match self.next() {
+            Fault::None => self.inner.remove(std::slice::from_ref(key), how).remove(0),
+            // Somebody else was quicker. What is not there counts as removed.
+            Fault::Error(io::ErrorKind::NotFound) => {
+                self.inner.remove(std::slice::from_ref(key), &Removing::default());
+                Removal::Done
+            }
+            Fault::Error(kind) => Removal::Failed(failed("remove", key, kind)),
+            Fault::LeftDirectory => {
+                self.inner.remove(std::slice::from_ref(key), how);
+                Removal::LeftDirectory(failed("remove", key, io::ErrorKind::PermissionDenied))
             }
         };
         keys.iter().map(remove).collect()
     }
 
-    fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {
-        self.inner.remove_empty_directories(directories)
+    fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
+        self.inner.remove_empty_directories(directories, since)
+    }
+
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        self.inner.lock(holder)
+    }
+
+    fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
+        self.inner.check_removable(directory, to_trash)
+    }
+}
+
+impl<S: TrashStorage> TrashStorage for Faulty<S> {
+    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        match self.next() {
+            Fault::Error(kind) => Err(failed("write", key, kind)),
+            _ => self.inner.create(key, write),
+        }
+    }
+
+    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
+        match self.next() {
+            Fault::Error(kind) => Err(failed("move", from, kind)),
+            _ => self.inner.move_object(from, to, below),
+        }
+    }
+
+    fn remove_all(&self, directory: &str) -> Result<(), Error> {
+        self.inner.remove_all(directory)
     }
 }

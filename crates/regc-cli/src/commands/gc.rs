@@ -1,24 +1,27 @@
 //! `regc gc`.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
-use regc_core::error::Error;
+use regc_core::config::Config;
+use regc_core::error::{Error, Refusal};
+use regc_core::heal::survey_and_heal;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
-use regc_core::survey::{Options, refuse_foreign_metadata, survey};
-use regc_core::sweep::sweep;
-use regc_core::{layout, storage};
+use regc_core::survey::{Options, refuse_foreign_metadata};
+use regc_core::sweep::{Outcome, sweep};
+use regc_core::{layout, running, storage, trash};
 
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
-use crate::{Ending, print_error, source};
+use crate::{Ending, print_error, process, source};
 
 /// Remove what no manifest refers to.
 ///
 /// Reads the registry's own configuration, marks everything that a client can still pull, and removes the rest: blobs
 /// that nothing refers to, and the links to them. Stop the registry first, or make it read-only. With --dry-run nothing
-/// is changed, and a running registry does no harm.
+/// is changed, and a running registry does no harm. What was written since the run began stays in any case.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file. Without it: $REGISTRY_CONFIGURATION_PATH, or the first that exists of
@@ -39,6 +42,19 @@ pub struct Args {
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
           value_name = "BOOL", value_parser = parse_bool)]
     delete_untagged: bool,
+
+    /// Keep what is younger: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
+    #[arg(long, value_name = "DURATION", value_parser = process::parse_duration)]
+    min_age: Option<Duration>,
+
+    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`
+    #[arg(long)]
+    trash: bool,
+
+    /// Go on although the registry is running and can be written to. Means --trash, and --min-age 1h unless another is
+    /// given. What risk remains is written in docs/safety.md
+    #[arg(long)]
+    live: bool,
 
     /// A storage root instead of a configuration file: the directory that holds docker/registry/v2
     #[arg(long, value_name = "DIR")]
@@ -96,23 +112,41 @@ fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
+/// How old everything that goes must be beside a running registry.
+const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
+
 pub fn run(args: Args) -> Result<Ending, Error> {
+    let started = SystemTime::now();
+    let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let options = Options {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
         allow_harbor: args.allow_harbor,
+        young_since: min_age.map(|age| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
         jobs: args.jobs,
     };
     let source = source::find(args.config, args.root)?;
     let storage = storage::open(&source.config)?;
     refuse_foreign_metadata(&source.config, &*storage, &options)?;
+    let lock = if args.dry_run { None } else { Some(storage.lock(&process::holder())?) };
+    if !args.live {
+        refuse_running_registry(&source.config, args.dry_run, args.quiet)?;
+    }
 
-    let progress = Progress::new(args.quiet);
-    let survey = survey(&*storage, &options, &progress);
+    let interruption = process::watch()?;
+    let progress = Progress::new(args.quiet, interruption.clone());
+    let survey = survey_and_heal(&*storage, lock.as_ref(), &options, &progress);
     progress.clear();
-    let survey = survey?;
+    let survey = match survey {
+        Err(Error::Interrupted) => {
+            print_error(&Error::Interrupted);
+            return Ok(Ending::Interrupted(interruption.exit_code()));
+        }
+        survey => survey?,
+    };
     let plan = plan(&survey, &options)?;
-    let summary = Summary::new(&survey, &options, &plan, None);
+    let trash_bytes = || -> Result<u64, Error> { Ok(trash::list(&*storage)?.iter().map(|run| run.bytes).sum()) };
+    let summary = Summary::new(&survey, &options, &plan, None, trash_bytes()?);
     let mut printer: Box<dyn Printer> = match args.format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
@@ -126,17 +160,36 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let planned = Run { root: &source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
     printer.decided(&planned);
 
-    let ending = if args.dry_run {
-        printer.done(&planned);
-        Ending::Done
-    } else {
-        let outcome = sweep(&*storage, &plan, options.jobs, &progress);
-        progress.clear();
-        let outcome = outcome?;
-        let summary = Summary::new(&survey, &options, &plan, Some(&outcome));
-        printer.done(&Run { summary: &summary, failures: &outcome.failures, ..planned });
-        outcome.failures.iter().for_each(|failure| print_error(failure));
-        if outcome.failures.is_empty() { Ending::Done } else { Ending::Failed }
+    let ending = match lock {
+        None => {
+            printer.done(&planned);
+            Ending::Done
+        }
+        Some(lock) => {
+            let header = (args.trash || args.live).then(|| trash::Header {
+                schema_version: 1,
+                run: process::run_name(started),
+                started: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+                regc: env!("CARGO_PKG_VERSION").to_owned(),
+                delete_untagged: options.delete_untagged,
+                min_age: min_age.map_or(0, |age| age.as_secs()),
+                live: args.live,
+            });
+            let outcome = sweep(&*storage, &lock, &plan, &options, header.as_ref(), &progress);
+            progress.clear();
+            let outcome = match outcome {
+                Err(Error::Interrupted) => Outcome { interrupted: true, ..Outcome::default() },
+                outcome => outcome?,
+            };
+            let summary = Summary::new(&survey, &options, &plan, Some(&outcome), trash_bytes()?);
+            printer.done(&Run { summary: &summary, failures: &outcome.failures, ..planned });
+            outcome.failures.iter().for_each(|failure| print_error(failure));
+            match outcome {
+                Outcome { interrupted: true, .. } => Ending::Interrupted(interruption.exit_code()),
+                Outcome { failures, .. } if failures.is_empty() => Ending::Done,
+                _ => Ending::Failed,
+            }
+        }
     };
     if let Some(error) = printer.error() {
         // The work is done all the same: a full disk that cannot take the report is why it was needed.
@@ -147,4 +200,23 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         eprintln!("regc: {} holds no {}: there is nothing to collect", source.root.display(), layout::ROOT);
     }
     Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
+}
+
+/// Refuses to remove anything while the registry can be written to. A dry run only warns.
+fn refuse_running_registry(config: &Config, dry_run: bool, quiet: bool) -> Result<(), Error> {
+    let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
+    match running::answers(listener) {
+        Ok(true) if dry_run => {
+            if !quiet {
+                eprintln!(
+                    "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
+                     be in these numbers"
+                );
+            }
+        }
+        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
+        Ok(false) => {}
+        Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
+    }
+    Ok(())
 }

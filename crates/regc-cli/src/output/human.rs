@@ -33,8 +33,18 @@ impl Human {
         row("Manifests", &HumanCount(summary.manifests).to_string());
         row("In use", &format!("{} in {}", BinaryBytes(summary.live_bytes), count(summary.live_blobs, "blob")));
         row("Garbage", &describe(&summary.garbage));
+        if summary.young_blobs > 0 {
+            let blobs = count(summary.young_blobs, "blob");
+            row("Too young", &format!("{} in {blobs}, kept", BinaryBytes(summary.young_bytes)));
+        }
         if !summary.dry_run {
-            row("Removed", &describe(&summary.removed));
+            row(if summary.trashed_as.is_some() { "Moved" } else { "Removed" }, &describe(&summary.removed));
+        }
+        if !summary.spared.is_empty() {
+            row("Spared", &format!("{}: in use again, or led to", describe(&summary.spared)));
+        }
+        if summary.trash_bytes > 0 {
+            row("Trash", &format!("{}; `regc trash empty` gives it back", BinaryBytes(summary.trash_bytes)));
         }
         if summary.protected_repositories > 0 {
             let number = count_of(summary.protected_repositories, "repository", "repositories");
@@ -107,6 +117,13 @@ impl Human {
             (false, true, _) => {
                 "Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same \
                  command\nwithout --dry-run."
+            }
+            (false, false, _) if summary.interrupted => {
+                "Interrupted. Everything that clients can pull is still there, and running regc again goes on where this \
+                 run has\nstopped."
+            }
+            (false, false, true) if summary.trashed_as.is_some() => {
+                "Done. Nothing is lost yet: `regc trash restore` brings it back, `regc trash empty` gives the space back."
             }
             (false, false, true) => "Done. The registry can be started again.",
             (false, false, false) => {

@@ -41,6 +41,9 @@ impl Walk<'_> {
     fn shard(&self, algorithm: Algorithm, prefix: &str, blobs: &Mutex<Blobs>) -> Result<(), Error> {
         // A blob below the wrong prefix is where no registry looks for it.
         let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
+        if self.monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
         let directory = format!("{}/{prefix}", layout::blobs(algorithm));
         let mut sha256 = Vec::with_capacity(AT_ONCE);
         let mut count = 0;

@@ -42,6 +42,7 @@ struct Links {
     linked: Vec<Digest>,
     unlinked: Vec<Digest>,
     signed: Vec<Digest>,
+    young: Vec<Digest>,
     /// Links that are symbolic links. Where they lead to something, that is in use here as well as there.
     symlinks: Vec<String>,
 }
@@ -56,6 +57,11 @@ struct Descent {
 }
 
 impl Walk<'_> {
+    /// The names of all repositories.
+    pub(super) fn names(&self) -> Result<Vec<String>, Error> {
+        Ok(self.find()?.into_iter().map(|found| found.directory.name).collect())
+    }
+
     /// Lists all repositories, in the registry's order: component by component, a repository before those below it.
     pub(super) fn repositories(&self, digests: &Digests) -> Result<Vec<Repository>, Error> {
         let mut found = self.find()?;
@@ -198,6 +204,9 @@ impl Walk<'_> {
     fn repository(&self, digests: &Digests, found: Found) -> Result<Listed, Error> {
         let Found { directory: Directory { name, reached_by_symlink }, has_manifests, has_layers, mut symlinks } =
             found;
+        if self.monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
         let mut candidates = Vec::new();
         if has_manifests {
             let manifests = format!("{}/{}", layout::repository(&name), layout::MANIFESTS);
@@ -223,7 +232,7 @@ impl Walk<'_> {
                 layer_algorithms.push(algorithm);
             }
         }
-        let Links { linked, unlinked, signed, symlinks: elsewhere } = self.links(&name, candidates)?;
+        let Links { linked, unlinked, signed, young, symlinks: elsewhere } = self.links(&name, candidates)?;
         symlinks.extend(elsewhere);
         let ids = |digests_of: Vec<Digest>| {
             let mut ids: Vec<_> = digests_of.iter().map(|digest| digests.id(digest)).collect();
@@ -233,8 +242,8 @@ impl Walk<'_> {
         let shared = reached_by_symlink || !symlinks.is_empty();
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
-        let (revisions, unlinked, signed) = (ids(linked), ids(unlinked), ids(signed));
-        let repository = Repository { revisions, unlinked, signed, layer_algorithms, name, shared };
+        let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));
+        let repository = Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared };
         Ok(Listed { repository, symlinks })
     }
 
@@ -256,6 +265,8 @@ impl Walk<'_> {
                         Some(link) => {
                             self.check_link(repository, digest, &link);
                             links.linked.push(*digest);
+                            let is_young = self.young_since.is_some_and(|since| link.modified >= since);
+                            links.young.extend(is_young.then_some(*digest));
                             let path = link.symlink.then(|| layout::revision_link(repository, digest));
                             links.symlinks.extend(path);
                         }
@@ -273,6 +284,7 @@ impl Walk<'_> {
             all.linked.extend(links.linked);
             all.unlinked.extend(links.unlinked);
             all.signed.extend(links.signed);
+            all.young.extend(links.young);
             all.symlinks.extend(links.symlinks);
         }
         Ok(all)

@@ -10,7 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::storage::{Entry, EntryKind, directories};
+use crate::storage::{Entry, EntryKind, Metadata, directories};
 
 /// How many links one task tests.
 const BATCH: usize = 256;
@@ -38,19 +38,22 @@ impl Marking<'_> {
             }
             return Ok(());
         }
-        let links: Vec<Vec<bool>> = candidates
+        let links: Vec<Vec<Option<Metadata>>> = candidates
             .par_chunks(BATCH)
             .map(|batch| {
                 let keys: Vec<String> = batch.iter().map(|&id| layout::link_below(&self.digests.digest(id))).collect();
-                let links = self.storage.stat_each(&layers, &keys)?;
-                Ok(links.iter().map(Option::is_some).collect())
+                self.storage.stat_each(&layers, &keys)
             })
             .collect::<Result<_, Error>>()?;
-        for (id, is_link) in candidates.into_iter().zip(links.into_iter().flatten()) {
-            if is_link {
-                garbage.layer_links.push(id);
-            } else {
-                garbage.empty_layers.push(id);
+        for (id, link) in candidates.into_iter().zip(links.into_iter().flatten()) {
+            match link {
+                // Whoever pushes an image links its layers first.
+                Some(link) if self.young_since.is_some_and(|since| link.modified >= since) => {
+                    live.insert(id);
+                    live.extend(self.target(id)?);
+                }
+                Some(_) => garbage.layer_links.push(id),
+                None => garbage.empty_layers.push(id),
             }
         }
         garbage.layer_links.sort_unstable_by_key(|&id| self.digests.digest(id));

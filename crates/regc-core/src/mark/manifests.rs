@@ -159,6 +159,9 @@ impl Manifests {
         batches.into_par_iter().try_for_each(|(batch, read)| {
             let manifests = read_batch(storage, &inventory.digests, &sizes, batch)?;
             monitor.advance(batch.len() as u64);
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
             let mut all = references.lock();
             for (read, manifest) in read.iter_mut().zip(manifests) {
                 *read = manifest.beside(&mut all)?;
@@ -207,7 +210,7 @@ impl Manifests {
     }
 
     /// Reads a manifest that no repository links as a revision, unless that is done.
-    pub(super) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
+    pub(crate) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
         if self.with(id, |_| ()).is_none() {
             for manifest in read_batch(storage, digests, &self.sizes, &[id])? {
                 self.others.lock().insert(id, Arc::new(manifest));
@@ -274,7 +277,7 @@ fn understand(
 /// Whoever uploads a layer under another algorithm than SHA-256 gets it stored under its SHA-256 digest, and the link
 /// at the digest he named holds that one (`blobWriter.Commit` and `linkBlob` in distribution). A SHA-256 digest is
 /// always its own target, so no link is read for it.
-pub(super) fn target(
+pub(crate) fn target(
     storage: &dyn ReadStorage,
     digests: &Digests,
     repository: &str,

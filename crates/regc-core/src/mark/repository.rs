@@ -1,5 +1,7 @@
 //! What is live in one repository.
 
+use std::time::SystemTime;
+
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::manifests::{self, Manifest, Manifests};
@@ -11,6 +13,7 @@ use crate::inventory::{DigestId, Digests, Repository};
 use crate::layout;
 use crate::manifest::{Damage, Role};
 use crate::storage::ReadStorage;
+use crate::survey::Options;
 
 /// What marking one repository found.
 pub(super) struct Marked {
@@ -27,9 +30,10 @@ pub(super) fn mark(
     digests: &Digests,
     manifests: &Manifests,
     repository: &Repository,
-    delete_untagged: bool,
+    options: &Options,
 ) -> Result<Marked, Error> {
-    let marking = Marking { storage, digests, manifests, repository };
+    let Options { delete_untagged, young_since, .. } = *options;
+    let marking = Marking { storage, digests, manifests, repository, young_since };
     let mut findings = marking.findings_of(&repository.revisions)?;
     let mut is_damaged = has_damage(&findings);
     let tags = if delete_untagged { marking.tags()? } else { Tags::default() };
@@ -38,8 +42,9 @@ pub(super) fn mark(
     // What cannot be understood, or is not this repository's alone, is kept as a whole.
     let mut only_tagged = delete_untagged && !is_damaged && !repository.shared && !tags.unknown;
     let everything = [&*repository.revisions, &*tags.tagged].concat();
+    let wanted = [&*repository.young, &*tags.tagged].concat();
     let mut reach = if only_tagged {
-        marking.reach(&tags.tagged, &marking.referrers())?
+        marking.reach(&wanted, &marking.referrers())?
     } else {
         marking.reach(&everything, &HashMap::default())?
     };
@@ -60,7 +65,7 @@ pub(super) fn mark(
     }
     let mut live_manifests: Vec<_> = reach.manifests.into_iter().collect();
     live_manifests.sort_unstable();
-    let roots = if only_tagged { tags.tagged.into() } else { repository.revisions.clone() };
+    let roots = if only_tagged { wanted.into() } else { repository.revisions.clone() };
     let reachable = RepositoryReachable { roots, manifests: live_manifests.into(), protected: is_damaged };
     Ok(Marked { live: reach.live, reachable, garbage, tags: tags.count, findings })
 }
@@ -75,6 +80,7 @@ pub(super) struct Marking<'a> {
     pub(super) digests: &'a Digests,
     pub(super) manifests: &'a Manifests,
     pub(super) repository: &'a Repository,
+    pub(super) young_since: Option<SystemTime>,
 }
 
 /// What is reachable from some roots.
@@ -155,12 +161,11 @@ impl Marking<'_> {
             let is_damaged = self.manifests.with(id, |manifest| match manifest {
                 Manifest::Parsed { references, .. } => {
                     became_live.extend(references.iter().map(|reference| reference.id()));
-                    let is_child = |role| matches!(role, Role::Child | Role::OddChild);
                     for reference in references {
                         let (id, role) = (reference.id(), reference.role());
                         if self.has_revision(id) {
                             pending.push(id);
-                        } else if is_child(role) {
+                        } else if role.may_be_child() {
                             children.push((id, role));
                         }
                     }

@@ -1,17 +1,21 @@
 //! A registry's storage in a directory.
 
+mod lock;
 mod names;
+mod remove;
+mod trash;
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use walkdir::WalkDir;
 
-use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage, Removal};
+use super::{Content, Entry, EntryKind, Metadata, ReadStorage};
 use crate::error::Error;
 
 /// Storage below one directory, as the registry's `filesystem` driver keeps it.
@@ -147,6 +151,23 @@ impl ReadStorage for FilesystemStorage {
         Ok(())
     }
 
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        let fail = |error| self.error("read", key, error);
+        let Some(mut file) = open_file(CWD, self.path(key)).map_err(fail)? else {
+            return Ok(self.absent::<()>(key)?.is_some());
+        };
+        let mut buffer = vec![0; PART_BYTES];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(true),
+                Ok(length) => visit(&buffer[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::IsADirectory => return Ok(false),
+                Err(error) => return Err(fail(error)),
+            }
+        }
+    }
+
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
         let path = self.path(key);
         let fail = |error| self.error("look at", key, error);
@@ -155,13 +176,18 @@ impl ReadStorage for FilesystemStorage {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(fail(error)),
         };
+        let modified = metadata.modified().map_err(fail)?;
         if !metadata.is_symlink() {
             let kind = kind_of(metadata.file_type());
-            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false }));
+            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified }));
         }
         let kind = target_kind(&path).map_err(fail)?;
-        let bytes = if kind == EntryKind::BrokenSymlink { 0 } else { fs::metadata(&path).map_err(fail)?.len() };
-        Ok(Some(Metadata { kind, bytes, symlink: true }))
+        if kind == EntryKind::BrokenSymlink {
+            return Ok(Some(Metadata { kind, bytes: 0, symlink: true, modified }));
+        }
+        let target = fs::metadata(&path).map_err(fail)?;
+        let modified = modified.max(target.modified().map_err(fail)?);
+        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified }))
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
@@ -169,9 +195,9 @@ impl ReadStorage for FilesystemStorage {
         let stat = |key: &String| match rustix::fs::statat(&below, key, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
                 rustix::fs::FileType::Symlink => self.stat(&format!("{directory}/{key}")),
-                rustix::fs::FileType::RegularFile => Ok(Some(metadata(EntryKind::File, stat.st_size))),
-                rustix::fs::FileType::Directory => Ok(Some(metadata(EntryKind::Directory, stat.st_size))),
-                _ => Ok(Some(metadata(EntryKind::Other, stat.st_size))),
+                rustix::fs::FileType::RegularFile => Ok(Some(metadata(EntryKind::File, &stat))),
+                rustix::fs::FileType::Directory => Ok(Some(metadata(EntryKind::Directory, &stat))),
+                _ => Ok(Some(metadata(EntryKind::Other, &stat))),
             },
             Err(error) if is_absent(&error.into()) => Ok(None),
             Err(error) => Err(self.error("look at", &format!("{directory}/{key}"), error.into())),
@@ -188,55 +214,26 @@ impl ReadStorage for FilesystemStorage {
     }
 }
 
-impl DeleteStorage for FilesystemStorage {
-    fn remove(&self, keys: &[String]) -> Vec<Removal> {
-        // Keys come sorted, so that those of one directory's directories follow each other.
-        let mut last: Option<(&str, io::Result<OwnedFd>)> = None;
-        let mut removals = Vec::with_capacity(keys.len());
-        for key in keys {
-            let (directory, object) = key.rsplit_once('/').unwrap_or(("", key));
-            let (above, name) = directory.rsplit_once('/').unwrap_or(("", directory));
-            let opened = match &mut last {
-                Some((path, opened)) if *path == above => opened,
-                _ => &mut last.insert((above, open_directory(&self.path(above)))).1,
-            };
-            let removed = match opened {
-                Ok(above) => remove_object(above, name, object),
-                Err(error) => absent_is_fine(Err(copy(error))).map(|()| false),
-            };
-            removals.push(match removed {
-                Ok(false) => Removal::Done,
-                Ok(true) => match opened.as_ref().map_or(Ok(()), |above| remove_directory(above, name)) {
-                    Ok(()) => Removal::Done,
-                    Err(error) => Removal::LeftDirectory(self.error("remove", directory, error)),
-                },
-                Err(error) => Removal::Failed(self.error("remove", key, error)),
-            });
-        }
-        removals
-    }
-
-    fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {
-        let remove = |directory: &String| {
-            not_empty_is_fine(fs::remove_dir(self.path(directory)))
-                .map_err(|error| self.error("remove", directory, error))
-        };
-        directories.iter().map(remove).collect()
-    }
-}
-
 /// How much room there is for what is read, to begin with: enough for nearly every manifest.
 const USUAL_BYTES: usize = 16 << 10;
 
-/// Reads the file at a path that starts at a directory; `None` if there is none.
-fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64) -> io::Result<Option<Content>> {
+/// How much of a large file is read at once.
+const PART_BYTES: usize = 1 << 20;
+
+/// Opens the file at a path that starts at a directory; `None` if there is none.
+fn open_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P) -> io::Result<Option<File>> {
     // A named pipe in place of a file would wait for ever for somebody to write to it.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(directory, path, flags, Mode::empty()).map_err(io::Error::from) {
-        Ok(file) => File::from(file),
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    match rustix::fs::openat(directory, path, flags, Mode::empty()).map_err(io::Error::from) {
+        Ok(file) => Ok(Some(File::from(file))),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the file at a path that starts at a directory; `None` if there is none.
+fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64) -> io::Result<Option<Content>> {
+    let Some(file) = open_file(directory, path)? else { return Ok(None) };
     match read_up_to(file, limit) {
         Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(None),
         content => content.map(Some),
@@ -264,30 +261,14 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
 }
 
-fn metadata(kind: EntryKind, bytes: i64) -> Metadata {
-    Metadata { kind, bytes: bytes.unsigned_abs(), symlink: false }
+fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
+    Metadata { kind, bytes: stat.st_size.unsigned_abs(), symlink: false, modified: modified(stat) }
 }
 
-/// Removes `above/directory/object`, and answers whether the directory is left.
-fn remove_object(above: &OwnedFd, directory: &str, object: &str) -> io::Result<bool> {
-    match rustix::fs::statat(above, directory, AtFlags::SYMLINK_NOFOLLOW) {
-        // Going on would remove what another directory holds, maybe another store's.
-        Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() => {
-            absent_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::empty()).map_err(Into::into))?;
-            Ok(false)
-        }
-        Ok(_) => {
-            let object = [directory, "/", object].concat();
-            absent_is_fine(rustix::fs::unlinkat(above, object, AtFlags::empty()).map_err(Into::into))?;
-            Ok(true)
-        }
-        Err(error) => absent_is_fine(Err(error.into())).map(|()| false),
-    }
-}
-
-/// Removes a directory if it is empty.
-fn remove_directory(above: &OwnedFd, directory: &str) -> io::Result<()> {
-    not_empty_is_fine(rustix::fs::unlinkat(above, directory, AtFlags::REMOVEDIR).map_err(Into::into))
+fn modified(stat: &Stat) -> SystemTime {
+    let seconds = Duration::from_secs(stat.st_mtime.unsigned_abs());
+    let whole = if stat.st_mtime < 0 { UNIX_EPOCH - seconds } else { UNIX_EPOCH + seconds };
+    whole + Duration::new(0, stat.st_mtime_nsec as u32)
 }
 
 /// The same error once more.

@@ -1,17 +1,23 @@
 //! A registry's storage in memory, for tests and for tools that assemble one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{self, BTreeMap};
+use std::io;
 use std::ops::Bound;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, ReadStorage, Removal};
+use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage};
 use crate::error::Error;
+use crate::lock::{Holder, Lock};
 
 /// Objects by key, as an object store has them: a directory is there while a key lies below it.
 #[derive(Debug, Default)]
 pub struct MemoryStorage {
     objects: RwLock<BTreeMap<String, Vec<u8>>>,
+    held_by: Mutex<Option<(Weak<()>, Holder)>>,
 }
 
 impl MemoryStorage {
@@ -28,7 +34,7 @@ impl MemoryStorage {
 impl<K: Into<String>, C: Into<Vec<u8>>> FromIterator<(K, C)> for MemoryStorage {
     fn from_iter<I: IntoIterator<Item = (K, C)>>(objects: I) -> Self {
         let objects = objects.into_iter().map(|(key, content)| (key.into(), content.into())).collect();
-        Self { objects: RwLock::new(objects) }
+        Self { objects: RwLock::new(objects), held_by: Mutex::default() }
     }
 }
 
@@ -66,26 +72,82 @@ impl ReadStorage for MemoryStorage {
         }))
     }
 
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        Ok(self.objects().get(key).map(|content| visit(content)).is_some())
+    }
+
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
         let objects = self.objects();
         if let Some(content) = objects.get(key) {
-            return Ok(Some(Metadata { kind: EntryKind::File, bytes: content.len() as u64, symlink: false }));
+            let bytes = content.len() as u64;
+            return Ok(Some(Metadata { kind: EntryKind::File, bytes, symlink: false, modified: UNIX_EPOCH }));
         }
         let is_directory = below(&objects, &format!("{key}/")).next().is_some();
-        Ok(is_directory.then_some(Metadata { kind: EntryKind::Directory, bytes: 0, symlink: false }))
+        let metadata = Metadata { kind: EntryKind::Directory, bytes: 0, symlink: false, modified: UNIX_EPOCH };
+        Ok(is_directory.then_some(metadata))
     }
 }
 
 impl DeleteStorage for MemoryStorage {
-    fn remove(&self, keys: &[String]) -> Vec<Removal> {
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
         let mut objects = self.objects.write();
         for key in keys {
-            objects.remove(key);
+            let removed = objects.remove(key);
+            objects.extend(how.into.zip(removed).map(|(into, content)| (format!("{into}/{key}"), content)));
         }
         keys.iter().map(|_| Removal::Done).collect()
     }
 
-    fn remove_empty_directories(&self, directories: &[String]) -> Vec<Result<(), Error>> {
+    fn remove_empty_directories(&self, directories: &[String], _: Option<SystemTime>) -> Vec<Result<(), Error>> {
         directories.iter().map(|_| Ok(())).collect()
+    }
+
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        let mut held_by = self.held_by.lock();
+        if let Some(holder) = held_by.as_ref().filter(|(held, _)| held.strong_count() > 0).map(|(_, holder)| holder) {
+            return Err(Error::Locked { path: "the storage".to_owned(), holder: holder.to_string() });
+        }
+        let held = Arc::new(());
+        *held_by = Some((Arc::downgrade(&held), holder.clone()));
+        // Everything is as old as can be, so a moment later is new.
+        Ok(Lock::new(UNIX_EPOCH + Duration::from_secs(1), held))
+    }
+
+    fn check_removable(&self, _: &str, _: bool) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl TrashStorage for MemoryStorage {
+    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error> {
+        let fail = |error| Error::storage("write", key.to_owned(), error);
+        let mut content = Vec::new();
+        write(&mut content).map_err(fail)?;
+        match self.objects.write().entry(key.to_owned()) {
+            btree_map::Entry::Occupied(_) => Err(fail(io::ErrorKind::AlreadyExists.into())),
+            btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(content);
+                Ok(())
+            }
+        }
+    }
+
+    fn move_object(&self, from: &str, to: &str, _: &str) -> Result<Moved, Error> {
+        let mut objects = self.objects.write();
+        if !objects.contains_key(from) {
+            return Ok(Moved::Absent);
+        }
+        if objects.contains_key(to) {
+            return Ok(Moved::Exists);
+        }
+        let moved = objects.remove(from);
+        objects.extend(moved.map(|content| (to.to_owned(), content)));
+        Ok(Moved::Done)
+    }
+
+    fn remove_all(&self, directory: &str) -> Result<(), Error> {
+        let prefix = format!("{directory}/");
+        self.objects.write().retain(|key, _| !key.starts_with(&prefix));
+        Ok(())
     }
 }

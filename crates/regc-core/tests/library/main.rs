@@ -1,12 +1,15 @@
 //! The library on whole registries, in memory and on disk.
 
+mod arrivals;
 mod calls;
 mod damage;
+mod faults;
 mod properties;
 mod removal;
 mod semantics;
 mod storage;
 mod symlinks;
+mod trash;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,15 +17,17 @@ use std::path::Path;
 use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
+use regc_core::lock::Holder;
 use regc_core::monitor::Silent;
 use regc_core::plan::{Item, plan};
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::storage::{DeleteStorage, ReadStorage};
+use regc_core::storage::{ReadStorage, TrashStorage};
 use regc_core::survey::{Options, survey};
 use regc_core::sweep::{Outcome, sweep};
 use regc_testkit::TestRegistry;
 
-const DEFAULT: Options = Options { delete_untagged: false, allow_empty: false, allow_harbor: false, jobs: 4 };
+const DEFAULT: Options =
+    Options { delete_untagged: false, allow_empty: false, allow_harbor: false, young_since: None, jobs: 4 };
 const UNTAGGED: Options = Options { delete_untagged: true, ..DEFAULT };
 
 /// What a collection would remove, and what it found damaged.
@@ -64,9 +69,14 @@ fn garbage(registry: &TestRegistry, options: Options) -> Decided {
     decide(&registry.in_memory(), options).expect("the registry can be collected")
 }
 
-fn collect(storage: &dyn DeleteStorage, options: Options) -> Result<Outcome, Error> {
+fn collect(storage: &dyn TrashStorage, options: Options) -> Result<Outcome, Error> {
+    let lock = storage.lock(&holder())?;
     let survey = survey(storage, &options, &Silent)?;
-    sweep(storage, &plan(&survey, &options)?, options.jobs, &Silent)
+    sweep(storage, &lock, &plan(&survey, &options)?, &options, None, &Silent)
+}
+
+fn holder() -> Holder {
+    Holder { pid: 1, host: "here".into(), since: "now".into() }
 }
 
 fn at(root: &Path) -> FilesystemStorage {

@@ -1,0 +1,230 @@
+//! `regc trash`.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::{Subcommand, ValueEnum};
+use indicatif::{BinaryBytes, HumanCount};
+use regc_core::digest::Digest;
+use regc_core::error::Error;
+use regc_core::lock::Lock;
+use regc_core::storage::{self, TrashStorage};
+use regc_core::survey::Options;
+use regc_core::trash::{self, Entry, Restored, Selection, TrashedRun};
+use serde_json::{Value, json};
+
+use crate::output::{Output, printable};
+use crate::{Ending, print_error, process, source};
+
+/// See, bring back or give up what `regc gc --trash` has moved.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show which runs have moved something, and how much
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Put back what a run has moved: all of it, or some images or repositories. Nothing is overwritten
+    Restore {
+        #[command(flatten)]
+        common: Common,
+        /// Show what would come back, change nothing
+        #[arg(short, long)]
+        dry_run: bool,
+        /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which come back with all
+        /// that they refer to, and repositories; everything if none is given
+        #[arg(value_name = "RUN|DIGEST|REPOSITORY")]
+        what: Vec<String>,
+    },
+    /// Remove what runs have moved, for good. This is what gives space back
+    Empty {
+        #[command(flatten)]
+        common: Common,
+        /// Show what would go, change nothing
+        #[arg(short, long)]
+        dry_run: bool,
+        /// Only runs that began that long ago: 90m, 24h, 7d
+        #[arg(long, value_name = "DURATION", value_parser = process::parse_duration)]
+        older_than: Option<Duration>,
+    },
+}
+
+/// Which store, and how the result is printed.
+#[derive(clap::Args)]
+struct Common {
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
+    config: Option<PathBuf>,
+    /// A storage root instead of a configuration file
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// What to print: text for people, or JSON Lines
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+pub fn run(args: Args) -> Result<Ending, Error> {
+    let common = match &args.command {
+        Command::List { common } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
+    };
+    let storage = storage::open(&source::find(common.config.clone(), common.root.clone())?.config)?;
+    let storage = &*storage;
+    let mut output = Output::new();
+    let format = common.format;
+    let lock = |dry_run: bool| (!dry_run).then(|| storage.lock(&process::holder())).transpose();
+    let is_done = match args.command {
+        Command::List { .. } => {
+            list(&mut output, format, &trash::list(storage)?);
+            true
+        }
+        Command::Restore { dry_run, what, .. } => restore(&mut output, format, storage, lock(dry_run)?, what)?,
+        Command::Empty { dry_run, older_than, .. } => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
+            let runs = trash::empty(storage, lock(dry_run)?.as_ref(), before)?;
+            emptied(&mut output, format, &runs, dry_run);
+            true
+        }
+    };
+    output.flush();
+    if let Some(error) = output.take_error() {
+        eprintln!("regc: cannot write the report: {error}");
+        return Ok(Ending::Failed);
+    }
+    Ok(if is_done { Ending::Done } else { Ending::Failed })
+}
+
+fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
+    for run in runs {
+        match format {
+            Format::Json => output.line(format_args!("{}", run_json("run", run))),
+            Format::Human => output.line(format_args!("{}", describe(run))),
+        }
+    }
+    if format == Format::Human {
+        let bytes = runs.iter().map(|run| run.bytes).sum();
+        match runs.len() {
+            0 => output.line(format_args!("The trash is empty.")),
+            _ => output.line(format_args!("{} in all; `regc trash empty` gives it back", BinaryBytes(bytes))),
+        }
+    }
+}
+
+fn describe(run: &TrashedRun) -> String {
+    let (bytes, blobs) = (BinaryBytes(run.bytes), HumanCount(run.blobs));
+    let links = HumanCount(run.objects - run.blobs);
+    let journal = if run.header.is_some() { "" } else { ", without a journal that can be read" };
+    format!("{}  {bytes:>12}  {blobs} blobs, {links} links{journal}", run.run)
+}
+
+fn run_json(kind: &str, run: &TrashedRun) -> Value {
+    let started = run.header.as_ref().map(|header| SystemTime::UNIX_EPOCH + Duration::from_secs(header.started));
+    json!({
+        "type": kind,
+        "run": run.run,
+        "started": started.map(process::time),
+        "blobs": run.blobs,
+        "links": run.objects - run.blobs,
+        "bytes": run.bytes,
+        "journal": run.header,
+    })
+}
+
+/// Answers whether everything could be put back.
+fn restore(
+    output: &mut Output,
+    format: Format,
+    storage: &dyn TrashStorage,
+    lock: Option<Lock>,
+    mut what: Vec<String>,
+) -> Result<bool, Error> {
+    let runs = trash::runs(storage)?;
+    let run = match what.first() {
+        // No repository has upper-case letters in its name, and every run does.
+        Some(first) if runs.contains(first) || first.bytes().any(|byte| byte.is_ascii_uppercase()) => what.remove(0),
+        _ => runs.last().cloned().ok_or(Error::TrashEmpty)?,
+    };
+    let selection = (!what.is_empty()).then(|| {
+        let (digests, repositories): (Vec<_>, Vec<_>) =
+            what.into_iter().map(|name| name.parse::<Digest>().map_err(|_| name)).partition(Result::is_ok);
+        Selection {
+            digests: digests.into_iter().filter_map(Result::ok).collect(),
+            repositories: repositories.into_iter().filter_map(Result::err).collect(),
+        }
+    });
+    let dry_run = lock.is_none();
+    let jobs = Options::default().jobs;
+    let restored = trash::restore(storage, lock.as_ref(), &run, selection.as_ref(), jobs)?;
+    match format {
+        Format::Json => restored_json(output, &run, &restored, dry_run),
+        Format::Human => {
+            let bytes = restored.restored.iter().filter_map(|entry| entry.bytes).sum();
+            let what = if dry_run { "Would put back" } else { "Put back" };
+            let number = HumanCount(restored.restored.len() as u64);
+            output.line(format_args!("{what} {number} objects of run {run}, {} of blobs.", BinaryBytes(bytes)));
+            if !restored.already_there.is_empty() {
+                let number = HumanCount(restored.already_there.len() as u64);
+                output.line(format_args!("The registry has {number} of them again; those stay in the trash."));
+            }
+        }
+    }
+    restored.failures.iter().for_each(|failure| print_error(failure));
+    Ok(restored.failures.is_empty())
+}
+
+fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: bool) {
+    let mut entries = |state: &str, entries: &[Entry]| {
+        for entry in entries {
+            output.line(format_args!("{}", json!({ "type": "object", "state": state, "object": entry })));
+        }
+    };
+    entries("restored", &restored.restored);
+    entries("already_there", &restored.already_there);
+    for failure in &restored.failures {
+        output.line(format_args!("{}", json!({ "type": "failure", "message": failure.to_string() })));
+    }
+    let bytes: u64 = restored.restored.iter().filter_map(|entry| entry.bytes).sum();
+    let summary = json!({
+        "type": "summary",
+        "schema_version": 1,
+        "run": run,
+        "dry_run": dry_run,
+        "restored": restored.restored.len(),
+        "restored_bytes": bytes,
+        "already_there": restored.already_there.len(),
+        "failures": restored.failures.len(),
+    });
+    output.line(format_args!("{summary}"));
+}
+
+fn emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool) {
+    let bytes: u64 = runs.iter().map(|run| run.bytes).sum();
+    match format {
+        Format::Json => {
+            for run in runs {
+                output.line(format_args!("{}", run_json("removed", run)));
+            }
+            let summary = json!({ "type": "summary", "schema_version": 1, "dry_run": dry_run, "runs": runs.len(), "bytes": bytes });
+            output.line(format_args!("{summary}"));
+        }
+        Format::Human => {
+            for run in runs {
+                output.line(format_args!("{}", printable(&describe(run))));
+            }
+            let what = if dry_run { "Would give back" } else { "Gave back" };
+            output.line(format_args!("{what} {}.", BinaryBytes(bytes)));
+        }
+    }
+}

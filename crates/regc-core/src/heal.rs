@@ -1,0 +1,109 @@
+//! Bringing back from the trash what turned out to be in use.
+//!
+//! A push that went on while a run removed may refer to something that the run has moved away. The next run finds that
+//! something live is missing, and puts it back before anything else.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashSet as HashSet;
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::inventory::DigestId;
+use crate::layout;
+use crate::lock::Lock;
+use crate::mark::Manifest;
+use crate::monitor::Monitor;
+use crate::storage::{Moved, ReadStorage, TrashStorage};
+use crate::survey::{Options, Survey, survey};
+use crate::trash::{self, Trash};
+
+/// Looks at a whole store as [`survey`] does, and puts back what is live, missing, and in the trash. Each is a finding.
+/// `None` for the lock says that nothing is to be changed: then it is only told.
+pub fn survey_and_heal(
+    storage: &dyn TrashStorage,
+    lock: Option<&Lock>,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Result<Survey, Error> {
+    let mut healed = Vec::new();
+    loop {
+        let mut survey = survey(storage, options, monitor)?;
+        let missing = missing(storage, &survey)?;
+        let mut is_changed = false;
+        for Missing { repository, digest, path, run } in missing {
+            let mut restored = false;
+            if lock.is_some() {
+                restored = Trash { storage, run: &run }.put_back_object(&path, &digest)? == Moved::Done;
+            }
+            is_changed |= restored;
+            healed.push(Finding::InTrash { repository, digest, path, run, restored });
+        }
+        // What was put back may be a manifest, and need more.
+        if !is_changed {
+            healed.iter().for_each(|finding| monitor.finding(finding));
+            survey.findings.extend(healed);
+            survey.findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+            survey.findings.dedup();
+            return Ok(survey);
+        }
+    }
+}
+
+/// Something that is live, is not in the store, and is in the trash.
+struct Missing {
+    repository: String,
+    digest: Digest,
+    path: String,
+    run: String,
+}
+
+fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, Error> {
+    // By the key in the registry; of several runs, the last.
+    let mut trashed: BTreeMap<String, (String, Digest)> = BTreeMap::new();
+    for run in trash::runs(storage)? {
+        for (key, digest) in trash::objects(storage, &run)? {
+            trashed.insert(key, (run.clone(), digest));
+        }
+    }
+    let mut missing = Vec::new();
+    if trashed.is_empty() {
+        return Ok(missing);
+    }
+    let Survey { inventory, reachable, .. } = survey;
+    for (repository, marked) in inventory.repositories.iter().zip(&reachable.repositories) {
+        let name = &repository.name;
+        let mut children: HashSet<DigestId> = HashSet::default();
+        let mut content: HashSet<DigestId> = marked.manifests.iter().copied().collect();
+        for &id in &marked.manifests {
+            reachable.manifests.with(id, |manifest| match manifest {
+                Manifest::Parsed { references, .. } => {
+                    children.extend(references.iter().filter(|r| r.role().may_be_child()).map(|r| r.id()));
+                    content.extend(references.iter().map(|r| r.id()));
+                }
+                Manifest::Missing => {}
+                Manifest::Damaged(damaged) => content.extend(&damaged.mentioned),
+            });
+        }
+        let mut needed: Vec<(Digest, String)> = Vec::new();
+        for &id in &content {
+            let digest = inventory.digests.digest(id);
+            needed.push((digest, layout::blob_data(&digest)));
+            needed.push((digest, layout::layer_link(name, &digest)));
+            if children.contains(&id) {
+                needed.push((digest, layout::revision_link(name, &digest)));
+            }
+        }
+        for (digest, path) in needed {
+            if let Some((run, _)) = trashed.get(&path)
+                && storage.stat(&path)?.is_none()
+            {
+                missing.push(Missing { repository: name.clone(), digest, run: run.clone(), path });
+            }
+        }
+    }
+    missing.sort_by(|a, b| a.path.cmp(&b.path));
+    missing.dedup_by(|a, b| a.path == b.path);
+    Ok(missing)
+}

@@ -1,0 +1,109 @@
+//! Keeping what is removed: new files that last, and moves that overwrite nothing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, RenameFlags};
+
+use super::{FilesystemStorage, is_absent};
+use crate::error::Error;
+use crate::storage::{Moved, TrashStorage};
+
+impl TrashStorage for FilesystemStorage {
+    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        let path = self.path(key);
+        self.create_file(&path, write).map_err(|error| self.error("write", key, error))
+    }
+
+    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
+        let (source, target) = (self.path(from), self.path(to));
+        let fail = |error| self.error("move", from, error);
+        if fs::symlink_metadata(&source).is_err_and(|error| is_absent(&error)) {
+            return Ok(Moved::Absent);
+        }
+        make_directories(target.parent().unwrap_or(&target)).map_err(fail)?;
+        match rename(CWD, &source, CWD, &target) {
+            Ok(()) => {
+                let kept = self.path(below);
+                let emptied = source.ancestors().skip(1).take_while(|directory| *directory != kept);
+                for directory in emptied {
+                    if fs::remove_dir(directory).is_err() {
+                        break;
+                    }
+                }
+                Ok(Moved::Done)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Moved::Exists),
+            Err(error) if is_absent(&error) => Ok(Moved::Absent),
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                Err(Error::OtherFilesystem(target.display().to_string()))
+            }
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    fn remove_all(&self, directory: &str) -> Result<(), Error> {
+        match fs::remove_dir_all(self.path(directory)) {
+            Err(error) if !is_absent(&error) => Err(self.error("remove", directory, error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FilesystemStorage {
+    fn create_file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        make_directories(path.parent().unwrap_or(path))?;
+        let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(path)?);
+        let written = write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all());
+        if let Err(error) = written {
+            // Half of it is worse than nothing.
+            fs::remove_file(path).ok();
+            return Err(error);
+        }
+        for directory in path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root)) {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory and those above it that are absent. They belong to whom the nearest one above belongs, so that a
+/// registry that is not root can use what root has made for it.
+pub(super) fn make_directories(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => return Err(ErrorKind::NotADirectory.into()),
+        Err(error) if is_absent(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let above = path.parent().ok_or(ErrorKind::NotFound)?;
+    make_directories(above)?;
+    match fs::create_dir(path) {
+        // Another thread has made it.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    let (like, made) = (fs::metadata(above)?, fs::metadata(path)?);
+    if (like.uid(), like.gid()) != (made.uid(), made.gid()) {
+        chown(path, Some(like.uid()), Some(like.gid()))?;
+    }
+    fs::set_permissions(path, like.permissions())
+}
+
+/// Moves a file or symbolic link to where nothing is.
+pub(super) fn rename(from: impl AsFd, source: &Path, to: impl AsFd, target: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(&from, source, &to, target, RenameFlags::NOREPLACE) {
+        // A file system that cannot promise it, as NFS.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            match rustix::fs::statat(&to, target, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+                Err(rustix::io::Errno::NOENT) => Ok(rustix::fs::renameat(from, source, to, target)?),
+                Err(error) => Err(error.into()),
+            }
+        }
+        renamed => Ok(renamed?),
+    }
+}

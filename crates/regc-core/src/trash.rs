@@ -1,0 +1,450 @@
+//! What was moved out of the registry, and can be brought back.
+//!
+//! Each run that moves has a directory of its own below [`layout::TRASH`]. In it, every object has the key that it had in
+//! the registry, and a journal says what is there and why. The journal is written, and survives a power cut, before the
+//! first object is moved; so it may name objects that were not moved any more.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::layout;
+use crate::lock::Lock;
+use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
+use crate::plan::{Item, Plan};
+use crate::storage::{Content, EntryKind, Moved, ReadStorage, TrashStorage};
+use crate::survey::with_threads;
+
+/// The name of the journal in a run's directory.
+const JOURNAL: &str = "journal.jsonl";
+
+/// The largest journal that is read, in bytes: enough for ten million objects.
+const MAX_JOURNAL_BYTES: u64 = 4 << 30;
+
+/// The first line of a journal: which run it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the journal's form.
+    pub schema_version: u32,
+    /// The run's name, which its directory has as well.
+    pub run: String,
+    /// When it began, in seconds since 1970, by the clock of the machine.
+    pub started: u64,
+    /// The version of regc.
+    pub regc: String,
+    /// Whether untagged manifests were garbage.
+    pub delete_untagged: bool,
+    /// How old something had to be to be garbage, in seconds.
+    pub min_age: u64,
+    /// Whether a registry was running.
+    pub live: bool,
+}
+
+/// Every other line of a journal: an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Its key in the registry.
+    pub path: String,
+    /// The digest that it is about.
+    pub digest: Digest,
+    /// Its repository; none for a blob.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repository: Option<String>,
+    /// The length of a blob's content, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<u64>,
+}
+
+/// What an object in the trash is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An entry in a tag's index.
+    TagIndexEntry,
+    /// A revision's link, or the link of one of its signatures.
+    Revision,
+    /// A layer link.
+    LayerLink,
+    /// The content of a blob.
+    Blob,
+}
+
+/// A run's part of the trash.
+#[derive(Clone, Debug)]
+pub struct TrashedRun {
+    /// The run's name.
+    pub run: String,
+    /// What its journal says of it; none if that cannot be read.
+    pub header: Option<Header>,
+    /// How many objects are still there.
+    pub objects: u64,
+    /// How many of them are blobs.
+    pub blobs: u64,
+    /// The length of the blobs' contents, in bytes.
+    pub bytes: u64,
+}
+
+/// What is to be brought back.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to.
+    pub digests: Vec<Digest>,
+    /// Everything of these repositories.
+    pub repositories: Vec<String>,
+}
+
+/// What was brought back.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// What is back, or would be: blobs first, in the end what leads to them.
+    pub restored: Vec<Entry>,
+    /// What the registry has again anyhow. It was left alone, and stays in the trash.
+    pub already_there: Vec<Entry>,
+    /// What could not be brought back.
+    pub failures: Vec<Error>,
+}
+
+/// The directory of a run.
+pub fn directory(run: &str) -> String {
+    format!("{}/{run}", layout::TRASH)
+}
+
+/// The keys of the objects that make up an item, a link before what it points at.
+pub(crate) fn keys_of(item: &Item<'_>) -> Vec<String> {
+    match item {
+        Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
+        Item::Revision { repository, digest, signatures } => {
+            let signatures = signatures.iter().map(|signature| layout::signature_link(repository, digest, signature));
+            std::iter::once(layout::revision_link(repository, digest)).chain(signatures).collect()
+        }
+        Item::LayerLink { repository, digest } => vec![layout::layer_link(repository, digest)],
+        Item::Blob { digest, .. } => vec![layout::blob_data(digest)],
+    }
+}
+
+fn entries_of(item: &Item<'_>) -> impl Iterator<Item = Entry> {
+    let (kind, repository, bytes) = match item {
+        Item::TagIndexEntry { repository, .. } => (Kind::TagIndexEntry, Some(*repository), None),
+        Item::Revision { repository, .. } => (Kind::Revision, Some(*repository), None),
+        Item::LayerLink { repository, .. } => (Kind::LayerLink, Some(*repository), None),
+        Item::Blob { bytes, .. } => (Kind::Blob, None, Some(*bytes)),
+    };
+    let (digest, repository) = (item.digest(), repository.map(str::to_owned));
+    keys_of(item).into_iter().map(move |path| Entry { kind, path, digest, repository: repository.clone(), bytes })
+}
+
+/// Writes down what `plan` is going to move.
+pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &Plan<'_>) -> Result<(), Error> {
+    fn line<T: Serialize>(mut to: &mut dyn Write, value: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut to, value)?;
+        to.write_all(b"\n")
+    }
+    storage.create(&format!("{}/{JOURNAL}", directory(&header.run)), &mut |to| {
+        line(to, header)?;
+        plan.items().try_for_each(|item| entries_of(&item).try_for_each(|entry| line(to, &entry)))
+    })
+}
+
+/// The names of all runs of which something is in the trash, sorted.
+pub fn runs(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
+    let mut runs = Vec::new();
+    storage.list(layout::TRASH, &mut |entry| {
+        if entry.kind == EntryKind::Directory && !entry.symlink && is_run(entry.name) {
+            runs.push(entry.name.to_owned());
+        }
+    })?;
+    runs.sort_unstable();
+    Ok(runs)
+}
+
+/// Whether this may be a run's name. It becomes a part of paths.
+fn is_run(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// All runs of which something is in the trash, by their names.
+pub fn list(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
+    runs(storage)?.into_iter().map(|run| look_into(storage, run)).collect()
+}
+
+fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error> {
+    let header = match read_journal(storage, &run) {
+        Ok((header, _)) => Some(header),
+        Err(Error::Journal { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, run };
+    for (key, _) in objects(storage, &found.run)? {
+        found.objects += 1;
+        if is_blob(&key) {
+            found.blobs += 1;
+            let path = format!("{}/{key}", directory(&found.run));
+            found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
+        }
+    }
+    Ok(found)
+}
+
+/// The objects of a run that are still there: by the key that each had in the registry, and its digest.
+pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(String, Digest)>, Error> {
+    let directory = directory(run);
+    let keys = storage.list_prefix(&format!("{directory}/docker"))?;
+    let objects = keys.iter().filter_map(|key| {
+        let key = key.strip_prefix(&directory)?.strip_prefix('/')?;
+        let named = key.rsplit_once('/').map(|(directory, _)| format!("{directory}/{}", layout::LINK));
+        let digest = match is_blob(key) {
+            // A blob's directory is named after it, below one that is named after the beginning.
+            true => blob_digest(key),
+            false => layout::digest_of_link(&named?),
+        };
+        Some((key.to_owned(), digest?))
+    });
+    Ok(objects.collect())
+}
+
+fn is_blob(key: &str) -> bool {
+    key.strip_prefix(layout::BLOBS).is_some_and(|below| below.starts_with('/'))
+}
+
+fn blob_digest(key: &str) -> Option<Digest> {
+    let mut components = key.strip_prefix(layout::BLOBS)?.strip_prefix('/')?.split('/');
+    let algorithm = Algorithm::from_name(components.next()?)?;
+    Digest::from_hex(algorithm, components.nth(1)?)
+}
+
+/// The journal of a run.
+///
+/// Fails with [`Error::Journal`] if there is none, or none that can be read.
+pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec<Entry>), Error> {
+    let path = format!("{}/{JOURNAL}", directory(run));
+    let garbled = |reason: String| Error::Journal { path: path.clone(), reason };
+    if !is_run(run) {
+        return Err(garbled("this is no name of a run".to_owned()));
+    }
+    let text = match storage.read(&path, MAX_JOURNAL_BYTES)? {
+        Some(Content::Whole(text)) => text,
+        Some(Content::TooLarge) => return Err(garbled("it is too large".to_owned())),
+        None => return Err(garbled("there is none".to_owned())),
+    };
+    let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let header: Header =
+        serde_json::from_slice(lines.next().unwrap_or_default()).map_err(|e| garbled(e.to_string()))?;
+    if header.schema_version != 1 {
+        return Err(garbled(format!("version {} is unknown; a newer regc wrote it", header.schema_version)));
+    }
+    let entries = lines.map(|line| {
+        let entry: Entry = serde_json::from_slice(line).map_err(|error| garbled(error.to_string()))?;
+        // What a journal names is put where it says: never out of the registry.
+        let is_inside = entry.path.strip_prefix(layout::ROOT).is_some_and(|below| below.starts_with('/'));
+        match is_inside && entry.path.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+            true => Ok(entry),
+            false => Err(garbled(format!("{:?} is no path in a registry", entry.path))),
+        }
+    });
+    Ok((header.clone(), entries.collect::<Result<_, _>>()?))
+}
+
+/// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, and no blob comes back
+/// whose content is not that of its digest. What leads to something comes after it. `None` for the lock says that
+/// nothing is to be changed.
+///
+/// Fails before anything is moved if there is no such run, or nothing of what is selected in it.
+pub fn restore(
+    storage: &dyn TrashStorage,
+    lock: Option<&Lock>,
+    run: &str,
+    selection: Option<&Selection>,
+    jobs: usize,
+) -> Result<Restored, Error> {
+    let (_, mut entries) = read_journal(storage, run)?;
+    // Children before parents, content before links.
+    entries.reverse();
+    with_threads(jobs, || {
+        let trash = Trash { storage, run };
+        if let Some(selection) = selection {
+            entries = trash.select(entries, selection)?;
+        }
+        let mut restored = Restored::default();
+        let mut missing: BTreeSet<Digest> = BTreeSet::new();
+        for kind in [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::TagIndexEntry] {
+            let of_kind: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == kind).collect();
+            let put_back = |entry: &&Entry| trash.put_back(entry, lock.is_some(), &missing);
+            let results: Vec<Result<Moved, Error>> = match kind {
+                Kind::Revision => of_kind.iter().map(put_back).collect(),
+                _ => of_kind.par_iter().map(put_back).collect(),
+            };
+            for (entry, result) in of_kind.into_iter().zip(results) {
+                match result {
+                    Ok(Moved::Done) => restored.restored.push(entry.clone()),
+                    Ok(Moved::Exists) => restored.already_there.push(entry.clone()),
+                    Ok(Moved::Absent) => {}
+                    Err(error) => {
+                        missing.insert(entry.digest);
+                        restored.failures.push(error);
+                    }
+                }
+            }
+        }
+        if lock.is_some() && objects(storage, run)?.is_empty() {
+            forget(storage, run)?;
+        }
+        Ok(restored)
+    })
+}
+
+/// Removes what runs have moved, for good: those that began before `before`, in seconds since 1970, or all. Answers
+/// which those are. A run whose journal cannot be read has no known age. `None` for the lock says that nothing is to be
+/// changed.
+pub fn empty(storage: &dyn TrashStorage, lock: Option<&Lock>, before: Option<u64>) -> Result<Vec<TrashedRun>, Error> {
+    let mut runs = list(storage)?;
+    runs.retain(|run| match (before, &run.header) {
+        (None, _) => true,
+        (Some(before), Some(header)) => header.started < before,
+        (Some(_), None) => false,
+    });
+    if lock.is_some() {
+        for run in &runs {
+            forget(storage, &run.run)?;
+        }
+    }
+    Ok(runs)
+}
+
+/// Removes a run's directory.
+fn forget(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
+    // The journal goes last, so that what is left after an interruption still has one.
+    storage.remove_all(&format!("{}/docker", directory(run)))?;
+    storage.remove_all(&directory(run))?;
+    storage.remove_empty_directories(&[layout::TRASH.to_owned()], None).into_iter().collect()
+}
+
+/// The trash of one run.
+pub(crate) struct Trash<'a> {
+    pub(crate) storage: &'a dyn TrashStorage,
+    pub(crate) run: &'a str,
+}
+
+impl Trash<'_> {
+    fn key(&self, path: &str) -> String {
+        format!("{}/{path}", directory(self.run))
+    }
+
+    /// Moves an object back, or finds out whether that could be done.
+    fn put_back(&self, entry: &Entry, really: bool, missing: &BTreeSet<Digest>) -> Result<Moved, Error> {
+        let key = self.key(&entry.path);
+        let Some(metadata) = self.storage.stat(&key)? else { return Ok(Moved::Absent) };
+        if self.storage.stat(&entry.path)?.is_some() {
+            return Ok(Moved::Exists);
+        }
+        if missing.contains(&entry.digest) {
+            return Err(Error::WithoutContent(key));
+        }
+        if entry.kind == Kind::Blob && !metadata.symlink {
+            self.check(&key, &entry.digest)?;
+        }
+        if !really {
+            return Ok(Moved::Done);
+        }
+        self.storage.move_object(&key, &entry.path, &directory(self.run))
+    }
+
+    /// Moves a blob or a link back that is known by its key.
+    pub(crate) fn put_back_object(&self, path: &str, digest: &Digest) -> Result<Moved, Error> {
+        let key = self.key(path);
+        if is_blob(path) {
+            self.check(&key, digest)?;
+        }
+        self.storage.move_object(&key, path, &directory(self.run))
+    }
+
+    /// Fails unless the content at `key` is that of `digest`.
+    fn check(&self, key: &str, digest: &Digest) -> Result<(), Error> {
+        let actual = hash(self.storage, key, digest.algorithm())?;
+        if actual == Some(*digest) { Ok(()) } else { Err(Error::NotItsDigest(key.to_owned())) }
+    }
+
+    /// Those of `entries` that are selected, with what they need.
+    fn select(&self, entries: Vec<Entry>, selection: &Selection) -> Result<Vec<Entry>, Error> {
+        for repository in &selection.repositories {
+            if !entries.iter().any(|entry| entry.repository.as_ref() == Some(repository)) {
+                return Err(Error::NotInTrash { run: self.run.to_owned(), what: repository.clone() });
+            }
+        }
+        for digest in &selection.digests {
+            if !entries.iter().any(|entry| entry.digest == *digest) {
+                return Err(Error::NotInTrash { run: self.run.to_owned(), what: digest.to_string() });
+            }
+        }
+        // A digest, and the repositories whose links to it come back; none says all.
+        let mut pending: Vec<(Digest, Option<String>)> =
+            selection.digests.iter().map(|digest| (*digest, None)).collect();
+        for entry in &entries {
+            if let Some(repository) = entry.repository.as_ref().filter(|name| selection.repositories.contains(name)) {
+                pending.push((entry.digest, Some(repository.clone())));
+            }
+        }
+        let mut wanted = BTreeSet::new();
+        while let Some((digest, repository)) = pending.pop() {
+            if !wanted.insert((digest, repository.clone())) {
+                continue;
+            }
+            let is_here = |entry: &&Entry| {
+                entry.digest == digest
+                    && entry.kind == Kind::Revision
+                    && repository.as_ref().is_none_or(|name| entry.repository.as_ref() == Some(name))
+            };
+            let revisions: Vec<&Entry> = entries.iter().filter(is_here).collect();
+            if revisions.is_empty() {
+                continue;
+            }
+            let references = self.references(&digest)?;
+            for revision in revisions {
+                pending.extend(references.iter().map(|reference| (*reference, revision.repository.clone())));
+            }
+        }
+        let is_wanted = |entry: &Entry| match &entry.repository {
+            None => wanted.iter().any(|(digest, _)| *digest == entry.digest),
+            Some(_) => {
+                wanted.contains(&(entry.digest, None)) || wanted.contains(&(entry.digest, entry.repository.clone()))
+            }
+        };
+        Ok(entries.into_iter().filter(is_wanted).collect())
+    }
+
+    /// What a manifest, in the trash or in the registry, refers to.
+    fn references(&self, digest: &Digest) -> Result<Vec<Digest>, Error> {
+        let path = layout::blob_data(digest);
+        for key in [self.key(&path), path] {
+            if let Some(Content::Whole(content)) = self.storage.read(&key, MAX_MANIFEST_BYTES)?
+                && let Ok(parsed) = References::of_blob(digest, &content)
+            {
+                let is_kept_here = |role| !matches!(role, Role::ForeignLayer);
+                let references = parsed.references.iter().filter(|reference| is_kept_here(reference.role));
+                return Ok(references.map(|reference| reference.digest).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The digest of the content at `key`; `None` if there is none.
+fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
+    fn with<H: sha2::Digest>(storage: &dyn ReadStorage, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let mut hasher = H::new();
+        let is_there = storage.read_in_parts(key, &mut |part| hasher.update(part))?;
+        Ok(is_there.then(|| hasher.finalize().to_vec()))
+    }
+    let hash = match algorithm {
+        Algorithm::Sha256 => with::<sha2::Sha256>(storage, key),
+        Algorithm::Sha384 => with::<sha2::Sha384>(storage, key),
+        Algorithm::Sha512 => with::<sha2::Sha512>(storage, key),
+    };
+    Ok(hash?.and_then(|hash| Digest::from_hex(algorithm, &hex::encode(hash))))
+}

@@ -1,0 +1,203 @@
+//! What a registry writes while a run is going on.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use regc_core::digest::Digest;
+use regc_core::error::Error;
+use regc_core::layout;
+use regc_core::monitor::Silent;
+use regc_core::plan::plan;
+use regc_core::storage::DeleteStorage;
+use regc_core::survey::survey;
+use regc_core::sweep::{Outcome, sweep};
+use regc_testkit::{TestRegistry, layer, oracle};
+
+use crate::{DEFAULT, Options, UNTAGGED, at, collect, decide, holder};
+
+/// Surveys `before`, writes what `after` has more and what is `touched`, and only then removes.
+fn collect_while(
+    before: &TestRegistry,
+    after: &TestRegistry,
+    touched: &[String],
+    options: Options,
+) -> (tempfile::TempDir, Result<Outcome, Error>) {
+    let root = before.on_disk();
+    let storage = at(root.path());
+    let lock = storage.lock(&holder()).unwrap();
+    let survey = survey(&storage, &options, &Silent).unwrap();
+    let plan = plan(&survey, &options).unwrap();
+    assert!(plan.totals().blobs > 0, "there is garbage that the push may need");
+    for key in after.keys() {
+        if before.get(key) != after.get(key) || touched.contains(&key.to_owned()) {
+            let path = root.path().join(key);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, after.get(key).unwrap()).unwrap();
+        }
+    }
+    let outcome = sweep(&storage, &lock, &plan, &options, None, &Silent);
+    drop(lock);
+    (root, outcome)
+}
+
+/// Everything that is live in `registry` is at `root`, and linked.
+fn assert_whole(root: &Path, registry: &TestRegistry, options: Options) {
+    for (repository, live) in oracle::live(registry, options.delete_untagged) {
+        for digest in live {
+            let keys = [
+                layout::blob_data(&digest),
+                layout::layer_link(&repository, &digest),
+                layout::revision_link(&repository, &digest),
+            ];
+            for key in keys.iter().filter(|key| registry.get(key).is_some()) {
+                assert!(root.join(key).exists(), "{key} is gone");
+            }
+        }
+    }
+}
+
+/// Two repositories. `app` has an image that is in use, one that was deleted, and one that has lost its tag to it.
+fn before() -> (TestRegistry, Digest, Digest) {
+    let mut registry = TestRegistry::new();
+    let deleted = registry.image("app:v0").layers(["base", "deleted"]).push();
+    registry.delete("app", &deleted);
+    let untagged = registry.image("app:v1").layers(["base", "untagged"]).push();
+    registry.image("app:v1").layers(["base", "used"]).push();
+    registry.image("other:v1").layers(["base"]).push();
+    (registry, deleted, untagged)
+}
+
+#[test]
+fn a_push_that_reuses_old_layers_is_kept() {
+    type Push = fn(&mut TestRegistry);
+    let pushes: [(&str, Push); 5] = [
+        ("the deleted image again", |registry| {
+            registry.image("app:v0").layers(["base", "deleted"]).push();
+        }),
+        ("another image of a garbage layer", |registry| {
+            registry.image("app:v2").layers(["base", "deleted", "new"]).push();
+        }),
+        ("the same to another repository", |registry| {
+            registry.image("other:v2").layers(["deleted"]).push();
+        }),
+        ("the same to a new repository", |registry| {
+            registry.image("deep/new/app:v2").layers(["deleted"]).push();
+        }),
+        ("an index of new images", |registry| {
+            let platforms =
+                [registry.image("app").layers(["deleted"]).push(), registry.image("app").layers(["p"]).push()];
+            registry.index("app:v3").manifests(platforms).push();
+        }),
+    ];
+    for options in [DEFAULT, UNTAGGED] {
+        for (what, push) in pushes {
+            let (before, ..) = before();
+            let mut after = before.clone();
+            push(&mut after);
+            let (root, outcome) = collect_while(&before, &after, &[], options);
+            let outcome = outcome.unwrap();
+            assert!(outcome.failures.is_empty() && outcome.spared.blobs > 0, "{what}: {outcome:?}");
+            assert_whole(root.path(), &after, options);
+            collect(&at(root.path()), options).unwrap();
+            assert_whole(root.path(), &after, options);
+        }
+    }
+}
+
+#[test]
+fn a_layer_link_that_is_new_keeps_its_blob() {
+    let (before, ..) = before();
+    let mut after = before.clone();
+    after.link_layer("other", &layer("deleted"));
+    let (root, outcome) = collect_while(&before, &after, &[], DEFAULT);
+    outcome.unwrap();
+    assert!(root.path().join(layout::blob_data(&layer("deleted"))).exists());
+
+    // The same where the link was garbage already, and is written anew.
+    let link = layout::layer_link("app", &layer("deleted"));
+    let (root, outcome) = collect_while(&before, &before, std::slice::from_ref(&link), DEFAULT);
+    assert_eq!(outcome.unwrap().spared.layer_links, 1);
+    assert!(root.path().join(link).exists() && root.path().join(layout::blob_data(&layer("deleted"))).exists());
+}
+
+#[test]
+fn an_untagged_manifest_that_comes_into_use_is_kept() {
+    let (mut before, _, untagged) = before();
+    let referrer = before.image("app").layers(["signature"]).subject(regc_testkit::sha256(b"later")).push();
+    type Push = fn(&mut TestRegistry, &Digest) -> Vec<String>;
+    let pushes: [(&str, Push); 3] = [
+        // Whoever pushes a tag pushes the manifest first, which writes its link anew.
+        ("it is tagged", |registry, untagged| {
+            registry.tag("app", "again", untagged);
+            vec![layout::revision_link("app", untagged)]
+        }),
+        ("it is tagged, and its link was seen to be newer by nobody", |registry, untagged| {
+            registry.tag("app", "again", untagged);
+            Vec::new()
+        }),
+        ("it becomes a platform", |registry, untagged| {
+            registry.index("app:list").manifests([*untagged]).push();
+            Vec::new()
+        }),
+    ];
+    for (what, push) in pushes {
+        let mut after = before.clone();
+        let touched = push(&mut after, &untagged);
+        let (root, outcome) = collect_while(&before, &after, &touched, UNTAGGED);
+        assert!(outcome.unwrap().spared.revisions > 0, "{what}");
+        assert_whole(root.path(), &after, UNTAGGED);
+    }
+
+    let mut after = before.clone();
+    after.manifest("app:later", "later");
+    let (_, outcome) = collect_while(&before, &after, &[], UNTAGGED);
+    assert!(matches!(outcome, Err(Error::BeingWritten(_))), "a manifest that is not whole yet: nothing is removed");
+
+    let mut before = before.clone();
+    let mut after = before.clone();
+    let subject = after.image("app:later").layers(["deleted"]).push();
+    let attached = before.image("app").layers(["sbom"]).subject(subject).push();
+    let of_it = before.image("app").layers(["of the sbom"]).subject(attached).push();
+    for key in before.keys().map(str::to_owned).collect::<Vec<_>>() {
+        after.put(key.clone(), before.get(&key).unwrap());
+    }
+    let (root, outcome) = collect_while(&before, &after, &[], UNTAGGED);
+    assert!(outcome.unwrap().removed.revisions > 0);
+    assert_whole(root.path(), &after, UNTAGGED);
+    let exists = |digest| root.path().join(layout::revision_link("app", digest)).exists();
+    assert!(exists(&attached) && exists(&of_it) && !exists(&referrer), "what is attached to what is new stays with it");
+}
+
+#[test]
+fn what_is_young_is_kept_with_all_that_it_refers_to() {
+    let (mut registry, _, untagged) = before();
+    registry.blob("linked by nobody");
+    let root = registry.on_disk();
+    let old = SystemTime::now() - Duration::from_secs(3 * 3600);
+    let files: Vec<String> = regc_testkit::files_below(root.path()).into_iter().collect();
+    let age = |key: &str, modified| File::open(root.path().join(key)).unwrap().set_modified(modified).unwrap();
+    files.iter().for_each(|key| age(key, old));
+    let hour = Options { young_since: Some(old + Duration::from_secs(3600)), ..UNTAGGED };
+    let all = decide(&at(root.path()), UNTAGGED).unwrap();
+    assert_eq!(decide(&at(root.path()), hour).unwrap(), all, "nothing is young");
+
+    let revision = layout::revision_link("app", &untagged);
+    age(&revision, SystemTime::now());
+    let kept = decide(&at(root.path()), hour).unwrap();
+    assert!(kept.revisions.is_empty() && !kept.blobs.contains(&layer("untagged")), "{kept:?}");
+    assert!(kept.blobs.contains(&layer("deleted")));
+
+    age(&layout::layer_link("app", &layer("deleted")), SystemTime::now());
+    let kept = decide(&at(root.path()), hour).unwrap();
+    assert!(!kept.blobs.contains(&layer("deleted")) && !kept.layer_links.contains(&("app".into(), layer("deleted"))));
+
+    let blob = regc_testkit::sha256(b"linked by nobody");
+    assert!(kept.blobs.contains(&blob));
+    age(&layout::blob_data(&blob), SystemTime::now());
+    assert!(!decide(&at(root.path()), hour).unwrap().blobs.contains(&blob));
+
+    let everything = Options { young_since: Some(SystemTime::UNIX_EPOCH), ..UNTAGGED };
+    let outcome = collect(&at(root.path()), everything).unwrap();
+    assert_eq!(outcome.removed, Default::default(), "all is younger than that");
+}

@@ -1,0 +1,149 @@
+//! A stop or a failure at every single change.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+
+use regc_core::error::Error;
+use regc_core::heal::survey_and_heal;
+use regc_core::layout;
+use regc_core::monitor::Silent;
+use regc_core::plan::plan;
+use regc_core::storage::memory::MemoryStorage;
+use regc_core::storage::{DeleteStorage, TrashStorage};
+use regc_core::sweep::{Outcome, sweep};
+use regc_core::trash::{self, Header};
+use regc_testkit::generate::{self, Features};
+use regc_testkit::wrapped::{Fault, Faulty};
+use regc_testkit::{TestRegistry, oracle};
+
+use crate::{DEFAULT, Options, UNTAGGED, holder};
+
+const ALL: Features = Features { referrers: true, partial_repositories: true };
+
+pub fn header(run: &str) -> Header {
+    Header {
+        schema_version: 1,
+        run: run.into(),
+        started: 1_000_000,
+        regc: "0".into(),
+        delete_untagged: true,
+        min_age: 0,
+        live: false,
+    }
+}
+
+/// What a run of the command does.
+pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>) -> Result<Outcome, Error> {
+    let lock = storage.lock(&holder())?;
+    let survey = survey_and_heal(storage, Some(&lock), &options, &Silent)?;
+    let header = to_trash.map(header);
+    sweep(storage, &lock, &plan(&survey, &options)?, &options, header.as_ref(), &Silent)
+}
+
+/// The keys that are not in the trash.
+fn outside(storage: &MemoryStorage) -> BTreeSet<String> {
+    storage.keys().into_iter().filter(|key| !key.starts_with(".regc/")).collect()
+}
+
+/// Everything that is live is there, and nothing that is live leads to nothing.
+fn assert_intact(registry: &TestRegistry, options: Options, left: &BTreeSet<String>, when: &str) {
+    for (repository, live) in oracle::live(registry, options.delete_untagged) {
+        for digest in live {
+            let links = [layout::layer_link(&repository, &digest), layout::revision_link(&repository, &digest)];
+            for key in links.iter().chain([&layout::blob_data(&digest)]) {
+                assert_eq!(left.contains(key), registry.get(key).is_some(), "{when}: {key}");
+            }
+        }
+    }
+    for key in left.iter().filter(|key| key.contains("/revisions/") || key.contains("/_layers/")) {
+        let blob = layout::blob_data(&layout::digest_of_link(key).unwrap());
+        assert!(left.contains(&blob) || registry.get(&blob).is_none(), "{when}: {key} leads to nothing");
+    }
+}
+
+/// Runs with a fault at each change in turn, and then without.
+fn at_each_change(fault: impl Fn(usize, usize) -> Fault + Copy + Send + Sync + 'static, what: &str) {
+    for (seed, options, to_trash) in
+        [(1, DEFAULT, None), (2, UNTAGGED, None), (3, UNTAGGED, None), (2, UNTAGGED, Some("first"))]
+    {
+        let registry = generate::registry(seed, ALL);
+        let undisturbed = registry.in_memory();
+        let removed = run(&undisturbed, options, to_trash).unwrap().removed;
+        let changes = removed.tag_index_entries + removed.revisions + removed.layer_links + removed.blobs;
+        assert!(changes > 10, "seed {seed} has garbage");
+        for k in 0..changes as usize {
+            let when = format!("seed {seed}, {what} at change {k}");
+            let storage = Faulty::changing(registry.in_memory(), move |n| fault(k, n));
+            match run(&storage, options, to_trash) {
+                Ok(outcome) if fault(k, k) != Fault::Error(ErrorKind::NotFound) => {
+                    assert!(!outcome.failures.is_empty(), "{when} is told");
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(to_trash.is_some() && k == 0, "{when}: {error}: only the journal is worth giving up for");
+                    assert_eq!(outside(&storage.into_inner()), outside(&registry.in_memory()), "{when}");
+                    continue;
+                }
+            }
+            let storage = storage.into_inner();
+            assert_intact(&registry, options, &outside(&storage), &when);
+            let again = run(&storage, options, to_trash.map(|_| "second")).unwrap();
+            assert!(again.failures.is_empty());
+            assert_eq!(outside(&storage), outside(&undisturbed), "{when}: the next run ends where one ends");
+        }
+    }
+}
+
+#[test]
+fn a_stop_at_any_change_loses_nothing_and_is_made_up_for() {
+    at_each_change(|k, n| if n < k { Fault::None } else { Fault::Error(ErrorKind::Other) }, "a stop");
+}
+
+#[test]
+fn a_failure_of_any_change_loses_nothing_and_is_made_up_for() {
+    at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::Other) } else { Fault::None }, "EIO");
+    at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::StorageFull) } else { Fault::None }, "ENOSPC");
+    at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::PermissionDenied) } else { Fault::None }, "EACCES");
+    at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::NotFound) } else { Fault::None }, "ENOENT");
+}
+
+#[test]
+fn a_failure_ends_only_what_depends_on_it() {
+    let mut registry = TestRegistry::new();
+    for image in ["a", "b", "c"] {
+        let gone = registry.image(&format!("app:{image}")).layers([image]).push();
+        registry.delete("app", &gone);
+    }
+    registry.image("app:kept").layers(["kept"]).push();
+    let storage =
+        Faulty::changing(registry.in_memory(), |n| if n == 0 { Fault::Error(ErrorKind::Other) } else { Fault::None });
+    let outcome = run(&storage, DEFAULT, None).unwrap();
+    assert_eq!(outcome.failures.len(), 1);
+    assert_eq!((outcome.removed.layer_links, outcome.removed.blobs), (5, 8), "one link stays, and one blob with it");
+    assert_eq!(outcome.spared.blobs, 1);
+}
+
+#[test]
+fn restoring_can_be_stopped_at_any_change() {
+    let registry = generate::registry(2, ALL);
+    let before = outside(&registry.in_memory());
+    let trashed = || {
+        let storage = registry.in_memory();
+        run(&storage, UNTAGGED, Some("run")).unwrap();
+        storage
+    };
+    let changes = trash::list(&trashed()).unwrap()[0].objects as usize;
+    for k in 0..changes {
+        let storage =
+            Faulty::changing(trashed(), move |n| if n < k { Fault::None } else { Fault::Error(ErrorKind::Other) });
+        let lock = storage.lock(&holder()).unwrap();
+        let restored = trash::restore(&storage, Some(&lock), "run", None, 4).unwrap();
+        assert!(!restored.failures.is_empty());
+        drop(lock);
+        let storage = storage.into_inner();
+        assert_intact(&registry, UNTAGGED, &outside(&storage), &format!("stop {k}"));
+        let lock = storage.lock(&holder()).unwrap();
+        assert!(trash::restore(&storage, Some(&lock), "run", None, 4).unwrap().failures.is_empty());
+        assert_eq!(outside(&storage), before, "stop {k}: the next restoration ends where one ends");
+    }
+}

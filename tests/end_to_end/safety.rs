@@ -1,0 +1,276 @@
+//! What regc refuses, waits for, keeps, and brings back.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use regc_core::layout;
+use regc_core::lock::Holder;
+use regc_core::storage::DeleteStorage;
+use regc_core::storage::filesystem::FilesystemStorage;
+use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
+use serde_json::Value;
+
+use crate::common::{Run, gc, regc};
+use crate::{config, registry};
+
+/// Runs `regc trash` on a storage root.
+fn trash(root: &Path, arguments: &[&str]) -> Run {
+    let (command, rest) = arguments.split_first().unwrap();
+    regc([&["trash", command, "--root", root.to_str().unwrap()], rest].concat())
+}
+
+fn last_line(run: &Run) -> Value {
+    serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap()
+}
+
+/// Makes everything below `root` two hours old.
+fn age(root: &Path) {
+    let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+    for key in files_below(root) {
+        File::open(root.join(key)).unwrap().set_modified(old).unwrap();
+    }
+}
+
+#[test]
+fn one_at_a_time() {
+    let root = registry().on_disk();
+    let storage = FilesystemStorage::open(root.path()).unwrap();
+    let holder = Holder { pid: 4711, host: "somewhere".into(), since: "yesterday".into() };
+    let lock = storage.lock(&holder).unwrap();
+    for arguments in [&["gc"][..], &["trash", "empty"], &["trash", "restore"]] {
+        let run = regc([arguments, &["--root", root.path().to_str().unwrap()]].concat());
+        let holder = "process 4711 on somewhere, since yesterday";
+        assert!(run.code == 1 && run.stderr.contains(holder), "{arguments:?}: {}", run.stderr);
+    }
+    assert_eq!(gc(root.path(), &["--dry-run"]).code, 0, "looking does no harm");
+    drop(lock);
+    // What somebody who has died leaves.
+    fs::create_dir(root.path().join(".regc")).unwrap();
+    fs::write(root.path().join(layout::LOCK), "{}").unwrap();
+    assert_eq!(gc(root.path(), &[]).code, 0);
+    assert!(!root.path().join(".regc").exists());
+}
+
+#[test]
+fn a_running_registry_is_noticed() {
+    let (root, directory) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let socket = directory.path().join("registry.sock");
+    let unix = UnixListener::bind(&socket).unwrap();
+    let before = files_below(root.path());
+    for http in [
+        format!("{{addr: ':{port}'}}"),
+        format!("{{addr: 'localhost:{port}'}}"),
+        format!("{{net: unix, addr: {}}}", socket.display()),
+    ] {
+        let config = config(&directory, &storage, &format!("http: {http}\n"));
+        let config = config.to_str().unwrap();
+        let run = regc(["gc", config]);
+        assert_eq!(run.code, 1, "{http}");
+        for way_out in ["Stop it", "maintenance.readonly.enabled", "--live"] {
+            assert!(run.stderr.contains(way_out), "{}", run.stderr);
+        }
+        let dry = regc(["gc", "--dry-run", config]);
+        assert!(dry.code == 0 && dry.stderr.contains("warning: a registry answers"), "{}", dry.stderr);
+    }
+    assert_eq!(files_below(root.path()), before);
+
+    let http = format!("http: {{addr: ':{port}'}}\n");
+    let live = config(&directory, &storage, &http);
+    let run = regc(["gc", "--live", live.to_str().unwrap()]);
+    assert!(run.code == 0 && run.stdout.contains("Too young"), "{}", run.stdout);
+    assert_eq!(files_below(root.path()), before, "all of it is younger than an hour");
+    age(root.path());
+    assert_eq!(regc(["gc", "--live", live.to_str().unwrap()]).code, 0);
+    assert!(!root.path().join(layout::blob_data(&layer("deleted"))).exists());
+    assert_eq!(trash(root.path(), &["restore"]).code, 0, "it went to the trash");
+    assert_eq!(files_below(root.path()), before);
+
+    let read_only = storage.replacen('{', "{maintenance: {readonly: {enabled: true}}, ", 1);
+    let read_only = config(&directory, &read_only, &http);
+    assert_eq!(regc(["gc", read_only.to_str().unwrap()]).code, 0);
+    drop((listener, unix));
+    let stopped = config(&directory, &storage, &http);
+    assert_eq!(regc(["gc", stopped.to_str().unwrap()]).code, 0);
+    assert!(!root.path().join(layout::blob_data(&layer("deleted"))).exists());
+}
+
+#[test]
+fn what_is_young_is_kept() {
+    let root = registry().on_disk();
+    let run = gc(root.path(), &["-m", "--min-age", "7d", "--format", "json"]);
+    let summary = last_line(&run);
+    assert_eq!((&summary["removed"]["blobs"], &summary["garbage"]["blobs"]), (&0.into(), &0.into()), "{summary}");
+    assert!(summary["young_blobs"].as_u64() > Some(0), "{summary}");
+    age(root.path());
+    assert_eq!(last_line(&gc(root.path(), &["--min-age", "90m", "--format", "json"]))["removed"]["blobs"], 3);
+    assert_eq!(gc(root.path(), &["--min-age", "soon"]).code, 2);
+}
+
+#[test]
+fn the_trash_from_end_to_end() {
+    let root = registry().on_disk();
+    let before = files_below(root.path());
+    assert_eq!(trash(root.path(), &["list"]).stdout, "The trash is empty.\n");
+
+    let run = gc(root.path(), &["-m", "--trash", "--format", "json"]);
+    let moved = last_line(&run);
+    let name = moved["trashed_as"].as_str().unwrap();
+    assert_eq!(moved["trash_bytes"], moved["removed"]["bytes"]);
+    let listed = trash(root.path(), &["list", "--format", "json"]);
+    let listed = last_line(&listed);
+    assert_eq!((&listed["run"], &listed["bytes"]), (&name.into(), &moved["removed"]["bytes"]));
+    assert_eq!(listed["journal"]["delete_untagged"], true);
+    let again = gc(root.path(), &[]);
+    assert!(again.stdout.contains("`regc trash empty` gives it back"), "{}", again.stdout);
+
+    let dry = trash(root.path(), &["restore", "--dry-run", name]);
+    assert!(dry.code == 0 && dry.stdout.starts_with("Would put back"), "{}", dry.stdout);
+    let error = trash(root.path(), &["restore", "nowhere"]);
+    assert!(error.code == 1 && error.stderr.contains("nothing of nowhere"), "{}", error.stderr);
+    let run = trash(root.path(), &["restore", name, "team/app", "--format", "json"]);
+    assert_eq!((run.code, &last_line(&run)["failures"]), (0, &0.into()));
+    assert!(root.path().join(layout::layer_link("team/app", &layer("old"))).exists());
+    assert_eq!(trash(root.path(), &["restore"]).code, 0, "the rest");
+    let after: Vec<_> = files_below(root.path()).into_iter().filter(|key| !key.starts_with(".regc")).collect();
+    assert_eq!(after, before.into_iter().collect::<Vec<_>>());
+
+    assert_eq!(gc(root.path(), &["--trash"]).code, 0);
+    let dry = trash(root.path(), &["empty", "--dry-run"]);
+    assert!(dry.stdout.contains("Would give back"), "{}", dry.stdout);
+    let kept = trash(root.path(), &["empty", "--older-than", "7d", "--format", "json"]);
+    assert_eq!(last_line(&kept)["runs"], 0);
+    assert_eq!(trash(root.path(), &["empty"]).code, 0);
+    assert!(!root.path().join(".regc").exists());
+}
+
+/// A registry whose removal takes a while.
+fn much_garbage() -> tempfile::TempDir {
+    let mut registry = registry();
+    for image in 0..700 {
+        let layers = (0..5).map(|n| format!("{image} {n}"));
+        let gone = registry.image(&format!("team/app-{}", image % 7)).layers(layers).push();
+        registry.delete(&format!("team/app-{}", image % 7), &gone);
+    }
+    registry.on_disk()
+}
+
+#[test]
+fn a_signal_ends_a_run_at_a_whole_step() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let root = much_garbage();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_regc"))
+            .args(["gc", "--jobs", "1", "--format", "json", "--quiet", "--root"])
+            .arg(root.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // As soon as something is gone.
+        let link = root.path().join(layout::layer_link("team/app-0", &layer("0 0")));
+        while link.exists() && process.try_wait().unwrap().is_none() {
+            sleep(Duration::from_micros(200));
+        }
+        let sent = Command::new("kill").args(["-s", signal, &process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let output = process.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(summary["interrupted"], true);
+        let (removed, garbage) = (summary["removed"].clone(), summary["garbage"].clone());
+        assert!(removed["layer_links"].as_u64() > Some(0) && removed["blobs"].as_u64() < garbage["blobs"].as_u64());
+        assert_eq!(
+            blobs_below(root.path()).len() as u64,
+            700 * 7 + 12 - removed["blobs"].as_u64().unwrap(),
+            "as it says"
+        );
+        let rest = last_line(&gc(root.path(), &["--format", "json"]));
+        let sum = |field: &str| removed[field].as_u64().unwrap() + rest["removed"][field].as_u64().unwrap();
+        assert_eq!(sum("blobs"), garbage["blobs"].as_u64().unwrap(), "the next run goes on");
+    }
+}
+
+#[test]
+fn one_who_may_only_read_can_look_and_is_refused_beforehand() {
+    let (root, programs) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    // A copy that everybody can reach, of which nobody can write anything.
+    let regc = programs.path().join("regc");
+    fs::copy(env!("CARGO_BIN_EXE_regc"), &regc).unwrap();
+    for directory in [root.path(), programs.path()] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&regc);
+        let output = command.args(arguments).arg("--root").arg(root.path()).output().expect("setpriv, of util-linux");
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let before = files_below(root.path());
+    assert_eq!(run(&["gc", "--dry-run"]), (0, String::new()), "this test needs root");
+    for arguments in [&["gc"][..], &["gc", "--trash"]] {
+        let (code, told) = run(arguments);
+        assert!(code == 1 && told.contains("cannot remove anything in"), "{told}");
+        assert!(told.contains("Permission denied"), "{told}");
+    }
+    assert_eq!(files_below(root.path()), before);
+}
+
+#[test]
+fn what_stays_keeps_its_owner_and_mode_and_what_comes_back_gets_those_around_it() {
+    let root = registry().on_disk();
+    let chown = Command::new("chown").args(["-R", "1234:2345"]).arg(root.path()).status().unwrap();
+    assert!(chown.success(), "this test needs root");
+    let owner = |key: &str| {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(root.path().join(key)).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.mode())
+    };
+    let before: Vec<_> = files_below(root.path()).into_iter().map(|key| (owner(&key), key)).collect();
+    let (blob, shard) = (layout::blob(&layer("deleted")), layout::shard(&layer("deleted")));
+    let (of_blob, of_shard) = (owner(&blob), owner(&shard));
+    assert_eq!(gc(root.path(), &["--trash"]).code, 0);
+    assert_eq!(owner(&shard), of_shard);
+    assert_eq!(trash(root.path(), &["restore"]).code, 0);
+    let after: Vec<_> = files_below(root.path()).into_iter().filter(|key| !key.starts_with(".regc")).collect();
+    assert_eq!(after.into_iter().map(|key| (owner(&key), key)).collect::<Vec<_>>(), before);
+    assert_eq!(owner(&blob), of_blob, "the registry can write there");
+}
+
+#[test]
+fn names_that_are_commands_or_no_names_at_all() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut registry: TestRegistry = registry();
+    registry.put(format!("{}/hurt\u{1b}[2J/_manifests/tags/x/current/link", layout::REPOSITORIES), "x");
+    let long = "a".repeat(250);
+    let gone = registry.image(&format!("{long}/{long}:v1")).layers(["long"]).push();
+    registry.delete(&format!("{long}/{long}"), &gone);
+    let tag = "new\nline\u{1b}[31m";
+    registry.put(layout::tag_link("other", tag), "garbled");
+    let root = registry.on_disk();
+    for name in [&b"\xff\xfe"[..], b"..."] {
+        let repositories = root.path().join(layout::REPOSITORIES).join("other");
+        fs::create_dir_all(repositories.join(std::ffi::OsStr::from_bytes(name)).join("_layers")).unwrap();
+    }
+    for format in ["human", "json", "registry"] {
+        let run = gc(root.path(), &["-m", "--dry-run", "--format", format]);
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{format}: {}", run.stdout);
+        if format == "json" {
+            assert!(run.stdout.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+            assert!(run.stdout.contains(r#"new\nline\u001b[31m"#), "{}", run.stdout);
+        }
+    }
+    assert_eq!(gc(root.path(), &["-m", "--trash"]).code, 3);
+    assert!(!root.path().join(layout::blob_data(&layer("long"))).exists());
+    assert_eq!(trash(root.path(), &["restore"]).code, 0);
+    assert!(root.path().join(layout::blob_data(&layer("long"))).exists());
+}
