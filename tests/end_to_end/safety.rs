@@ -55,6 +55,11 @@ fn one_at_a_time() {
     fs::write(root.path().join(layout::LOCK), "{}").unwrap();
     assert_eq!(gc(root.path(), &[]).code, 0);
     assert!(!root.path().join(".regc").exists());
+    // No room to write down who has the lock: on a full disk, for one.
+    let root = registry().on_disk();
+    fs::write(root.path().join(".regc"), "").unwrap();
+    assert_eq!(gc(root.path(), &[]).code, 0);
+    assert!(!root.path().join(layout::blob_data(&layer("deleted"))).exists());
 }
 
 #[test]

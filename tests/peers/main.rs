@@ -8,3 +8,4 @@ mod common;
 
 mod collector;
 mod lifecycle;
+mod safety;

@@ -4,6 +4,7 @@ mod arrivals;
 mod calls;
 mod damage;
 mod faults;
+mod hostile;
 mod properties;
 mod removal;
 mod semantics;
