@@ -16,6 +16,8 @@ pub const GITLAB_DATABASE_IN_USE: &str = "docker/registry/lockfiles/database-in-
 /// Exists when GitLab's registry keeps them in the storage itself, as distribution does.
 pub const GITLAB_FILESYSTEM_IN_USE: &str = "docker/registry/lockfiles/filesystem-in-use";
 
+/// The directory in a storage root that holds what is regc's own.
+pub const OWN: &str = ".regc";
 /// Tells who has a store's lock.
 pub const LOCK: &str = ".regc/lock";
 /// The directory that holds what was moved to the trash, one directory for each run.

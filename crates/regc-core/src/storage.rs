@@ -184,8 +184,8 @@ pub trait TrashStorage: DeleteStorage {
     /// does; those that it leaves empty go, up to `below`.
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error>;
 
-    /// Removes a directory with everything in it, none of it through a symbolic link.
-    fn remove_all(&self, directory: &str) -> Result<(), Error>;
+    /// Removes an object, or a directory with everything in it, none of it through a symbolic link.
+    fn remove_all(&self, key: &str) -> Result<(), Error>;
 }
 
 /// Opens the storage that `config` describes.

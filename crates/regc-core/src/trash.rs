@@ -4,7 +4,7 @@
 //! the registry, and a journal says what is there and why. The journal is written, and survives a power cut, before the
 //! first object is moved; so it may name objects that were not moved any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use rayon::prelude::*;
@@ -146,7 +146,8 @@ pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &
         serde_json::to_writer(&mut to, value)?;
         to.write_all(b"\n")
     }
-    storage.create(&format!("{}/{JOURNAL}", directory(&header.run)), &mut |to| {
+    refuse_symlinks(storage)?;
+    storage.create(&journal(&header.run), &mut |to| {
         line(to, header)?;
         plan.items().try_for_each(|item| entries_of(&item).try_for_each(|entry| line(to, &entry)))
     })
@@ -154,14 +155,36 @@ pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &
 
 /// The names of all runs of which something is in the trash, sorted.
 pub fn runs(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
+    refuse_symlinks(storage)?;
     let mut runs = Vec::new();
     storage.list(layout::TRASH, &mut |entry| {
         if entry.kind == EntryKind::Directory && !entry.symlink && is_run(entry.name) {
             runs.push(entry.name.to_owned());
         }
     })?;
-    runs.sort_unstable();
-    Ok(runs)
+    // The journal comes first and goes last: what has none is somebody else's.
+    let mut with_journal = Vec::new();
+    for run in runs {
+        if storage.stat(&journal(&run))?.is_some_and(|journal| journal.kind == EntryKind::File && !journal.symlink) {
+            with_journal.push(run);
+        }
+    }
+    with_journal.sort_unstable();
+    Ok(with_journal)
+}
+
+/// Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
+fn refuse_symlinks(storage: &dyn ReadStorage) -> Result<(), Error> {
+    for own in [layout::OWN, layout::TRASH] {
+        if storage.stat(own)?.is_some_and(|metadata| metadata.symlink) {
+            return Err(Error::OwnSymlink(own.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn journal(run: &str) -> String {
+    format!("{}/{JOURNAL}", directory(run))
 }
 
 /// Whether this may be a run's name. It becomes a part of paths.
@@ -223,7 +246,7 @@ fn blob_digest(key: &str) -> Option<Digest> {
 ///
 /// Fails with [`Error::Journal`] if there is none, or none that can be read.
 pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec<Entry>), Error> {
-    let path = format!("{}/{JOURNAL}", directory(run));
+    let path = journal(run);
     let garbled = |reason: String| Error::Journal { path: path.clone(), reason };
     if !is_run(run) {
         return Err(garbled("this is no name of a run".to_owned()));
@@ -321,8 +344,8 @@ pub fn empty(storage: &dyn TrashStorage, lock: Option<&Lock>, before: Option<u64
 fn forget(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
     // The journal goes last, so that what is left after an interruption still has one.
     storage.remove_all(&format!("{}/docker", directory(run)))?;
-    storage.remove_all(&directory(run))?;
-    storage.remove_empty_directories(&[layout::TRASH.to_owned()], None).into_iter().collect()
+    storage.remove_all(&journal(run))?;
+    storage.remove_empty_directories(&[directory(run), layout::TRASH.to_owned()], None).into_iter().collect()
 }
 
 /// The trash of one run.
@@ -390,27 +413,28 @@ impl Trash<'_> {
                 pending.push((entry.digest, Some(repository.clone())));
             }
         }
+        let mut revisions: BTreeMap<Digest, Vec<&String>> = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.kind == Kind::Revision) {
+            revisions.entry(entry.digest).or_default().extend(&entry.repository);
+        }
         let mut wanted = BTreeSet::new();
         while let Some((digest, repository)) = pending.pop() {
             if !wanted.insert((digest, repository.clone())) {
                 continue;
             }
-            let is_here = |entry: &&Entry| {
-                entry.digest == digest
-                    && entry.kind == Kind::Revision
-                    && repository.as_ref().is_none_or(|name| entry.repository.as_ref() == Some(name))
-            };
-            let revisions: Vec<&Entry> = entries.iter().filter(is_here).collect();
-            if revisions.is_empty() {
+            let all = revisions.get(&digest).into_iter().flatten().copied();
+            let here: Vec<&String> = all.filter(|name| repository.as_ref().is_none_or(|here| here == *name)).collect();
+            if here.is_empty() {
                 continue;
             }
             let references = self.references(&digest)?;
-            for revision in revisions {
-                pending.extend(references.iter().map(|reference| (*reference, revision.repository.clone())));
+            for name in here {
+                pending.extend(references.iter().map(|reference| (*reference, Some(name.clone()))));
             }
         }
+        let digests: BTreeSet<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
         let is_wanted = |entry: &Entry| match &entry.repository {
-            None => wanted.iter().any(|(digest, _)| *digest == entry.digest),
+            None => digests.contains(&entry.digest),
             Some(_) => {
                 wanted.contains(&(entry.digest, None)) || wanted.contains(&(entry.digest, entry.repository.clone()))
             }

@@ -145,9 +145,9 @@ impl TrashStorage for MemoryStorage {
         Ok(Moved::Done)
     }
 
-    fn remove_all(&self, directory: &str) -> Result<(), Error> {
-        let prefix = format!("{directory}/");
-        self.objects.write().retain(|key, _| !key.starts_with(&prefix));
+    fn remove_all(&self, key: &str) -> Result<(), Error> {
+        let prefix = format!("{key}/");
+        self.objects.write().retain(|object, _| object != key && !object.starts_with(&prefix));
         Ok(())
     }
 }

@@ -188,3 +188,28 @@ fn what_turns_out_to_be_in_use_is_put_back() {
     assert!(root.path().join(layout::layer_link("team/app", &layer("old"))).exists());
     assert_eq!(decide(&storage, UNTAGGED).unwrap(), crate::Decided::default());
 }
+
+#[test]
+fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
+    let (registry, _) = registry();
+    for own in [".regc", ".regc/trash", ".regc/trash/run"] {
+        let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(elsewhere.path().join("trash/run/docker")).unwrap();
+        fs::write(elsewhere.path().join("lock"), "somebody's").unwrap();
+        fs::create_dir_all(root.path().join(own).parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join(own)).unwrap();
+        let storage = at(root.path());
+        let lock = storage.lock(&holder()).unwrap();
+        let emptied = trash::empty(&storage, Some(&lock), None);
+        drop(lock);
+        match own {
+            ".regc/trash/run" => assert!(emptied.unwrap().is_empty(), "what has no journal is no run"),
+            _ => {
+                assert!(matches!(emptied, Err(Error::OwnSymlink(_))), "{own}");
+                assert!(matches!(run(&storage, UNTAGGED, Some("run")), Err(Error::OwnSymlink(_))), "{own}");
+            }
+        }
+        assert!(elsewhere.path().join("trash/run/docker").exists() && elsewhere.path().join("lock").exists());
+        assert!(!elsewhere.path().join("run").exists());
+    }
+}

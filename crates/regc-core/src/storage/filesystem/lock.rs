@@ -37,39 +37,52 @@ impl Drop for Held {
 
 impl FilesystemStorage {
     pub(super) fn take_lock(&self, holder: &Holder) -> Result<Lock, Error> {
-        let path = self.path(layout::LOCK);
         let fail = |error| self.error("lock", "", error);
         let directory = File::open(&self.root).map_err(fail)?;
-        let (locked, is_directory) = match directory.try_lock() {
-            Ok(()) => (directory, true),
-            Err(TryLockError::WouldBlock) => return Err(self.locked()),
-            // Some file systems, as NFS, lock nothing but files that can be written.
-            Err(TryLockError::Error(_)) => {
-                make_directories(path.parent().unwrap_or(&path)).map_err(fail)?;
-                let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-                let file = options.map_err(fail)?;
-                match file.try_lock() {
-                    Ok(()) => (file, false),
-                    Err(TryLockError::WouldBlock) => return Err(self.locked()),
-                    Err(TryLockError::Error(error)) => return Err(fail(error)),
-                }
+        match directory.try_lock() {
+            Ok(()) => {
+                sleep(TICK);
+                let noted = self.note(holder);
+                let note = noted.is_ok().then(|| self.path(layout::LOCK));
+                Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: directory, note }))
             }
-        };
+            Err(TryLockError::WouldBlock) => Err(self.locked()),
+            Err(TryLockError::Error(_)) => self.take_lock_of_file(holder),
+        }
+    }
+
+    /// Some file systems, as NFS, lock nothing but files that can be written. Such a file stays where it is: if it were
+    /// removed, somebody else could lock another one of its name.
+    fn take_lock_of_file(&self, holder: &Holder) -> Result<Lock, Error> {
+        let fail = |error| self.error("lock", layout::LOCK, error);
+        let path = self.own(layout::LOCK).map_err(fail)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(self.locked()),
+            Err(TryLockError::Error(error)) => return Err(fail(error)),
+        }
         sleep(TICK);
-        let since = self.note(holder).unwrap_or_else(|_| SystemTime::now());
-        // What is locked must not be removed: somebody else may have opened it.
-        Ok(Lock::new(since, Held { _locked: locked, note: is_directory.then_some(path) }))
+        let noted = file.set_len(0).and_then(|()| write_note(&file, holder));
+        Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: file, note: None }))
     }
 
     /// Writes down who has the lock, and answers when that was by the storage's clock.
     fn note(&self, holder: &Holder) -> io::Result<SystemTime> {
-        let path = self.path(layout::LOCK);
-        make_directories(path.parent().unwrap_or(&path))?;
+        let path = self.own(layout::LOCK)?;
         // A new file, never what somebody has put there, nor through a symbolic link.
         absent_is_fine(fs::remove_file(&path))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        file.write_all(&serde_json::to_vec(holder)?)?;
-        file.metadata()?.modified()
+        write_note(&OpenOptions::new().write(true).create_new(true).open(&path)?, holder)
+    }
+
+    /// The path of a file in the directory of what is regc's own, which is made unless it is there.
+    fn own(&self, key: &str) -> io::Result<PathBuf> {
+        let directory = self.path(layout::OWN);
+        if directory.is_symlink() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        make_directories(&directory)?;
+        Ok(self.path(key))
     }
 
     fn locked(&self) -> Error {
@@ -77,4 +90,9 @@ impl FilesystemStorage {
         let holder = holder.map_or_else(|| "another regc".to_owned(), |holder: Holder| holder.to_string());
         Error::Locked { path: self.root.display().to_string(), holder }
     }
+}
+
+fn write_note(mut file: &File, holder: &Holder) -> io::Result<SystemTime> {
+    file.write_all(&serde_json::to_vec(holder)?)?;
+    file.metadata()?.modified()
 }

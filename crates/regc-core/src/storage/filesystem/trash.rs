@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, RenameFlags};
 
-use super::{FilesystemStorage, is_absent};
+use super::{FilesystemStorage, absent_is_fine, is_absent};
 use crate::error::Error;
 use crate::storage::{Moved, TrashStorage};
 
@@ -45,11 +45,14 @@ impl TrashStorage for FilesystemStorage {
         }
     }
 
-    fn remove_all(&self, directory: &str) -> Result<(), Error> {
-        match fs::remove_dir_all(self.path(directory)) {
-            Err(error) if !is_absent(&error) => Err(self.error("remove", directory, error)),
-            _ => Ok(()),
-        }
+    fn remove_all(&self, key: &str) -> Result<(), Error> {
+        let path = self.path(key);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        absent_is_fine(removed).map_err(|error| self.error("remove", key, error))
     }
 }
 
