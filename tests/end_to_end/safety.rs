@@ -157,6 +157,25 @@ fn the_trash_from_end_to_end() {
     assert!(!root.path().join(".regc").exists());
 }
 
+#[test]
+fn what_is_on_another_disk_is_not_copied_to_the_trash() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+    let (root, other) = (registry().on_disk(), tempfile::tempdir_in("/dev/shm").expect("/dev/shm"));
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    assert_ne!(device(root.path()), device(other.path()), "this test needs /dev/shm on a file system of its own");
+    let blobs = root.path().join(layout::BLOBS);
+    let moved = Command::new("cp").arg("-a").arg(blobs.join("sha256")).arg(other.path()).status().unwrap();
+    assert!(moved.success());
+    fs::remove_dir_all(&blobs).unwrap();
+    symlink(other.path(), &blobs).unwrap();
+    let (before, elsewhere) = (files_below(root.path()), files_below(other.path()));
+    let run = gc(root.path(), &["--trash"]);
+    assert!(run.code == 1 && run.stderr.contains("another file system"), "{}", run.stderr);
+    assert_eq!((files_below(root.path()), files_below(other.path())), (before, elsewhere), "nothing was removed");
+    assert_eq!(gc(root.path(), &[]).code, 0);
+    assert!(!root.path().join(layout::blob_data(&layer("deleted"))).exists());
+}
+
 /// A registry whose removal takes a while.
 fn much_garbage() -> tempfile::TempDir {
     let mut registry = registry();
