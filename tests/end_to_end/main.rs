@@ -6,6 +6,7 @@ mod common;
 mod documentation;
 mod fixture;
 mod formats;
+mod ls;
 mod outcome;
 mod safety;
 mod source;

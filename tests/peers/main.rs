@@ -8,4 +8,5 @@ mod common;
 
 mod collector;
 mod lifecycle;
+mod listing;
 mod safety;

@@ -1,4 +1,5 @@
 //! The commands, one file each: its arguments with their help, then what it does.
 
 pub mod gc;
+pub mod ls;
 pub mod trash;

@@ -76,6 +76,9 @@ pub enum Error {
     /// What is regc's own in a storage root is a symbolic link, which somebody else has made.
     #[error("{0} is a symbolic link, and regc never makes one there; remove it")]
     OwnSymlink(String),
+    /// A pattern of names is not understood.
+    #[error("not a pattern: {0}")]
+    Pattern(String),
     /// There is nothing in the trash.
     #[error("the trash is empty")]
     TrashEmpty,

@@ -50,11 +50,13 @@
 //! The registry must be stopped, or read-only, while something is removed.
 #![deny(missing_docs)]
 
+pub mod catalog;
 pub mod config;
 pub mod digest;
 pub mod error;
 pub mod finding;
 pub mod heal;
+pub mod image;
 pub mod inventory;
 pub mod layout;
 pub mod lock;

@@ -1,0 +1,200 @@
+//! `regc ls`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use globset::{GlobBuilder, GlobMatcher};
+use indicatif::BinaryBytes;
+use regc_core::catalog::{Depth, Image, Listing, Tag, catalog};
+use regc_core::error::Error;
+use regc_core::storage;
+use regc_core::survey::Options;
+use serde_json::{Value, json};
+
+use crate::output::{Output, printable};
+use crate::{Ending, process, source};
+
+/// Show what is in the store: repositories, tags, images.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which ones: globs on `repository` or `repository:tag`. `*` stands for one component, `**` for any number
+    #[arg(value_name = "PATTERN")]
+    patterns: Vec<String>,
+
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
+    config: Option<PathBuf>,
+
+    /// A storage root instead of a configuration file
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Only `repository:tag`, a line for each
+    #[arg(long, conflicts_with_all = ["untagged", "tree"])]
+    tags_only: bool,
+
+    /// The manifests that no tag reaches, instead of tags
+    #[arg(long)]
+    untagged: bool,
+
+    /// Also what is in an index, and what is attached to an image
+    #[arg(long)]
+    tree: bool,
+
+    /// What to print: text for people, or JSON Lines
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// A glob on repositories, and maybe one on their tags.
+struct Pattern {
+    repository: GlobMatcher,
+    tag: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let glob = |text: &str| {
+            let glob = GlobBuilder::new(text).literal_separator(true).build();
+            glob.map(|glob| glob.compile_matcher()).map_err(|error| Error::Pattern(error.to_string()))
+        };
+        let (repository, tag) = match text.rsplit_once(':') {
+            Some((repository, tag)) => (repository, Some(glob(tag)?)),
+            None => (text, None),
+        };
+        Ok(Self { repository: glob(repository)?, tag })
+    }
+
+    fn matches(&self, repository: &str, tag: &str) -> bool {
+        self.repository.is_match(repository) && self.tag.as_ref().is_none_or(|glob| glob.is_match(tag))
+    }
+}
+
+pub fn run(args: Args) -> Result<Ending, Error> {
+    let patterns = args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let storage = storage::open(&source::find(args.config, args.root)?.config)?;
+    let depth = Depth { images: !args.tags_only && !args.untagged, untagged: args.untagged, trees: args.tree };
+    let is_wanted =
+        |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.repository.is_match(name));
+    let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
+    if !patterns.is_empty() {
+        for listing in &mut listings {
+            let repository = listing.repository.clone();
+            listing.tags.retain(|tag| patterns.iter().any(|pattern| pattern.matches(&repository, &tag.name)));
+        }
+        let of_tags = patterns.iter().all(|pattern| pattern.tag.is_some());
+        listings.retain(|listing| !of_tags || !listing.tags.is_empty());
+    }
+    let mut output = Output::new();
+    for listing in &listings {
+        match args.format {
+            _ if args.tags_only => {
+                for tag in &listing.tags {
+                    output.line(format_args!("{}", printable(&format!("{}:{}", listing.repository, tag.name))));
+                }
+            }
+            Format::Human => human(&mut output, listing, args.untagged),
+            Format::Json => json_lines(&mut output, listing, args.untagged),
+        }
+    }
+    output.flush();
+    match output.take_error() {
+        Some(error) => {
+            eprintln!("regc: cannot write the list: {error}");
+            Ok(Ending::Failed)
+        }
+        // As grep: nothing that matches is no success.
+        None if listings.is_empty() && !patterns.is_empty() => {
+            eprintln!("regc: nothing matches");
+            Ok(Ending::Failed)
+        }
+        None => Ok(Ending::Done),
+    }
+}
+
+fn human(output: &mut Output, listing: &Listing, untagged: bool) {
+    if untagged && listing.untagged.is_empty() {
+        return;
+    }
+    output.line(format_args!("{}", printable(&listing.repository)));
+    if untagged {
+        for untagged in &listing.untagged {
+            row(output, 1, "", &untagged.image, Some(process::time(untagged.pushed)));
+            below(output, 2, &untagged.image);
+        }
+        return;
+    }
+    let width = listing.tags.iter().map(|tag| tag.name.chars().count()).max().unwrap_or(0).min(40);
+    for tag in &listing.tags {
+        let name = format!("{:width$}  ", printable(&tag.name));
+        match (&tag.image, tag.digest) {
+            (Some(image), _) => {
+                row(output, 1, &name, image, Some(process::time(tag.pushed)));
+                below(output, 2, image);
+            }
+            (None, Some(digest)) => output.line(format_args!("  {name}missing: {digest}")),
+            (None, None) => output.line(format_args!("  {name}garbled")),
+        }
+    }
+}
+
+fn below(output: &mut Output, depth: usize, image: &Image) {
+    for (what, images) in [("", &image.children), ("attached: ", &image.referrers)] {
+        for image in images {
+            row(output, depth, what, image, None);
+            below(output, depth + 1, image);
+        }
+    }
+}
+
+fn row(output: &mut Output, depth: usize, name: &str, image: &Image, pushed: Option<String>) {
+    let platforms = if image.platforms.is_empty() { "-".to_owned() } else { image.platforms.join(",") };
+    let bytes = BinaryBytes(image.bytes).to_string();
+    let created = image.created.as_deref().map_or(String::new(), |created| {
+        let day: String = created.chars().take(10).collect();
+        format!("  created {day}")
+    });
+    let pushed = pushed.map_or(String::new(), |pushed| format!("  pushed {pushed}"));
+    let (kind, digest) = (image.kind.name(), image.digest);
+    let line = format!("{name}{kind:<11}  {platforms:<24}  {bytes:>11}{created}{pushed}  {digest}");
+    output.line(format_args!("{:indent$}{}", "", printable(&line), indent = depth * 2));
+}
+
+fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
+    if untagged {
+        for untagged in &listing.untagged {
+            let pushed = process::time(untagged.pushed);
+            let line = json!({
+                "type": "untagged", "repository": listing.repository, "pushed": pushed, "image": image(&untagged.image),
+            });
+            output.line(format_args!("{line}"));
+        }
+        return;
+    }
+    for Tag { name, digest, pushed, image: found } in &listing.tags {
+        let pushed = process::time(*pushed);
+        let found = found.as_ref().map(image);
+        let line = json!({
+            "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed, "image": found,
+        });
+        output.line(format_args!("{line}"));
+    }
+}
+
+fn image(found: &Image) -> Value {
+    json!({
+        "digest": found.digest,
+        "kind": found.kind,
+        "platforms": found.platforms,
+        "bytes": found.bytes,
+        "created": found.created,
+        "children": found.children.iter().map(image).collect::<Vec<_>>(),
+        "referrers": found.referrers.iter().map(image).collect::<Vec<_>>(),
+    })
+}

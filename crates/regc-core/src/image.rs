@@ -1,0 +1,269 @@
+//! What a manifest is to people: its kind, its platforms, its size.
+//!
+//! Nothing here decides what is removed; that is [`manifest`](crate::manifest)'s. So what is not understood is left out.
+//!
+//! Sources: OCI image specification 1.1 ("manifest.md": `artifactType`, `config.mediaType`), and what cosign, notation,
+//! Helm and BuildKit push.
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+
+/// What somebody has pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageKind {
+    /// A container image for one platform.
+    Image,
+    /// An index of images for several platforms, or of anything else.
+    Index,
+    /// A signature: cosign's or Notary's.
+    Signature,
+    /// An attestation: in-toto statements of cosign or BuildKit.
+    Attestation,
+    /// A software bill of materials.
+    Sbom,
+    /// A Helm chart.
+    Chart,
+    /// A build cache.
+    Cache,
+    /// Anything else that is no image.
+    Artifact,
+    /// What is not understood.
+    Unknown,
+}
+
+impl ImageKind {
+    /// The name, `image` for example.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ImageKind::Image => "image",
+            ImageKind::Index => "index",
+            ImageKind::Signature => "signature",
+            ImageKind::Attestation => "attestation",
+            ImageKind::Sbom => "sbom",
+            ImageKind::Chart => "chart",
+            ImageKind::Cache => "cache",
+            ImageKind::Artifact => "artifact",
+            ImageKind::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a manifest says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// What it is.
+    pub kind: ImageKind,
+    /// The configuration, which says when an image was made and for which platform.
+    pub config: Option<Part>,
+    /// Its layers, or an artifact's blobs.
+    pub layers: Vec<Part>,
+    /// The manifests in an index.
+    pub children: Vec<Part>,
+    /// The manifest that it is attached to.
+    pub subject: Option<Digest>,
+}
+
+/// Something that a manifest refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its digest.
+    pub digest: Digest,
+    /// How long its content is, in bytes, as the manifest says.
+    pub bytes: u64,
+    /// The platform that it is for, `linux/arm64/v8`, where an index says so.
+    pub platform: Option<String>,
+}
+
+/// What an image's configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// The platform that it is for, `linux/amd64`.
+    pub platform: Option<String>,
+    /// When it was made, as it says: RFC 3339.
+    pub created: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Document {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    blobs: Option<Vec<Descriptor>>,
+    fs_layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(alias = "blobSum")]
+    digest: Option<String>,
+    media_type: Option<String>,
+    size: Option<u64>,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Platform {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    created: Option<String>,
+}
+
+impl Platform {
+    /// `os/architecture/variant`; `None` for what is no platform, as BuildKit's attestations have it.
+    fn name(&self) -> Option<String> {
+        let known = |part: &Option<String>| part.clone().filter(|part| !part.is_empty() && part != "unknown");
+        let parts = [known(&self.os)?, known(&self.architecture)?];
+        Some(parts.into_iter().chain(known(&self.variant)).collect::<Vec<_>>().join("/"))
+    }
+}
+
+impl Descriptor {
+    fn part(&self) -> Option<Part> {
+        let digest = Digest::parse_any_case(self.digest.as_deref()?).ok()?;
+        let platform = self.platform.as_ref().and_then(Platform::name);
+        Some(Part { digest, bytes: self.size.unwrap_or(0), platform })
+    }
+}
+
+impl Description {
+    /// Describes a manifest; `None` if it is none.
+    pub fn of(content: &[u8]) -> Option<Self> {
+        let document: Document = serde_json::from_slice(content).ok()?;
+        document.schema_version.or(document.artifact_type.as_ref().map(|_| 2))?;
+        let parts = |list: &Option<Vec<Descriptor>>| -> Vec<Part> {
+            list.iter().flatten().filter_map(Descriptor::part).collect()
+        };
+        let mut layers = parts(&document.layers);
+        layers.extend(parts(&document.blobs));
+        layers.extend(parts(&document.fs_layers));
+        Some(Self {
+            kind: document.kind(),
+            config: document.config.as_ref().and_then(Descriptor::part),
+            layers,
+            children: parts(&document.manifests),
+            subject: document.subject.as_ref().and_then(Descriptor::part).map(|part| part.digest),
+        })
+    }
+}
+
+impl Document {
+    fn kind(&self) -> ImageKind {
+        let is_index = self.media_type.as_deref().is_some_and(|t| t.contains("index") || t.contains("manifest.list"));
+        let config = self.config.as_ref().and_then(|config| config.media_type.as_deref());
+        let media_types = |list: &Option<Vec<Descriptor>>| -> Vec<String> {
+            list.iter().flatten().filter_map(|descriptor| descriptor.media_type.clone()).collect()
+        };
+        let layers = [media_types(&self.layers), media_types(&self.blobs)].concat();
+        let says =
+            [self.artifact_type.as_deref(), config].into_iter().flatten().chain(layers.iter().map(String::as_str));
+        let says: Vec<&str> = says.collect();
+        let any = |what: &[&str]| says.iter().any(|text| what.iter().any(|what| text.contains(what)));
+        let is_image = |config: &str| {
+            matches!(
+                config,
+                "application/vnd.docker.container.image.v1+json" | "application/vnd.oci.image.config.v1+json"
+            )
+        };
+        if any(&["cosign.simplesigning", "notary.signature", "sigstore.bundle"]) {
+            ImageKind::Signature
+        } else if any(&["in-toto", "dsse.envelope"]) {
+            ImageKind::Attestation
+        } else if any(&["spdx", "cyclonedx", "syft"]) {
+            ImageKind::Sbom
+        } else if any(&["cncf.helm"]) {
+            ImageKind::Chart
+        } else if any(&["buildkit.cacheconfig"]) || self.is_cache_index() {
+            ImageKind::Cache
+        } else if is_index || self.manifests.is_some() {
+            ImageKind::Index
+        } else if self.fs_layers.is_some() || config.is_some_and(is_image) && self.artifact_type.is_none() {
+            ImageKind::Image
+        } else {
+            ImageKind::Artifact
+        }
+    }
+
+    /// BuildKit's cache is an index of layers.
+    fn is_cache_index(&self) -> bool {
+        let is_cache = |descriptor: &Descriptor| {
+            descriptor.media_type.as_deref().is_some_and(|media_type| media_type.contains("buildkit.cacheconfig"))
+        };
+        self.manifests.iter().flatten().any(is_cache)
+    }
+}
+
+impl ImageConfig {
+    /// Reads an image's configuration. What is no such thing says nothing.
+    pub fn of(content: &[u8]) -> Self {
+        let config: Platform = serde_json::from_slice(content).unwrap_or_default();
+        Self { platform: config.name(), created: config.created.filter(|created| !created.is_empty()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn describe(text: &str) -> Description {
+        Description::of(text.replace("$d", DIGEST).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn kinds() {
+        let image =
+            r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$d"}"#;
+        for (text, kind) in [
+            (format!("{image}}}"), ImageKind::Image),
+            (r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"$d"}]}"#.into(), ImageKind::Image),
+            (r#"{"schemaVersion":2,"manifests":[]}"#.into(), ImageKind::Index),
+            (
+                format!(r#"{image},"layers":[{{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"}}]}}"#),
+                ImageKind::Signature,
+            ),
+            (format!(r#"{image},"layers":[{{"mediaType":"application/vnd.in-toto+json"}}]}}"#), ImageKind::Attestation),
+            (
+                r#"{"schemaVersion":2,"artifactType":"application/spdx+json","config":{"mediaType":"x"}}"#.into(),
+                ImageKind::Sbom,
+            ),
+            (
+                r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json"}}"#.into(),
+                ImageKind::Chart,
+            ),
+            (
+                r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.buildkit.cacheconfig.v0"}]}"#.into(),
+                ImageKind::Cache,
+            ),
+            (r#"{"schemaVersion":2,"config":{"mediaType":"application/wasm"}}"#.into(), ImageKind::Artifact),
+        ] {
+            assert_eq!(describe(&text).kind, kind, "{text}");
+        }
+        assert!(Description::of(b"{}").is_none() && Description::of(b"text").is_none());
+    }
+
+    #[test]
+    fn platforms_and_sizes() {
+        let index = describe(
+            r#"{"schemaVersion":2,"manifests":[
+                {"digest":"$d","size":7,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}},
+                {"digest":"$d","platform":{"os":"unknown","architecture":"unknown"}}]}"#,
+        );
+        let children: Vec<_> = index.children.iter().map(|child| (child.bytes, child.platform.as_deref())).collect();
+        assert_eq!(children, [(7, Some("linux/arm64/v8")), (0, None)]);
+        let config = ImageConfig::of(br#"{"os":"linux","architecture":"amd64","created":"2026-01-02T03:04:05Z"}"#);
+        assert_eq!(config.platform.as_deref(), Some("linux/amd64"));
+        assert_eq!(config.created.as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(ImageConfig::of(b"no configuration"), ImageConfig::default());
+    }
+}

@@ -1,0 +1,114 @@
+//! What is in a store.
+
+use std::fs;
+
+use regc_core::layout;
+use regc_testkit::{TestRegistry, sha256};
+use serde_json::Value;
+
+use crate::common::{Run, regc};
+
+/// An index of two platforms with a signature, an image that has lost its tag, and one that is missing.
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    let platforms = ["a", "b"].map(|name| registry.image("team/app").layers(["base", name]).push());
+    let index = registry.index("team/app:v1").manifests(platforms).push();
+    registry.image("team/app").layers(["signature"]).subject(index).push();
+    registry.image("team/app:v2").layers(["base", "old"]).push();
+    registry.image("team/app:v2").layers(["base", "new"]).push();
+    registry.image("deep/er/app:latest").layers(["base"]).push();
+    let lost = registry.image("other:lost").layers(["x"]).push();
+    registry.remove(&layout::blob_data(&lost));
+    registry.put(layout::tag_link("other", "garbled"), "");
+    registry
+}
+
+fn ls(arguments: &[&str]) -> Run {
+    let root = registry().on_disk();
+    regc([&["ls", "--root", root.path().to_str().unwrap()], arguments].concat())
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn tags_for_scripts() {
+    let all = ["deep/er/app:latest", "other:garbled", "other:lost", "team/app:v1", "team/app:v2"];
+    for (patterns, expected) in [
+        (&[][..], &all[..]),
+        (&["team/*"], &all[3..]),
+        (&["*"], &all[1..3]),
+        (&["**"], &all),
+        (&["**/app"], &[all[0], all[3], all[4]]),
+        (&["**:v*"], &all[3..]),
+        (&["other", "team/app:v1"], &all[1..4]),
+    ] {
+        let run = ls(&[&["--tags-only"], patterns].concat());
+        assert_eq!(run.stdout.lines().collect::<Vec<_>>(), expected, "{patterns:?}");
+        assert_eq!(run.code, 0);
+    }
+    for nothing in ["nowhere", "app", "team/app:v3"] {
+        let run = ls(&["--tags-only", nothing]);
+        assert_eq!(
+            (run.code, run.stdout.as_str(), run.stderr.as_str()),
+            (1, "", "regc: nothing matches\n"),
+            "{nothing}"
+        );
+    }
+    let wrong = ls(&["team/["]);
+    assert!(wrong.code == 1 && wrong.stderr.contains("not a pattern"), "{}", wrong.stderr);
+}
+
+#[test]
+fn what_tags_name() {
+    let run = ls(&["--format", "json", "--tree", "team/*", "other"]);
+    let lines = lines(&run);
+    let tag = |name: &str| lines.iter().find(|line| line["tag"] == name).unwrap();
+    let index = &tag("v1")["image"];
+    assert_eq!((&index["kind"], &index["children"].as_array().unwrap().len()), (&"index".into(), &2));
+    assert_eq!(index["referrers"].as_array().unwrap().len(), 1);
+    let children: u64 =
+        index["children"].as_array().unwrap().iter().map(|child| child["bytes"].as_u64().unwrap()).sum();
+    let base = regc_testkit::layer_content("base").len() as u64;
+    let own =
+        registry().get(&layout::blob_data(&index["digest"].as_str().unwrap().parse().unwrap())).unwrap().len() as u64;
+    assert_eq!(index["bytes"], children - base + own, "what both platforms have is pulled once");
+    assert_eq!(tag("v2")["image"]["kind"], "image");
+    assert_eq!((&tag("lost")["image"], &tag("garbled")["digest"]), (&Value::Null, &Value::Null));
+
+    let people = ls(&[]);
+    assert_eq!(people.code, 0);
+    for text in ["team/app\n", "missing: sha256:", "garbled\n", "index"] {
+        assert!(people.stdout.contains(text), "{text}: {}", people.stdout);
+    }
+    assert!(ls(&["--tree"]).stdout.contains("attached: "));
+}
+
+#[test]
+fn what_no_tag_reaches() {
+    let untagged = lines(&ls(&["--untagged", "--format", "json"]));
+    let digests: Vec<&str> = untagged.iter().map(|line| line["image"]["digest"].as_str().unwrap()).collect();
+    let mut registry = registry();
+    let expected = registry.image("team/app").layers(["base", "old"]).push();
+    assert_eq!(digests, [expected.to_string()], "not the platforms, not the signature");
+    assert!(ls(&["--untagged"]).stdout.starts_with("team/app\n"));
+}
+
+#[test]
+fn an_index_that_is_in_itself_is_listed_once() {
+    let mut registry = TestRegistry::new();
+    // A manifest cannot hold its own digest, but it can be attached to one that is attached to it by a broken store.
+    let (one, other) = (sha256(b"one"), sha256(b"other"));
+    for (digest, subject) in [(one, other), (other, one)] {
+        let text = format!(r#"{{"schemaVersion":2,"subject":{{"digest":"{subject}"}}}}"#);
+        registry.put(layout::blob_data(&digest), text);
+        registry.put(layout::revision_link("app", &digest), digest.to_string());
+    }
+    registry.tag("app", "v1", &one);
+    let root = registry.on_disk();
+    let run = regc(["ls", "--tree", "--root", root.path().to_str().unwrap()]);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 4), "{}", run.stdout);
+    fs::remove_dir_all(root.path().join("docker")).unwrap();
+    assert_eq!(regc(["ls", "--root", root.path().to_str().unwrap()]).code, 0);
+}
