@@ -37,7 +37,7 @@ Exit codes:
   0  done
   1  could not: nothing was removed, or the report says exactly what was
   2  the command line is wrong
-  3  done, but something was found damaged, and was protected
+  3  done, but something was found damaged, and was protected; or was put back from the trash
   130, 143  interrupted by SIGINT or SIGTERM: the report says what was done";
 
 /// How a command ended.

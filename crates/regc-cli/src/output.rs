@@ -53,6 +53,18 @@ impl Output {
         }
     }
 
+    /// Prints a line of JSON. Control characters that JSON allows, and a terminal may obey, are escaped.
+    pub fn json(&mut self, value: &impl serde::Serialize) {
+        match serde_json::to_string(value) {
+            Ok(text) if text.chars().any(char::is_control) => {
+                let escape = |c: char| if c.is_control() { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+                self.line(format_args!("{}", text.chars().map(escape).collect::<String>()));
+            }
+            Ok(text) => self.line(format_args!("{text}")),
+            Err(error) => self.error = Some(error.into()),
+        }
+    }
+
     pub fn flush(&mut self) {
         if self.error.is_none() {
             self.error = self.stream.flush().err();

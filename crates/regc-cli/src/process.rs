@@ -39,7 +39,7 @@ fn timestamp(time: SystemTime) -> Timestamp {
 
 /// Reads `90m`, `24h` or `7d`. A day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let invalid = || "not a duration like 90m, 24h or 7d".to_owned();
+    let invalid = || "not a duration like 90m, 24h or 7d, or too long".to_owned();
     let span: jiff::Span = text.parse().map_err(|_| invalid())?;
     let seconds = span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).map_err(|_| invalid())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| invalid())

@@ -82,6 +82,9 @@ pub enum Error {
     /// There is nothing in the trash.
     #[error("the trash is empty")]
     TrashEmpty,
+    /// No run of that name has moved anything.
+    #[error("there is no run {0} in the trash; see `regc trash list`")]
+    NoSuchRun(String),
     /// Nothing of that name is in the trash.
     #[error("run {run} has moved nothing of {what} to the trash; see what it has with `regc trash list`")]
     NotInTrash {

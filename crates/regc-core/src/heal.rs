@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet as HashSet;
 
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
@@ -15,7 +15,7 @@ use crate::layout;
 use crate::lock::Lock;
 use crate::mark::Manifest;
 use crate::monitor::Monitor;
-use crate::storage::{Moved, ReadStorage, TrashStorage};
+use crate::storage::{Content, Moved, ReadStorage, TrashStorage, directories};
 use crate::survey::{Options, Survey, survey};
 use crate::trash::{self, Trash};
 
@@ -32,13 +32,20 @@ pub fn survey_and_heal(
         let mut survey = survey(storage, options, monitor)?;
         let missing = missing(storage, &survey)?;
         let mut is_changed = false;
-        for Missing { repository, digest, path, run } in missing {
+        for Missing { repository, digest, path, runs } in missing {
             let mut restored = false;
-            if lock.is_some() {
-                restored = Trash { storage, run: &run }.put_back_object(&path, &digest)? == Moved::Done;
+            let mut from = runs.last().cloned().unwrap_or_default();
+            // One copy may be damaged where an older one is not.
+            for run in runs.into_iter().rev().filter(|_| lock.is_some()) {
+                let moved = Trash { storage, run: &run }.put_back(&path, &digest, true);
+                if moved.is_ok_and(|moved| moved == Moved::Done) {
+                    trash::forget_if_empty(storage, &run)?;
+                    (restored, from) = (true, run);
+                    break;
+                }
             }
             is_changed |= restored;
-            healed.push(Finding::InTrash { repository, digest, path, run, restored });
+            healed.push(Finding::InTrash { repository, digest, path, run: from, restored });
         }
         // What was put back may be a manifest, and need more.
         if !is_changed {
@@ -56,15 +63,16 @@ struct Missing {
     repository: String,
     digest: Digest,
     path: String,
-    run: String,
+    /// The runs that have moved it to the trash, the last one last.
+    runs: Vec<String>,
 }
 
 fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, Error> {
-    // By the key in the registry; of several runs, the last.
-    let mut trashed: BTreeMap<String, (String, Digest)> = BTreeMap::new();
+    // By the key in the registry.
+    let mut trashed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in trash::runs(storage)? {
-        for (key, digest) in trash::objects(storage, &run)? {
-            trashed.insert(key, (run.clone(), digest));
+        for (key, _) in trash::objects(storage, &run)? {
+            trashed.entry(key).or_default().push(run.clone());
         }
     }
     let mut missing = Vec::new();
@@ -95,15 +103,36 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
                 needed.push((digest, layout::revision_link(name, &digest)));
             }
         }
+        // A tag that was pushed just as its manifest was moved away names what the repository does not link.
+        let revisions = format!("{}/", layout::revisions(name));
+        if trashed.range(revisions.clone()..).next().is_some_and(|(key, _)| key.starts_with(&revisions)) {
+            for digest in tagged(storage, name)? {
+                needed.push((digest, layout::revision_link(name, &digest)));
+            }
+        }
         for (digest, path) in needed {
-            if let Some((run, _)) = trashed.get(&path)
+            if let Some(runs) = trashed.get(&path)
                 && storage.stat(&path)?.is_none()
             {
-                missing.push(Missing { repository: name.clone(), digest, run: run.clone(), path });
+                missing.push(Missing { repository: name.clone(), digest, runs: runs.clone(), path });
             }
         }
     }
     missing.sort_by(|a, b| a.path.cmp(&b.path));
     missing.dedup_by(|a, b| a.path == b.path);
     Ok(missing)
+}
+
+/// What a repository's tags name.
+fn tagged(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Digest>, Error> {
+    let all = layout::tags(repository);
+    let tags = directories(storage, &all, |name| Some(name.to_owned()), || ())?;
+    let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
+    let mut named = Vec::new();
+    storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |link| {
+        if let Some(Content::Whole(text)) = link {
+            named.extend(std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok()));
+        }
+    })?;
+    Ok(named)
 }

@@ -27,10 +27,30 @@ pub fn answers(listener: &Listener) -> io::Result<bool> {
 
 fn ask(listener: &Listener) -> io::Result<bool> {
     match listener {
-        Listener::Unix(path) => Ok(UnixStream::connect(path).is_ok()),
+        Listener::Unix(path) => is_connected(UnixStream::connect(path).map(drop)),
         Listener::Tcp(address) => {
-            Ok(addresses(address)?.iter().any(|address| TcpStream::connect_timeout(address, PATIENCE / 4).is_ok()))
+            let mut found = Ok(false);
+            for address in addresses(address)? {
+                match is_connected(TcpStream::connect_timeout(&address, PATIENCE / 4).map(drop)) {
+                    Ok(true) => return Ok(true),
+                    Ok(false) => {}
+                    error => found = error,
+                }
+            }
+            found
         }
+    }
+}
+
+/// Nobody is there who refuses; whatever else fails does not tell.
+fn is_connected(result: io::Result<()>) -> io::Result<bool> {
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable, NotFound};
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), ConnectionRefused | NotFound | AddrNotAvailable | NetworkUnreachable) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

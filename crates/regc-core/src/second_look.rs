@@ -27,7 +27,9 @@ pub(crate) struct SecondLook<'a> {
     pub(crate) storage: &'a dyn ReadStorage,
     pub(crate) survey: &'a Survey,
     /// What was modified at this time or later is new.
-    pub(crate) since: SystemTime,
+    since: SystemTime,
+    /// The manifests among the garbage that are attached to another one, by that one.
+    referrers: HashMap<DigestId, Vec<DigestId>>,
 }
 
 /// What is new in a repository.
@@ -37,7 +39,21 @@ struct New {
     layers: Vec<DigestId>,
 }
 
-impl SecondLook<'_> {
+impl<'a> SecondLook<'a> {
+    pub(crate) fn new(storage: &'a dyn ReadStorage, survey: &'a Survey, since: SystemTime) -> Self {
+        let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
+        for revision in survey.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions) {
+            let subject = survey.reachable.manifests.with(revision.id, |manifest| match manifest {
+                Manifest::Parsed { subject, .. } => subject,
+                _ => None,
+            });
+            if let Some(Some(subject)) = subject {
+                referrers.entry(subject).or_default().push(revision.id);
+            }
+        }
+        Self { storage, survey, since, referrers }
+    }
+
     /// Everything that what is new refers to.
     ///
     /// Fails if the storage cannot be read, or if a manifest that is new is not whole yet.
@@ -195,25 +211,8 @@ impl SecondLook<'_> {
             for id in content {
                 self.spare_content(repository, id, spared)?;
             }
-            pending.extend(self.referrers(repository).remove(&manifest).into_iter().flatten());
+            pending.extend(self.referrers.get(&manifest).into_iter().flatten());
         }
         Ok(is_damaged)
-    }
-
-    /// The manifests among a repository's garbage that are attached to another one, by that one.
-    fn referrers(&self, repository: &str) -> HashMap<DigestId, Vec<DigestId>> {
-        let Survey { inventory, reachable, .. } = self.survey;
-        let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
-        let found = inventory.repositories.iter().zip(&reachable.garbage).find(|(found, _)| found.name == repository);
-        for revision in found.iter().flat_map(|(_, garbage)| &garbage.revisions) {
-            let subject = reachable.manifests.with(revision.id, |manifest| match manifest {
-                Manifest::Parsed { subject, .. } => subject,
-                _ => None,
-            });
-            if let Some(Some(subject)) = subject {
-                referrers.entry(subject).or_default().push(revision.id);
-            }
-        }
-        referrers
     }
 }

@@ -61,7 +61,7 @@ pub fn sweep(
     with_threads(options.jobs, || {
         let into = trash.map(|header| trash::directory(&header.run));
         check_removable(storage, plan, into.as_deref())?;
-        let second_look = SecondLook { storage, survey: plan.survey(), since };
+        let second_look = SecondLook::new(storage, plan.survey(), since);
         monitor.phase(Phase::LookAgain, None);
         let spared = second_look.look()?;
         if monitor.is_stopped() {
@@ -164,18 +164,19 @@ impl Sweep<'_> {
         self.must_stop.load(Relaxed)
     }
 
-    fn batch(&self, mut items: Vec<Item<'_>>) {
+    fn batch(&self, items: Vec<Item<'_>>) {
         if items.is_empty() || self.is_over() {
             return;
         }
         let steps = items.len() as u64;
-        items.retain(|item| {
-            let is_spared = self.is_spared(item);
-            if is_spared {
-                self.outcome.lock().spared.add(item);
-            }
-            !is_spared
-        });
+        let digests = &self.second_look.survey.inventory.digests;
+        let spared = self.spared.lock();
+        let (kept, items): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| spared.contains(&digests.id(&item.digest())));
+        drop(spared);
+        let mut outcome = self.outcome.lock();
+        kept.iter().for_each(|item| outcome.spared.add(item));
+        drop(outcome);
         let mut keys = Vec::with_capacity(items.len());
         let mut ends = Vec::with_capacity(items.len());
         for item in &items {
@@ -211,11 +212,6 @@ impl Sweep<'_> {
             }
         }
         self.monitor.advance(steps);
-    }
-
-    fn is_spared(&self, item: &Item<'_>) -> bool {
-        let id = self.second_look.survey.inventory.digests.id(&item.digest());
-        self.spared.lock().contains(&id)
     }
 
     /// A link stays. What it leads to must stay as well.

@@ -62,6 +62,31 @@ pub struct Entry {
     pub bytes: Option<u64>,
 }
 
+impl Entry {
+    /// Whether its path is that of what it says to be.
+    fn is_consistent(&self) -> bool {
+        let is_name = |name: &&String| name.split('/').all(layout::is_repository_component);
+        let repository = self.repository.as_ref().filter(is_name);
+        match (self.kind, repository) {
+            (Kind::Blob, _) => self.repository.is_none() && self.path == layout::blob_data(&self.digest),
+            (Kind::LayerLink, Some(name)) => self.path == layout::layer_link(name, &self.digest),
+            (Kind::Revision, Some(name)) => {
+                let signatures = format!("{}/", layout::signatures(name, &self.digest));
+                let signature = layout::digest_of_link(&self.path)
+                    .map(|signature| layout::signature_link(name, &self.digest, &signature));
+                self.path == layout::revision_link(name, &self.digest)
+                    || self.path.starts_with(&signatures) && signature.as_ref() == Some(&self.path)
+            }
+            (Kind::TagIndexEntry, Some(name)) => {
+                let tag = self.path.strip_prefix(&format!("{}/", layout::tags(name)));
+                let tag = tag.and_then(|below| below.split('/').next()).filter(|tag| !matches!(*tag, "" | "." | ".."));
+                tag.is_some_and(|tag| self.path == layout::tag_index_link(name, tag, &self.digest))
+            }
+            (_, None) => false,
+        }
+    }
+}
+
 /// What an object in the trash is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -198,48 +223,67 @@ pub fn list(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
 }
 
 fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error> {
-    let header = match read_journal(storage, &run) {
-        Ok((header, _)) => Some(header),
+    let header = match read_header(storage, &run) {
+        Ok(header) => Some(header),
         Err(Error::Journal { .. }) => None,
         Err(error) => return Err(error),
     };
     let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, run };
-    for (key, _) in objects(storage, &found.run)? {
+    for (key, is_symlink) in objects(storage, &found.run)? {
         found.objects += 1;
         if is_blob(&key) {
             found.blobs += 1;
-            let path = format!("{}/{key}", directory(&found.run));
-            found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
+            // What is elsewhere stays there.
+            if !is_symlink {
+                let path = format!("{}/{key}", directory(&found.run));
+                found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
+            }
         }
     }
     Ok(found)
 }
 
-/// The objects of a run that are still there: by the key that each had in the registry, and its digest.
-pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(String, Digest)>, Error> {
-    let directory = directory(run);
-    let keys = storage.list_prefix(&format!("{directory}/docker"))?;
-    let objects = keys.iter().filter_map(|key| {
-        let key = key.strip_prefix(&directory)?.strip_prefix('/')?;
-        let named = key.rsplit_once('/').map(|(directory, _)| format!("{directory}/{}", layout::LINK));
-        let digest = match is_blob(key) {
-            // A blob's directory is named after it, below one that is named after the beginning.
-            true => blob_digest(key),
-            false => layout::digest_of_link(&named?),
-        };
-        Some((key.to_owned(), digest?))
-    });
-    Ok(objects.collect())
+/// The first line of a run's journal.
+fn read_header(storage: &dyn ReadStorage, run: &str) -> Result<Header, Error> {
+    let mut line = Vec::new();
+    let mut is_whole = false;
+    storage.read_in_parts(&journal(run), &mut |part| {
+        if !is_whole {
+            let end = part.iter().position(|byte| *byte == b'\n');
+            is_whole = end.is_some();
+            line.extend_from_slice(&part[..end.unwrap_or(part.len())]);
+        }
+    })?;
+    serde_json::from_slice(&line).map_err(|error| Error::Journal { path: journal(run), reason: error.to_string() })
+}
+
+/// The objects of a run that are still there: by the key that each had in the registry, and whether a symbolic link stands
+/// for it. None is looked for behind one.
+pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(String, bool)>, Error> {
+    let mut objects = Vec::new();
+    let mut pending = vec!["docker".to_owned()];
+    let top = directory(run);
+    while let Some(directory) = pending.pop() {
+        storage.list(&format!("{top}/{directory}"), &mut |entry| {
+            let key = format!("{directory}/{}", entry.name);
+            match entry.kind {
+                // A blob's directory may have been a link, and was moved as such.
+                _ if entry.symlink && is_blob(&key) && entry.name != layout::DATA => {
+                    objects.push((format!("{key}/{}", layout::DATA), true));
+                }
+                _ if entry.symlink => objects.push((key, true)),
+                EntryKind::Directory => pending.push(key),
+                EntryKind::File => objects.push((key, false)),
+                EntryKind::BrokenSymlink | EntryKind::Other => {}
+            }
+        })?;
+    }
+    objects.sort_unstable();
+    Ok(objects)
 }
 
 fn is_blob(key: &str) -> bool {
     key.strip_prefix(layout::BLOBS).is_some_and(|below| below.starts_with('/'))
-}
-
-fn blob_digest(key: &str) -> Option<Digest> {
-    let mut components = key.strip_prefix(layout::BLOBS)?.strip_prefix('/')?.split('/');
-    let algorithm = Algorithm::from_name(components.next()?)?;
-    Digest::from_hex(algorithm, components.nth(1)?)
 }
 
 /// The journal of a run.
@@ -264,11 +308,10 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
     }
     let entries = lines.map(|line| {
         let entry: Entry = serde_json::from_slice(line).map_err(|error| garbled(error.to_string()))?;
-        // What a journal names is put where it says: never out of the registry.
-        let is_inside = entry.path.strip_prefix(layout::ROOT).is_some_and(|below| below.starts_with('/'));
-        match is_inside && entry.path.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        // What a journal names is put where it says: only where the registry has such a thing.
+        match entry.is_consistent() {
             true => Ok(entry),
-            false => Err(garbled(format!("{:?} is no path in a registry", entry.path))),
+            false => Err(garbled(format!("{:?} is not where the registry keeps such a thing", entry.path))),
         }
     });
     Ok((header.clone(), entries.collect::<Result<_, _>>()?))
@@ -298,7 +341,11 @@ pub fn restore(
         let mut missing: BTreeSet<Digest> = BTreeSet::new();
         for kind in [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::TagIndexEntry] {
             let of_kind: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == kind).collect();
-            let put_back = |entry: &&Entry| trash.put_back(entry, lock.is_some(), &missing);
+            let put_back = |entry: &&Entry| match missing.contains(&entry.digest) {
+                true if trash.has(entry)? => Err(Error::WithoutContent(trash.key(&entry.path))),
+                true => Ok(Moved::Absent),
+                false => trash.put_back(&entry.path, &entry.digest, lock.is_some()),
+            };
             let results: Vec<Result<Moved, Error>> = match kind {
                 Kind::Revision => of_kind.iter().map(put_back).collect(),
                 _ => of_kind.par_iter().map(put_back).collect(),
@@ -315,29 +362,45 @@ pub fn restore(
                 }
             }
         }
-        if lock.is_some() && objects(storage, run)?.is_empty() {
-            forget(storage, run)?;
+        if lock.is_some() {
+            forget_if_empty(storage, run)?;
         }
         Ok(restored)
     })
 }
 
-/// Removes what runs have moved, for good: those that began before `before`, in seconds since 1970, or all. Answers
-/// which those are. A run whose journal cannot be read has no known age. `None` for the lock says that nothing is to be
-/// changed.
-pub fn empty(storage: &dyn TrashStorage, lock: Option<&Lock>, before: Option<u64>) -> Result<Vec<TrashedRun>, Error> {
-    let mut runs = list(storage)?;
-    runs.retain(|run| match (before, &run.header) {
-        (None, _) => true,
-        (Some(before), Some(header)) => header.started < before,
-        (Some(_), None) => false,
-    });
-    if lock.is_some() {
-        for run in &runs {
-            forget(storage, &run.run)?;
+/// What was given up.
+#[derive(Debug, Default)]
+pub struct Emptied {
+    /// The runs that are gone, or would be.
+    pub runs: Vec<TrashedRun>,
+    /// Why others are still there, at least in part.
+    pub failures: Vec<Error>,
+}
+
+/// Removes what runs have moved, for good: those that began before `before`, in seconds since 1970, or all. A run whose
+/// journal cannot be read has no known age; it goes if there is nothing else of it. `None` for the lock says that nothing
+/// is to be changed.
+pub fn empty(storage: &dyn TrashStorage, lock: Option<&Lock>, before: Option<u64>) -> Result<Emptied, Error> {
+    let mut emptied = Emptied::default();
+    for run in list(storage)? {
+        let is_wanted = match (before, &run.header) {
+            (None, _) => true,
+            (Some(before), Some(header)) => header.started < before,
+            (Some(_), None) => run.objects == 0,
+        };
+        match is_wanted.then(|| if lock.is_some() { forget(storage, &run.run) } else { Ok(()) }) {
+            Some(Ok(())) => emptied.runs.push(run),
+            Some(Err(error)) => emptied.failures.push(error),
+            None => {}
         }
     }
-    Ok(runs)
+    Ok(emptied)
+}
+
+/// Removes a run's directory if nothing is left in it but the journal.
+pub(crate) fn forget_if_empty(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
+    if objects(storage, run)?.is_empty() { forget(storage, run) } else { Ok(()) }
 }
 
 /// Removes a run's directory.
@@ -359,32 +422,49 @@ impl Trash<'_> {
         format!("{}/{path}", directory(self.run))
     }
 
-    /// Moves an object back, or finds out whether that could be done.
-    fn put_back(&self, entry: &Entry, really: bool, missing: &BTreeSet<Digest>) -> Result<Moved, Error> {
-        let key = self.key(&entry.path);
-        let Some(metadata) = self.storage.stat(&key)? else { return Ok(Moved::Absent) };
-        if self.storage.stat(&entry.path)?.is_some() {
+    fn has(&self, entry: &Entry) -> Result<bool, Error> {
+        Ok(self.storage.stat(&self.key(&entry.path))?.is_some())
+    }
+
+    /// Moves an object back, or, unless `really`, finds out whether that could be done.
+    pub(crate) fn put_back(&self, path: &str, digest: &Digest, really: bool) -> Result<Moved, Error> {
+        let key = self.key(path);
+        // A blob whose directory was a symbolic link comes back as that link.
+        let whole = [&key, path].map(|key| key.rsplit_once('/').map_or(key, |(directory, _)| directory));
+        let is_link = is_blob(path) && self.storage.stat(whole[0])?.is_some_and(|directory| directory.symlink);
+        let (from, to) = if is_link { (whole[0], whole[1]) } else { (&*key, path) };
+        let Some(metadata) = self.storage.stat(from)? else { return Ok(Moved::Absent) };
+        self.refuse_detours(from, to)?;
+        if self.storage.stat(to)?.is_some() {
             return Ok(Moved::Exists);
         }
-        if missing.contains(&entry.digest) {
-            return Err(Error::WithoutContent(key));
-        }
-        if entry.kind == Kind::Blob && !metadata.symlink {
-            self.check(&key, &entry.digest)?;
+        // What a symbolic link leads to is elsewhere, and was never moved.
+        if is_blob(path) && !metadata.symlink {
+            self.check(&key, digest)?;
         }
         if !really {
             return Ok(Moved::Done);
         }
-        self.storage.move_object(&key, &entry.path, &directory(self.run))
+        self.storage.move_object(from, to, &directory(self.run))
     }
 
-    /// Moves a blob or a link back that is known by its key.
-    pub(crate) fn put_back_object(&self, path: &str, digest: &Digest) -> Result<Moved, Error> {
-        let key = self.key(path);
-        if is_blob(path) {
-            self.check(&key, digest)?;
+    /// Whoever may write to the storage must not lead regc, which may be root, to somewhere else. Symbolic links that
+    /// operators use, down to the directories of blobs, may be on the way to a blob.
+    fn refuse_detours(&self, from: &str, to: &str) -> Result<(), Error> {
+        let above = |key: &str, below: &str| -> Vec<String> {
+            let ends = key.match_indices('/').map(|(end, _)| end).filter(|end| *end > below.len());
+            ends.map(|end| key[..end].to_owned()).collect()
+        };
+        let mut ways = above(from, layout::TRASH);
+        if !is_blob(to) {
+            ways.extend(above(to, layout::REPOSITORIES));
         }
-        self.storage.move_object(&key, path, &directory(self.run))
+        for way in ways {
+            if self.storage.stat(&way)?.is_some_and(|metadata| metadata.symlink) {
+                return Err(Error::OwnSymlink(way));
+            }
+        }
+        Ok(())
     }
 
     /// Fails unless the content at `key` is that of `digest`.

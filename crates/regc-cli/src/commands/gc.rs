@@ -145,8 +145,15 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         survey => survey?,
     };
     let plan = plan(&survey, &options)?;
-    let trash_bytes = || -> Result<u64, Error> { Ok(trash::list(&*storage)?.iter().map(|run| run.bytes).sum()) };
-    let summary = Summary::new(&survey, &options, &plan, None, trash_bytes()?);
+    // What is wrong with the trash must not keep anybody from a report.
+    let trash_bytes = || match trash::list(&*storage) {
+        Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
+        Err(error) => {
+            print_error(&error);
+            0
+        }
+    };
+    let summary = Summary::new(&survey, &options, &plan, None, trash_bytes());
     let mut printer: Box<dyn Printer> = match args.format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
@@ -181,7 +188,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
                 Err(Error::Interrupted) => Outcome { interrupted: true, ..Outcome::default() },
                 outcome => outcome?,
             };
-            let summary = Summary::new(&survey, &options, &plan, Some(&outcome), trash_bytes()?);
+            let summary = Summary::new(&survey, &options, &plan, Some(&outcome), trash_bytes());
             printer.done(&Run { summary: &summary, failures: &outcome.failures, ..planned });
             outcome.failures.iter().for_each(|failure| print_error(failure));
             match outcome {

@@ -173,7 +173,7 @@ fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
             let line = json!({
                 "type": "untagged", "repository": listing.repository, "pushed": pushed, "image": image(&untagged.image),
             });
-            output.line(format_args!("{line}"));
+            output.json(&line);
         }
         return;
     }
@@ -183,7 +183,7 @@ fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
         let line = json!({
             "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed, "image": found,
         });
-        output.line(format_args!("{line}"));
+        output.json(&line);
     }
 }
 

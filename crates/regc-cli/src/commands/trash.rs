@@ -93,9 +93,10 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         Command::Empty { dry_run, older_than, .. } => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
-            let runs = trash::empty(storage, lock(dry_run)?.as_ref(), before)?;
-            emptied(&mut output, format, &runs, dry_run);
-            true
+            let emptied = trash::empty(storage, lock(dry_run)?.as_ref(), before)?;
+            told_emptied(&mut output, format, &emptied.runs, dry_run);
+            emptied.failures.iter().for_each(|failure| print_error(failure));
+            emptied.failures.is_empty()
         }
     };
     output.flush();
@@ -109,7 +110,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
 fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
     for run in runs {
         match format {
-            Format::Json => output.line(format_args!("{}", run_json("run", run))),
+            Format::Json => output.json(&run_json("run", run)),
             Format::Human => output.line(format_args!("{}", describe(run))),
         }
     }
@@ -123,14 +124,15 @@ fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
 }
 
 fn describe(run: &TrashedRun) -> String {
-    let (bytes, blobs) = (BinaryBytes(run.bytes), HumanCount(run.blobs));
+    let (bytes, blobs) = (BinaryBytes(run.bytes).to_string(), HumanCount(run.blobs));
     let links = HumanCount(run.objects - run.blobs);
     let journal = if run.header.is_some() { "" } else { ", without a journal that can be read" };
     format!("{}  {bytes:>12}  {blobs} blobs, {links} links{journal}", run.run)
 }
 
 fn run_json(kind: &str, run: &TrashedRun) -> Value {
-    let started = run.header.as_ref().map(|header| SystemTime::UNIX_EPOCH + Duration::from_secs(header.started));
+    let started =
+        run.header.as_ref().and_then(|header| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(header.started)));
     json!({
         "type": kind,
         "run": run.run,
@@ -152,13 +154,19 @@ fn restore(
 ) -> Result<bool, Error> {
     let runs = trash::runs(storage)?;
     let run = match what.first() {
+        Some(first) if runs.contains(first) => what.remove(0),
         // No repository has upper-case letters in its name, and every run does.
-        Some(first) if runs.contains(first) || first.bytes().any(|byte| byte.is_ascii_uppercase()) => what.remove(0),
-        _ => runs.last().cloned().ok_or(Error::TrashEmpty)?,
+        Some(first) if !first.contains(':') && first.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            return Err(Error::NoSuchRun(first.clone()));
+        }
+        _ => {
+            let mut runs = trash::list(storage)?.into_iter().filter(|run| run.objects > 0);
+            runs.next_back().ok_or(Error::TrashEmpty)?.run
+        }
     };
     let selection = (!what.is_empty()).then(|| {
         let (digests, repositories): (Vec<_>, Vec<_>) =
-            what.into_iter().map(|name| name.parse::<Digest>().map_err(|_| name)).partition(Result::is_ok);
+            what.into_iter().map(|name| Digest::parse_any_case(&name).map_err(|_| name)).partition(Result::is_ok);
         Selection {
             digests: digests.into_iter().filter_map(Result::ok).collect(),
             repositories: repositories.into_iter().filter_map(Result::err).collect(),
@@ -187,13 +195,13 @@ fn restore(
 fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: bool) {
     let mut entries = |state: &str, entries: &[Entry]| {
         for entry in entries {
-            output.line(format_args!("{}", json!({ "type": "object", "state": state, "object": entry })));
+            output.json(&json!({ "type": "object", "state": state, "object": entry }));
         }
     };
     entries("restored", &restored.restored);
     entries("already_there", &restored.already_there);
     for failure in &restored.failures {
-        output.line(format_args!("{}", json!({ "type": "failure", "message": failure.to_string() })));
+        output.json(&json!({ "type": "failure", "message": failure.to_string() }));
     }
     let bytes: u64 = restored.restored.iter().filter_map(|entry| entry.bytes).sum();
     let summary = json!({
@@ -206,18 +214,18 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
         "already_there": restored.already_there.len(),
         "failures": restored.failures.len(),
     });
-    output.line(format_args!("{summary}"));
+    output.json(&summary);
 }
 
-fn emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool) {
+fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool) {
     let bytes: u64 = runs.iter().map(|run| run.bytes).sum();
     match format {
         Format::Json => {
             for run in runs {
-                output.line(format_args!("{}", run_json("removed", run)));
+                output.json(&run_json("removed", run));
             }
             let summary = json!({ "type": "summary", "schema_version": 1, "dry_run": dry_run, "runs": runs.len(), "bytes": bytes });
-            output.line(format_args!("{summary}"));
+            output.json(&summary);
         }
         Format::Human => {
             for run in runs {

@@ -19,10 +19,7 @@ impl Json {
     }
 
     fn object(&mut self, object: &impl Serialize) {
-        match serde_json::to_string(object) {
-            Ok(text) => self.output.line(format_args!("{text}")),
-            Err(error) => self.output.error = Some(error.into()),
-        }
+        self.output.json(object);
     }
 }
 

@@ -150,3 +150,19 @@ fn a_run_removes_the_empty_directories_that_one_before_has_left() {
     collect(&at(root.path()), DEFAULT).unwrap();
     assert!(left.iter().all(|directory| !root.path().join(directory).exists()));
 }
+
+#[test]
+fn what_cannot_be_put_into_the_trash_is_told_and_stays() {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("app:v1").layers(["x"]).push();
+    registry.delete("app", &gone);
+    registry.image("app:v2").layers(["z"]).push();
+    let root = registry.on_disk();
+    let before = regc_testkit::files_below(root.path());
+    fs::create_dir_all(root.path().join(".regc/trash/run")).unwrap();
+    fs::write(root.path().join(".regc/trash/run/docker"), "in the way").unwrap();
+    let outcome = crate::faults::run(&at(root.path()), DEFAULT, Some("run")).unwrap();
+    assert!(outcome.removed == Default::default() && outcome.failures.len() >= 3, "{outcome:?}");
+    let after = regc_testkit::files_below(root.path());
+    assert!(before.is_subset(&after));
+}

@@ -143,10 +143,10 @@ fn emptying_gives_up_what_is_old_enough() {
     let storage = at(root.path());
     run(&storage, UNTAGGED, Some("run")).unwrap();
     let lock = storage.lock(&holder()).unwrap();
-    assert!(trash::empty(&storage, Some(&lock), Some(1_000_000)).unwrap().is_empty(), "it began then, not before");
-    assert_eq!(trash::empty(&storage, None, None).unwrap().len(), 1);
+    assert!(trash::empty(&storage, Some(&lock), Some(1_000_000)).unwrap().runs.is_empty(), "it began then, not before");
+    assert_eq!(trash::empty(&storage, None, None).unwrap().runs.len(), 1);
     assert_eq!(trash::list(&storage).unwrap().len(), 1, "a dry run removes nothing");
-    assert_eq!(trash::empty(&storage, Some(&lock), Some(1_000_001)).unwrap().len(), 1);
+    assert_eq!(trash::empty(&storage, Some(&lock), Some(1_000_001)).unwrap().runs.len(), 1);
     assert!(trash::list(&storage).unwrap().is_empty());
     drop(lock);
     assert!(!root.path().join(".regc").exists(), "nothing is left");
@@ -190,6 +190,124 @@ fn what_turns_out_to_be_in_use_is_put_back() {
 }
 
 #[test]
+fn a_tag_whose_manifest_was_moved_away_brings_it_back() {
+    let (mut registry, [index, image]) = registry();
+    let root = registry.on_disk();
+    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    for (repository, digest) in [("multi", &index), ("team/app", &image)] {
+        registry.tag(repository, "late", digest);
+        let link = root.path().join(layout::tag_link(repository, "late"));
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        fs::write(link, digest.to_string()).unwrap();
+    }
+    for options in [DEFAULT, UNTAGGED] {
+        run(&at(root.path()), options, None).unwrap();
+        for (repository, live) in regc_testkit::oracle::live(&registry, true) {
+            for digest in live {
+                let keys = [layout::blob_data(&digest), layout::layer_link(&repository, &digest)];
+                let keys = keys.into_iter().chain([layout::revision_link(&repository, &digest)]);
+                for key in keys.filter(|key| registry.get(key).is_some()) {
+                    assert!(root.path().join(&key).exists(), "{key}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_copy_in_the_trash_stops_nothing() {
+    let (registry, [_, image]) = registry();
+    let root = registry.on_disk();
+    let storage = at(root.path());
+    for name in ["first", "second"] {
+        run(&storage, UNTAGGED, Some(name)).unwrap();
+        if name == "first" {
+            // The same is pushed again, and becomes garbage again.
+            registry.write_to(root.path());
+        }
+    }
+    let data = layout::blob_data(&layer("old"));
+    fs::write(root.path().join(trash::directory("second")).join(&data), "rotten").unwrap();
+    let link = root.path().join(layout::revision_link("team/app", &image));
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    fs::write(&link, image.to_string()).unwrap();
+    run(&storage, DEFAULT, None).unwrap();
+    assert_eq!(fs::read(root.path().join(&data)).unwrap(), registry.get(&data).unwrap(), "the older copy is good");
+
+    // And where there is no good one, the run goes on and tells.
+    fs::remove_file(root.path().join(&data)).unwrap();
+    let lock = storage.lock(&holder()).unwrap();
+    let survey = survey_and_heal(&storage, Some(&lock), &DEFAULT, &Silent).unwrap();
+    let told =
+        survey.findings.iter().any(|f| matches!(f, Finding::InTrash { restored: false, path, .. } if *path == data));
+    assert!(told, "{:?}", survey.findings);
+}
+
+#[test]
+fn blobs_that_are_symbolic_links_go_and_come_back_as_links() {
+    use std::os::unix::fs::symlink;
+    for (is_relative, is_directory) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (registry, _) = registry();
+        let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        let data = root.path().join(layout::blob_data(&layer("old")));
+        let moved = if is_directory { data.parent().unwrap().to_owned() } else { data.clone() };
+        let cold = if is_relative { root.path().join("cold") } else { elsewhere.path().join("cold") };
+        fs::rename(&moved, &cold).unwrap();
+        let up = if is_directory { "../../../../../../cold" } else { "../../../../../../../cold" };
+        symlink(if is_relative { Path::new(up) } else { &cold }, &moved).unwrap();
+        assert_eq!(fs::read(&data).unwrap(), registry.get(&layout::blob_data(&layer("old"))).unwrap());
+        let before = regc_testkit::files_below(root.path());
+
+        let when = format!("relative {is_relative}, directory {is_directory}");
+        let outcome = run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+        assert!(outcome.failures.is_empty() && fs::symlink_metadata(&moved).is_err(), "{when}");
+        let [listed] = &trash::list(&at(root.path())).unwrap()[..] else { panic!("{when}") };
+        assert_eq!(listed.bytes, outcome.removed.bytes, "{when}: what is elsewhere is not counted");
+        let restored = restore(root.path(), None).unwrap();
+        assert!(restored.failures.is_empty(), "{when}: {:?}", restored.failures);
+        assert!(fs::symlink_metadata(&moved).unwrap().is_symlink() && cold.exists(), "{when}");
+        assert_eq!(regc_testkit::files_below(root.path()), before, "{when}");
+    }
+}
+
+#[test]
+fn a_journal_and_symbolic_links_lead_nowhere() {
+    let (registry, _) = registry();
+    let digest = layer("a");
+    for line in [
+        // A blob that says to be a link would not be hashed; content of one digest would come under the name of another.
+        format!(
+            r#"{{"type":"layer_link","path":"{}","digest":"{digest}","repository":"multi"}}"#,
+            layout::blob_data(&digest)
+        ),
+        format!(r#"{{"type":"blob","path":"{}","digest":"{digest}","bytes":1}}"#, layout::blob_data(&layer("b"))),
+        format!(r#"{{"type":"revision","path":"{}","digest":"{digest}"}}"#, layout::revision_link("multi", &digest)),
+        format!(
+            r#"{{"type":"tag_index_entry","path":"{}","digest":"{digest}","repository":"multi"}}"#,
+            layout::tag_index_link("multi", "..", &digest)
+        ),
+    ] {
+        let root = registry.on_disk();
+        run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+        let journal = root.path().join(trash::directory("run")).join("journal.jsonl");
+        fs::write(&journal, format!("{}\n{line}\n", fs::read_to_string(&journal).unwrap())).unwrap();
+        assert!(matches!(restore(root.path(), None), Err(Error::Journal { .. })), "{line}");
+    }
+    for from_trash in [true, false] {
+        let (root, victim) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+        let below = layout::repository("team");
+        let way = if from_trash { format!("{}/{below}", trash::directory("run")) } else { below };
+        fs::rename(root.path().join(&way), victim.path().join("team")).unwrap();
+        std::os::unix::fs::symlink(victim.path().join("team"), root.path().join(&way)).unwrap();
+        let before = regc_testkit::files_below(victim.path());
+        let restored = restore(root.path(), None).unwrap();
+        assert_eq!(regc_testkit::files_below(victim.path()), before, "nothing is taken or put there");
+        assert!(!restored.failures.is_empty(), "and it is told");
+    }
+}
+
+#[test]
 fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
     let (registry, _) = registry();
     for own in [".regc", ".regc/trash", ".regc/trash/run"] {
@@ -203,7 +321,7 @@ fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
         let emptied = trash::empty(&storage, Some(&lock), None);
         drop(lock);
         match own {
-            ".regc/trash/run" => assert!(emptied.unwrap().is_empty(), "what has no journal is no run"),
+            ".regc/trash/run" => assert!(emptied.unwrap().runs.is_empty(), "what has no journal is no run"),
             _ => {
                 assert!(matches!(emptied, Err(Error::OwnSymlink(_))), "{own}");
                 assert!(matches!(run(&storage, UNTAGGED, Some("run")), Err(Error::OwnSymlink(_))), "{own}");

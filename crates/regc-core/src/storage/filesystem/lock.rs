@@ -1,6 +1,6 @@
 //! The lock of a store in a directory.
 //!
-//! What is locked is the root directory itself, not a file in it: a disk that is full has no room for a file, and that is
+//! What is locked is the directory of the layout itself, not a file in it: a disk that is full has no room for a file, and that is
 //! when regc is needed. The system lets go of such a lock when its process ends, however it ends. Who has it is told by a
 //! file beside, where there is room for that.
 
@@ -11,6 +11,10 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use super::trash::make_directories;
+use crate::storage::{Content, ReadStorage};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
 use super::{FilesystemStorage, absent_is_fine};
 use crate::error::Error;
 use crate::layout;
@@ -18,6 +22,9 @@ use crate::lock::{Holder, Lock};
 
 /// Longer than a kernel's clock for files stands still: 10 ms on Linux at most, where it is not exact.
 const TICK: Duration = Duration::from_millis(12);
+
+/// More than who has the lock can take.
+const NOTE_BYTES: u64 = 4096;
 
 /// What is locked, and the file that says by whom.
 struct Held {
@@ -38,7 +45,9 @@ impl Drop for Held {
 impl FilesystemStorage {
     pub(super) fn take_lock(&self, holder: &Holder) -> Result<Lock, Error> {
         let fail = |error| self.error("lock", "", error);
-        let directory = File::open(&self.root).map_err(fail)?;
+        // The same store may be reached from several roots.
+        let layout = self.path(layout::ROOT);
+        let directory = File::open(if layout.is_dir() { &layout } else { &self.root }).map_err(fail)?;
         match directory.try_lock() {
             Ok(()) => {
                 sleep(TICK);
@@ -47,7 +56,10 @@ impl FilesystemStorage {
                 Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: directory, note }))
             }
             Err(TryLockError::WouldBlock) => Err(self.locked()),
-            Err(TryLockError::Error(_)) => self.take_lock_of_file(holder),
+            Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+                Some(Errno::BADF | Errno::INVAL | Errno::OPNOTSUPP) => self.take_lock_of_file(holder),
+                _ => Err(fail(error)),
+            },
         }
     }
 
@@ -56,7 +68,10 @@ impl FilesystemStorage {
     fn take_lock_of_file(&self, holder: &Holder) -> Result<Lock, Error> {
         let fail = |error| self.error("lock", layout::LOCK, error);
         let path = self.own(layout::LOCK).map_err(fail)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file =
+            rustix::fs::openat(CWD, &path, flags, Mode::from_raw_mode(0o644)).map_err(|error| fail(error.into()))?;
+        let file = File::from(file);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(self.locked()),
@@ -86,7 +101,11 @@ impl FilesystemStorage {
     }
 
     fn locked(&self) -> Error {
-        let holder = fs::read(self.path(layout::LOCK)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let note = match self.read(layout::LOCK, NOTE_BYTES) {
+            Ok(Some(Content::Whole(text))) => text,
+            _ => Vec::new(),
+        };
+        let holder = serde_json::from_slice(&note).ok();
         let holder = holder.map_or_else(|| "another regc".to_owned(), |holder: Holder| holder.to_string());
         Error::Locked { path: self.root.display().to_string(), holder }
     }

@@ -7,17 +7,18 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, Stat};
 
 use super::trash::{make_directories, rename};
 use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine, open_directory};
 use crate::error::Error;
+use crate::layout;
 use crate::lock::{Holder, Lock};
 use crate::storage::{DeleteStorage, Removal, Removing};
 
 /// A directory of directories with an object each, and where those are moved to.
 struct Above {
-    directory: OwnedFd,
+    directory: Option<OwnedFd>,
     into: Option<OwnedFd>,
 }
 
@@ -42,7 +43,7 @@ impl DeleteStorage for FilesystemStorage {
             };
             let removed = match opened {
                 Ok(above) => remove_object(above, name, object, how.unless_modified_since),
-                Err(error) => absent_is_fine(Err(copy(error))).map(|()| Left::Nothing),
+                Err(error) => Err(copy(error)),
             };
             removals.push(match removed {
                 Ok(Left::Nothing) => Removal::Done,
@@ -91,8 +92,9 @@ impl DeleteStorage for FilesystemStorage {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         absent_is_fine(rustix::fs::accessat(CWD, &path, wanted, AtFlags::EACCESS).map_err(Into::into)).map_err(fail)?;
         if to_trash && let Ok(metadata) = fs::metadata(&path) {
-            let root = fs::metadata(&self.root).map_err(fail)?;
-            if metadata.dev() != root.dev() {
+            let own = [layout::TRASH, layout::OWN].into_iter().find_map(|own| fs::metadata(self.path(own)).ok());
+            let trash = own.map_or_else(|| fs::metadata(&self.root), Ok).map_err(fail)?;
+            if metadata.dev() != trash.dev() {
                 return Err(Error::OtherFilesystem(path.display().to_string()));
             }
         }
@@ -102,7 +104,11 @@ impl DeleteStorage for FilesystemStorage {
 
 impl FilesystemStorage {
     fn open_above(&self, above: &str, how: &Removing<'_>) -> io::Result<Above> {
-        let directory = open_directory(&self.path(above))?;
+        let directory = match open_directory(&self.path(above)) {
+            Ok(directory) => Some(directory),
+            Err(error) if is_absent(&error) => return Ok(Above { directory: None, into: None }),
+            Err(error) => return Err(error),
+        };
         let into = how.into.map(|into| {
             let path = self.path(into).join(above);
             make_directories(&path)?;
@@ -114,16 +120,18 @@ impl FilesystemStorage {
 
 /// Removes `directory/object` from the directory above.
 fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<SystemTime>) -> io::Result<Left> {
-    let is_late = |stat| unless.is_some_and(|since| modified(stat) >= since);
-    let at = &above.directory;
+    let is_late = |stat: &Stat| unless.is_some_and(|since| modified(stat) >= since);
+    let Some(at) = &above.directory else { return Ok(Left::Nothing) };
     match rustix::fs::statat(at, directory, AtFlags::SYMLINK_NOFOLLOW) {
         // Going on would remove what another directory holds, maybe another store's.
         Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_symlink() => {
             if is_late(&stat) {
                 return Ok(Left::Everything);
             }
-            absent_is_fine(take_away(above, Path::new(directory)))?;
-            Ok(Left::Nothing)
+            match take_away(at, above.into.as_ref(), directory, is_late)? {
+                true => Ok(Left::Nothing),
+                false => Ok(Left::Everything),
+            }
         }
         Ok(_) => {
             let object = [directory, "/", object].concat();
@@ -141,22 +149,70 @@ fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<Sy
                     Err(error) => return Err(error.into()),
                 }
             }
-            absent_is_fine(take_away(above, Path::new(&object)))?;
-            Ok(Left::Directory)
+            match take_away(at, above.into.as_ref(), &object, is_late)? {
+                true => Ok(Left::Directory),
+                false => Ok(Left::Everything),
+            }
         }
         Err(error) => absent_is_fine(Err(error.into())).map(|()| Left::Nothing),
     }
 }
 
-/// Removes a file or symbolic link, or moves it to where it is to be kept.
-fn take_away(above: &Above, path: &Path) -> io::Result<()> {
-    match &above.into {
-        Some(into) => rename(&above.directory, path, into, path),
-        None => Ok(rustix::fs::unlinkat(&above.directory, path, AtFlags::empty())?),
+/// Removes a file or symbolic link, or moves it to where it is to be kept. Answers whether it is gone: what was written in
+/// the very moment before it was moved is moved back.
+fn take_away(at: &OwnedFd, into: Option<&OwnedFd>, path: &str, is_late: impl Fn(&Stat) -> bool) -> io::Result<bool> {
+    let Some(into) = into else {
+        return absent_is_fine(rustix::fs::unlinkat(at, path, AtFlags::empty()).map_err(Into::into)).map(|()| true);
+    };
+    if let Err(error) = rename(at, Path::new(path), into, Path::new(path)) {
+        // Absent is what was to be moved, or the place for it.
+        return match rustix::fs::statat(at, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(rustix::io::Errno::NOENT) => Ok(true),
+            _ => Err(error),
+        };
+    }
+    if !is_late(&rustix::fs::statat(into, path, AtFlags::SYMLINK_NOFOLLOW)?) {
+        return Ok(true);
+    }
+    match rename(into, Path::new(path), at, Path::new(path)) {
+        // Written once more.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        moved => moved.map(|()| false),
     }
 }
 
 /// Removes a directory if it is empty.
 fn remove_directory(above: &Above, directory: &str) -> io::Result<()> {
-    not_empty_is_fine(rustix::fs::unlinkat(&above.directory, directory, AtFlags::REMOVEDIR).map_err(Into::into))
+    let Some(at) = &above.directory else { return Ok(()) };
+    not_empty_is_fine(rustix::fs::unlinkat(at, directory, AtFlags::REMOVEDIR).map_err(Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_the_moment_before_it_is_moved_is_moved_back() {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["from", "into"] {
+            fs::create_dir(root.path().join(directory)).unwrap();
+        }
+        let write = |text: &str| fs::write(root.path().join("from/link"), text).unwrap();
+        let read = |path: &str| fs::read_to_string(root.path().join(path)).ok();
+        let [from, into] = ["from", "into"].map(|directory| open_directory(&root.path().join(directory)).unwrap());
+        write("pushed again");
+        assert!(!take_away(&from, Some(&into), "link", |_| true).unwrap());
+        assert_eq!((read("from/link").as_deref(), read("into/link")), (Some("pushed again"), None));
+        // And once more, while it was away.
+        let written_once_more = |_: &Stat| {
+            write("and again");
+            true
+        };
+        assert!(!take_away(&from, Some(&into), "link", written_once_more).unwrap());
+        assert_eq!(read("from/link").as_deref(), Some("and again"));
+        fs::remove_file(root.path().join("into/link")).unwrap();
+        assert!(take_away(&from, Some(&into), "link", |_| false).unwrap());
+        assert_eq!((read("from/link"), read("into/link").as_deref()), (None, Some("and again")));
+        assert!(take_away(&from, Some(&into), "link", |_| true).unwrap(), "what is not there is gone");
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 
 use super::{FilesystemStorage, absent_is_fine, is_absent};
 use crate::error::Error;
@@ -89,11 +89,14 @@ pub(super) fn make_directories(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         made => made?,
     }
-    let (like, made) = (fs::metadata(above)?, fs::metadata(path)?);
-    if (like.uid(), like.gid()) != (made.uid(), made.gid()) {
-        chown(path, Some(like.uid()), Some(like.gid()))?;
+    // Whoever may write above could put a symbolic link here, and would be given what it leads to.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    let (like, own) = (fs::metadata(above)?, made.metadata()?);
+    if (like.uid(), like.gid()) != (own.uid(), own.gid()) {
+        fchown(&made, Some(like.uid()), Some(like.gid()))?;
     }
-    fs::set_permissions(path, like.permissions())
+    made.set_permissions(like.permissions())
 }
 
 /// Moves a file or symbolic link to where nothing is.
