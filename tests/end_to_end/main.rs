@@ -4,6 +4,7 @@
 mod common;
 
 mod documentation;
+mod du;
 mod fixture;
 mod formats;
 mod ls;

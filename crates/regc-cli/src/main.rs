@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{gc, ls, trash};
+use crate::commands::{du, gc, ls, trash};
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     #[command(visible_alias = "garbage-collect", after_help = format!("{}\n\n{EXIT_CODES}", gc::WHAT_IS_COUNTED))]
     Gc(gc::Args),
+    #[command(after_help = EXIT_CODES)]
+    Du(du::Args),
     #[command(after_help = EXIT_CODES)]
     Ls(ls::Args),
     #[command(after_help = EXIT_CODES)]
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
+        Command::Du(args) => du::run(args),
         Command::Ls(args) => ls::run(args),
         Command::Trash(args) => trash::run(args),
     };

@@ -72,3 +72,4 @@ pub mod storage;
 pub mod survey;
 pub mod sweep;
 pub mod trash;
+pub mod usage;
