@@ -4,3 +4,40 @@ pub mod du;
 pub mod gc;
 pub mod ls;
 pub mod trash;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use regc_core::error::Error;
+use regc_core::storage::{self, TrashStorage};
+
+use crate::source;
+
+/// Which store, and how the result is printed.
+#[derive(clap::Args)]
+pub struct Common {
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
+    config: Option<PathBuf>,
+
+    /// A storage root instead of a configuration file
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// What to print: text for people, or JSON Lines
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Human,
+    Json,
+}
+
+impl Common {
+    /// Opens the store.
+    pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
+        storage::open(&source::find(self.config.clone(), self.root.clone())?.config)
+    }
+}

@@ -94,6 +94,28 @@ pub fn catalog(
     })
 }
 
+/// The tags of a repository, sorted by name, without what they name.
+pub(crate) fn tags(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Tag>, Error> {
+    let all = layout::tags(repository);
+    let mut names = Vec::new();
+    for (name, _) in directories(storage, &all, |name| Some(name.to_owned()), || ())? {
+        names.push(name);
+    }
+    names.sort_unstable();
+    let keys: Vec<String> = names.iter().map(|name| format!("{name}/current/{}", layout::LINK)).collect();
+    let links = storage.stat_each(&all, &keys)?;
+    let mut texts = Vec::with_capacity(keys.len());
+    storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
+    let tags = names.into_iter().zip(links).zip(texts).filter_map(|((name, link), text)| {
+        let digest = match text? {
+            Content::Whole(text) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
+            Content::TooLarge => None,
+        };
+        Some(Tag { name, digest, pushed: link?.modified, image: None })
+    });
+    Ok(tags.collect())
+}
+
 /// A repository that is being listed, with what was read of it.
 struct Repository<'a> {
     storage: &'a dyn ReadStorage,
@@ -110,7 +132,7 @@ impl<'a> Repository<'a> {
     }
 
     fn list(mut self) -> Result<Listing, Error> {
-        let mut tags = self.tags()?;
+        let mut tags = tags(self.storage, &self.name)?;
         let mut untagged = Vec::new();
         if self.depth.untagged || self.depth.trees {
             let revisions = self.revisions()?;
@@ -139,27 +161,6 @@ impl<'a> Repository<'a> {
             }
         }
         Ok(Listing { repository: self.name, tags, untagged })
-    }
-
-    fn tags(&self) -> Result<Vec<Tag>, Error> {
-        let all = layout::tags(&self.name);
-        let mut names = Vec::new();
-        for (name, _) in directories(self.storage, &all, |name| Some(name.to_owned()), || ())? {
-            names.push(name);
-        }
-        names.sort_unstable();
-        let keys: Vec<String> = names.iter().map(|name| format!("{name}/current/{}", layout::LINK)).collect();
-        let links = self.storage.stat_each(&all, &keys)?;
-        let mut texts = Vec::with_capacity(keys.len());
-        self.storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
-        let tags = names.into_iter().zip(links).zip(texts).filter_map(|((name, link), text)| {
-            let digest = match text? {
-                Content::Whole(text) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
-                Content::TooLarge => None,
-            };
-            Some(Tag { name, digest, pushed: link?.modified, image: None })
-        });
-        Ok(tags.collect())
     }
 
     /// The linked revisions, and when each was pushed last.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet as HashSet;
 
-use crate::digest::{Algorithm, Digest};
+use crate::catalog;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
@@ -15,7 +16,7 @@ use crate::layout;
 use crate::lock::Lock;
 use crate::mark::Manifest;
 use crate::monitor::Monitor;
-use crate::storage::{Content, Moved, ReadStorage, TrashStorage, directories};
+use crate::storage::{Moved, ReadStorage, TrashStorage};
 use crate::survey::{Options, Survey, survey};
 use crate::trash::{self, Trash};
 
@@ -106,7 +107,7 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
         // A tag that was pushed just as its manifest was moved away names what the repository does not link.
         let revisions = format!("{}/", layout::revisions(name));
         if trashed.range(revisions.clone()..).next().is_some_and(|(key, _)| key.starts_with(&revisions)) {
-            for digest in tagged(storage, name)? {
+            for digest in catalog::tags(storage, name)?.into_iter().filter_map(|tag| tag.digest) {
                 needed.push((digest, layout::revision_link(name, &digest)));
             }
         }
@@ -121,18 +122,4 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
     missing.sort_by(|a, b| a.path.cmp(&b.path));
     missing.dedup_by(|a, b| a.path == b.path);
     Ok(missing)
-}
-
-/// What a repository's tags name.
-fn tagged(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Digest>, Error> {
-    let all = layout::tags(repository);
-    let tags = directories(storage, &all, |name| Some(name.to_owned()), || ())?;
-    let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
-    let mut named = Vec::new();
-    storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |link| {
-        if let Some(Content::Whole(text)) = link {
-            named.extend(std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok()));
-        }
-    })?;
-    Ok(named)
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet as HashSet;
 
-use crate::digest::{Algorithm, Digest};
+use crate::catalog;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::inventory::{DigestId, Inventory};
 use crate::layout;
 use crate::mark::{Manifest, Reachable};
-use crate::storage::{Content, EntryKind, ReadStorage, directories};
+use crate::storage::{EntryKind, ReadStorage};
 use crate::survey::{Survey, with_threads};
 
 /// How much the blobs of a store take up, in bytes of their contents.
@@ -146,16 +147,9 @@ fn tagged(
     manifests: &[DigestId],
 ) -> Result<(HashSet<DigestId>, HashSet<DigestId>), Error> {
     let Survey { inventory, reachable, .. } = survey;
-    let all = layout::tags(repository);
-    let tags = directories(storage, &all, |name| Some(name.to_owned()), || ())?;
-    let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
-    let mut named = BTreeSet::new();
-    storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |link| {
-        if let Some(Content::Whole(text)) = link {
-            let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok());
-            named.extend(digest.map(|digest| inventory.digests.id(&digest)));
-        }
-    })?;
+    let tags = catalog::tags(storage, repository)?;
+    let digests = tags.iter().filter_map(|tag| tag.digest.as_ref());
+    let named: BTreeSet<DigestId> = digests.map(|digest| inventory.digests.id(digest)).collect();
     let pulled = closure(reachable, manifests, &named);
     let mut reached = pulled.clone();
     loop {

@@ -1,48 +1,31 @@
 //! `regc du`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use clap::ValueEnum;
 use indicatif::BinaryBytes;
 use regc_core::error::Error;
-use regc_core::storage;
 use regc_core::survey::{Options, survey};
 use regc_core::usage::{RepositoryUsage, usage};
 use serde_json::json;
 
+use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
-use crate::{Ending, process, source};
+use crate::{Ending, process};
 
 /// Show where the bytes are: what each repository pulls, has for itself, shares, and keeps without a tag.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
-    #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
-    config: Option<PathBuf>,
-
-    /// A storage root instead of a configuration file
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 
     /// Also sum up what is below each part of repositories' names: team, team/project
     #[arg(long)]
     by_namespace: bool,
-
-    /// What to print: text for people, or JSON Lines
-    #[arg(long, value_enum, default_value = "human")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
 }
 
 pub fn run(args: Args) -> Result<Ending, Error> {
-    let storage = storage::open(&source::find(args.config, args.root)?.config)?;
+    let storage = args.common.open()?;
     let options = Options::default();
     let progress = Progress::new(false, process::watch()?);
     let found = survey(&*storage, &options, &progress).and_then(|survey| usage(&*storage, &survey, options.jobs));
@@ -50,7 +33,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let found = found?;
     let namespaces = if args.by_namespace { namespaces(&found.repositories) } else { Vec::new() };
     let mut output = Output::new();
-    match args.format {
+    match args.common.format {
         Format::Human => {
             output.line(format_args!("{:>12}  {:>12}  {:>12}  {:>12}", "exclusive", "shared", "pulled", "untagged"));
             let mut row = |name: &str, [a, b, c, d]: [u64; 4]| {

@@ -1,18 +1,15 @@
 //! `regc ls`.
 
-use std::path::PathBuf;
-
-use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
 use indicatif::BinaryBytes;
 use regc_core::catalog::{Depth, Image, Listing, Tag, catalog};
 use regc_core::error::Error;
-use regc_core::storage;
 use regc_core::survey::Options;
 use serde_json::{Value, json};
 
+use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
-use crate::{Ending, process, source};
+use crate::{Ending, process};
 
 /// Show what is in the store: repositories, tags, images.
 #[derive(clap::Args)]
@@ -21,13 +18,8 @@ pub struct Args {
     #[arg(value_name = "PATTERN")]
     patterns: Vec<String>,
 
-    /// The registry's configuration file; found as `regc gc` finds it if not given
-    #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
-    config: Option<PathBuf>,
-
-    /// A storage root instead of a configuration file
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 
     /// Only `repository:tag`, a line for each
     #[arg(long, conflicts_with_all = ["untagged", "tree"])]
@@ -40,16 +32,6 @@ pub struct Args {
     /// Also what is in an index, and what is attached to an image
     #[arg(long)]
     tree: bool,
-
-    /// What to print: text for people, or JSON Lines
-    #[arg(long, value_enum, default_value = "human")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
 }
 
 /// A glob on repositories, and maybe one on their tags.
@@ -78,7 +60,7 @@ impl Pattern {
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let patterns = args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let storage = storage::open(&source::find(args.config, args.root)?.config)?;
+    let storage = args.common.open()?;
     let depth = Depth { images: !args.tags_only && !args.untagged, untagged: args.untagged, trees: args.tree };
     let is_wanted =
         |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.repository.is_match(name));
@@ -93,7 +75,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     }
     let mut output = Output::new();
     for listing in &listings {
-        match args.format {
+        match args.common.format {
             _ if args.tags_only => {
                 for tag in &listing.tags {
                     output.line(format_args!("{}", printable(&format!("{}:{}", listing.repository, tag.name))));

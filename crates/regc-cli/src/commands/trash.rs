@@ -1,20 +1,20 @@
 //! `regc trash`.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::lock::Lock;
-use regc_core::storage::{self, TrashStorage};
+use regc_core::storage::TrashStorage;
 use regc_core::survey::Options;
 use regc_core::trash::{self, Entry, Restored, Selection, TrashedRun};
 use serde_json::{Value, json};
 
+use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
-use crate::{Ending, print_error, process, source};
+use crate::{Ending, print_error, process};
 
 /// See, bring back or give up what `regc gc --trash` has moved.
 #[derive(clap::Args)]
@@ -55,31 +55,11 @@ enum Command {
     },
 }
 
-/// Which store, and how the result is printed.
-#[derive(clap::Args)]
-struct Common {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
-    #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
-    config: Option<PathBuf>,
-    /// A storage root instead of a configuration file
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-    /// What to print: text for people, or JSON Lines
-    #[arg(long, value_enum, default_value = "human")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
-}
-
 pub fn run(args: Args) -> Result<Ending, Error> {
     let common = match &args.command {
         Command::List { common } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
     };
-    let storage = storage::open(&source::find(common.config.clone(), common.root.clone())?.config)?;
+    let storage = common.open()?;
     let storage = &*storage;
     let mut output = Output::new();
     let format = common.format;
