@@ -1,9 +1,9 @@
 //! What a command needs to know of the process and the time.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SpanRelativeTo, Timestamp, Unit};
 use regc_core::error::Error;
 use regc_core::lock::Holder;
 
@@ -37,29 +37,11 @@ fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
 }
 
-/// Reads `90m`, `24h` or `7d`. A day has 24 hours.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let invalid = || "not a duration like 90m, 24h or 7d, or too long".to_owned();
-    let span: jiff::Span = text.parse().map_err(|_| invalid())?;
-    let seconds = span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).map_err(|_| invalid())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn durations() {
-        for (text, seconds) in
-            [("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("1h30m", 5400), ("0s", 0), ("2w", 1_209_600)]
-        {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "7", "d", "-1h", "7x", "1h ago", "1mo"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_run_is_named_after_its_beginning() {

@@ -73,6 +73,8 @@ pub struct Image {
     pub bytes: u64,
     /// When it was made, as its configuration says: RFC 3339. That of an index is its first image's.
     pub created: Option<String>,
+    /// The manifest that it is attached to.
+    pub subject: Option<Digest>,
     /// What is in it, if it is an index and that was asked for.
     pub children: Vec<Image>,
     /// What is attached to it, if that was asked for.
@@ -223,6 +225,7 @@ impl<'a> Repository<'a> {
             platforms: Vec::new(),
             bytes: parts.values().sum(),
             created: None,
+            subject: manifest.subject,
             children: Vec::new(),
             referrers: Vec::new(),
         };

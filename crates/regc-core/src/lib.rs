@@ -53,6 +53,7 @@
 pub mod catalog;
 pub mod config;
 pub mod digest;
+pub mod duration;
 pub mod error;
 pub mod finding;
 pub mod heal;
@@ -64,6 +65,7 @@ pub mod manifest;
 pub mod mark;
 pub mod measure;
 pub mod monitor;
+pub mod pattern;
 pub mod plan;
 pub mod report;
 pub mod running;

@@ -11,7 +11,7 @@ use regc_core::plan::plan;
 use regc_core::report::Summary;
 use regc_core::survey::{Options, refuse_foreign_metadata};
 use regc_core::sweep::{Outcome, sweep};
-use regc_core::{layout, running, storage, trash};
+use regc_core::{duration, layout, running, storage, trash};
 
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
@@ -44,7 +44,7 @@ pub struct Args {
     delete_untagged: bool,
 
     /// Keep what is younger: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
-    #[arg(long, value_name = "DURATION", value_parser = process::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
     /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`

@@ -1,9 +1,9 @@
 //! `regc ls`.
 
-use globset::{GlobBuilder, GlobMatcher};
 use indicatif::BinaryBytes;
 use regc_core::catalog::{Depth, Image, Listing, Tag, catalog};
 use regc_core::error::Error;
+use regc_core::pattern::{Part, Pattern};
 use regc_core::survey::Options;
 use serde_json::{Value, json};
 
@@ -34,43 +34,18 @@ pub struct Args {
     tree: bool,
 }
 
-/// A glob on repositories, and maybe one on their tags.
-struct Pattern {
-    repository: GlobMatcher,
-    tag: Option<GlobMatcher>,
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Self, Error> {
-        let glob = |text: &str| {
-            let glob = GlobBuilder::new(text).literal_separator(true).build();
-            glob.map(|glob| glob.compile_matcher()).map_err(|error| Error::Pattern(error.to_string()))
-        };
-        let (repository, tag) = match text.rsplit_once(':') {
-            Some((repository, tag)) => (repository, Some(glob(tag)?)),
-            None => (text, None),
-        };
-        Ok(Self { repository: glob(repository)?, tag })
-    }
-
-    fn matches(&self, repository: &str, tag: &str) -> bool {
-        self.repository.is_match(repository) && self.tag.as_ref().is_none_or(|glob| glob.is_match(tag))
-    }
-}
-
 pub fn run(args: Args) -> Result<Ending, Error> {
     let patterns = args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let storage = args.common.open()?;
     let depth = Depth { images: !args.tags_only && !args.untagged, untagged: args.untagged, trees: args.tree };
-    let is_wanted =
-        |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.repository.is_match(name));
+    let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
     if !patterns.is_empty() {
         for listing in &mut listings {
             let repository = listing.repository.clone();
-            listing.tags.retain(|tag| patterns.iter().any(|pattern| pattern.matches(&repository, &tag.name)));
+            listing.tags.retain(|tag| patterns.iter().any(|pattern| pattern.matches_tag(&repository, &tag.name)));
         }
-        let of_tags = patterns.iter().all(|pattern| pattern.tag.is_some());
+        let of_tags = patterns.iter().all(|pattern| !matches!(pattern.part(), Part::All));
         listings.retain(|listing| !of_tags || !listing.tags.is_empty());
     }
     let mut output = Output::new();

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::digest::Digest;
+use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::lock::Lock;
 use regc_core::storage::TrashStorage;
@@ -50,7 +51,7 @@ enum Command {
         #[arg(short, long)]
         dry_run: bool,
         /// Only runs that began that long ago: 90m, 24h, 7d
-        #[arg(long, value_name = "DURATION", value_parser = process::parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         older_than: Option<Duration>,
     },
 }

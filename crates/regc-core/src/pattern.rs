@@ -1,0 +1,110 @@
+//! How people name what is in a registry: `team/app`, `team/*:v1*`, `team/app@sha256:…`.
+
+use std::fmt;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// A glob on repositories, and maybe one on their tags, or the digest of a manifest.
+///
+/// `*` stands for anything in one component of a name, `**` for any number of components; `?`, `[ab]` and `{one,other}`
+/// are understood as well.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    repository: GlobMatcher,
+    part: Part,
+}
+
+/// Which part of a repository a pattern names.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// All of it.
+    All,
+    /// The tags that match.
+    Tags(GlobMatcher),
+    /// One manifest.
+    Manifest(Digest),
+}
+
+impl Pattern {
+    /// Reads a pattern: `repository`, `repository:tag` or `repository@digest`.
+    ///
+    /// Fails with [`Error::Pattern`] if a glob or the digest is malformed.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let glob = |glob: &str| {
+            let built = GlobBuilder::new(glob).literal_separator(true).build();
+            let built = built.map_err(|error| Error::Pattern(error.to_string()))?;
+            if glob.is_empty() { Err(Error::Pattern(format!("{text:?}"))) } else { Ok(built.compile_matcher()) }
+        };
+        let (repository, part) = if let Some((repository, digest)) = text.split_once('@') {
+            let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is no digest")))?;
+            (repository, Part::Manifest(digest))
+        } else if let Some((repository, tag)) = text.rsplit_once(':') {
+            (repository, Part::Tags(glob(tag)?))
+        } else {
+            (text, Part::All)
+        };
+        Ok(Self { text: text.to_owned(), repository: glob(repository)?, part })
+    }
+
+    /// Whether it matches a repository's name.
+    pub fn matches_repository(&self, repository: &str) -> bool {
+        self.repository.is_match(repository)
+    }
+
+    /// Whether it matches a tag, by its own glob or because it names the whole repository.
+    pub fn matches_tag(&self, repository: &str, tag: &str) -> bool {
+        let is_tag = match &self.part {
+            Part::All => true,
+            Part::Tags(glob) => glob.is_match(tag),
+            Part::Manifest(_) => false,
+        };
+        is_tag && self.matches_repository(repository)
+    }
+
+    /// Which part of a repository it names.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stays_in_its_component() {
+        let matches = |pattern: &str, name: &str| Pattern::parse(pattern).unwrap().matches_repository(name);
+        for (pattern, name) in
+            [("app", "app"), ("team/*", "team/app"), ("**", "a/b/c"), ("**/app", "app"), ("a*", "ab")]
+        {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("app", "team/app"), ("team/*", "team/a/b"), ("team/*", "team"), ("*", "a/b")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn parts() {
+        let pattern = |text: &str| Pattern::parse(text).unwrap();
+        assert!(pattern("app:v*").matches_tag("app", "v1") && !pattern("app:v*").matches_tag("app", "latest"));
+        assert!(pattern("app").matches_tag("app", "v1"));
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let one = pattern(&format!("app@{digest}"));
+        assert!(matches!(one.part(), Part::Manifest(named) if named.to_string() == digest));
+        assert!(!one.matches_tag("app", "v1") && one.matches_repository("app"));
+        for wrong in ["", ":v1", "app:", "app[", "app@", "app@sha256:12", "app:v1@latest"] {
+            assert!(Pattern::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
