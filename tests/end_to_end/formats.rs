@@ -21,14 +21,17 @@ fn json_tells_everything_and_sums_it_up() {
     let lines = lines(&run);
     let (summary, items) = lines.split_last().unwrap();
     let nothing = serde_json::json!({
-        "tag_index_entries": 0, "revisions": 0, "layer_links": 0, "blobs": 0, "bytes": 0
+        "tag_index_entries": 0, "tags": 0, "revisions": 0, "layer_links": 0, "blobs": 0, "bytes": 0,
+        "uploads": 0, "upload_bytes": 0, "repositories": 0,
     });
     let expected = serde_json::json!({
         "type": "summary", "schema_version": 1, "dry_run": true, "delete_untagged": true,
         "repositories": 3, "protected_repositories": 0, "shared_repositories": 0, "tags": 3, "manifests": 4,
         "marked": 9, "live_blobs": 8, "live_bytes": summary["live_bytes"],
         "garbage": {
-            "tag_index_entries": 1, "revisions": 1, "layer_links": 4, "blobs": 6, "bytes": summary["garbage"]["bytes"],
+            "tag_index_entries": 1, "tags": 0, "revisions": 1, "layer_links": 4,
+            "blobs": 6, "bytes": summary["garbage"]["bytes"],
+            "uploads": 0, "upload_bytes": 0, "repositories": 0,
         },
         "removed": nothing, "spared": nothing, "young_blobs": 0, "young_bytes": 0,
         "trashed_as": null, "trash_bytes": 0, "interrupted": false,

@@ -145,7 +145,8 @@ pub enum Refusal {
     /// Untagged manifests should go, and Harbor keeps the tags.
     #[error(
         "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
-         looks untagged here. Use Harbor's own garbage collection, or run without --delete-untagged"
+         looks untagged here, and what is removed here is not removed there. Use Harbor's own retention and garbage \
+         collection, or `regc gc` without --delete-untagged"
     )]
     HarborUntagged,
     /// Harbor's registry, without permission.

@@ -25,7 +25,7 @@ use crate::trash::{self, Trash};
 pub fn survey_and_heal(
     storage: &dyn TrashStorage,
     lock: Option<&Lock>,
-    options: &Options,
+    options: &Options<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Survey, Error> {
     let mut healed = Vec::new();
@@ -38,7 +38,7 @@ pub fn survey_and_heal(
             let mut from = runs.last().cloned().unwrap_or_default();
             // One copy may be damaged where an older one is not.
             for run in runs.into_iter().rev().filter(|_| lock.is_some()) {
-                let moved = Trash { storage, run: &run }.put_back(&path, &digest, true);
+                let moved = Trash { storage, run: &run }.put_back(&path, Some(&digest), true);
                 if moved.is_ok_and(|moved| moved == Moved::Done) {
                     trash::forget_if_empty(storage, &run)?;
                     (restored, from) = (true, run);

@@ -64,9 +64,24 @@ pub fn layers(name: &str) -> String {
     format!("{REPOSITORIES}/{name}/{LAYERS}")
 }
 
+/// The directory of one layer link.
+pub fn layer(name: &str, digest: &Digest) -> String {
+    format!("{}/{}/{}", layers(name), digest.algorithm().name(), digest.hex())
+}
+
 /// The file that lets a repository serve a blob.
 pub fn layer_link(name: &str, digest: &Digest) -> String {
-    format!("{}/{}/{}/{LINK}", layers(name), digest.algorithm().name(), digest.hex())
+    format!("{}/{LINK}", layer(name, digest))
+}
+
+/// The directory of a repository's unfinished uploads.
+pub fn uploads(name: &str) -> String {
+    format!("{REPOSITORIES}/{name}/{UPLOADS}")
+}
+
+/// A file of an upload, by its key below the upload's directory.
+pub fn upload_file(name: &str, upload: &str, file: &str) -> String {
+    format!("{}/{upload}/{file}", uploads(name))
 }
 
 /// The directory of a repository's revisions.
@@ -99,14 +114,19 @@ pub fn tags(name: &str) -> String {
     format!("{REPOSITORIES}/{name}/{MANIFESTS}/tags")
 }
 
+/// The directory of a tag.
+pub fn tag(name: &str, tag: &str) -> String {
+    format!("{}/{tag}", tags(name))
+}
+
 /// The file that holds the digest that a tag names now.
 pub fn tag_link(name: &str, tag: &str) -> String {
-    format!("{}/{tag}/current/{LINK}", tags(name))
+    format!("{}/current/{LINK}", self::tag(name, tag))
 }
 
 /// The directory of the digests that a tag has named.
 pub fn tag_index(name: &str, tag: &str) -> String {
-    format!("{}/{tag}/index", tags(name))
+    format!("{}/index", self::tag(name, tag))
 }
 
 /// The file that says that a tag has named a digest.

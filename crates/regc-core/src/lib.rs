@@ -74,4 +74,5 @@ pub mod storage;
 pub mod survey;
 pub mod sweep;
 pub mod trash;
+pub mod unwanted;
 pub mod usage;

@@ -5,9 +5,11 @@
 //! what is live at all.
 
 mod garbage;
+mod leftovers;
 mod manifests;
 mod repository;
 mod tags;
+mod without;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +25,7 @@ use crate::inventory::{DigestId, Digests, Inventory};
 use crate::monitor::{Monitor, Phase};
 use crate::storage::ReadStorage;
 use crate::survey::Options;
+use crate::unwanted::{KeptBack, Unwanted};
 
 /// What is live in a store, and the links that are not.
 #[derive(Debug)]
@@ -30,7 +33,12 @@ pub struct Reachable {
     /// All manifests that a repository links.
     pub manifests: Manifests,
     /// Every digest that is live in some repository.
-    pub live: LiveSet,
+    pub live: DigestSet,
+    /// What was kept alive by what is unwanted, whether or not it is live all the same: only that may go. `None` says that
+    /// everything may that is not live.
+    pub released: Option<DigestSet>,
+    /// What is unwanted and stays all the same.
+    pub kept_back: Vec<KeptBack>,
     /// For each repository of the inventory, in its order, what is live in it.
     pub repositories: Vec<RepositoryReachable>,
     /// For each repository of the inventory, in its order, the links that are garbage.
@@ -42,7 +50,7 @@ pub struct Reachable {
 }
 
 /// What is live in one repository.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RepositoryReachable {
     /// The manifests from which everything else is reached.
     pub roots: Box<[DigestId]>,
@@ -55,14 +63,23 @@ pub struct RepositoryReachable {
 /// The links of one repository that are garbage.
 #[derive(Clone, Debug, Default)]
 pub struct RepositoryGarbage {
-    /// Entries in the index of a tag that name a revision which is garbage, by tag and digest.
+    /// Entries in the index of a tag that name a revision which is garbage or gone, and all those of tags that go, by tag
+    /// and digest.
     pub tag_index_entries: Vec<TagIndexEntry>,
+    /// Tags, by name.
+    pub removed_tags: Vec<GarbageTag>,
     /// Revisions, each before those that it refers to.
     pub revisions: Vec<GarbageRevision>,
     /// Layer links, by digest.
     pub layer_links: Vec<DigestId>,
     /// Digests that have a directory among the layer links but no link in it, as a run that was stopped leaves them.
     pub empty_layers: Vec<DigestId>,
+    /// Digests that have a directory among the revisions but no link in it, as the registry's DELETE leaves them.
+    pub empty_revisions: Vec<DigestId>,
+    /// Uploads that were given up, by their names.
+    pub uploads: Vec<GarbageUpload>,
+    /// Whether the repository goes as a whole: its directory, when all else is gone.
+    pub whole: bool,
     /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
     pub tags: Vec<String>,
 }
@@ -76,6 +93,26 @@ pub struct TagIndexEntry {
     pub id: DigestId,
 }
 
+/// A tag that goes.
+#[derive(Clone, Debug)]
+pub struct GarbageTag {
+    /// The tag.
+    pub tag: String,
+    /// What it names; `None` if it is garbled.
+    pub id: Option<DigestId>,
+}
+
+/// An upload that goes.
+#[derive(Clone, Debug)]
+pub struct GarbageUpload {
+    /// Its name.
+    pub upload: String,
+    /// The keys of its files below its directory, the content first.
+    pub files: Box<[String]>,
+    /// How long they are together, in bytes.
+    pub bytes: u64,
+}
+
 /// A revision that is garbage, with what lies in its directory.
 #[derive(Clone, Debug)]
 pub struct GarbageRevision {
@@ -87,12 +124,12 @@ pub struct GarbageRevision {
 
 /// A set of digests, at one bit for each blob of the store.
 #[derive(Debug)]
-pub struct LiveSet {
+pub struct DigestSet {
     stored: Vec<AtomicU64>,
     others: Mutex<BTreeSet<DigestId>>,
 }
 
-impl LiveSet {
+impl DigestSet {
     fn new(digests: &Digests) -> Self {
         let words = digests.stored_len().div_ceil(64);
         Self { stored: (0..words).map(|_| AtomicU64::new(0)).collect(), others: Mutex::default() }
@@ -136,7 +173,7 @@ impl LiveSet {
 pub fn mark(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
-    options: &Options,
+    options: &Options<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Reachable, Error> {
     let digests = &inventory.digests;
@@ -148,35 +185,68 @@ pub fn mark(
     let manifests = Manifests::read_linked(storage, inventory, monitor, linked)?;
 
     monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
-    let live = LiveSet::new(digests);
+    let (live, released) = (DigestSet::new(digests), DigestSet::new(digests));
     let tags = AtomicU64::new(0);
-    let marked: Vec<(RepositoryReachable, RepositoryGarbage, Vec<Finding>)> = inventory
+    let marked: Vec<repository::Kept> = inventory
         .repositories
         .par_iter()
         .map(|repository| {
             let marked = repository::mark(storage, digests, &manifests, repository, options)?;
             live.extend(digests, marked.live);
+            released.extend(digests, marked.released);
             tags.fetch_add(marked.tags, Relaxed);
-            marked.findings.iter().for_each(|finding| monitor.finding(finding));
+            marked.kept.findings.iter().for_each(|finding| monitor.finding(finding));
             monitor.advance(1);
             if monitor.is_stopped() {
                 return Err(Error::Interrupted);
             }
-            Ok((marked.reachable, marked.garbage, marked.findings))
+            Ok(marked.kept)
         })
         .collect::<Result<_, Error>>()?;
 
-    let (mut repositories, mut garbage, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-    for (reachable, links, found) in marked {
-        repositories.push(reachable);
-        garbage.push(links);
-        findings.extend(found);
+    let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
+    let (mut findings, mut kept_back) = (Vec::new(), Vec::new());
+    for kept in marked {
+        repositories.push(kept.reachable);
+        garbage.push(kept.garbage);
+        findings.extend(kept.findings);
+        kept_back.extend(kept.kept_back);
     }
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-    Ok(Reachable { manifests, live, repositories, garbage, tags: tags.into_inner(), findings })
+    kept_back.sort_unstable();
+    let mut reachable = Reachable {
+        manifests,
+        live,
+        released: None,
+        kept_back,
+        repositories,
+        garbage,
+        tags: tags.into_inner(),
+        findings,
+    };
+    if let Some(unwanted) = options.unwanted {
+        reachable.keep_what_was_not_released(inventory, unwanted, released);
+    }
+    Ok(reachable)
 }
 
 impl Reachable {
+    /// Where something is unwanted, nothing else goes that is garbage.
+    fn keep_what_was_not_released(&mut self, inventory: &Inventory, unwanted: &Unwanted, released: DigestSet) {
+        let digests = &inventory.digests;
+        for (repository, garbage) in inventory.repositories.iter().zip(&mut self.garbage) {
+            garbage.empty_layers.clear();
+            // A link of another repository goes only with its content.
+            let is_meant = unwanted.of(&repository.name).is_some();
+            let live = &self.live;
+            garbage.layer_links.retain(|&id| {
+                released.contains(digests, id)
+                    && (garbage.whole || !unwanted.keep_content && (is_meant || !live.contains(digests, id)))
+            });
+        }
+        self.released = Some(if unwanted.keep_content { DigestSet::new(digests) } else { released });
+    }
+
     /// A finding for every layer and configuration that a live manifest needs and that is not among the blobs.
     ///
     /// `is_missing` says which digests are not. A layer that says where else it can be had need not be there.

@@ -64,7 +64,11 @@ pub fn measure(
     let mut asked = Vec::new();
     for id in digests.stored_ids() {
         let (bytes, was_read) = reachable.manifests.known_size(digests, id);
-        if !reachable.live.contains(digests, id) || !was_read && (check_live || bytes == 0) {
+        let is_live = reachable.live.contains(digests, id);
+        if !is_live && reachable.released.as_ref().is_some_and(|released| !released.contains(digests, id)) {
+            continue;
+        }
+        if !is_live || !was_read && (check_live || bytes == 0) {
             asked.push(UnreferencedBlob { id, bytes: 0 });
         } else {
             sizes.live_blobs += 1;

@@ -71,6 +71,20 @@ impl Pattern {
     }
 }
 
+/// Reads patterns that can only name whole repositories.
+///
+/// Fails with [`Error::Pattern`] if one is malformed, or names a tag or a manifest.
+pub fn repositories(texts: &[String]) -> Result<Vec<Pattern>, Error> {
+    let parse = |text: &String| {
+        let pattern = Pattern::parse(text)?;
+        match pattern.part {
+            Part::All => Ok(pattern),
+            _ => Err(Error::Pattern(format!("{text:?}: only repositories can be named here"))),
+        }
+    };
+    texts.iter().map(parse).collect()
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

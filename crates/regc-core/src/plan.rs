@@ -1,15 +1,16 @@
 //! What goes, and in which order. Pure: everything that it needs was found out before.
 
 use std::collections::HashSet;
+use std::ops::AddAssign;
 
 use serde::Serialize;
 use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
-use crate::inventory::{DigestId, Digests};
+use crate::inventory::{Digests, Repository};
 use crate::layout;
-use crate::mark::{RepositoryGarbage, TagIndexEntry};
+use crate::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::measure::UnreferencedBlob;
 use crate::survey::{Options, Survey};
 
@@ -33,6 +34,15 @@ pub enum Item<'a> {
         tag: &'a str,
         /// The manifest.
         digest: Digest,
+    },
+    /// A tag goes.
+    Tag {
+        /// The repository.
+        repository: &'a str,
+        /// The tag.
+        tag: &'a str,
+        /// The manifest that it names; none if it is garbled.
+        digest: Option<Digest>,
     },
     /// A repository no longer has this manifest.
     Revision {
@@ -58,6 +68,23 @@ pub enum Item<'a> {
         /// What that gives back, in bytes.
         bytes: u64,
     },
+    /// What was uploaded of something that was never finished goes.
+    Upload {
+        /// The repository.
+        repository: &'a str,
+        /// The upload's name.
+        upload: &'a str,
+        /// What that gives back, in bytes.
+        bytes: u64,
+        /// The keys of its files, below its directory.
+        #[serde(skip)]
+        files: &'a [String],
+    },
+    /// A repository has nothing in it any more, and goes itself.
+    Repository {
+        /// The repository.
+        repository: &'a str,
+    },
 }
 
 /// How much of everything.
@@ -65,6 +92,8 @@ pub enum Item<'a> {
 pub struct Totals {
     /// Entries in the index of a tag.
     pub tag_index_entries: u64,
+    /// Tags.
+    pub tags: u64,
     /// Revisions: a repository's links to a manifest.
     pub revisions: u64,
     /// Layer links.
@@ -73,16 +102,24 @@ pub struct Totals {
     pub blobs: u64,
     /// The length of the blobs' content, in bytes. What links and directories take up is not counted.
     pub bytes: u64,
+    /// Unfinished uploads.
+    pub uploads: u64,
+    /// The length of their files, in bytes.
+    pub upload_bytes: u64,
+    /// Repositories.
+    pub repositories: u64,
 }
 
 impl Item<'_> {
-    /// The digest that it is about.
-    pub fn digest(&self) -> Digest {
+    /// The digest that it is about, if it is about one.
+    pub fn digest(&self) -> Option<Digest> {
         match self {
             Item::TagIndexEntry { digest, .. }
             | Item::Revision { digest, .. }
             | Item::LayerLink { digest, .. }
-            | Item::Blob { digest, .. } => *digest,
+            | Item::Blob { digest, .. } => Some(*digest),
+            Item::Tag { digest, .. } => *digest,
+            Item::Upload { .. } | Item::Repository { .. } => None,
         }
     }
 }
@@ -93,8 +130,20 @@ impl Totals {
         *self == Self::default()
     }
 
+    /// How many things there are.
+    pub(crate) fn items(&self) -> u64 {
+        let Self { tag_index_entries, tags, revisions, layer_links, blobs, uploads, repositories, .. } = self;
+        tag_index_entries + tags + revisions + layer_links + blobs + uploads + repositories
+    }
+
     pub(crate) fn add(&mut self, item: &Item<'_>) {
         match item {
+            Item::Tag { .. } => self.tags += 1,
+            Item::Repository { .. } => self.repositories += 1,
+            Item::Upload { bytes, .. } => {
+                self.uploads += 1;
+                self.upload_bytes += bytes;
+            }
             Item::TagIndexEntry { .. } => self.tag_index_entries += 1,
             Item::Revision { .. } => self.revisions += 1,
             Item::LayerLink { .. } => self.layer_links += 1,
@@ -119,14 +168,17 @@ pub struct Share<'a> {
 ///
 /// Refuses if the store looks as if a part of it was missing: blobs without any repository, manifests without any
 /// blob, and, where untagged manifests go, manifests without any tag.
-pub fn plan<'a>(survey: &'a Survey, options: &Options) -> Result<Plan<'a>, Error> {
+pub fn plan<'a>(survey: &'a Survey, options: &Options<'_>) -> Result<Plan<'a>, Error> {
     let has_revisions = survey.inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
+    let is_meant = |repository: &&Repository| options.may_tidy(&repository.name);
+    let may_lose_revisions =
+        survey.inventory.repositories.iter().filter(is_meant).any(|repository| !repository.revisions.is_empty());
     let has_blobs = survey.inventory.digests.stored_len() > 0;
     let refusal = if has_blobs && survey.inventory.repositories.is_empty() {
         Refusal::NoRepositories
     } else if has_revisions && !has_blobs {
         Refusal::NoBlobs
-    } else if options.delete_untagged && has_revisions && survey.reachable.tags == 0 {
+    } else if options.delete_untagged && may_lose_revisions && survey.reachable.tags == 0 {
         Refusal::NoTags
     } else {
         return Ok(Plan { survey });
@@ -141,18 +193,19 @@ impl<'a> Plan<'a> {
         repositories
             .clone()
             .flat_map(RepositoryPlan::tag_index_entries)
+            .chain(repositories.clone().flat_map(RepositoryPlan::tags))
             .chain(repositories.clone().flat_map(RepositoryPlan::revisions))
-            .chain(repositories.flat_map(RepositoryPlan::layer_links))
+            .chain(repositories.clone().flat_map(RepositoryPlan::layer_links))
             .chain(plan.blob_directories().flat_map(move |blobs| plan.blobs(blobs)))
+            .chain(repositories.clone().flat_map(RepositoryPlan::uploads))
+            .chain(repositories.flat_map(RepositoryPlan::whole))
     }
 
     /// How much goes.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for garbage in &self.survey.reachable.garbage {
-            totals.tag_index_entries += garbage.tag_index_entries.len() as u64;
-            totals.revisions += garbage.revisions.len() as u64;
-            totals.layer_links += garbage.layer_links.len() as u64;
+            totals += links(garbage);
         }
         totals.blobs = self.survey.sizes.unreferenced.len() as u64;
         totals.bytes = self.survey.sizes.unreferenced.iter().map(|blob| blob.bytes).sum();
@@ -167,12 +220,7 @@ impl<'a> Plan<'a> {
         let mut shares = Vec::new();
         let repositories = self.survey.inventory.repositories.iter();
         for (repository, garbage) in repositories.zip(&self.survey.reachable.garbage) {
-            let mut totals = Totals {
-                tag_index_entries: garbage.tag_index_entries.len() as u64,
-                revisions: garbage.revisions.len() as u64,
-                layer_links: garbage.layer_links.len() as u64,
-                ..Totals::default()
-            };
+            let mut totals = links(garbage);
             let used = garbage.layer_links.iter().chain(&repository.unlinked);
             for &id in used.chain(garbage.revisions.iter().map(|revision| &revision.id)) {
                 if let Ok(index) = unreferenced.binary_search_by_key(&id, |blob| blob.id)
@@ -194,8 +242,8 @@ impl<'a> Plan<'a> {
         }
         // Stable, so that equals stay in the order of their names.
         shares.sort_by_key(|share| {
-            let Totals { bytes, blobs, revisions, layer_links, .. } = share.totals;
-            std::cmp::Reverse((bytes, blobs, revisions, layer_links))
+            let Totals { bytes, upload_bytes, blobs, revisions, layer_links, .. } = share.totals;
+            std::cmp::Reverse((bytes + upload_bytes, blobs, revisions, layer_links))
         });
         (shares, rest)
     }
@@ -255,6 +303,15 @@ impl<'a> RepositoryPlan<'a> {
         garbage.tag_index_entries.iter().map(item)
     }
 
+    pub(crate) fn tags(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        garbage.removed_tags.iter().map(move |GarbageTag { tag, id }| Item::Tag {
+            repository,
+            tag,
+            digest: id.map(|id| digests.digest(id)),
+        })
+    }
+
     /// The revisions, each before those that it refers to.
     pub(crate) fn revisions(self) -> impl Iterator<Item = Item<'a>> {
         let Self { repository, garbage, digests } = self;
@@ -265,19 +322,63 @@ impl<'a> RepositoryPlan<'a> {
         })
     }
 
-    /// The directories of layers without a link, which nothing needs.
-    pub(crate) fn empty_layers(self) -> impl Iterator<Item = String> {
+    /// The directories of layers and revisions without a link, which nothing needs.
+    pub(crate) fn empty_directories(self) -> impl Iterator<Item = String> {
         let Self { repository, garbage, digests } = self;
-        let directory = move |id: &DigestId| {
-            let link = layout::layer_link(repository, &digests.digest(*id));
-            link.rsplit_once('/').map(|(directory, _)| directory.to_owned())
-        };
-        garbage.empty_layers.iter().filter_map(directory)
+        let layers = garbage.empty_layers.iter().map(move |&id| layout::layer(repository, &digests.digest(id)));
+        let revisions =
+            garbage.empty_revisions.iter().map(move |&id| layout::revision(repository, &digests.digest(id)));
+        layers.chain(revisions)
+    }
+
+    pub(crate) fn uploads(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, .. } = self;
+        garbage.uploads.iter().map(move |GarbageUpload { upload, files, bytes }| Item::Upload {
+            repository,
+            upload,
+            bytes: *bytes,
+            files,
+        })
+    }
+
+    /// The repository itself, if it goes.
+    pub(crate) fn whole(self) -> impl Iterator<Item = Item<'a>> {
+        self.garbage.whole.then_some(Item::Repository { repository: self.repository }).into_iter()
     }
 
     pub(crate) fn layer_links(self) -> impl Iterator<Item = Item<'a>> {
         let Self { repository, garbage, digests } = self;
         garbage.layer_links.iter().map(move |&id| Item::LayerLink { repository, digest: digests.digest(id) })
+    }
+}
+
+/// How many links and uploads of a repository go.
+fn links(garbage: &RepositoryGarbage) -> Totals {
+    Totals {
+        tag_index_entries: garbage.tag_index_entries.len() as u64,
+        tags: garbage.removed_tags.len() as u64,
+        revisions: garbage.revisions.len() as u64,
+        layer_links: garbage.layer_links.len() as u64,
+        uploads: garbage.uploads.len() as u64,
+        upload_bytes: garbage.uploads.iter().map(|upload| upload.bytes).sum(),
+        repositories: garbage.whole.into(),
+        ..Totals::default()
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        let Self { tag_index_entries, tags, revisions, layer_links, blobs, bytes, uploads, upload_bytes, repositories } =
+            more;
+        self.tag_index_entries += tag_index_entries;
+        self.tags += tags;
+        self.revisions += revisions;
+        self.layer_links += layer_links;
+        self.blobs += blobs;
+        self.bytes += bytes;
+        self.uploads += uploads;
+        self.upload_bytes += upload_bytes;
+        self.repositories += repositories;
     }
 }
 

@@ -61,7 +61,7 @@ impl Summary {
     /// Sums a run up; `outcome` is `None` for a dry run. What the trash holds is known to the caller.
     pub fn new(
         survey: &Survey,
-        options: &Options,
+        options: &Options<'_>,
         plan: &Plan<'_>,
         outcome: Option<&Outcome>,
         trash_bytes: u64,

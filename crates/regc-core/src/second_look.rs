@@ -148,11 +148,8 @@ impl<'a> SecondLook<'a> {
         let tags = directories(self.storage, &layout::tags(repository), |name| Some(name.to_owned()), || ())?;
         for (tag, _) in tags {
             let link = layout::tag_link(repository, &tag);
-            if self.storage.stat(&link)?.is_some_and(|link| link.modified >= self.since)
-                && let Some(Content::Whole(text)) = self.storage.read(&link, layout::link_bytes(Algorithm::Sha512))?
-            {
-                let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok());
-                named.extend(digest.map(|digest| self.survey.inventory.digests.id(&digest)));
+            if self.storage.stat(&link)?.is_some_and(|link| link.modified >= self.since) {
+                named.extend(self.named(repository, &tag)?);
             }
         }
         Ok(named)
@@ -176,6 +173,31 @@ impl<'a> SecondLook<'a> {
         spared.insert(id);
         spared.extend(target(self.storage, &self.survey.inventory.digests, repository, id)?);
         Ok(())
+    }
+
+    /// Spares what a tag named when the store was surveyed, and what it names now.
+    pub(crate) fn spare_tag(
+        &self,
+        repository: &str,
+        tag: &str,
+        named: DigestId,
+        spared: &mut Spared,
+    ) -> Result<(), Error> {
+        self.spare_manifest(repository, named, spared)?;
+        if let Some(named) = self.named(repository, tag)? {
+            self.spare_manifest(repository, named, spared)?;
+        }
+        Ok(())
+    }
+
+    /// What a tag names now.
+    fn named(&self, repository: &str, tag: &str) -> Result<Option<DigestId>, Error> {
+        let link = self.storage.read(&layout::tag_link(repository, tag), layout::link_bytes(Algorithm::Sha512))?;
+        let digest: Option<Digest> = match link {
+            Some(Content::Whole(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
+            _ => None,
+        };
+        Ok(digest.map(|digest| self.survey.inventory.digests.id(&digest)))
     }
 
     /// Spares a manifest, everything that it refers to, and what is attached to any of that. Answers whether the manifest

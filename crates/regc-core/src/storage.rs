@@ -240,3 +240,33 @@ pub(crate) fn each_directory<T>(
         None => Ok(()),
     }
 }
+
+/// What is below a directory, at any depth.
+#[derive(Debug, Default)]
+pub(crate) struct Below {
+    /// Everything but directories, by its key below the directory.
+    pub(crate) files: Vec<String>,
+    /// The directories, those deeper down first.
+    pub(crate) directories: Vec<String>,
+}
+
+/// Lists what is below a directory. A symbolic link counts as a file, and what it leads to is not looked at.
+pub(crate) fn below(storage: &dyn ReadStorage, directory: &str) -> Result<Below, Error> {
+    let mut below = Below::default();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(parent) = pending.pop() {
+        storage.list(&parent, &mut |entry| {
+            let path = format!("{parent}/{}", entry.name);
+            let key = path[directory.len() + 1..].to_owned();
+            match entry.kind {
+                EntryKind::Directory if !entry.symlink => {
+                    pending.push(path);
+                    below.directories.push(key);
+                }
+                _ => below.files.push(key),
+            }
+        })?;
+    }
+    below.directories.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(below)
+}

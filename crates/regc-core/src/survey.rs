@@ -12,11 +12,13 @@ use crate::layout;
 use crate::mark::{self, Reachable};
 use crate::measure::{self, Sizes};
 use crate::monitor::Monitor;
+use crate::pattern::Pattern;
 use crate::storage::ReadStorage;
+use crate::unwanted::Unwanted;
 
-/// What a collection may do, and with how many threads.
+/// What a run may do, and with how many threads.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Whether manifests that no tag reaches are garbage too.
     pub delete_untagged: bool,
     /// Whether to go on although the store looks as if something was missing (see [`Refusal`]).
@@ -25,13 +27,53 @@ pub struct Options {
     pub allow_harbor: bool,
     /// What was modified at this time or later is not garbage, and neither is what it refers to.
     pub young_since: Option<SystemTime>,
+    /// What else is garbage, though it takes up little.
+    pub leftovers: Leftovers,
+    /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in use
+    /// is always found out in all of them.
+    pub repositories: &'a [Pattern],
+    /// What is to go although clients could pull it. Then nothing else does, whatever else is garbage.
+    pub unwanted: Option<&'a Unwanted>,
     /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
     pub jobs: usize,
 }
 
-impl Default for Options {
+/// What registries leave behind, beside content.
+///
+/// Directories of links without a link go in any case. So do entries in tags' indexes for manifests that were deleted,
+/// where the registry's directories tell of a deletion.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Leftovers {
+    /// Uploads that began before this are garbage; none if not given. When one began is what its `startedat` says, or if
+    /// that is not there, when it was written last.
+    pub uploads_before: Option<SystemTime>,
+    /// Whether a repository without any manifest, tag or upload is garbage.
+    pub empty_repositories: bool,
+    /// Whether the indexes of all tags are looked through for entries that lead to nothing, not only those of repositories
+    /// from which something was deleted.
+    pub every_tag: bool,
+}
+
+impl Default for Options<'_> {
     fn default() -> Self {
-        Self { delete_untagged: false, allow_empty: false, allow_harbor: false, young_since: None, jobs: 64 }
+        Self {
+            delete_untagged: false,
+            allow_empty: false,
+            allow_harbor: false,
+            young_since: None,
+            leftovers: Leftovers::default(),
+            repositories: &[],
+            unwanted: None,
+            jobs: 64,
+        }
+    }
+}
+
+impl Options<'_> {
+    /// Whether untagged manifests and leftovers may go in a repository.
+    pub(crate) fn may_tidy(&self, repository: &str) -> bool {
+        let is_meant = |pattern: &Pattern| pattern.matches_repository(repository);
+        self.unwanted.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
     }
 }
 
@@ -52,7 +94,7 @@ pub struct Survey {
 ///
 /// Fails if the storage cannot be read, since what is not seen cannot be protected. Damage in the store's content is
 /// no failure but a [`Finding`].
-pub fn survey(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Survey, Error> {
+pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Survey, Error> {
     with_threads(options.jobs, || {
         let inventory = inventory::take(storage, options.young_since, monitor)?;
         let reachable = mark::mark(storage, &inventory, options, monitor)?;
@@ -68,7 +110,7 @@ pub fn survey(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
 }
 
 /// Refuses a store of which somebody else's database says what is in use.
-pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, options: &Options) -> Result<(), Error> {
+pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, options: &Options<'_>) -> Result<(), Error> {
     let refusal = if config.metadata == Metadata::GitLabDatabase {
         Refusal::GitLabDatabase("database.enabled")
     } else if storage.stat(layout::GITLAB_DATABASE_IN_USE)?.is_some() {
@@ -77,7 +119,7 @@ pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, optio
         && storage.stat(layout::GITLAB_FILESYSTEM_IN_USE)?.is_none()
     {
         Refusal::GitLabDatabase("database.enabled: prefer, and no docker/registry/lockfiles/filesystem-in-use")
-    } else if config.metadata == Metadata::Harbor && options.delete_untagged {
+    } else if config.metadata == Metadata::Harbor && (options.delete_untagged || options.unwanted.is_some()) {
         Refusal::HarborUntagged
     } else if config.metadata == Metadata::Harbor && !options.allow_harbor {
         Refusal::Harbor

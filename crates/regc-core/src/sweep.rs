@@ -10,13 +10,14 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
+use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::layout;
 use crate::lock::Lock;
 use crate::monitor::{Monitor, Phase};
 use crate::plan::{Item, Plan, RepositoryPlan, Totals};
 use crate::second_look::{SecondLook, Spared};
-use crate::storage::{Removal, Removing, TrashStorage};
+use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::survey::{Options, with_threads};
 use crate::trash;
 
@@ -50,12 +51,11 @@ pub fn sweep(
     storage: &dyn TrashStorage,
     lock: &Lock,
     plan: &Plan<'_>,
-    options: &Options,
+    options: &Options<'_>,
     trash: Option<&trash::Header>,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
     let totals = plan.totals();
-    let steps = totals.tag_index_entries + totals.revisions + totals.layer_links + totals.blobs;
     let since = options.young_since.map_or(lock.since(), |young_since| young_since.min(lock.since()));
     let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
     with_threads(options.jobs, || {
@@ -72,7 +72,7 @@ pub fn sweep(
             trash::write_journal(storage, header, plan)?;
         }
 
-        monitor.phase(Phase::Remove, Some(steps));
+        monitor.phase(Phase::Remove, Some(totals.items()));
         let sweep = Sweep {
             storage,
             monitor,
@@ -82,11 +82,12 @@ pub fn sweep(
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
         };
-        sweep.links(&repositories, RepositoryPlan::tag_index_entries);
-        sweep.revisions(&repositories);
-        sweep.links(&repositories, RepositoryPlan::layer_links);
+        sweep.images(&repositories);
+        sweep.layer_links(&repositories);
         sweep.blobs(plan);
+        sweep.uploads(&repositories);
         sweep.empty_directories(plan, &repositories, since);
+        sweep.whole_repositories(&repositories);
         let mut outcome = sweep.outcome.into_inner();
         outcome.failures.sort_by_cached_key(ToString::to_string);
         outcome.trashed_as = trash.map(|header| header.run.clone());
@@ -123,24 +124,49 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Removes links whose order does not matter.
-    fn links<'p, L: Iterator<Item = Item<'p>>>(
-        &self,
-        repositories: &[RepositoryPlan<'p>],
-        links: impl Fn(RepositoryPlan<'p>) -> L + Sync,
-    ) {
+    /// Removes entries of tags' indexes, tags, and revisions: repositories side by side, in each of them the revisions one
+    /// after the other. Where tags go, a repository is one step: an image that somebody has named is not left half there.
+    fn images(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
-            let links: Vec<Item<'p>> = links(*repository).collect();
-            links.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
+            let is_one_step = repository.tags().next().is_some();
+            if is_one_step && self.is_over() {
+                return;
+            }
+            let remove = |items: Vec<Item<'_>>| match is_one_step {
+                true => self.remove(items),
+                false => self.batch(items),
+            };
+            let entries: Vec<Item<'_>> = repository.tag_index_entries().collect();
+            entries.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
+            let tags: Vec<Item<'_>> = repository.tags().collect();
+            tags.par_chunks(BATCH).for_each(|batch| {
+                remove(batch.to_vec());
+                self.tag_directories(batch);
+            });
+            for revision in repository.revisions() {
+                remove(vec![revision]);
+            }
         });
     }
 
-    /// Removes revisions: repositories side by side, in each of them one after the other.
-    fn revisions(&self, repositories: &[RepositoryPlan<'_>]) {
+    /// Removes what is left of tags: the registry lists a tag for its directory.
+    fn tag_directories(&self, tags: &[Item<'_>]) {
+        let mut directories = Vec::new();
+        for item in tags {
+            let Item::Tag { repository, tag, .. } = item else { continue };
+            let index = layout::tag_index(repository, tag);
+            directories.extend(Algorithm::ALL.map(|algorithm| format!("{index}/{}", algorithm.name())));
+            directories.extend([index, layout::tag(repository, tag)]);
+        }
+        let removed = self.storage.remove_empty_directories(&directories, None);
+        self.outcome.lock().failures.extend(removed.into_iter().filter_map(Result::err));
+    }
+
+    /// Removes layer links, in any order.
+    fn layer_links(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
-            for revision in repository.revisions() {
-                self.batch(vec![revision]);
-            }
+            let links: Vec<Item<'_>> = repository.layer_links().collect();
+            links.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
         });
     }
 
@@ -155,6 +181,77 @@ impl Sweep<'_> {
         });
     }
 
+    /// Removes uploads, each as a whole unless it is being written.
+    fn uploads(&self, repositories: &[RepositoryPlan<'_>]) {
+        repositories.par_iter().for_each(|repository| {
+            for upload in repository.uploads() {
+                let Item::Upload { repository, upload: name, files, .. } = &upload else { continue };
+                let (repository, name) = (repository.to_string(), name.to_string());
+                let content = layout::upload_file(&repository, &name, files.first().map_or("", String::as_str));
+                let since = self.how.unless_modified_since;
+                match self.storage.stat(&content) {
+                    Ok(Some(found)) if since.is_some_and(|since| found.modified >= since) => {
+                        self.outcome.lock().spared.add(&upload);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.outcome.lock().failures.push(error);
+                        continue;
+                    }
+                    Ok(_) => {}
+                }
+                self.batch(vec![upload]);
+                if let Err(error) = self.remove_directories(&format!("{}/{name}", layout::uploads(&repository))) {
+                    self.outcome.lock().failures.push(error);
+                }
+            }
+        });
+    }
+
+    /// Removes what is left of repositories that go: directories, and those above that hold nothing else.
+    fn whole_repositories(&self, repositories: &[RepositoryPlan<'_>]) {
+        for item in repositories.iter().flat_map(|repository| repository.whole()) {
+            let Item::Repository { repository } = item else { continue };
+            if self.is_over() {
+                return;
+            }
+            let is_gone = self.whole_repository(repository);
+            let mut outcome = self.outcome.lock();
+            match is_gone {
+                Ok(true) => outcome.removed.add(&item),
+                Ok(false) => outcome.spared.add(&item),
+                Err(error) => outcome.failures.push(error),
+            }
+            drop(outcome);
+            self.monitor.advance(1);
+        }
+    }
+
+    /// Answers whether the repository is gone: it is not if something was pushed to it, or is in it that no registry wrote.
+    fn whole_repository(&self, repository: &str) -> Result<bool, Error> {
+        let directory = layout::repository(repository);
+        let parts = [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].map(|part| format!("{directory}/{part}"));
+        parts.iter().try_for_each(|part| self.remove_directories(part))?;
+        let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
+        let mut above: Vec<String> = ends.chain([repository]).map(layout::repository).collect();
+        above.reverse();
+        self.storage.remove_empty_directories(&above, None).into_iter().collect::<Result<(), Error>>()?;
+        for part in &parts {
+            if self.storage.stat(part)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes a directory with all directories in it, as far as they hold nothing else.
+    fn remove_directories(&self, directory: &str) -> Result<(), Error> {
+        let below = below(self.storage, directory)?.directories;
+        let mut directories: Vec<String> = below.into_iter().map(|below| format!("{directory}/{below}")).collect();
+        directories.push(directory.to_owned());
+        self.storage.remove_empty_directories(&directories, None).into_iter().collect()
+    }
+
     /// Whether nothing more is to be removed.
     fn is_over(&self) -> bool {
         if self.monitor.is_stopped() {
@@ -164,15 +261,25 @@ impl Sweep<'_> {
         self.must_stop.load(Relaxed)
     }
 
+    /// Removes some items, unless it is over.
     fn batch(&self, items: Vec<Item<'_>>) {
-        if items.is_empty() || self.is_over() {
+        if !items.is_empty() && !self.is_over() {
+            self.remove(items);
+        }
+    }
+
+    fn remove(&self, items: Vec<Item<'_>>) {
+        if self.must_stop.load(Relaxed) {
             return;
         }
         let steps = items.len() as u64;
         let digests = &self.second_look.survey.inventory.digests;
         let spared = self.spared.lock();
-        let (kept, items): (Vec<_>, Vec<_>) =
-            items.into_iter().partition(|item| spared.contains(&digests.id(&item.digest())));
+        let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
+            // It goes although what it names is in use; what is pushed anew is newer than the run.
+            Item::Tag { .. } => false,
+            item => item.digest().is_some_and(|digest| spared.contains(&digests.id(&digest))),
+        });
         drop(spared);
         let mut outcome = self.outcome.lock();
         kept.iter().for_each(|item| outcome.spared.add(item));
@@ -216,15 +323,17 @@ impl Sweep<'_> {
 
     /// A link stays. What it leads to must stay as well.
     fn spare_what_it_leads_to(&self, item: &Item<'_>) {
-        let id = self.second_look.survey.inventory.digests.id(&item.digest());
+        let digests = &self.second_look.survey.inventory.digests;
         let mut spared = self.spared.lock();
-        let result = match item {
+        let result = item.digest().map(|digest| digests.id(&digest)).map_or(Ok(()), |id| match item {
             Item::TagIndexEntry { repository, .. } | Item::Revision { repository, .. } => {
                 self.second_look.spare_manifest(repository, id, &mut spared).map(|_| ())
             }
             Item::LayerLink { repository, .. } => self.second_look.spare_content(repository, id, &mut spared),
-            Item::Blob { .. } => Ok(()),
-        };
+            // Maybe it names something else by now.
+            Item::Tag { repository, tag, .. } => self.second_look.spare_tag(repository, tag, id, &mut spared),
+            Item::Blob { .. } | Item::Upload { .. } | Item::Repository { .. } => Ok(()),
+        });
         if let Err(error) = result {
             self.must_stop.store(true, Relaxed);
             self.outcome.lock().failures.push(error);
@@ -238,7 +347,7 @@ impl Sweep<'_> {
         }
         let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
         for repository in repositories {
-            directories.extend(repository.empty_layers());
+            directories.extend(repository.empty_directories());
         }
         let mut emptied = Vec::new();
         for item in repositories.iter().flat_map(|repository| repository.revisions()) {

@@ -36,12 +36,20 @@ pub struct Header {
     pub started: u64,
     /// The version of regc.
     pub regc: String,
+    /// The command that it was: `gc`, `rm` or `prune`.
+    #[serde(default = "gc")]
+    pub command: String,
     /// Whether untagged manifests were garbage.
     pub delete_untagged: bool,
     /// How old something had to be to be garbage, in seconds.
     pub min_age: u64,
     /// Whether a registry was running.
     pub live: bool,
+}
+
+/// What the first journals do not say.
+fn gc() -> String {
+    "gc".to_owned()
 }
 
 /// Every other line of a journal: an object.
@@ -52,8 +60,9 @@ pub struct Entry {
     pub kind: Kind,
     /// Its key in the registry.
     pub path: String,
-    /// The digest that it is about.
-    pub digest: Digest,
+    /// The digest that it is about; none for a tag that is garbled, and for uploads.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<Digest>,
     /// Its repository; none for a blob.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repository: Option<String>,
@@ -67,22 +76,30 @@ impl Entry {
     fn is_consistent(&self) -> bool {
         let is_name = |name: &&String| name.split('/').all(layout::is_repository_component);
         let repository = self.repository.as_ref().filter(is_name);
-        match (self.kind, repository) {
-            (Kind::Blob, _) => self.repository.is_none() && self.path == layout::blob_data(&self.digest),
-            (Kind::LayerLink, Some(name)) => self.path == layout::layer_link(name, &self.digest),
-            (Kind::Revision, Some(name)) => {
-                let signatures = format!("{}/", layout::signatures(name, &self.digest));
+        let is_part = |part: &&str| !matches!(*part, "" | "." | "..");
+        let tag = |name: &str| {
+            let below = self.path.strip_prefix(&format!("{}/", layout::tags(name)));
+            below.and_then(|below| below.split('/').next()).filter(is_part).map(str::to_owned)
+        };
+        match (self.kind, repository, &self.digest) {
+            (Kind::Blob, _, Some(digest)) => self.repository.is_none() && self.path == layout::blob_data(digest),
+            (Kind::LayerLink, Some(name), Some(digest)) => self.path == layout::layer_link(name, digest),
+            (Kind::Revision, Some(name), Some(digest)) => {
+                let signatures = format!("{}/", layout::signatures(name, digest));
                 let signature = layout::digest_of_link(&self.path)
-                    .map(|signature| layout::signature_link(name, &self.digest, &signature));
-                self.path == layout::revision_link(name, &self.digest)
+                    .map(|signature| layout::signature_link(name, digest, &signature));
+                self.path == layout::revision_link(name, digest)
                     || self.path.starts_with(&signatures) && signature.as_ref() == Some(&self.path)
             }
-            (Kind::TagIndexEntry, Some(name)) => {
-                let tag = self.path.strip_prefix(&format!("{}/", layout::tags(name)));
-                let tag = tag.and_then(|below| below.split('/').next()).filter(|tag| !matches!(*tag, "" | "." | ".."));
-                tag.is_some_and(|tag| self.path == layout::tag_index_link(name, tag, &self.digest))
+            (Kind::TagIndexEntry, Some(name), Some(digest)) => {
+                tag(name).is_some_and(|tag| self.path == layout::tag_index_link(name, &tag, digest))
             }
-            (_, None) => false,
+            (Kind::Tag, Some(name), _) => tag(name).is_some_and(|tag| self.path == layout::tag_link(name, &tag)),
+            (Kind::Upload, Some(name), None) => {
+                let below = self.path.strip_prefix(&format!("{}/", layout::uploads(name)));
+                below.is_some_and(|below| below.contains('/') && below.split('/').all(|part| is_part(&part)))
+            }
+            _ => false,
         }
     }
 }
@@ -93,12 +110,16 @@ impl Entry {
 pub enum Kind {
     /// An entry in a tag's index.
     TagIndexEntry,
+    /// A tag's link.
+    Tag,
     /// A revision's link, or the link of one of its signatures.
     Revision,
     /// A layer link.
     LayerLink,
     /// The content of a blob.
     Blob,
+    /// A file of an upload.
+    Upload,
 }
 
 /// A run's part of the trash.
@@ -151,6 +172,11 @@ pub(crate) fn keys_of(item: &Item<'_>) -> Vec<String> {
         }
         Item::LayerLink { repository, digest } => vec![layout::layer_link(repository, digest)],
         Item::Blob { digest, .. } => vec![layout::blob_data(digest)],
+        Item::Tag { repository, tag, .. } => vec![layout::tag_link(repository, tag)],
+        Item::Upload { repository, upload, files, .. } => {
+            files.iter().map(|file| layout::upload_file(repository, upload, file)).collect()
+        }
+        Item::Repository { .. } => Vec::new(),
     }
 }
 
@@ -160,6 +186,8 @@ fn entries_of(item: &Item<'_>) -> impl Iterator<Item = Entry> {
         Item::Revision { repository, .. } => (Kind::Revision, Some(*repository), None),
         Item::LayerLink { repository, .. } => (Kind::LayerLink, Some(*repository), None),
         Item::Blob { bytes, .. } => (Kind::Blob, None, Some(*bytes)),
+        Item::Tag { repository, .. } => (Kind::Tag, Some(*repository), None),
+        Item::Upload { repository, .. } | Item::Repository { repository } => (Kind::Upload, Some(*repository), None),
     };
     let (digest, repository) = (item.digest(), repository.map(str::to_owned));
     keys_of(item).into_iter().map(move |path| Entry { kind, path, digest, repository: repository.clone(), bytes })
@@ -339,12 +367,12 @@ pub fn restore(
         }
         let mut restored = Restored::default();
         let mut missing: BTreeSet<Digest> = BTreeSet::new();
-        for kind in [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::TagIndexEntry] {
+        for kind in [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload] {
             let of_kind: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == kind).collect();
-            let put_back = |entry: &&Entry| match missing.contains(&entry.digest) {
+            let put_back = |entry: &&Entry| match entry.digest.is_some_and(|digest| missing.contains(&digest)) {
                 true if trash.has(entry)? => Err(Error::WithoutContent(trash.key(&entry.path))),
                 true => Ok(Moved::Absent),
-                false => trash.put_back(&entry.path, &entry.digest, lock.is_some()),
+                false => trash.put_back(&entry.path, entry.digest.as_ref(), lock.is_some()),
             };
             let results: Vec<Result<Moved, Error>> = match kind {
                 Kind::Revision => of_kind.iter().map(put_back).collect(),
@@ -356,7 +384,7 @@ pub fn restore(
                     Ok(Moved::Exists) => restored.already_there.push(entry.clone()),
                     Ok(Moved::Absent) => {}
                     Err(error) => {
-                        missing.insert(entry.digest);
+                        missing.extend(entry.digest);
                         restored.failures.push(error);
                     }
                 }
@@ -427,7 +455,7 @@ impl Trash<'_> {
     }
 
     /// Moves an object back, or, unless `really`, finds out whether that could be done.
-    pub(crate) fn put_back(&self, path: &str, digest: &Digest, really: bool) -> Result<Moved, Error> {
+    pub(crate) fn put_back(&self, path: &str, digest: Option<&Digest>, really: bool) -> Result<Moved, Error> {
         let key = self.key(path);
         // A blob whose directory was a symbolic link comes back as that link.
         let whole = [&key, path].map(|key| key.rsplit_once('/').map_or(key, |(directory, _)| directory));
@@ -439,7 +467,7 @@ impl Trash<'_> {
             return Ok(Moved::Exists);
         }
         // What a symbolic link leads to is elsewhere, and was never moved.
-        if is_blob(path) && !metadata.symlink {
+        if let Some(digest) = digest.filter(|_| is_blob(path) && !metadata.symlink) {
             self.check(&key, digest)?;
         }
         if !really {
@@ -481,7 +509,7 @@ impl Trash<'_> {
             }
         }
         for digest in &selection.digests {
-            if !entries.iter().any(|entry| entry.digest == *digest) {
+            if !entries.iter().any(|entry| entry.digest == Some(*digest)) {
                 return Err(Error::NotInTrash { run: self.run.to_owned(), what: digest.to_string() });
             }
         }
@@ -490,12 +518,13 @@ impl Trash<'_> {
             selection.digests.iter().map(|digest| (*digest, None)).collect();
         for entry in &entries {
             if let Some(repository) = entry.repository.as_ref().filter(|name| selection.repositories.contains(name)) {
-                pending.push((entry.digest, Some(repository.clone())));
+                pending.extend(entry.digest.map(|digest| (digest, Some(repository.clone()))));
             }
         }
         let mut revisions: BTreeMap<Digest, Vec<&String>> = BTreeMap::new();
         for entry in entries.iter().filter(|entry| entry.kind == Kind::Revision) {
-            revisions.entry(entry.digest).or_default().extend(&entry.repository);
+            let digest = entry.digest.iter();
+            digest.for_each(|digest| revisions.entry(*digest).or_default().extend(&entry.repository));
         }
         let mut wanted = BTreeSet::new();
         while let Some((digest, repository)) = pending.pop() {
@@ -513,10 +542,11 @@ impl Trash<'_> {
             }
         }
         let digests: BTreeSet<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
-        let is_wanted = |entry: &Entry| match &entry.repository {
-            None => digests.contains(&entry.digest),
-            Some(_) => {
-                wanted.contains(&(entry.digest, None)) || wanted.contains(&(entry.digest, entry.repository.clone()))
+        let is_wanted = |entry: &Entry| match (&entry.repository, entry.digest) {
+            (None, digest) => digest.is_some_and(|digest| digests.contains(&digest)),
+            (Some(repository), None) => selection.repositories.contains(repository),
+            (Some(_), Some(digest)) => {
+                wanted.contains(&(digest, None)) || wanted.contains(&(digest, entry.repository.clone()))
             }
         };
         Ok(entries.into_iter().filter(is_wanted).collect())

@@ -9,9 +9,9 @@ use regc_core::error::{Error, Refusal};
 use regc_core::heal::survey_and_heal;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
-use regc_core::survey::{Options, refuse_foreign_metadata};
+use regc_core::survey::{Leftovers, Options, refuse_foreign_metadata};
 use regc_core::sweep::{Outcome, sweep};
-use regc_core::{duration, layout, running, storage, trash};
+use regc_core::{duration, layout, pattern, running, storage, trash};
 
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
@@ -42,6 +42,26 @@ pub struct Args {
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
           value_name = "BOOL", value_parser = parse_bool)]
     delete_untagged: bool,
+
+    /// Also remove uploads that began longer ago and were never finished
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "168h",
+          value_parser = duration::parse)]
+    purge_uploads: Option<Duration>,
+
+    /// Also remove repositories that have no manifest, no tag and no upload, so that the registry does not list them any
+    /// more
+    #[arg(long)]
+    remove_empty_repositories: bool,
+
+    /// Means --purge-uploads and --remove-empty-repositories, and looks through all tags for entries in their indexes
+    /// that lead to nothing
+    #[arg(long)]
+    tidy: bool,
+
+    /// Remove untagged manifests, uploads and other leftovers only in repositories that match; `*` stands for one
+    /// component, `**` for any number. What is in use is found out in all of them
+    #[arg(long, value_name = "GLOB")]
+    repository: Vec<String>,
 
     /// Keep what is younger: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -112,17 +132,29 @@ fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
+/// How old an upload is that --tidy removes: what the registry itself takes for old.
+const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
+
 /// How old everything that goes must be beside a running registry.
 const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let started = SystemTime::now();
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
+    let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    let repositories = pattern::repositories(&args.repository)?;
     let options = Options {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
         allow_harbor: args.allow_harbor,
-        young_since: min_age.map(|age| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
+        young_since: min_age.map(ago),
+        leftovers: Leftovers {
+            uploads_before: args.purge_uploads.or(args.tidy.then_some(OLD_UPLOAD)).map(ago),
+            empty_repositories: args.remove_empty_repositories || args.tidy,
+            every_tag: args.tidy,
+        },
+        repositories: &repositories,
+        unwanted: None,
         jobs: args.jobs,
     };
     let source = source::find(args.config, args.root)?;
@@ -178,6 +210,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
                 run: process::run_name(started),
                 started: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
                 regc: env!("CARGO_PKG_VERSION").to_owned(),
+                command: "gc".to_owned(),
                 delete_untagged: options.delete_untagged,
                 min_age: min_age.map_or(0, |age| age.as_secs()),
                 live: args.live,

@@ -70,20 +70,16 @@ impl Human {
             self.output.line(format_args!("  {bytes:>12}  {name}  ({details})"));
         };
         for share in shares.iter().take(SHARES) {
-            row(share.totals.bytes, &printable(share.repository), &parts(&share.totals).join(", "));
+            row(
+                share.totals.bytes + share.totals.upload_bytes,
+                &printable(share.repository),
+                &parts(&share.totals).join(", "),
+            );
         }
         if shares.len() > SHARES {
             let (mut others, number) = (Totals::default(), shares.len() - SHARES);
-            for Totals { tag_index_entries, revisions, layer_links, blobs, bytes } in
-                shares[SHARES..].iter().map(|share| share.totals)
-            {
-                others.tag_index_entries += tag_index_entries;
-                others.revisions += revisions;
-                others.layer_links += layer_links;
-                others.blobs += blobs;
-                others.bytes += bytes;
-            }
-            row(others.bytes, &format!("{number} more"), &parts(&others).join(", "));
+            shares[SHARES..].iter().for_each(|share| others += share.totals);
+            row(others.bytes + others.upload_bytes, &format!("{number} more"), &parts(&others).join(", "));
         }
         if rest.blobs > 0 {
             row(rest.bytes, "linked by no repository", &parts(&rest).join(", "));
@@ -155,19 +151,29 @@ impl Printer for Human {
 }
 
 /// `1.20 MiB in 4 blobs, 2 manifests, 3 layer links`.
-fn describe(totals: &Totals) -> String {
-    match (totals.is_empty(), totals.blobs) {
+pub fn describe(totals: &Totals) -> String {
+    match (totals.is_empty(), totals.blobs + totals.uploads) {
         (true, _) => "nothing".to_owned(),
         (false, 0) => parts(totals).join(", "),
-        (false, _) => format!("{} in {}", BinaryBytes(totals.bytes), parts(totals).join(", ")),
+        (false, _) => {
+            let bytes = BinaryBytes(totals.bytes + totals.upload_bytes);
+            format!("{bytes} in {}", parts(totals).join(", "))
+        }
     }
 }
 
 fn parts(totals: &Totals) -> Vec<String> {
-    let Totals { tag_index_entries, revisions, layer_links, blobs, bytes: _ } = *totals;
-    let counts =
-        [(blobs, "blob", "blobs"), (revisions, "manifest", "manifests"), (layer_links, "layer link", "layer links")];
-    let counts = counts.into_iter().chain([(tag_index_entries, "tag index entry", "tag index entries")]);
+    let Totals { tag_index_entries, tags, revisions, layer_links, blobs, uploads, repositories, .. } = *totals;
+    let counts = [
+        (blobs, "blob", "blobs"),
+        (uploads, "upload", "uploads"),
+        (repositories, "repository", "repositories"),
+        (tags, "tag", "tags"),
+        (revisions, "manifest", "manifests"),
+        (layer_links, "layer link", "layer links"),
+        (tag_index_entries, "tag index entry", "tag index entries"),
+    ];
+    let counts = counts.into_iter();
     counts.filter(|(number, _, _)| *number > 0).map(|(number, one, many)| count_of(number, one, many)).collect()
 }
 

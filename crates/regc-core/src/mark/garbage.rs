@@ -5,12 +5,12 @@ use rustc_hash::FxHashSet as HashSet;
 
 use super::manifests::Manifest;
 use super::repository::Marking;
-use super::{GarbageRevision, RepositoryGarbage, TagIndexEntry};
-use crate::digest::{Algorithm, Digest};
+use super::{GarbageRevision, RepositoryGarbage};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::storage::{Entry, EntryKind, Metadata, directories};
+use crate::storage::{Metadata, directories};
 
 /// How many links one task tests.
 const BATCH: usize = 256;
@@ -48,7 +48,7 @@ impl Marking<'_> {
         for (id, link) in candidates.into_iter().zip(links.into_iter().flatten()) {
             match link {
                 // Whoever pushes an image links its layers first.
-                Some(link) if self.young_since.is_some_and(|since| link.modified >= since) => {
+                Some(link) if self.options.young_since.is_some_and(|since| link.modified >= since) => {
                     live.insert(id);
                     live.extend(self.target(id)?);
                 }
@@ -103,40 +103,5 @@ impl Marking<'_> {
         }
         children_first.reverse();
         children_first
-    }
-
-    /// Lists the entries of tags' indexes that name a revision which is garbage. None is looked for behind a symbolic
-    /// link.
-    pub(super) fn tag_index_entries(&self, tags: Vec<String>, garbage: &mut RepositoryGarbage) -> Result<(), Error> {
-        if garbage.revisions.is_empty() {
-            return Ok(());
-        }
-        let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
-        let entries: Vec<Vec<TagIndexEntry>> =
-            tags.par_iter().map(|tag| self.entries_of(tag, &removed)).collect::<Result<_, Error>>()?;
-        garbage.tag_index_entries = entries.into_iter().flatten().collect();
-        garbage.tags = tags;
-        Ok(())
-    }
-
-    fn entries_of(&self, tag: &str, removed: &HashSet<DigestId>) -> Result<Vec<TagIndexEntry>, Error> {
-        let mut entries = Vec::new();
-        let index = layout::tag_index(self.name(), tag);
-        if self.storage.stat(&index)?.is_none_or(|metadata| metadata.symlink) {
-            return Ok(entries);
-        }
-        for (algorithm, symlink) in directories(self.storage, &index, Algorithm::from_name, || ())? {
-            if symlink {
-                continue;
-            }
-            let directory = format!("{index}/{}", algorithm.name());
-            self.storage.list(&directory, &mut |Entry { name, kind, .. }| {
-                let digest = Digest::from_hex(algorithm, name).filter(|_| kind == EntryKind::Directory);
-                let id = digest.map(|digest| self.digests.id(&digest)).filter(|id| removed.contains(id));
-                entries.extend(id.map(|id| TagIndexEntry { tag: tag.to_owned(), id }));
-            })?;
-        }
-        entries.sort_unstable_by_key(|entry| self.digests.digest(entry.id));
-        Ok(entries)
     }
 }

@@ -1,11 +1,8 @@
 //! What is live in one repository.
 
-use std::time::SystemTime;
-
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::manifests::{self, Manifest, Manifests};
-use super::tags::Tags;
 use super::{RepositoryGarbage, RepositoryReachable};
 use crate::error::Error;
 use crate::finding::Finding;
@@ -14,14 +11,25 @@ use crate::layout;
 use crate::manifest::{Damage, Role};
 use crate::storage::ReadStorage;
 use crate::survey::Options;
+use crate::unwanted::{KeptBack, UnwantedIn};
 
 /// What marking one repository found.
+#[derive(Default)]
 pub(super) struct Marked {
     pub(super) live: HashSet<DigestId>,
+    /// What was live before something went that is unwanted.
+    pub(super) released: HashSet<DigestId>,
+    pub(super) tags: u64,
+    pub(super) kept: Kept,
+}
+
+/// What of it outlasts the repository's turn.
+#[derive(Default)]
+pub(super) struct Kept {
     pub(super) reachable: RepositoryReachable,
     pub(super) garbage: RepositoryGarbage,
-    pub(super) tags: u64,
     pub(super) findings: Vec<Finding>,
+    pub(super) kept_back: Vec<KeptBack>,
 }
 
 /// Marks what is live in `repository`, and lists what is not.
@@ -30,47 +38,17 @@ pub(super) fn mark(
     digests: &Digests,
     manifests: &Manifests,
     repository: &Repository,
-    options: &Options,
+    options: &Options<'_>,
 ) -> Result<Marked, Error> {
-    let Options { delete_untagged, young_since, .. } = *options;
-    let marking = Marking { storage, digests, manifests, repository, young_since };
-    let mut findings = marking.findings_of(&repository.revisions)?;
-    let mut is_damaged = has_damage(&findings);
-    let tags = if delete_untagged { marking.tags()? } else { Tags::default() };
-    findings.extend(tags.findings(&repository.name));
-
-    // What cannot be understood, or is not this repository's alone, is kept as a whole.
-    let mut only_tagged = delete_untagged && !is_damaged && !repository.shared && !tags.unknown;
-    let everything = [&*repository.revisions, &*tags.tagged].concat();
-    let wanted = [&*repository.young, &*tags.tagged].concat();
-    let mut reach = if only_tagged {
-        marking.reach(&wanted, &marking.referrers())?
-    } else {
-        marking.reach(&everything, &HashMap::default())?
-    };
-    if !reach.damaged_others.is_empty() {
-        is_damaged = true;
-        if only_tagged {
-            only_tagged = false;
-            reach = marking.reach(&everything, &HashMap::default())?;
-        }
-        findings.extend(marking.findings_of(&reach.damaged_others)?);
+    let marking = Marking { storage, digests, manifests, repository, options };
+    match options.unwanted.and_then(|unwanted| unwanted.of(&repository.name)) {
+        None => marking.collect(),
+        Some(UnwantedIn::Everything) => marking.without_everything(),
+        Some(UnwantedIn::Some { tags, manifests }) => marking.without(tags, manifests),
     }
-
-    let mut garbage = RepositoryGarbage::default();
-    marking.layer_links(is_damaged || repository.shared, &mut reach.live, &mut garbage)?;
-    if only_tagged {
-        marking.unused_revisions(&reach.manifests, &mut garbage)?;
-        marking.tag_index_entries(tags.directories, &mut garbage)?;
-    }
-    let mut live_manifests: Vec<_> = reach.manifests.into_iter().collect();
-    live_manifests.sort_unstable();
-    let roots = if only_tagged { wanted.into() } else { repository.revisions.clone() };
-    let reachable = RepositoryReachable { roots, manifests: live_manifests.into(), protected: is_damaged };
-    Ok(Marked { live: reach.live, reachable, garbage, tags: tags.count, findings })
 }
 
-fn has_damage(findings: &[Finding]) -> bool {
+pub(super) fn has_damage(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| matches!(finding, Finding::DamagedManifest { .. }))
 }
 
@@ -80,26 +58,70 @@ pub(super) struct Marking<'a> {
     pub(super) digests: &'a Digests,
     pub(super) manifests: &'a Manifests,
     pub(super) repository: &'a Repository,
-    pub(super) young_since: Option<SystemTime>,
+    pub(super) options: &'a Options<'a>,
 }
 
 /// What is reachable from some roots.
 #[derive(Default)]
-struct Reach {
-    live: HashSet<DigestId>,
+pub(super) struct Reach {
+    pub(super) live: HashSet<DigestId>,
     /// The linked manifests among what is live.
-    manifests: HashSet<DigestId>,
+    pub(super) manifests: HashSet<DigestId>,
     /// Damaged manifests that are no revisions, but only linked as layers.
-    damaged_others: Vec<DigestId>,
+    pub(super) damaged_others: Vec<DigestId>,
 }
 
 impl Marking<'_> {
+    /// Marks what is live where nothing is unwanted.
+    pub(super) fn collect(&self) -> Result<Marked, Error> {
+        let repository = self.repository;
+        let may_tidy = self.options.may_tidy(self.name());
+        let delete_untagged = self.options.delete_untagged && may_tidy;
+        let mut findings = self.findings_of(&repository.revisions)?;
+        let mut is_damaged = has_damage(&findings);
+        let tags = if delete_untagged { Some(self.tags()?) } else { None };
+        findings.extend(tags.iter().flat_map(|tags| tags.findings(&repository.name)));
+
+        // What cannot be understood, or is not this repository's alone, is kept as a whole.
+        let tagged = tags.as_ref().map_or(&[][..], |tags| &tags.tagged);
+        let mut only_tagged = tags.as_ref().is_some_and(|tags| !tags.unknown) && !is_damaged && !repository.shared;
+        let everything = [&*repository.revisions, tagged].concat();
+        let wanted = [&*repository.young, tagged].concat();
+        let mut reach = if only_tagged {
+            self.reach(&wanted, &self.referrers())?
+        } else {
+            self.reach(&everything, &HashMap::default())?
+        };
+        if !reach.damaged_others.is_empty() {
+            is_damaged = true;
+            if only_tagged {
+                only_tagged = false;
+                reach = self.reach(&everything, &HashMap::default())?;
+            }
+            findings.extend(self.findings_of(&reach.damaged_others)?);
+        }
+
+        let mut garbage = RepositoryGarbage::default();
+        self.layer_links(is_damaged || repository.shared, &mut reach.live, &mut garbage)?;
+        if only_tagged {
+            self.unused_revisions(&reach.manifests, &mut garbage)?;
+        }
+        let count = tags.as_ref().map_or(0, |tags| tags.count);
+        if may_tidy && !repository.shared && !is_damaged {
+            self.leftovers(tags, &reach.live, &mut garbage)?;
+        }
+        let roots = if only_tagged { wanted.into() } else { repository.revisions.clone() };
+        let reachable = RepositoryReachable { roots, manifests: sorted(reach.manifests), protected: is_damaged };
+        let kept = Kept { reachable, garbage, findings, kept_back: Vec::new() };
+        Ok(Marked { live: reach.live, released: HashSet::default(), tags: count, kept })
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.repository.name
     }
 
     /// What is wrong with manifests that the repository links.
-    fn findings_of(&self, ids: &[DigestId]) -> Result<Vec<Finding>, Error> {
+    pub(super) fn findings_of(&self, ids: &[DigestId]) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         for &id in ids {
             // What has no content of its own may have that of another digest.
@@ -130,7 +152,7 @@ impl Marking<'_> {
         manifests::target(self.storage, self.digests, self.name(), id)
     }
 
-    fn has_revision(&self, id: DigestId) -> bool {
+    pub(super) fn has_revision(&self, id: DigestId) -> bool {
         self.repository.revisions.binary_search(&id).is_ok()
     }
 
@@ -149,7 +171,11 @@ impl Marking<'_> {
 
     /// Everything that is live when `roots`, which are linked manifests, are, and where `referrers` says what is attached
     /// to what. Where every revision is a root, that needs no saying.
-    fn reach(&self, roots: &[DigestId], referrers: &HashMap<DigestId, Vec<DigestId>>) -> Result<Reach, Error> {
+    pub(super) fn reach(
+        &self,
+        roots: &[DigestId],
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+    ) -> Result<Reach, Error> {
         let mut reach = Reach::default();
         let mut pending: Vec<DigestId> = roots.to_vec();
         while let Some(id) = pending.pop() {
@@ -215,7 +241,7 @@ impl Marking<'_> {
     }
 
     /// The revisions that are attached to another manifest, by that one.
-    fn referrers(&self) -> HashMap<DigestId, Vec<DigestId>> {
+    pub(super) fn referrers(&self) -> HashMap<DigestId, Vec<DigestId>> {
         let mut referrers: HashMap<_, Vec<_>> = HashMap::default();
         for &id in &self.repository.revisions {
             let subject = self.manifests.with(id, |manifest| match manifest {
@@ -234,4 +260,11 @@ impl Marking<'_> {
         let keys = self.storage.list_prefix(&layout::signatures(self.name(), &self.digests.digest(id)))?;
         Ok(keys.iter().filter_map(|key| layout::digest_of_link(key)).map(|digest| self.digests.id(&digest)).collect())
     }
+}
+
+/// Manifests in the order of their numbers.
+pub(super) fn sorted(manifests: HashSet<DigestId>) -> Box<[DigestId]> {
+    let mut manifests: Vec<DigestId> = manifests.into_iter().collect();
+    manifests.sort_unstable();
+    manifests.into()
 }

@@ -1,5 +1,7 @@
 //! What the tags of one repository name. They are read only where that decides something, and each of them once.
 
+use std::time::SystemTime;
+
 use rayon::prelude::*;
 use rustc_hash::FxHashSet as HashSet;
 
@@ -9,13 +11,15 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::storage::{Content, EntryKind, directories};
+use crate::storage::{Content, EntryKind, Metadata, directories};
 
 /// What the tags of a repository name.
 #[derive(Default)]
 pub(super) struct Tags {
     /// How many tags name something now.
     pub(super) count: u64,
+    /// Each of them, by name.
+    pub(super) each: Vec<Tag>,
     /// The directories of all tags, those aside that are symbolic links, sorted.
     pub(super) directories: Vec<String>,
     /// The linked manifests that tags name, in the order of their numbers.
@@ -24,6 +28,18 @@ pub(super) struct Tags {
     garbled: Vec<String>,
     /// Whether one of them leaves no trace of what it named.
     pub(super) unknown: bool,
+}
+
+/// A tag.
+pub(super) struct Tag {
+    pub(super) name: String,
+    /// What it names; `None` if it is garbled.
+    pub(super) digest: Option<DigestId>,
+    /// What it keeps in use: what it names, or if it is garbled, all that it has ever named.
+    pub(super) keeps: Box<[DigestId]>,
+    /// Whether its directory is a symbolic link.
+    pub(super) symlink: bool,
+    pub(super) modified: SystemTime,
 }
 
 impl Tags {
@@ -42,29 +58,30 @@ impl Marking<'_> {
         let all = layout::tags(self.name());
         let mut found = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
         found.sort_unstable();
-        let links: Vec<Vec<Option<Content>>> =
+        let links: Vec<Vec<Option<(Content, SystemTime)>>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
 
         let mut tags = Tags::default();
         let mut named = HashSet::default();
         for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
-            if let Some(link) = link {
-                tags.count += 1;
-                let text = if let Content::Whole(text) = link { text } else { Vec::new() };
-                match std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok()) {
-                    Some(digest) => {
-                        named.insert(self.digests.id(&digest));
-                    }
-                    None => {
-                        let mut ever = Digest::mentioned_in(&text);
-                        ever.extend(self.ever_named(&tag)?);
-                        tags.unknown |= ever.is_empty();
-                        named.extend(ever.iter().map(|digest| self.digests.id(digest)));
-                        tags.garbled.push(tag.clone());
-                    }
+            tags.directories.extend((!symlink).then(|| tag.clone()));
+            let Some((link, modified)) = link else { continue };
+            tags.count += 1;
+            let text = if let Content::Whole(text) = link { text } else { Vec::new() };
+            let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok());
+            let digest = digest.map(|digest| self.digests.id(&digest));
+            let keeps = match digest {
+                Some(digest) => Box::from([digest]),
+                None => {
+                    let mut ever = Digest::mentioned_in(&text);
+                    ever.extend(self.ever_named(&tag)?);
+                    tags.unknown |= ever.is_empty();
+                    tags.garbled.push(tag.clone());
+                    ever.iter().map(|digest| self.digests.id(digest)).collect()
                 }
-            }
-            tags.directories.extend((!symlink).then_some(tag));
+            };
+            named.extend(&keeps);
+            tags.each.push(Tag { name: tag, digest, keeps, symlink, modified });
         }
         for id in named {
             if self.is_linked(id)? {
@@ -76,9 +93,10 @@ impl Marking<'_> {
     }
 
     /// Reads the links of some tags.
-    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<Content>>, Error> {
+    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<(Content, SystemTime)>>, Error> {
         let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
-        for (key, link) in keys.iter().zip(self.storage.stat_each(all, &keys)?) {
+        let found = self.storage.stat_each(all, &keys)?;
+        for (key, link) in keys.iter().zip(&found) {
             match link {
                 Some(link) if link.kind == EntryKind::BrokenSymlink => {
                     return Err(Error::BrokenSymlink(format!("{all}/{key}")));
@@ -91,7 +109,17 @@ impl Marking<'_> {
         let limit = layout::link_bytes(Algorithm::Sha512);
         let mut links = Vec::with_capacity(keys.len());
         self.storage.read_each(all, &keys, limit, &mut |link| links.push(link))?;
-        Ok(links)
+        // One that is gone by now has no time either.
+        let link = |(link, found): (Option<Content>, Option<Metadata>)| Some((link?, found?.modified));
+        Ok(links.into_iter().zip(found).map(link).collect())
+    }
+
+    /// The names of the directories of tags, those aside that are symbolic links, sorted.
+    pub(super) fn tag_directories(&self) -> Result<Vec<String>, Error> {
+        let all = directories(self.storage, &layout::tags(self.name()), |name| Some(name.to_owned()), || ())?;
+        let mut names: Vec<String> = all.into_iter().filter(|(_, symlink)| !symlink).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names

@@ -26,6 +26,7 @@ pub fn header(run: &str) -> Header {
         run: run.into(),
         started: 1_000_000,
         regc: "0".into(),
+        command: "gc".into(),
         delete_untagged: true,
         min_age: 0,
         live: false,

@@ -5,12 +5,14 @@ mod calls;
 mod damage;
 mod faults;
 mod hostile;
+mod leftovers;
 mod properties;
 mod removal;
 mod semantics;
 mod storage;
 mod symlinks;
 mod trash;
+mod unwanted;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,13 +25,21 @@ use regc_core::monitor::Silent;
 use regc_core::plan::{Item, plan};
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::{ReadStorage, TrashStorage};
-use regc_core::survey::{Options, survey};
+use regc_core::survey::{Leftovers, Options, survey};
 use regc_core::sweep::{Outcome, sweep};
 use regc_testkit::TestRegistry;
 
-const DEFAULT: Options =
-    Options { delete_untagged: false, allow_empty: false, allow_harbor: false, young_since: None, jobs: 4 };
-const UNTAGGED: Options = Options { delete_untagged: true, ..DEFAULT };
+const DEFAULT: Options<'_> = Options {
+    delete_untagged: false,
+    allow_empty: false,
+    allow_harbor: false,
+    young_since: None,
+    leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false },
+    repositories: &[],
+    unwanted: None,
+    jobs: 4,
+};
+const UNTAGGED: Options<'_> = Options { delete_untagged: true, ..DEFAULT };
 
 /// What a collection would remove, and what it found damaged.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,6 +50,11 @@ struct Decided {
     layer_links: BTreeSet<(String, Digest)>,
     /// Repository, tag and digest.
     tag_index_entries: BTreeSet<(String, String, Digest)>,
+    /// `repository:tag`.
+    tags: BTreeSet<String>,
+    /// `repository/upload`.
+    uploads: BTreeSet<String>,
+    repositories: BTreeSet<String>,
     bytes: u64,
     findings: Vec<Finding>,
 }
@@ -57,6 +72,9 @@ fn decide(storage: &dyn ReadStorage, options: Options) -> Result<Decided, Error>
             Item::LayerLink { repository, digest } => {
                 decided.layer_links.insert((repository.to_owned(), digest));
             }
+            Item::Tag { repository, tag, .. } => drop(decided.tags.insert(format!("{repository}:{tag}"))),
+            Item::Upload { repository, upload, .. } => drop(decided.uploads.insert(format!("{repository}/{upload}"))),
+            Item::Repository { repository } => drop(decided.repositories.insert(repository.to_owned())),
             Item::TagIndexEntry { repository, tag, digest } => {
                 decided.tag_index_entries.insert((repository.to_owned(), tag.to_owned(), digest));
             }

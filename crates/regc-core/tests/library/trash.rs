@@ -115,7 +115,7 @@ fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
         failures.iter().any(|failure| failure.contains(&layer("a").hex()) && failure.contains("content")),
         "{failures:?}"
     );
-    assert!(restored.restored.iter().any(|entry| entry.digest == index && entry.kind == Kind::Revision));
+    assert!(restored.restored.iter().any(|entry| entry.digest == Some(index) && entry.kind == Kind::Revision));
 }
 
 #[test]

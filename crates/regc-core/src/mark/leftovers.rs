@@ -1,0 +1,169 @@
+//! What registries leave behind in a repository, beside content: entries in tags' indexes, uploads, the repository itself.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use super::repository::Marking;
+use super::tags::Tags;
+use super::{GarbageUpload, RepositoryGarbage, TagIndexEntry};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::inventory::DigestId;
+use crate::layout;
+use crate::storage::{Content, EntryKind, below, directories};
+
+/// The longest `startedat` that is read, in bytes.
+const MAX_STARTED_BYTES: u64 = 64;
+
+/// The uploads of a repository.
+#[derive(Default)]
+pub(super) struct Uploads {
+    /// Those that were given up.
+    pub(super) old: Vec<GarbageUpload>,
+    /// Whether there are others.
+    pub(super) has_others: bool,
+}
+
+impl Marking<'_> {
+    /// Lists what is left behind in a repository that is whole. `live` is what is live in it, `tags` what its tags name, as
+    /// far as that was asked for.
+    pub(super) fn leftovers(
+        &self,
+        tags: Option<Tags>,
+        live: &HashSet<DigestId>,
+        garbage: &mut RepositoryGarbage,
+    ) -> Result<(), Error> {
+        let leftovers = self.options.leftovers;
+        let has_deleted = !garbage.revisions.is_empty() || !self.repository.unlinked.is_empty();
+        garbage.empty_revisions = self.repository.unlinked.to_vec();
+        if let Some(before) = leftovers.uploads_before {
+            garbage.uploads = self.uploads(Some(before))?.old;
+        }
+        if leftovers.empty_repositories && self.repository.revisions.is_empty() && live.is_empty() {
+            garbage.whole = !self.has_tags()? && !self.uploads(leftovers.uploads_before)?.has_others;
+        }
+        if leftovers.every_tag || has_deleted || garbage.whole {
+            let directories = match tags {
+                Some(tags) => tags.directories,
+                None => self.tag_directories()?,
+            };
+            let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
+            garbage.tag_index_entries =
+                self.tag_index_entries(&directories, |id| Ok(removed.contains(&id) || !self.is_known(id)?))?;
+            if !garbage.revisions.is_empty() {
+                garbage.tags = directories;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the repository has a link for a manifest.
+    fn is_known(&self, id: DigestId) -> Result<bool, Error> {
+        let as_layer = || layout::layer_link(self.name(), &self.digests.digest(id));
+        Ok(self.has_revision(id) || self.storage.stat(&as_layer())?.is_some())
+    }
+
+    fn has_tags(&self) -> Result<bool, Error> {
+        let all = layout::tags(self.name());
+        let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
+        Ok(self.storage.stat_each(&all, &keys)?.iter().any(Option::is_some))
+    }
+
+    /// The entries of tags' indexes of which `is_garbage` says so, by tag and digest. None is looked for behind a symbolic
+    /// link.
+    pub(super) fn tag_index_entries(
+        &self,
+        tags: &[String],
+        is_garbage: impl Fn(DigestId) -> Result<bool, Error> + Sync,
+    ) -> Result<Vec<TagIndexEntry>, Error> {
+        let entries = tags.par_iter().map(|tag| {
+            let mut entries = Vec::new();
+            for entry in self.entries_of(tag)? {
+                if is_garbage(entry.id)? {
+                    entries.push(entry);
+                }
+            }
+            Ok(entries)
+        });
+        Ok(entries.collect::<Result<Vec<_>, Error>>()?.concat())
+    }
+
+    fn entries_of(&self, tag: &str) -> Result<Vec<TagIndexEntry>, Error> {
+        let mut entries = Vec::new();
+        let index = layout::tag_index(self.name(), tag);
+        if self.storage.stat(&index)?.is_none_or(|metadata| metadata.symlink) {
+            return Ok(entries);
+        }
+        for (algorithm, symlink) in directories(self.storage, &index, Algorithm::from_name, || ())? {
+            if symlink {
+                continue;
+            }
+            let directory = format!("{index}/{}", algorithm.name());
+            self.storage.list(&directory, &mut |entry| {
+                let digest = Digest::from_hex(algorithm, entry.name).filter(|_| entry.kind == EntryKind::Directory);
+                let id = digest.map(|digest| self.digests.id(&digest));
+                entries.extend(id.map(|id| TagIndexEntry { tag: tag.to_owned(), id }));
+            })?;
+        }
+        entries.sort_unstable_by_key(|entry| self.digests.digest(entry.id));
+        Ok(entries)
+    }
+
+    /// Looks at the uploads: those that began before `before` were given up, or all if there is no such time.
+    pub(super) fn uploads(&self, before: Option<SystemTime>) -> Result<Uploads, Error> {
+        let all = layout::uploads(self.name());
+        let mut uploads = Uploads::default();
+        match self.storage.stat(&all)? {
+            None => return Ok(uploads),
+            // Nothing is removed through a symbolic link.
+            Some(found) if found.symlink => return Ok(Uploads { has_others: true, ..uploads }),
+            Some(_) => {}
+        }
+        let mut names = Vec::new();
+        self.storage.list(&all, &mut |entry| match entry.kind {
+            _ if entry.symlink => uploads.has_others = true,
+            EntryKind::Directory => names.push(entry.name.to_owned()),
+            _ => {}
+        })?;
+        names.sort_unstable();
+        for name in names {
+            match self.old_upload(&all, name, before)? {
+                Some(upload) => uploads.old.push(upload),
+                None => uploads.has_others = true,
+            }
+        }
+        Ok(uploads)
+    }
+
+    /// An upload, if it began before `before`.
+    fn old_upload(&self, all: &str, name: String, before: Option<SystemTime>) -> Result<Option<GarbageUpload>, Error> {
+        let directory = format!("{all}/{name}");
+        let mut files = below(self.storage, &directory)?.files;
+        // What tells its age goes last.
+        files.sort_by_key(|file| (file == STARTED, file != layout::DATA, file.clone()));
+        let mut written = self.storage.stat(&directory)?.map_or(SystemTime::UNIX_EPOCH, |found| found.modified);
+        let mut bytes = 0;
+        if !files.is_empty() {
+            written = SystemTime::UNIX_EPOCH;
+        }
+        for found in self.storage.stat_each(&directory, &files)?.into_iter().flatten() {
+            written = written.max(found.modified);
+            bytes += if found.symlink { 0 } else { found.bytes };
+        }
+        let started = match self.storage.read(&format!("{directory}/{STARTED}"), MAX_STARTED_BYTES)? {
+            Some(Content::Whole(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()),
+            _ => None,
+        };
+        let began = started.map_or(written, |started: Timestamp| started.into());
+        let is_young = self.options.young_since.is_some_and(|since| written >= since);
+        let is_old = !is_young && before.is_none_or(|before| began < before);
+        Ok(is_old.then(|| GarbageUpload { upload: name, files: files.into(), bytes }))
+    }
+}
+
+/// The file of an upload that says when it began.
+const STARTED: &str = "startedat";

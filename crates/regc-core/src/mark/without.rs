@@ -1,0 +1,274 @@
+//! What is live in a repository once something in it is gone that somebody does not want any more.
+//!
+//! An image is more than its manifest: the platforms of an index, what is attached to it by a `subject`, and the tags that
+//! programs make for it live and die with it. But nothing dies that anything else in the repository still leads to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+
+use super::manifests::Manifest;
+use super::repository::{Kept, Marked, Marking, Reach, has_damage, sorted};
+use super::tags::{Tag, Tags};
+use super::{GarbageTag, RepositoryGarbage, RepositoryReachable};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::inventory::DigestId;
+use crate::unwanted::{KeptBack, Named, Reason, attached_to};
+
+/// A tag that lives and dies with a manifest of its repository.
+struct Attached<'t> {
+    tag: &'t Tag,
+    to: DigestId,
+}
+
+impl Marking<'_> {
+    /// Marks the repository as it is without anything in it.
+    pub(super) fn without_everything(&self) -> Result<Marked, Error> {
+        let tags = self.tags()?;
+        let uploads = self.uploads(None)?;
+        let is_old = |tag: &Tag| !self.is_young(tag);
+        if self.repository.shared || tags.each.iter().any(|tag| tag.symlink) {
+            return self.keep(vec![(Named::Repository, Reason::Symlinks)]);
+        }
+        if uploads.has_others {
+            let reason = if self.options.young_since.is_some() { Reason::Young } else { Reason::Symlinks };
+            return self.keep(vec![(Named::Repository, reason)]);
+        }
+        let (mut garbage, mut young) = (RepositoryGarbage::default(), HashSet::default());
+        self.layer_links(false, &mut young, &mut garbage)?;
+        if !young.is_empty() || !self.repository.young.is_empty() || !tags.each.iter().all(is_old) {
+            return self.keep(vec![(Named::Repository, Reason::Young)]);
+        }
+        let mut released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
+        released.extend(&self.repository.unlinked);
+        for &id in &garbage.layer_links {
+            released.insert(id);
+            released.extend(self.target(id)?);
+        }
+        self.unused_revisions(&HashSet::default(), &mut garbage)?;
+        garbage.tag_index_entries = self.tag_index_entries(&tags.directories, |_| Ok(true))?;
+        garbage.removed_tags = tags.each.into_iter().map(|tag| GarbageTag { tag: tag.name, id: tag.digest }).collect();
+        garbage.uploads = uploads.old;
+        garbage.whole = true;
+        Ok(Marked { released, kept: Kept { garbage, ..Kept::default() }, ..Marked::default() })
+    }
+
+    /// Marks the repository as it is without some tags and manifests.
+    pub(super) fn without(
+        &self,
+        unwanted_tags: &BTreeMap<String, Option<Digest>>,
+        unwanted_manifests: &BTreeSet<Digest>,
+    ) -> Result<Marked, Error> {
+        let all_for = |reason: Reason| {
+            let tags = unwanted_tags.keys().map(|tag| Named::Tag(tag.clone()));
+            let named = tags.chain(unwanted_manifests.iter().map(|digest| Named::Manifest(*digest)));
+            named.map(|named| (named, reason.clone())).collect()
+        };
+        if self.repository.shared {
+            return self.keep(all_for(Reason::Symlinks));
+        }
+        let tags = self.tags()?;
+        let (going, mut kept_back) = self.going(&tags, unwanted_tags);
+        let is_going = |tag: &&Tag| going.contains(tag.name.as_str());
+        if tags.each.iter().any(|tag| tag.digest.is_none() && tag.keeps.is_empty() && !is_going(&tag)) {
+            return self.keep(all_for(Reason::GarbledTag));
+        }
+        let (attached, staying): (Vec<Attached<'_>>, Vec<&Tag>) = self.staying(&tags, &going);
+        let mut roots: HashSet<DigestId> = self.repository.young.iter().copied().collect();
+
+        // What is named: manifests, and what tags that go have named and none that stays does.
+        let explicit: HashSet<DigestId> = unwanted_manifests.iter().map(|digest| self.digests.id(digest)).collect();
+        let still_named: HashSet<DigestId> = staying.iter().flat_map(|tag| &tag.keeps).copied().collect();
+        let named = tags.each.iter().filter(is_going).filter_map(|tag| tag.digest);
+        let direct: HashSet<DigestId> = named.filter(|id| !still_named.contains(id)).chain(explicit).collect();
+        for &id in &still_named {
+            if self.is_linked(id)? {
+                roots.insert(id);
+            }
+        }
+        let mut referrers = self.referrers();
+        let dying = self.dying(&direct, &referrers, &attached);
+        referrers.values_mut().for_each(|referrers| referrers.retain(|id| !direct.contains(id)));
+        roots.extend(self.repository.revisions.iter().filter(|id| !dying.contains(id)));
+        let mut reach = self.reach_with(roots, &referrers, &attached)?;
+
+        let mut findings: Vec<Finding> = self.findings_of(&sorted(reach.manifests.clone()))?;
+        findings.extend(tags.findings(self.name()));
+        if has_damage(&findings) {
+            let damaged = findings.iter().find_map(|finding| match finding {
+                Finding::DamagedManifest { manifest, .. } => Some(*manifest),
+                _ => None,
+            });
+            return self.keep(damaged.map_or_else(Vec::new, |manifest| all_for(Reason::Damaged(manifest))));
+        }
+        for &digest in unwanted_manifests {
+            let id = self.digests.id(&digest);
+            if reach.manifests.contains(&id) {
+                kept_back.push((Named::Manifest(digest), self.reason(id, &tags, &going, &reach)));
+            }
+        }
+
+        let mut released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
+        let mut garbage = RepositoryGarbage::default();
+        self.layer_links(false, &mut reach.live, &mut garbage)?;
+        released.retain(|id| !reach.live.contains(id));
+        self.unused_revisions(&reach.manifests, &mut garbage)?;
+        let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
+        let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
+        removed.extend(dead.map(|attached| attached.tag));
+        removed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let names: HashSet<&str> = removed.iter().map(|tag| tag.name.as_str()).collect();
+        let gone: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
+        let (of_removed, of_others): (Vec<String>, Vec<String>) =
+            tags.directories.iter().cloned().partition(|tag| names.contains(tag.as_str()));
+        garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
+        if !gone.is_empty() {
+            garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, |id| Ok(gone.contains(&id)))?);
+        }
+        garbage.removed_tags = removed.iter().map(|tag| GarbageTag { tag: tag.name.clone(), id: tag.digest }).collect();
+        let reachable = RepositoryReachable {
+            roots: sorted(
+                self.repository.revisions.iter().copied().filter(|id| reach.manifests.contains(id)).collect(),
+            ),
+            manifests: sorted(reach.manifests),
+            protected: false,
+        };
+        let kept_back = self.kept_back(kept_back);
+        Ok(Marked {
+            live: reach.live,
+            released,
+            tags: tags.count,
+            kept: Kept { reachable, garbage, findings, kept_back },
+        })
+    }
+
+    /// Keeps the whole repository as it is.
+    fn keep(&self, reasons: Vec<(Named, Reason)>) -> Result<Marked, Error> {
+        let mut marked = self.collect()?;
+        marked.kept.kept_back = self.kept_back(reasons);
+        Ok(marked)
+    }
+
+    fn kept_back(&self, reasons: Vec<(Named, Reason)>) -> Vec<KeptBack> {
+        let kept_back = |(what, reason)| KeptBack { repository: self.name().to_owned(), what, reason };
+        reasons.into_iter().map(kept_back).collect()
+    }
+
+    fn is_young(&self, tag: &Tag) -> bool {
+        self.options.young_since.is_some_and(|since| tag.modified >= since)
+    }
+
+    fn everything(&self, tags: &Tags) -> Vec<DigestId> {
+        [&*self.repository.revisions, &*tags.tagged].concat()
+    }
+
+    /// The unwanted tags that go, and those that do not.
+    fn going<'t>(
+        &self,
+        tags: &'t Tags,
+        unwanted: &BTreeMap<String, Option<Digest>>,
+    ) -> (HashSet<&'t str>, Vec<(Named, Reason)>) {
+        let (mut going, mut kept_back) = (HashSet::default(), Vec::new());
+        for tag in &tags.each {
+            let Some(digest) = unwanted.get(&tag.name) else { continue };
+            let reason = if tag.symlink {
+                Reason::Symlinks
+            } else if tag.digest != digest.map(|digest| self.digests.id(&digest)) {
+                Reason::Changed
+            } else if self.is_young(tag) {
+                Reason::Young
+            } else {
+                going.insert(tag.name.as_str());
+                continue;
+            };
+            kept_back.push((Named::Tag(tag.name.clone()), reason));
+        }
+        (going, kept_back)
+    }
+
+    /// The tags that are attached to a manifest of the repository, and all others that stay.
+    fn staying<'t>(&self, tags: &'t Tags, going: &HashSet<&str>) -> (Vec<Attached<'t>>, Vec<&'t Tag>) {
+        let (mut attached, mut staying) = (Vec::new(), Vec::new());
+        for tag in tags.each.iter().filter(|tag| !going.contains(tag.name.as_str())) {
+            let to = attached_to(&tag.name).map(|digest| self.digests.id(&digest));
+            match to.filter(|&to| self.has_revision(to) && tag.digest.is_some() && !tag.symlink && !self.is_young(tag))
+            {
+                Some(to) => attached.push(Attached { tag, to }),
+                None => staying.push(tag),
+            }
+        }
+        (attached, staying)
+    }
+
+    /// Everything that dies with some manifests, unless something else leads to it.
+    fn dying(
+        &self,
+        direct: &HashSet<DigestId>,
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+        attached: &[Attached<'_>],
+    ) -> HashSet<DigestId> {
+        let mut tags: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
+        for Attached { tag, to } in attached {
+            tags.entry(*to).or_default().extend(tag.digest);
+        }
+        let mut dying = HashSet::default();
+        let mut pending: Vec<DigestId> = direct.iter().copied().collect();
+        while let Some(id) = pending.pop() {
+            if !self.has_revision(id) || !dying.insert(id) {
+                continue;
+            }
+            self.manifests.with(id, |manifest| {
+                if let Manifest::Parsed { references, .. } = manifest {
+                    pending.extend(references.iter().map(|reference| reference.id()));
+                }
+            });
+            pending.extend([referrers, &tags].into_iter().filter_map(|attached| attached.get(&id)).flatten());
+        }
+        dying
+    }
+
+    /// Everything that is live when `roots` are, with the tags that are attached to any of it.
+    fn reach_with(
+        &self,
+        mut roots: HashSet<DigestId>,
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+        attached: &[Attached<'_>],
+    ) -> Result<Reach, Error> {
+        loop {
+            let all: Vec<DigestId> = sorted(roots.clone()).into();
+            let reach = self.reach(&all, referrers)?;
+            let is_live = |attached: &&Attached<'_>| reach.manifests.contains(&attached.to);
+            let before = roots.len();
+            for id in attached.iter().filter(is_live).filter_map(|attached| attached.tag.digest) {
+                if self.is_linked(id)? {
+                    roots.insert(id);
+                }
+            }
+            if roots.len() == before {
+                return Ok(reach);
+            }
+        }
+    }
+
+    /// Why a manifest is live.
+    fn reason(&self, id: DigestId, tags: &Tags, going: &HashSet<&str>, reach: &Reach) -> Reason {
+        let names_it = |tag: &&Tag| tag.keeps.contains(&id) && !going.contains(tag.name.as_str());
+        if let Some(tag) = tags.each.iter().find(names_it) {
+            return Reason::Tagged(tag.name.clone());
+        }
+        let refers_to_it = |parent: &DigestId| {
+            let refers = self.manifests.with(*parent, |manifest| match manifest {
+                Manifest::Parsed { references, .. } => references.iter().any(|reference| reference.id() == id),
+                _ => false,
+            });
+            *parent != id && refers.unwrap_or(false)
+        };
+        let parents = reach.manifests.iter().copied().filter(refers_to_it);
+        match parents.map(|parent| self.digests.digest(parent)).min() {
+            Some(index) => Reason::PartOf(index),
+            None => Reason::Young,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What registries leave behind, beside content.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use regc_core::layout;
+use regc_core::pattern::{self, Pattern};
+use regc_core::survey::{Leftovers, Options};
+use regc_testkit::{TestRegistry, layer, sha256};
+
+use crate::{DEFAULT, UNTAGGED, at, collect, decide, set};
+
+const TIDY: Options<'_> = Options {
+    leftovers: Leftovers { uploads_before: Some(SystemTime::UNIX_EPOCH), empty_repositories: true, every_tag: true },
+    ..DEFAULT
+};
+
+const UPLOAD: &str = "6d1c5e0b-0000-4000-8000-000000000000";
+
+fn hours_ago(hours: u64) -> SystemTime {
+    SystemTime::now() - Duration::from_secs(hours * 3600)
+}
+
+fn uploads_before(before: SystemTime) -> Options<'static> {
+    Options { leftovers: Leftovers { uploads_before: Some(before), ..DEFAULT.leftovers }, ..DEFAULT }
+}
+
+fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    pattern::repositories(&texts.iter().map(|text| text.to_string()).collect::<Vec<_>>()).unwrap()
+}
+
+fn upload_directory(root: &Path) -> std::path::PathBuf {
+    root.join(layout::uploads("app")).join(UPLOAD)
+}
+
+#[test]
+fn uploads_go_by_when_they_began() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.upload("app", UPLOAD);
+    registry.put(layout::upload_file("app", UPLOAD, "hashstates/sha256/14"), "state");
+    let root = registry.on_disk();
+    let directory = upload_directory(root.path());
+    let decided = |hours: u64| decide(&at(root.path()), uploads_before(hours_ago(hours))).unwrap();
+    // Its files were written just now, but it says that it began on the first of January.
+    assert_eq!(decided(168).uploads, set([format!("app/{UPLOAD}")]));
+    let started = jiff_time(hours_ago(100));
+    fs::write(directory.join("startedat"), &started).unwrap();
+    assert_eq!((decided(168).uploads.len(), decided(99).uploads.len()), (0, 1));
+    // Without a time of its own it is as old as what was written last.
+    for text in ["", "yesterday"] {
+        fs::write(directory.join("startedat"), text).unwrap();
+        assert_eq!(decided(1).uploads.len(), 0, "{text:?}");
+    }
+    fs::remove_file(directory.join("startedat")).unwrap();
+    for (file, hours) in [("data", 10), ("hashstates/sha256/14", 5)] {
+        File::open(directory.join(file)).unwrap().set_modified(hours_ago(hours)).unwrap();
+    }
+    assert_eq!((decided(4).uploads.len(), decided(6).uploads.len()), (1, 0));
+
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap().uploads.len(), 0, "nobody asked");
+    let outcome = collect(&at(root.path()), uploads_before(hours_ago(4))).unwrap();
+    assert!(outcome.failures.is_empty() && !directory.exists());
+    assert_eq!((outcome.removed.uploads, outcome.removed.upload_bytes), (1, 14 + 5));
+}
+
+fn jiff_time(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    jiff::Timestamp::from_second(seconds as i64).unwrap().to_string()
+}
+
+#[test]
+fn an_upload_that_is_being_written_stays_whole() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.upload("app", UPLOAD);
+    let root = registry.on_disk();
+    let storage = at(root.path());
+    let options = uploads_before(hours_ago(1));
+    let lock = regc_core::storage::DeleteStorage::lock(&storage, &crate::holder()).unwrap();
+    let survey = regc_core::survey::survey(&storage, &options, &regc_core::monitor::Silent).unwrap();
+    let plan = regc_core::plan::plan(&survey, &options).unwrap();
+    assert_eq!(plan.totals().uploads, 1);
+    fs::write(upload_directory(root.path()).join("data"), "the first half, and more").unwrap();
+    let outcome = regc_core::sweep::sweep(&storage, &lock, &plan, &options, None, &regc_core::monitor::Silent).unwrap();
+    assert_eq!((outcome.removed.uploads, outcome.spared.uploads), (0, 1));
+    assert!(upload_directory(root.path()).join("startedat").exists());
+    let young = Options { young_since: Some(hours_ago(1)), ..options };
+    assert_eq!(decide(&storage, young).unwrap().uploads.len(), 0, "and what is young is not even tried");
+}
+
+#[test]
+fn repositories_without_anything_go() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let gone = registry.image("team/gone:v1").layers(["b"]).push();
+    registry.tag("team/gone", "v2", &gone);
+    registry.image("team/gone:v2").layers(["c"]).push();
+    let second = sha256(registry.get(&layout::tag_link("team/gone", "v2")).unwrap());
+    assert_ne!(second, gone);
+    let named: regc_core::digest::Digest =
+        std::str::from_utf8(registry.get(&layout::tag_link("team/gone", "v2")).unwrap()).unwrap().parse().unwrap();
+    registry.delete("team/gone", &gone);
+    registry.delete("team/gone", &named);
+    registry.image("team/gone/below:v1").layers(["d"]).push();
+    registry.layer("cut/off", "e");
+    registry.layer("busy", "f");
+    registry.upload("busy", UPLOAD);
+    let root = registry.on_disk();
+    let decided = decide(&at(root.path()), TIDY).unwrap();
+    assert_eq!(decided.repositories, set(["cut/off".to_owned(), "team/gone".to_owned()]), "not one with an upload");
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap().repositories.len(), 0, "nobody asked");
+    let outcome = collect(&at(root.path()), TIDY).unwrap();
+    assert_eq!((outcome.removed.repositories, outcome.failures.len()), (2, 0));
+    let exists = |name: &str| root.path().join(layout::repository(name)).exists();
+    assert!(!exists("cut") && exists("team/gone/below") && exists("busy") && exists("app"));
+    assert!(!root.path().join(layout::layers("team/gone")).exists());
+    assert_eq!(decide(&at(root.path()), TIDY).unwrap(), crate::Decided::default());
+}
+
+#[test]
+fn what_a_deletion_has_left_goes() {
+    let mut registry = TestRegistry::new();
+    let old = registry.image("app:v1").layers(["a"]).push();
+    let kept = registry.image("app:v1").layers(["b"]).push();
+    registry.image("other:v1").layers(["b"]).push();
+    registry.delete("app", &old);
+    let root = registry.on_disk();
+    let exists = |path: String| root.path().join(path).exists();
+    assert!(exists(layout::tag_index_link("app", "v1", &old)) && exists(layout::revision("app", &old)));
+    let decided = decide(&at(root.path()), DEFAULT).unwrap();
+    assert_eq!(decided.tag_index_entries, set([("app".to_owned(), "v1".to_owned(), old)]));
+    collect(&at(root.path()), DEFAULT).unwrap();
+    assert!(!exists(layout::tag_index_link("app", "v1", &old)) && !exists(layout::revision("app", &old)));
+    assert!(exists(layout::tag_index_link("app", "v1", &kept)) && exists(layout::revision_link("app", &kept)));
+
+    // Nothing tells of this one: somebody has removed it by hand.
+    let lost = sha256(b"lost");
+    let entry = root.path().join(layout::tag_index_link("other", "v1", &lost));
+    fs::create_dir_all(entry.parent().unwrap()).unwrap();
+    fs::write(entry, lost.to_string()).unwrap();
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap().tag_index_entries.len(), 0);
+    let entries = decide(&at(root.path()), TIDY).unwrap().tag_index_entries;
+    assert_eq!(entries, set([("other".to_owned(), "v1".to_owned(), lost)]));
+}
+
+#[test]
+fn only_some_repositories_are_tidied() {
+    let mut registry = TestRegistry::new();
+    for name in ["team/app", "other"] {
+        registry.image(&format!("{name}:v1")).layers(["old"]).push();
+        registry.image(&format!("{name}:v1")).layers(["new"]).push();
+        registry.upload(name, UPLOAD);
+        let gone = registry.image(&format!("{name}/empty:v1")).layers(["gone"]).push();
+        registry.delete(&format!("{name}/empty"), &gone);
+    }
+    let some = patterns(&["team/**"]);
+    let leftovers = Leftovers { uploads_before: Some(SystemTime::now()), ..TIDY.leftovers };
+    let root = registry.on_disk();
+    let decided = decide(&at(root.path()), Options { leftovers, repositories: &some, ..UNTAGGED }).unwrap();
+    assert_eq!(decided.uploads, set([format!("team/app/{UPLOAD}")]));
+    assert_eq!(decided.repositories, set(["team/app/empty".to_owned()]));
+    assert!(decided.revisions.iter().all(|(name, _)| name == "team/app") && decided.revisions.len() == 1);
+    // The other one still has it.
+    assert!(!decided.blobs.contains(&layer("old")) && decided.blobs.contains(&layer("gone")));
+}

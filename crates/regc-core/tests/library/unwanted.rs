@@ -1,0 +1,249 @@
+//! What goes because somebody says so, and what stays all the same.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_core::monitor::Silent;
+use regc_core::plan::plan;
+use regc_core::storage::DeleteStorage;
+use regc_core::survey::{Options, survey};
+use regc_core::sweep::sweep;
+use regc_core::unwanted::{KeptBack, Named, Reason, Unwanted};
+use regc_testkit::generate::{self, Features};
+use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};
+
+use crate::{DEFAULT, Decided, at, decide, here, holder, set};
+
+fn without(registry: &TestRegistry, unwanted: &Unwanted) -> Decided {
+    decide(&registry.in_memory(), Options { unwanted: Some(unwanted), ..DEFAULT }).unwrap()
+}
+
+fn kept_back(registry: &TestRegistry, unwanted: &Unwanted) -> Vec<(Named, Reason)> {
+    let options = Options { unwanted: Some(unwanted), ..DEFAULT };
+    let survey = survey(&registry.in_memory(), &options, &Silent).unwrap();
+    survey.reachable.kept_back.into_iter().map(|KeptBack { what, reason, .. }| (what, reason)).collect()
+}
+
+/// Wants tags gone, which are there.
+fn tags(registry: &TestRegistry, tags: &[&str]) -> Unwanted {
+    let mut unwanted = Unwanted::default();
+    for tag in tags {
+        let (repository, tag) = tag.split_once(':').unwrap();
+        let link = registry.get(&layout::tag_link(repository, tag)).unwrap();
+        unwanted.tag(repository, tag, std::str::from_utf8(link).unwrap().parse().ok());
+    }
+    unwanted
+}
+
+fn manifest(repository: &str, digest: Digest) -> Unwanted {
+    let mut unwanted = Unwanted::default();
+    unwanted.manifest(repository, digest);
+    unwanted
+}
+
+#[test]
+fn a_tag_goes_with_its_image_and_what_only_that_kept_alive() {
+    let mut registry = TestRegistry::new();
+    let gone = registry.image("app:v1").layers(["base", "old"]).push();
+    registry.image("app:v2").layers(["base", "new"]).push();
+    registry.image("other:v1").layers(["other"]).push();
+    // Garbage that was there before is not what was asked for.
+    let before = registry.image("app:v0").layers(["before"]).push();
+    registry.delete("app", &before);
+    let found = without(&registry, &tags(&registry, &["app:v1"]));
+    let names = |decided: &Decided| registry.with_names(&format!("{:?}", decided.layer_links));
+    assert_eq!((&found.tags, &found.revisions), (&set(["app:v1".to_owned()]), &here("app", [gone])));
+    assert_eq!(found.blobs.len(), 3, "manifest, configuration, layer: {}", names(&found));
+    assert!(found.blobs.contains(&layer("old")) && !found.blobs.contains(&layer("before")));
+    assert_eq!(found.tag_index_entries, set([("app".to_owned(), "v1".to_owned(), gone)]));
+    assert!(found.layer_links.contains(&("app".to_owned(), layer("old"))) && found.layer_links.len() == 2);
+}
+
+#[test]
+fn an_image_stays_while_another_tag_names_it() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.tag("app", "latest", &image);
+    let found = without(&registry, &tags(&registry, &["app:v1"]));
+    assert_eq!(found.tags, set(["app:v1".to_owned()]));
+    assert!(found.revisions.is_empty() && found.blobs.is_empty() && found.layer_links.is_empty());
+    let found = without(&registry, &tags(&registry, &["app:v1", "app:latest"]));
+    assert_eq!((found.tags.len(), found.revisions), (2, here("app", [image])));
+}
+
+#[test]
+fn what_belongs_to_an_image_lives_and_dies_with_it() {
+    let mut registry = TestRegistry::new();
+    let platforms = ["amd64", "arm64"].map(|name| registry.image("app").layers(["base", name]).push());
+    let index = registry.index("app:v1").manifests(platforms).push();
+    let kept = registry.index("app:v2").manifests([platforms[0]]).push();
+    let signature = |registry: &mut TestRegistry, of: Digest, end: &str| {
+        let tag = format!("sha256-{}{end}", of.hex());
+        registry.image(&format!("app:{tag}")).layers([format!("{end} of {of}")]).push()
+    };
+    let of_index = signature(&mut registry, index, ".sig");
+    let of_kept_platform = signature(&mut registry, platforms[0], ".att");
+    let of_platform = signature(&mut registry, platforms[1], ".sbom");
+    let of_kept = signature(&mut registry, kept, "");
+    let sbom = registry.image("app").layers(["sbom"]).subject(index).push();
+    let of_sbom = registry.image("app").layers(["of sbom"]).subject(sbom).push();
+    let of_kept_index = registry.image("app").layers(["of kept"]).subject(kept).push();
+    let found = without(&registry, &tags(&registry, &["app:v1"]));
+    let gone = [index, platforms[1], of_index, of_platform, sbom, of_sbom];
+    assert_eq!(found.revisions, here("app", gone));
+    assert_eq!(found.tags.len(), 3, "{:?}", found.tags);
+    for stays in [platforms[0], kept, of_kept_platform, of_kept, of_kept_index] {
+        assert!(!found.blobs.contains(&stays));
+    }
+    assert!(found.blobs.contains(&layer("arm64")) && !found.blobs.contains(&layer("base")));
+}
+
+#[test]
+fn a_signature_of_what_is_elsewhere_stays() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let elsewhere = sha256(b"an image of another repository");
+    registry.image(&format!("app:sha256-{}.sig", elsewhere.hex())).layers(["b"]).push();
+    assert_eq!(without(&registry, &tags(&registry, &["app:v1"])).tags, set(["app:v1".to_owned()]));
+}
+
+#[test]
+fn a_part_of_a_live_index_stays() {
+    let mut registry = TestRegistry::new();
+    let platform = registry.image("app:amd64").layers(["a"]).push();
+    let index = registry.index("app:v1").manifests([platform]).push();
+    let found = without(&registry, &tags(&registry, &["app:amd64"]));
+    assert_eq!((found.tags, found.revisions.len()), (set(["app:amd64".to_owned()]), 0));
+    let unwanted = manifest("app", platform);
+    let tagged = (Named::Manifest(platform), Reason::Tagged("amd64".into()));
+    assert_eq!(kept_back(&registry, &unwanted), [tagged]);
+    registry.untag("app", "amd64");
+    assert_eq!(kept_back(&registry, &unwanted), [(Named::Manifest(platform), Reason::PartOf(index))]);
+    assert_eq!(without(&registry, &unwanted), Decided::default());
+    assert_eq!(without(&registry, &manifest("app", index)), Decided::default(), "the tag v1 names it");
+}
+
+#[test]
+fn what_is_attached_goes_alone_if_it_is_named() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let signature = registry.image("app").layers(["signature"]).subject(image).push();
+    let found = without(&registry, &manifest("app", signature));
+    assert_eq!(found.revisions, here("app", [signature]));
+    assert!(kept_back(&registry, &manifest("app", signature)).is_empty());
+}
+
+#[test]
+fn what_other_repositories_need_stays() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["base", "own"]).push();
+    registry.image("app/worker:v1").layers(["base"]).push();
+    registry.upload("app", "6d1c5e0b-0000-4000-8000-000000000000");
+    let mut unwanted = Unwanted::default();
+    unwanted.repository("app");
+    let root = registry.on_disk();
+    let storage = at(root.path());
+    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let lock = storage.lock(&holder()).unwrap();
+    let survey = survey(&storage, &options, &Silent).unwrap();
+    let plan = plan(&survey, &options).unwrap();
+    let outcome = sweep(&storage, &lock, &plan, &options, None, &Silent).unwrap();
+    assert_eq!(outcome.removed, plan.totals());
+    assert_eq!((outcome.removed.uploads, outcome.removed.repositories, outcome.removed.tags), (1, 1, 1));
+    assert_eq!(outcome.removed.upload_bytes, "the first half".len() as u64 + "2026-01-01T00:00:00Z".len() as u64);
+    assert!(!root.path().join(layout::revisions("app")).exists() && !root.path().join(layout::layers("app")).exists());
+    assert!(root.path().join(layout::tag_link("app/worker", "v1")).exists(), "what is below stays");
+    let blobs = regc_testkit::blobs_below(root.path());
+    assert!(blobs.contains(&layer("base")) && !blobs.contains(&layer("own")));
+    let mut unwanted = Unwanted::default();
+    unwanted.repository("app/worker");
+    drop(lock);
+    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    crate::collect(&storage, options).unwrap();
+    let left = std::fs::read_dir(root.path().join(layout::REPOSITORIES)).unwrap().count();
+    assert_eq!((left, regc_testkit::blobs_below(root.path()).len()), (0, 0), "no directory above it is left");
+}
+
+#[test]
+fn content_can_be_left_to_a_later_collection() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let mut unwanted = tags(&registry, &["app:v1"]);
+    unwanted.keep_content = true;
+    let found = without(&registry, &unwanted);
+    assert_eq!((found.revisions, found.tags.len()), (here("app", [image]), 1));
+    assert!(found.blobs.is_empty() && found.layer_links.is_empty());
+}
+
+#[test]
+fn nothing_goes_of_what_is_not_understood() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let damaged = registry.manifest("app:damaged", "{ this is no manifest");
+    let unwanted = tags(&registry, &["app:v1"]);
+    assert_eq!(kept_back(&registry, &unwanted), [(Named::Tag("v1".into()), Reason::Damaged(damaged))]);
+    let found = without(&registry, &unwanted);
+    assert_eq!((found.tags.len(), found.blobs.len(), found.findings.len()), (0, 0, 1));
+    // The damaged image itself may go, and then the others may.
+    let found = without(&registry, &tags(&registry, &["app:damaged", "app:v1"]));
+    assert_eq!((found.tags.len(), found.revisions.len(), found.findings.len()), (2, 2, 0));
+
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.put(layout::tag_link("app", "garbled"), "");
+    assert_eq!(kept_back(&registry, &tags(&registry, &["app:v1"])), [(Named::Tag("v1".into()), Reason::GarbledTag)]);
+    assert_eq!(without(&registry, &tags(&registry, &["app:garbled"])).tags, set(["app:garbled".to_owned()]));
+}
+
+#[test]
+fn a_tag_that_was_pushed_again_stays() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let unwanted = tags(&registry, &["app:v1"]);
+    registry.image("app:v1").layers(["b"]).push();
+    assert_eq!(kept_back(&registry, &unwanted), [(Named::Tag("v1".into()), Reason::Changed)]);
+    assert_eq!(without(&registry, &unwanted), Decided::default());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever goes, everything that the tags need that stay is there; and what goes in one run is what a collection
+    /// would have found to be garbage once the names were gone.
+    #[test]
+    fn what_stays_is_whole(seed: u64, which in proptest::collection::vec(any::<prop::sample::Index>(), 1..4)) {
+        let registry = generate::registry(seed, Features { referrers: true, partial_repositories: false });
+        let all: Vec<(String, String)> = registry.keys().filter_map(|key| {
+            let (repository, tag) = key.strip_prefix(&format!("{}/", layout::REPOSITORIES))?.split_once("/_manifests/tags/")?;
+            Some((repository.to_owned(), tag.strip_suffix("/current/link")?.to_owned()))
+        }).collect();
+        prop_assume!(!all.is_empty());
+        let names: BTreeSet<String> =
+            which.iter().map(|index| index.get(&all)).map(|(name, tag)| format!("{name}:{tag}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let unwanted = tags(&registry, &names);
+        let found = without(&registry, &unwanted);
+
+        let mut left = registry.clone();
+        for name in &found.tags {
+            let (repository, tag) = name.split_once(':').unwrap();
+            left.untag(repository, tag);
+        }
+        prop_assert!(names.iter().all(|name| found.tags.contains(*name)));
+        let tagged = oracle::live(&left, true);
+        for (repository, digest) in &found.revisions {
+            prop_assert!(!tagged[repository].contains(digest), "{repository}@{digest} is in use");
+            left.remove(&layout::revision_link(repository, digest));
+        }
+        let live: BTreeSet<Digest> = oracle::live(&left, false).into_values().flatten().collect();
+        prop_assert!(found.blobs.is_disjoint(&live));
+        // Nothing is left that was live before and is not any more.
+        let garbage_before = oracle::garbage_blobs(&registry, false);
+        let released: BTreeSet<Digest> = registry.keys().filter_map(blob_of)
+            .filter(|digest| !live.contains(digest) && !garbage_before.contains(digest)).collect();
+        prop_assert_eq!(found.blobs, released);
+    }
+}
