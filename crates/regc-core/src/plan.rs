@@ -8,7 +8,7 @@ use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
-use crate::inventory::{Digests, Repository};
+use crate::inventory::{DigestId, Digests, Repository};
 use crate::layout;
 use crate::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::measure::UnreferencedBlob;
@@ -323,11 +323,14 @@ impl<'a> RepositoryPlan<'a> {
     }
 
     /// The directories of layers and revisions without a link, which nothing needs.
-    pub(crate) fn empty_directories(self) -> impl Iterator<Item = String> {
+    pub(crate) fn empty_directories(self, stays: impl Fn(DigestId) -> bool) -> impl Iterator<Item = String> {
         let Self { repository, garbage, digests } = self;
         let layers = garbage.empty_layers.iter().map(move |&id| layout::layer(repository, &digests.digest(id)));
-        let revisions =
-            garbage.empty_revisions.iter().map(move |&id| layout::revision(repository, &digests.digest(id)));
+        let revisions = garbage
+            .empty_revisions
+            .iter()
+            .filter(move |&&id| !stays(id))
+            .map(move |&id| layout::revision(repository, &digests.digest(id)));
         layers.chain(revisions)
     }
 

@@ -346,8 +346,10 @@ impl Sweep<'_> {
             return;
         }
         let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
+        let spared = self.spared.lock().clone();
         for repository in repositories {
-            directories.extend(repository.empty_directories());
+            // A tag's index still leads there; the next run finds it by the directory.
+            directories.extend(repository.empty_directories(|id| spared.contains(&id)));
         }
         let mut emptied = Vec::new();
         for item in repositories.iter().flat_map(|repository| repository.revisions()) {

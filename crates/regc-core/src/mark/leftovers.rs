@@ -51,8 +51,12 @@ impl Marking<'_> {
                 None => self.tag_directories()?,
             };
             let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
-            garbage.tag_index_entries =
-                self.tag_index_entries(&directories, |id| Ok(removed.contains(&id) || !self.is_known(id)?))?;
+            let unlinked: HashSet<DigestId> = self.repository.unlinked.iter().copied().collect();
+            // What was deleted, and no more: a run that was stopped leaves the next one the same reason to look.
+            let may_be_dead = |id: &DigestId| leftovers.every_tag || garbage.whole || unlinked.contains(id);
+            garbage.tag_index_entries = self.tag_index_entries(&directories, |id| {
+                Ok(removed.contains(&id) || may_be_dead(&id) && !self.is_known(id)?)
+            })?;
             if !garbage.revisions.is_empty() {
                 garbage.tags = directories;
             }
