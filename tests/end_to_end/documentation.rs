@@ -10,8 +10,11 @@ fn read(path: &str) -> String {
 
 #[test]
 fn the_help_is_in_the_documentation() {
-    let help = regc(["gc", "--help"]).stdout;
-    assert!(read("docs/gc.md").contains(&help), "docs/gc.md must hold:\n{help}");
+    for command in ["gc", "rm"] {
+        let help = regc([command, "--help"]).stdout;
+        let page = format!("docs/{command}.md");
+        assert!(read(&page).contains(&help), "{page} must hold:\n{help}");
+    }
 }
 
 #[test]

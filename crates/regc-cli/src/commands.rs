@@ -3,6 +3,8 @@
 pub mod du;
 pub mod gc;
 pub mod ls;
+pub mod removing;
+pub mod rm;
 pub mod trash;
 
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ use clap::ValueEnum;
 use regc_core::error::Error;
 use regc_core::storage::{self, TrashStorage};
 
-use crate::source;
+use crate::source::{self, Source};
 
 /// Which store, and how the result is printed.
 #[derive(clap::Args)]
@@ -38,6 +40,11 @@ pub enum Format {
 impl Common {
     /// Opens the store.
     pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
-        storage::open(&source::find(self.config.clone(), self.root.clone())?.config)
+        storage::open(&self.source()?.config)
+    }
+
+    /// Finds out which store it is.
+    pub fn source(&self) -> Result<Source, Error> {
+        source::find(self.config.clone(), self.root.clone())
     }
 }

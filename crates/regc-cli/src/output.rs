@@ -3,6 +3,7 @@
 pub mod human;
 pub mod json;
 pub mod registry;
+pub mod removal;
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::digest::Digest;
+use crate::unwanted::KeptBack;
+
 /// Why something could not be done.
 ///
 /// `Display` says what and where; the cause below it is the error's `source`, for the caller to print as a chain.
@@ -79,6 +82,22 @@ pub enum Error {
     /// A pattern of names is not understood.
     #[error("not a pattern: {0}")]
     Pattern(String),
+    /// Whoever was asked said no.
+    #[error("nothing was removed")]
+    Declined,
+    /// Nothing in the store has such a name.
+    #[error("nothing matches {0}; see what there is with `regc ls`")]
+    NothingMatches(String),
+    /// A manifest that is to go is still named by tags.
+    #[error("{repository}@{digest} is still named by {}; name the tags instead, or say --force", tags.join(", "))]
+    StillTagged {
+        /// The repository.
+        repository: String,
+        /// The manifest.
+        digest: Digest,
+        /// The tags.
+        tags: Vec<String>,
+    },
     /// There is nothing in the trash.
     #[error("the trash is empty")]
     TrashEmpty,
@@ -124,6 +143,12 @@ pub enum Refusal {
          trash"
     )]
     RegistryRuns(String),
+    /// Somebody would have to be asked, and cannot be.
+    #[error("nobody can be asked here whether this is to go: say --yes, or see what would go with --dry-run")]
+    Unconfirmed,
+    /// Something that was named cannot go, so nothing does.
+    #[error("nothing was removed, since this cannot go: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    KeptBack(Vec<KeptBack>),
     /// Revisions, but not one blob.
     #[error(
         "the store has repositories with manifests but not one blob, so every link would go. This is the look of a \

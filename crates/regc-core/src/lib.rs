@@ -65,6 +65,7 @@ pub mod manifest;
 pub mod mark;
 pub mod measure;
 pub mod monitor;
+pub mod naming;
 pub mod pattern;
 pub mod plan;
 pub mod report;

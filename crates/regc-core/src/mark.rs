@@ -76,6 +76,8 @@ pub struct RepositoryGarbage {
     pub empty_layers: Vec<DigestId>,
     /// Digests that have a directory among the revisions but no link in it, as the registry's DELETE leaves them.
     pub empty_revisions: Vec<DigestId>,
+    /// Tags of which only a directory is left that names nothing: the registry lists them, and nobody can pull them.
+    pub dead_tags: Vec<String>,
     /// Uploads that were given up, by their names.
     pub uploads: Vec<GarbageUpload>,
     /// Whether the repository goes as a whole: its directory, when all else is gone.

@@ -334,6 +334,11 @@ impl<'a> RepositoryPlan<'a> {
         layers.chain(revisions)
     }
 
+    /// The directories of tags that name nothing.
+    pub(crate) fn dead_tags(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.garbage.dead_tags.iter().map(move |tag| (self.repository, tag.as_str()))
+    }
+
     pub(crate) fn uploads(self) -> impl Iterator<Item = Item<'a>> {
         let Self { repository, garbage, .. } = self;
         garbage.uploads.iter().map(move |GarbageUpload { upload, files, bytes }| Item::Upload {

@@ -141,8 +141,15 @@ impl Sweep<'_> {
             let tags: Vec<Item<'_>> = repository.tags().collect();
             tags.par_chunks(BATCH).for_each(|batch| {
                 remove(batch.to_vec());
-                self.tag_directories(batch);
+                let tags = batch.iter().filter_map(|item| match item {
+                    Item::Tag { repository, tag, .. } => Some((*repository, *tag)),
+                    _ => None,
+                });
+                self.tag_directories(tags);
             });
+            if !self.is_over() {
+                self.tag_directories(repository.dead_tags());
+            }
             for revision in repository.revisions() {
                 remove(vec![revision]);
             }
@@ -150,13 +157,12 @@ impl Sweep<'_> {
     }
 
     /// Removes what is left of tags: the registry lists a tag for its directory.
-    fn tag_directories(&self, tags: &[Item<'_>]) {
+    fn tag_directories<'t>(&self, tags: impl Iterator<Item = (&'t str, &'t str)>) {
         let mut directories = Vec::new();
-        for item in tags {
-            let Item::Tag { repository, tag, .. } = item else { continue };
-            let index = layout::tag_index(repository, tag);
+        for (repository, tag) in tags {
+            let (tag, index) = (layout::tag(repository, tag), layout::tag_index(repository, tag));
             directories.extend(Algorithm::ALL.map(|algorithm| format!("{index}/{}", algorithm.name())));
-            directories.extend([index, layout::tag(repository, tag)]);
+            directories.extend([index, format!("{tag}/current"), tag]);
         }
         let removed = self.storage.remove_empty_directories(&directories, None);
         self.outcome.lock().failures.extend(removed.into_iter().filter_map(Result::err));

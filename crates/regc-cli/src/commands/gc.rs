@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
-use regc_core::config::Config;
-use regc_core::error::{Error, Refusal};
+use regc_core::error::Error;
 use regc_core::heal::survey_and_heal;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
 use regc_core::survey::{Leftovers, Options, refuse_foreign_metadata};
-use regc_core::sweep::{Outcome, sweep};
-use regc_core::{duration, layout, pattern, running, storage, trash};
+use regc_core::{duration, layout, pattern, storage};
 
+use crate::commands::removing::{MIN_AGE_LIVE, Removal, finish, header, refuse_running_registry, trash_bytes};
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
 use crate::{Ending, print_error, process, source};
@@ -27,8 +26,12 @@ pub struct Args {
     /// The registry's configuration file. Without it: $REGISTRY_CONFIGURATION_PATH, or the first that exists of
     /// /etc/distribution/config.yml, /etc/docker/registry/config.yml and
     /// /etc/docker-distribution/registry/config.yml. REGISTRY_... variables override it as they do for the registry.
-    #[arg(value_name = "CONFIG", conflicts_with = "root")]
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "configuration"])]
     config: Option<PathBuf>,
+
+    /// The same, as all commands take it
+    #[arg(short, long = "config", value_name = "CONFIG", id = "configuration", conflicts_with = "root")]
+    configuration: Option<PathBuf>,
 
     /// Show what would go, remove nothing
     #[arg(short, long, overrides_with = "dry_run", action = ArgAction::Set, num_args = 0..=1,
@@ -53,8 +56,8 @@ pub struct Args {
     #[arg(long)]
     remove_empty_repositories: bool,
 
-    /// Means --purge-uploads and --remove-empty-repositories, and looks through all tags for entries in their indexes
-    /// that lead to nothing
+    /// Means --purge-uploads and --remove-empty-repositories, and looks through all tags for those that
+    /// name nothing, and for entries in their indexes that lead to nothing
     #[arg(long)]
     tidy: bool,
 
@@ -135,9 +138,6 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 /// How old an upload is that --tidy removes: what the registry itself takes for old.
 const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
-/// How old everything that goes must be beside a running registry.
-const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
-
 pub fn run(args: Args) -> Result<Ending, Error> {
     let started = SystemTime::now();
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
@@ -157,7 +157,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         unwanted: None,
         jobs: args.jobs,
     };
-    let source = source::find(args.config, args.root)?;
+    let source = source::find(args.config.or(args.configuration), args.root)?;
     let storage = storage::open(&source.config)?;
     refuse_foreign_metadata(&source.config, &*storage, &options)?;
     let lock = if args.dry_run { None } else { Some(storage.lock(&process::holder())?) };
@@ -177,15 +177,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         survey => survey?,
     };
     let plan = plan(&survey, &options)?;
-    // What is wrong with the trash must not keep anybody from a report.
-    let trash_bytes = || match trash::list(&*storage) {
-        Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
-        Err(error) => {
-            print_error(&error);
-            0
-        }
-    };
-    let summary = Summary::new(&survey, &options, &plan, None, trash_bytes());
+    let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*storage));
     let mut printer: Box<dyn Printer> = match args.format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
@@ -202,61 +194,16 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let ending = match lock {
         None => {
             printer.done(&planned);
-            Ending::Done
+            finish(&mut *printer, Ending::Done)
         }
         Some(lock) => {
-            let header = (args.trash || args.live).then(|| trash::Header {
-                schema_version: 1,
-                run: process::run_name(started),
-                started: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-                regc: env!("CARGO_PKG_VERSION").to_owned(),
-                command: "gc".to_owned(),
-                delete_untagged: options.delete_untagged,
-                min_age: min_age.map_or(0, |age| age.as_secs()),
-                live: args.live,
-            });
-            let outcome = sweep(&*storage, &lock, &plan, &options, header.as_ref(), &progress);
-            progress.clear();
-            let outcome = match outcome {
-                Err(Error::Interrupted) => Outcome { interrupted: true, ..Outcome::default() },
-                outcome => outcome?,
-            };
-            let summary = Summary::new(&survey, &options, &plan, Some(&outcome), trash_bytes());
-            printer.done(&Run { summary: &summary, failures: &outcome.failures, ..planned });
-            outcome.failures.iter().for_each(|failure| print_error(failure));
-            match outcome {
-                Outcome { interrupted: true, .. } => Ending::Interrupted(interruption.exit_code()),
-                Outcome { failures, .. } if failures.is_empty() => Ending::Done,
-                _ => Ending::Failed,
-            }
+            let header = (args.trash || args.live).then(|| header("gc", started, &options, min_age, args.live));
+            let run = Removal { storage: &*storage, lock: &lock, options: &options, header: header.as_ref() };
+            run.carry_out(&planned, &mut *printer, &progress, &interruption)?
         }
     };
-    if let Some(error) = printer.error() {
-        // The work is done all the same: a full disk that cannot take the report is why it was needed.
-        eprintln!("regc: cannot write the report: {error}");
-        return Ok(Ending::Failed);
-    }
     if !survey.inventory.has_layout && !args.quiet {
         eprintln!("regc: {} holds no {}: there is nothing to collect", source.root.display(), layout::ROOT);
     }
     Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
-}
-
-/// Refuses to remove anything while the registry can be written to. A dry run only warns.
-fn refuse_running_registry(config: &Config, dry_run: bool, quiet: bool) -> Result<(), Error> {
-    let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
-    match running::answers(listener) {
-        Ok(true) if dry_run => {
-            if !quiet {
-                eprintln!(
-                    "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
-                     be in these numbers"
-                );
-            }
-        }
-        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
-        Ok(false) => {}
-        Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
-    }
-    Ok(())
 }

@@ -86,26 +86,6 @@ impl Human {
         }
     }
 
-    fn findings(&mut self, run: &Run<'_>) {
-        let findings = &run.survey.findings;
-        if findings.is_empty() {
-            return;
-        }
-        self.output.line(format_args!("\nDamage: {}", count(findings.len() as u64, "finding")));
-        let shown = if io::stdout().is_terminal() { FINDINGS_ON_TERMINAL } else { usize::MAX };
-        for finding in findings.iter().take(shown) {
-            self.output.line(format_args!("  {}", printable(&finding.message())));
-            self.output.line(format_args!("    file:   {}", printable(&finding.path())));
-            self.output.line(format_args!("    remedy: {}", finding.remedy()));
-        }
-        if findings.len() > shown {
-            self.output.line(format_args!(
-                "  and {} more; --format json prints them all",
-                HumanCount((findings.len() - shown) as u64)
-            ));
-        }
-    }
-
     fn next(&mut self, run: &Run<'_>) {
         let summary = run.summary;
         let next = match (summary.garbage.is_empty(), summary.dry_run, run.failures.is_empty()) {
@@ -140,13 +120,32 @@ impl Printer for Human {
         }
         self.store(run);
         self.shares(run);
-        self.findings(run);
+        findings(&mut self.output, run);
         self.next(run);
         self.output.flush();
     }
 
     fn error(&mut self) -> Option<io::Error> {
         self.output.take_error()
+    }
+}
+
+/// Prints the damage that was found.
+pub fn findings(output: &mut Output, run: &Run<'_>) {
+    let findings = &run.survey.findings;
+    if findings.is_empty() {
+        return;
+    }
+    output.line(format_args!("\nDamage: {}", count(findings.len() as u64, "finding")));
+    let shown = if io::stdout().is_terminal() { FINDINGS_ON_TERMINAL } else { usize::MAX };
+    for finding in findings.iter().take(shown) {
+        output.line(format_args!("  {}", printable(&finding.message())));
+        output.line(format_args!("    file:   {}", printable(&finding.path())));
+        output.line(format_args!("    remedy: {}", finding.remedy()));
+    }
+    if findings.len() > shown {
+        let more = HumanCount((findings.len() - shown) as u64);
+        output.line(format_args!("  and {more} more; --format json prints them all"));
     }
 }
 

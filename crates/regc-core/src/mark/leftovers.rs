@@ -39,16 +39,20 @@ impl Marking<'_> {
         let leftovers = self.options.leftovers;
         let has_deleted = !garbage.revisions.is_empty() || !self.repository.unlinked.is_empty();
         garbage.empty_revisions = self.repository.unlinked.to_vec();
+        if leftovers.every_tag {
+            garbage.dead_tags = self.tag_directories(|link| link.is_none())?;
+        }
         if let Some(before) = leftovers.uploads_before {
             garbage.uploads = self.uploads(Some(before))?.old;
         }
         if leftovers.empty_repositories && self.repository.revisions.is_empty() && live.is_empty() {
-            garbage.whole = !self.has_tags()? && !self.uploads(leftovers.uploads_before)?.has_others;
+            let has_tags = !self.tag_directories(|link| link.is_some())?.is_empty();
+            garbage.whole = !has_tags && !self.uploads(leftovers.uploads_before)?.has_others;
         }
         if leftovers.every_tag || has_deleted || garbage.whole {
             let directories = match tags {
                 Some(tags) => tags.directories,
-                None => self.tag_directories()?,
+                None => self.tag_directories(|_| true)?,
             };
             let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
             let unlinked: HashSet<DigestId> = self.repository.unlinked.iter().copied().collect();
@@ -68,13 +72,6 @@ impl Marking<'_> {
     fn is_known(&self, id: DigestId) -> Result<bool, Error> {
         let as_layer = || layout::layer_link(self.name(), &self.digests.digest(id));
         Ok(self.has_revision(id) || self.storage.stat(&as_layer())?.is_some())
-    }
-
-    fn has_tags(&self) -> Result<bool, Error> {
-        let all = layout::tags(self.name());
-        let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
-        let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
-        Ok(self.storage.stat_each(&all, &keys)?.iter().any(Option::is_some))
     }
 
     /// The entries of tags' indexes of which `is_garbage` says so, by tag and digest. None is looked for behind a symbolic

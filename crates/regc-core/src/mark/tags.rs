@@ -114,12 +114,15 @@ impl Marking<'_> {
         Ok(links.into_iter().zip(found).map(link).collect())
     }
 
-    /// The names of the directories of tags, those aside that are symbolic links, sorted.
-    pub(super) fn tag_directories(&self) -> Result<Vec<String>, Error> {
-        let all = directories(self.storage, &layout::tags(self.name()), |name| Some(name.to_owned()), || ())?;
-        let mut names: Vec<String> = all.into_iter().filter(|(_, symlink)| !symlink).map(|(name, _)| name).collect();
+    /// The names of the directories of tags, sorted, of whose links `is_meant` says so. A symbolic link is none of them.
+    pub(super) fn tag_directories(&self, is_meant: impl Fn(Option<&Metadata>) -> bool) -> Result<Vec<String>, Error> {
+        let all = layout::tags(self.name());
+        let mut names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
         names.sort_unstable();
-        Ok(names)
+        let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
+        let links = self.storage.stat_each(&all, &keys)?;
+        let named = names.into_iter().zip(links).filter(|((_, symlink), link)| !symlink && is_meant(link.as_ref()));
+        Ok(named.map(|((name, _), _)| name).collect())
     }
 
     /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names

@@ -146,6 +146,20 @@ fn what_a_deletion_has_left_goes() {
 }
 
 #[test]
+fn tags_that_name_nothing_go() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    registry.remove(&layout::tag_link("app", "v1"));
+    registry.delete("app", &image);
+    let root = registry.on_disk();
+    fs::create_dir_all(root.path().join(layout::tag("app", "v0")).join("current")).unwrap();
+    collect(&at(root.path()), TIDY).unwrap();
+    let left = fs::read_dir(root.path().join(layout::tags("app"))).unwrap().map(|tag| tag.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["v2"]);
+}
+
+#[test]
 fn only_some_repositories_are_tidied() {
     let mut registry = TestRegistry::new();
     for name in ["team/app", "other"] {

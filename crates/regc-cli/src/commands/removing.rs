@@ -1,0 +1,259 @@
+//! What all commands have in common that remove something.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::{Duration, SystemTime};
+
+use regc_core::config::Config;
+use regc_core::error::{Error, Refusal};
+use regc_core::finding::Finding;
+use regc_core::heal::survey_and_heal;
+use regc_core::lock::Lock;
+use regc_core::plan::plan;
+use regc_core::report::Summary;
+use regc_core::storage::{self, ReadStorage, TrashStorage};
+use regc_core::survey::{Options, Survey, refuse_foreign_metadata};
+use regc_core::sweep::{Outcome, sweep};
+use regc_core::unwanted::Unwanted;
+use regc_core::{duration, running, trash};
+
+use crate::commands::{Common, Format};
+use crate::interruption::Interruption;
+use crate::output::{self, Printer, Run};
+use crate::progress::Progress;
+use crate::source::Source;
+use crate::{Ending, print_error, process};
+
+/// How something is removed that somebody has named, or has made a rule for.
+#[derive(clap::Args)]
+pub struct Removing {
+    /// Show what would go, remove nothing
+    #[arg(short, long)]
+    pub dry_run: bool,
+
+    /// Do not ask. Needed where nobody can be asked
+    #[arg(short, long, conflicts_with = "dry_run")]
+    yes: bool,
+
+    /// Leave blobs and layer links to a later `regc gc`
+    #[arg(long)]
+    no_gc: bool,
+
+    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`
+    #[arg(long)]
+    trash: bool,
+
+    /// Go on although the registry is running and can be written to. Means --trash, and --min-age 1h unless another is
+    /// given. What risk remains is written in docs/safety.md
+    #[arg(long)]
+    live: bool,
+
+    /// Keep what is younger: tags, and manifests with all they refer to. 90m, 24h, 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    min_age: Option<Duration>,
+
+    /// Print nothing but errors; with --format json, the summary too
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// A store from which something is about to be removed.
+pub struct Session<'a> {
+    command: &'static str,
+    removing: &'a Removing,
+    format: Format,
+    source: Source,
+    pub storage: Box<dyn TrashStorage>,
+    lock: Option<Lock>,
+    pub started: SystemTime,
+    interruption: Interruption,
+}
+
+/// What the survey found, and what may keep the run from going on.
+pub type Check<'a> = &'a dyn Fn(&Survey) -> Result<(), Error>;
+
+impl<'a> Session<'a> {
+    /// Opens the store, and unless it is a dry run, takes its lock.
+    ///
+    /// Fails if somebody would have to be asked and cannot be, or if the store is described by somebody else's database.
+    pub fn open(command: &'static str, common: &Common, removing: &'a Removing) -> Result<Self, Error> {
+        let started = SystemTime::now();
+        let can_ask = common.format == Format::Human && io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !removing.dry_run && !removing.yes && !can_ask {
+            return Err(Error::Refused(Refusal::Unconfirmed));
+        }
+        let source = common.source()?;
+        let storage = storage::open(&source.config)?;
+        let nothing = Unwanted::default();
+        let removes_tags = Options { unwanted: Some(&nothing), ..Options::default() };
+        refuse_foreign_metadata(&source.config, &*storage, &removes_tags)?;
+        let lock = if removing.dry_run { None } else { Some(storage.lock(&process::holder())?) };
+        if !removing.live {
+            refuse_running_registry(&source.config, removing.dry_run, removing.quiet)?;
+        }
+        let interruption = process::watch()?;
+        Ok(Self { command, removing, format: common.format, source, storage, lock, started, interruption })
+    }
+
+    /// Removes what is unwanted, once everybody who is asked agrees: `check`, and whoever sits at the terminal.
+    pub fn remove(&self, mut unwanted: Unwanted, check: Check<'_>) -> Result<Ending, Error> {
+        unwanted.keep_content = self.removing.no_gc;
+        let min_age = self.removing.min_age.or(self.removing.live.then_some(MIN_AGE_LIVE));
+        let ago = |age: Duration| self.started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let options = Options { young_since: min_age.map(ago), unwanted: Some(&unwanted), ..Options::default() };
+        let progress = Progress::new(self.removing.quiet, self.interruption.clone());
+        let survey = survey_and_heal(&*self.storage, self.lock.as_ref(), &options, &progress);
+        progress.clear();
+        let mut survey = match survey {
+            Err(Error::Interrupted) => {
+                print_error(&Error::Interrupted);
+                return Ok(Ending::Interrupted(self.interruption.exit_code()));
+            }
+            survey => survey?,
+        };
+        // Damage elsewhere is for a collection to tell.
+        let concerns = |finding: &Finding| {
+            matches!(finding, Finding::InTrash { .. }) || unwanted.of(finding.repository()).is_some()
+        };
+        survey.findings.retain(concerns);
+        let plan = plan(&survey, &options)?;
+        check(&survey)?;
+        let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*self.storage));
+        let planned = Run { root: &self.source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
+        let mut printer: Box<dyn Printer> = match self.format {
+            Format::Human => Box::new(output::removal::Human::new(self.removing.quiet)),
+            Format::Json => Box::new(output::json::Json::new(self.removing.quiet)),
+        };
+        if self.removing.quiet {
+            for finding in &survey.findings {
+                eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
+            }
+        }
+        printer.decided(&planned);
+        let ending = match &self.lock {
+            Some(lock) if !plan.totals().is_empty() => {
+                if !self.removing.yes && !is_agreed() {
+                    return Err(Error::Declined);
+                }
+                let to_trash = self.removing.trash || self.removing.live;
+                let header =
+                    to_trash.then(|| header(self.command, self.started, &options, min_age, self.removing.live));
+                let run = Removal { storage: &*self.storage, lock, options: &options, header: header.as_ref() };
+                run.carry_out(&planned, &mut *printer, &progress, &self.interruption)?
+            }
+            _ => {
+                printer.done(&planned);
+                finish(&mut *printer, Ending::Done)
+            }
+        };
+        Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
+    }
+}
+
+/// Asks whoever sits at the terminal.
+fn is_agreed() -> bool {
+    eprint!("Remove this? [y/N] ");
+    io::stderr().flush().ok();
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+}
+
+/// How old everything that goes must be beside a running registry.
+pub const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
+
+/// Refuses to remove anything while the registry can be written to. A dry run only warns.
+pub fn refuse_running_registry(config: &Config, dry_run: bool, quiet: bool) -> Result<(), Error> {
+    let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
+    match running::answers(listener) {
+        Ok(true) if dry_run => {
+            if !quiet {
+                eprintln!(
+                    "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
+                     be in these numbers"
+                );
+            }
+        }
+        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
+        Ok(false) => {}
+        Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
+    }
+    Ok(())
+}
+
+/// The first line of the journal of a run that moves to the trash.
+pub fn header(
+    command: &str,
+    started: SystemTime,
+    options: &Options<'_>,
+    min_age: Option<Duration>,
+    live: bool,
+) -> trash::Header {
+    trash::Header {
+        schema_version: 1,
+        run: process::run_name(started),
+        started: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        regc: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command.to_owned(),
+        delete_untagged: options.delete_untagged,
+        min_age: min_age.map_or(0, |age| age.as_secs()),
+        live,
+    }
+}
+
+/// How many bytes are in the trash. What is wrong with it must not keep anybody from a report.
+pub fn trash_bytes(storage: &dyn ReadStorage) -> u64 {
+    match trash::list(storage) {
+        Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
+        Err(error) => {
+            print_error(&error);
+            0
+        }
+    }
+}
+
+/// A plan that is about to be carried out.
+pub struct Removal<'a> {
+    pub storage: &'a dyn TrashStorage,
+    pub lock: &'a Lock,
+    pub options: &'a Options<'a>,
+    pub header: Option<&'a trash::Header>,
+}
+
+impl Removal<'_> {
+    /// Removes what was planned, and prints what became of it.
+    pub fn carry_out(
+        &self,
+        planned: &Run<'_>,
+        printer: &mut dyn Printer,
+        progress: &Progress,
+        interruption: &Interruption,
+    ) -> Result<Ending, Error> {
+        let outcome = sweep(self.storage, self.lock, planned.plan, self.options, self.header, progress);
+        progress.clear();
+        let outcome = match outcome {
+            Err(Error::Interrupted) => Outcome { interrupted: true, ..Outcome::default() },
+            outcome => outcome?,
+        };
+        let trash_bytes = trash_bytes(self.storage);
+        let summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
+        printer.done(&Run { summary: &summary, failures: &outcome.failures, ..*planned });
+        outcome.failures.iter().for_each(|failure| print_error(failure));
+        let ending = match outcome {
+            Outcome { interrupted: true, .. } => Ending::Interrupted(interruption.exit_code()),
+            Outcome { failures, .. } if failures.is_empty() => Ending::Done,
+            _ => Ending::Failed,
+        };
+        Ok(finish(printer, ending))
+    }
+}
+
+/// The ending of a run whose report is printed.
+pub fn finish(printer: &mut dyn Printer, ending: Ending) -> Ending {
+    match printer.error() {
+        Some(error) => {
+            // The work is done all the same: a full disk that cannot take the report is why it was needed.
+            eprintln!("regc: cannot write the report: {error}");
+            Ending::Failed
+        }
+        None => ending,
+    }
+}

@@ -1,0 +1,48 @@
+//! `regc rm`.
+
+use regc_core::error::{Error, Refusal};
+use regc_core::naming::resolve;
+use regc_core::pattern::Pattern;
+use regc_core::survey::{Options, Survey};
+
+use crate::Ending;
+use crate::commands::Common;
+use crate::commands::removing::{Removing, Session};
+
+/// Remove tags, manifests or whole repositories, and what only they kept alive.
+///
+/// Shows what goes and how many bytes that frees, and asks. An image goes with its tag when no other tag names it: all
+/// platforms of it, what is attached to it, and the tags that cosign makes for it. What other tags, indexes or repositories
+/// need stays. If anything that is named cannot go, nothing does. Stop the registry first, or make it read-only.
+#[derive(clap::Args)]
+pub struct Args {
+    /// What goes: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
+    /// any number of components. A repository goes with its tags and uploads; those below it stay
+    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required = true)]
+    names: Vec<String>,
+
+    /// Remove a manifest that is named by its digest although tags name it, and those tags
+    #[arg(short, long)]
+    force: bool,
+
+    #[command(flatten)]
+    removing: Removing,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(args: Args) -> Result<Ending, Error> {
+    let names = args.names.iter().map(|name| Pattern::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    let session = Session::open("rm", &args.common, &args.removing)?;
+    let unwanted = resolve(&*session.storage, &names, args.force, Options::default().jobs)?;
+    session.remove(unwanted, &all_of_it)
+}
+
+/// Nothing that is named is half removed.
+fn all_of_it(survey: &Survey) -> Result<(), Error> {
+    match &survey.reachable.kept_back {
+        kept_back if kept_back.is_empty() => Ok(()),
+        kept_back => Err(Error::Refused(Refusal::KeptBack(kept_back.clone()))),
+    }
+}

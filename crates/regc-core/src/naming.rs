@@ -1,0 +1,83 @@
+//! What names stand for in a store.
+
+use rayon::prelude::*;
+
+use crate::catalog::{self, Tag};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::inventory;
+use crate::layout;
+use crate::pattern::{Part, Pattern};
+use crate::storage::ReadStorage;
+use crate::survey::with_threads;
+use crate::unwanted::Unwanted;
+
+/// Everything in a store that patterns name, as something that is not wanted any more.
+///
+/// Fails with [`Error::NothingMatches`] if there is nothing that one of them names, and with [`Error::StillTagged`] if one
+/// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too.
+pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, jobs: usize) -> Result<Unwanted, Error> {
+    with_threads(jobs, || {
+        let mut names = inventory::repository_names(storage)?;
+        names.sort_unstable();
+        let mut unwanted = Unwanted::default();
+        for pattern in patterns {
+            let matching: Vec<&String> = names.iter().filter(|name| pattern.matches_repository(name)).collect();
+            let found = match pattern.part() {
+                Part::All => {
+                    matching.iter().for_each(|name| unwanted.repository(name));
+                    matching.len()
+                }
+                Part::Tags(_) => tags(storage, pattern, &matching, &mut unwanted)?,
+                Part::Manifest(digest) => manifests(storage, digest, &matching, force, &mut unwanted)?,
+            };
+            if found == 0 {
+                return Err(Error::NothingMatches(pattern.to_string()));
+            }
+        }
+        Ok(unwanted)
+    })
+}
+
+fn tags(
+    storage: &dyn ReadStorage,
+    pattern: &Pattern,
+    repositories: &[&String],
+    unwanted: &mut Unwanted,
+) -> Result<usize, Error> {
+    let tags: Vec<Vec<Tag>> =
+        repositories.par_iter().map(|repository| catalog::tags(storage, repository)).collect::<Result<_, _>>()?;
+    let mut found = 0;
+    for (repository, tags) in repositories.iter().zip(tags) {
+        for tag in tags.into_iter().filter(|tag| pattern.matches_tag(repository, &tag.name)) {
+            unwanted.tag(repository, &tag.name, tag.digest);
+            found += 1;
+        }
+    }
+    Ok(found)
+}
+
+fn manifests(
+    storage: &dyn ReadStorage,
+    digest: &Digest,
+    repositories: &[&String],
+    force: bool,
+    unwanted: &mut Unwanted,
+) -> Result<usize, Error> {
+    let mut found = 0;
+    for repository in repositories {
+        if storage.stat(&layout::revision_link(repository, digest))?.is_none() {
+            continue;
+        }
+        let mut tags = catalog::tags(storage, repository)?;
+        tags.retain(|tag| tag.digest == Some(*digest));
+        if !tags.is_empty() && !force {
+            let tags = tags.into_iter().map(|tag| tag.name).collect();
+            return Err(Error::StillTagged { repository: repository.to_string(), digest: *digest, tags });
+        }
+        tags.iter().for_each(|tag| unwanted.tag(repository, &tag.name, tag.digest));
+        unwanted.manifest(repository, *digest);
+        found += 1;
+    }
+    Ok(found)
+}

@@ -1,0 +1,188 @@
+//! What is removed because somebody has named it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use regc_core::layout;
+use regc_testkit::{TestRegistry, files_below, fixture};
+use serde_json::Value;
+
+use crate::common::{Run, gc, regc};
+
+fn rm(root: &Path, arguments: &[&str]) -> Run {
+    regc([&["rm", "--root", root.to_str().unwrap()], arguments].concat())
+}
+
+fn summary(run: &Run) -> Value {
+    serde_json::from_str(run.stdout.lines().last().unwrap_or_else(|| panic!("{}", run.stderr))).unwrap()
+}
+
+/// The store of the fixture, in a directory of its own.
+fn store() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fixture::unpack(root.path());
+    root
+}
+
+/// How long all blobs and uploads are together.
+fn bytes_of_content(root: &Path) -> u64 {
+    let files = files_below(root).into_iter().filter(|key| key.ends_with("/data") || key.contains("/_uploads/"));
+    files.filter(|key| key.starts_with("docker/")).map(|key| fs::metadata(root.join(key)).unwrap().len()).sum()
+}
+
+fn tags(root: &Path) -> Vec<String> {
+    let run = regc(["ls", "--tags-only", "--root", root.to_str().unwrap()]);
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_dry_run_tells_the_bytes_that_the_real_one_frees() {
+    for names in [
+        &["team/app:v1"][..],
+        &["team/app:*"],
+        &["team/app"],
+        &["**"],
+        &["other:list", "other:moving"],
+        &["team/app/*", "other:v1"],
+    ] {
+        let root = store();
+        let before = files_below(root.path());
+        let dry = rm(root.path(), &[&["--dry-run", "--format", "json"], names].concat());
+        assert_eq!((dry.code, files_below(root.path())), (0, before), "{names:?}: {}", dry.stderr);
+        let bytes = bytes_of_content(root.path());
+        let real = rm(root.path(), &[&["--yes", "--format", "json"], names].concat());
+        assert_eq!(real.code, 0, "{names:?}: {}", real.stderr);
+        let (told, done) = (summary(&dry), summary(&real));
+        assert_eq!((&told["garbage"], &told["garbage"]), (&done["garbage"], &done["removed"]), "{names:?}");
+        let freed = told["garbage"]["bytes"].as_u64().unwrap() + told["garbage"]["upload_bytes"].as_u64().unwrap();
+        assert_eq!(bytes - bytes_of_content(root.path()), freed, "{names:?}");
+        assert!(freed > 0);
+    }
+}
+
+#[test]
+fn what_is_named_goes_and_nothing_else() {
+    let root = store();
+    let run = rm(root.path(), &["--yes", "team/app", "other:v1"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("team/app\n  tag       multi  sha256:") && run.stdout.contains("\nRemoved: "));
+    assert_eq!(tags(root.path()), ["other:list", "other:moving", "team/app/worker:v1"]);
+    assert!(!root.path().join(layout::layers("team/app")).exists());
+    assert!(!root.path().join(layout::tag("other", "v1")).exists(), "the registry lists directories as tags");
+    assert_eq!(rm(root.path(), &["--yes", "**"]).code, 0);
+    assert_eq!(fs::read_dir(root.path().join(layout::REPOSITORIES)).unwrap().count(), 0);
+}
+
+#[test]
+fn what_matches_nothing_is_an_error() {
+    let root = store();
+    let before = files_below(root.path());
+    let digest = format!("other@sha256:{}", "0".repeat(64));
+    for name in ["nowhere", "app", "team/app:v9", "team/app/:v1", &digest, "other@sha256:12", "["] {
+        let run = rm(root.path(), &["--yes", "team/app/worker", name]);
+        assert_eq!((run.code, files_below(root.path())), (1, before.clone()), "{name}");
+        assert!(run.stderr.contains("nothing matches") || run.stderr.contains("not a pattern"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_is_in_use_otherwise_is_refused() {
+    let root = store();
+    let before = files_below(root.path());
+    let list = regc(["ls", "--tree", "--format", "json", "--root", root.path().to_str().unwrap()]).stdout;
+    let lines: Vec<Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let index = &lines.iter().find(|line| line["tag"] == "multi").unwrap()["image"];
+    let (index, platform) = (index["digest"].as_str().unwrap(), index["children"][0]["digest"].as_str().unwrap());
+    let run = rm(root.path(), &["--yes", "other:v1", &format!("team/app@{platform}")]);
+    assert!(run.code == 1 && run.stderr.contains(&format!("part of the index {index}")), "{}", run.stderr);
+    let run = rm(root.path(), &["--yes", &format!("team/app@{index}")]);
+    assert!(run.code == 1 && run.stderr.contains("still named by multi"), "{}", run.stderr);
+    assert_eq!(files_below(root.path()), before, "nothing is half removed");
+    assert_eq!(rm(root.path(), &["--yes", "--force", &format!("team/app@{index}")]).code, 0);
+    assert!(!tags(root.path()).contains(&"team/app:multi".to_owned()));
+}
+
+#[test]
+fn somebody_must_agree() {
+    let root = store();
+    let before = files_below(root.path());
+    let run = rm(root.path(), &["other:v1"]);
+    assert!(run.code == 1 && run.stderr.contains("--yes") && run.stdout.is_empty(), "{}", run.stderr);
+    for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
+        // `script` gives it a terminal.
+        let command = format!("'{}' rm --root '{}' other:v1", env!("CARGO_BIN_EXE_regc"), root.path().display());
+        let mut terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script, of the package bsdutils, is installed");
+        terminal.stdin.take().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        let output = terminal.wait_with_output().unwrap();
+        let screen = String::from_utf8_lossy(&output.stdout);
+        assert!(screen.contains("Remove this? [y/N]") && screen.contains("This removes"), "{screen}");
+        assert_eq!(output.status.code(), Some(code), "{answer:?}: {screen}");
+        assert_eq!(files_below(root.path()) == before, code == 1, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_collection_frees_what_was_left_to_it() {
+    let (root, other) = (store(), store());
+    assert_eq!(rm(root.path(), &["--yes", "--no-gc", "team/app:multi"]).code, 0);
+    assert_eq!(bytes_of_content(root.path()), bytes_of_content(other.path()), "nothing is freed yet");
+    assert_eq!(rm(other.path(), &["--yes", "team/app:multi"]).code, 0);
+    for root in [&root, &other] {
+        assert_eq!(gc(root.path(), &[]).code, 0);
+    }
+    assert_eq!(files_below(root.path()), files_below(other.path()));
+}
+
+#[test]
+fn what_was_moved_to_the_trash_comes_back() {
+    let root = store();
+    let before = files_below(root.path());
+    let in_registry = |root: &Path| -> BTreeSet<String> {
+        files_below(root).into_iter().filter(|key| key.starts_with("docker/")).collect()
+    };
+    let run = rm(root.path(), &["--yes", "--trash", "team/app", "other:*"]);
+    assert!(run.code == 0 && run.stdout.contains("Moved to the trash: "), "{}", run.stderr);
+    assert_eq!(tags(root.path()), ["team/app/worker:v1"]);
+    let journal = fs::read_dir(root.path().join(".regc/trash")).unwrap().next().unwrap().unwrap().path();
+    assert!(fs::read_to_string(journal.join("journal.jsonl")).unwrap().contains(r#""command":"rm""#));
+    // The next collection does not bring back what nobody wants.
+    assert_eq!(gc(root.path(), &[]).code, 0);
+    assert_eq!(tags(root.path()), ["team/app/worker:v1"]);
+    let restored = regc(["trash", "restore", "--root", root.path().to_str().unwrap()]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert_eq!(in_registry(root.path()), before, "what was left of the deleted image came along");
+    assert_eq!(tags(root.path()).len(), 6);
+}
+
+#[test]
+fn a_damaged_repository_goes_as_a_whole_or_not_at_all() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.image("other:v1").layers(["b"]).push();
+    registry.manifest("app:damaged", "{");
+    let root = registry.on_disk();
+    let run = rm(root.path(), &["--yes", "app:v1"]);
+    assert!(run.code == 1 && run.stderr.contains("is damaged"), "{}", run.stderr);
+    assert_eq!(rm(root.path(), &["--dry-run", "other:v1"]).code, 0, "what is damaged elsewhere is for gc to tell");
+    assert_eq!(rm(root.path(), &["--yes", "app"]).code, 0);
+    assert_eq!(gc(root.path(), &["-d"]).code, 0);
+}
+
+#[test]
+fn it_cannot_be_run_where_a_database_keeps_the_tags() {
+    let root = store();
+    let directory = tempfile::tempdir().unwrap();
+    let auth = "auth: {token: {issuer: harbor-token-issuer}}\n";
+    let config =
+        crate::config(&directory, &format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display()), auth);
+    let run = regc(["rm", "--yes", "other:v1", "--config", config.to_str().unwrap()]);
+    assert!(run.code == 1 && run.stderr.contains("Harbor"), "{}", run.stderr);
+}
