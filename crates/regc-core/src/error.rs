@@ -79,6 +79,12 @@ pub enum Error {
     /// What is regc's own in a storage root is a symbolic link, which somebody else has made.
     #[error("{0} is a symbolic link, and regc never makes one there; remove it")]
     OwnSymlink(String),
+    /// A file of retention rules is not understood, or leaves open what to keep.
+    #[error("cannot use the retention policy: {0}")]
+    Policy(String),
+    /// A retention rule leaves open what to keep. It is not taken for one that keeps nothing.
+    #[error("nothing is said of what to keep; say keep, keep-within or keep-tag (`keep 0` says that none is)")]
+    NothingToKeep,
     /// A pattern of names is not understood.
     #[error("not a pattern: {0}")]
     Pattern(String),

@@ -69,6 +69,7 @@ pub mod naming;
 pub mod pattern;
 pub mod plan;
 pub mod report;
+pub mod retention;
 pub mod running;
 mod second_look;
 pub mod storage;

@@ -1,0 +1,207 @@
+//! The decision itself.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use semver::Version;
+
+use super::order::{self, Order, natural};
+use super::reason::Reason;
+use super::rule::{Keep, Rule};
+use super::{Decision, TagFacts};
+use crate::digest::{Algorithm, Digest};
+
+/// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
+pub fn decide(rule: &Rule, tags: &[TagFacts], now: SystemTime) -> Vec<Decision> {
+    let by_name: Vec<Option<Reason>> = tags.iter().map(|facts| by_name(rule, facts)).collect();
+    let images = images(tags);
+    let mut fates = BTreeMap::new();
+    for (facts, reason) in tags.iter().zip(&by_name) {
+        if let (Some(digest), Some(reason)) = (facts.digest, reason) {
+            let fate = fates.entry(digest).or_insert_with(|| Fate::of_tag(&facts.tag, reason.clone()));
+            if natural(&facts.tag, fate.tag).is_lt() {
+                *fate = Fate::of_tag(&facts.tag, reason.clone());
+            }
+        }
+    }
+    let is_undecided = |image: &&Image<'_>| !fates.contains_key(&image.digest);
+    let (attached, left): (Vec<&Image<'_>>, Vec<&Image<'_>>) = images
+        .values()
+        .filter(is_undecided)
+        .partition(|image| image.subject.is_some_and(|subject| images.contains_key(&subject)));
+    judge(rule, left, now, &mut fates);
+    follow(&images, &attached, &mut fates);
+    let decisions = tags.iter().zip(by_name).map(|(facts, by_name)| match (by_name, facts.digest) {
+        (Some(reason), _) => Decision { keep: true, reason },
+        (None, Some(digest)) => fates[&digest].decision(),
+        (None, None) => unreachable!("a garbled tag is decided by itself"),
+    });
+    decisions.collect()
+}
+
+/// Why a tag stays whatever image it names; `None` if that decides.
+fn by_name(rule: &Rule, facts: &TagFacts) -> Option<Reason> {
+    let Some(digest) = facts.digest else { return Some(Reason::Garbled) };
+    // Before `only-tag`: a signature that no rule ever selects would outlive what it signs. One that names the very
+    // manifest that it is made of belongs to nothing else.
+    if let Some(other) = belongs_to(&facts.tag).filter(|other| *other != digest) {
+        return Some(Reason::Attached(other));
+    }
+    if !rule.only_tags.is_empty() && !rule.only_tags.iter().any(|regex| regex.is_match(&facts.tag)) {
+        return Some(Reason::NotSelected);
+    }
+    let keeps = rule.keep_tags.iter().find(|regex| regex.is_match(&facts.tag));
+    keeps.map(|regex| Reason::KeepTag(regex.as_str().to_owned()))
+}
+
+/// The manifest that a machine-made tag belongs to: `sha256-<hex>` of the referrers tag schema, and cosign's, which put
+/// `.sig`, `.att` or `.sbom` behind it.
+fn belongs_to(tag: &str) -> Option<Digest> {
+    let (name, rest) = tag.split_once('-')?;
+    let algorithm = Algorithm::from_name(name)?;
+    let (hex, suffix) = rest.split_at_checked(algorithm.bytes() * 2)?;
+    let is_whole = !suffix.starts_with(|character: char| character.is_ascii_hexdigit());
+    Digest::from_hex(algorithm, hex).filter(|_| is_whole)
+}
+
+/// What all tags that name a digest say of it.
+struct Image<'a> {
+    digest: Digest,
+    /// The last of its tags.
+    name: &'a str,
+    pushed: SystemTime,
+    created: Option<SystemTime>,
+    version: Option<Version>,
+    subject: Option<Digest>,
+}
+
+impl Image<'_> {
+    /// The newer is the greater. Two are equal only if they are the same.
+    fn compare(&self, other: &Self, by: Order) -> Ordering {
+        let ordering = match by {
+            Order::Created => self.created.cmp(&other.created),
+            Order::Pushed => self.pushed.cmp(&other.pushed),
+            Order::Semver => self.version.cmp(&other.version),
+            Order::Name => Ordering::Equal,
+        };
+        ordering.then_with(|| natural(self.name, other.name)).then_with(|| self.digest.cmp(&other.digest))
+    }
+}
+
+fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
+    let mut images: BTreeMap<Digest, Image<'_>> = BTreeMap::new();
+    for facts in tags {
+        let Some(digest) = facts.digest else { continue };
+        let created = facts.created.as_deref().filter(|_| facts.is_understood).and_then(order::created);
+        let of_tag = Image {
+            digest,
+            name: &facts.tag,
+            pushed: facts.pushed,
+            created,
+            version: order::version(&facts.tag),
+            subject: facts.subject,
+        };
+        let Some(image) = images.get_mut(&digest) else {
+            images.insert(digest, of_tag);
+            continue;
+        };
+        if natural(of_tag.name, image.name).is_gt() {
+            image.name = of_tag.name;
+        }
+        image.pushed = image.pushed.max(of_tag.pushed);
+        image.version = image.version.take().max(of_tag.version);
+        // What the manifest itself says is the same for all its tags.
+        image.created = image.created.min(of_tag.created);
+        image.subject = image.subject.max(of_tag.subject);
+    }
+    images
+}
+
+/// What becomes of an image.
+#[derive(Clone)]
+struct Fate<'a> {
+    keep: bool,
+    reason: Reason,
+    /// The tag that decides, or one that stands for the image.
+    tag: &'a str,
+    is_of_tag: bool,
+}
+
+impl<'a> Fate<'a> {
+    fn of_tag(tag: &'a str, reason: Reason) -> Self {
+        Self { keep: true, reason, tag, is_of_tag: true }
+    }
+
+    fn of_image(image: &Image<'a>, keep: bool, reason: Reason) -> Self {
+        Self { keep, reason, tag: image.name, is_of_tag: false }
+    }
+
+    /// What becomes of a tag that is not the one that decides.
+    fn decision(&self) -> Decision {
+        let reason = self.reason.clone();
+        let reason = match self.is_of_tag {
+            true => Reason::SameImage { tag: self.tag.to_owned(), why: Box::new(reason) },
+            false => reason,
+        };
+        Decision { keep: self.keep, reason }
+    }
+}
+
+/// Applies what the rule says of numbers and times to the images that nothing else has decided.
+fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mut BTreeMap<Digest, Fate<'a>>) {
+    let mut decide = |image: &Image<'a>, keep, reason| fates.insert(image.digest, Fate::of_image(image, keep, reason));
+    let Rule { keep_within, by, .. } = *rule;
+    left.retain(|image| {
+        let reason = match by {
+            _ if rule.keep == Some(Keep::All) => Reason::All,
+            Order::Created if image.created.is_none() => Reason::AgeUnknown,
+            Order::Semver if image.version.is_none() => Reason::NoVersion,
+            _ => return true,
+        };
+        decide(image, true, reason);
+        false
+    });
+    left.sort_unstable_by(|one, other| other.compare(one, by));
+    let keep = match rule.keep {
+        Some(Keep::Newest(keep)) => Some(keep),
+        Some(Keep::All) | None => None,
+    };
+    for (rank, image) in (1..).zip(left) {
+        let time = match by {
+            Order::Created => image.created,
+            Order::Pushed | Order::Semver | Order::Name => Some(image.pushed),
+        };
+        // What is older than time itself can be is nothing: all are young then.
+        let is_young = |within| now.checked_sub(within).is_none_or(|oldest| time >= Some(oldest));
+        match (keep, keep_within) {
+            (Some(keep), _) if rank <= keep => decide(image, true, Reason::Newest { rank, keep, by }),
+            (_, Some(keep_within)) if is_young(keep_within) => decide(image, true, Reason::Within { keep_within, by }),
+            _ => decide(image, false, Reason::NotKept { rank, keep, keep_within, by }),
+        };
+    }
+}
+
+/// Gives what is attached to another image the fate of that one, or of the one at the end of the chain.
+fn follow<'a>(images: &BTreeMap<Digest, Image<'a>>, attached: &[&Image<'a>], fates: &mut BTreeMap<Digest, Fate<'a>>) {
+    for image in attached {
+        let mut chain = BTreeSet::new();
+        let mut next = image.digest;
+        // Not by recursion: a chain may be as long as there are tags, and who pushes decides.
+        while !fates.contains_key(&next) && chain.insert(next) {
+            next = images[&next].subject.expect("what is attached has a subject");
+        }
+        let end = match fates.get(&next) {
+            Some(Fate { keep, reason: reason @ (Reason::Subject { .. } | Reason::SubjectCycle), .. }) => {
+                (*keep, reason.clone())
+            }
+            Some(Fate { keep, reason, tag, .. }) => {
+                (*keep, Reason::Subject { tag: (*tag).to_owned(), why: Box::new(reason.clone()) })
+            }
+            None => (true, Reason::SubjectCycle),
+        };
+        for digest in chain {
+            fates.insert(digest, Fate::of_image(&images[&digest], end.0, end.1.clone()));
+        }
+    }
+}

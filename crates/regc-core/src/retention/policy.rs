@@ -1,0 +1,263 @@
+//! The file that says which rule is for which repositories.
+//!
+//! What a rule removes is gone, so nothing is guessed: an unknown key, a value that is none, and a rule that leaves open
+//! what to keep are refused. A repository for which there is no rule is left alone.
+
+use std::time::Duration;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::order::Order;
+use super::rule::{Keep, PartialRule, Rule};
+use super::yaml;
+use crate::error::Error;
+use crate::pattern::Pattern;
+
+/// Rules for the repositories of a registry.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    rules: Vec<PolicyRule>,
+}
+
+/// A rule, and the repositories that it is for.
+#[derive(Clone, Debug)]
+pub struct PolicyRule {
+    /// Globs on their names.
+    pub repositories: Vec<Pattern>,
+    /// The rule.
+    pub rule: Rule,
+}
+
+impl Policy {
+    /// Reads the text of a policy file.
+    ///
+    /// Fails with [`Error::Policy`], which names the line, the number of the rule, or both.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let document: Document = serde_yaml::from_str(text).map_err(|error| Error::Policy(explain(&error)))?;
+        let rules = (1..).zip(document.rules).map(|(number, entry)| {
+            let (repositories, said) = entry.split();
+            let rule = said.or(&document.defaults).finish();
+            let rule = rule.map_err(|error| Error::Policy(format!("rule {number}: {error}")))?;
+            Ok(PolicyRule { repositories, rule })
+        });
+        Ok(Self { rules: rules.collect::<Result<_, Error>>()? })
+    }
+
+    /// The rule for a repository: the first that has a matching glob, and its number, counted from 1. `None` if there is
+    /// none; everything in the repository stays then.
+    pub fn rule_for(&self, repository: &str) -> Option<(&Rule, usize)> {
+        let is_for = |rule: &PolicyRule| rule.repositories.iter().any(|glob| glob.matches_repository(repository));
+        self.rules.iter().zip(1..).find(|(rule, _)| is_for(rule)).map(|(rule, number)| (&rule.rule, number))
+    }
+
+    /// All rules, in their order.
+    pub fn rules(&self) -> &[PolicyRule] {
+        &self.rules
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `version` and `rules`")]
+struct Document {
+    #[serde(rename = "version", deserialize_with = "yaml::version")]
+    _version: (),
+    #[serde(default)]
+    defaults: PartialRule,
+    rules: Vec<Entry>,
+}
+
+/// [`PartialRule`] and the repositories; not flattened, since the parser would no longer know any line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a mapping with `repositories`")]
+struct Entry {
+    #[serde(deserialize_with = "yaml::repositories")]
+    repositories: Vec<Pattern>,
+    #[serde(default, deserialize_with = "yaml::keep")]
+    keep: Option<Keep>,
+    #[serde(default, deserialize_with = "yaml::keep_within")]
+    keep_within: Option<Duration>,
+    #[serde(default, deserialize_with = "yaml::tags")]
+    keep_tag: Option<Vec<Regex>>,
+    #[serde(default, deserialize_with = "yaml::tags")]
+    only_tag: Option<Vec<Regex>>,
+    #[serde(default, deserialize_with = "yaml::by")]
+    by: Option<Order>,
+}
+
+impl Entry {
+    fn split(self) -> (Vec<Pattern>, PartialRule) {
+        let Self { repositories, keep, keep_within, keep_tag: keep_tags, only_tag: only_tags, by } = self;
+        (repositories, PartialRule { keep, keep_within, keep_tags, only_tags, by })
+    }
+}
+
+/// What is wrong, after the line: `line 7: rule 2, keep-tag: …`. The parser itself writes `rules[1].keep-tag: …`.
+fn explain(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    let Some(location) = error.location() else { return text };
+    let place = format!(" at line {} column {}", location.line(), location.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let in_rule = || {
+        let (index, rest) = text.strip_prefix("rules[")?.split_once(']')?;
+        let number = index.parse::<usize>().ok()? + 1;
+        Some(format!(
+            "rule {number}{}",
+            rest.strip_prefix('.').map(|rest| format!(", {rest}")).as_deref().unwrap_or(rest)
+        ))
+    };
+    format!("line {}: {}", location.line(), in_rule().unwrap_or_else(|| text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document(name: &str) -> String {
+        std::fs::read_to_string(format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    /// The error for a policy of which everything but `text` is in order.
+    fn error(text: &str) -> String {
+        let error = Policy::parse(text).err().unwrap_or_else(|| panic!("accepted: {text}")).to_string();
+        error.strip_prefix("cannot use the retention policy: ").unwrap().to_owned()
+    }
+
+    fn error_in_rule(text: &str) -> String {
+        error(&format!("version: 1\nrules:\n- {{repositories: a, keep: all}}\n- repositories: a\n  {text}"))
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_counts_and_says_what_the_defaults_do_not() {
+        let policy = Policy::parse(
+            "version: 1
+defaults: {keep: 10, keep-within: 30d, keep-tag: ^v, by: semver}
+rules:
+- repositories: [team/app, 'other/**']
+  keep: all
+  only-tag: [a, b]
+- {repositories: team/*, keep: 0, keep-tag: [], by: name}",
+        )
+        .unwrap();
+        let said = |repository| {
+            let (rule, number) = policy.rule_for(repository)?;
+            let texts = |regexes: &[Regex]| regexes.iter().map(|regex| regex.to_string()).collect::<Vec<_>>().join(" ");
+            let days = rule.keep_within.map(|within| within.as_secs() / 86_400);
+            Some((number, rule.keep, days, texts(&rule.keep_tags), texts(&rule.only_tags), rule.order()))
+        };
+        let first = Some((1, Some(Keep::All), Some(30), "^v".to_owned(), "a b".to_owned(), Order::Semver));
+        assert_eq!(said("team/app"), first);
+        assert_eq!(said("other/a/b"), first);
+        let second = Some((2, Some(Keep::Newest(0)), Some(30), String::new(), String::new(), Order::Name));
+        assert_eq!(said("team/app2"), second);
+        assert_eq!(said("team/a/b"), None);
+        assert_eq!(policy.rules().len(), 2);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_line() {
+        assert_eq!(
+            error("kep: 1\nversion: 1\nrules: []"),
+            "line 1: unknown field `kep`, expected one of `version`, `defaults`, `rules`"
+        );
+        assert!(
+            error("version: 1\ndefaults:\n  keep: 1\n  repositories: a\nrules: []")
+                .starts_with("line 4: defaults: unknown field `repositories`, expected one of `keep`, ")
+        );
+        assert!(error_in_rule("kep: 1").starts_with("line 5: rule 2: unknown field `kep`, expected one of "));
+        assert!(error_in_rule("keep: 1\n  keep: 2").ends_with("rule 2: duplicate field `keep`"));
+    }
+
+    #[test]
+    fn values_are_refused_with_their_rule_and_line() {
+        for (text, expected) in [
+            ("keep:", "keep: invalid type: unit value, expected a number of images, or `all`"),
+            ("keep: -1", "keep: invalid type: integer `-1`, expected a number of images, or `all`"),
+            ("keep: ten", r#"keep: invalid type: string "ten", expected a number of images, or `all`"#),
+            ("keep-within: 30", "keep-within: invalid type: integer `30`, expected a duration"),
+            ("keep-within: 1mo", r#"keep-within: "1mo" is not a duration like 90m, 24h or 7d, or too long"#),
+            ("keep-tag: (", r#"keep-tag: "(" is no regular expression: unclosed group"#),
+            ("only-tag: [a, '']", "only-tag[1]: the regular expression is empty; `.*` matches every tag"),
+            (
+                "only-tag: 1.10",
+                "only-tag: invalid type: floating point `1.1`, expected a regular expression, or a list of them",
+            ),
+            ("by: age", r#"by: "age" is no order; say created, pushed, semver, name"#),
+        ] {
+            assert_eq!(error_in_rule(text), format!("line 5: rule 2, {expected}"));
+        }
+        let globs = |globs: &str| error(&format!("version: 1\nrules:\n- keep: 1\n  repositories: {globs}"));
+        assert!(globs("[a, 'b[']").starts_with("line 4: rule 1, repositories[1]: not a pattern: "));
+        assert!(globs("a:v1").contains(r#""a:v1" names more than repositories"#));
+        assert!(globs(&format!("a@sha256:{}", "0".repeat(64))).contains("names more than repositories"));
+        assert_eq!(globs("[]"), "line 3: rule 1: the rule is for no repository");
+    }
+
+    #[test]
+    fn a_rule_that_leaves_open_what_to_keep_is_refused() {
+        assert!(error_in_rule("by: name").starts_with("rule 2: nothing is said of what to keep"));
+        assert!(error_in_rule("keep-tag: []").starts_with("rule 2: nothing is said of what to keep"));
+        assert!(Policy::parse("version: 1\ndefaults: {keep: 1}\nrules: [{repositories: a, by: name}]").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused() {
+        for (text, expected) in [
+            ("", "line 1: missing field `version`"),
+            ("rules: []", "line 1: missing field `version`"),
+            ("version: 1", "line 1: missing field `rules`"),
+            ("version: 2\nrules: []", "line 1: version: version 2 is not known, only 1 is"),
+            ("[]", "line 1: invalid type: sequence, expected a mapping with `version` and `rules`"),
+            (
+                "version: 1\nrules: [a]",
+                "line 2: rule 1: invalid type: string \"a\", expected a mapping with `repositories`",
+            ),
+            ("version: 1\nrules: [keep: 1]", "line 2: rule 1: missing field `repositories`"),
+        ] {
+            assert_eq!(error(text), expected);
+        }
+        assert!(error("version: 1\nrules: ]").starts_with("line 2: "));
+    }
+
+    #[test]
+    fn the_example_in_the_documentation_is_a_policy() {
+        let text = document("retention.md");
+        let (_, example) = text.split_once("```yaml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let policy = Policy::parse(example).unwrap();
+        assert_eq!(policy.rule_for("ci/app/main").map(|(_, number)| number), Some(1));
+        assert_eq!(policy.rule_for("charts/web").map(|(_, number)| number), Some(2));
+        assert_eq!(policy.rule_for("team/app").map(|(_, number)| number), Some(3));
+        assert!(policy.rule_for("mirror/alpine").is_none());
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_that_are_accepted() {
+        let schema: Value = serde_json::from_str(&document("retention.schema.json")).unwrap();
+        let unknown = "unknown: 1\n";
+        for (place, text) in [
+            ("", unknown.to_owned()),
+            ("/properties/defaults", format!("defaults: {{{}}}", unknown.trim())),
+            ("/properties/rules/items", format!("rules: [{{{}}}]", unknown.trim())),
+        ] {
+            let object = schema.pointer(place).unwrap();
+            let said = error(&text);
+            let accepted: BTreeSet<&str> = said.split('`').skip(3).step_by(2).collect();
+            let properties = object["properties"].as_object().unwrap();
+            assert_eq!(properties.keys().map(String::as_str).collect::<BTreeSet<_>>(), accepted, "{place}");
+            assert!(accepted.len() >= 3 && object["additionalProperties"] == false, "{place}");
+            for (key, property) in properties {
+                let described = property["$ref"].as_str().map_or(property, |to| schema.pointer(&to[1..]).unwrap());
+                assert!(described["description"].is_string(), "{place} {key}");
+            }
+        }
+        assert_eq!(schema["required"], serde_json::json!(["version", "rules"]));
+        assert_eq!(schema["properties"]["rules"]["items"]["required"], serde_json::json!(["repositories"]));
+        assert_eq!(schema["$defs"]["by"]["enum"], serde_json::json!(Order::ALL.map(Order::name)));
+        assert_eq!(schema["$defs"]["by"]["default"], Order::default().name());
+    }
+}

@@ -1,0 +1,214 @@
+//! Why a tag stays or goes.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::order::Order;
+use crate::digest::Digest;
+
+/// Why a tag stays or goes. `Display` goes on where a tag's name has begun: `v1 was pushed in the last 30d`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Stays: its link is garbled, so nobody knows what it names.
+    Garbled,
+    /// Stays: it belongs to a manifest, as a signature's tag does, and is removed together with it and not before.
+    Attached(Digest),
+    /// Stays: there are `only-tag`, and none matches it.
+    NotSelected,
+    /// Stays: this `keep-tag` matches it.
+    KeepTag(String),
+    /// Stays: so does another tag of the image.
+    SameImage {
+        /// The other tag.
+        tag: String,
+        /// Why that one stays.
+        why: Box<Reason>,
+    },
+    /// Stays or goes with the image that its manifest is attached to.
+    Subject {
+        /// A tag of that image.
+        tag: String,
+        /// Why that one stays or goes.
+        why: Box<Reason>,
+    },
+    /// Stays: what its manifest is attached to is attached to itself in the end.
+    SubjectCycle,
+    /// Stays: all do.
+    All,
+    /// Stays: its creation time is needed, and cannot be read.
+    AgeUnknown,
+    /// Stays: images are ordered by version, and it has none.
+    NoVersion,
+    /// Stays: the image is one of the newest.
+    Newest {
+        /// Its number among those that are counted; the newest is number 1.
+        rank: u64,
+        /// How many stay.
+        keep: u64,
+        /// By what they are ordered.
+        by: Order,
+    },
+    /// Stays: the image is not too old.
+    Within {
+        /// How old it may be.
+        keep_within: Duration,
+        /// Its age is counted from when it was made with [`Order::Created`], else from its last push.
+        by: Order,
+    },
+    /// Goes: nothing keeps it.
+    NotKept {
+        /// Its number among those that are counted; the newest is number 1.
+        rank: u64,
+        /// How many stay, if the rule says.
+        keep: Option<u64>,
+        /// How old an image may be, if the rule says.
+        keep_within: Option<Duration>,
+        /// By what they are ordered.
+        by: Order,
+    },
+}
+
+impl Reason {
+    /// A stable name for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Reason::Garbled => "garbled",
+            Reason::Attached(_) => "attached",
+            Reason::NotSelected => "not_selected",
+            Reason::KeepTag(_) => "keep_tag",
+            Reason::SameImage { .. } => "same_image",
+            Reason::Subject { .. } => "subject",
+            Reason::SubjectCycle => "subject_cycle",
+            Reason::All => "all",
+            Reason::AgeUnknown => "age_unknown",
+            Reason::NoVersion => "no_version",
+            Reason::Newest { .. } => "newest",
+            Reason::Within { .. } => "within",
+            Reason::NotKept { .. } => "not_kept",
+        }
+    }
+
+    /// Whether the tag stays only because its image's age cannot be read, which somebody should know.
+    pub const fn is_age_unknown(&self) -> bool {
+        matches!(self, Reason::AgeUnknown)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Garbled => f.write_str("has a garbled link"),
+            Reason::Attached(digest) => write!(f, "belongs to {digest}"),
+            Reason::NotSelected => f.write_str("is matched by no only-tag"),
+            Reason::KeepTag(regex) => write!(f, "is matched by keep-tag {regex}"),
+            Reason::SameImage { tag, why } => write!(f, "is the same image as {tag}, which {why}"),
+            Reason::Subject { tag, why } => write!(f, "is attached to {tag}, which {why}"),
+            Reason::SubjectCycle => f.write_str("is attached to something that is attached to itself"),
+            Reason::All => f.write_str("is kept as all are"),
+            Reason::AgeUnknown => f.write_str("has no creation time that can be read"),
+            Reason::NoVersion => f.write_str("has no version"),
+            Reason::Newest { rank, keep, by } => write!(f, "is number {rank} of the {keep} {}", best(*by)),
+            Reason::Within { keep_within, by } => write!(f, "was {} in the last {}", done(*by), Spelled(*keep_within)),
+            Reason::NotKept { rank, keep, keep_within, by } => {
+                match keep {
+                    Some(keep @ 1..) => write!(f, "is number {rank}, not among the {keep} {}", best(*by))?,
+                    _ if keep_within.is_some() => {}
+                    _ => f.write_str("is kept by nothing")?,
+                }
+                let Some(keep_within) = keep_within else { return Ok(()) };
+                let and = if matches!(keep, Some(1..)) { ", and " } else { "" };
+                write!(f, "{and}was {} more than {} ago", done(*by), Spelled(*keep_within))
+            }
+        }
+    }
+}
+
+/// What the newest are called.
+const fn best(by: Order) -> &'static str {
+    match by {
+        Order::Created => "created last",
+        Order::Pushed => "pushed last",
+        Order::Semver => "highest versions",
+        Order::Name => "last names",
+    }
+}
+
+/// What makes an image's age.
+const fn done(by: Order) -> &'static str {
+    match by {
+        Order::Created => "created",
+        Order::Pushed | Order::Semver | Order::Name => "pushed",
+    }
+}
+
+/// A duration as people write it, in the largest unit that it is a multiple of.
+struct Spelled(Duration);
+
+impl fmt::Display for Spelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+        let is_whole = self.0.subsec_nanos() == 0 && seconds > 0;
+        match units.into_iter().find(|(unit, _)| is_whole && seconds.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{}{name}", seconds / unit),
+            None => write!(f, "{}s", self.0.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_can_be_said() {
+        let digest: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let day = Duration::from_secs(86_400);
+        let newest = Reason::Newest { rank: 2, keep: 10, by: Order::Semver };
+        let not_kept = |keep, keep_within, by| Reason::NotKept { rank: 14, keep, keep_within, by };
+        for (reason, code, text) in [
+            (Reason::Garbled, "garbled", "has a garbled link"),
+            (Reason::Attached(digest), "attached", &*format!("belongs to {digest}")),
+            (Reason::NotSelected, "not_selected", "is matched by no only-tag"),
+            (Reason::KeepTag("^v".into()), "keep_tag", "is matched by keep-tag ^v"),
+            (
+                Reason::SameImage { tag: "v1".into(), why: Box::new(Reason::KeepTag("^v".into())) },
+                "same_image",
+                "is the same image as v1, which is matched by keep-tag ^v",
+            ),
+            (
+                Reason::Subject { tag: "v2".into(), why: Box::new(newest) },
+                "subject",
+                "is attached to v2, which is number 2 of the 10 highest versions",
+            ),
+            (Reason::SubjectCycle, "subject_cycle", "is attached to something that is attached to itself"),
+            (Reason::All, "all", "is kept as all are"),
+            (Reason::AgeUnknown, "age_unknown", "has no creation time that can be read"),
+            (Reason::NoVersion, "no_version", "has no version"),
+            (Reason::Newest { rank: 1, keep: 3, by: Order::Name }, "newest", "is number 1 of the 3 last names"),
+            (Reason::Within { keep_within: day, by: Order::Created }, "within", "was created in the last 1d"),
+            (
+                not_kept(Some(10), Some(30 * day), Order::Pushed),
+                "not_kept",
+                "is number 14, not among the 10 pushed last, and was pushed more than 30d ago",
+            ),
+            (not_kept(Some(1), None, Order::Created), "not_kept", "is number 14, not among the 1 created last"),
+            (not_kept(Some(0), Some(day), Order::Name), "not_kept", "was pushed more than 1d ago"),
+            (not_kept(None, Some(day / 2), Order::Created), "not_kept", "was created more than 12h ago"),
+            (not_kept(None, None, Order::Pushed), "not_kept", "is kept by nothing"),
+            (not_kept(Some(0), None, Order::Pushed), "not_kept", "is kept by nothing"),
+        ] {
+            assert_eq!((reason.code(), &*reason.to_string()), (code, text));
+            assert_eq!(reason.is_age_unknown(), code == "age_unknown");
+        }
+    }
+
+    #[test]
+    fn durations_as_they_were_written() {
+        for text in ["0s", "7s", "90m", "36h", "30d"] {
+            assert_eq!(Spelled(crate::duration::parse(text).unwrap()).to_string(), text);
+        }
+        assert_eq!(Spelled(Duration::from_millis(86_400_500)).to_string(), "86400.5s");
+    }
+}

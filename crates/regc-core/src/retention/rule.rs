@@ -1,0 +1,152 @@
+//! What a rule says.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::order::Order;
+use super::yaml;
+use crate::error::Error;
+
+/// How many images stay whatever their age is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them.
+    All,
+    /// That many of the newest; 0 is allowed.
+    Newest(u64),
+}
+
+impl FromStr for Keep {
+    type Err = String;
+
+    /// Reads `10` or `all`. Fails with a reason for people.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Keep::All),
+            _ => text.parse().map(Keep::Newest).map_err(|_| format!("{text:?} is no number of images, and not `all`")),
+        }
+    }
+}
+
+/// Reads a regular expression for tags. It is looked for anywhere in a tag; `^` and `$` are a tag's ends.
+///
+/// Fails with a reason for people. An empty one is refused: it would match every tag, and is what a variable that was
+/// not set leaves.
+pub fn tag_regex(text: &str) -> Result<Regex, String> {
+    if text.is_empty() {
+        return Err("the regular expression is empty; `.*` matches every tag".to_owned());
+    }
+    Regex::new(text).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default();
+        format!("{text:?} is no regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
+    })
+}
+
+/// A rule as somebody wrote it: what it leaves out may come from defaults.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PartialRule {
+    /// How many images stay.
+    #[serde(deserialize_with = "yaml::keep")]
+    pub keep: Option<Keep>,
+    /// Images that are not older than this stay.
+    #[serde(deserialize_with = "yaml::keep_within")]
+    pub keep_within: Option<Duration>,
+    /// Images with a tag that matches one of these stay.
+    #[serde(rename = "keep-tag", deserialize_with = "yaml::tags")]
+    pub keep_tags: Option<Vec<Regex>>,
+    /// Images with a tag that matches none of these stay, if there are some.
+    #[serde(rename = "only-tag", deserialize_with = "yaml::tags")]
+    pub only_tags: Option<Vec<Regex>>,
+    /// By what images are ordered.
+    #[serde(deserialize_with = "yaml::by")]
+    pub by: Option<Order>,
+}
+
+impl PartialRule {
+    /// Takes from `defaults` what is not said here.
+    #[must_use]
+    pub fn or(self, defaults: &Self) -> Self {
+        Self {
+            keep: self.keep.or(defaults.keep),
+            keep_within: self.keep_within.or(defaults.keep_within),
+            keep_tags: self.keep_tags.or_else(|| defaults.keep_tags.clone()),
+            only_tags: self.only_tags.or_else(|| defaults.only_tags.clone()),
+            by: self.by.or(defaults.by),
+        }
+    }
+
+    /// Makes a rule of it.
+    ///
+    /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`.
+    pub fn finish(self) -> Result<Rule, Error> {
+        let keep_tags = self.keep_tags.unwrap_or_default();
+        if self.keep.is_none() && self.keep_within.is_none() && keep_tags.is_empty() {
+            return Err(Error::NothingToKeep);
+        }
+        Ok(Rule {
+            keep: self.keep,
+            keep_within: self.keep_within,
+            keep_tags,
+            only_tags: self.only_tags.unwrap_or_default(),
+            by: self.by.unwrap_or_default(),
+        })
+    }
+}
+
+/// What stays in a repository.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(super) keep: Option<Keep>,
+    pub(super) keep_within: Option<Duration>,
+    pub(super) keep_tags: Vec<Regex>,
+    pub(super) only_tags: Vec<Regex>,
+    pub(super) by: Order,
+}
+
+impl Rule {
+    /// By what images are ordered. Only [`Order::Created`] needs what images' configurations say.
+    pub const fn order(&self) -> Order {
+        self.by
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_images() {
+        assert_eq!("all".parse(), Ok(Keep::All));
+        assert_eq!("0".parse(), Ok(Keep::Newest(0)));
+        for text in ["", "-1", "1.5", "All", "ten", "99999999999999999999"] {
+            assert!(text.parse::<Keep>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn regular_expressions_say_what_is_wrong_in_one_line() {
+        assert!(tag_regex("^v").unwrap().is_match("v1") && tag_regex("1").unwrap().is_match("v1.2"));
+        assert_eq!(tag_regex("(a").unwrap_err(), r#""(a" is no regular expression: unclosed group"#);
+        assert!(tag_regex("").unwrap_err().contains("empty"));
+        assert_eq!(tag_regex("a{9999}{9999}").unwrap_err().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_rule_must_say_what_to_keep() {
+        let silent = PartialRule { keep_tags: Some(Vec::new()), by: Some(Order::Name), ..PartialRule::default() };
+        assert!(matches!(silent.finish(), Err(Error::NothingToKeep)));
+        let nothing = PartialRule::default();
+        for partial in [
+            PartialRule { keep: Some(Keep::Newest(0)), ..nothing.clone() },
+            PartialRule { keep_within: Some(Duration::ZERO), ..nothing.clone() },
+            PartialRule { keep_tags: Some(vec![tag_regex("^v").unwrap()]), ..nothing },
+        ] {
+            assert_eq!(partial.finish().unwrap().order(), Order::Pushed);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Tags of what belongs to another manifest, by its name or by its `subject`.
+
+use super::{digest, now, rule, said, tag};
+use crate::digest::{Algorithm, Digest};
+use crate::retention::{TagFacts, decide};
+
+fn attached(name: &str, image: &str, subject: &str) -> TagFacts {
+    TagFacts { subject: Some(digest(subject)), ..tag(name, image, 1000) }
+}
+
+#[test]
+fn tags_that_belong_to_a_manifest_are_no_matter_of_the_rules() {
+    let app = digest("app");
+    for name in [
+        format!("sha256-{}", app.hex()),
+        format!("sha256-{}.sig", app.hex()),
+        format!("sha256-{}.att", app.hex()),
+        format!("sha256-{}-sbom", app.hex()),
+    ] {
+        let tags = [tag(&name, "signature", 0), tag("v1", "app", 9)];
+        for text in ["keep: 1", "keep: 1, only-tag: ^v", "keep: 1, keep-tag: sha"] {
+            let expected = [format!("+ {name} belongs to {app}"), "+ v1 is number 1 of the 1 pushed last".to_owned()];
+            assert_eq!(said(text, &tags), expected);
+        }
+    }
+    let longer = Digest::of(Algorithm::Sha512, b"app");
+    let tags = [tag(&format!("sha512-{}.sig", longer.hex()), "signature", 0), tag("mine", "signature", 0)];
+    assert_eq!(
+        said("keep: 0", &tags)[1],
+        format!("+ mine is the same image as {}, which belongs to {longer}", tags[0].tag)
+    );
+}
+
+#[test]
+fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
+    let hex = digest("app").hex();
+    for name in [
+        format!("sha256-{}", &hex[1..]),
+        format!("sha256-{hex}0"),
+        format!("sha512-{hex}"),
+        format!("sha256-{}", hex.to_uppercase()),
+        format!("sha256:{hex}"),
+        format!("md5-{}", &hex[..32]),
+        format!("x-sha256-{hex}"),
+        "sha256-é".to_owned(),
+    ] {
+        assert_eq!(said("keep: 0", &[tag(&name, "image", 9)]), [format!("- {name} is kept by nothing")]);
+    }
+    // One that names the very image that it is made of.
+    let own = tag(&format!("sha256-{hex}"), "app", 9);
+    assert_eq!(said("keep: 0", &[own]), [format!("- sha256-{hex} is kept by nothing")]);
+}
+
+#[test]
+fn what_is_attached_to_a_tagged_image_shares_its_fate() {
+    let tags = [
+        tag("v2", "new", 1),
+        tag("v1", "old", 2),
+        attached("v2-sbom", "new-sbom", "new"),
+        attached("v1-sbom", "old-sbom", "old"),
+        attached("v1-sbom-signature", "signature", "old-sbom"),
+        attached("lost", "lost", "untagged"),
+    ];
+    let expected = [
+        "+ v2 is number 1 of the 1 pushed last",
+        "- v1 is number 2, not among the 1 pushed last",
+        "+ v2-sbom is attached to v2, which is number 1 of the 1 pushed last",
+        "- v1-sbom is attached to v1, which is number 2, not among the 1 pushed last",
+        "- v1-sbom-signature is attached to v1, which is number 2, not among the 1 pushed last",
+        "- lost is number 3, not among the 1 pushed last",
+    ];
+    assert_eq!(said("keep: 1", &tags), expected);
+    let kept = said("keep: 0, keep-tag: ['^v1$', signature]", &tags);
+    assert_eq!(kept[3], "+ v1-sbom is attached to v1, which is matched by keep-tag ^v1$");
+    assert_eq!(kept[4], "+ v1-sbom-signature is matched by keep-tag signature");
+    assert_eq!(kept[2], "- v2-sbom is attached to v2, which is kept by nothing");
+    assert_eq!(said("keep: all", &tags)[2], "+ v2-sbom is attached to v2, which is kept as all are");
+}
+
+#[test]
+fn what_is_attached_in_a_circle_stays() {
+    let tags = [attached("a", "a", "b"), attached("b", "b", "a"), attached("c", "c", "a"), attached("d", "d", "d")];
+    let circle = "is attached to something that is attached to itself";
+    assert_eq!(said("keep: 0", &tags), ["+ a", "+ b", "+ c", "+ d"].map(|tag| format!("{tag} {circle}")));
+    assert_eq!(said("keep: 0, keep-tag: b", &tags)[2], "+ c is attached to b, which is matched by keep-tag b");
+}
+
+#[test]
+fn a_long_chain_of_attachments_is_followed() {
+    let mut tags = vec![tag("0", "0", 0)];
+    tags.extend((1..20_000).map(|at| attached(&at.to_string(), &at.to_string(), &(at - 1).to_string())));
+    let decisions = decide(&rule("keep: 0"), &tags, now());
+    assert!(decisions.iter().all(|decision| !decision.keep));
+    assert_eq!(decisions[19_999].reason.to_string(), "is attached to 0, which is kept by nothing");
+}

@@ -1,0 +1,151 @@
+//! Laws that hold for any tags and any rule.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{DAY, digest, now};
+use crate::digest::Digest;
+use crate::retention::{Decision, Keep, Order, PartialRule, TagFacts, decide, tag_regex};
+
+const IMAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+const CREATED: [&str; 4] = ["2024-09-01T00:00:00Z", "2024-09-20T00:00:00Z", "1970-01-01T00:00:00Z", "never"];
+const REGEXES: [&str; 6] = ["^v", "1", "latest", "^sha256-", "0$", "nothing"];
+
+/// Tags with different names. What a manifest says is the same for all tags that name it.
+fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
+    let says = (proptest::option::of(select(&CREATED[..])), proptest::option::of(select(&IMAGES[..])), any::<bool>());
+    let manifests = proptest::collection::vec(says, IMAGES.len());
+    let signature = format!("sha256-{}.sig", digest("a").hex());
+    let name = prop_oneof![
+        6 => "v?[0-2](\\.[0-9]{1,2}){0,2}(-rc1)?",
+        2 => select(vec!["latest".to_owned(), "build-9".to_owned(), "build-10".to_owned(), "v01".to_owned()]),
+        1 => Just(signature),
+    ];
+    let links =
+        proptest::collection::btree_map(name, (proptest::option::weighted(0.95, 0..IMAGES.len()), 0..6_u32), 0..14);
+    (manifests, links).prop_map(|(manifests, links)| {
+        let of = |(tag, (image, days)): (String, (Option<usize>, u32))| {
+            let (created, subject, is_understood) = image.map_or((None, None, true), |image| manifests[image]);
+            TagFacts {
+                tag,
+                digest: image.map(|image| digest(IMAGES[image])),
+                pushed: now() - days * 10 * DAY,
+                created: created.map(str::to_owned),
+                subject: subject.map(digest),
+                is_understood,
+            }
+        };
+        links.into_iter().map(of).collect()
+    })
+}
+
+fn rule() -> impl Strategy<Value = PartialRule> {
+    let regexes = || {
+        let lists = proptest::collection::vec(select(&REGEXES[..]), 0..2);
+        lists.prop_map(|texts| Some(texts.into_iter().map(|text| tag_regex(text).unwrap()).collect()))
+    };
+    let within = proptest::option::of((0..6_u32).prop_map(|days| days * 10 * DAY));
+    (0..4_u64, within, regexes(), regexes(), select(&Order::ALL[..])).prop_map(
+        |(keep, keep_within, keep_tags, only_tags, by)| PartialRule {
+            keep: Some(Keep::Newest(keep)),
+            keep_within,
+            keep_tags,
+            only_tags,
+            by: Some(by),
+        },
+    )
+}
+
+fn decided(rule: &PartialRule, tags: &[TagFacts]) -> Vec<Decision> {
+    decide(&rule.clone().finish().unwrap(), tags, now())
+}
+
+fn removed(rule: &PartialRule, tags: &[TagFacts]) -> BTreeSet<String> {
+    let decisions = decided(rule, tags);
+    tags.iter().zip(decisions).filter(|(_, decision)| !decision.keep).map(|(facts, _)| facts.tag.clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_the_tags_does_not_matter((tags, order) in tags().prop_flat_map(|tags| {
+        let order: Vec<usize> = (0..tags.len()).collect();
+        (Just(tags), Just(order).prop_shuffle())
+    }), rule in rule()) {
+        let shuffled: Vec<TagFacts> = order.iter().map(|&at| tags[at].clone()).collect();
+        let decisions = decided(&rule, &tags);
+        let expected: Vec<Decision> = order.iter().map(|&at| decisions[at].clone()).collect();
+        prop_assert_eq!(decided(&rule, &shuffled), expected);
+    }
+
+    #[test]
+    fn who_asks_to_keep_more_loses_nothing_more(
+        tags in tags(), rule in rule(), more in 0..4_u64, days in 0..90_u32, regex in select(&REGEXES[..]),
+    ) {
+        let before = removed(&rule, &tags);
+        let Some(Keep::Newest(keep)) = rule.keep else { unreachable!() };
+        let higher = PartialRule { keep: Some(Keep::Newest(keep + more)), ..rule.clone() };
+        prop_assert!(removed(&higher, &tags).is_subset(&before), "keep");
+        let longer = PartialRule { keep_within: Some(rule.keep_within.unwrap_or_default() + days * DAY), ..rule.clone() };
+        prop_assert!(removed(&longer, &tags).is_subset(&before), "keep-within");
+        let mut one_more = rule.clone();
+        one_more.keep_tags.get_or_insert_default().push(tag_regex(regex).unwrap());
+        prop_assert!(removed(&one_more, &tags).is_subset(&before), "keep-tag");
+        let all = PartialRule { keep: Some(Keep::All), ..rule };
+        prop_assert!(removed(&all, &tags).is_empty(), "all");
+    }
+
+    #[test]
+    fn an_image_stays_whole_or_goes_whole(tags in tags(), rule in rule()) {
+        let mut kept: BTreeMap<Digest, bool> = BTreeMap::new();
+        for (facts, decision) in tags.iter().zip(decided(&rule, &tags)) {
+            match facts.digest {
+                Some(digest) => prop_assert_eq!(*kept.entry(digest).or_insert(decision.keep), decision.keep),
+                None => prop_assert!(decision.keep),
+            }
+        }
+    }
+
+    #[test]
+    fn what_goes_was_selected_and_had_nothing_to_keep_it(tags in tags(), rule in rule()) {
+        let removed = removed(&rule, &tags);
+        let matches = |regexes: &Option<Vec<regex::Regex>>, tag: &str| {
+            regexes.iter().flatten().any(|regex| regex.is_match(tag))
+        };
+        for facts in tags.iter().filter(|facts| removed.contains(&facts.tag)) {
+            prop_assert!(!matches(&rule.keep_tags, &facts.tag));
+            prop_assert!(rule.only_tags.iter().all(Vec::is_empty) || matches(&rule.only_tags, &facts.tag));
+            let is_young = |within| facts.pushed >= now() - within;
+            let has_other_age = rule.by == Some(Order::Created) || facts.subject.is_some();
+            prop_assert!(has_other_age || !rule.keep_within.is_some_and(is_young));
+        }
+    }
+
+    #[test]
+    fn as_many_stay_as_were_asked_for(tags in tags(), rule in rule()) {
+        let Some(Keep::Newest(keep)) = rule.keep else { unreachable!() };
+        let decisions = decided(&rule, &tags);
+        let images = |code: &str| -> BTreeSet<Option<Digest>> {
+            let of_code = tags.iter().zip(&decisions).filter(|(_, decision)| decision.reason.code() == code);
+            of_code.map(|(facts, _)| facts.digest).collect()
+        };
+        let (newest, others) = (images("newest"), images("within").len() + images("not_kept").len());
+        prop_assert_eq!(newest.len(), (newest.len() + others).min(keep as usize));
+    }
+
+    #[test]
+    fn any_name_and_any_time_can_be_decided_on(
+        names in proptest::collection::vec(("\\PC{0,9}", any::<u64>()), 0..6), rule in rule(),
+    ) {
+        let facts = |(tag, seconds): &(String, u64)| {
+            let pushed = SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(*seconds));
+            TagFacts { tag: tag.clone(), created: Some(tag.clone()), pushed: pushed.unwrap_or(now()), ..super::tag("", tag, 0) }
+        };
+        let tags: Vec<TagFacts> = names.iter().map(facts).collect();
+        prop_assert_eq!(decided(&rule, &tags).len(), tags.len());
+    }
+}
