@@ -10,7 +10,7 @@ fn read(path: &str) -> String {
 
 #[test]
 fn the_help_is_in_the_documentation() {
-    for command in ["gc", "rm"] {
+    for command in ["gc", "prune", "rm"] {
         let help = regc([command, "--help"]).stdout;
         let page = format!("docs/{command}.md");
         assert!(read(&page).contains(&help), "{page} must hold:\n{help}");

@@ -3,6 +3,7 @@
 pub mod du;
 pub mod gc;
 pub mod ls;
+pub mod prune;
 pub mod removing;
 pub mod rm;
 pub mod trash;
@@ -38,6 +39,11 @@ pub enum Format {
 }
 
 impl Common {
+    /// The same, or the configuration at `path` if there is one.
+    pub fn at(self, path: Option<PathBuf>) -> Self {
+        Self { config: path.or(self.config), ..self }
+    }
+
     /// Opens the store.
     pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
         storage::open(&self.source()?.config)

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{du, gc, ls, rm, trash};
+use crate::commands::{du, gc, ls, prune, rm, trash};
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Du(du::Args),
     #[command(after_help = EXIT_CODES)]
     Ls(ls::Args),
+    #[command(after_help = EXIT_CODES)]
+    Prune(prune::Args),
     #[command(after_help = EXIT_CODES)]
     Rm(rm::Args),
     #[command(after_help = EXIT_CODES)]
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Gc(args) => gc::run(args),
         Command::Du(args) => du::run(args),
         Command::Ls(args) => ls::run(args),
+        Command::Prune(args) => prune::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),
     };

@@ -73,6 +73,8 @@ pub struct Image {
     pub bytes: u64,
     /// When it was made, as its configuration says: RFC 3339. That of an index is its first image's.
     pub created: Option<String>,
+    /// The manifests in it, if it is an index.
+    pub parts: Vec<Digest>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,
     /// What is in it, if it is an index and that was asked for.
@@ -225,6 +227,7 @@ impl<'a> Repository<'a> {
             platforms: Vec::new(),
             bytes: parts.values().sum(),
             created: None,
+            parts: manifest.children.iter().map(|child| child.digest).collect(),
             subject: manifest.subject,
             children: Vec::new(),
             referrers: Vec::new(),

@@ -38,6 +38,13 @@ pub enum Finding {
         /// The tag.
         tag: String,
     },
+    /// A tag that a rule would judge by the age of its image, which cannot be read. It stays.
+    UnknownAge {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+    },
     /// A layer or configuration of a live manifest is not in the store.
     MissingBlob {
         /// The repository.
@@ -70,6 +77,7 @@ impl Finding {
             Finding::DanglingRevision { .. } => "dangling_revision",
             Finding::GarbledRevisionLink { .. } => "garbled_revision_link",
             Finding::GarbledTag { .. } => "garbled_tag",
+            Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
             Finding::InTrash { .. } => "in_trash",
         }
@@ -82,6 +90,7 @@ impl Finding {
             | Finding::DanglingRevision { repository, .. }
             | Finding::GarbledRevisionLink { repository, .. }
             | Finding::GarbledTag { repository, .. }
+            | Finding::UnknownAge { repository, .. }
             | Finding::MissingBlob { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
         }
@@ -94,7 +103,7 @@ impl Finding {
             | Finding::DanglingRevision { manifest, .. }
             | Finding::GarbledRevisionLink { manifest, .. }
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
-            Finding::GarbledTag { .. } | Finding::InTrash { .. } => None,
+            Finding::GarbledTag { .. } | Finding::UnknownAge { .. } | Finding::InTrash { .. } => None,
         }
     }
 
@@ -105,7 +114,9 @@ impl Finding {
                 layout::blob_data(manifest)
             }
             Finding::GarbledRevisionLink { repository, manifest } => layout::revision_link(repository, manifest),
-            Finding::GarbledTag { repository, tag } => layout::tag_link(repository, tag),
+            Finding::GarbledTag { repository, tag } | Finding::UnknownAge { repository, tag } => {
+                layout::tag_link(repository, tag)
+            }
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
             Finding::InTrash { path, .. } => path.clone(),
         }
@@ -126,6 +137,9 @@ impl Finding {
             Finding::GarbledTag { repository, tag } => format!(
                 "{repository}: the tag {tag} is empty or garbled; everything it has ever named counts as tagged"
             ),
+            Finding::UnknownAge { repository, tag } => {
+                format!("{repository}: it cannot be read when the image of the tag {tag} was made; it stays")
+            }
             Finding::MissingBlob { repository, manifest, blob } => {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
             }
@@ -147,6 +161,7 @@ impl Finding {
             }
             Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
             Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
+            Finding::UnknownAge { .. } => "decide by `pushed`, or give it a keep-tag of its own",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
             Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",

@@ -51,9 +51,7 @@ pub fn survey_and_heal(
         // What was put back may be a manifest, and need more.
         if !is_changed {
             healed.iter().for_each(|finding| monitor.finding(finding));
-            survey.findings.extend(healed);
-            survey.findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-            survey.findings.dedup();
+            survey.add_findings(healed);
             return Ok(survey);
         }
     }

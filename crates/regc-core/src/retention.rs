@@ -21,6 +21,7 @@
 //!     pushed: now - Duration::from_secs(days * 86_400),
 //!     created: None,
 //!     subject: None,
+//!     parts: Vec::new(),
 //!     is_understood: true,
 //! };
 //! let tags = [tag("v1", "old", 30), tag("v2", "new", 20), tag("latest", "new", 10)];
@@ -62,6 +63,8 @@ pub struct TagFacts {
     pub created: Option<String>,
     /// The manifest that what it names is attached to.
     pub subject: Option<Digest>,
+    /// The manifests in it, if it is an index.
+    pub parts: Vec<Digest>,
     /// Whether the manifest is there and understood.
     pub is_understood: bool,
 }

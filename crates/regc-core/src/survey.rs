@@ -90,6 +90,15 @@ pub struct Survey {
     pub findings: Vec<Finding>,
 }
 
+impl Survey {
+    /// Adds what was found damaged elsewhere.
+    pub fn add_findings(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        self.findings.dedup();
+    }
+}
+
 /// Looks at a whole store. Nothing is changed.
 ///
 /// Fails if the storage cannot be read, since what is not seen cannot be protected. Damage in the store's content is

@@ -143,7 +143,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The manifest that a tag belongs to by its name, as programs make them: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`,
+/// The manifest that a tag belongs to by its name, unless it names that one itself, as programs make them: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`,
 /// and the referrers tag of the OCI distribution specification 1.1, `sha256-<hex>`.
 pub fn attached_to(tag: &str) -> Option<Digest> {
     let (algorithm, rest) = tag.split_once('-')?;

@@ -53,7 +53,7 @@ pub struct Removing {
 
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
-    quiet: bool,
+    pub quiet: bool,
 }
 
 /// A store from which something is about to be removed.
@@ -95,7 +95,9 @@ impl<'a> Session<'a> {
     }
 
     /// Removes what is unwanted, once everybody who is asked agrees: `check`, and whoever sits at the terminal.
-    pub fn remove(&self, mut unwanted: Unwanted, check: Check<'_>) -> Result<Ending, Error> {
+    ///
+    /// `findings` are what was found before.
+    pub fn remove(&self, mut unwanted: Unwanted, findings: Vec<Finding>, check: Check<'_>) -> Result<Ending, Error> {
         unwanted.keep_content = self.removing.no_gc;
         let min_age = self.removing.min_age.or(self.removing.live.then_some(MIN_AGE_LIVE));
         let ago = |age: Duration| self.started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -115,6 +117,7 @@ impl<'a> Session<'a> {
             matches!(finding, Finding::InTrash { .. }) || unwanted.of(finding.repository()).is_some()
         };
         survey.findings.retain(concerns);
+        survey.add_findings(findings);
         let plan = plan(&survey, &options)?;
         check(&survey)?;
         let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*self.storage));

@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let names = args.names.iter().map(|name| Pattern::parse(name)).collect::<Result<Vec<_>, _>>()?;
     let session = Session::open("rm", &args.common, &args.removing)?;
     let unwanted = resolve(&*session.storage, &names, args.force, Options::default().jobs)?;
-    session.remove(unwanted, &all_of_it)
+    session.remove(unwanted, Vec::new(), &all_of_it)
 }
 
 /// Nothing that is named is half removed.

@@ -193,8 +193,8 @@ impl Marking<'_> {
         let (mut attached, mut staying) = (Vec::new(), Vec::new());
         for tag in tags.each.iter().filter(|tag| !going.contains(tag.name.as_str())) {
             let to = attached_to(&tag.name).map(|digest| self.digests.id(&digest));
-            match to.filter(|&to| self.has_revision(to) && tag.digest.is_some() && !tag.symlink && !self.is_young(tag))
-            {
+            let is_other = |to| tag.digest.is_some_and(|digest| digest != to);
+            match to.filter(|&to| self.has_revision(to) && is_other(to) && !tag.symlink && !self.is_young(tag)) {
                 Some(to) => attached.push(Attached { tag, to }),
                 None => staying.push(tag),
             }

@@ -10,7 +10,8 @@ use super::order::{self, Order, natural};
 use super::reason::Reason;
 use super::rule::{Keep, Rule};
 use super::{Decision, TagFacts};
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
+use crate::unwanted::attached_to;
 
 /// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
 pub fn decide(rule: &Rule, tags: &[TagFacts], now: SystemTime) -> Vec<Decision> {
@@ -26,12 +27,10 @@ pub fn decide(rule: &Rule, tags: &[TagFacts], now: SystemTime) -> Vec<Decision> 
         }
     }
     let is_undecided = |image: &&Image<'_>| !fates.contains_key(&image.digest);
-    let (attached, left): (Vec<&Image<'_>>, Vec<&Image<'_>>) = images
-        .values()
-        .filter(is_undecided)
-        .partition(|image| image.subject.is_some_and(|subject| images.contains_key(&subject)));
+    let (belonging, left): (Vec<&Image<'_>>, Vec<&Image<'_>>) =
+        images.values().filter(is_undecided).partition(|image| !image.owners.is_empty());
     judge(rule, left, now, &mut fates);
-    follow(&images, &attached, &mut fates);
+    follow(&belonging, &mut fates);
     let decisions = tags.iter().zip(by_name).map(|(facts, by_name)| match (by_name, facts.digest) {
         (Some(reason), _) => Decision { keep: true, reason },
         (None, Some(digest)) => fates[&digest].decision(),
@@ -45,7 +44,7 @@ fn by_name(rule: &Rule, facts: &TagFacts) -> Option<Reason> {
     let Some(digest) = facts.digest else { return Some(Reason::Garbled) };
     // Before `only-tag`: a signature that no rule ever selects would outlive what it signs. One that names the very
     // manifest that it is made of belongs to nothing else.
-    if let Some(other) = belongs_to(&facts.tag).filter(|other| *other != digest) {
+    if let Some(other) = attached_to(&facts.tag).filter(|other| *other != digest) {
         return Some(Reason::Attached(other));
     }
     if !rule.only_tags.is_empty() && !rule.only_tags.iter().any(|regex| regex.is_match(&facts.tag)) {
@@ -53,16 +52,6 @@ fn by_name(rule: &Rule, facts: &TagFacts) -> Option<Reason> {
     }
     let keeps = rule.keep_tags.iter().find(|regex| regex.is_match(&facts.tag));
     keeps.map(|regex| Reason::KeepTag(regex.as_str().to_owned()))
-}
-
-/// The manifest that a machine-made tag belongs to: `sha256-<hex>` of the referrers tag schema, and cosign's, which put
-/// `.sig`, `.att` or `.sbom` behind it.
-fn belongs_to(tag: &str) -> Option<Digest> {
-    let (name, rest) = tag.split_once('-')?;
-    let algorithm = Algorithm::from_name(name)?;
-    let (hex, suffix) = rest.split_at_checked(algorithm.bytes() * 2)?;
-    let is_whole = !suffix.starts_with(|character: char| character.is_ascii_hexdigit());
-    Digest::from_hex(algorithm, hex).filter(|_| is_whole)
 }
 
 /// What all tags that name a digest say of it.
@@ -74,6 +63,8 @@ struct Image<'a> {
     created: Option<SystemTime>,
     version: Option<Version>,
     subject: Option<Digest>,
+    /// The images with tags that it belongs to: what it is attached to, and the indexes that it is part of.
+    owners: BTreeSet<Digest>,
 }
 
 impl Image<'_> {
@@ -101,6 +92,7 @@ fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
             created,
             version: order::version(&facts.tag),
             subject: facts.subject,
+            owners: facts.subject.into_iter().collect(),
         };
         let Some(image) = images.get_mut(&digest) else {
             images.insert(digest, of_tag);
@@ -114,6 +106,16 @@ fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
         // What the manifest itself says is the same for all its tags.
         image.created = image.created.min(of_tag.created);
         image.subject = image.subject.max(of_tag.subject);
+        image.owners.extend(of_tag.owners);
+    }
+    let all: BTreeSet<Digest> = images.keys().copied().collect();
+    images.values_mut().for_each(|image| image.owners.retain(|owner| all.contains(owner)));
+    for facts in tags {
+        for part in &facts.parts {
+            if let (Some(index), Some(image)) = (facts.digest, images.get_mut(part)) {
+                image.owners.insert(index);
+            }
+        }
     }
     images
 }
@@ -135,6 +137,16 @@ impl<'a> Fate<'a> {
 
     fn of_image(image: &Image<'a>, keep: bool, reason: Reason) -> Self {
         Self { keep, reason, tag: image.name, is_of_tag: false }
+    }
+
+    /// Why something shares this fate that belongs to the image, or to what that belongs to.
+    fn of_what_belongs(&self, image: &Image<'_>, owner: Digest) -> Reason {
+        let (tag, why) = (self.tag.to_owned(), Box::new(self.reason.clone()));
+        match self.reason {
+            Reason::Subject { .. } | Reason::PartOf { .. } | Reason::Cycle => self.reason.clone(),
+            _ if image.subject == Some(owner) => Reason::Subject { tag, why },
+            _ => Reason::PartOf { tag, why },
+        }
     }
 
     /// What becomes of a tag that is not the one that decides.
@@ -182,26 +194,28 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
     }
 }
 
-/// Gives what is attached to another image the fate of that one, or of the one at the end of the chain.
-fn follow<'a>(images: &BTreeMap<Digest, Image<'a>>, attached: &[&Image<'a>], fates: &mut BTreeMap<Digest, Fate<'a>>) {
-    for image in attached {
-        let mut chain = BTreeSet::new();
-        let mut next = image.digest;
-        // Not by recursion: a chain may be as long as there are tags, and who pushes decides.
-        while !fates.contains_key(&next) && chain.insert(next) {
-            next = images[&next].subject.expect("what is attached has a subject");
-        }
-        let end = match fates.get(&next) {
-            Some(Fate { keep, reason: reason @ (Reason::Subject { .. } | Reason::SubjectCycle), .. }) => {
-                (*keep, reason.clone())
+/// Gives what belongs to other images their fate: it stays with any of them, and goes with the last.
+fn follow<'a>(belonging: &[&Image<'a>], fates: &mut BTreeMap<Digest, Fate<'a>>) {
+    let mut of_owner: BTreeMap<Digest, Vec<&Image<'a>>> = BTreeMap::new();
+    let mut undecided_owners = BTreeMap::new();
+    for image in belonging {
+        image.owners.iter().for_each(|owner| of_owner.entry(*owner).or_default().push(image));
+        undecided_owners.insert(image.digest, image.owners.len());
+    }
+    // Not by recursion: a chain may be as long as there are tags, and who pushes decides.
+    let mut decided: Vec<Digest> = of_owner.keys().filter(|owner| fates.contains_key(owner)).copied().collect();
+    while let Some(owner) = decided.pop() {
+        let fate = fates[&owner].clone();
+        for image in of_owner.remove(&owner).unwrap_or_default() {
+            let undecided = undecided_owners.entry(image.digest).or_default();
+            *undecided -= 1;
+            if (fate.keep || *undecided == 0) && !fates.contains_key(&image.digest) {
+                fates.insert(image.digest, Fate::of_image(image, fate.keep, fate.of_what_belongs(image, owner)));
+                decided.push(image.digest);
             }
-            Some(Fate { keep, reason, tag, .. }) => {
-                (*keep, Reason::Subject { tag: (*tag).to_owned(), why: Box::new(reason.clone()) })
-            }
-            None => (true, Reason::SubjectCycle),
-        };
-        for digest in chain {
-            fates.insert(digest, Fate::of_image(&images[&digest], end.0, end.1.clone()));
         }
+    }
+    for image in belonging {
+        fates.entry(image.digest).or_insert_with(|| Fate::of_image(image, true, Reason::Cycle));
     }
 }

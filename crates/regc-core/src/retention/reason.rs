@@ -32,8 +32,15 @@ pub enum Reason {
         /// Why that one stays or goes.
         why: Box<Reason>,
     },
-    /// Stays: what its manifest is attached to is attached to itself in the end.
-    SubjectCycle,
+    /// Stays or goes with the index that its manifest is part of.
+    PartOf {
+        /// A tag of that index.
+        tag: String,
+        /// Why that one stays or goes.
+        why: Box<Reason>,
+    },
+    /// Stays: what its manifest belongs to belongs to itself in the end.
+    Cycle,
     /// Stays: all do.
     All,
     /// Stays: its creation time is needed, and cannot be read.
@@ -79,7 +86,8 @@ impl Reason {
             Reason::KeepTag(_) => "keep_tag",
             Reason::SameImage { .. } => "same_image",
             Reason::Subject { .. } => "subject",
-            Reason::SubjectCycle => "subject_cycle",
+            Reason::PartOf { .. } => "part_of",
+            Reason::Cycle => "cycle",
             Reason::All => "all",
             Reason::AgeUnknown => "age_unknown",
             Reason::NoVersion => "no_version",
@@ -104,7 +112,8 @@ impl fmt::Display for Reason {
             Reason::KeepTag(regex) => write!(f, "is matched by keep-tag {regex}"),
             Reason::SameImage { tag, why } => write!(f, "is the same image as {tag}, which {why}"),
             Reason::Subject { tag, why } => write!(f, "is attached to {tag}, which {why}"),
-            Reason::SubjectCycle => f.write_str("is attached to something that is attached to itself"),
+            Reason::PartOf { tag, why } => write!(f, "is part of {tag}, which {why}"),
+            Reason::Cycle => f.write_str("belongs to something that belongs to itself"),
             Reason::All => f.write_str("is kept as all are"),
             Reason::AgeUnknown => f.write_str("has no creation time that can be read"),
             Reason::NoVersion => f.write_str("has no version"),
@@ -182,7 +191,12 @@ mod tests {
                 "subject",
                 "is attached to v2, which is number 2 of the 10 highest versions",
             ),
-            (Reason::SubjectCycle, "subject_cycle", "is attached to something that is attached to itself"),
+            (
+                Reason::PartOf { tag: "v1".into(), why: Box::new(Reason::All) },
+                "part_of",
+                "is part of v1, which is kept as all are",
+            ),
+            (Reason::Cycle, "cycle", "belongs to something that belongs to itself"),
             (Reason::All, "all", "is kept as all are"),
             (Reason::AgeUnknown, "age_unknown", "has no creation time that can be read"),
             (Reason::NoVersion, "no_version", "has no version"),

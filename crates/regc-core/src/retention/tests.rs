@@ -32,6 +32,7 @@ fn tag(tag: &str, image: &str, days: u32) -> TagFacts {
         pushed: now() - days * DAY,
         created: None,
         subject: None,
+        parts: Vec::new(),
         is_understood: true,
     }
 }

@@ -78,9 +78,37 @@ fn what_is_attached_to_a_tagged_image_shares_its_fate() {
 }
 
 #[test]
+fn a_platform_with_a_tag_of_its_own_shares_the_fate_of_its_index() {
+    let index = |name: &str, parts: &[&str], days| TagFacts {
+        parts: parts.iter().map(|part| digest(part)).collect(),
+        ..tag(name, name, days)
+    };
+    let tags = [
+        index("v2", &["new amd64", "both"], 1),
+        tag("v2-amd64", "new amd64", 1),
+        index("v1", &["old amd64", "both"], 2),
+        tag("v1-amd64", "old amd64", 2),
+        tag("tools", "both", 3),
+        attached("signature", "signature", "old amd64"),
+    ];
+    let (new, old) = ("is number 1 of the 1 pushed last", "is number 2, not among the 1 pushed last");
+    let expected = [
+        format!("+ v2 {new}"),
+        format!("+ v2-amd64 is part of v2, which {new}"),
+        format!("- v1 {old}"),
+        format!("- v1-amd64 is part of v1, which {old}"),
+        format!("+ tools is part of v2, which {new}"),
+        format!("- signature is part of v1, which {old}"),
+    ];
+    assert_eq!(said("keep: 1", &tags), expected);
+    assert_eq!(said("keep: 0, keep-tag: ^v1-amd64$", &tags)[3], "+ v1-amd64 is matched by keep-tag ^v1-amd64$");
+    assert_eq!(said("keep: 0", &tags)[4][..1], *"-", "it goes with the last of them");
+}
+
+#[test]
 fn what_is_attached_in_a_circle_stays() {
     let tags = [attached("a", "a", "b"), attached("b", "b", "a"), attached("c", "c", "a"), attached("d", "d", "d")];
-    let circle = "is attached to something that is attached to itself";
+    let circle = "belongs to something that belongs to itself";
     assert_eq!(said("keep: 0", &tags), ["+ a", "+ b", "+ c", "+ d"].map(|tag| format!("{tag} {circle}")));
     assert_eq!(said("keep: 0, keep-tag: b", &tags)[2], "+ c is attached to b, which is matched by keep-tag b");
 }

@@ -16,7 +16,8 @@ const REGEXES: [&str; 6] = ["^v", "1", "latest", "^sha256-", "0$", "nothing"];
 
 /// Tags with different names. What a manifest says is the same for all tags that name it.
 fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
-    let says = (proptest::option::of(select(&CREATED[..])), proptest::option::of(select(&IMAGES[..])), any::<bool>());
+    let image = || proptest::option::weighted(0.3, select(&IMAGES[..]));
+    let says = (proptest::option::of(select(&CREATED[..])), image(), image(), any::<bool>());
     let manifests = proptest::collection::vec(says, IMAGES.len());
     let signature = format!("sha256-{}.sig", digest("a").hex());
     let name = prop_oneof![
@@ -28,13 +29,15 @@ fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
         proptest::collection::btree_map(name, (proptest::option::weighted(0.95, 0..IMAGES.len()), 0..6_u32), 0..14);
     (manifests, links).prop_map(|(manifests, links)| {
         let of = |(tag, (image, days)): (String, (Option<usize>, u32))| {
-            let (created, subject, is_understood) = image.map_or((None, None, true), |image| manifests[image]);
+            let (created, subject, part, is_understood) =
+                image.map_or((None, None, None, true), |image| manifests[image]);
             TagFacts {
                 tag,
                 digest: image.map(|image| digest(IMAGES[image])),
                 pushed: now() - days * 10 * DAY,
                 created: created.map(str::to_owned),
                 subject: subject.map(digest),
+                parts: part.map(digest).into_iter().collect(),
                 is_understood,
             }
         };
@@ -113,6 +116,7 @@ proptest! {
     #[test]
     fn what_goes_was_selected_and_had_nothing_to_keep_it(tags in tags(), rule in rule()) {
         let removed = removed(&rule, &tags);
+        let parts: BTreeSet<Digest> = tags.iter().flat_map(|facts| facts.parts.clone()).collect();
         let matches = |regexes: &Option<Vec<regex::Regex>>, tag: &str| {
             regexes.iter().flatten().any(|regex| regex.is_match(tag))
         };
@@ -120,7 +124,7 @@ proptest! {
             prop_assert!(!matches(&rule.keep_tags, &facts.tag));
             prop_assert!(rule.only_tags.iter().all(Vec::is_empty) || matches(&rule.only_tags, &facts.tag));
             let is_young = |within| facts.pushed >= now() - within;
-            let has_other_age = rule.by == Some(Order::Created) || facts.subject.is_some();
+            let has_other_age = rule.by == Some(Order::Created) || facts.subject.is_some() || facts.digest.is_some_and(|digest| parts.contains(&digest));
             prop_assert!(has_other_age || !rule.keep_within.is_some_and(is_young));
         }
     }

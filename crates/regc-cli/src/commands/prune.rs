@@ -1,0 +1,240 @@
+//! `regc prune`.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use regc_core::catalog::{Depth, Listing, Tag, catalog};
+use regc_core::error::Error;
+use regc_core::finding::Finding;
+use regc_core::pattern::{self, Pattern};
+use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
+use regc_core::survey::{Options, Survey};
+use regc_core::unwanted::{KeptBack, Named, Unwanted};
+use regc_core::{duration, storage::ReadStorage};
+use serde_json::json;
+
+use crate::commands::removing::{Removing, Session};
+use crate::commands::{Common, Format};
+use crate::output::{Output, printable};
+use crate::{Ending, process};
+
+/// Remove the images that no rule keeps: all but the newest, the young, or those with certain tags.
+///
+/// Rules count images, not tags: an image stays if any of its tags does. Platforms, signatures and whatever else belongs to
+/// an image stay and go with it. What cannot be judged stays. Stop the registry first, or make it read-only.
+/// docs/retention.md tells how rules are read, and how several are written in a policy file.
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("what_stays").required(true).multiple(true)
+    .args(["keep", "keep_within", "keep_tag", "policy"]))]
+pub struct Args {
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
+    path: Option<PathBuf>,
+
+    /// Keep that many of the newest images of each repository, or `all`
+    #[arg(long, value_name = "N")]
+    keep: Option<Keep>,
+
+    /// Keep images that are not older. 90m, 24h, 30d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    keep_within: Option<Duration>,
+
+    /// Keep images with a tag that this regular expression matches; may be given several times
+    #[arg(long, value_name = "REGEX", value_parser = tag_regex)]
+    keep_tag: Vec<regex::Regex>,
+
+    /// Remove only images all of whose tags this regular expression matches; may be given several times
+    #[arg(long, value_name = "REGEX", value_parser = tag_regex)]
+    only_tag: Vec<regex::Regex>,
+
+    /// What makes an image new: created, pushed, semver or name
+    #[arg(long, value_name = "ORDER", default_value = "pushed")]
+    by: Order,
+
+    /// Take the rules from this file, for each repository the first that matches it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keep", "keep_within", "keep_tag", "only_tag", "by"])]
+    policy: Option<PathBuf>,
+
+    /// Only in repositories that match; `*` stands for one component, `**` for any number. May be given several times
+    #[arg(long, value_name = "GLOB")]
+    repository: Vec<String>,
+
+    /// What time it is taken to be: 2026-11-21T03:15:02Z
+    #[arg(long, value_name = "TIME")]
+    now: Option<Timestamp>,
+
+    /// Print for each tag why it stays or goes
+    #[arg(long)]
+    explain: bool,
+
+    #[command(flatten)]
+    removing: Removing,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Where the rules come from.
+enum Rules {
+    Policy(Policy),
+    One(Rule),
+}
+
+impl Rules {
+    fn of(&self, repository: &str) -> Option<&Rule> {
+        match self {
+            Rules::Policy(policy) => policy.rule_for(repository).map(|(rule, _)| rule),
+            Rules::One(rule) => Some(rule),
+        }
+    }
+}
+
+/// A repository, and what becomes of each of its tags.
+struct Judged {
+    repository: String,
+    tags: Vec<(Tag, Option<Decision>)>,
+}
+
+pub fn run(args: Args) -> Result<Ending, Error> {
+    let repositories = pattern::repositories(&args.repository)?;
+    let rules = rules(&args)?;
+    let common = args.common.at(args.path);
+    let session = Session::open("prune", &common, &args.removing)?;
+    let now = args.now.map_or(session.started, SystemTime::from);
+    let judged = judge(&*session.storage, &repositories, &rules, now)?;
+
+    let mut unwanted = Unwanted::default();
+    let mut findings = Vec::new();
+    for Judged { repository, tags } in &judged {
+        for (tag, decision) in tags {
+            match decision {
+                Some(Decision { keep: false, .. }) => unwanted.tag(repository, &tag.name, tag.digest),
+                Some(Decision { reason, .. }) => findings.extend(finding(repository, &tag.name, reason)),
+                None => {}
+            }
+        }
+    }
+    session.remove(unwanted, findings, &|survey| {
+        if !args.removing.quiet {
+            explain(&judged, survey, now, common.format, args.explain);
+        }
+        Ok(())
+    })
+}
+
+fn rules(args: &Args) -> Result<Rules, Error> {
+    if let Some(path) = &args.policy {
+        let fail = |source| Error::Storage { action: "read the policy", path: path.display().to_string(), source };
+        return Ok(Rules::Policy(Policy::parse(&std::fs::read_to_string(path).map_err(fail)?)?));
+    }
+    let rule = PartialRule {
+        keep: args.keep,
+        keep_within: args.keep_within,
+        keep_tags: Some(args.keep_tag.clone()),
+        only_tags: Some(args.only_tag.clone()),
+        by: Some(args.by),
+    };
+    Ok(Rules::One(rule.finish()?))
+}
+
+/// Decides what becomes of all tags.
+fn judge(
+    storage: &dyn ReadStorage,
+    repositories: &[Pattern],
+    rules: &Rules,
+    now: SystemTime,
+) -> Result<Vec<Judged>, Error> {
+    let is_meant =
+        |name: &str| repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name));
+    let depth = Depth { images: true, ..Depth::default() };
+    let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
+    let judge = |Listing { repository, tags, .. }: Listing| {
+        let decisions = match rules.of(&repository) {
+            Some(rule) => {
+                decide(rule, &tags.iter().map(facts).collect::<Vec<_>>(), now).into_iter().map(Some).collect()
+            }
+            None => vec![None; tags.len()],
+        };
+        Judged { repository, tags: tags.into_iter().zip(decisions).collect() }
+    };
+    Ok(listings.into_iter().map(judge).collect())
+}
+
+fn facts(tag: &Tag) -> TagFacts {
+    let image = tag.image.as_ref();
+    TagFacts {
+        tag: tag.name.clone(),
+        digest: tag.digest,
+        pushed: tag.pushed,
+        created: image.and_then(|image| image.created.clone()),
+        subject: image.and_then(|image| image.subject),
+        parts: image.map_or(Vec::new(), |image| image.parts.clone()),
+        is_understood: image.is_some(),
+    }
+}
+
+/// What somebody should know of a tag that stays.
+fn finding(repository: &str, tag: &str, reason: &Reason) -> Option<Finding> {
+    let (repository, tag) = (repository.to_owned(), tag.to_owned());
+    match reason {
+        Reason::Garbled => Some(Finding::GarbledTag { repository, tag }),
+        reason if reason.is_age_unknown() => Some(Finding::UnknownAge { repository, tag }),
+        _ => None,
+    }
+}
+
+/// Prints what time it is taken to be, and if `all`, for each tag what becomes of it and why. Whatever stays although its
+/// rule would remove it is told in any case.
+fn explain(judged: &[Judged], survey: &Survey, now: SystemTime, format: Format, all: bool) {
+    let garbage = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+    let going: HashSet<(&str, &str)> = garbage
+        .flat_map(|(repository, garbage)| garbage.removed_tags.iter().map(|tag| (&*repository.name, &*tag.tag)))
+        .collect();
+    let kept_back = &survey.reachable.kept_back;
+    let kept_back: HashMap<(&str, &str), &KeptBack> = kept_back
+        .iter()
+        .filter_map(|kept_back| match &kept_back.what {
+            Named::Tag(tag) => Some(((&*kept_back.repository, &**tag), kept_back)),
+            _ => None,
+        })
+        .collect();
+    let mut output = Output::new();
+    match format {
+        Format::Human => output.line(format_args!("Now is {}.", process::time(now))),
+        Format::Json => output.json(&json!({ "type": "rules", "now": process::time(now) })),
+    }
+    for Judged { repository, tags } in judged {
+        if all && format == Format::Human && !tags.is_empty() {
+            output.line(format_args!("{}", printable(repository)));
+        }
+        for (tag, decision) in tags {
+            let goes = going.contains(&(&**repository, &*tag.name));
+            let kept_back = kept_back.get(&(&**repository, &*tag.name));
+            let (code, reason) = match (kept_back, decision) {
+                (Some(kept_back), _) => ("kept_back", format!("stays: {}", kept_back.reason)),
+                (None, Some(Decision { reason: reason @ Reason::Attached(_), .. })) => {
+                    (reason.code(), format!("{reason}, which {}", if goes { "goes" } else { "stays" }))
+                }
+                (None, Some(Decision { reason, .. })) => (reason.code(), reason.to_string()),
+                (None, None) => ("no_rule", "is in a repository without a rule".to_owned()),
+            };
+            match format {
+                Format::Human if all => {
+                    let line = format!("  {} {} {reason}", if goes { "remove" } else { "keep  " }, tag.name);
+                    output.line(format_args!("{}", printable(&line)));
+                }
+                Format::Json if all => output.json(&json!({
+                    "type": "decision", "repository": repository, "tag": tag.name, "digest": tag.digest,
+                    "keep": !goes, "code": code, "reason": reason,
+                })),
+                _ if kept_back.is_some() => {
+                    eprintln!("regc: {}", printable(&format!("{repository}:{} {reason}", tag.name)));
+                }
+                _ => {}
+            }
+        }
+    }
+    output.flush();
+}
