@@ -104,6 +104,27 @@ pub trait ReadStorage: Send + Sync {
         keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect()
     }
 
+    /// How long all objects below `directory` are together, at any depth and whatever their names are, UTF-8 or not;
+    /// without those below a name directly in it that `is_left_out`. Symbolic links below it are not followed, and count
+    /// nothing.
+    fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {
+        let mut found = Vec::new();
+        self.list(directory, &mut |Entry { name, kind, symlink }| {
+            if !symlink && !is_left_out(name) {
+                found.push((format!("{directory}/{name}"), kind));
+            }
+        })?;
+        let mut bytes = 0;
+        for (key, kind) in found {
+            bytes += match kind {
+                EntryKind::Directory => self.bytes_below(&key, &|_| false)?,
+                EntryKind::File => self.stat(&key)?.map_or(0, |metadata| metadata.bytes),
+                EntryKind::BrokenSymlink | EntryKind::Other => 0,
+            };
+        }
+        Ok(bytes)
+    }
+
     /// The directory that `directory` really is once symbolic links are followed: its key, or, outside of the root,
     /// something that is equal for equal directories and equal to no key. Without symbolic links, it is `directory`.
     fn real_directory(&self, directory: &str) -> Result<String, Error> {

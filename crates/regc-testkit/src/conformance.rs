@@ -39,6 +39,10 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>) {
     assert_eq!(stat("a/b/nothing"), None);
     assert_eq!(storage.real_directory("a/b").unwrap(), "a/b");
 
+    let bytes = |directory: &str, left_out: &str| storage.bytes_below(directory, &|name| name == left_out).unwrap();
+    assert_eq!((bytes("a", ""), bytes("a/b", "two"), bytes("a/b", "link")), (4, 1, 4), "only a name directly in it");
+    assert_eq!((bytes("nothing", ""), bytes("a/b/one/link", "")), (0, 0), "there is nothing below");
+
     let keys = ["one/link".to_owned(), "nothing".to_owned(), "two".to_owned()];
     let each: Vec<_> = storage.stat_each("a/b", &keys).unwrap().into_iter().map(|m| m.map(|m| m.kind)).collect();
     assert_eq!(each, [Some(file), None, Some(directory)]);

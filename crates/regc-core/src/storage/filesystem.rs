@@ -205,6 +205,29 @@ impl ReadStorage for FilesystemStorage {
         keys.iter().map(stat).collect()
     }
 
+    fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {
+        let mut bytes = 0;
+        let is_wanted =
+            |entry: &walkdir::DirEntry| entry.depth() != 1 || !entry.file_name().to_str().is_some_and(is_left_out);
+        for entry in WalkDir::new(self.path(directory)).min_depth(1).into_iter().filter_entry(is_wanted) {
+            let file = entry.and_then(|entry| {
+                let is_file = entry.file_type().is_file();
+                if is_file { entry.metadata().map(|metadata| metadata.len()) } else { Ok(0) }
+            });
+            match file {
+                Ok(length) => bytes += length,
+                Err(error) => {
+                    let path = error.path().unwrap_or(Path::new(directory)).display().to_string();
+                    let error = io::Error::from(error);
+                    if !is_absent(&error) {
+                        return Err(Error::storage("list", path, error));
+                    }
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
     fn real_directory(&self, directory: &str) -> Result<String, Error> {
         let real = self.path(directory).canonicalize().map_err(|error| self.error("resolve", directory, error))?;
         Ok(match real.strip_prefix(&self.real_root) {
