@@ -10,3 +10,4 @@ mod collector;
 mod lifecycle;
 mod listing;
 mod safety;
+mod usage;

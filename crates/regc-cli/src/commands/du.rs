@@ -1,71 +1,61 @@
 //! `regc du`.
 
-use std::collections::BTreeMap;
-
 use indicatif::BinaryBytes;
 use regc_core::error::Error;
 use regc_core::survey::{Options, survey};
-use regc_core::usage::{RepositoryUsage, usage};
-use serde_json::json;
+use regc_core::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
+use serde::Serialize;
 
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
-use crate::{Ending, process};
+use crate::{Ending, print_error, process};
 
-/// Show where the bytes are: what each repository pulls, has for itself, shares, and keeps without a tag.
+/// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
+/// what is garbage.
+///
+/// What a repository has for itself (exclusive) would be freed if it alone went. What is in use, what is garbage, and
+/// other files are together exactly what `du --apparent-size` says of the files below docker/registry/v2/blobs.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
 
-    /// Also sum up what is below each part of repositories' names: team, team/project
+    /// Also each tag: what it pulls, and what would be freed if it alone went, and its image with it
+    #[arg(long)]
+    tags: bool,
+
+    /// Also what is below each part of repositories' names, team/ and team/project/, everything once
     #[arg(long)]
     by_namespace: bool,
 }
 
+/// With how many others people are told what a repository shares.
+const SHARED_WITH: usize = 3;
+
 pub fn run(args: Args) -> Result<Ending, Error> {
+    let interruption = process::watch()?;
+    match show(&args, &Progress::new(false, interruption.clone())) {
+        Err(Error::Interrupted) => {
+            print_error(&Error::Interrupted);
+            Ok(Ending::Interrupted(interruption.exit_code()))
+        }
+        ending => ending,
+    }
+}
+
+fn show(args: &Args, progress: &Progress) -> Result<Ending, Error> {
     let storage = args.common.open()?;
     let options = Options::default();
-    let progress = Progress::new(false, process::watch()?);
-    let found = survey(&*storage, &options, &progress).and_then(|survey| usage(&*storage, &survey, options.jobs));
+    let detail = Detail { tags: args.tags, namespaces: args.by_namespace };
+    let survey = survey(&*storage, &options, progress).inspect_err(|_| progress.clear())?;
+    let found = usage(&*storage, &survey, detail, options.jobs, progress);
     progress.clear();
     let found = found?;
-    let namespaces = if args.by_namespace { namespaces(&found.repositories) } else { Vec::new() };
     let mut output = Output::new();
     match args.common.format {
-        Format::Human => {
-            output.line(format_args!("{:>12}  {:>12}  {:>12}  {:>12}", "exclusive", "shared", "pulled", "untagged"));
-            let mut row = |name: &str, [a, b, c, d]: [u64; 4]| {
-                let [a, b, c, d] = [a, b, c, d].map(|bytes| BinaryBytes(bytes).to_string());
-                output.line(format_args!("{a:>12}  {b:>12}  {c:>12}  {d:>12}  {}", printable(name)));
-            };
-            for usage in &found.repositories {
-                row(&usage.repository, [usage.exclusive, usage.shared, usage.pulled, usage.untagged]);
-            }
-            for (name, exclusive) in &namespaces {
-                let exclusive = BinaryBytes(*exclusive).to_string();
-                output.line(format_args!("{exclusive:>12}  {:>12}  {:>12}  {:>12}  {}/", "", "", "", printable(name)));
-            }
-            let (live, garbage) = (BinaryBytes(found.live), BinaryBytes(found.garbage));
-            let all = BinaryBytes(found.live + found.garbage);
-            output.line(format_args!("{all} in all: {live} in use, {garbage} garbage, which `regc gc` gives back"));
-        }
-        Format::Json => {
-            for usage in &found.repositories {
-                let RepositoryUsage { repository, pulled, exclusive, shared, untagged } = usage;
-                output.json(&json!({
-                    "type": "repository", "repository": repository, "exclusive": exclusive, "shared": shared,
-                    "pulled": pulled, "untagged": untagged,
-                }));
-            }
-            for (namespace, exclusive) in &namespaces {
-                output.json(&json!({ "type": "namespace", "namespace": namespace, "exclusive": exclusive }));
-            }
-            output.json(&json!({
-                "type": "summary", "schema_version": 1, "live": found.live, "garbage": found.garbage,
-            }));
-        }
+        Format::Human => human(&mut output, &found),
+        Format::Json => json_lines(&mut output, &found),
     }
     output.flush();
     Ok(match output.take_error() {
@@ -77,15 +67,79 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     })
 }
 
-/// What repositories have for themselves, summed up by each beginning of their names, the most first.
-fn namespaces(repositories: &[RepositoryUsage]) -> Vec<(String, u64)> {
-    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for usage in repositories {
-        for (end, _) in usage.repository.match_indices('/') {
-            *sums.entry(&usage.repository[..end]).or_default() += usage.exclusive;
+fn human(output: &mut Output, found: &Usage<'_>) {
+    line(output, ["exclusive", "shared", "pulled", "untagged", "garbage"], "");
+    for usage in &found.repositories {
+        let RepositoryUsage { exclusive, shared, pulled, untagged, garbage, .. } = *usage;
+        row(output, [exclusive, shared, pulled, untagged, garbage].map(Some), usage.repository);
+        let shared_with = shared_with(usage);
+        if !shared_with.is_empty() {
+            output.line(format_args!("{:14}shared with {}", "", printable(&shared_with)));
+        }
+        for TagUsage { tag, tags_of_image, exclusive, pulled, .. } in &usage.tags {
+            let others = if *tags_of_image > 1 { format!("  ({tags_of_image} tags name it)") } else { String::new() };
+            row(output, [Some(*exclusive), None, Some(*pulled), None, None], &format!("  :{tag}{others}"));
         }
     }
-    let mut sums: Vec<_> = sums.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-    sums.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    sums
+    if found.unlinked_garbage > 0 {
+        row(output, [None, None, None, None, Some(found.unlinked_garbage)], "(linked by no repository)");
+    }
+    for NamespaceUsage { namespace, exclusive, shared, pulled } in &found.namespaces {
+        row(output, [Some(*exclusive), Some(*shared), Some(*pulled), None, None], &format!("{namespace}/"));
+    }
+    let Usage { total, live, exclusive, shared, pulled, untagged, garbage, other, .. } = *found;
+    row(output, [exclusive, shared, pulled, untagged, garbage].map(Some), "(in all, everything once)");
+    let [total, live, garbage, other] = [total, live, garbage, other].map(BinaryBytes);
+    output.line(format_args!(
+        "{total} in all: {live} in use, {garbage} garbage, which `regc gc` gives back, {other} in other files"
+    ));
+}
+
+fn row(output: &mut Output, columns: [Option<u64>; 5], name: &str) {
+    let columns = columns.map(|bytes| bytes.map_or(String::new(), |bytes| BinaryBytes(bytes).to_string()));
+    line(output, columns.each_ref().map(String::as_str), &printable(name));
+}
+
+fn line(output: &mut Output, [a, b, c, d, e]: [&str; 5], name: &str) {
+    let line = format!("{a:>12}  {b:>12}  {c:>12}  {d:>12}  {e:>12}  {name}");
+    output.line(format_args!("{}", line.trim_end()));
+}
+
+/// `other (1.20 MiB), team/app (3 B) and 4 more; 2.00 MiB with more than 100 repositories`.
+fn shared_with(usage: &RepositoryUsage<'_>) -> String {
+    let named = usage.shared_with.iter().take(SHARED_WITH);
+    let named = named.map(|SharedWith { repository, bytes }| format!("{repository} ({})", BinaryBytes(*bytes)));
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    let more = usage.shared_with.len().saturating_sub(SHARED_WITH) as u64 + usage.shared_with_more;
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    if usage.shared_by_many > 0 {
+        let separator = if text.is_empty() { "" } else { "; " };
+        text += &format!("{separator}more than {MANY} repositories ({})", BinaryBytes(usage.shared_by_many));
+    }
+    text
+}
+
+fn json_lines(output: &mut Output, found: &Usage<'_>) {
+    for usage in &found.repositories {
+        output.json(&Line::Repository(usage));
+        usage.tags.iter().for_each(|tag| output.json(&Line::Tag(tag)));
+    }
+    found.namespaces.iter().for_each(|namespace| output.json(&Line::Namespace(namespace)));
+    output.json(&Line::Summary { schema_version: 1, usage: found });
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'l> {
+    Repository(&'l RepositoryUsage<'l>),
+    Tag(&'l TagUsage<'l>),
+    Namespace(&'l NamespaceUsage<'l>),
+    Summary {
+        schema_version: u32,
+        #[serde(flatten)]
+        usage: &'l Usage<'l>,
+    },
 }
