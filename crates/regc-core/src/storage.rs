@@ -106,7 +106,7 @@ pub trait ReadStorage: Send + Sync {
 
     /// How long all objects below `directory` are together, at any depth and whatever their names are, UTF-8 or not;
     /// without those below a name directly in it that `is_left_out`. Symbolic links below it are not followed, and count
-    /// nothing.
+    /// nothing; nor does what may not be read, as a file system's own `lost+found`.
     fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {
         let mut found = Vec::new();
         self.list(directory, &mut |Entry { name, kind, symlink }| {

@@ -219,7 +219,7 @@ impl ReadStorage for FilesystemStorage {
                 Err(error) => {
                     let path = error.path().unwrap_or(Path::new(directory)).display().to_string();
                     let error = io::Error::from(error);
-                    if !is_absent(&error) {
+                    if !is_absent(&error) && error.kind() != ErrorKind::PermissionDenied {
                         return Err(Error::storage("list", path, error));
                     }
                 }
