@@ -9,6 +9,7 @@ mod fixture;
 mod formats;
 mod ls;
 mod outcome;
+mod prune;
 mod rm;
 mod safety;
 mod source;

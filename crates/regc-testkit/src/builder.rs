@@ -55,12 +55,14 @@ pub struct ImageBuilder<'a> {
     layers: Vec<String>,
     foreign_layers: Vec<String>,
     subject: Option<Digest>,
+    created: Option<String>,
 }
 
 impl<'a> ImageBuilder<'a> {
     pub(crate) fn new(registry: &'a mut TestRegistry, reference: &str) -> Self {
         let (media_types, reference) = (MediaTypes::default(), reference.to_owned());
-        Self { registry, reference, media_types, layers: Vec::new(), foreign_layers: Vec::new(), subject: None }
+        let (layers, foreign_layers) = (Vec::new(), Vec::new());
+        Self { registry, reference, media_types, layers, foreign_layers, subject: None, created: None }
     }
 
     /// Its layers, by their names.
@@ -87,10 +89,20 @@ impl<'a> ImageBuilder<'a> {
         self
     }
 
+    /// When its configuration says that it was made.
+    pub fn created(mut self, created: &str) -> Self {
+        self.created = Some(created.to_owned());
+        self
+    }
+
     /// Pushes it: layers, configuration, manifest, tag. Returns the manifest's digest.
     pub fn push(self) -> Digest {
         let (repository, _) = split(&self.reference);
-        let config = json!({ "architecture": "amd64", "os": "linux", "layers": self.layers }).to_string();
+        let mut config = json!({ "architecture": "amd64", "os": "linux", "layers": self.layers });
+        if let Some(created) = &self.created {
+            config["created"] = json!(created);
+        }
+        let config = config.to_string();
         let config_digest = self.registry.blob(config.as_str());
         self.registry.names.insert(config_digest, format!("config of {}", self.reference));
         self.registry.link_layer(repository, &config_digest);

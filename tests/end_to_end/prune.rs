@@ -1,0 +1,284 @@
+//! What no rule keeps.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
+use serde_json::Value;
+
+use crate::common::{Run, gc, regc};
+
+/// The time that all of these runs take it to be.
+const NOW: &str = "2026-11-21T00:00:00Z";
+
+fn prune(root: &Path, arguments: &[&str]) -> Run {
+    regc([&["prune", "--now", NOW, "--root", root.to_str().unwrap()], arguments].concat())
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn tags(root: &Path) -> Vec<String> {
+    let run = regc(["ls", "--tags-only", "--root", root.to_str().unwrap()]);
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+/// Says that a tag was pushed so many days ago.
+fn pushed(root: &Path, repository: &str, tag: &str, days: u64) {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_219_200);
+    let link = File::open(root.join(layout::tag_link(repository, tag))).unwrap();
+    link.set_modified(now - Duration::from_secs(days * 86_400)).unwrap();
+}
+
+/// Four images in `app`, the first of which has a second tag, and one in `other`.
+fn store() -> tempfile::TempDir {
+    let mut registry = TestRegistry::new();
+    let mut first = None;
+    for n in 1..=4 {
+        let name = format!("layer {n}");
+        first = first.or(Some(registry.image(&format!("app:v{n}")).layers(["base", &name]).push()));
+    }
+    registry.tag("app", "stable", &first.unwrap());
+    registry.image("other:v1").layers(["base"]).push();
+    let root = registry.on_disk();
+    for n in 1..=4 {
+        pushed(root.path(), "app", &format!("v{n}"), 50 - 10 * n);
+    }
+    pushed(root.path(), "app", "stable", 60);
+    pushed(root.path(), "other", "v1", 100);
+    root
+}
+
+#[test]
+fn images_are_counted_and_not_tags() {
+    let root = store();
+    assert_eq!(prune(root.path(), &["--yes", "--keep", "3"]).code, 0);
+    assert_eq!(tags(root.path()), ["app:v2", "app:v3", "app:v4", "other:v1"]);
+    let blobs = blobs_below(root.path());
+    assert!(!blobs.contains(&layer("layer 1")) && blobs.contains(&layer("layer 2")) && blobs.contains(&layer("base")));
+}
+
+#[test]
+fn an_image_stays_if_any_of_its_tags_does() {
+    let root = store();
+    assert_eq!(prune(root.path(), &["--yes", "--keep", "1", "--keep-tag", "^stable$"]).code, 0);
+    assert_eq!(tags(root.path()), ["app:stable", "app:v1", "app:v4", "other:v1"]);
+    assert!(blobs_below(root.path()).contains(&layer("layer 1")));
+}
+
+#[test]
+fn rules_of_the_command_line() {
+    for (arguments, expected) in [
+        (&["--keep-within", "25d"][..], &["app:v3", "app:v4"][..]),
+        (&["--keep-within", "25d", "--keep", "1", "--repository", "o*"], &["app", "other:v1"]),
+        (&["--keep", "0", "--only-tag", "^v[23]$"], &["app:stable", "app:v1", "app:v4", "other:v1"]),
+        (&["--keep", "1", "--by", "name"], &["app:v4", "other:v1"]),
+        (&["--keep", "2", "--by", "semver", "--repository", "app"], &["app:v3", "app:v4", "app:stable?", "other:v1"]),
+        (&["--keep", "0"], &[]),
+    ] {
+        let root = store();
+        let before = tags(root.path());
+        let run = prune(root.path(), &[&["--yes"], arguments].concat());
+        assert_eq!(run.code, 0, "{arguments:?}: {}", run.stderr);
+        let is_expected = |tag: &String| match expected.contains(&"app") {
+            true => tag.starts_with("app:") || expected.contains(&tag.as_str()),
+            false => expected.contains(&tag.as_str()),
+        };
+        let expected: Vec<&String> = before.iter().filter(|tag| is_expected(tag)).collect();
+        assert_eq!(tags(root.path()).iter().collect::<Vec<_>>(), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_belongs_to_an_image_stays_and_goes_with_it() {
+    let mut registry = TestRegistry::new();
+    let mut images: Vec<(Digest, Vec<Digest>)> = Vec::new();
+    for version in ["v1", "v2"] {
+        let platforms: Vec<Digest> = ["amd64", "arm64"]
+            .iter()
+            .map(|platform| {
+                registry.image(&format!("app:{version}-{platform}")).layers([format!("{version} {platform}")]).push()
+            })
+            .collect();
+        let index = registry.index(&format!("app:{version}")).manifests(platforms.clone()).push();
+        let mut all = platforms.clone();
+        for (of, end) in [(index, ".sig"), (platforms[0], ".att"), (platforms[1], ".sbom"), (index, "")] {
+            let tag = format!("app:sha256-{}{end}", of.hex());
+            all.push(registry.image(&tag).layers([format!("{end} of {of}")]).push());
+        }
+        let sbom = registry.image("app").layers([format!("sbom of {version}")]).subject(index).push();
+        all.extend([sbom, registry.image("app").layers([format!("signature of {version}")]).subject(sbom).push()]);
+        all.push(index);
+        images.push((index, all));
+    }
+    let root = registry.on_disk();
+    for tag in tags(root.path()) {
+        // What belongs to the old one is younger than the new one.
+        let days = if tag.starts_with("app:v1") { 50 } else { 1 };
+        pushed(root.path(), "app", tag.strip_prefix("app:").unwrap(), days);
+    }
+    let run = prune(root.path(), &["--yes", "--keep", "1", "--explain"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let blobs = blobs_below(root.path());
+    assert!(images[0].1.iter().all(|digest| !blobs.contains(digest)), "{}", run.stdout);
+    assert!(images[1].1.iter().all(|digest| blobs.contains(digest)), "{}", run.stdout);
+    assert_eq!(tags(root.path()).len(), 7, "the index, its platforms, and what was made for them");
+    for (index, fate) in [(images[0].0, "goes"), (images[1].0, "stays")] {
+        let line = format!("sha256-{}.sig belongs to {index}, which {fate}", index.hex());
+        assert!(run.stdout.contains(&line), "{line}: {}", run.stdout);
+    }
+    let decided = decide_again(root.path());
+    assert!(decided.stdout.contains("This removes nothing."), "{}", decided.stdout);
+}
+
+fn decide_again(root: &Path) -> Run {
+    prune(root, &["--dry-run", "--keep", "1"])
+}
+
+#[test]
+fn what_is_tagged_elsewhere_is_never_removed() {
+    let mut registry = TestRegistry::new();
+    let shared = registry.image("app:old").layers(["shared"]).push();
+    registry.image("app:new").layers(["new"]).push();
+    registry.image("other:v1").layers(["shared"]).push();
+    registry.index("app:index").manifests([shared]).push();
+    let root = registry.on_disk();
+    for (tag, days) in [("old", 50), ("new", 2), ("index", 1)] {
+        pushed(root.path(), "app", tag, days);
+    }
+    assert_eq!(prune(root.path(), &["--yes", "--keep", "1"]).code, 0);
+    assert_eq!(tags(root.path()), ["app:index", "app:old", "other:v1"], "old is part of the index");
+    assert!(root.path().join(layout::revision_link("app", &shared)).exists());
+}
+
+#[test]
+fn a_tag_whose_age_cannot_be_read_stays_and_is_told_of() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:old").layers(["a"]).created("2024-01-01T00:00:00Z").push();
+    registry.image("app:new").layers(["b"]).created("2026-11-20T00:00:00.123456789Z").push();
+    registry.image("app:never").layers(["c"]).push();
+    registry.image("app:epoch").layers(["d"]).created("1970-01-01T00:00:00Z").push();
+    registry.image("app:garbled").layers(["e"]).push();
+    registry.put(layout::tag_link("app", "garbled"), "");
+    let root = registry.on_disk();
+    let run = prune(root.path(), &["--yes", "--keep-within", "30d", "--by", "created", "--format", "json"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert_eq!(tags(root.path()), ["app:epoch", "app:garbled", "app:never", "app:new"]);
+    let findings: Vec<String> = lines(&run)
+        .iter()
+        .filter(|line| line["type"] == "finding")
+        .map(|line| line["code"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(findings, ["garbled_tag", "unknown_age", "unknown_age"]);
+    let root = registry.on_disk();
+    assert_eq!(
+        prune(root.path(), &["--dry-run", "--keep", "1", "--only-tag", "new|old"]).code,
+        0,
+        "nobody asks for age"
+    );
+}
+
+#[test]
+fn every_tag_is_explained_and_equal_inputs_give_equal_results() {
+    let root = store();
+    let explain = || prune(root.path(), &["--dry-run", "--keep", "1", "--keep-tag", "stable", "--explain"]);
+    let run = explain();
+    for line in [
+        "Now is 2026-11-21T00:00:00Z.",
+        "keep   stable is matched by keep-tag stable",
+        "keep   v1 is the same image as stable, which is matched by keep-tag stable",
+        "remove v2 is number 3, not among the 1 pushed last",
+        "keep   v4 is number 1 of the 1 pushed last",
+    ] {
+        assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
+    }
+    assert_eq!(run.stdout, explain().stdout);
+    let json = lines(&prune(root.path(), &["--dry-run", "--keep", "1", "--explain", "--format", "json"]));
+    assert_eq!(json[0], serde_json::json!({ "type": "rules", "now": NOW }));
+    let decisions: Vec<&Value> = json.iter().filter(|line| line["type"] == "decision").collect();
+    assert_eq!(decisions.len(), tags(root.path()).len());
+    let page = fs::read_to_string(crate::project().join("docs/json.md")).unwrap();
+    for field in decisions[0].as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{field}`")), "docs/json.md does not tell of {field}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_the_bytes_that_the_real_one_frees() {
+    let bytes = |root: &Path| -> u64 {
+        let files = files_below(root).into_iter().filter(|key| key.ends_with("/data"));
+        files.map(|key| fs::metadata(root.join(key)).unwrap().len()).sum()
+    };
+    for rules in [&["--keep", "1"][..], &["--keep", "0"], &["--keep-within", "15d"], &["--keep", "2", "--by", "name"]] {
+        let root = store();
+        let dry = lines(&prune(root.path(), &[&["--dry-run", "--format", "json"], rules].concat()));
+        let before = bytes(root.path());
+        let real = lines(&prune(root.path(), &[&["--yes", "--format", "json"], rules].concat()));
+        let (told, done) = (&dry.last().unwrap()["garbage"], &real.last().unwrap()["removed"]);
+        assert_eq!(told, done, "{rules:?}");
+        assert_eq!(told["bytes"], before - bytes(root.path()), "{rules:?}");
+        assert!(told["bytes"].as_u64().unwrap() > 0);
+        let left = gc(root.path(), &["-d", "-m", "--allow-empty", "--format", "json", "-q"]);
+        assert_eq!(lines(&left)[0]["garbage"]["blobs"], 0, "{rules:?}: nothing is left to collect");
+    }
+}
+
+#[test]
+fn a_policy_for_the_whole_registry() {
+    let root = store();
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("retention.yml");
+    let run = |text: &str| {
+        fs::write(&policy, text).unwrap();
+        prune(root.path(), &["--dry-run", "--format", "json", "--policy", policy.to_str().unwrap()])
+    };
+    let removed = |text: &str| -> Vec<String> {
+        let run = run(text);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let tags = lines(&run).into_iter().filter(|line| line["type"] == "tag");
+        tags.map(|line| format!("{}:{}", line["repository"].as_str().unwrap(), line["tag"].as_str().unwrap())).collect()
+    };
+    let first = "version: 1\nrules:\n  - repositories: app\n    keep: 3\n  - repositories: '**'\n    keep: 0\n";
+    assert_eq!(removed(first), ["app:stable", "app:v1", "other:v1"], "the first rule that matches");
+    let only = "version: 1\ndefaults: {by: name}\nrules:\n  - {repositories: app, keep: 3}\n";
+    assert_eq!(removed(only), ["app:stable", "app:v1"], "a repository without a rule stays");
+    for (text, wrong) in [
+        ("version: 1\nrules:\n  - repositories: app\n    kep: 3\n", "line 4"),
+        ("version: 1\nrules:\n  - repositories: app\n", "rule 1"),
+        ("version: 2\nrules: []\n", "version"),
+    ] {
+        let run = run(text);
+        assert!(run.code == 1 && run.stderr.contains(wrong), "{text}: {}", run.stderr);
+    }
+    assert_eq!(prune(root.path(), &["--dry-run", "--policy", "/nowhere/retention.yml"]).code, 1);
+}
+
+#[test]
+fn somebody_must_say_what_stays() {
+    let root = store();
+    for arguments in [&[][..], &["--only-tag", "v"], &["--keep", "x"], &["--keep", "1", "--keep-tag", "("]] {
+        assert_eq!(prune(root.path(), &[&["--yes"], arguments].concat()).code, 2, "{arguments:?}");
+    }
+    let run = prune(root.path(), &["--keep", "1"]);
+    assert!(run.code == 1 && run.stderr.contains("--yes"), "{}", run.stderr);
+    assert_eq!(tags(root.path()).len(), 6);
+}
+
+#[test]
+fn what_is_damaged_is_kept_and_told_of() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    registry.manifest("app", "{");
+    registry.image("other:v1").layers(["c"]).push();
+    registry.image("other:v2").layers(["d"]).push();
+    let root = registry.on_disk();
+    let run = prune(root.path(), &["--yes", "--keep", "1", "--by", "name"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("app:v1 stays: the manifest sha256:"), "{}", run.stderr);
+    assert_eq!(tags(root.path()), ["app:v1", "app:v2", "other:v2"]);
+}
