@@ -77,7 +77,7 @@ fn rules_of_the_command_line() {
         (&["--keep-within", "25d", "--keep", "1", "--repository", "o*"], &["app", "other:v1"]),
         (&["--keep", "0", "--only-tag", "^v[23]$"], &["app:stable", "app:v1", "app:v4", "other:v1"]),
         (&["--keep", "1", "--by", "name"], &["app:v4", "other:v1"]),
-        (&["--keep", "2", "--by", "semver", "--repository", "app"], &["app:v3", "app:v4", "app:stable?", "other:v1"]),
+        (&["--keep", "2", "--by", "semver", "--repository", "app"], &["app:v3", "app:v4", "other:v1"]),
         (&["--keep", "0"], &[]),
     ] {
         let root = store();
@@ -174,12 +174,8 @@ fn a_tag_whose_age_cannot_be_read_stays_and_is_told_of() {
         .map(|line| line["code"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(findings, ["garbled_tag", "unknown_age", "unknown_age"]);
-    let root = registry.on_disk();
-    assert_eq!(
-        prune(root.path(), &["--dry-run", "--keep", "1", "--only-tag", "new|old"]).code,
-        0,
-        "nobody asks for age"
-    );
+    let by_push = prune(root.path(), &["--dry-run", "--keep", "1"]);
+    assert!(!by_push.stdout.contains("cannot be read when"), "nobody asks for age: {}", by_push.stdout);
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod common;
 mod collector;
 mod lifecycle;
 mod listing;
+mod removal;
 mod safety;
 mod usage;
