@@ -1,6 +1,11 @@
 //! What the documentation says of the program is what the program says.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use regc_testkit::{TestRegistry, files_below};
 
 use crate::common::regc;
 
@@ -49,6 +54,70 @@ fn every_difference_and_every_guard_names_a_test_that_is_there() {
         }
     }
     assert!(checked > 15, "{checked} tests are named");
+}
+
+/// What the recipes in the README name, and nothing else.
+#[test]
+fn the_recipes_of_the_readme() {
+    let readme = read("README.md");
+    let store = || {
+        let mut registry = TestRegistry::new();
+        for name in ["team/project", "team/project/web", "team/projects", "app"] {
+            for tag in ["v1.0.0", "main"] {
+                registry.image(&format!("{name}:{tag}")).layers([format!("{name} {tag}")]).push();
+            }
+        }
+        let root = registry.on_disk();
+        let long_ago = SystemTime::now() - Duration::from_secs(40 * 86_400);
+        for key in files_below(root.path()).into_iter().filter(|key| key.ends_with("/current/link")) {
+            fs::File::open(root.path().join(key)).unwrap().set_modified(long_ago).unwrap();
+        }
+        root
+    };
+    for (recipe, left) in [
+        ("regc prune --keep 10", 8),
+        ("regc prune --keep-within 30d --keep-tag '^v[0-9]+[.][0-9]+[.][0-9]+$'", 4),
+        ("regc rm '{team/project,team/project/**}'", 4),
+    ] {
+        assert!(readme.contains(&format!("    {recipe}\n")), "{recipe}");
+        let root = store();
+        let arguments: Vec<String> = recipe.split(' ').skip(1).map(|word| word.replace('\'', "")).collect();
+        let run = regc(arguments.iter().map(String::as_str).chain(["--yes", "--root", root.path().to_str().unwrap()]));
+        assert_eq!(run.code, 0, "{recipe}: {}", run.stderr);
+        let tags = regc(["ls", "--tags-only", "--root", root.path().to_str().unwrap()]).stdout;
+        assert_eq!(tags.lines().count(), left, "{recipe}: {tags}");
+    }
+}
+
+#[test]
+fn the_nightly_script_prints_nothing_unless_something_is_wrong() {
+    for (is_damaged, code) in [(false, 0), (true, 3)] {
+        let mut registry = crate::registry();
+        if is_damaged {
+            registry.manifest("hurt:v1", "{");
+        }
+        let (root, work) = (registry.on_disk(), tempfile::tempdir().unwrap());
+        let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
+        let config = crate::config(&work, &storage, "");
+        let policy = work.path().join("retention.yml");
+        fs::write(&policy, "version: 1\nrules:\n  - {repositories: '**', keep: 1}\n").unwrap();
+        let systemctl = work.path().join("systemctl");
+        let calls = work.path().join("calls");
+        fs::write(&systemctl, format!("#!/bin/sh\necho \"$@\" >> {}\n", calls.display())).unwrap();
+        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+        let regc = Path::new(env!("CARGO_BIN_EXE_regc")).parent().unwrap();
+        let path = format!("{}:{}:{}", work.path().display(), regc.display(), std::env::var("PATH").unwrap());
+        let run = std::process::Command::new(crate::project().join("docs/nightly/regc-nightly"))
+            .envs([("PATH", path.as_str()), ("REGISTRY_CONFIGURATION_PATH", config.to_str().unwrap())])
+            .env("REGC_POLICY", &policy)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(run.stdout).unwrap() + &String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(code), "{printed}");
+        assert_eq!(printed.contains("is damaged"), is_damaged, "{printed}");
+        assert!(is_damaged || printed.is_empty(), "{printed}");
+        assert_eq!(fs::read_to_string(&calls).unwrap(), "stop docker-registry\nstart docker-registry\n");
+    }
 }
 
 fn walkdir_sources(directory: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -1,5 +1,7 @@
 //! `regc du`.
 
+use std::path::PathBuf;
+
 use indicatif::BinaryBytes;
 use regc_core::error::Error;
 use regc_core::survey::{Options, survey};
@@ -18,6 +20,10 @@ use crate::{Ending, print_error, process};
 /// other files are together exactly what `du --apparent-size` says of the files below docker/registry/v2/blobs.
 #[derive(clap::Args)]
 pub struct Args {
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
+    path: Option<PathBuf>,
+
     #[command(flatten)]
     common: Common,
 
@@ -33,7 +39,8 @@ pub struct Args {
 /// With how many others people are told what a repository shares.
 const SHARED_WITH: usize = 3;
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(mut args: Args) -> Result<Ending, Error> {
+    args.common = args.common.at(args.path.take());
     let interruption = process::watch()?;
     match show(&args, &Progress::new(false, interruption.clone())) {
         Err(Error::Interrupted) => {
