@@ -23,6 +23,17 @@ fn the_help_is_in_the_documentation() {
 }
 
 #[test]
+fn the_page_of_findings_is_what_the_program_prints() {
+    let printed = regc(["explain", "--markdown"]).stdout;
+    assert!(read("docs/findings.md") == printed, "docs/findings.md must hold what `regc explain --markdown` prints");
+    assert_eq!(regc(["explain", "RG999"]).code, 2);
+    for line in regc(["explain"]).stdout.lines() {
+        let code = line.split(' ').next().unwrap();
+        assert!(regc(["explain", code]).stdout.starts_with(code) && printed.contains(&format!("\n## {code}: ")));
+    }
+}
+
+#[test]
 fn every_field_of_the_summary_is_documented() {
     let run = regc(["gc", "-d", "--format", "json", "--root", regc_testkit::fixture::tree().to_str().unwrap()]);
     let summary: serde_json::Map<String, serde_json::Value> =

@@ -1,12 +1,14 @@
 //! The commands, one file each: its arguments with their help, then what it does.
 
 pub mod du;
+pub mod explain;
 pub mod gc;
 pub mod ls;
 pub mod prune;
 pub mod removing;
 pub mod rm;
 pub mod trash;
+pub mod verify;
 
 use std::path::PathBuf;
 

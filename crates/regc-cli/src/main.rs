@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{du, gc, ls, prune, rm, trash};
+use crate::commands::{du, explain, gc, ls, prune, rm, trash, verify};
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Du(du::Args),
     #[command(after_help = EXIT_CODES)]
+    Explain(explain::Args),
+    #[command(after_help = EXIT_CODES)]
     Ls(ls::Args),
     #[command(after_help = EXIT_CODES)]
     Prune(prune::Args),
@@ -36,6 +38,8 @@ enum Command {
     Rm(rm::Args),
     #[command(after_help = EXIT_CODES)]
     Trash(trash::Args),
+    #[command(after_help = EXIT_CODES)]
+    Verify(verify::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -61,10 +65,12 @@ fn main() -> ExitCode {
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
         Command::Du(args) => du::run(args),
+        Command::Explain(args) => Ok(explain::run(&args)),
         Command::Ls(args) => ls::run(args),
         Command::Prune(args) => prune::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),
+        Command::Verify(args) => verify::run(args),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::from(0),

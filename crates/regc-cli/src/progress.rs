@@ -40,6 +40,7 @@ impl Monitor for Progress {
             Phase::ReadManifests => "reading manifests",
             Phase::Mark => "marking repositories",
             Phase::Measure => "measuring blobs",
+            Phase::CheckLinks => "checking links",
             Phase::LookAgain => "looking again",
             Phase::Remove => "removing",
         };

@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::layout;
 use crate::manifest::Damage;
+use crate::verify::Kind;
 
 /// Damage in a store. None stops a run: what it may have referred to is protected, and the rest is collected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +81,20 @@ impl Finding {
             Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
             Finding::InTrash { .. } => "in_trash",
+        }
+    }
+
+    /// What it is, as [`explain`](crate::verify::Kind::page) tells.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Finding::DamagedManifest { damage: Damage::DigestMismatch(_), .. } => Kind::DamagedManifest,
+            Finding::DamagedManifest { .. } => Kind::UnknownManifest,
+            Finding::DanglingRevision { .. } => Kind::DanglingRevision,
+            Finding::GarbledRevisionLink { .. } => Kind::GarbledRevisionLink,
+            Finding::GarbledTag { .. } => Kind::GarbledTag,
+            Finding::UnknownAge { .. } => Kind::UnknownAge,
+            Finding::MissingBlob { .. } => Kind::MissingBlob,
+            Finding::InTrash { .. } => Kind::InTrash,
         }
     }
 

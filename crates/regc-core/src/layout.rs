@@ -159,6 +159,78 @@ pub fn digest_of_link(key: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(components.next()?)?, hex)
 }
 
+/// What a key is about: the repository that it is in, the tag, and the digest, as far as it is about one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The repository.
+    pub repository: Option<String>,
+    /// The tag.
+    pub tag: Option<String>,
+    /// The last digest in it.
+    pub digest: Option<Digest>,
+}
+
+/// Finds out what a key is about.
+pub fn subject(key: &str) -> Subject {
+    let below = key.strip_prefix(REPOSITORIES).and_then(|below| below.strip_prefix('/'));
+    let (repository, rest) = match below {
+        Some(below) => {
+            let (name, rest) = below.split_once("/_").unwrap_or((below, ""));
+            (Some(name.to_owned()), rest)
+        }
+        None => (None, key),
+    };
+    let tag = rest.strip_prefix("manifests/tags/").and_then(|below| below.split('/').next()).map(str::to_owned);
+    let mut digest = None;
+    let mut algorithm = None;
+    for component in key.split('/') {
+        digest = algorithm.and_then(|algorithm| Digest::from_hex(algorithm, component)).or(digest);
+        algorithm = Algorithm::from_name(component).or(algorithm);
+    }
+    Subject { repository, tag, digest }
+}
+
+/// Whether a directory of the layout in which only directories belong may have one of this name in it. `None` for all other
+/// directories: those of single links, blobs and uploads, and what is no part of the layout.
+pub fn may_hold(directory: &str, name: &str) -> Option<bool> {
+    let is_algorithm = |name| Algorithm::from_name(name).is_some();
+    let below = |top: &str| {
+        directory.strip_prefix(top).and_then(|below| below.strip_prefix('/').or(below.is_empty().then_some("")))
+    };
+    if directory == ROOT {
+        return Some(matches!(name, "blobs" | "repositories"));
+    }
+    if let Some(below) = below(BLOBS) {
+        return match below.split('/').collect::<Vec<_>>()[..] {
+            [""] => Some(is_algorithm(name)),
+            [algorithm] if is_algorithm(algorithm) => Some(is_shard(name)),
+            [algorithm, shard] if is_shard(shard) => Some(is_digest(algorithm, name)),
+            _ => None,
+        };
+    }
+    let below = below(REPOSITORIES)?;
+    let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
+    let Some(at) = parts.iter().position(|part| part.starts_with('_')) else {
+        let is_part = !parts.is_empty() && [MANIFESTS, LAYERS, UPLOADS].contains(&name);
+        return Some(is_part || is_repository_component(name));
+    };
+    let may_hold = match parts[at..] {
+        [LAYERS] | [MANIFESTS, "revisions"] | [MANIFESTS, "tags", _, "index"] => is_algorithm(name),
+        [LAYERS, algorithm] | [MANIFESTS, "revisions", algorithm] | [MANIFESTS, "tags", _, "index", algorithm] => {
+            is_digest(algorithm, name)
+        }
+        [MANIFESTS] => matches!(name, "revisions" | "tags"),
+        [MANIFESTS, "tags"] | [UPLOADS] => true,
+        [MANIFESTS, "tags", _] => matches!(name, "current" | "index"),
+        _ => return None,
+    };
+    Some(may_hold)
+}
+
+fn is_digest(algorithm: &str, name: &str) -> bool {
+    Algorithm::from_name(algorithm).is_some_and(|algorithm| Digest::from_hex(algorithm, name).is_some())
+}
+
 /// Whether a directory may be a component of a repository's name.
 ///
 /// The registry's own grammar (`reference/regexp.go`: lower-case letters and digits, separated by `.`, `_`, `__` or
@@ -200,6 +272,62 @@ mod tests {
         assert_eq!(digest_of_link(&revision_link("app", &digest)), Some(digest));
         assert_eq!(digest_of_link(&blob_data(&digest)), None);
         assert_eq!(link_bytes(Algorithm::Sha256), 71);
+    }
+
+    #[test]
+    fn what_keys_are_about() {
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let about = |key: &str| {
+            let Subject { repository, tag, digest } = subject(key);
+            (repository.unwrap_or_default(), tag.unwrap_or_default(), digest.is_some())
+        };
+        let name = "team/app".to_owned();
+        assert_eq!(about(&blob_data(&digest)), (String::new(), String::new(), true));
+        assert_eq!(about(&blob(&digest)), (String::new(), String::new(), true));
+        assert_eq!(about(&layer_link("team/app", &digest)), (name.clone(), String::new(), true));
+        assert_eq!(about(&tag_link("team/app", "v1")), (name.clone(), "v1".into(), false));
+        assert_eq!(about(&tag_index_link("team/app", "v1", &digest)), (name.clone(), "v1".into(), true));
+        assert_eq!(about(&repository("team/app")), (name, String::new(), false));
+    }
+
+    #[test]
+    fn what_directories_may_hold() {
+        let hex = Digest::of(Algorithm::Sha256, b"").hex();
+        let repository = format!("{REPOSITORIES}/app");
+        for (directory, name) in [
+            (ROOT, "blobs"),
+            (BLOBS, "sha512"),
+            (&format!("{BLOBS}/sha256"), "ab"),
+            (&format!("{BLOBS}/sha256/e3"), &*hex),
+            (REPOSITORIES, "app"),
+            (&repository, "_layers"),
+            (&repository, "worker"),
+            (&format!("{repository}/_manifests/revisions/sha256"), &hex),
+            (&format!("{repository}/_manifests/tags"), "v1.0_x"),
+            (&format!("{repository}/_manifests/tags/v1"), "index"),
+            (&format!("{repository}/_uploads"), "anything"),
+        ] {
+            assert_eq!(may_hold(directory, name), Some(true), "{directory} {name}");
+        }
+        for (directory, name) in [
+            (ROOT, "backup"),
+            (BLOBS, "md5"),
+            (&format!("{BLOBS}/sha256"), "lost+found"),
+            (&format!("{BLOBS}/sha256/e3"), &hex[1..]),
+            (REPOSITORIES, "_layers"),
+            (REPOSITORIES, ".DS_Store"),
+            (&repository, "_blobs"),
+            (&format!("{repository}/_layers"), "old"),
+            (&format!("{repository}/_layers/sha256"), "old"),
+            (&format!("{repository}/_manifests"), "signatures"),
+            (&format!("{repository}/_manifests/tags/v1"), "old"),
+            (&format!("{repository}/_manifests/tags/v1/index/sha256"), "old"),
+        ] {
+            assert_eq!(may_hold(directory, name), Some(false), "{directory} {name}");
+        }
+        for directory in ["elsewhere", &format!("{BLOBS}/sha256/e3/{hex}"), &format!("{repository}/_uploads/id")] {
+            assert_eq!(may_hold(directory, "anything"), None, "{directory}");
+        }
     }
 
     #[test]

@@ -78,3 +78,4 @@ pub mod sweep;
 pub mod trash;
 pub mod unwanted;
 pub mod usage;
+pub mod verify;

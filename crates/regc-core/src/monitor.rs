@@ -15,6 +15,8 @@ pub enum Phase {
     Mark,
     /// Asking for the sizes of blobs. Steps are blobs.
     Measure,
+    /// Looking at every link of repositories. Steps are repositories.
+    CheckLinks,
     /// Looking again for what has arrived since. There are no steps.
     LookAgain,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.

@@ -48,6 +48,32 @@ pub struct Metadata {
     pub symlink: bool,
     /// When it was last written, by the storage's clock.
     pub modified: SystemTime,
+    /// Who owns it, and what others may do with it, where the storage knows such things. Of a symbolic link, what it leads
+    /// to.
+    pub owner: Option<Owner>,
+}
+
+/// Who owns a file or directory, and who may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user's number.
+    pub user: u32,
+    /// The group's number.
+    pub group: u32,
+    /// Who may read, write and execute it: the nine bits of POSIX.
+    pub mode: u32,
+}
+
+impl Owner {
+    /// Whether this user, who is in this group and no other, may read it.
+    pub fn may_be_read_by(&self, user: u32, group: u32) -> bool {
+        let shift = match (self.user == user, self.group == group) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
+        };
+        user == 0 || self.mode >> shift & 0o4 != 0
+    }
 }
 
 /// The content of an object.

@@ -61,6 +61,7 @@ fn describe(finding: &Finding) -> serde_json::Value {
     json!({
         "type": "finding",
         "code": finding.code(),
+        "id": finding.kind().code(),
         "repository": finding.repository(),
         "manifest": finding.manifest(),
         "path": finding.path(),

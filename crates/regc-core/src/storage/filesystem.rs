@@ -7,6 +7,7 @@ mod trash;
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use walkdir::WalkDir;
 
-use super::{Content, Entry, EntryKind, Metadata, ReadStorage};
+use super::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
 use crate::error::Error;
 
 /// Storage below one directory, as the registry's `filesystem` driver keeps it.
@@ -179,15 +180,17 @@ impl ReadStorage for FilesystemStorage {
         let modified = metadata.modified().map_err(fail)?;
         if !metadata.is_symlink() {
             let kind = kind_of(metadata.file_type());
-            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified }));
+            let owner = Some(owner(metadata.uid(), metadata.gid(), metadata.mode()));
+            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified, owner }));
         }
         let kind = target_kind(&path).map_err(fail)?;
         if kind == EntryKind::BrokenSymlink {
-            return Ok(Some(Metadata { kind, bytes: 0, symlink: true, modified }));
+            return Ok(Some(Metadata { kind, bytes: 0, symlink: true, modified, owner: None }));
         }
         let target = fs::metadata(&path).map_err(fail)?;
         let modified = modified.max(target.modified().map_err(fail)?);
-        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified }))
+        let owner = Some(owner(target.uid(), target.gid(), target.mode()));
+        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified, owner }))
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
@@ -285,7 +288,12 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
-    Metadata { kind, bytes: stat.st_size.unsigned_abs(), symlink: false, modified: modified(stat) }
+    let owner = Some(owner(stat.st_uid, stat.st_gid, stat.st_mode));
+    Metadata { kind, bytes: stat.st_size.unsigned_abs(), symlink: false, modified: modified(stat), owner }
+}
+
+fn owner(user: u32, group: u32, mode: u32) -> Owner {
+    Owner { user, group, mode: mode & 0o777 }
 }
 
 fn modified(stat: &Stat) -> SystemTime {

@@ -80,10 +80,12 @@ impl ReadStorage for MemoryStorage {
         let objects = self.objects();
         if let Some(content) = objects.get(key) {
             let bytes = content.len() as u64;
-            return Ok(Some(Metadata { kind: EntryKind::File, bytes, symlink: false, modified: UNIX_EPOCH }));
+            let kind = EntryKind::File;
+            return Ok(Some(Metadata { kind, bytes, symlink: false, modified: UNIX_EPOCH, owner: None }));
         }
         let is_directory = below(&objects, &format!("{key}/")).next().is_some();
-        let metadata = Metadata { kind: EntryKind::Directory, bytes: 0, symlink: false, modified: UNIX_EPOCH };
+        let kind = EntryKind::Directory;
+        let metadata = Metadata { kind, bytes: 0, symlink: false, modified: UNIX_EPOCH, owner: None };
         Ok(is_directory.then_some(metadata))
     }
 }

@@ -1,0 +1,139 @@
+//! `regc verify`.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use indicatif::{BinaryBytes, HumanCount};
+use regc_core::error::Error;
+use regc_core::verify::{Defect, Kind, Options, Page, Severity, Verification, verify};
+use serde_json::json;
+
+use crate::commands::{Common, Format};
+use crate::output::{Output, printable};
+use crate::progress::Progress;
+use crate::{Ending, print_error, process};
+
+/// Find out whether the store is whole: what is damaged, and which images that concerns.
+///
+/// Looks at every link and manifest, and at the size of every blob. Nothing is changed. A registry may be running, but what
+/// is being pushed may look damaged. `regc explain RG012` tells what a finding means; `regc repair` repairs what it can.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
+    path: Option<PathBuf>,
+
+    /// List notes as well, each by itself: garbage, uploads that were given up, names that nobody knows
+    #[arg(long)]
+    notes: bool,
+
+    /// Print nothing but damage; with --format json, the summary too
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How old an upload is that was given up: what the registry itself takes for old.
+const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
+
+pub fn run(mut args: Args) -> Result<Ending, Error> {
+    args.common = args.common.at(args.path.take());
+    let storage = args.common.open()?;
+    let interruption = process::watch()?;
+    let progress = Progress::new(args.quiet, interruption.clone());
+    let options = Options {
+        stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
+        jobs: regc_core::survey::Options::default().jobs,
+    };
+    let verification = verify(&*storage, &options, &progress);
+    progress.clear();
+    let verification = match verification {
+        Err(Error::Interrupted) => {
+            print_error(&Error::Interrupted);
+            return Ok(Ending::Interrupted(interruption.exit_code()));
+        }
+        verification => verification?,
+    };
+    let mut output = Output::new();
+    match args.common.format {
+        Format::Human => human(&mut output, &verification, &args),
+        Format::Json => json_lines(&mut output, &verification, &args),
+    }
+    output.flush();
+    match output.take_error() {
+        Some(error) => {
+            eprintln!("regc: cannot write the report: {error}");
+            Ok(Ending::Failed)
+        }
+        None if verification.is_damaged() => Ok(Ending::FoundDamage),
+        None => Ok(Ending::Done),
+    }
+}
+
+fn human(output: &mut Output, verification: &Verification, args: &Args) {
+    let is_told = |defect: &&Defect| args.notes || defect.kind.severity() < Severity::Note;
+    for defect in verification.defects.iter().filter(is_told) {
+        let Page { code, severity, title, remedy, .. } = defect.kind.page();
+        let detail = if defect.detail.is_empty() { String::new() } else { format!(": {}", defect.detail) };
+        output.line(format_args!("{code} {}: {title}{}", severity.name(), printable(&detail)));
+        output.line(format_args!("    path:   {}", printable(&defect.path)));
+        if !defect.images.is_empty() {
+            output.line(format_args!("    images: {}", printable(&defect.images.join(", "))));
+        }
+        output.line(format_args!("    remedy: {remedy}"));
+    }
+    if args.quiet {
+        return;
+    }
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.severity() == Severity::Note && !args.notes) {
+        let number = verification.defects.iter().filter(|defect| defect.kind == kind).count() as u64;
+        if number > 0 {
+            let Page { code, title, remedy, .. } = kind.page();
+            output.line(format_args!("{code} note: {title}: {}; {remedy}", HumanCount(number)));
+        }
+    }
+    let [errors, warnings, notes] = counts(verification);
+    let bytes = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
+    output.line(format_args!(
+        "{} repositories, {} manifests, {} in {} blobs: {} errors, {} warnings, {} notes.",
+        HumanCount(verification.repositories),
+        HumanCount(verification.manifests),
+        BinaryBytes(bytes),
+        HumanCount(verification.blobs.len() as u64),
+        HumanCount(errors),
+        HumanCount(warnings),
+        HumanCount(notes),
+    ));
+}
+
+fn json_lines(output: &mut Output, verification: &Verification, args: &Args) {
+    for defect in verification.defects.iter().filter(|_| !args.quiet) {
+        let Defect { kind, path, repository, digest, detail, images } = defect;
+        let Page { code, name, severity, remedy, .. } = kind.page();
+        output.json(&json!({
+            "type": "finding", "id": code, "code": name, "severity": severity, "path": path, "repository": repository,
+            "digest": digest, "detail": detail, "images": images, "remedy": remedy,
+        }));
+    }
+    let [errors, warnings, notes] = counts(verification);
+    let bytes: u64 = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
+    output.json(&json!({
+        "type": "summary",
+        "schema_version": 1,
+        "repositories": verification.repositories,
+        "manifests": verification.manifests,
+        "blobs": verification.blobs.len(),
+        "bytes": bytes,
+        "errors": errors,
+        "warnings": warnings,
+        "notes": notes,
+    }));
+}
+
+/// How many defects there are of each severity.
+fn counts(verification: &Verification) -> [u64; 3] {
+    [Severity::Error, Severity::Warning, Severity::Note]
+        .map(|severity| verification.defects.iter().filter(|defect| defect.kind.severity() == severity).count() as u64)
+}

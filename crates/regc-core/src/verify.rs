@@ -1,0 +1,296 @@
+//! Whether a store is whole: everything that is wrong in it, which images that concerns, and what can be done.
+//!
+//! Nothing is decided from what is found here but what is told. So where a collection stops, as it does at what it cannot
+//! read, this goes on and tells it.
+
+mod images;
+mod kind;
+mod repository;
+mod tolerant;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+pub use self::kind::{Kind, Page, Severity};
+use self::tolerant::{Met, Tolerant};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::inventory::{DigestId, Inventory};
+use crate::layout;
+use crate::manifest::{MAX_MANIFEST_BYTES, References};
+use crate::monitor::{Monitor, Phase};
+use crate::storage::{Content, EntryKind, ReadStorage};
+use crate::survey::{self, Leftovers, Survey, with_threads};
+
+/// What is looked at, and with how many threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Uploads that began before this are told of; none if not given.
+    pub stale_before: Option<SystemTime>,
+    /// How many threads wait for the storage at once.
+    pub jobs: usize,
+}
+
+/// Something that is wrong in a store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Defect {
+    /// What it is.
+    pub kind: Kind,
+    /// The key of what is wrong or missing.
+    pub path: String,
+    /// The repository that it is in; none for content.
+    pub repository: Option<String>,
+    /// The digest that it is about.
+    pub digest: Option<Digest>,
+    /// What more there is to say, in a sentence without its end; empty if nothing.
+    pub detail: String,
+    /// The images that it concerns, sorted: `repository:tag`, or `repository@digest` where no tag reaches it.
+    pub images: Vec<String>,
+}
+
+/// What was found of a whole store.
+#[derive(Debug)]
+pub struct Verification {
+    /// Everything that is wrong, in the order of the codes and paths.
+    pub defects: Vec<Defect>,
+    /// How many repositories there are.
+    pub repositories: u64,
+    /// How many different manifests they link.
+    pub manifests: u64,
+    /// The blobs that are there, and how long each is in bytes, in the order of their digests.
+    pub blobs: Vec<(Digest, u64)>,
+    /// What was found out on the way.
+    survey: Survey,
+}
+
+/// Looks at a whole store, but not at what its blobs hold other than manifests. Nothing is changed.
+///
+/// Fails if the storage's own directory cannot be looked at, or if the monitor says stop.
+pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
+    let tolerant = Tolerant::new(storage)?;
+    let leftovers = Leftovers { uploads_before: options.stale_before, ..Leftovers::default() };
+    let to_survey = survey::Options { leftovers, jobs: options.jobs, ..survey::Options::default() };
+    let survey = survey::survey(&tolerant, &to_survey, monitor)?;
+    with_threads(options.jobs, || {
+        let Survey { inventory, reachable, .. } = &survey;
+        monitor.phase(Phase::Measure, Some(inventory.digests.stored_len() as u64));
+        let sizes = sizes(&tolerant, inventory, monitor)?;
+        let mut defects = of_findings(&survey);
+        defects.extend(wrong_sizes(&tolerant, &survey, &sizes)?);
+        defects.extend(unreferenced(&survey, &sizes));
+
+        monitor.phase(Phase::CheckLinks, Some(inventory.repositories.len() as u64));
+        let of_repositories: Vec<Vec<Defect>> = inventory
+            .repositories
+            .par_iter()
+            .zip(&reachable.repositories)
+            .zip(&reachable.garbage)
+            .map(|((repository, marked), garbage)| {
+                let check =
+                    repository::Check { storage: &tolerant, survey: &survey, sizes: &sizes, repository, marked };
+                let defects = check.run(garbage)?;
+                monitor.advance(1);
+                if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(defects) }
+            })
+            .collect::<Result<_, Error>>()?;
+        defects.extend(of_repositories.into_iter().flatten());
+        let blobs = inventory.digests.stored_ids().zip(&sizes);
+        let blobs = blobs.filter_map(|(id, size)| Some((inventory.digests.digest(id), (*size)?))).collect();
+        Ok((defects, blobs))
+    })
+    .and_then(|(defects, blobs)| {
+        let met = tolerant.into_met();
+        let defects = without_consequences(defects, &met);
+        let mut verification = Verification {
+            repositories: survey.inventory.repositories.len() as u64,
+            manifests: survey.reachable.manifests.len() as u64,
+            defects,
+            blobs,
+            survey,
+        };
+        verification.defects.extend(of_met(met));
+        verification.name_images(storage, options.jobs)?;
+        Ok(verification)
+    })
+}
+
+impl Verification {
+    /// Adds blobs whose content is not that of their digest, and what could not be read, with the reason.
+    pub fn add_content(
+        &mut self,
+        storage: &dyn ReadStorage,
+        mismatched: &[Digest],
+        failed: &[(Digest, String)],
+        jobs: usize,
+    ) -> Result<(), Error> {
+        let wrong: BTreeSet<Digest> = mismatched.iter().copied().collect();
+        // What is told of the content tells more than its length.
+        self.defects.retain(|defect| {
+            defect.kind != Kind::WrongSize || defect.digest.is_none_or(|digest| !wrong.contains(&digest))
+        });
+        let known = |kind: Kind| self.defects.iter().filter(move |defect| defect.kind == kind);
+        let manifests: BTreeSet<Digest> = known(Kind::DamagedManifest).filter_map(|defect| defect.digest).collect();
+        let blob = |kind, digest: &Digest, detail| Defect {
+            kind,
+            path: layout::blob_data(digest),
+            repository: None,
+            digest: Some(*digest),
+            detail,
+            images: Vec::new(),
+        };
+        let damaged = wrong.difference(&manifests).map(|digest| blob(Kind::DamagedBlob, digest, String::new()));
+        let failed = failed.iter().map(|(digest, reason)| blob(Kind::CannotBeRead, digest, reason.clone()));
+        let added: Vec<Defect> = damaged.chain(failed).collect();
+        self.defects.extend(added);
+        self.name_images(storage, jobs)
+    }
+
+    /// Whether an image cannot be pulled, or something else is wrong: more than what is only left over.
+    pub fn is_damaged(&self) -> bool {
+        self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)
+    }
+
+    fn name_images(&mut self, storage: &dyn ReadStorage, jobs: usize) -> Result<(), Error> {
+        with_threads(jobs, || images::name(&Tolerant::new(storage)?, &self.survey, &mut self.defects))?;
+        self.defects.sort_unstable();
+        self.defects.dedup();
+        Ok(())
+    }
+}
+
+/// The length of each blob in bytes, in the order of their digests; `None` where the content is not there.
+fn sizes(storage: &dyn ReadStorage, inventory: &Inventory, monitor: &dyn Monitor) -> Result<Vec<Option<u64>>, Error> {
+    let digests = &inventory.digests;
+    let ids: Vec<DigestId> = digests.stored_ids().collect();
+    let shards: Vec<&[DigestId]> = ids.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
+    let sizes = shards.into_par_iter().map(|shard| {
+        let blobs: Vec<Digest> = shard.iter().map(|&id| digests.digest(id)).collect();
+        let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+        let found = storage.stat_each(&layout::shard(&blobs[0]), &keys)?;
+        monitor.advance(shard.len() as u64);
+        if monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        let size = |data: Option<crate::storage::Metadata>| data.filter(|data| data.kind == EntryKind::File);
+        Ok(found.into_iter().map(|data| size(data).map(|data| data.bytes)).collect::<Vec<_>>())
+    });
+    Ok(sizes.collect::<Result<Vec<_>, Error>>()?.concat())
+}
+
+/// What the survey has found already. Links are looked at once more, and more closely.
+fn of_findings(survey: &Survey) -> Vec<Defect> {
+    let defect = |finding: &Finding| {
+        let detail = match finding {
+            Finding::DamagedManifest { damage, .. } => damage.to_string(),
+            Finding::DanglingRevision { .. } => String::new(),
+            _ => return None,
+        };
+        let digest = finding.manifest().copied();
+        let is_content = matches!(finding, Finding::DamagedManifest { .. });
+        let repository = (!is_content).then(|| finding.repository().to_owned());
+        Some(Defect { kind: finding.kind(), path: finding.path(), repository, digest, detail, images: Vec::new() })
+    };
+    survey.findings.iter().filter_map(defect).collect()
+}
+
+/// Content that does not have the size that a manifest states, each with the first manifest that does.
+fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]) -> Result<Vec<Defect>, Error> {
+    let Survey { inventory, reachable, .. } = survey;
+    let digests = &inventory.digests;
+    let mut manifests: Vec<DigestId> =
+        reachable.repositories.iter().flat_map(|marked| marked.manifests.iter().copied()).collect();
+    manifests.sort_unstable();
+    manifests.dedup();
+    let damaged: HashSet<Digest> = survey
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding, Finding::DamagedManifest { .. }))
+        .filter_map(|finding| finding.manifest().copied())
+        .collect();
+    let shards: Vec<&[DigestId]> = manifests.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
+    let wrong = shards.into_par_iter().map(|shard| {
+        let blobs: Vec<Digest> = shard.iter().map(|&id| digests.digest(id)).collect();
+        let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+        let (mut wrong, mut index) = (Vec::new(), 0);
+        storage.read_each(&layout::shard(&blobs[0]), &keys, MAX_MANIFEST_BYTES, &mut |content| {
+            let manifest = blobs[index];
+            index += 1;
+            let Some(Content::Whole(content)) = content else { return };
+            let Ok(parsed) = References::parse(&content) else { return };
+            for reference in parsed.references.iter().filter(|reference| reference.bytes > 0) {
+                let id = digests.id(&reference.digest);
+                let actual = digests.stored_index(id).and_then(|index| sizes[index]);
+                if let Some(actual) = actual.filter(|actual| *actual != reference.bytes) {
+                    wrong.push((reference.digest, actual, reference.bytes, manifest));
+                }
+            }
+        })?;
+        Ok(wrong)
+    });
+    let mut wrong: Vec<_> = wrong.collect::<Result<Vec<_>, Error>>()?.concat();
+    wrong.sort_unstable();
+    wrong.dedup_by_key(|(digest, ..)| *digest);
+    wrong.retain(|(digest, ..)| !damaged.contains(digest));
+    let defect = |(digest, actual, stated, manifest): (Digest, u64, u64, Digest)| Defect {
+        kind: Kind::WrongSize,
+        path: layout::blob_data(&digest),
+        repository: None,
+        digest: Some(digest),
+        detail: format!("it has {actual} bytes, and the manifest {manifest} states {stated}"),
+        images: Vec::new(),
+    };
+    Ok(wrong.into_iter().map(defect).collect())
+}
+
+/// Content that nothing refers to.
+fn unreferenced<'a>(survey: &'a Survey, sizes: &'a [Option<u64>]) -> impl Iterator<Item = Defect> + 'a {
+    let Survey { inventory, reachable, .. } = survey;
+    let all = inventory.digests.stored_ids().zip(sizes);
+    let unused = all.filter(|(id, _)| !reachable.live.contains(&inventory.digests, *id));
+    unused.filter_map(|(id, size)| {
+        let digest = inventory.digests.digest(id);
+        let detail = format!("{} bytes", (*size)?);
+        let (kind, path) = (Kind::UnreferencedBlob, layout::blob_data(&digest));
+        Some(Defect { kind, path, repository: None, digest: Some(digest), detail, images: Vec::new() })
+    })
+}
+
+/// Leaves out what is only a consequence of what could not be looked at.
+fn without_consequences(mut defects: Vec<Defect>, met: &Met) -> Vec<Defect> {
+    let causes: BTreeSet<&str> = met.broken_symlinks.iter().chain(met.failed.keys()).map(String::as_str).collect();
+    let is_below = |path: &str| {
+        let ends = path.match_indices('/').map(|(end, _)| &path[..end]);
+        ends.chain([path]).any(|above| causes.contains(above))
+    };
+    defects.retain(|defect| !is_below(&defect.path));
+    defects
+}
+
+fn of_met(met: Met) -> Vec<Defect> {
+    let Met { broken_symlinks, failed, foreign, unreadable } = met;
+    let of_kind = |kind: Kind, paths: BTreeSet<String>| -> Vec<(Kind, String, String)> {
+        paths.into_iter().map(|path| (kind, path, String::new())).collect()
+    };
+    let failed: BTreeMap<String, String> = failed;
+    let mut all = of_kind(Kind::BrokenSymlink, broken_symlinks);
+    all.extend(failed.into_iter().map(|(path, reason)| (Kind::CannotBeRead, path, reason)));
+    all.extend(of_kind(Kind::ForeignName, foreign));
+    all.extend(of_kind(Kind::Unreadable, unreadable));
+    let defect = |(kind, path, detail): (Kind, String, String)| {
+        let layout::Subject { repository, digest, .. } = layout::subject(&path);
+        let repository = repository.filter(|_| kind != Kind::ForeignName);
+        Defect {
+            kind,
+            digest: digest.filter(|_| kind != Kind::ForeignName),
+            repository,
+            path,
+            detail,
+            images: Vec::new(),
+        }
+    };
+    all.into_iter().map(defect).collect()
+}

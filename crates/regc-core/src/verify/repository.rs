@@ -1,0 +1,266 @@
+//! Whether the links of one repository are whole, and lead to what its images need.
+
+use rustc_hash::FxHashSet as HashSet;
+
+use super::Defect;
+use super::kind::Kind;
+use super::tolerant::Tolerant;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::inventory::{DigestId, Repository};
+use crate::layout;
+use crate::manifest::Role;
+use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable};
+use crate::storage::{Content, ReadStorage, directories};
+use crate::survey::Survey;
+
+/// One repository, and what is needed to check it.
+pub(super) struct Check<'a> {
+    pub(super) storage: &'a Tolerant<'a>,
+    pub(super) survey: &'a Survey,
+    /// The length of each blob, where its content is there.
+    pub(super) sizes: &'a [Option<u64>],
+    pub(super) repository: &'a Repository,
+    pub(super) marked: &'a RepositoryReachable,
+}
+
+/// What a link holds.
+enum Link {
+    Absent,
+    /// What it should.
+    Good,
+    /// No digest.
+    Garbled,
+    /// Another digest.
+    Other(Digest),
+}
+
+/// What is missing for a manifest.
+struct Needs {
+    manifest: DigestId,
+    id: DigestId,
+    role: Role,
+}
+
+impl Check<'_> {
+    pub(super) fn run(&self, garbage: &RepositoryGarbage) -> Result<Vec<Defect>, Error> {
+        let mut defects = Vec::new();
+        let live: HashSet<DigestId> = self.needs().into_iter().map(|needs| needs.id).collect();
+        self.revisions(&mut defects)?;
+        let layers = self.layers(&live, &mut defects)?;
+        self.tags(&layers, &mut defects)?;
+        self.images(&layers, &mut defects)?;
+        for upload in &garbage.uploads {
+            let path = format!("{}/{}", layout::uploads(self.name()), upload.upload);
+            defects.push(self.defect(Kind::StaleUpload, path, None, format!("{} bytes", upload.bytes)));
+        }
+        Ok(defects)
+    }
+
+    fn name(&self) -> &str {
+        &self.repository.name
+    }
+
+    fn digest(&self, id: DigestId) -> Digest {
+        self.survey.inventory.digests.digest(id)
+    }
+
+    fn defect(&self, kind: Kind, path: String, digest: Option<Digest>, detail: String) -> Defect {
+        Defect { kind, path, repository: Some(self.name().to_owned()), digest, detail, images: Vec::new() }
+    }
+
+    /// Whether content is there.
+    fn is_stored(&self, id: DigestId) -> bool {
+        self.survey.inventory.digests.stored_index(id).is_some_and(|index| self.sizes[index].is_some())
+    }
+
+    fn has_revision(&self, id: DigestId) -> bool {
+        self.repository.revisions.binary_search(&id).is_ok()
+    }
+
+    /// What the live manifests refer to.
+    fn needs(&self) -> Vec<Needs> {
+        let mut needs = Vec::new();
+        for &manifest in &self.marked.manifests {
+            self.survey.reachable.manifests.with(manifest, |found| {
+                if let Manifest::Parsed { references, .. } = found {
+                    let all = references.iter();
+                    needs.extend(all.map(|reference| Needs { manifest, id: reference.id(), role: reference.role() }));
+                }
+            });
+        }
+        needs
+    }
+
+    /// Looks at the links of digests below a directory of links.
+    fn links(&self, directory: &str, digests: &[Digest]) -> Result<Vec<Link>, Error> {
+        let keys: Vec<String> = digests.iter().map(layout::link_below).collect();
+        let there = self.storage.stat_each(directory, &keys)?;
+        let mut texts = Vec::with_capacity(keys.len());
+        self.storage
+            .read_each(directory, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
+        let link = |((digest, found), text): ((&Digest, _), Option<Content>)| match (found, text) {
+            (None, _) => Link::Absent,
+            // It is there and cannot be read, which is told elsewhere.
+            (Some(_), None) => Link::Good,
+            (Some(_), Some(text)) => match parse(&text) {
+                // What was pushed by another algorithm's digest is stored under its canonical one.
+                Some(named) if named == *digest => Link::Good,
+                Some(named) if digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256 => {
+                    Link::Good
+                }
+                Some(named) => Link::Other(named),
+                None => Link::Garbled,
+            },
+        };
+        Ok(digests.iter().zip(there).zip(texts).map(link).collect())
+    }
+
+    fn revisions(&self, defects: &mut Vec<Defect>) -> Result<(), Error> {
+        let digests: Vec<Digest> = self.repository.revisions.iter().map(|&id| self.digest(id)).collect();
+        let links = self.links(&layout::revisions(self.name()), &digests)?;
+        for (digest, link) in digests.into_iter().zip(links) {
+            let path = layout::revision_link(self.name(), &digest);
+            defects.extend(self.of_link(Kind::GarbledRevisionLink, path, digest, link));
+        }
+        Ok(())
+    }
+
+    fn of_link(&self, garbled: Kind, path: String, digest: Digest, link: Link) -> Option<Defect> {
+        match link {
+            Link::Absent | Link::Good => None,
+            Link::Garbled => Some(self.defect(garbled, path, Some(digest), String::new())),
+            Link::Other(named) => {
+                Some(self.defect(Kind::MisdirectedLink, path, Some(digest), format!("it names {named}")))
+            }
+        }
+    }
+
+    /// Looks at the layer links, and answers which there are.
+    fn layers(&self, live: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<HashSet<DigestId>, Error> {
+        let all = layout::layers(self.name());
+        let mut linked = HashSet::default();
+        for &algorithm in &self.repository.layer_algorithms {
+            let directory = format!("{all}/{}", algorithm.name());
+            let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
+            let links = self.links(&all, &digests)?;
+            for (digest, link) in digests.into_iter().zip(links) {
+                if matches!(link, Link::Absent) {
+                    continue;
+                }
+                let id = self.survey.inventory.digests.id(&digest);
+                linked.insert(id);
+                let path = layout::layer_link(self.name(), &digest);
+                let is_dangling = algorithm == Algorithm::Sha256 && !self.is_stored(id) && !live.contains(&id);
+                if is_dangling && !self.has_revision(id) {
+                    defects.push(self.defect(Kind::DanglingLayerLink, path.clone(), Some(digest), String::new()));
+                }
+                defects.extend(self.of_link(Kind::GarbledLayerLink, path, digest, link));
+            }
+        }
+        Ok(linked)
+    }
+
+    fn tags(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
+        let all = layout::tags(self.name());
+        let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
+        let there = self.storage.stat_each(&all, &keys)?;
+        let mut texts = Vec::with_capacity(keys.len());
+        self.storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
+        let is_linked = |digest: &Digest| {
+            let id = self.survey.inventory.digests.id(digest);
+            self.has_revision(id) || layers.contains(&id)
+        };
+        for (((tag, _), found), text) in names.iter().zip(there).zip(texts) {
+            let path = layout::tag_link(self.name(), tag);
+            let named = text.as_ref().and_then(parse);
+            match named {
+                Some(digest) if !is_linked(&digest) => {
+                    let detail = format!("it names {digest}");
+                    defects.push(self.defect(Kind::DanglingTag, path, Some(digest), detail));
+                }
+                Some(_) => {}
+                None if found.is_some() && text.is_some() => {
+                    defects.push(self.defect(Kind::GarbledTag, path, None, String::new()));
+                }
+                None => {}
+            }
+            self.tag_index(tag, named, &is_linked, defects)?;
+        }
+        Ok(())
+    }
+
+    fn tag_index(
+        &self,
+        tag: &str,
+        named: Option<Digest>,
+        is_linked: &dyn Fn(&Digest) -> bool,
+        defects: &mut Vec<Defect>,
+    ) -> Result<(), Error> {
+        let index = layout::tag_index(self.name(), tag);
+        for (algorithm, _) in directories(self.storage, &index, Algorithm::from_name, || ())? {
+            let directory = format!("{index}/{}", algorithm.name());
+            let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
+            let links = self.links(&index, &digests)?;
+            for (digest, link) in digests.into_iter().zip(links) {
+                let path = layout::tag_index_link(self.name(), tag, &digest);
+                // What the tag itself names is told of the tag.
+                let is_dangling = !is_linked(&digest) && named != Some(digest);
+                match link {
+                    Link::Absent => {}
+                    _ if is_dangling => {
+                        defects.push(self.defect(Kind::DanglingTagIndexEntry, path, Some(digest), String::new()));
+                    }
+                    link => defects.extend(self.of_link(Kind::GarbledTagIndexEntry, path, digest, link)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what the images need is there, and linked.
+    fn images(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
+        let mut seen = HashSet::default();
+        for Needs { manifest, id, role } in self.needs() {
+            let digest = self.digest(id);
+            let is_canonical = digest.algorithm() == Algorithm::Sha256;
+            if !seen.insert(id) || !is_canonical {
+                continue;
+            }
+            let needed_by = format!("the manifest {} needs it", self.digest(manifest));
+            let is_linked = layers.contains(&id) || self.has_revision(id);
+            match role {
+                Role::Config | Role::Layer if !self.is_stored(id) => {
+                    let path = layout::blob_data(&digest);
+                    defects.push(self.defect(Kind::MissingBlob, path, Some(digest), needed_by));
+                }
+                Role::Config | Role::Layer if !is_linked => {
+                    let path = layout::layer_link(self.name(), &digest);
+                    defects.push(self.defect(Kind::MissingLayerLink, path, Some(digest), needed_by));
+                }
+                // One that is linked and has no content is a dangling revision.
+                Role::Child if !is_linked => {
+                    let path = layout::revision_link(self.name(), &digest);
+                    let detail = match self.is_stored(id) {
+                        true => "its content is there, but the repository does not link it",
+                        false => "its content is missing",
+                    };
+                    let detail = format!("{detail}; {needed_by}");
+                    defects.push(self.defect(Kind::MissingChild, path, Some(digest), detail));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse(text: &Content) -> Option<Digest> {
+    match text {
+        Content::Whole(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        Content::TooLarge => None,
+    }
+}

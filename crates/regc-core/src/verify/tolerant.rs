@@ -1,0 +1,150 @@
+//! Storage that goes on where a collection would stop, and remembers why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::layout;
+use crate::storage::{Content, Entry, EntryKind, Metadata, ReadStorage};
+
+/// What was met on the way.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    /// Symbolic links to nothing.
+    pub(super) broken_symlinks: BTreeSet<String>,
+    /// What cannot be read, and why.
+    pub(super) failed: BTreeMap<String, String>,
+    /// Names that are no part of the layout.
+    pub(super) foreign: BTreeSet<String>,
+    /// What the user that the registry runs as cannot read.
+    pub(super) unreadable: BTreeSet<String>,
+}
+
+/// Storage in which what cannot be read counts as absent. It can only be looked at, so nothing is lost by that.
+pub(super) struct Tolerant<'a> {
+    inner: &'a dyn ReadStorage,
+    /// User and group that the registry runs as, as far as that is known.
+    reader: Option<(u32, u32)>,
+    met: Mutex<Met>,
+}
+
+impl<'a> Tolerant<'a> {
+    /// The registry is taken to run as whoever owns its directory.
+    pub(super) fn new(inner: &'a dyn ReadStorage) -> Result<Self, Error> {
+        let owner = inner.stat(layout::ROOT)?.and_then(|root| root.owner);
+        let reader = owner.map(|owner| (owner.user, owner.group)).filter(|(user, _)| *user != 0);
+        Ok(Self { inner, reader, met: Mutex::default() })
+    }
+
+    pub(super) fn into_met(self) -> Met {
+        self.met.into_inner()
+    }
+
+    fn look(&self, key: &str, metadata: Option<Metadata>) -> Option<Metadata> {
+        let metadata = metadata?;
+        if metadata.kind == EntryKind::BrokenSymlink {
+            self.met.lock().broken_symlinks.insert(key.to_owned());
+            return None;
+        }
+        if let (Some((user, group)), Some(owner)) = (self.reader, metadata.owner)
+            && !owner.may_be_read_by(user, group)
+        {
+            self.met.lock().unreadable.insert(key.to_owned());
+        }
+        Some(metadata)
+    }
+
+    /// The answer; `absent` where it failed, or led through a symbolic link to nothing.
+    fn tolerate<T>(&self, key: &str, answer: Result<T, Error>, absent: T) -> Result<T, Error> {
+        match answer {
+            Err(Error::BrokenSymlink(link)) => {
+                self.met.lock().broken_symlinks.insert(link);
+                Ok(absent)
+            }
+            Err(Error::Storage { source, .. }) => {
+                self.met.lock().failed.insert(key.to_owned(), source.to_string());
+                Ok(absent)
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl ReadStorage for Tolerant<'_> {
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        let mut foreign = Vec::new();
+        let mut broken = Vec::new();
+        let listed =
+            self.inner.list(directory, &mut |entry| match (layout::may_hold(directory, entry.name), entry.kind) {
+                (None, _) | (Some(true), EntryKind::Directory) => visit(entry),
+                (Some(true), EntryKind::BrokenSymlink) => broken.push(format!("{directory}/{}", entry.name)),
+                _ => foreign.push(format!("{directory}/{}", entry.name)),
+            });
+        let mut met = self.met.lock();
+        met.foreign.extend(foreign);
+        met.broken_symlinks.extend(broken);
+        drop(met);
+        self.tolerate(directory, listed, false)
+    }
+
+    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.tolerate(prefix, self.inner.list_prefix(prefix), Vec::new())
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
+        self.tolerate(key, self.inner.read(key, limit), None)
+    }
+
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        self.tolerate(key, self.inner.read_in_parts(key, visit), false)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
+        let metadata = self.tolerate(key, self.inner.stat(key), None)?;
+        Ok(self.look(key, metadata))
+    }
+
+    fn read_each(
+        &self,
+        directory: &str,
+        keys: &[String],
+        limit: u64,
+        visit: &mut dyn FnMut(Option<Content>),
+    ) -> Result<(), Error> {
+        let mut contents = Vec::with_capacity(keys.len());
+        let read = self.inner.read_each(directory, keys, limit, &mut |content| contents.push(content));
+        if read.is_err() {
+            // One of them cannot be read; the others can.
+            contents.clear();
+            for key in keys {
+                contents.push(self.read(&format!("{directory}/{key}"), limit)?);
+            }
+        }
+        contents.into_iter().for_each(visit);
+        Ok(())
+    }
+
+    fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
+        let Ok(found) = self.inner.stat_each(directory, keys) else {
+            return keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect();
+        };
+        let is_as_usual = |metadata: &Metadata| {
+            let may_be_read = |(user, group)| metadata.owner.is_none_or(|owner| owner.may_be_read_by(user, group));
+            metadata.kind != EntryKind::BrokenSymlink && self.reader.is_none_or(may_be_read)
+        };
+        let look = |(key, metadata): (&String, Option<Metadata>)| match metadata {
+            Some(metadata) if is_as_usual(&metadata) => Some(metadata),
+            metadata => self.look(&format!("{directory}/{key}"), metadata),
+        };
+        Ok(keys.iter().zip(found).map(look).collect())
+    }
+
+    fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {
+        self.inner.bytes_below(directory, is_left_out)
+    }
+
+    fn real_directory(&self, directory: &str) -> Result<String, Error> {
+        self.inner.real_directory(directory)
+    }
+}
