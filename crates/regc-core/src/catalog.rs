@@ -25,6 +25,8 @@ pub struct Depth {
     pub untagged: bool,
     /// What is in an index, and what is attached to an image.
     pub trees: bool,
+    /// Which tagged images each tagged image belongs to.
+    pub owners: bool,
 }
 
 /// A repository and what is in it.
@@ -47,8 +49,12 @@ pub struct Tag {
     pub digest: Option<Digest>,
     /// When it was pushed last: when its link was written.
     pub pushed: SystemTime,
+    /// Whether the repository links that, so that it can be pulled; only asked for with images.
+    pub is_linked: bool,
     /// What that is; `None` if it was not asked for, or is missing.
     pub image: Option<Image>,
+    /// What other tags name and this is part of or attached to, directly or through others; empty unless asked for.
+    pub owners: Vec<Digest>,
 }
 
 /// A manifest that no tag reaches.
@@ -73,8 +79,6 @@ pub struct Image {
     pub bytes: u64,
     /// When it was made, as its configuration says: RFC 3339. That of an index is its first image's.
     pub created: Option<String>,
-    /// The manifests in it, if it is an index.
-    pub parts: Vec<Digest>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,
     /// What is in it, if it is an index and that was asked for.
@@ -115,7 +119,7 @@ pub(crate) fn tags(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Ta
             Content::Whole(text) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
             Content::TooLarge => None,
         };
-        Some(Tag { name, digest, pushed: link?.modified, image: None })
+        Some(Tag { name, digest, pushed: link?.modified, is_linked: false, image: None, owners: Vec::new() })
     });
     Ok(tags.collect())
 }
@@ -138,7 +142,7 @@ impl<'a> Repository<'a> {
     fn list(mut self) -> Result<Listing, Error> {
         let mut tags = tags(self.storage, &self.name)?;
         let mut untagged = Vec::new();
-        if self.depth.untagged || self.depth.trees {
+        if self.depth.untagged || self.depth.trees || self.depth.owners {
             let revisions = self.revisions()?;
             for digest in revisions.keys() {
                 if let Some(subject) = self.manifest(digest)?.and_then(|(_, manifest)| manifest.subject) {
@@ -160,11 +164,37 @@ impl<'a> Repository<'a> {
         if self.depth.images {
             for tag in &mut tags {
                 if let Some(digest) = tag.digest {
+                    tag.is_linked = self.is_linked(&digest)?;
                     tag.image = self.image(&digest)?;
                 }
             }
         }
+        if self.depth.owners {
+            self.name_owners(&mut tags)?;
+        }
         Ok(Listing { repository: self.name, tags, untagged })
+    }
+
+    /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
+    fn is_linked(&self, digest: &Digest) -> Result<bool, Error> {
+        let links = [layout::revision_link(&self.name, digest), layout::layer_link(&self.name, digest)];
+        Ok(self.storage.stat(&links[0])?.is_some() || self.storage.stat(&links[1])?.is_some())
+    }
+
+    fn name_owners(&mut self, tags: &mut [Tag]) -> Result<(), Error> {
+        let tagged: BTreeSet<Digest> = tags.iter().filter_map(|tag| tag.digest).collect();
+        let mut owners: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        for &owner in &tagged {
+            for digest in self.reached([owner].into_iter())?.intersection(&tagged) {
+                if *digest != owner {
+                    owners.entry(*digest).or_default().push(owner);
+                }
+            }
+        }
+        for tag in tags {
+            tag.owners = tag.digest.and_then(|digest| owners.get(&digest).cloned()).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// The linked revisions, and when each was pushed last.
@@ -227,7 +257,6 @@ impl<'a> Repository<'a> {
             platforms: Vec::new(),
             bytes: parts.values().sum(),
             created: None,
-            parts: manifest.children.iter().map(|child| child.digest).collect(),
             subject: manifest.subject,
             children: Vec::new(),
             referrers: Vec::new(),

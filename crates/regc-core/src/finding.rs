@@ -39,6 +39,15 @@ pub enum Finding {
         /// The tag.
         tag: String,
     },
+    /// A tag names a manifest that the repository does not link. It cannot be pulled.
+    DanglingTag {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+        /// What it names.
+        manifest: Digest,
+    },
     /// A tag that a rule would judge by the age of its image, which cannot be read. It stays.
     UnknownAge {
         /// The repository.
@@ -78,6 +87,7 @@ impl Finding {
             Finding::DanglingRevision { .. } => "dangling_revision",
             Finding::GarbledRevisionLink { .. } => "garbled_revision_link",
             Finding::GarbledTag { .. } => "garbled_tag",
+            Finding::DanglingTag { .. } => "dangling_tag",
             Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
             Finding::InTrash { .. } => "in_trash",
@@ -92,6 +102,7 @@ impl Finding {
             Finding::DanglingRevision { .. } => Kind::DanglingRevision,
             Finding::GarbledRevisionLink { .. } => Kind::GarbledRevisionLink,
             Finding::GarbledTag { .. } => Kind::GarbledTag,
+            Finding::DanglingTag { .. } => Kind::DanglingTag,
             Finding::UnknownAge { .. } => Kind::UnknownAge,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
             Finding::InTrash { .. } => Kind::InTrash,
@@ -105,6 +116,7 @@ impl Finding {
             | Finding::DanglingRevision { repository, .. }
             | Finding::GarbledRevisionLink { repository, .. }
             | Finding::GarbledTag { repository, .. }
+            | Finding::DanglingTag { repository, .. }
             | Finding::UnknownAge { repository, .. }
             | Finding::MissingBlob { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
@@ -117,6 +129,7 @@ impl Finding {
             Finding::DamagedManifest { manifest, .. }
             | Finding::DanglingRevision { manifest, .. }
             | Finding::GarbledRevisionLink { manifest, .. }
+            | Finding::DanglingTag { manifest, .. }
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
             Finding::GarbledTag { .. } | Finding::UnknownAge { .. } | Finding::InTrash { .. } => None,
         }
@@ -129,9 +142,9 @@ impl Finding {
                 layout::blob_data(manifest)
             }
             Finding::GarbledRevisionLink { repository, manifest } => layout::revision_link(repository, manifest),
-            Finding::GarbledTag { repository, tag } | Finding::UnknownAge { repository, tag } => {
-                layout::tag_link(repository, tag)
-            }
+            Finding::GarbledTag { repository, tag }
+            | Finding::DanglingTag { repository, tag, .. }
+            | Finding::UnknownAge { repository, tag } => layout::tag_link(repository, tag),
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
             Finding::InTrash { path, .. } => path.clone(),
         }
@@ -152,6 +165,9 @@ impl Finding {
             Finding::GarbledTag { repository, tag } => format!(
                 "{repository}: the tag {tag} is empty or garbled; everything it has ever named counts as tagged"
             ),
+            Finding::DanglingTag { repository, tag, manifest } => {
+                format!("{repository}: the tag {tag} names {manifest}, which the repository does not link")
+            }
             Finding::UnknownAge { repository, tag } => {
                 format!("{repository}: it cannot be read when the image of the tag {tag} was made; it stays")
             }
@@ -176,6 +192,7 @@ impl Finding {
             }
             Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
             Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
+            Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
             Finding::UnknownAge { .. } => "decide by `pushed`, or give it a keep-tag of its own",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",

@@ -1,5 +1,7 @@
 //! What names stand for in a store.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use crate::catalog::{self, Tag};
@@ -8,9 +10,9 @@ use crate::error::Error;
 use crate::inventory;
 use crate::layout;
 use crate::pattern::{Part, Pattern};
-use crate::storage::ReadStorage;
+use crate::storage::{ReadStorage, directories};
 use crate::survey::with_threads;
-use crate::unwanted::Unwanted;
+use crate::unwanted::{Unwanted, UnwantedIn};
 
 /// Everything in a store that patterns name, as something that is not wanted any more.
 ///
@@ -21,7 +23,10 @@ pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, job
         let mut names = inventory::repository_names(storage)?;
         names.sort_unstable();
         let mut unwanted = Unwanted::default();
-        for pattern in patterns {
+        // Manifests last: what tags go is known then.
+        let (manifests, others): (Vec<_>, Vec<_>) =
+            patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
+        for pattern in others.into_iter().chain(manifests) {
             let matching: Vec<&String> = names.iter().filter(|name| pattern.matches_repository(name)).collect();
             let found = match pattern.part() {
                 Part::All => {
@@ -29,7 +34,7 @@ pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, job
                     matching.len()
                 }
                 Part::Tags(_) => tags(storage, pattern, &matching, &mut unwanted)?,
-                Part::Manifest(digest) => manifests(storage, digest, &matching, force, &mut unwanted)?,
+                Part::Manifest(digest) => manifest(storage, digest, &matching, force, &mut unwanted)?,
             };
             if found == 0 {
                 return Err(Error::NothingMatches(pattern.to_string()));
@@ -45,19 +50,28 @@ fn tags(
     repositories: &[&String],
     unwanted: &mut Unwanted,
 ) -> Result<usize, Error> {
-    let tags: Vec<Vec<Tag>> =
-        repositories.par_iter().map(|repository| catalog::tags(storage, repository)).collect::<Result<_, _>>()?;
+    type Named = (BTreeMap<String, Option<Digest>>, Vec<Tag>);
+    let named: Vec<Named> = repositories
+        .par_iter()
+        .map(|repository| {
+            // The registry lists a tag for its directory, even if it names nothing any more.
+            let all = layout::tags(repository);
+            let all = directories(storage, &all, |name| Some((name.to_owned(), None)), || ())?;
+            Ok((all.into_iter().map(|(name, _)| name).collect(), catalog::tags(storage, repository)?))
+        })
+        .collect::<Result<_, Error>>()?;
     let mut found = 0;
-    for (repository, tags) in repositories.iter().zip(tags) {
-        for tag in tags.into_iter().filter(|tag| pattern.matches_tag(repository, &tag.name)) {
-            unwanted.tag(repository, &tag.name, tag.digest);
+    for (repository, (mut all, tags)) in repositories.iter().zip(named) {
+        all.extend(tags.into_iter().map(|tag| (tag.name, tag.digest)));
+        for (tag, digest) in all.into_iter().filter(|(tag, _)| pattern.matches_tag(repository, tag)) {
+            unwanted.tag(repository, &tag, digest);
             found += 1;
         }
     }
     Ok(found)
 }
 
-fn manifests(
+fn manifest(
     storage: &dyn ReadStorage,
     digest: &Digest,
     repositories: &[&String],
@@ -70,7 +84,12 @@ fn manifests(
             continue;
         }
         let mut tags = catalog::tags(storage, repository)?;
-        tags.retain(|tag| tag.digest == Some(*digest));
+        let goes_anyway = |tag: &Tag| match unwanted.of(repository) {
+            None => false,
+            Some(UnwantedIn::Everything) => true,
+            Some(UnwantedIn::Some { tags, .. }) => tags.contains_key(&tag.name),
+        };
+        tags.retain(|tag| tag.digest == Some(*digest) && !goes_anyway(tag));
         if !tags.is_empty() && !force {
             let tags = tags.into_iter().map(|tag| tag.name).collect();
             return Err(Error::StillTagged { repository: repository.to_string(), digest: *digest, tags });

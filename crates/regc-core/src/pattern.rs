@@ -34,6 +34,10 @@ impl Pattern {
     ///
     /// Fails with [`Error::Pattern`] if a glob or the digest is malformed.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        // No name has such a character, so it would match nothing: a line's end that YAML or a shell has left there.
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Error::Pattern(format!("{text:?} has a character that no name has")));
+        }
         let glob = |glob: &str| {
             let built = GlobBuilder::new(glob).literal_separator(true).build();
             let built = built.map_err(|error| Error::Pattern(error.to_string()))?;
@@ -117,7 +121,7 @@ mod tests {
         let one = pattern(&format!("app@{digest}"));
         assert!(matches!(one.part(), Part::Manifest(named) if named.to_string() == digest));
         assert!(!one.matches_tag("app", "v1") && one.matches_repository("app"));
-        for wrong in ["", ":v1", "app:", "app[", "app@", "app@sha256:12", "app:v1@latest"] {
+        for wrong in ["", ":v1", "app:", "app[", "app@", "app@sha256:12", "app:v1@latest", "app\n", "a b"] {
             assert!(Pattern::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -21,7 +21,7 @@
 //!     pushed: now - Duration::from_secs(days * 86_400),
 //!     created: None,
 //!     subject: None,
-//!     parts: Vec::new(),
+//!     owners: Vec::new(),
 //!     is_understood: true,
 //! };
 //! let tags = [tag("v1", "old", 30), tag("v2", "new", 20), tag("latest", "new", 10)];
@@ -63,9 +63,9 @@ pub struct TagFacts {
     pub created: Option<String>,
     /// The manifest that what it names is attached to.
     pub subject: Option<Digest>,
-    /// The manifests in it, if it is an index.
-    pub parts: Vec<Digest>,
-    /// Whether the manifest is there and understood.
+    /// What it belongs to: what it is part of or attached to, directly or through others. Only what other tags name counts.
+    pub owners: Vec<Digest>,
+    /// Whether the manifest is there, linked and understood, so that the image can be pulled.
     pub is_understood: bool,
 }
 

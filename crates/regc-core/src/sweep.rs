@@ -4,6 +4,7 @@
 //! everything it should, and a second run finishes the work. Before the first removal, the store is looked at once more
 //! for what has arrived; before each, the object itself is.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
@@ -20,6 +21,7 @@ use crate::second_look::{SecondLook, Spared};
 use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::survey::{Options, with_threads};
 use crate::trash;
+use crate::unfinished;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -71,6 +73,9 @@ pub fn sweep(
         if let Some(header) = trash {
             trash::write_journal(storage, header, plan)?;
         }
+        if let Some(unwanted) = options.unwanted.filter(|_| !totals.is_empty()) {
+            unfinished::begin(storage, lock, unwanted, plan, trash)?;
+        }
 
         monitor.phase(Phase::Remove, Some(totals.items()));
         let sweep = Sweep {
@@ -79,6 +84,8 @@ pub fn sweep(
             how: Removing { unless_modified_since: Some(since), into: into.as_deref() },
             second_look,
             spared: Mutex::new(spared),
+            on_purpose: options.unwanted.is_some(),
+            stuck: Mutex::default(),
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
         };
@@ -89,6 +96,9 @@ pub fn sweep(
         sweep.empty_directories(plan, &repositories, since);
         sweep.whole_repositories(&repositories);
         let mut outcome = sweep.outcome.into_inner();
+        if options.unwanted.is_some() && !outcome.interrupted && outcome.failures.is_empty() {
+            unfinished::end(storage)?;
+        }
         outcome.failures.sort_by_cached_key(ToString::to_string);
         outcome.trashed_as = trash.map(|header| header.run.clone());
         Ok(outcome)
@@ -118,6 +128,10 @@ struct Sweep<'a> {
     how: Removing<'a>,
     second_look: SecondLook<'a>,
     spared: Mutex<Spared>,
+    /// Whether what goes was named by somebody.
+    on_purpose: bool,
+    /// Tags of which something could not be removed, by repository and name: nothing more of them goes.
+    stuck: Mutex<HashSet<(String, String)>>,
     /// Set when it is not known what a link leads to that could not be removed.
     must_stop: AtomicBool,
     outcome: Mutex<Outcome>,
@@ -125,14 +139,13 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     /// Removes entries of tags' indexes, tags, and revisions: repositories side by side, in each of them the revisions one
-    /// after the other. Where tags go, a repository is one step: an image that somebody has named is not left half there.
+    /// after the other. Where that is what somebody has named, a repository is one step: no image is left half there.
     fn images(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
-            let is_one_step = repository.tags().next().is_some();
-            if is_one_step && self.is_over() {
+            if self.is_over() {
                 return;
             }
-            let remove = |items: Vec<Item<'_>>| match is_one_step {
+            let remove = |items: Vec<Item<'_>>| match self.on_purpose {
                 true => self.remove(items),
                 false => self.batch(items),
             };
@@ -147,9 +160,7 @@ impl Sweep<'_> {
                 });
                 self.tag_directories(tags);
             });
-            if !self.is_over() {
-                self.tag_directories(repository.dead_tags());
-            }
+            self.tag_directories(repository.dead_tags());
             for revision in repository.revisions() {
                 remove(vec![revision]);
             }
@@ -283,13 +294,16 @@ impl Sweep<'_> {
         let spared = self.spared.lock();
         let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
             // It goes although what it names is in use; what is pushed anew is newer than the run.
-            Item::Tag { .. } => false,
+            Item::Tag { repository, tag, .. } => self.stuck.lock().contains(&(repository.to_string(), tag.to_string())),
             item => item.digest().is_some_and(|digest| spared.contains(&digests.id(&digest))),
         });
         drop(spared);
-        let mut outcome = self.outcome.lock();
-        kept.iter().for_each(|item| outcome.spared.add(item));
-        drop(outcome);
+        for item in &kept {
+            if matches!(item, Item::Tag { .. }) {
+                self.spare_what_it_leads_to(item);
+            }
+            self.outcome.lock().spared.add(item);
+        }
         let mut keys = Vec::with_capacity(items.len());
         let mut ends = Vec::with_capacity(items.len());
         for item in &items {
@@ -315,6 +329,9 @@ impl Sweep<'_> {
             start = end;
             if !is_gone {
                 self.spare_what_it_leads_to(item);
+                if let Item::TagIndexEntry { repository, tag, .. } = item {
+                    self.stuck.lock().insert((repository.to_string(), tag.to_string()));
+                }
             }
             let mut outcome = self.outcome.lock();
             outcome.failures.extend(failures);

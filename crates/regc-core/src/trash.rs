@@ -195,14 +195,27 @@ fn entries_of(item: &Item<'_>) -> impl Iterator<Item = Entry> {
 
 /// Writes down what `plan` is going to move.
 pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &Plan<'_>) -> Result<(), Error> {
+    write_entries(storage, header, plan.items().flat_map(|item| entries_of(&item).collect::<Vec<_>>()))
+}
+
+/// Writes down what is going to be moved.
+pub(crate) fn write_entries(
+    storage: &dyn TrashStorage,
+    header: &Header,
+    mut entries: impl Iterator<Item = Entry>,
+) -> Result<(), Error> {
     fn line<T: Serialize>(mut to: &mut dyn Write, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut to, value)?;
         to.write_all(b"\n")
     }
     refuse_symlinks(storage)?;
+    // A run that goes on where it was killed has written it before.
+    if storage.stat(&journal(&header.run))?.is_some() {
+        return Ok(());
+    }
     storage.create(&journal(&header.run), &mut |to| {
         line(to, header)?;
-        plan.items().try_for_each(|item| entries_of(&item).try_for_each(|entry| line(to, &entry)))
+        entries.try_for_each(|entry| line(to, &entry))
     })
 }
 
@@ -569,7 +582,7 @@ impl Trash<'_> {
 }
 
 /// The digest of the content at `key`; `None` if there is none.
-fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
+pub(crate) fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
     fn with<H: sha2::Digest>(storage: &dyn ReadStorage, key: &str) -> Result<Option<Vec<u8>>, Error> {
         let mut hasher = H::new();
         let is_there = storage.read_in_parts(key, &mut |part| hasher.update(part))?;

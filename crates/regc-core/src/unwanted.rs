@@ -17,6 +17,8 @@ pub struct Unwanted {
     /// Whether blobs and layer links stay for a later collection. What goes of a repository that goes as a whole does not
     /// change: all of its links.
     pub keep_content: bool,
+    /// Content that an earlier run has released, which was killed before it had removed it.
+    pub(crate) released_before: BTreeSet<Digest>,
 }
 
 /// What is to go of one repository.
@@ -106,6 +108,8 @@ pub enum Reason {
     PartOf(Digest),
     /// Symbolic links lead into or out of the repository, or to the tag.
     Symlinks,
+    /// This is in its directory, which no registry has put there, and regc does not remove.
+    Foreign(String),
     /// This manifest, which stays, is damaged, so nobody knows what it needs.
     Damaged(Digest),
     /// A tag that stays is garbled, and nobody knows what it named.
@@ -133,6 +137,7 @@ impl fmt::Display for Reason {
             Reason::Tagged(tag) => write!(f, "the tag {tag} names it, and stays"),
             Reason::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
             Reason::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
+            Reason::Foreign(path) => write!(f, "{path} is in it, which no registry has put there; remove it first"),
             Reason::Damaged(manifest) => {
                 write!(f, "the manifest {manifest} in this repository is damaged, so nobody knows what it needs")
             }
@@ -148,8 +153,7 @@ impl fmt::Display for Reason {
 pub fn attached_to(tag: &str) -> Option<Digest> {
     let (algorithm, rest) = tag.split_once('-')?;
     let algorithm = Algorithm::from_name(algorithm)?;
-    let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
-    Digest::from_hex(algorithm, &rest[..end])
+    Digest::from_hex(algorithm, rest.split_once('.').map_or(rest, |(hex, _)| hex))
 }
 
 #[cfg(test)]
@@ -163,7 +167,8 @@ mod tests {
         for end in ["", ".sig", ".att", ".sbom"] {
             assert_eq!(attached_to(&format!("{name}{end}")), Some(digest), "{end}");
         }
-        for tag in ["v1", "sha256-1234", "sha256-", &name[..70], &format!("{name}0"), &name.replace("256", "512")] {
+        let others = [&name[..70], &format!("{name}0"), &format!("{name}-arm64"), &name.replace("256", "512")];
+        for tag in ["v1", "sha256-1234", "sha256-"].into_iter().chain(others) {
             assert_eq!(attached_to(tag), None, "{tag}");
         }
     }

@@ -11,7 +11,9 @@ use regc_core::report::Summary;
 use regc_core::survey::{Leftovers, Options, refuse_foreign_metadata};
 use regc_core::{duration, layout, pattern, storage};
 
-use crate::commands::removing::{MIN_AGE_LIVE, Removal, finish, header, refuse_running_registry, trash_bytes};
+use crate::commands::removing::{
+    MIN_AGE_LIVE, Removal, finish, finish_unfinished, header, refuse_running_registry, trash_bytes,
+};
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
 use crate::{Ending, print_error, process, source};
@@ -167,7 +169,8 @@ pub fn run(args: Args) -> Result<Ending, Error> {
 
     let interruption = process::watch()?;
     let progress = Progress::new(args.quiet, interruption.clone());
-    let survey = survey_and_heal(&*storage, lock.as_ref(), &options, &progress);
+    let survey = finish_unfinished(&*storage, lock.as_ref(), &options, &progress)
+        .and_then(|()| survey_and_heal(&*storage, lock.as_ref(), &options, &progress));
     progress.clear();
     let survey = match survey {
         Err(Error::Interrupted) => {

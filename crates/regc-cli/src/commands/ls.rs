@@ -37,7 +37,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Ending, Error> {
     let patterns = args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let storage = args.common.open()?;
-    let depth = Depth { images: !args.tags_only && !args.untagged, untagged: args.untagged, trees: args.tree };
+    let images = !args.tags_only && !args.untagged;
+    let depth = Depth { images, untagged: args.untagged, trees: args.tree, owners: false };
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
     if !patterns.is_empty() {
@@ -134,7 +135,7 @@ fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
         }
         return;
     }
-    for Tag { name, digest, pushed, image: found } in &listing.tags {
+    for Tag { name, digest, pushed, image: found, .. } in &listing.tags {
         let pushed = process::time(*pushed);
         let found = found.as_ref().map(image);
         let line = json!({

@@ -111,7 +111,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         for (tag, decision) in tags {
             match decision {
                 Some(Decision { keep: false, .. }) => unwanted.tag(repository, &tag.name, tag.digest),
-                Some(Decision { reason, .. }) => findings.extend(finding(repository, &tag.name, reason)),
+                Some(Decision { reason, .. }) => findings.extend(finding(repository, tag, reason)),
                 None => {}
             }
         }
@@ -148,7 +148,7 @@ fn judge(
 ) -> Result<Vec<Judged>, Error> {
     let is_meant =
         |name: &str| repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name));
-    let depth = Depth { images: true, ..Depth::default() };
+    let depth = Depth { images: true, owners: true, ..Depth::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
     let judge = |Listing { repository, tags, .. }: Listing| {
         let decisions = match rules.of(&repository) {
@@ -170,17 +170,21 @@ fn facts(tag: &Tag) -> TagFacts {
         pushed: tag.pushed,
         created: image.and_then(|image| image.created.clone()),
         subject: image.and_then(|image| image.subject),
-        parts: image.map_or(Vec::new(), |image| image.parts.clone()),
-        is_understood: image.is_some(),
+        owners: tag.owners.clone(),
+        is_understood: tag.is_linked && image.is_some(),
     }
 }
 
 /// What somebody should know of a tag that stays.
-fn finding(repository: &str, tag: &str, reason: &Reason) -> Option<Finding> {
-    let (repository, tag) = (repository.to_owned(), tag.to_owned());
-    match reason {
-        Reason::Garbled => Some(Finding::GarbledTag { repository, tag }),
-        reason if reason.is_age_unknown() => Some(Finding::UnknownAge { repository, tag }),
+fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
+    let (repository, tag) = (repository.to_owned(), named.name.clone());
+    match (reason, named.digest) {
+        (Reason::Garbled, _) => Some(Finding::GarbledTag { repository, tag }),
+        (Reason::CannotBePulled, Some(manifest)) if !named.is_linked => {
+            Some(Finding::DanglingTag { repository, tag, manifest })
+        }
+        (Reason::CannotBePulled, Some(manifest)) => Some(Finding::DanglingRevision { repository, manifest }),
+        (reason, _) if reason.is_age_unknown() => Some(Finding::UnknownAge { repository, tag }),
         _ => None,
     }
 }

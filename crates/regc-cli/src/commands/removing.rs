@@ -14,10 +14,11 @@ use regc_core::storage::{self, ReadStorage, TrashStorage};
 use regc_core::survey::{Options, Survey, refuse_foreign_metadata};
 use regc_core::sweep::{Outcome, sweep};
 use regc_core::unwanted::Unwanted;
-use regc_core::{duration, running, trash};
+use regc_core::{duration, running, trash, unfinished};
 
 use crate::commands::{Common, Format};
 use crate::interruption::Interruption;
+use crate::output::human::describe;
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
 use crate::source::Source;
@@ -91,6 +92,9 @@ impl<'a> Session<'a> {
             refuse_running_registry(&source.config, removing.dry_run, removing.quiet)?;
         }
         let interruption = process::watch()?;
+        let progress = Progress::new(removing.quiet, interruption.clone());
+        finish_unfinished(&*storage, lock.as_ref(), &Options::default(), &progress)?;
+        progress.clear();
         Ok(Self { command, removing, format: common.format, source, storage, lock, started, interruption })
     }
 
@@ -200,6 +204,30 @@ pub fn header(
         min_age: min_age.map_or(0, |age| age.as_secs()),
         live,
     }
+}
+
+/// Finishes what a run that was killed has left of what somebody had named. A dry run only tells of it.
+pub fn finish_unfinished(
+    storage: &dyn TrashStorage,
+    lock: Option<&Lock>,
+    options: &Options<'_>,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let Some(lock) = lock else {
+        if unfinished::is_there(storage)? {
+            eprintln!(
+                "regc: warning: a run that removed what somebody had named was cut off; the next one that removes anything \
+                 finishes it first, which is not in these numbers"
+            );
+        }
+        return Ok(());
+    };
+    if let Some(outcome) = unfinished::finish(storage, lock, options, progress)? {
+        progress.clear();
+        eprintln!("regc: finished what an earlier run had left: {}", describe(&outcome.removed));
+        outcome.failures.iter().for_each(|failure| print_error(failure));
+    }
+    Ok(())
 }
 
 /// How many bytes are in the trash. What is wrong with it must not keep anybody from a report.

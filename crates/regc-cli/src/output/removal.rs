@@ -65,8 +65,7 @@ impl Printer for Human {
                 self.output.line(format_args!("Spared: {spared}: in use again, or led to, or not regc's to remove."));
             }
             if summary.interrupted {
-                self.output
-                    .line(format_args!("Interrupted. Running the same again, and then `regc gc`, removes the rest."));
+                self.output.line(format_args!("Interrupted. The next run that removes anything finishes this first."));
             }
         }
         self.output.flush();

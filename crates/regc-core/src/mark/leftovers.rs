@@ -47,7 +47,8 @@ impl Marking<'_> {
         }
         if leftovers.empty_repositories && self.repository.revisions.is_empty() && live.is_empty() {
             let has_tags = !self.tag_directories(|link| link.is_some())?.is_empty();
-            garbage.whole = !has_tags && !self.uploads(leftovers.uploads_before)?.has_others;
+            garbage.whole =
+                !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();
         }
         if leftovers.every_tag || has_deleted || garbage.whole {
             let directories = match tags {
@@ -72,6 +73,25 @@ impl Marking<'_> {
     fn is_known(&self, id: DigestId) -> Result<bool, Error> {
         let as_layer = || layout::layer_link(self.name(), &self.digests.digest(id));
         Ok(self.has_revision(id) || self.storage.stat(&as_layer())?.is_some())
+    }
+
+    /// Something in the repository that no registry puts there, and that would keep its directory.
+    pub(super) fn foreign(&self) -> Result<Option<String>, Error> {
+        for part in [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS] {
+            let directory = format!("{}/{part}", layout::repository(self.name()));
+            let is_foreign = |file: &String| {
+                let is_link = file.ends_with(&format!("/{}", layout::LINK));
+                let is_of_tag = file.starts_with("tags/") && file.ends_with("/current/link");
+                match part {
+                    layout::UPLOADS => !file.contains('/'),
+                    _ => !(is_link && (layout::digest_of_link(file).is_some() || is_of_tag)),
+                }
+            };
+            if let Some(file) = below(self.storage, &directory)?.files.into_iter().find(is_foreign) {
+                return Ok(Some(format!("{directory}/{file}")));
+            }
+        }
+        Ok(None)
     }
 
     /// The entries of tags' indexes of which `is_garbage` says so, by tag and digest. None is looked for behind a symbolic

@@ -79,12 +79,15 @@ impl Marking<'_> {
         let delete_untagged = self.options.delete_untagged && may_tidy;
         let mut findings = self.findings_of(&repository.revisions)?;
         let mut is_damaged = has_damage(&findings);
-        let tags = if delete_untagged { Some(self.tags()?) } else { None };
+        // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
+        let are_needed = delete_untagged || self.options.unwanted.is_some();
+        let tags = if are_needed { Some(self.tags()?) } else { None };
         findings.extend(tags.iter().flat_map(|tags| tags.findings(&repository.name)));
 
         // What cannot be understood, or is not this repository's alone, is kept as a whole.
         let tagged = tags.as_ref().map_or(&[][..], |tags| &tags.tagged);
-        let mut only_tagged = tags.as_ref().is_some_and(|tags| !tags.unknown) && !is_damaged && !repository.shared;
+        let mut only_tagged =
+            delete_untagged && tags.as_ref().is_some_and(|tags| !tags.unknown) && !is_damaged && !repository.shared;
         let everything = [&*repository.revisions, tagged].concat();
         let wanted = [&*repository.young, tagged].concat();
         let mut reach = if only_tagged {

@@ -37,7 +37,7 @@ pub(super) struct Tag {
     pub(super) digest: Option<DigestId>,
     /// What it keeps in use: what it names, or if it is garbled, all that it has ever named.
     pub(super) keeps: Box<[DigestId]>,
-    /// Whether its directory is a symbolic link.
+    /// Whether a symbolic link is in its place, or in its directory where it matters.
     pub(super) symlink: bool,
     pub(super) modified: SystemTime,
 }
@@ -61,11 +61,13 @@ impl Marking<'_> {
         let links: Vec<Vec<Option<(Content, SystemTime)>>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
 
+        let symlinks = if self.options.unwanted.is_some() { self.symlinks_in(&found)? } else { HashSet::default() };
         let mut tags = Tags::default();
         let mut named = HashSet::default();
         for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
             tags.directories.extend((!symlink).then(|| tag.clone()));
             let Some((link, modified)) = link else { continue };
+            let symlink = symlink || symlinks.contains(&tag);
             tags.count += 1;
             let text = if let Content::Whole(text) = link { text } else { Vec::new() };
             let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok());
@@ -123,6 +125,23 @@ impl Marking<'_> {
         let links = self.storage.stat_each(&all, &keys)?;
         let named = names.into_iter().zip(links).filter(|((_, symlink), link)| !symlink && is_meant(link.as_ref()));
         Ok(named.map(|((name, _), _)| name).collect())
+    }
+
+    /// The tags in which a symbolic link takes the place of a directory or of the link. Those that lead out of the
+    /// repository are refused: what they lead to may go there.
+    fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<HashSet<String>, Error> {
+        let all = layout::tags(self.name());
+        let mut found = HashSet::default();
+        for part in ["", "/current", "/current/link", "/index"] {
+            let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}{part}")).collect();
+            for ((tag, _), metadata) in tags.iter().zip(self.storage.stat_each(&all, &keys)?) {
+                if metadata.is_some_and(|metadata| metadata.symlink && metadata.kind != EntryKind::BrokenSymlink) {
+                    self.refuse_link_elsewhere(&format!("{all}/{tag}{part}"))?;
+                    found.insert(tag.clone());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names

@@ -15,6 +15,8 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
+use crate::layout;
+use crate::storage::below;
 use crate::unwanted::{KeptBack, Named, Reason, attached_to};
 
 /// A tag that lives and dies with a manifest of its repository.
@@ -22,6 +24,9 @@ struct Attached<'t> {
     tag: &'t Tag,
     to: DigestId,
 }
+
+/// The tags that go, and those that were to go and stay.
+type Going<'t> = (HashSet<&'t str>, Vec<(Named, Reason)>);
 
 impl Marking<'_> {
     /// Marks the repository as it is without anything in it.
@@ -31,6 +36,9 @@ impl Marking<'_> {
         let is_old = |tag: &Tag| !self.is_young(tag);
         if self.repository.shared || tags.each.iter().any(|tag| tag.symlink) {
             return self.keep(vec![(Named::Repository, Reason::Symlinks)]);
+        }
+        if let Some(path) = self.foreign()? {
+            return self.keep(vec![(Named::Repository, Reason::Foreign(path))]);
         }
         if uploads.has_others {
             let reason = if self.options.young_since.is_some() { Reason::Young } else { Reason::Symlinks };
@@ -70,7 +78,13 @@ impl Marking<'_> {
             return self.keep(all_for(Reason::Symlinks));
         }
         let tags = self.tags()?;
-        let (going, mut kept_back) = self.going(&tags, unwanted_tags);
+        // What a symbolic link leads to may be what goes.
+        if tags.each.iter().any(|tag| tag.symlink) {
+            return self.keep(all_for(Reason::Symlinks));
+        }
+        let mut referrers = self.referrers();
+        let (mut going, mut kept_back) = self.going(&tags, unwanted_tags)?;
+        self.keep_young(&tags, &referrers, &mut going, &mut kept_back);
         let is_going = |tag: &&Tag| going.contains(tag.name.as_str());
         if tags.each.iter().any(|tag| tag.digest.is_none() && tag.keeps.is_empty() && !is_going(&tag)) {
             return self.keep(all_for(Reason::GarbledTag));
@@ -88,7 +102,6 @@ impl Marking<'_> {
                 roots.insert(id);
             }
         }
-        let mut referrers = self.referrers();
         let dying = self.dying(&direct, &referrers, &attached);
         referrers.values_mut().for_each(|referrers| referrers.retain(|id| !direct.contains(id)));
         roots.extend(self.repository.revisions.iter().filter(|id| !dying.contains(id)));
@@ -115,11 +128,17 @@ impl Marking<'_> {
         self.layer_links(false, &mut reach.live, &mut garbage)?;
         released.retain(|id| !reach.live.contains(id));
         self.unused_revisions(&reach.manifests, &mut garbage)?;
+        // What is left of an earlier run that was stopped.
+        let is_left = |name: &&String| {
+            tags.directories.binary_search(name).is_ok() && !tags.each.iter().any(|tag| tag.name == **name)
+        };
+        garbage.dead_tags = unwanted_tags.keys().filter(is_left).cloned().collect();
         let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
         let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
         removed.extend(dead.map(|attached| attached.tag));
         removed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let names: HashSet<&str> = removed.iter().map(|tag| tag.name.as_str()).collect();
+        let names = removed.iter().map(|tag| tag.name.as_str());
+        let names: HashSet<&str> = names.chain(garbage.dead_tags.iter().map(String::as_str)).collect();
         let gone: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         let (of_removed, of_others): (Vec<String>, Vec<String>) =
             tags.directories.iter().cloned().partition(|tag| names.contains(tag.as_str()));
@@ -165,16 +184,12 @@ impl Marking<'_> {
     }
 
     /// The unwanted tags that go, and those that do not.
-    fn going<'t>(
-        &self,
-        tags: &'t Tags,
-        unwanted: &BTreeMap<String, Option<Digest>>,
-    ) -> (HashSet<&'t str>, Vec<(Named, Reason)>) {
+    fn going<'t>(&self, tags: &'t Tags, unwanted: &BTreeMap<String, Option<Digest>>) -> Result<Going<'t>, Error> {
         let (mut going, mut kept_back) = (HashSet::default(), Vec::new());
         for tag in &tags.each {
             let Some(digest) = unwanted.get(&tag.name) else { continue };
-            let reason = if tag.symlink {
-                Reason::Symlinks
+            let reason = if let Some(path) = self.foreign_in_tag(&tag.name)? {
+                Reason::Foreign(path)
             } else if tag.digest != digest.map(|digest| self.digests.id(&digest)) {
                 Reason::Changed
             } else if self.is_young(tag) {
@@ -185,7 +200,40 @@ impl Marking<'_> {
             };
             kept_back.push((Named::Tag(tag.name.clone()), reason));
         }
-        (going, kept_back)
+        Ok((going, kept_back))
+    }
+
+    /// Keeps tags back in whose images something is too young to go.
+    fn keep_young<'t>(
+        &self,
+        tags: &'t Tags,
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+        going: &mut HashSet<&'t str>,
+        kept_back: &mut Vec<(Named, Reason)>,
+    ) {
+        if self.repository.young.is_empty() {
+            return;
+        }
+        let (attached, _) = self.staying(tags, &HashSet::default());
+        for tag in &tags.each {
+            let Some(digest) = tag.digest.filter(|_| going.contains(tag.name.as_str())) else { continue };
+            let dying = self.dying(&HashSet::from_iter([digest]), referrers, &attached);
+            if self.repository.young.iter().any(|young| dying.contains(young)) {
+                going.remove(tag.name.as_str());
+                kept_back.push((Named::Tag(tag.name.clone()), Reason::Young));
+            }
+        }
+    }
+
+    /// Something in a tag's directory that no registry puts there, and that would keep the directory.
+    fn foreign_in_tag(&self, tag: &str) -> Result<Option<String>, Error> {
+        let directory = layout::tag(self.name(), tag);
+        let is_foreign = |file: &String| {
+            let parts: Vec<&str> = file.split('/').collect();
+            !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
+        };
+        let foreign = below(self.storage, &directory)?.files.into_iter().find(is_foreign);
+        Ok(foreign.map(|file| format!("{directory}/{file}")))
     }
 
     /// The tags that are attached to a manifest of the repository, and all others that stay.
@@ -221,7 +269,8 @@ impl Marking<'_> {
             }
             self.manifests.with(id, |manifest| {
                 if let Manifest::Parsed { references, .. } = manifest {
-                    pending.extend(references.iter().map(|reference| reference.id()));
+                    let children = references.iter().filter(|reference| reference.role().may_be_child());
+                    pending.extend(children.map(|reference| reference.id()));
                 }
             });
             pending.extend([referrers, &tags].into_iter().filter_map(|attached| attached.get(&id)).flatten());

@@ -65,6 +65,7 @@ struct Image<'a> {
     subject: Option<Digest>,
     /// The images with tags that it belongs to: what it is attached to, and the indexes that it is part of.
     owners: BTreeSet<Digest>,
+    is_understood: bool,
 }
 
 impl Image<'_> {
@@ -92,7 +93,8 @@ fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
             created,
             version: order::version(&facts.tag),
             subject: facts.subject,
-            owners: facts.subject.into_iter().collect(),
+            owners: facts.subject.into_iter().chain(facts.owners.iter().copied()).collect(),
+            is_understood: facts.is_understood,
         };
         let Some(image) = images.get_mut(&digest) else {
             images.insert(digest, of_tag);
@@ -107,16 +109,10 @@ fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
         image.created = image.created.min(of_tag.created);
         image.subject = image.subject.max(of_tag.subject);
         image.owners.extend(of_tag.owners);
+        image.is_understood &= of_tag.is_understood;
     }
     let all: BTreeSet<Digest> = images.keys().copied().collect();
     images.values_mut().for_each(|image| image.owners.retain(|owner| all.contains(owner)));
-    for facts in tags {
-        for part in &facts.parts {
-            if let (Some(index), Some(image)) = (facts.digest, images.get_mut(part)) {
-                image.owners.insert(index);
-            }
-        }
-    }
     images
 }
 
@@ -167,6 +163,7 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
     left.retain(|image| {
         let reason = match by {
             _ if rule.keep == Some(Keep::All) => Reason::All,
+            _ if !image.is_understood => Reason::CannotBePulled,
             Order::Created if image.created.is_none() => Reason::AgeUnknown,
             Order::Semver if image.version.is_none() => Reason::NoVersion,
             _ => return true,

@@ -43,6 +43,8 @@ pub enum Reason {
     Cycle,
     /// Stays: all do.
     All,
+    /// Stays, and is not counted: its manifest is missing, not linked, or not understood.
+    CannotBePulled,
     /// Stays: its creation time is needed, and cannot be read.
     AgeUnknown,
     /// Stays: images are ordered by version, and it has none.
@@ -89,6 +91,7 @@ impl Reason {
             Reason::PartOf { .. } => "part_of",
             Reason::Cycle => "cycle",
             Reason::All => "all",
+            Reason::CannotBePulled => "cannot_be_pulled",
             Reason::AgeUnknown => "age_unknown",
             Reason::NoVersion => "no_version",
             Reason::Newest { .. } => "newest",
@@ -115,6 +118,7 @@ impl fmt::Display for Reason {
             Reason::PartOf { tag, why } => write!(f, "is part of {tag}, which {why}"),
             Reason::Cycle => f.write_str("belongs to something that belongs to itself"),
             Reason::All => f.write_str("is kept as all are"),
+            Reason::CannotBePulled => f.write_str("names a manifest that is missing, not linked, or not understood"),
             Reason::AgeUnknown => f.write_str("has no creation time that can be read"),
             Reason::NoVersion => f.write_str("has no version"),
             Reason::Newest { rank, keep, by } => write!(f, "is number {rank} of the {keep} {}", best(*by)),
@@ -198,6 +202,11 @@ mod tests {
             ),
             (Reason::Cycle, "cycle", "belongs to something that belongs to itself"),
             (Reason::All, "all", "is kept as all are"),
+            (
+                Reason::CannotBePulled,
+                "cannot_be_pulled",
+                "names a manifest that is missing, not linked, or not understood",
+            ),
             (Reason::AgeUnknown, "age_unknown", "has no creation time that can be read"),
             (Reason::NoVersion, "no_version", "has no version"),
             (Reason::Newest { rank: 1, keep: 3, by: Order::Name }, "newest", "is number 1 of the 3 last names"),

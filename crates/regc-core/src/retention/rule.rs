@@ -34,10 +34,14 @@ impl FromStr for Keep {
 /// Reads a regular expression for tags. It is looked for anywhere in a tag; `^` and `$` are a tag's ends.
 ///
 /// Fails with a reason for people. An empty one is refused: it would match every tag, and is what a variable that was
-/// not set leaves.
+/// not set leaves. So is one with a space or a control character, which no tag has.
 pub fn tag_regex(text: &str) -> Result<Regex, String> {
     if text.is_empty() {
         return Err("the regular expression is empty; `.*` matches every tag".to_owned());
+    }
+    // It would match nothing, and so keep nothing: a line's end that YAML has left there, or `"\b"`, its backspace.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{text:?} has a character that no tag has"));
     }
     Regex::new(text).map_err(|error| {
         let reason = error.to_string();

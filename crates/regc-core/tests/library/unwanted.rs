@@ -7,11 +7,14 @@ use regc_core::digest::Digest;
 use regc_core::layout;
 use regc_core::monitor::Silent;
 use regc_core::plan::plan;
-use regc_core::storage::DeleteStorage;
+use regc_core::storage::memory::MemoryStorage;
+use regc_core::storage::{DeleteStorage, TrashStorage};
 use regc_core::survey::{Options, survey};
 use regc_core::sweep::sweep;
+use regc_core::unfinished::{finish, is_there};
 use regc_core::unwanted::{KeptBack, Named, Reason, Unwanted};
 use regc_testkit::generate::{self, Features};
+use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};
 
 use crate::{DEFAULT, Decided, at, decide, here, holder, set};
@@ -206,6 +209,153 @@ fn a_tag_that_was_pushed_again_stays() {
     registry.image("app:v1").layers(["b"]).push();
     assert_eq!(kept_back(&registry, &unwanted), [(Named::Tag("v1".into()), Reason::Changed)]);
     assert_eq!(without(&registry, &unwanted), Decided::default());
+}
+
+#[test]
+fn an_image_that_registry_2_1_linked_keeps_what_it_needs() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["shared", "own"]).push();
+    let old = registry.image("old:v1").layers(["shared", "old"]).push();
+    registry.remove(&layout::revision_link("old", &old));
+    registry.link_layer("old", &old);
+    let found = without(&registry, &tags(&registry, &["app:v1"]));
+    assert!(!found.blobs.contains(&layer("shared")) && found.blobs.contains(&layer("own")));
+    assert!(found.layer_links.iter().all(|(repository, _)| repository == "app"));
+}
+
+#[test]
+fn a_layer_that_is_a_manifest_as_well_does_not_die_with_an_image() {
+    let mut registry = TestRegistry::new();
+    let other = registry.image("app").layers(["a"]).push();
+    let text = format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{other}","size":1}}]}}"#);
+    let image = registry.manifest("app:v1", text);
+    assert_eq!(without(&registry, &tags(&registry, &["app:v1"])).revisions, here("app", [image]));
+}
+
+#[test]
+fn a_tag_that_only_begins_like_one_of_cosigns_stays() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.image(&format!("app:sha256-{}-arm64", image.hex())).layers(["b"]).push();
+    assert_eq!(without(&registry, &tags(&registry, &["app:v1"])).tags, set(["app:v1".to_owned()]));
+}
+
+#[test]
+fn nothing_goes_where_tags_are_symbolic_links() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.image("other:v1").layers(["b"]).push();
+    let unwanted = tags(&registry, &["app:v1"]);
+    for (link, target) in [
+        ("app/_manifests/tags/v2", "v1"),
+        ("app/_manifests/tags/v2/current", "../v1/current"),
+        ("app/_manifests/tags/v2/current/link", "../../v1/current/link"),
+    ] {
+        let root = registry.on_disk();
+        let path = root.path().join(layout::REPOSITORIES).join(link);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, &path).unwrap();
+        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+        let survey = survey(&at(root.path()), &options, &Silent).unwrap();
+        let [kept_back] = &survey.reachable.kept_back[..] else { panic!("{link}") };
+        assert_eq!(kept_back.reason, Reason::Symlinks, "{link}");
+        assert!(plan(&survey, &options).unwrap().totals().is_empty());
+    }
+    // From another repository, which loses its tag.
+    for (link, target) in [("v2", "v1"), ("v2/current", "v1/current"), ("v2/current/link", "v1/current/link")] {
+        let root = registry.on_disk();
+        let tags = |name: &str| root.path().join(layout::tags(name));
+        let path = tags("other").join(link);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(tags("app").join(target), &path).unwrap();
+        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+        let refused = decide(&at(root.path()), options);
+        assert!(matches!(refused, Err(regc_core::error::Error::SymlinkElsewhere(_))), "{link}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_no_registry_put_there_keeps_a_repository_or_tag() {
+    for (path, name) in
+        [("_manifests/tags/v1/note", "app:v1"), ("_uploads/note", "app"), ("_layers/sha256/note", "app")]
+    {
+        let mut registry = TestRegistry::new();
+        registry.image("app:v1").layers(["a"]).push();
+        registry.image("app:v2").layers(["b"]).push();
+        let path = format!("{}/{path}", layout::repository("app"));
+        registry.put(path.clone(), "somebody's");
+        let mut unwanted = tags(&registry, &["app:v1"]);
+        if name == "app" {
+            unwanted.repository("app");
+        }
+        let [(_, reason)] = &kept_back(&registry, &unwanted)[..] else { panic!("{path}") };
+        assert_eq!(*reason, Reason::Foreign(path));
+        assert_eq!(without(&registry, &unwanted), Decided::default());
+    }
+}
+
+#[test]
+fn an_image_goes_as_a_whole_or_is_too_young() {
+    let mut registry = TestRegistry::new();
+    let platform = registry.image("app").layers(["a"]).push();
+    registry.index("app:v1").manifests([platform]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let unwanted = tags(&registry, &["app:v1", "app:v2"]);
+    let root = registry.on_disk();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    for key in regc_testkit::files_below(root.path()) {
+        std::fs::File::open(root.path().join(key)).unwrap().set_modified(old).unwrap();
+    }
+    // Somebody has just pushed the platform again.
+    let link = root.path().join(layout::revision_link("app", &platform));
+    std::fs::File::open(link).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    let young_since = Some(old + std::time::Duration::from_secs(3600));
+    let options = Options { unwanted: Some(&unwanted), young_since, ..DEFAULT };
+    let survey = survey(&at(root.path()), &options, &Silent).unwrap();
+    let [kept_back] = &survey.reachable.kept_back[..] else { panic!("{:?}", survey.reachable.kept_back) };
+    assert_eq!((&kept_back.what, &kept_back.reason), (&Named::Tag("v1".into()), &Reason::Young));
+    assert_eq!(plan(&survey, &options).unwrap().totals().tags, 1);
+}
+
+#[test]
+fn a_failure_or_a_stop_at_any_change_is_made_up_for_by_the_next_run() {
+    let mut registry = TestRegistry::new();
+    let platforms = ["a", "b"].map(|name| registry.image("app").layers(["base", name]).push());
+    let index = registry.index("app:v1").manifests(platforms).push();
+    registry.image("app").layers(["sbom"]).subject(index).push();
+    registry.image("app:v2").layers(["base"]).push();
+    for to_trash in [None, Some("run")] {
+        let run = |storage: &dyn TrashStorage, unwanted: &Unwanted| {
+            let lock = storage.lock(&holder()).unwrap();
+            finish(storage, &lock, &DEFAULT, &Silent).unwrap();
+            let options = Options { unwanted: Some(unwanted), ..DEFAULT };
+            let survey = survey(storage, &options, &Silent).unwrap();
+            let header = to_trash.map(crate::faults::header);
+            sweep(storage, &lock, &plan(&survey, &options).unwrap(), &options, header.as_ref(), &Silent)
+        };
+        let outside = |storage: &MemoryStorage| -> Vec<String> {
+            storage.keys().into_iter().filter(|key| key.starts_with("docker/")).collect()
+        };
+        let unwanted = tags(&registry, &["app:v1"]);
+        let undisturbed = registry.in_memory();
+        run(&undisturbed, &unwanted).unwrap();
+        assert!(is_there(&undisturbed).is_ok_and(|is_there| !is_there));
+        // Before that, journal and note are written; a run that cannot do so removes nothing.
+        for k in 1 + usize::from(to_trash.is_some())..40 {
+            for stops in [true, false] {
+                let fault = move |n| match n == k || stops && n > k {
+                    true => Fault::Error(std::io::ErrorKind::Other),
+                    false => Fault::None,
+                };
+                let storage = Faulty::changing(registry.in_memory(), fault);
+                drop(run(&storage, &unwanted));
+                let storage = storage.into_inner();
+                // The next command names nothing any more.
+                run(&storage, &Unwanted::default()).unwrap();
+                assert_eq!(outside(&storage), outside(&undisturbed), "{to_trash:?}, change {k}, {stops}");
+            }
+        }
+    }
 }
 
 proptest! {

@@ -15,7 +15,7 @@ fn tags_that_belong_to_a_manifest_are_no_matter_of_the_rules() {
         format!("sha256-{}", app.hex()),
         format!("sha256-{}.sig", app.hex()),
         format!("sha256-{}.att", app.hex()),
-        format!("sha256-{}-sbom", app.hex()),
+        format!("sha256-{}.sbom", app.hex()),
     ] {
         let tags = [tag(&name, "signature", 0), tag("v1", "app", 9)];
         for text in ["keep: 1", "keep: 1, only-tag: ^v", "keep: 1, keep-tag: sha"] {
@@ -37,6 +37,7 @@ fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
     for name in [
         format!("sha256-{}", &hex[1..]),
         format!("sha256-{hex}0"),
+        format!("sha256-{hex}-arm64"),
         format!("sha512-{hex}"),
         format!("sha256-{}", hex.to_uppercase()),
         format!("sha256:{hex}"),
@@ -79,17 +80,17 @@ fn what_is_attached_to_a_tagged_image_shares_its_fate() {
 
 #[test]
 fn a_platform_with_a_tag_of_its_own_shares_the_fate_of_its_index() {
-    let index = |name: &str, parts: &[&str], days| TagFacts {
-        parts: parts.iter().map(|part| digest(part)).collect(),
-        ..tag(name, name, days)
+    let part = |name: &str, image: &str, owners: &[&str]| TagFacts {
+        owners: owners.iter().map(|owner| digest(owner)).collect(),
+        ..tag(name, image, 1)
     };
     let tags = [
-        index("v2", &["new amd64", "both"], 1),
-        tag("v2-amd64", "new amd64", 1),
-        index("v1", &["old amd64", "both"], 2),
-        tag("v1-amd64", "old amd64", 2),
-        tag("tools", "both", 3),
-        attached("signature", "signature", "old amd64"),
+        tag("v2", "v2", 1),
+        part("v2-amd64", "new amd64", &["v2"]),
+        tag("v1", "v1", 2),
+        part("v1-amd64", "old amd64", &["v1"]),
+        part("tools", "both", &["v1", "v2"]),
+        TagFacts { owners: vec![digest("v1")], ..attached("signature", "signature", "old amd64") },
     ];
     let (new, old) = ("is number 1 of the 1 pushed last", "is number 2, not among the 1 pushed last");
     let expected = [

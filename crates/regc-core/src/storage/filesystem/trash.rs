@@ -1,6 +1,6 @@
 //! Keeping what is removed: new files that last, and moves that overwrite nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
@@ -59,7 +59,10 @@ impl TrashStorage for FilesystemStorage {
 impl FilesystemStorage {
     fn create_file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         make_directories(path.parent().unwrap_or(path))?;
-        let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(path)?);
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        // A registry that is not root must be able to use, and to replace, what root has made for it.
+        give_as(&file, path.parent().unwrap_or(path))?;
+        let mut file = BufWriter::new(file);
         let written = write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all());
         if let Err(error) = written {
             // Half of it is worse than nothing.
@@ -92,11 +95,16 @@ pub(super) fn make_directories(path: &Path) -> io::Result<()> {
     // Whoever may write above could put a symbolic link here, and would be given what it leads to.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    made.set_permissions(give_as(&made, above)?.permissions())
+}
+
+/// Gives a new file or directory to whom the directory above it belongs.
+fn give_as(made: &File, above: &Path) -> io::Result<Metadata> {
     let (like, own) = (fs::metadata(above)?, made.metadata()?);
     if (like.uid(), like.gid()) != (own.uid(), own.gid()) {
-        fchown(&made, Some(like.uid()), Some(like.gid()))?;
+        fchown(made, Some(like.uid()), Some(like.gid()))?;
     }
-    made.set_permissions(like.permissions())
+    Ok(like)
 }
 
 /// Moves a file or symbolic link to where nothing is.
