@@ -57,7 +57,7 @@ fn tags_for_scripts() {
         );
     }
     let wrong = ls(&["team/["]);
-    assert!(wrong.code == 1 && wrong.stderr.contains("not a pattern"), "{}", wrong.stderr);
+    assert!(wrong.code == 2 && wrong.stderr.contains("not a pattern"), "{}", wrong.stderr);
 }
 
 #[test]

@@ -156,6 +156,39 @@ fn what_is_tagged_elsewhere_is_never_removed() {
 }
 
 #[test]
+fn what_cannot_be_pulled_takes_up_no_place() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:good").layers(["a"]).push();
+    let unlinked = registry.image("app:unlinked").layers(["b"]).push();
+    registry.remove(&layout::revision_link("app", &unlinked));
+    let lost = registry.image("app:lost").layers(["c"]).push();
+    registry.remove(&layout::blob_data(&lost));
+    let root = registry.on_disk();
+    pushed(root.path(), "app", "good", 50);
+    let run = prune(root.path(), &["--dry-run", "--keep", "1", "--explain"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(
+        run.stdout.contains("keep   good is number 1 of the 1") && !run.stdout.contains("  remove "),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("the tag unlinked names sha256:"), "{}", run.stdout);
+}
+
+#[test]
+fn what_belongs_to_an_image_through_others_without_a_tag_stays_with_it() {
+    let mut registry = TestRegistry::new();
+    let platform = registry.image("app:platform").layers(["a"]).push();
+    let inner = registry.index("app").manifests([platform]).push();
+    registry.index("app:latest").manifests([inner]).push();
+    registry.image("app:sbom").layers(["sbom"]).subject(inner).push();
+    registry.image("app:other").layers(["b"]).push();
+    let root = registry.on_disk();
+    assert_eq!(prune(root.path(), &["--yes", "--keep", "0", "--keep-tag", "latest"]).code, 0);
+    assert_eq!(tags(root.path()), ["app:latest", "app:platform", "app:sbom"]);
+}
+
+#[test]
 fn a_tag_whose_age_cannot_be_read_stays_and_is_told_of() {
     let mut registry = TestRegistry::new();
     registry.image("app:old").layers(["a"]).created("2024-01-01T00:00:00Z").push();
@@ -256,7 +289,13 @@ fn a_policy_for_the_whole_registry() {
 #[test]
 fn somebody_must_say_what_stays() {
     let root = store();
-    for arguments in [&[][..], &["--only-tag", "v"], &["--keep", "x"], &["--keep", "1", "--keep-tag", "("]] {
+    for arguments in [
+        &[][..],
+        &["--only-tag", "v"],
+        &["--keep", "x"],
+        &["--keep", "1", "--keep-tag", "("],
+        &["--keep", "1", "--keep-tag", "v1\n"],
+    ] {
         assert_eq!(prune(root.path(), &[&["--yes"], arguments].concat()).code, 2, "{arguments:?}");
     }
     let run = prune(root.path(), &["--keep", "1"]);

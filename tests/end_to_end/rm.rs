@@ -81,10 +81,20 @@ fn what_matches_nothing_is_an_error() {
     let root = store();
     let before = files_below(root.path());
     let digest = format!("other@sha256:{}", "0".repeat(64));
-    for name in ["nowhere", "app", "team/app:v9", "team/app/:v1", &digest, "other@sha256:12", "["] {
+    for (name, code) in [
+        ("nowhere", 1),
+        ("app", 1),
+        ("team/app:v9", 1),
+        ("team/app/:v1", 1),
+        (&digest, 1),
+        ("other@sha256:12", 2),
+        ("[", 2),
+        (":v1", 2),
+        ("team/app:v1\n", 2),
+    ] {
         let run = rm(root.path(), &["--yes", "team/app/worker", name]);
-        assert_eq!((run.code, files_below(root.path())), (1, before.clone()), "{name}");
-        assert!(run.stderr.contains("nothing matches") || run.stderr.contains("not a pattern"), "{}", run.stderr);
+        assert_eq!((run.code, files_below(root.path())), (code, before.clone()), "{name}");
+        assert!(run.stderr.contains(if code == 1 { "nothing matches" } else { "not a pattern" }), "{}", run.stderr);
     }
 }
 
@@ -126,6 +136,18 @@ fn somebody_must_agree() {
         assert!(screen.contains("Remove this? [y/N]") && screen.contains("This removes"), "{screen}");
         assert_eq!(output.status.code(), Some(code), "{answer:?}: {screen}");
         assert_eq!(files_below(root.path()) == before, code == 1, "{answer:?}");
+    }
+}
+
+#[test]
+fn patterns_may_name_the_same_twice() {
+    let root = store();
+    let list = regc(["ls", "--format", "json", "--root", root.path().to_str().unwrap(), "team/app:v1"]).stdout;
+    let digest: Value = serde_json::from_str(&list).unwrap();
+    let digest = format!("team/app@{}", digest["digest"].as_str().unwrap());
+    for names in [["team/app:v1", &digest], [&digest, "team/app:*"], [&digest, "team/app"]] {
+        let run = rm(root.path(), &["--dry-run", names[0], names[1]]);
+        assert_eq!(run.code, 0, "{names:?}: {}", run.stderr);
     }
 }
 

@@ -75,18 +75,15 @@ impl Pattern {
     }
 }
 
-/// Reads patterns that can only name whole repositories.
+/// Reads a pattern that can only name whole repositories.
 ///
-/// Fails with [`Error::Pattern`] if one is malformed, or names a tag or a manifest.
-pub fn repositories(texts: &[String]) -> Result<Vec<Pattern>, Error> {
-    let parse = |text: &String| {
-        let pattern = Pattern::parse(text)?;
-        match pattern.part {
-            Part::All => Ok(pattern),
-            _ => Err(Error::Pattern(format!("{text:?}: only repositories can be named here"))),
-        }
-    };
-    texts.iter().map(parse).collect()
+/// Fails with [`Error::Pattern`] if it is malformed, or names a tag or a manifest.
+pub fn repository(text: &str) -> Result<Pattern, Error> {
+    let pattern = Pattern::parse(text)?;
+    match pattern.part {
+        Part::All => Ok(pattern),
+        _ => Err(Error::Pattern(format!("{text:?}: only repositories can be named here"))),
+    }
 }
 
 impl fmt::Display for Pattern {

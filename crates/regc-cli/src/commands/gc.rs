@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::error::Error;
 use regc_core::heal::survey_and_heal;
+use regc_core::pattern::Pattern;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
 use regc_core::survey::{Leftovers, Options, refuse_foreign_metadata};
 use regc_core::{duration, layout, pattern, storage};
 
 use crate::commands::removing::{
-    MIN_AGE_LIVE, Removal, finish, finish_unfinished, header, refuse_running_registry, trash_bytes,
+    MIN_AGE_LIVE, Removal, finish, finish_unfinished, header, refuse_running_registry, tell_of_unused, trash_bytes,
 };
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
@@ -65,8 +66,8 @@ pub struct Args {
 
     /// Remove untagged manifests, uploads and other leftovers only in repositories that match; `*` stands for one
     /// component, `**` for any number. What is in use is found out in all of them
-    #[arg(long, value_name = "GLOB")]
-    repository: Vec<String>,
+    #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
+    repository: Vec<Pattern>,
 
     /// Keep what is younger: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -144,7 +145,6 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let started = SystemTime::now();
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-    let repositories = pattern::repositories(&args.repository)?;
     let options = Options {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
@@ -155,7 +155,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             empty_repositories: args.remove_empty_repositories || args.tidy,
             every_tag: args.tidy,
         },
-        repositories: &repositories,
+        repositories: &args.repository,
         unwanted: None,
         jobs: args.jobs,
     };
@@ -179,6 +179,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         }
         survey => survey?,
     };
+    tell_of_unused(&args.repository, survey.inventory.repositories.iter().map(|repository| &*repository.name));
     let plan = plan(&survey, &options)?;
     let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*storage));
     let mut printer: Box<dyn Printer> = match args.format {

@@ -15,8 +15,8 @@ use crate::{Ending, process};
 #[derive(clap::Args)]
 pub struct Args {
     /// Which ones: globs on `repository` or `repository:tag`. `*` stands for one component, `**` for any number
-    #[arg(value_name = "PATTERN")]
-    patterns: Vec<String>,
+    #[arg(value_name = "PATTERN", value_parser = Pattern::parse)]
+    patterns: Vec<Pattern>,
 
     #[command(flatten)]
     common: Common,
@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Ending, Error> {
-    let patterns = args.patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let patterns = &args.patterns;
     let storage = args.common.open()?;
     let images = !args.tags_only && !args.untagged;
     let depth = Depth { images, untagged: args.untagged, trees: args.tree, owners: false };

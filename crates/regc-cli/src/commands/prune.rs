@@ -15,7 +15,7 @@ use regc_core::unwanted::{KeptBack, Named, Unwanted};
 use regc_core::{duration, storage::ReadStorage};
 use serde_json::json;
 
-use crate::commands::removing::{Removing, Session};
+use crate::commands::removing::{Removing, Session, tell_of_unused};
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::{Ending, process};
@@ -58,8 +58,8 @@ pub struct Args {
     policy: Option<PathBuf>,
 
     /// Only in repositories that match; `*` stands for one component, `**` for any number. May be given several times
-    #[arg(long, value_name = "GLOB")]
-    repository: Vec<String>,
+    #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
+    repository: Vec<Pattern>,
 
     /// What time it is taken to be: 2026-11-21T03:15:02Z
     #[arg(long, value_name = "TIME")]
@@ -98,12 +98,11 @@ struct Judged {
 }
 
 pub fn run(args: Args) -> Result<Ending, Error> {
-    let repositories = pattern::repositories(&args.repository)?;
     let rules = rules(&args)?;
     let common = args.common.at(args.path);
     let session = Session::open("prune", &common, &args.removing)?;
     let now = args.now.map_or(session.started, SystemTime::from);
-    let judged = judge(&*session.storage, &repositories, &rules, now)?;
+    let judged = judge(&*session.storage, &args.repository, &rules, now)?;
 
     let mut unwanted = Unwanted::default();
     let mut findings = Vec::new();
@@ -150,6 +149,7 @@ fn judge(
         |name: &str| repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name));
     let depth = Depth { images: true, owners: true, ..Depth::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
+    tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
     let judge = |Listing { repository, tags, .. }: Listing| {
         let decisions = match rules.of(&repository) {
             Some(rule) => {

@@ -8,6 +8,7 @@ use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::heal::survey_and_heal;
 use regc_core::lock::Lock;
+use regc_core::pattern::Pattern;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
 use regc_core::storage::{self, ReadStorage, TrashStorage};
@@ -228,6 +229,13 @@ pub fn finish_unfinished(
         outcome.failures.iter().for_each(|failure| print_error(failure));
     }
     Ok(())
+}
+
+/// Warns of patterns that match none of these repositories: they may be misspelled.
+pub fn tell_of_unused<'n>(patterns: &[Pattern], names: impl Iterator<Item = &'n str> + Clone) {
+    for pattern in patterns.iter().filter(|pattern| !names.clone().any(|name| pattern.matches_repository(name))) {
+        eprintln!("regc: warning: no repository matches {}", output::printable(&pattern.to_string()));
+    }
 }
 
 /// How many bytes are in the trash. What is wrong with it must not keep anybody from a report.

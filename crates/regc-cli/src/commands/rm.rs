@@ -18,8 +18,8 @@ use crate::commands::removing::{Removing, Session};
 pub struct Args {
     /// What goes: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
     /// any number of components. A repository goes with its tags and uploads; those below it stay
-    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required = true)]
-    names: Vec<String>,
+    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required = true, value_parser = Pattern::parse)]
+    names: Vec<Pattern>,
 
     /// Remove a manifest that is named by its digest although tags name it, and those tags
     #[arg(short, long)]
@@ -33,9 +33,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Ending, Error> {
-    let names = args.names.iter().map(|name| Pattern::parse(name)).collect::<Result<Vec<_>, _>>()?;
     let session = Session::open("rm", &args.common, &args.removing)?;
-    let unwanted = resolve(&*session.storage, &names, args.force, Options::default().jobs)?;
+    let unwanted = resolve(&*session.storage, &args.names, args.force, Options::default().jobs)?;
     session.remove(unwanted, Vec::new(), &all_of_it)
 }
 

@@ -27,7 +27,7 @@ fn uploads_before(before: SystemTime) -> Options<'static> {
 }
 
 fn patterns(texts: &[&str]) -> Vec<Pattern> {
-    pattern::repositories(&texts.iter().map(|text| text.to_string()).collect::<Vec<_>>()).unwrap()
+    texts.iter().map(|text| pattern::repository(text).unwrap()).collect()
 }
 
 fn upload_directory(root: &Path) -> std::path::PathBuf {
