@@ -490,3 +490,51 @@ fn random_registries_add_up() {
         assert_eq!(summary["total"], all_files(root.path()), "{seed}");
     }
 }
+
+/// What du says of a tag or repository is what rm frees.
+#[test]
+fn what_du_tells_is_what_rm_frees() {
+    let freed = |root: &std::path::Path, name: &str| -> u64 {
+        let run = regc(["rm", "--dry-run", "--format", "json", "--root", root.to_str().unwrap(), name]);
+        let summary: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+        summary["garbage"]["bytes"].as_u64().unwrap()
+    };
+    let mut signed = TestRegistry::new();
+    let platform = signed.image("app").layers(["a"]).push();
+    let index = signed.index("app:v1").manifests([platform]).push();
+    for (of, end) in [(index, ".sig"), (platform, ".att")] {
+        signed.image(&format!("app:sha256-{}{end}", of.hex())).layers([format!("{end} layer")]).push();
+    }
+    let sbom = signed.image("app:sbom").layers(["sbom"]).subject(index).push();
+    signed.image("app").layers(["of sbom"]).subject(sbom).push();
+    signed.image("app:v2").layers(["b"]).push();
+    let mut stores = vec![signed];
+    let features = regc_testkit::generate::Features { referrers: true, partial_repositories: true };
+    stores.extend((18..25).map(|seed| regc_testkit::generate::registry(seed, features)));
+    let mut checked = 0;
+    for (seed, registry) in stores.iter().enumerate() {
+        let root = registry.on_disk();
+        let lines = du(root.path(), &["--tags"]);
+        let all_garbage = lines.last().unwrap()["garbage"].as_u64().unwrap();
+        for line in lines {
+            let (repository, exclusive) = (line["repository"].as_str(), line["exclusive"].as_u64());
+            match line["type"].as_str().unwrap() {
+                "tag" if line["tags_of_image"] == 1 => {
+                    let name = format!("{}:{}", repository.unwrap(), line["tag"].as_str().unwrap());
+                    assert_eq!(freed(root.path(), &name), exclusive.unwrap(), "store {seed}: {name}");
+                }
+                "repository" => {
+                    // Garbage that several link is counted in one of them, and goes with any.
+                    let garbage = freed(root.path(), repository.unwrap()) - exclusive.unwrap();
+                    assert!(
+                        garbage >= line["garbage"].as_u64().unwrap() && garbage <= all_garbage,
+                        "store {seed}: {line}"
+                    );
+                }
+                _ => continue,
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked}");
+}

@@ -16,7 +16,7 @@ use crate::{Ending, print_error, process};
 /// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
 /// what is garbage.
 ///
-/// What a repository has for itself (exclusive) would be freed if it alone went. What is in use, what is garbage, and
+/// What a repository has for itself (exclusive) would be freed if it alone went, and its garbage with it. What is in use, what is garbage, and
 /// other files are together exactly what `du --apparent-size` says of the files below docker/registry/v2/blobs.
 #[derive(clap::Args)]
 pub struct Args {

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
+use crate::manifest::Role;
 use crate::storage::below;
 use crate::unwanted::{KeptBack, Named, Reason, attached_to};
 
@@ -264,13 +265,16 @@ impl Marking<'_> {
         let mut dying = HashSet::default();
         let mut pending: Vec<DigestId> = direct.iter().copied().collect();
         while let Some(id) = pending.pop() {
-            if !self.has_revision(id) || !dying.insert(id) {
+            // What is not linked here may have something attached to it that is.
+            if !dying.insert(id) {
                 continue;
             }
             self.manifests.with(id, |manifest| {
                 if let Manifest::Parsed { references, .. } = manifest {
-                    let children = references.iter().filter(|reference| reference.role().may_be_child());
-                    pending.extend(children.map(|reference| reference.id()));
+                    // Whatever an index calls what is in it; but no layer of an image, even if it is a manifest as well.
+                    let is_part = |role| matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild);
+                    let parts = references.iter().filter(|reference| is_part(reference.role()));
+                    pending.extend(parts.map(|reference| reference.id()));
                 }
             });
             pending.extend([referrers, &tags].into_iter().filter_map(|attached| attached.get(&id)).flatten());

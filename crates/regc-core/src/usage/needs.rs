@@ -15,6 +15,7 @@ use crate::layout;
 use crate::mark::{self, Manifest, RepositoryReachable};
 use crate::storage::{ReadStorage, directories};
 use crate::survey::Survey;
+use crate::unwanted::attached_to;
 
 /// Blobs, by where they stand among all blobs, in that order.
 pub(super) type Blobs = Vec<u32>;
@@ -69,9 +70,10 @@ pub(super) fn needs(
     }
     let linked = || named.keys().copied().filter(|&id| needing.is_here(id));
     let tagged = needing.reach(linked(), true);
+    let pulled = needing.blobs(&needing.reach(linked(), false));
     Ok(Needs {
         all: needing.blobs(&all),
-        pulled: needing.blobs(&needing.reach(linked(), false)),
+        pulled,
         tags: if with_tags { needing.tags(tags, &named, &tagged, &kept, sizes) } else { Vec::new() },
         tagged: needing.blobs(&tagged),
     })
@@ -149,6 +151,16 @@ impl Needing<'_> {
 
     /// What some manifests refer to and what that does, and so on; `with_attached`, also what is attached to all that.
     fn reach(&self, from: impl Iterator<Item = DigestId>, with_attached: bool) -> HashSet<DigestId> {
+        self.reach_with(from, with_attached, |_| with_attached)
+    }
+
+    /// The same, with what is attached where `follows` says so.
+    fn reach_with(
+        &self,
+        from: impl Iterator<Item = DigestId>,
+        with_signatures: bool,
+        follows: impl Fn(DigestId) -> bool,
+    ) -> HashSet<DigestId> {
         let mut reached = HashSet::default();
         let mut pending: Vec<DigestId> = from.collect();
         while let Some(id) = pending.pop() {
@@ -156,8 +168,9 @@ impl Needing<'_> {
                 continue;
             }
             pending.extend(self.targets.get(&id));
-            if with_attached {
-                pending.extend(self.attached.get(&id).into_iter().flatten());
+            let attached = self.attached.get(&id).into_iter().flatten().copied();
+            pending.extend(attached.filter(|&attached| follows(attached)));
+            if with_signatures {
                 pending.extend(self.signatures.get(&id).into_iter().flatten());
             }
             if self.is_here(id) {
@@ -172,38 +185,60 @@ impl Needing<'_> {
     }
 
     /// What each tag needs. `named` are the digests that tags name, and by how many; `tagged` is what they reach together.
+    ///
+    /// What would be freed is what [`without`](crate::mark) finds: what is attached to an image goes with it, unless
+    /// somebody has given it a tag of its own; what programs tag goes all the same.
     fn tags(
-        &self,
+        &mut self,
         tags: Vec<catalog::Tag>,
         named: &BTreeMap<DigestId, u64>,
         tagged: &HashSet<DigestId>,
         kept: &[DigestId],
         sizes: &[u64],
     ) -> Vec<TagNeeds> {
-        // For everything that is reached, the one image from which it is; `None` if there are more.
-        let mut only_from: HashMap<DigestId, Option<DigestId>> = HashMap::default();
-        let mut reached = BTreeMap::new();
-        for &image in named.keys().filter(|&&image| self.is_here(image)) {
-            let from_image = self.reach([image].into_iter(), true);
-            for &id in &from_image {
-                only_from.entry(id).and_modify(|from| *from = None).or_insert(Some(image));
+        let digests = &self.survey.inventory.digests;
+        let mut of_programs: HashSet<DigestId> = HashSet::default();
+        let mut of_people: HashSet<DigestId> = HashSet::default();
+        for tag in &tags {
+            let Some(id) = tag.digest.map(|digest| digests.id(&digest)) else { continue };
+            let owner = attached_to(&tag.name).map(|owner| digests.id(&owner));
+            match owner.filter(|owner| *owner != id && self.is_here(*owner)) {
+                Some(owner) => {
+                    of_programs.insert(id);
+                    self.attached.entry(owner).or_default().push(id);
+                }
+                None => drop(of_people.insert(id)),
             }
-            reached.insert(image, from_image);
+        }
+        // What holds something: each image what it reaches, but for what is attached and has a tag of its own.
+        let images = named.keys().copied().filter(|&image| self.is_here(image));
+        let held: BTreeMap<DigestId, HashSet<DigestId>> = images
+            .map(|image| (image, self.reach_with([image].into_iter(), true, |attached| !named.contains_key(&attached))))
+            .collect();
+        let mut holders: HashMap<DigestId, u32> = HashMap::default();
+        for id in held.values().flatten() {
+            *holders.entry(*id).or_default() += 1;
         }
         let untagged = self.marked.manifests.iter().copied().filter(|id| !tagged.contains(id));
         for id in self.reach(untagged, true).into_iter().chain(kept.iter().copied()) {
-            only_from.insert(id, None);
+            *holders.entry(id).or_default() += 1;
         }
         let needs = tags.into_iter().map(|catalog::Tag { name, digest, .. }| {
-            let id = digest.map(|digest| self.survey.inventory.digests.id(&digest));
+            let id = digest.map(|digest| digests.id(&digest));
             let tags_of_image = id.map_or(1, |id| named[&id]);
-            let here = id.filter(|id| reached.contains_key(id));
-            let alone: HashSet<DigestId> = match here {
-                Some(id) if tags_of_image == 1 => {
-                    reached[&id].iter().copied().filter(|reached| only_from[reached] == Some(id)).collect()
+            let here = id.filter(|id| held.contains_key(id));
+            let mut alone: HashSet<DigestId> = HashSet::default();
+            if let Some(id) = here.filter(|_| tags_of_image == 1) {
+                let dies = self.reach_with([id].into_iter(), true, |attached| !of_people.contains(&attached));
+                let mut dying: HashMap<DigestId, u32> = HashMap::default();
+                let goes = |image: &DigestId| *image == id || of_programs.contains(image) && !of_people.contains(image);
+                for held in
+                    held.iter().filter(|(image, _)| dies.contains(image) && goes(image)).flat_map(|(_, ids)| ids)
+                {
+                    *dying.entry(*held).or_default() += 1;
                 }
-                _ => HashSet::default(),
-            };
+                alone = dies.into_iter().filter(|id| dying.get(id) == holders.get(id)).collect();
+            }
             let pulled = sum(&self.blobs(&self.reach(here.into_iter(), false)), sizes);
             TagNeeds { name, digest, tags_of_image, pulled, alone: self.blobs(&alone) }
         });
