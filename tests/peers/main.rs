@@ -10,5 +10,6 @@ mod collector;
 mod lifecycle;
 mod listing;
 mod removal;
+mod repair;
 mod safety;
 mod usage;

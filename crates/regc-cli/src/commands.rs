@@ -6,6 +6,7 @@ pub mod gc;
 pub mod ls;
 pub mod prune;
 pub mod removing;
+pub mod repair;
 pub mod rm;
 pub mod trash;
 pub mod verify;

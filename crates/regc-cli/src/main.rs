@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{du, explain, gc, ls, prune, rm, trash, verify};
+use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, verify};
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ enum Command {
     Ls(ls::Args),
     #[command(after_help = EXIT_CODES)]
     Prune(prune::Args),
+    #[command(after_help = EXIT_CODES)]
+    Repair(repair::Args),
     #[command(after_help = EXIT_CODES)]
     Rm(rm::Args),
     #[command(after_help = EXIT_CODES)]
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Ls(args) => ls::run(args),
         Command::Prune(args) => prune::run(args),
+        Command::Repair(args) => repair::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),
         Command::Verify(args) => verify::run(args),

@@ -37,13 +37,19 @@ pub fn survey_and_heal(
             let mut restored = false;
             let mut from = runs.last().cloned().unwrap_or_default();
             // One copy may be damaged where an older one is not.
-            for run in runs.into_iter().rev().filter(|_| lock.is_some()) {
-                let moved = Trash { storage, run: &run }.put_back(&path, Some(&digest), true);
-                if moved.is_ok_and(|moved| moved == Moved::Done) {
+            let mut is_damaged = true;
+            for run in runs.into_iter().rev() {
+                let moved = Trash { storage, run: &run }.put_back(&path, Some(&digest), lock.is_some());
+                is_damaged &= matches!(moved, Err(Error::NotItsDigest(_)));
+                if moved.is_ok_and(|moved| moved == Moved::Done) && lock.is_some() {
                     trash::forget_if_empty(storage, &run)?;
                     (restored, from) = (true, run);
                     break;
                 }
+            }
+            // It was moved aside for that; that it is missing is found by itself.
+            if is_damaged {
+                continue;
             }
             is_changed |= restored;
             healed.push(Finding::InTrash { repository, digest, path, run: from, restored });

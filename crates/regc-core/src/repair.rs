@@ -17,7 +17,7 @@ use crate::trash::{self, Entry};
 use crate::verify::{Defect, Kind, Verification};
 
 /// What is done about something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
     /// Content is moved to the trash that is not that of its digest, so that the next push uploads it again.
@@ -114,7 +114,7 @@ impl Repair<'_> {
             (Kind::DanglingRevision, Some(repository), Some(digest)) => {
                 let is_taken = self.take(digest)?;
                 if !is_taken {
-                    self.remove_image(repository, path, digest)?;
+                    self.remove_image(repository, digest)?;
                 }
             }
             (Kind::DanglingTag, Some(repository), Some(digest)) => {
@@ -159,8 +159,8 @@ impl Repair<'_> {
     }
 
     /// Removes the link of a manifest that cannot be had, and the tags that name it.
-    fn remove_image(&mut self, repository: &str, path: &str, digest: &Digest) -> Result<(), Error> {
-        self.remove_link(path, Some(*digest));
+    fn remove_image(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        self.remove_link(&layout::revision_link(repository, digest), Some(*digest));
         for tag in catalog::tags(self.storage, repository)? {
             if tag.digest == Some(*digest) {
                 self.remove_tag(repository, &tag.name, Some(*digest))?;

@@ -1,0 +1,248 @@
+//! What `regc repair` makes of damage, as a real registry and real clients see it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_testkit::peer::{self, PeerRegistry};
+use regc_testkit::{files_below, scenario};
+use serde_json::Value;
+
+use crate::common::{Run, regc};
+
+/// A store that a registry has written, and the images from which it was pushed.
+struct Store {
+    directory: tempfile::TempDir,
+}
+
+impl Store {
+    fn new() -> Self {
+        let store = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(store.root()).unwrap();
+        let registry = PeerRegistry::start(&store.root());
+        scenario::play(&registry, &store.images(), 20_000);
+        registry.stop();
+        store
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    fn images(&self) -> PathBuf {
+        self.directory.path().join("images")
+    }
+
+    /// The path of a key.
+    fn at(&self, key: &str) -> PathBuf {
+        self.root().join(key)
+    }
+
+    fn repair(&self, arguments: &[&str]) -> Run {
+        let config = peer::write_config(self.directory.path(), &self.root(), 0);
+        regc([&["repair", "--format", "json", "--config", config.to_str().unwrap()], arguments].concat())
+    }
+
+    fn verify(&self) -> (i32, Vec<String>) {
+        let run = regc(["verify", "--format", "json", "--root", self.root().to_str().unwrap()]);
+        let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let wrong = lines.filter(|line| line["type"] == "finding" && line["severity"] != "note");
+        (run.code, wrong.map(|line| line["id"].as_str().unwrap().to_owned()).collect())
+    }
+
+    /// A copy of the store, as a backup.
+    fn copy(&self, name: &str) -> PathBuf {
+        let copy = self.directory.path().join(name);
+        assert!(Command::new("cp").arg("-a").arg(self.root()).arg(&copy).status().unwrap().success());
+        copy
+    }
+
+    /// What a tag names, and what the manifest says.
+    fn manifest(&self, repository: &str, tag: &str) -> (Digest, Value) {
+        let digest = fs::read_to_string(self.at(&layout::tag_link(repository, tag))).unwrap().parse().unwrap();
+        let content = fs::read(self.at(&layout::blob_data(&digest))).unwrap();
+        (digest, serde_json::from_slice(&content).unwrap())
+    }
+}
+
+fn digest(value: &Value) -> Digest {
+    value["digest"].as_str().unwrap().parse().unwrap()
+}
+
+/// Whether a client can pull a tag; skopeo checks every digest.
+fn can_pull(registry: &PeerRegistry, reference: &str) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let target = format!("dir:{}", directory.path().display());
+    let source = registry.image(reference);
+    let arguments = ["--insecure-policy", "copy", "--all", "--src-tls-verify=false", &source, &target];
+    Command::new("skopeo").args(arguments).output().unwrap().status.success()
+}
+
+fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let keys = files_below(root).into_iter().filter(|key| key.starts_with("docker/"));
+    keys.map(|key| (key.clone(), fs::read(root.join(key)).unwrap())).collect()
+}
+
+#[test]
+fn links_are_made_whole_again() {
+    type Damage = fn(&Store) -> PathBuf;
+    let damages: [(&str, Damage); 7] = [
+        ("RG010", |store| {
+            let (digest, _) = store.manifest("team/app", "v1");
+            let link = store.at(&layout::revision_link("team/app", &digest));
+            fs::write(&link, "").unwrap();
+            link
+        }),
+        ("RG011", |store| {
+            let (_, manifest) = store.manifest("team/app", "v1");
+            let link = store.at(&layout::layer_link("team/app", &digest(&manifest["layers"][1])));
+            fs::write(&link, "sha256:12").unwrap();
+            link
+        }),
+        ("RG014", |store| {
+            let (_, manifest) = store.manifest("team/app", "v1");
+            let link = store.at(&layout::layer_link("team/app", &digest(&manifest["layers"][1])));
+            fs::write(&link, digest(&manifest["layers"][0]).to_string()).unwrap();
+            link
+        }),
+        ("RG027", |store| {
+            let (_, manifest) = store.manifest("team/app", "v1");
+            let link = store.at(&layout::layer_link("team/app", &digest(&manifest["layers"][1])));
+            fs::remove_dir_all(link.parent().unwrap()).unwrap();
+            link
+        }),
+        ("RG021", |store| {
+            let (digest, _) = store.manifest("team/app", "v1");
+            let link = store.at(&layout::revision_link("team/app", &digest));
+            fs::remove_dir_all(link.parent().unwrap()).unwrap();
+            link
+        }),
+        ("RG023", |store| {
+            let (_, index) = store.manifest("team/app", "multi");
+            let link = store.at(&layout::revision_link("team/app", &digest(&index["manifests"][0])));
+            fs::remove_file(&link).unwrap();
+            link
+        }),
+        ("RG013", |store| {
+            let (digest, _) = store.manifest("team/app", "v1");
+            let link = store.at(&layout::tag_index_link("team/app", "v1", &digest));
+            fs::write(&link, "").unwrap();
+            link
+        }),
+    ];
+    for (code, damage) in damages {
+        let store = Store::new();
+        let before = contents(&store.root());
+        let link = damage(&store);
+        assert_eq!(store.verify(), (3, vec![code.to_owned()]));
+        let damaged = contents(&store.root());
+        assert_ne!(damaged, before, "{code}");
+        let dry = store.repair(&[]);
+        assert!(dry.code == 3 && dry.stdout.contains("\"planned\""), "{code}: {}", dry.stdout);
+        assert_eq!(contents(&store.root()), damaged, "{code}: it is dry unless told otherwise");
+        let run = store.repair(&["--apply"]);
+        assert_eq!(run.code, 0, "{code}: {} {}", run.stdout, run.stderr);
+        assert_eq!(contents(&store.root()), before, "{code}");
+        assert!(link.exists() && store.verify() == (0, Vec::new()), "{code}");
+        let registry = PeerRegistry::start(&store.root());
+        for tag in scenario::TAGS {
+            assert!(can_pull(&registry, tag), "{code}: {tag}");
+        }
+    }
+}
+
+#[test]
+fn what_is_moved_aside_can_be_pushed_again() {
+    for what in ["layer", "manifest"] {
+        let store = Store::new();
+        let (manifest, content) = store.manifest("team/app", "v1");
+        let damaged = if what == "layer" { digest(&content["layers"][1]) } else { manifest };
+        let path = store.at(&layout::blob_data(&damaged));
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let code = if what == "layer" { "RG025" } else { "RG030" };
+        assert_eq!(store.verify(), (3, vec![code.to_owned()]), "{what}");
+
+        // The registry believes that it has it, so a push changes nothing.
+        let registry = PeerRegistry::start(&store.root());
+        let push = || {
+            let source = format!("oci:{}:one", store.images().display());
+            let target = registry.image("team/app:v1");
+            let arguments =
+                ["--insecure-policy", "copy", "--dest-tls-verify=false", "--format", "oci", &source, &target];
+            Command::new("skopeo").args(arguments).output().unwrap();
+        };
+        push();
+        assert!(!can_pull(&registry, "team/app:v1"), "{what}: it cannot be pulled, however often it is pushed");
+        registry.stop();
+
+        let run = store.repair(&["--apply"]);
+        assert!(
+            [0, 3].contains(&run.code) && run.stdout.contains("move_aside"),
+            "{what}: {} {}",
+            run.stdout,
+            run.stderr
+        );
+        let registry = PeerRegistry::start(&store.root());
+        registry.push(&store.images(), "one", "team/app:v1", "oci");
+        assert!(can_pull(&registry, "team/app:v1"), "{what}");
+        registry.stop();
+        assert_eq!((fs::read(&path).unwrap() == whole, store.verify()), (true, (0, Vec::new())), "{what}");
+        let list = regc(["trash", "list", "--root", store.root().to_str().unwrap()]);
+        assert!(list.stdout.contains("1 blob"), "{what}: what was there is kept: {}", list.stdout);
+        // And no collection takes the damaged copy for what is missing.
+        assert_eq!(regc(["gc", "-d", "--root", store.root().to_str().unwrap()]).code, 0);
+    }
+}
+
+#[test]
+fn content_comes_back_from_a_backup() {
+    let store = Store::new();
+    let before = contents(&store.root());
+    let backup = store.copy("backup");
+    let (manifest, content) = store.manifest("team/app", "v1");
+    let (_, index) = store.manifest("team/app", "multi");
+    let lost = [digest(&content["layers"][1]), digest(&content["config"]), digest(&index["manifests"][1])];
+    for digest in lost {
+        fs::remove_file(store.at(&layout::blob_data(&digest))).unwrap();
+    }
+    fs::write(store.at(&layout::blob_data(&manifest)), "damaged").unwrap();
+    // A backup may be damaged as well; what is not whole there is not taken.
+    fs::write(backup.join(layout::blob_data(&lost[1])), "damaged as well").unwrap();
+    assert_eq!(store.verify().0, 3);
+    let run = store.repair(&["--apply", "--from", backup.to_str().unwrap()]);
+    assert_eq!(run.code, 3, "{} {}", run.stdout, run.stderr);
+    let (_, left) = store.verify();
+    assert!(!left.is_empty() && left.iter().all(|code| code == "RG024"), "{left:?}");
+    fs::write(backup.join(layout::blob_data(&lost[1])), &before[&layout::blob_data(&lost[1])]).unwrap();
+    let config = peer::write_config(&store.directory.path().join("images"), &backup, 0);
+    assert_eq!(store.repair(&["--apply", "--from", config.to_str().unwrap()]).code, 0);
+    assert_eq!(contents(&store.root()), before);
+    assert_eq!(store.verify(), (0, Vec::new()));
+    assert!(!store.root().join(".regc/incoming").exists());
+    let registry = PeerRegistry::start(&store.root());
+    for tag in scenario::TAGS {
+        assert!(can_pull(&registry, tag), "{tag}");
+    }
+}
+
+#[test]
+fn what_leads_to_nothing_goes_and_can_be_had_back() {
+    let store = Store::new();
+    let (manifest, _) = store.manifest("team/app", "v1");
+    fs::remove_dir_all(store.at(&layout::blob(&manifest))).unwrap();
+    let damaged = contents(&store.root());
+    assert_eq!(store.verify(), (3, vec!["RG020".to_owned()]));
+    let run = store.repair(&["--apply"]);
+    assert_eq!(run.code, 0, "{} {}", run.stdout, run.stderr);
+    let registry = PeerRegistry::start(&store.root());
+    let tags: Value = serde_json::from_slice(&registry.get("/v2/team/app/tags/list").body).unwrap();
+    assert_eq!(tags["tags"], serde_json::json!(["multi"]), "the registry does not list what nobody can pull");
+    assert!(can_pull(&registry, "team/app:multi"));
+    registry.stop();
+    assert_eq!(regc(["trash", "restore", "--root", store.root().to_str().unwrap()]).code, 0);
+    assert_eq!(contents(&store.root()), damaged);
+}
