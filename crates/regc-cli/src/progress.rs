@@ -41,10 +41,14 @@ impl Monitor for Progress {
             Phase::Mark => "marking repositories",
             Phase::Measure => "measuring blobs",
             Phase::CheckLinks => "checking links",
+            Phase::HashContent => "hashing blobs",
             Phase::LookAgain => "looking again",
             Phase::Remove => "removing",
         };
         let template = match steps {
+            Some(_) if phase == Phase::HashContent => {
+                "{spinner} {msg}  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
+            }
             Some(_) => "{spinner} {msg}  {human_pos} of {human_len}  {per_sec}  {eta} left",
             None => "{spinner} {msg}  {human_pos}  {per_sec}",
         };

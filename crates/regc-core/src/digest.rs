@@ -73,7 +73,8 @@ impl Digest {
         Self::from_bytes(Algorithm::Sha256, &bytes)
     }
 
-    fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Self {
+    /// The digest with these bytes, which must be as many as the algorithm has.
+    pub(crate) fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Self {
         let mut bytes = [0; 64];
         bytes[..hash.len()].copy_from_slice(hash);
         Self { algorithm, bytes }

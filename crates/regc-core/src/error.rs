@@ -70,6 +70,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The checkpoint of a run over other blobs. What that run has hashed, this one would leave out.
+    #[error("the checkpoint is of a run over {checkpoint}, not over {run}; use the same again, or another checkpoint")]
+    OtherCheckpoint {
+        /// What the checkpoint's run was to hash.
+        checkpoint: String,
+        /// What this run is to hash.
+        run: String,
+    },
     /// Something in the trash does not have the content that its name says, so it is not put back.
     #[error("{0} does not have the content that its digest says; it stays in the trash")]
     NotItsDigest(String),

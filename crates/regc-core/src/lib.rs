@@ -52,6 +52,7 @@
 
 pub mod catalog;
 pub mod config;
+pub mod content;
 pub mod digest;
 pub mod duration;
 pub mod error;

@@ -17,6 +17,8 @@ pub enum Phase {
     Measure,
     /// Looking at every link of repositories. Steps are repositories.
     CheckLinks,
+    /// Hashing the contents of blobs. Steps are bytes.
+    HashContent,
     /// Looking again for what has arrived since. There are no steps.
     LookAgain,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.

@@ -7,6 +7,7 @@ pub mod filesystem;
 pub mod memory;
 
 use std::io;
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use crate::config::{Config, Driver};
@@ -102,9 +103,9 @@ pub trait ReadStorage: Send + Sync {
     /// The whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error>;
 
-    /// Calls `visit` with the parts of the object at `key`, one after the other, and answers whether there is one.
-    /// However large it is, little of it is held at once.
-    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error>;
+    /// Calls `visit` with the parts of the object at `key`, one after the other, until it breaks, and answers whether
+    /// there is such an object. However large it is, little of it is held at once.
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error>;
 
     /// What is at `key`; `None` if nothing is.
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error>;

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Digest};
+use crate::content::hash;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
 use crate::lock::Lock;
@@ -287,13 +289,10 @@ fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error
 /// The first line of a run's journal.
 fn read_header(storage: &dyn ReadStorage, run: &str) -> Result<Header, Error> {
     let mut line = Vec::new();
-    let mut is_whole = false;
     storage.read_in_parts(&journal(run), &mut |part| {
-        if !is_whole {
-            let end = part.iter().position(|byte| *byte == b'\n');
-            is_whole = end.is_some();
-            line.extend_from_slice(&part[..end.unwrap_or(part.len())]);
-        }
+        let end = part.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&part[..end.unwrap_or(part.len())]);
+        if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     serde_json::from_slice(&line).map_err(|error| Error::Journal { path: journal(run), reason: error.to_string() })
 }
@@ -579,19 +578,4 @@ impl Trash<'_> {
         }
         Ok(Vec::new())
     }
-}
-
-/// The digest of the content at `key`; `None` if there is none.
-pub(crate) fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
-    fn with<H: sha2::Digest>(storage: &dyn ReadStorage, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        let mut hasher = H::new();
-        let is_there = storage.read_in_parts(key, &mut |part| hasher.update(part))?;
-        Ok(is_there.then(|| hasher.finalize().to_vec()))
-    }
-    let hash = match algorithm {
-        Algorithm::Sha256 => with::<sha2::Sha256>(storage, key),
-        Algorithm::Sha384 => with::<sha2::Sha384>(storage, key),
-        Algorithm::Sha512 => with::<sha2::Sha512>(storage, key),
-    };
-    Ok(hash?.and_then(|hash| Digest::from_hex(algorithm, &hex::encode(hash))))
 }

@@ -1,6 +1,7 @@
 //! Storage that fails where it is told to, and remembers what was asked of it.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
@@ -71,7 +72,7 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
         self.inner.read(key, limit)
     }
 
-    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         self.record(Operation::Read(key.to_owned()));
         self.inner.read_in_parts(key, visit)
     }
@@ -186,7 +187,7 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
         self.inner.read(key, limit)
     }
 
-    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         self.check(key)?;
         self.inner.read_in_parts(key, visit)
     }

@@ -7,6 +7,7 @@ mod trash;
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -152,17 +153,19 @@ impl ReadStorage for FilesystemStorage {
         Ok(())
     }
 
-    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         let fail = |error| self.error("read", key, error);
-        let Some(mut file) = open_file(CWD, self.path(key)).map_err(fail)? else {
+        let Some(file) = open_file(CWD, self.path(key)).map_err(fail)? else {
             return Ok(self.absent::<()>(key)?.is_some());
         };
-        let mut buffer = vec![0; PART_BYTES];
+        let mut buffer = Vec::with_capacity(PART_BYTES);
         loop {
-            match file.read(&mut buffer) {
+            buffer.clear();
+            let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut buffer)));
+            match length.map_err(io::Error::from) {
                 Ok(0) => return Ok(true),
-                Ok(length) => visit(&buffer[..length]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) if visit(&buffer).is_break() => return Ok(true),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::IsADirectory => return Ok(false),
                 Err(error) => return Err(fail(error)),
             }
@@ -243,8 +246,8 @@ impl ReadStorage for FilesystemStorage {
 /// How much room there is for what is read, to begin with: enough for nearly every manifest.
 const USUAL_BYTES: usize = 16 << 10;
 
-/// How much of a large file is read at once.
-const PART_BYTES: usize = 1 << 20;
+/// How much of a large file is read at once: little enough to stay in a core's own cache for whoever looks at it next.
+const PART_BYTES: usize = 128 << 10;
 
 /// Opens the file at a path that starts at a directory; `None` if there is none.
 fn open_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P) -> io::Result<Option<File>> {

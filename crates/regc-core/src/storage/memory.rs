@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::{self, BTreeMap};
 use std::io;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +37,9 @@ impl<K: Into<String>, C: Into<Vec<u8>>> FromIterator<(K, C)> for MemoryStorage {
         Self { objects: RwLock::new(objects), held_by: Mutex::default() }
     }
 }
+
+/// How long the parts are in which objects are read.
+const PART_BYTES: usize = 64 << 10;
 
 /// The keys below a directory.
 fn below<'a>(objects: &'a BTreeMap<String, Vec<u8>>, prefix: &'a str) -> impl Iterator<Item = &'a str> {
@@ -72,8 +75,9 @@ impl ReadStorage for MemoryStorage {
         }))
     }
 
-    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
-        Ok(self.objects().get(key).map(|content| visit(content)).is_some())
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        let read = |content: &Vec<u8>| content.chunks(PART_BYTES).try_for_each(&mut *visit);
+        Ok(self.objects().get(key).map(read).is_some())
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod calls;
+mod content;
 mod damage;
 mod faults;
 mod hostile;
