@@ -1,9 +1,11 @@
 //! How fast regc is, beside the registry's own command and a bare walk of the same store.
 //!
 //!     cargo run --release -p regc-benches -- compare /tmp/regc-benches
+//!     cargo run --release -p regc-benches -- hash /tmp/regc-benches
 
 mod bare_walk;
 mod compare;
+mod hash;
 mod process;
 mod store;
 
@@ -13,11 +15,15 @@ use clap::Parser;
 enum Command {
     Compare(compare::Args),
     BareWalk(bare_walk::Args),
+    Hash(hash::Args),
+    HashBlobs(hash::HashBlobs),
 }
 
 fn main() -> std::io::Result<()> {
     match Command::parse() {
         Command::Compare(args) => compare::run(&args),
+        Command::Hash(args) => hash::run(&args),
+        Command::HashBlobs(args) => hash::run_library(&args),
         Command::BareWalk(args) => {
             bare_walk::run(&args);
             Ok(())
