@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::ControlFlow;
 
 use crate::catalog;
+use crate::content::hash;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::layout;
@@ -217,7 +219,7 @@ impl Repair<'_> {
 
 /// Whether a blob is there, and its content is that of its digest.
 fn is_whole(storage: &dyn ReadStorage, digest: &Digest) -> Result<bool, Error> {
-    Ok(trash::hash(storage, &layout::blob_data(digest), digest.algorithm())? == Some(*digest))
+    Ok(hash(storage, &layout::blob_data(digest), digest.algorithm())? == Some(*digest))
 }
 
 /// What was done.
@@ -329,16 +331,15 @@ fn take(storage: &dyn TrashStorage, from: &dyn ReadStorage, path: &str, digest: 
     storage.create(&incoming, &mut |to| {
         let mut written = Ok(());
         let read = from.read_in_parts(&layout::blob_data(digest), &mut |part| {
-            if written.is_ok() {
-                written = to.write_all(part);
-            }
+            written = to.write_all(part);
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         failed = read.err();
         written
     })?;
     let is_whole = match failed {
         Some(error) => Err(error),
-        None => Ok(trash::hash(storage, &incoming, digest.algorithm())? == Some(*digest)),
+        None => Ok(hash(storage, &incoming, digest.algorithm())? == Some(*digest)),
     };
     match is_whole {
         Ok(true) => Ok(storage.move_object(&incoming, path, layout::OWN)? == Moved::Done),

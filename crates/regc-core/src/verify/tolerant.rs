@@ -1,6 +1,7 @@
 //! Storage that goes on where a collection would stop, and remembers why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use parking_lot::Mutex;
 
@@ -96,7 +97,7 @@ impl ReadStorage for Tolerant<'_> {
         self.tolerate(key, self.inner.read(key, limit), None)
     }
 
-    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         self.tolerate(key, self.inner.read_in_parts(key, visit), false)
     }
 
