@@ -13,3 +13,4 @@ mod removal;
 mod repair;
 mod safety;
 mod usage;
+mod verify;

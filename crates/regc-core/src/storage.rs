@@ -66,14 +66,14 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether this user, who is in this group and no other, may read it.
-    pub fn may_be_read_by(&self, user: u32, group: u32) -> bool {
+    /// Whether this user, who is in this group and no other, may do all of it: 4 to read, 1 to look for what is below.
+    pub fn permits(&self, user: u32, group: u32, wanted: u32) -> bool {
         let shift = match (self.user == user, self.group == group) {
             (true, _) => 6,
             (false, true) => 3,
             (false, false) => 0,
         };
-        user == 0 || self.mode >> shift & 0o4 != 0
+        user == 0 || self.mode >> shift & wanted == wanted
     }
 }
 

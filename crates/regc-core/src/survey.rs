@@ -52,6 +52,8 @@ pub struct Leftovers {
     /// Whether the indexes of all tags are looked through for entries that lead to nothing, not only those of repositories
     /// from which something was deleted.
     pub every_tag: bool,
+    /// Whether no index of a tag is looked through at all: whoever asks does that.
+    pub no_tags: bool,
 }
 
 impl Default for Options<'_> {

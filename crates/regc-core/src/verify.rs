@@ -19,9 +19,10 @@ use self::tolerant::{Met, Tolerant};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::inventory::{DigestId, Inventory};
+use crate::inventory::DigestId;
 use crate::layout;
 use crate::manifest::{MAX_MANIFEST_BYTES, References};
+use crate::mark::Manifest;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::{Content, EntryKind, ReadStorage};
 use crate::survey::{self, Leftovers, Survey, with_threads};
@@ -72,13 +73,13 @@ pub struct Verification {
 /// Fails if the storage's own directory cannot be looked at, or if the monitor says stop.
 pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
     let tolerant = Tolerant::new(storage)?;
-    let leftovers = Leftovers { uploads_before: options.stale_before, ..Leftovers::default() };
+    let leftovers = Leftovers { uploads_before: options.stale_before, no_tags: true, ..Leftovers::default() };
     let to_survey = survey::Options { leftovers, jobs: options.jobs, ..survey::Options::default() };
     let survey = survey::survey(&tolerant, &to_survey, monitor)?;
     with_threads(options.jobs, || {
         let Survey { inventory, reachable, .. } = &survey;
         monitor.phase(Phase::Measure, Some(inventory.digests.stored_len() as u64));
-        let sizes = sizes(&tolerant, inventory, monitor)?;
+        let sizes = sizes(&tolerant, &survey, monitor)?;
         let mut defects = of_findings(&survey);
         defects.extend(wrong_sizes(&tolerant, &survey, &sizes)?);
         defects.extend(unreferenced(&survey, &sizes));
@@ -103,17 +104,17 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
         Ok((defects, blobs))
     })
     .and_then(|(defects, blobs)| {
-        let met = tolerant.into_met();
-        let defects = without_consequences(defects, &met);
+        let mut defects = defects;
+        defects.extend(of_met(tolerant.into_met()));
+        name_images(storage, &survey, &mut defects, options.jobs)?;
         let mut verification = Verification {
             repositories: survey.inventory.repositories.len() as u64,
             manifests: survey.reachable.manifests.len() as u64,
-            defects,
+            defects: without_consequences(defects),
             blobs,
             survey,
         };
-        verification.defects.extend(of_met(met));
-        verification.name_images(storage, options.jobs)?;
+        verification.in_order();
         Ok(verification)
     })
 }
@@ -144,9 +145,11 @@ impl Verification {
         };
         let damaged = wrong.difference(&manifests).map(|digest| blob(Kind::DamagedBlob, digest, String::new()));
         let failed = failed.iter().map(|(digest, reason)| blob(Kind::CannotBeRead, digest, reason.clone()));
-        let added: Vec<Defect> = damaged.chain(failed).collect();
+        let mut added: Vec<Defect> = damaged.chain(failed).collect();
+        name_images(storage, &self.survey, &mut added, jobs)?;
         self.defects.extend(added);
-        self.name_images(storage, jobs)
+        self.in_order();
+        Ok(())
     }
 
     /// Whether an image cannot be pulled, or something else is wrong: more than what is only left over.
@@ -154,20 +157,37 @@ impl Verification {
         self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)
     }
 
-    fn name_images(&mut self, storage: &dyn ReadStorage, jobs: usize) -> Result<(), Error> {
-        with_threads(jobs, || images::name(&Tolerant::new(storage)?, &self.survey, &mut self.defects))?;
+    fn in_order(&mut self) {
         self.defects.sort_unstable();
         self.defects.dedup();
-        Ok(())
     }
 }
 
+fn name_images(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [Defect], jobs: usize) -> Result<(), Error> {
+    with_threads(jobs, || images::name(&Tolerant::new(storage)?, survey, defects))
+}
+
 /// The length of each blob in bytes, in the order of their digests; `None` where the content is not there.
-fn sizes(storage: &dyn ReadStorage, inventory: &Inventory, monitor: &dyn Monitor) -> Result<Vec<Option<u64>>, Error> {
+fn sizes(storage: &Tolerant<'_>, survey: &Survey, monitor: &dyn Monitor) -> Result<Vec<Option<u64>>, Error> {
+    let Survey { inventory, reachable, sizes: measured, .. } = survey;
     let digests = &inventory.digests;
+    let mut sizes = vec![None; digests.stored_len()];
+    let mut is_known = vec![false; digests.stored_len()];
+    for (id, bytes) in measured.unreferenced.iter().map(|blob| (blob.id, blob.bytes)).filter(|(_, bytes)| *bytes > 0) {
+        if let Some(index) = digests.stored_index(id) {
+            (sizes[index], is_known[index]) = (Some(bytes), true);
+        }
+    }
     let ids: Vec<DigestId> = digests.stored_ids().collect();
-    let shards: Vec<&[DigestId]> = ids.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
-    let sizes = shards.into_par_iter().map(|shard| {
+    for (index, &id) in ids.iter().enumerate().filter(|_| !storage.asks_for_owners()) {
+        if let (bytes, true) = reachable.manifests.known_size(digests, id) {
+            (sizes[index], is_known[index]) = (Some(bytes), true);
+        }
+    }
+    let unknown: Vec<DigestId> = ids.into_iter().zip(is_known).filter(|(_, known)| !known).map(|(id, _)| id).collect();
+    monitor.advance((digests.stored_len() - unknown.len()) as u64);
+    let shards: Vec<&[DigestId]> = unknown.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
+    let found = shards.into_par_iter().map(|shard| {
         let blobs: Vec<Digest> = shard.iter().map(|&id| digests.digest(id)).collect();
         let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
         let found = storage.stat_each(&layout::shard(&blobs[0]), &keys)?;
@@ -175,10 +195,16 @@ fn sizes(storage: &dyn ReadStorage, inventory: &Inventory, monitor: &dyn Monitor
         if monitor.is_stopped() {
             return Err(Error::Interrupted);
         }
-        let size = |data: Option<crate::storage::Metadata>| data.filter(|data| data.kind == EntryKind::File);
-        Ok(found.into_iter().map(|data| size(data).map(|data| data.bytes)).collect::<Vec<_>>())
+        let files = found.into_iter().map(|data| data.filter(|data| data.kind == EntryKind::File));
+        Ok(files.map(|file| file.map(|file| file.bytes)).collect::<Vec<_>>())
     });
-    Ok(sizes.collect::<Result<Vec<_>, Error>>()?.concat())
+    let found = found.collect::<Result<Vec<_>, Error>>()?.concat();
+    for (id, bytes) in unknown.into_iter().zip(found) {
+        if let Some(index) = digests.stored_index(id) {
+            sizes[index] = bytes;
+        }
+    }
+    Ok(sizes)
 }
 
 /// What the survey has found already. Links are looked at once more, and more closely.
@@ -201,8 +227,21 @@ fn of_findings(survey: &Survey) -> Vec<Defect> {
 fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]) -> Result<Vec<Defect>, Error> {
     let Survey { inventory, reachable, .. } = survey;
     let digests = &inventory.digests;
-    let mut manifests: Vec<DigestId> =
-        reachable.repositories.iter().flat_map(|marked| marked.manifests.iter().copied()).collect();
+    // What manifests state was noted when they were read. They are read once more only where it is not what is there.
+    let mut suspects: HashSet<DigestId> = reachable.manifests.disputed_sizes().into_iter().collect();
+    suspects.extend(digests.stored_ids().zip(sizes).filter_map(|(id, size)| {
+        let (stated, _) = reachable.manifests.known_size(digests, id);
+        (stated > 0 && size.is_some_and(|size| size != stated)).then_some(id)
+    }));
+    let is_suspect = |manifest: &DigestId| {
+        let found = reachable.manifests.with(*manifest, |found| match found {
+            Manifest::Parsed { references, .. } => references.iter().any(|part| suspects.contains(&part.id())),
+            _ => false,
+        });
+        found.unwrap_or(false)
+    };
+    let all = reachable.repositories.iter().flat_map(|marked| marked.manifests.iter().copied());
+    let mut manifests: Vec<DigestId> = if suspects.is_empty() { Vec::new() } else { all.filter(is_suspect).collect() };
     manifests.sort_unstable();
     manifests.dedup();
     let damaged: HashSet<Digest> = survey
@@ -259,27 +298,54 @@ fn unreferenced<'a>(survey: &'a Survey, sizes: &'a [Option<u64>]) -> impl Iterat
     })
 }
 
-/// Leaves out what is only a consequence of what could not be looked at.
-fn without_consequences(mut defects: Vec<Defect>, met: &Met) -> Vec<Defect> {
-    let causes: BTreeSet<&str> = met.broken_symlinks.iter().chain(met.failed.keys()).map(String::as_str).collect();
-    let is_below = |path: &str| {
-        let ends = path.match_indices('/').map(|(end, _)| &path[..end]);
-        ends.chain([path]).any(|above| causes.contains(above))
-    };
-    defects.retain(|defect| !is_below(&defect.path));
-    defects
+/// Leaves out what is only a consequence of what could not be looked at. The images that it concerns are told there.
+fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
+    let is_cause = |kind: Kind| matches!(kind, Kind::BrokenSymlink | Kind::CannotBeRead | Kind::Unreadable);
+    let (mut causes, others): (Vec<Defect>, Vec<Defect>) =
+        defects.into_iter().partition(|defect| is_cause(defect.kind));
+    // Directories before what is below them. What regc cannot read for the same reason as the registry is told once.
+    causes.sort_unstable_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+    causes.dedup_by(|second, first| second.path == first.path);
+    let mut hiding: BTreeMap<String, Defect> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for defect in causes.into_iter().chain(others) {
+        // A tag whose manifest is behind a symbolic link to nothing looks as if nobody linked that.
+        let link = match (defect.kind, &defect.repository, &defect.digest) {
+            (Kind::DanglingTag | Kind::DanglingTagIndexEntry, Some(repository), Some(digest)) => {
+                layout::revision_link(repository, digest)
+            }
+            _ => String::new(),
+        };
+        let cause = [&defect.path, &link].into_iter().find_map(|path| {
+            let mut ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+            ends.find(|end| hiding.contains_key(&path[..*end])).map(|end| path[..end].to_owned())
+        });
+        match cause.and_then(|cause| hiding.get_mut(&cause)) {
+            Some(cause) => {
+                cause.images.extend(defect.images);
+                cause.images.sort_unstable();
+                cause.images.dedup();
+            }
+            None if is_cause(defect.kind) && (defect.kind != Kind::Unreadable || !defect.detail.is_empty()) => {
+                hiding.insert(defect.path.clone(), defect);
+            }
+            None => kept.push(defect),
+        }
+    }
+    kept.extend(hiding.into_values());
+    kept
 }
 
 fn of_met(met: Met) -> Vec<Defect> {
     let Met { broken_symlinks, failed, foreign, unreadable } = met;
     let of_kind = |kind: Kind, paths: BTreeSet<String>| -> Vec<(Kind, String, String)> {
-        paths.into_iter().map(|path| (kind, path, String::new())).collect()
+        let reason = |path: &String| failed.get(path).filter(|_| kind == Kind::Unreadable).cloned().unwrap_or_default();
+        paths.into_iter().map(|path| (kind, path.clone(), reason(&path))).collect()
     };
-    let failed: BTreeMap<String, String> = failed;
     let mut all = of_kind(Kind::BrokenSymlink, broken_symlinks);
-    all.extend(failed.into_iter().map(|(path, reason)| (Kind::CannotBeRead, path, reason)));
     all.extend(of_kind(Kind::ForeignName, foreign));
     all.extend(of_kind(Kind::Unreadable, unreadable));
+    all.extend(failed.into_iter().map(|(path, reason)| (Kind::CannotBeRead, path, reason)));
     let defect = |(kind, path, detail): (Kind, String, String)| {
         let layout::Subject { repository, digest, .. } = layout::subject(&path);
         let repository = repository.filter(|_| kind != Kind::ForeignName);

@@ -150,10 +150,10 @@ impl<'a> IndexBuilder<'a> {
         self
     }
 
-    /// The images in it. They need not be there.
+    /// The images in it. They need not be there; then their size is wrong once they are.
     pub fn manifests(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
         for digest in digests {
-            let mut child = descriptor(self.media_types.manifest(), &digest, 1);
+            let mut child = descriptor(self.media_types.manifest(), &digest, self.registry.stored_bytes(&digest));
             child["platform"] = json!({ "architecture": "amd64", "os": "linux" });
             self.manifests.push(child);
         }
@@ -162,7 +162,7 @@ impl<'a> IndexBuilder<'a> {
 
     /// Something in it that says what it is.
     pub fn entry(mut self, media_type: &str, digest: &Digest) -> Self {
-        self.manifests.push(descriptor(media_type, digest, 1));
+        self.manifests.push(descriptor(media_type, digest, self.registry.stored_bytes(digest)));
         self
     }
 

@@ -158,6 +158,11 @@ impl TestRegistry {
         self.objects.get(key).map(Vec::as_slice)
     }
 
+    /// How long the content of a blob is, in bytes; 1 if it is not there.
+    fn stored_bytes(&self, digest: &Digest) -> usize {
+        self.get(&layout::blob_data(digest)).map_or(1, <[u8]>::len)
+    }
+
     /// All keys, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.objects.keys().map(String::as_str)

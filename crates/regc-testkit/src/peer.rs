@@ -2,9 +2,10 @@
 //!
 //! Both are Debian packages. A test that needs one fails loudly where it is missing.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -68,6 +69,19 @@ fn missing(program: &str, error: &std::io::Error) -> ! {
 impl PeerRegistry {
     /// Starts a registry on the storage at `root`, and waits until it answers.
     pub fn start(root: &Path) -> Self {
+        Self::start_with(root, || Command::new("docker-registry"))
+    }
+
+    /// The same as another user, who is in no group but the one of the same number. Only root can do that.
+    pub fn start_as(user: u32, root: &Path) -> Self {
+        Self::start_with(root, || {
+            let mut command = Command::new("setpriv");
+            command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "docker-registry"]);
+            command
+        })
+    }
+
+    fn start_with(root: &Path, program: impl Fn() -> Command) -> Self {
         // The port may be taken between asking for a free one and the registry's start, so this is tried again.
         for _ in 0..10 {
             let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
@@ -75,7 +89,8 @@ impl PeerRegistry {
             drop(listener);
             let directory = tempfile::tempdir().expect("a temporary directory can be made");
             let config = write_config(directory.path(), root, port);
-            let process = Command::new("docker-registry")
+            fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
+            let process = program()
                 .arg("serve")
                 .arg(&config)
                 .stdin(Stdio::null())
@@ -126,6 +141,11 @@ impl PeerRegistry {
         self.send("GET", path, &[])
     }
 
+    /// GETs a path; `None` if the registry ends the connection before all of its answer is there.
+    pub fn try_get(&self, path: &str) -> Option<Answer> {
+        self.try_send("GET", path, "application/octet-stream", &[]).ok()
+    }
+
     /// Sends a request with a body. A path may be a whole URL of this registry.
     pub fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         self.send_as(method, path, "application/octet-stream", body)
@@ -133,6 +153,10 @@ impl PeerRegistry {
 
     /// Sends a request with a body of some media type.
     pub fn send_as(&self, method: &str, path: &str, media_type: &str, body: &[u8]) -> Answer {
+        self.try_send(method, path, media_type, body).expect("the registry answers in full")
+    }
+
+    fn try_send(&self, method: &str, path: &str, media_type: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
         const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
              application/vnd.docker.distribution.manifest.v2+json, \
              application/vnd.docker.distribution.manifest.list.v2+json";
@@ -145,14 +169,14 @@ impl PeerRegistry {
             .body(body)
             .expect("the request is well formed");
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut response = agent.run(request).expect("the registry answers");
+        let mut response = agent.run(request)?;
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        Answer {
+        Ok(Answer {
             status: response.status().as_u16(),
             location: header("location"),
             digest: header("docker-content-digest"),
-            body: response.body_mut().read_to_vec().expect("the registry answers in full"),
-        }
+            body: response.body_mut().read_to_vec()?,
+        })
     }
 
     /// The digest of the manifest that a tag names.

@@ -50,7 +50,7 @@ impl Marking<'_> {
             garbage.whole =
                 !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();
         }
-        if leftovers.every_tag || has_deleted || garbage.whole {
+        if !leftovers.no_tags && (leftovers.every_tag || has_deleted || garbage.whole) {
             let directories = match tags {
                 Some(tags) => tags.directories,
                 None => self.tag_directories(|_| true)?,

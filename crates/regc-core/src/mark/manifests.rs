@@ -107,7 +107,11 @@ enum Understood {
 
 /// What manifests say of the sizes of blobs, so that nobody has to ask for them.
 #[derive(Debug)]
-struct KnownSizes(Vec<AtomicU64>);
+struct KnownSizes {
+    most: Vec<AtomicU64>,
+    /// Blobs of which two sizes are told.
+    disputed: Mutex<Vec<DigestId>>,
+}
 
 impl KnownSizes {
     /// Set where a blob was read, so that its size is more than hearsay.
@@ -117,8 +121,13 @@ impl KnownSizes {
     fn note(&self, digests: &Digests, id: DigestId, bytes: u64) {
         if let Some(index) = digests.stored_index(id) {
             // A base layer is mentioned by thousands of manifests, and reading is cheap where writing is not.
-            if self.0[index].load(Relaxed) < bytes {
-                self.0[index].fetch_max(bytes, Relaxed);
+            let mut known = self.most[index].load(Relaxed);
+            if known < bytes {
+                known = self.most[index].fetch_max(bytes, Relaxed);
+            }
+            let (known, told) = (known & !Self::READ, bytes & !Self::READ);
+            if known != told && known > 0 && told > 0 {
+                self.disputed.lock().push(id);
             }
         }
     }
@@ -147,7 +156,8 @@ impl Manifests {
         monitor: &dyn Monitor,
         linked: Vec<DigestId>,
     ) -> Result<Self, Error> {
-        let sizes = KnownSizes((0..inventory.digests.stored_len()).map(|_| AtomicU64::new(0)).collect());
+        let most = (0..inventory.digests.stored_len()).map(|_| AtomicU64::new(0)).collect();
+        let sizes = KnownSizes { most, disputed: Mutex::default() };
         let mut read = vec![Read::Missing; linked.len()];
         let references = Mutex::default();
         let shards = linked.chunk_by(|a, b| inventory.digests.same_shard(*a, *b));
@@ -175,8 +185,13 @@ impl Manifests {
 
     /// The length of a blob's content in bytes, as far as it is known from a manifest, and whether it was read.
     pub(crate) fn known_size(&self, digests: &Digests, id: DigestId) -> (u64, bool) {
-        let known = digests.stored_index(id).map_or(0, |index| self.sizes.0[index].load(Relaxed));
+        let known = digests.stored_index(id).map_or(0, |index| self.sizes.most[index].load(Relaxed));
         (known & !KnownSizes::READ, known & KnownSizes::READ != 0)
+    }
+
+    /// The blobs of which manifests tell different sizes, or another one than what was read has.
+    pub(crate) fn disputed_sizes(&self) -> Vec<DigestId> {
+        self.sizes.disputed.lock().clone()
     }
 
     /// Calls `look` with a manifest that was read; `None` where `id` is no manifest that was.

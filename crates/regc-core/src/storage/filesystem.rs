@@ -141,6 +141,10 @@ impl ReadStorage for FilesystemStorage {
         limit: u64,
         visit: &mut dyn FnMut(Option<Content>),
     ) -> Result<(), Error> {
+        if let [key] = keys {
+            visit(self.read(&format!("{directory}/{key}"), limit)?);
+            return Ok(());
+        }
         let Some(below) = self.open_directory(directory)? else {
             keys.iter().for_each(|_| visit(None));
             return Ok(());
@@ -272,7 +276,8 @@ fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64)
 /// Reads a file that has at most `limit` bytes.
 fn read_up_to(file: File, limit: u64) -> io::Result<Content> {
     // Nearly everything is small: one read, which ends early only where the file does, tells all of it.
-    let mut content = Vec::with_capacity(USUAL_BYTES);
+    let mut content =
+        Vec::with_capacity(usize::try_from(limit).map_or(USUAL_BYTES, |limit| USUAL_BYTES.min(limit + 1)));
     rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut content)))?;
     if content.len() == content.capacity() {
         if file.metadata()?.len() > limit {

@@ -45,6 +45,12 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
         by_digest.entry(*id).or_default().extend(names);
     }
     for defect in defects.iter_mut().filter(|defect| concerns_images(defect.kind)) {
+        let layout::Subject { repository, tag, .. } = layout::subject(&defect.path);
+        if let (Some(repository), Some(tag)) = (repository, tag) {
+            // Other tags that name the same are not concerned.
+            defect.images = vec![format!("{repository}:{tag}")];
+            continue;
+        }
         let mut names: BTreeSet<String> = BTreeSet::new();
         if let Some(digest) = &defect.digest {
             let id = inventory.digests.id(digest);
@@ -55,8 +61,6 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
                 None => names.extend(by_digest.get(&id).into_iter().flatten().map(|name| (*name).clone())),
             }
         }
-        let layout::Subject { repository, tag, .. } = layout::subject(&defect.path);
-        names.extend(repository.zip(tag).map(|(repository, tag)| format!("{repository}:{tag}")));
         defect.images = names.into_iter().collect();
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::inventory::{DigestId, Repository};
 use crate::layout;
 use crate::manifest::Role;
 use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable};
-use crate::storage::{Content, ReadStorage, directories};
+use crate::storage::{Content, EntryKind, ReadStorage, directories};
 use crate::survey::Survey;
 
 /// One repository, and what is needed to check it.
@@ -24,10 +24,19 @@ pub(super) struct Check<'a> {
     pub(super) marked: &'a RepositoryReachable,
 }
 
-/// What a link holds.
+/// What the file of a link holds.
+enum Text {
+    Absent,
+    /// It is there and cannot be read, which is told elsewhere.
+    Unknown,
+    /// No digest.
+    Garbled,
+    Digest(Digest),
+}
+
+/// Whether a link holds what it should.
 enum Link {
     Absent,
-    /// What it should.
     Good,
     /// No digest.
     Garbled,
@@ -92,33 +101,50 @@ impl Check<'_> {
         needs
     }
 
-    /// Looks at the links of digests below a directory of links.
-    fn links(&self, directory: &str, digests: &[Digest]) -> Result<Vec<Link>, Error> {
-        let keys: Vec<String> = digests.iter().map(layout::link_below).collect();
-        let there = self.storage.stat_each(directory, &keys)?;
+    /// What the links below a directory hold. Whether the registry's user may read them is found out if `ask_for_owners`.
+    fn texts(&self, directory: &str, keys: &[String], ask_for_owners: bool) -> Result<Vec<Text>, Error> {
+        if ask_for_owners && self.storage.asks_for_owners() {
+            self.storage.stat_each(directory, keys)?;
+        }
         let mut texts = Vec::with_capacity(keys.len());
-        self.storage
-            .read_each(directory, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
-        let link = |((digest, found), text): ((&Digest, _), Option<Content>)| match (found, text) {
-            (None, _) => Link::Absent,
-            // It is there and cannot be read, which is told elsewhere.
-            (Some(_), None) => Link::Good,
-            (Some(_), Some(text)) => match parse(&text) {
-                // What was pushed by another algorithm's digest is stored under its canonical one.
-                Some(named) if named == *digest => Link::Good,
-                Some(named) if digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256 => {
-                    Link::Good
-                }
-                Some(named) => Link::Other(named),
-                None => Link::Garbled,
-            },
+        let limit = layout::link_bytes(Algorithm::Sha512);
+        self.storage.read_each(directory, keys, limit, &mut |text| {
+            texts.push(text.map(|text| parse(&text).map_or(Text::Garbled, Text::Digest)));
+        })?;
+        let text = |(key, text): (&String, Option<Text>)| match text {
+            Some(text) => Ok(text),
+            None => Ok(match self.storage.stat(&format!("{directory}/{key}"))?.map(|found| found.kind) {
+                None => Text::Absent,
+                Some(EntryKind::File) => Text::Unknown,
+                Some(_) => Text::Garbled,
+            }),
         };
-        Ok(digests.iter().zip(there).zip(texts).map(link).collect())
+        keys.iter().zip(texts).map(text).collect()
+    }
+
+    /// Looks at the links of digests below a directory of links.
+    fn links(&self, directory: &str, digests: &[Digest], ask_for_owners: bool) -> Result<Vec<Link>, Error> {
+        let keys: Vec<String> = digests.iter().map(layout::link_below).collect();
+        let link = |(digest, text): (&Digest, Text)| match text {
+            Text::Absent => Link::Absent,
+            Text::Unknown => Link::Good,
+            Text::Garbled => Link::Garbled,
+            Text::Digest(named) if named == *digest => Link::Good,
+            // What was pushed by another algorithm's digest is stored under its canonical one.
+            Text::Digest(named)
+                if digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256 =>
+            {
+                Link::Good
+            }
+            Text::Digest(named) => Link::Other(named),
+        };
+        Ok(digests.iter().zip(self.texts(directory, &keys, ask_for_owners)?).map(link).collect())
     }
 
     fn revisions(&self, defects: &mut Vec<Defect>) -> Result<(), Error> {
         let digests: Vec<Digest> = self.repository.revisions.iter().map(|&id| self.digest(id)).collect();
-        let links = self.links(&layout::revisions(self.name()), &digests)?;
+        // Everybody looks at revisions.
+        let links = self.links(&layout::revisions(self.name()), &digests, false)?;
         for (digest, link) in digests.into_iter().zip(links) {
             let path = layout::revision_link(self.name(), &digest);
             defects.extend(self.of_link(Kind::GarbledRevisionLink, path, digest, link));
@@ -144,7 +170,7 @@ impl Check<'_> {
             let directory = format!("{all}/{}", algorithm.name());
             let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
             let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
-            let links = self.links(&all, &digests)?;
+            let links = self.links(&all, &digests, true)?;
             for (digest, link) in digests.into_iter().zip(links) {
                 if matches!(link, Link::Absent) {
                     continue;
@@ -166,26 +192,25 @@ impl Check<'_> {
         let all = layout::tags(self.name());
         let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
         let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
-        let there = self.storage.stat_each(&all, &keys)?;
-        let mut texts = Vec::with_capacity(keys.len());
-        self.storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
+        let texts = self.texts(&all, &keys, true)?;
         let is_linked = |digest: &Digest| {
             let id = self.survey.inventory.digests.id(digest);
             self.has_revision(id) || layers.contains(&id)
         };
-        for (((tag, _), found), text) in names.iter().zip(there).zip(texts) {
+        for ((tag, _), text) in names.iter().zip(texts) {
             let path = layout::tag_link(self.name(), tag);
-            let named = text.as_ref().and_then(parse);
-            match named {
-                Some(digest) if !is_linked(&digest) => {
+            let mut named = None;
+            match text {
+                Text::Digest(digest) if is_linked(&digest) => named = Some(digest),
+                Text::Digest(digest) => {
                     let detail = format!("it names {digest}");
                     defects.push(self.defect(Kind::DanglingTag, path, Some(digest), detail));
+                    named = Some(digest);
                 }
-                Some(_) => {}
-                None if found.is_some() && text.is_some() => {
-                    defects.push(self.defect(Kind::GarbledTag, path, None, String::new()));
-                }
-                None => {}
+                Text::Garbled => defects.push(self.defect(Kind::GarbledTag, path, None, String::new())),
+                // The registry lists a tag that has a directory.
+                Text::Absent => defects.push(self.defect(Kind::GarbledTag, path, None, "it is not there".into())),
+                Text::Unknown => {}
             }
             self.tag_index(tag, named, &is_linked, defects)?;
         }
@@ -204,7 +229,7 @@ impl Check<'_> {
             let directory = format!("{index}/{}", algorithm.name());
             let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
             let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
-            let links = self.links(&index, &digests)?;
+            let links = self.links(&index, &digests, true)?;
             for (digest, link) in digests.into_iter().zip(links) {
                 let path = layout::tag_index_link(self.name(), tag, &digest);
                 // What the tag itself names is told of the tag.
@@ -213,6 +238,11 @@ impl Check<'_> {
                     Link::Absent => {}
                     _ if is_dangling => {
                         defects.push(self.defect(Kind::DanglingTagIndexEntry, path, Some(digest), String::new()));
+                    }
+                    // It is never followed, so nobody is served something else.
+                    Link::Other(named) => {
+                        let detail = format!("it names {named}");
+                        defects.push(self.defect(Kind::GarbledTagIndexEntry, path, Some(digest), detail));
                     }
                     link => defects.extend(self.of_link(Kind::GarbledTagIndexEntry, path, digest, link)),
                 }

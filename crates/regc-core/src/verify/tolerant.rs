@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::layout;
-use crate::storage::{Content, Entry, EntryKind, Metadata, ReadStorage};
+use crate::storage::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
 
 /// What was met on the way.
 #[derive(Debug, Default)]
@@ -48,12 +48,21 @@ impl<'a> Tolerant<'a> {
             self.met.lock().broken_symlinks.insert(key.to_owned());
             return None;
         }
-        if let (Some((user, group)), Some(owner)) = (self.reader, metadata.owner)
-            && !owner.may_be_read_by(user, group)
-        {
+        if !self.may_be_read(&metadata) {
             self.met.lock().unreadable.insert(key.to_owned());
         }
         Some(metadata)
+    }
+
+    /// Whether owners and modes say anything: not if the registry runs as root, or if nobody knows as whom.
+    pub(super) fn asks_for_owners(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    fn may_be_read(&self, metadata: &Metadata) -> bool {
+        let wanted = if metadata.kind == EntryKind::Directory { 0o5 } else { 0o4 };
+        let permits = |((user, group), owner): ((u32, u32), Owner)| owner.permits(user, group, wanted);
+        self.reader.zip(metadata.owner).is_none_or(permits)
     }
 
     /// The answer; `absent` where it failed, or led through a symbolic link to nothing.
@@ -82,10 +91,14 @@ impl ReadStorage for Tolerant<'_> {
                 (Some(true), EntryKind::BrokenSymlink) => broken.push(format!("{directory}/{}", entry.name)),
                 _ => foreign.push(format!("{directory}/{}", entry.name)),
             });
-        let mut met = self.met.lock();
-        met.foreign.extend(foreign);
-        met.broken_symlinks.extend(broken);
-        drop(met);
+        if !foreign.is_empty() || !broken.is_empty() {
+            let mut met = self.met.lock();
+            met.foreign.extend(foreign);
+            met.broken_symlinks.extend(broken);
+        }
+        if self.asks_for_owners() {
+            self.stat(directory)?;
+        }
         self.tolerate(directory, listed, false)
     }
 
@@ -113,16 +126,17 @@ impl ReadStorage for Tolerant<'_> {
         limit: u64,
         visit: &mut dyn FnMut(Option<Content>),
     ) -> Result<(), Error> {
-        let mut contents = Vec::with_capacity(keys.len());
-        let read = self.inner.read_each(directory, keys, limit, &mut |content| contents.push(content));
+        let mut visited = 0;
+        let read = self.inner.read_each(directory, keys, limit, &mut |content| {
+            visited += 1;
+            visit(content);
+        });
         if read.is_err() {
-            // One of them cannot be read; the others can.
-            contents.clear();
-            for key in keys {
-                contents.push(self.read(&format!("{directory}/{key}"), limit)?);
+            // One of them cannot be read; those after it can.
+            for key in &keys[visited..] {
+                visit(self.read(&format!("{directory}/{key}"), limit)?);
             }
         }
-        contents.into_iter().for_each(visit);
         Ok(())
     }
 
@@ -130,10 +144,7 @@ impl ReadStorage for Tolerant<'_> {
         let Ok(found) = self.inner.stat_each(directory, keys) else {
             return keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect();
         };
-        let is_as_usual = |metadata: &Metadata| {
-            let may_be_read = |(user, group)| metadata.owner.is_none_or(|owner| owner.may_be_read_by(user, group));
-            metadata.kind != EntryKind::BrokenSymlink && self.reader.is_none_or(may_be_read)
-        };
+        let is_as_usual = |metadata: &Metadata| metadata.kind != EntryKind::BrokenSymlink && self.may_be_read(metadata);
         let look = |(key, metadata): (&String, Option<Metadata>)| match metadata {
             Some(metadata) if is_as_usual(&metadata) => Some(metadata),
             metadata => self.look(&format!("{directory}/{key}"), metadata),

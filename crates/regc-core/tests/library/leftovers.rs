@@ -12,7 +12,12 @@ use regc_testkit::{TestRegistry, layer, sha256};
 use crate::{DEFAULT, UNTAGGED, at, collect, decide, set};
 
 const TIDY: Options<'_> = Options {
-    leftovers: Leftovers { uploads_before: Some(SystemTime::UNIX_EPOCH), empty_repositories: true, every_tag: true },
+    leftovers: Leftovers {
+        uploads_before: Some(SystemTime::UNIX_EPOCH),
+        empty_repositories: true,
+        every_tag: true,
+        no_tags: false,
+    },
     ..DEFAULT
 };
 

@@ -35,7 +35,7 @@ const DEFAULT: Options<'_> = Options {
     allow_empty: false,
     allow_harbor: false,
     young_since: None,
-    leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false },
+    leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false, no_tags: false },
     repositories: &[],
     unwanted: None,
     jobs: 4,
