@@ -13,6 +13,7 @@ mod prune;
 mod rm;
 mod safety;
 mod source;
+mod verify;
 
 use std::fs;
 use std::path::PathBuf;

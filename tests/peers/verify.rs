@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use regc_core::digest::{Algorithm, Digest};
 use regc_core::layout;
@@ -510,31 +511,45 @@ fn check_pulls(damage: &Damage<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Damages a copy of the store, and answers what is not as it should be then.
+fn check(store: &Store, before: &BTreeSet<Told>, (case, damage): &(&str, Case)) -> Vec<String> {
+    let root = copied(store.root.path());
+    let (expected, unknown) = (BTreeSet::new(), Vec::new());
+    let mut damaged = Damage { root: root.path(), scenario: &store.scenario, expected, unknown, user: None };
+    damage(&mut damaged);
+    let run = verify(root.path());
+    let mut found: BTreeSet<Told> = told(&run).difference(before).cloned().collect();
+    if !damaged.expected.iter().any(|(code, ..)| code == "RG040") {
+        // What only the damaged image needed.
+        found.retain(|(code, ..)| code != "RG040");
+    }
+    let is_harmless = damaged.expected.iter().all(|(code, ..)| kind(code).severity() == Severity::Note);
+    let mut failures = Vec::new();
+    if found != damaged.expected || run.code != if is_harmless { 0 } else { 3 } {
+        let Damage { expected, .. } = &damaged;
+        failures.push(format!("{case}: {}, {found:#?}\ninstead of {expected:#?}\n{}", run.code, run.stderr));
+    }
+    failures.extend(check_pulls(&damaged).err().map(|failure| format!("{case}: {failure}")));
+    failures
+}
+
 #[test]
 fn every_damage_is_found_with_its_code_and_images_and_is_what_clients_meet() {
     let store = store();
     let before = verify(store.root.path());
     assert_eq!(before.code, 0, "{}", before.stdout);
     let before = told(&before);
-    let mut failures = Vec::new();
-    for (case, damage) in CASES {
-        let root = copied(store.root.path());
-        let (expected, unknown) = (BTreeSet::new(), Vec::new());
-        let mut damaged = Damage { root: root.path(), scenario: &store.scenario, expected, unknown, user: None };
-        damage(&mut damaged);
-        let run = verify(root.path());
-        let mut found: BTreeSet<Told> = told(&run).difference(&before).cloned().collect();
-        let is_note = |code: &str| kind(code).severity() == Severity::Note;
-        let is_harmless = damaged.expected.iter().all(|(code, ..)| is_note(code));
-        if !damaged.expected.iter().any(|(code, ..)| code == "RG040") {
-            // What only the damaged image needed.
-            found.retain(|(code, ..)| code != "RG040");
-        }
-        if (found != damaged.expected) || (run.code != if is_harmless { 0 } else { 3 }) {
-            failures.push(format!("{case}: {} {found:#?}\ninstead of {:#?}", run.code, damaged.expected));
-        }
-        failures.extend(check_pulls(&damaged).err().map(|failure| format!("{case}: {failure}")));
-    }
+    let (store, before) = (&store, &before);
+    // Most of the time goes in waiting for registries to start.
+    let failures: Vec<String> = thread::scope(|scope| {
+        let chunks: Vec<_> = CASES
+            .chunks(CASES.len().div_ceil(6))
+            .map(|cases| {
+                scope.spawn(move || cases.iter().flat_map(|case| check(store, before, case)).collect::<Vec<_>>())
+            })
+            .collect();
+        chunks.into_iter().flat_map(|chunk| chunk.join().unwrap()).collect()
+    });
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 

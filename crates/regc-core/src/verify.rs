@@ -309,14 +309,15 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
     let mut hiding: BTreeMap<String, Defect> = BTreeMap::new();
     let mut kept = Vec::new();
     for defect in causes.into_iter().chain(others) {
-        // A tag whose manifest is behind a symbolic link to nothing looks as if nobody linked that.
-        let link = match (defect.kind, &defect.repository, &defect.digest) {
+        // What it leads to may be there all the same.
+        let target = match (defect.kind, &defect.repository, &defect.digest) {
             (Kind::DanglingTag | Kind::DanglingTagIndexEntry, Some(repository), Some(digest)) => {
                 layout::revision_link(repository, digest)
             }
+            (Kind::DanglingLayerLink, _, Some(digest)) => layout::blob_data(digest),
             _ => String::new(),
         };
-        let cause = [&defect.path, &link].into_iter().find_map(|path| {
+        let cause = [&defect.path, &target].into_iter().find_map(|path| {
             let mut ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
             ends.find(|end| hiding.contains_key(&path[..*end])).map(|end| path[..end].to_owned())
         });

@@ -44,11 +44,16 @@ impl<'a> Tolerant<'a> {
 
     fn look(&self, key: &str, metadata: Option<Metadata>) -> Option<Metadata> {
         let metadata = metadata?;
+        // What is beside the place that blobs are really at is looked at by its own name, too.
+        let has_own_name = !key.contains("/../");
+        if metadata.kind == EntryKind::BrokenSymlink && !has_own_name {
+            return None;
+        }
         if metadata.kind == EntryKind::BrokenSymlink {
             self.met.lock().broken_symlinks.insert(key.to_owned());
             return None;
         }
-        if !self.may_be_read(&metadata) {
+        if has_own_name && !self.may_be_read(&metadata) {
             self.met.lock().unreadable.insert(key.to_owned());
         }
         Some(metadata)
@@ -96,10 +101,12 @@ impl ReadStorage for Tolerant<'_> {
             met.foreign.extend(foreign);
             met.broken_symlinks.extend(broken);
         }
-        if self.asks_for_owners() {
+        let is_there = self.tolerate(directory, listed, false)?;
+        if !is_there || self.asks_for_owners() {
+            // It may be a symbolic link to nothing in a directory that nobody lists.
             self.stat(directory)?;
         }
-        self.tolerate(directory, listed, false)
+        Ok(is_there)
     }
 
     fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {

@@ -1,0 +1,220 @@
+//! `regc verify`: what it prints, how it ends, and that nothing in a store stops it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_testkit::{TestRegistry, layer};
+use serde_json::{Value, json};
+
+use crate::common::{Run, regc};
+use crate::{config, damaged, registry};
+
+fn verify(root: &Path, arguments: &[&str]) -> Run {
+    regc([&["verify", "--root", root.to_str().unwrap()], arguments].concat())
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The codes and paths of all errors and warnings.
+fn wrong(run: &Run) -> BTreeSet<(String, String)> {
+    let findings = lines(run).into_iter().filter(|line| line["type"] == "finding" && line["severity"] != "note");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    findings.map(|line| (text(&line["id"]), text(&line["path"]))).collect()
+}
+
+const REPORT: &str = "RG024 error: a layer or configuration is missing: the manifest <manifest hurt:v1> needs it
+    path:   LOST
+    images: hurt:v1
+    remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
+RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives the space back
+3 repositories, 4 manifests, 2.73 KiB in 14 blobs: 1 errors, 0 warnings, 3 notes.
+";
+
+#[test]
+fn people_read_what_is_wrong_and_what_to_do() {
+    let registry = damaged();
+    let root = registry.on_disk();
+    let readable = |run: &Run| {
+        let text = run.stdout.replace(&layout::blob_data(&layer("lost")), "LOST");
+        registry.with_names(&text)
+    };
+    let run = verify(root.path(), &[]);
+    assert_eq!(readable(&run), REPORT);
+    assert_eq!((run.code, run.stderr.as_str()), (3, ""));
+
+    let (damage, rest) = REPORT.split_at(REPORT.find("RG040").unwrap());
+    let quiet = verify(root.path(), &["--quiet"]);
+    assert_eq!((readable(&quiet).as_str(), quiet.code), (damage, 3));
+    let notes = readable(&verify(root.path(), &["--notes"]));
+    assert_eq!(notes.matches("RG040 note: content that nothing refers to: ").count(), 3, "{notes}");
+    assert!(notes.starts_with(damage) && notes.ends_with(rest.split_once('\n').unwrap().1), "{notes}");
+    assert!(notes.contains(&format!("    path:   {}\n", layout::blob_data(&layer("deleted")))), "{notes}");
+}
+
+#[test]
+fn programs_read_the_same() {
+    let root = damaged().on_disk();
+    let run = verify(root.path(), &["--format", "json"]);
+    let all = lines(&run);
+    let error = &all[0];
+    let expected = json!({
+        "type": "finding",
+        "id": "RG024",
+        "code": "missing_blob",
+        "severity": "error",
+        "path": layout::blob_data(&layer("lost")),
+        "repository": "hurt",
+        "digest": layer("lost").to_string(),
+        "detail": error["detail"],
+        "images": ["hurt:v1"],
+        "remedy": error["remedy"],
+    });
+    assert_eq!(*error, expected);
+    assert!(error["detail"].as_str().unwrap().starts_with("the manifest sha256:"));
+    assert!(!error["remedy"].as_str().unwrap().is_empty());
+    let order: Vec<_> = all[..4].iter().map(|line| (line["id"].to_string(), line["path"].to_string())).collect();
+    assert!(order.is_sorted(), "{order:?}");
+    assert_eq!(all[3]["repository"], Value::Null);
+    let summary = all.last().unwrap();
+    for (field, value) in [
+        ("type", json!("summary")),
+        ("schema_version", json!(1)),
+        ("repositories", json!(3)),
+        ("manifests", json!(4)),
+        ("blobs", json!(14)),
+        ("errors", json!(1)),
+        ("warnings", json!(0)),
+        ("notes", json!(3)),
+    ] {
+        assert_eq!(summary[field], value, "{field}");
+    }
+    assert_eq!(all.len(), 5);
+    let quiet = verify(root.path(), &["--format", "json", "--quiet"]);
+    assert_eq!(lines(&quiet), [summary.clone()]);
+}
+
+#[test]
+fn how_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    for (registry, code) in [(TestRegistry::new(), 0), (registry(), 0), (damaged(), 3)] {
+        let root = registry.on_disk();
+        let config = config(&directory, &format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display()), "");
+        let run = regc(["verify", config.to_str().unwrap()]);
+        assert_eq!((run.code, run.stderr.as_str()), (code, ""), "{}", run.stdout);
+    }
+    // A warning is damage, too.
+    let mut warned = registry();
+    warned.link_layer("other", &layer("nowhere"));
+    assert_eq!(verify(warned.on_disk().path(), &[]).code, 3);
+    for format in ["human", "json"] {
+        let run = verify(&directory.path().join("absent"), &["--format", format]);
+        assert_eq!((run.code, run.stdout.as_str()), (1, ""));
+        assert!(run.stderr.contains("absent"), "{}", run.stderr);
+    }
+    assert_eq!(verify(directory.path(), &["--no-such-flag"]).code, 2);
+}
+
+#[test]
+fn names_cannot_give_the_terminal_orders() {
+    let mut registry = registry();
+    let gone: Digest = layer("gone");
+    registry.put(layout::tag_link("team/app", "x\u{1b}[31m\ny"), gone.to_string());
+    registry.put(format!("{}/new\nline\u{1b}]0;title\u{7}", layout::BLOBS), "");
+    let root = registry.on_disk();
+    for arguments in [&["--notes"][..], &["--format", "json"]] {
+        let run = verify(root.path(), arguments);
+        assert_eq!(run.code, 3);
+        assert!(!run.stdout.contains(['\u{1b}', '\u{7}']), "{:?}", run.stdout);
+        assert!(!run.stdout.lines().any(|line| line.starts_with('y') || line.starts_with("line")), "{}", run.stdout);
+        assert!(run.stdout.contains("team/app:x"), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_told_and_the_rest_is_looked_at() {
+    let (root, programs) = (damaged().on_disk(), tempfile::tempdir().unwrap());
+    let binary = programs.path().join("regc");
+    fs::copy(env!("CARGO_BIN_EXE_regc"), &binary).unwrap();
+    for directory in [root.path(), programs.path()] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let run = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+        command.args(["verify", "--format", "json", "--root"]).arg(root.path());
+        let output = command.output().expect("setpriv, of util-linux");
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    };
+    let missing = ("RG024".to_owned(), layout::blob_data(&layer("lost")));
+    assert_eq!(wrong(&run()), BTreeSet::from([missing.clone()]), "this test needs root");
+    let manifest = fs::read_to_string(root.path().join(layout::tag_link("other", "v1"))).unwrap();
+    for (closed, images) in [
+        (layout::repository("other"), json!([])),
+        (format!("{}/sha256", layout::layers("other")), json!(["other:v1"])),
+        (layout::tags("other"), json!([])),
+        (layout::tag_link("other", "v1"), json!(["other:v1"])),
+        (layout::revisions("other"), json!(["other:v1"])),
+        (layout::blob(&manifest.parse().unwrap()), json!(["other:v1"])),
+    ] {
+        let path = root.path().join(&closed);
+        let mode = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        let run = run();
+        let found = wrong(&run);
+        let rest: BTreeSet<_> = found.iter().filter(|(code, _)| code != "RG004").cloned().collect();
+        assert_eq!((run.code, rest), (3, BTreeSet::from([missing.clone()])), "{closed}");
+        let told: Vec<Value> = lines(&run).into_iter().filter(|line| line["id"] == "RG004").collect();
+        assert_eq!(told.len(), 1, "{closed}: {told:#?}");
+        assert!(told[0]["path"].as_str().unwrap().starts_with(&closed), "{told:?}");
+        assert_eq!(told[0]["images"], images, "{closed}");
+        assert!(told[0]["detail"].as_str().unwrap().contains("Permission denied"), "{told:?}");
+        fs::set_permissions(&path, mode).unwrap();
+    }
+}
+
+#[test]
+fn a_symbolic_link_to_nothing_anywhere_is_told_and_nothing_else() {
+    let mut registry = registry();
+    registry.upload("other", "given-up");
+    let root = registry.on_disk();
+    let places = places(root.path());
+    assert!(places.len() > 80);
+    for key in places {
+        let path = root.path().join(&key);
+        let away = root.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        symlink("/nowhere/at/all", &path).unwrap();
+        let run = verify(root.path(), &["--format", "json"]);
+        if key.contains("/given-up/") {
+            // Of an upload only its beginning is looked at.
+            assert!(run.code != 1 && wrong(&run).len() <= 1, "{key}: {}", run.stderr);
+        } else {
+            let expected = BTreeSet::from([("RG002".to_owned(), key.clone())]);
+            assert_eq!((run.code, wrong(&run)), (3, expected), "{}", run.stderr);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
+    }
+}
+
+/// Every directory and file of a registry's storage.
+fn places(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut pending = vec!["docker".to_owned()];
+    while let Some(key) = pending.pop() {
+        if let Ok(below) = fs::read_dir(root.join(&key)) {
+            pending.extend(below.map(|entry| format!("{key}/{}", entry.unwrap().file_name().into_string().unwrap())));
+        }
+        found.push(key);
+    }
+    found.sort_unstable();
+    found
+}
