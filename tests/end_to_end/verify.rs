@@ -97,7 +97,7 @@ fn programs_read_the_same() {
     }
     assert_eq!(all.len(), 5);
     let quiet = verify(root.path(), &["--format", "json", "--quiet"]);
-    assert_eq!(lines(&quiet), [summary.clone()]);
+    assert_eq!(lines(&quiet), std::slice::from_ref(summary));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn what_may_not_be_read_is_told_and_the_rest_is_looked_at() {
     ] {
         let path = root.path().join(&closed);
         let mode = fs::metadata(&path).unwrap().permissions();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         let run = run();
         let found = wrong(&run);
         let rest: BTreeSet<_> = found.iter().filter(|(code, _)| code != "RG004").cloned().collect();
@@ -217,4 +217,81 @@ fn places(root: &Path) -> Vec<String> {
     }
     found.sort_unstable();
     found
+}
+
+/// Changes what a blob holds, and not how long it is.
+fn change(root: &Path, digest: &Digest) {
+    let path = root.join(layout::blob_data(digest));
+    let mut content = fs::read(&path).unwrap();
+    content[0] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn content_is_hashed_if_asked_for() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a", "b"]).push();
+    registry.image("other:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    change(root.path(), &layer("a"));
+    assert_eq!(verify(root.path(), &[]).code, 0, "its size tells nothing");
+    let run = verify(root.path(), &["--content", "--format", "json"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let lines = lines(&run);
+    assert_eq!(wrong(&run), BTreeSet::from([("RG032".to_owned(), layout::blob_data(&layer("a")))]));
+    assert_eq!(lines[0]["images"], json!(["app:v1", "other:v1"]));
+    let summary = lines.last().unwrap();
+    assert_eq!((&summary["content_blobs"], &summary["content_bytes"]), (&summary["blobs"], &summary["bytes"]));
+    assert_eq!(summary["interrupted"], false);
+    assert!(verify(root.path(), &["--content"]).stdout.contains("Hashed "));
+    for arguments in [
+        &["--content=some"][..],
+        &["--content=sample:0%"],
+        &["--bandwidth", "1MiB/s"],
+        &["--content", "--bandwidth", "x"],
+    ] {
+        assert_eq!(verify(root.path(), arguments).code, 2, "{arguments:?}");
+    }
+    let sample = verify(root.path(), &["--content=sample:100%", "--format", "json"]);
+    assert_eq!(wrong(&sample).len(), 1);
+}
+
+#[test]
+fn hashing_goes_on_where_it_was_interrupted() {
+    let mut registry = TestRegistry::new();
+    for n in 0..40 {
+        registry.image(&format!("app:v{n}")).layers([format!("layer {n} {}", "x".repeat(20_000))]).push();
+    }
+    let root = registry.on_disk();
+    let damaged = layer(&format!("layer 7 {}", "x".repeat(20_000)));
+    change(root.path(), &damaged);
+    let work = tempfile::tempdir().unwrap();
+    let checkpoint = work.path().join("checkpoint.json");
+    let checkpoint = checkpoint.to_str().unwrap();
+    let arguments = ["--content", "--checkpoint", checkpoint, "--format", "json"];
+    let mut limited = Command::new(env!("CARGO_BIN_EXE_regc"))
+        .args(["verify", "--root", root.path().to_str().unwrap(), "--bandwidth", "100KiB/s"])
+        .args(arguments)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let interrupt = Command::new("kill").args(["-INT", &limited.id().to_string()]).status().unwrap();
+    assert!(interrupt.success() && limited.try_wait().unwrap().is_none(), "800 KB at 100 KiB/s take longer");
+    let output = limited.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let summary: Value = serde_json::from_slice(output.stdout.split(|b| *b == b'\n').rev().nth(1).unwrap()).unwrap();
+    let (hashed, blobs) = (summary["content_blobs"].as_u64().unwrap(), summary["blobs"].as_u64().unwrap());
+    assert!(summary["interrupted"] == true && hashed > 0 && hashed < blobs, "{summary}");
+    // What was hashed is not read again: were it damaged now, nobody would know.
+    let done: Value = serde_json::from_str(&fs::read_to_string(checkpoint).unwrap()).unwrap();
+    assert_eq!(done["checked_blobs"], hashed);
+    let run = verify(root.path(), &arguments);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert_eq!(wrong(&run), BTreeSet::from([("RG032".to_owned(), layout::blob_data(&damaged))]));
+    assert_eq!(lines(&run).last().unwrap()["content_blobs"], blobs, "with those of the run before");
+    assert!(!Path::new(checkpoint).exists(), "it is done");
+    fs::write(checkpoint, "{").unwrap();
+    let run = verify(root.path(), &arguments);
+    assert!(run.code == 1 && run.stderr.contains("cannot read the checkpoint"), "{}", run.stderr);
 }

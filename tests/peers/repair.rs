@@ -47,7 +47,11 @@ impl Store {
     }
 
     fn verify(&self) -> (i32, Vec<String>) {
-        let run = regc(["verify", "--format", "json", "--root", self.root().to_str().unwrap()]);
+        self.verify_with(&[])
+    }
+
+    fn verify_with(&self, arguments: &[&str]) -> (i32, Vec<String>) {
+        let run = regc([&["verify", "--format", "json", "--root", self.root().to_str().unwrap()], arguments].concat());
         let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let wrong = lines.filter(|line| line["type"] == "finding" && line["severity"] != "note");
         (run.code, wrong.map(|line| line["id"].as_str().unwrap().to_owned()).collect())
@@ -156,15 +160,21 @@ fn links_are_made_whole_again() {
 
 #[test]
 fn what_is_moved_aside_can_be_pushed_again() {
-    for what in ["layer", "manifest"] {
+    for what in ["layer", "manifest", "content"] {
         let store = Store::new();
         let (manifest, content) = store.manifest("team/app", "v1");
-        let damaged = if what == "layer" { digest(&content["layers"][1]) } else { manifest };
+        let damaged = if what == "manifest" { manifest } else { digest(&content["layers"][1]) };
         let path = store.at(&layout::blob_data(&damaged));
         let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let code = if what == "layer" { "RG025" } else { "RG030" };
-        assert_eq!(store.verify(), (3, vec![code.to_owned()]), "{what}");
+        let (code, arguments): (_, &[&str]) = match what {
+            "layer" => ("RG025", &[]),
+            "manifest" => ("RG030", &[]),
+            _ => ("RG032", &["--content"]),
+        };
+        let mut changed = whole.clone();
+        changed[whole.len() / 2] ^= 1;
+        fs::write(&path, if what == "content" { &changed } else { &whole[..whole.len() / 2] }).unwrap();
+        assert_eq!(store.verify_with(arguments), (3, vec![code.to_owned()]), "{what}");
 
         // The registry believes that it has it, so a push changes nothing.
         let registry = PeerRegistry::start(&store.root());
@@ -179,7 +189,7 @@ fn what_is_moved_aside_can_be_pushed_again() {
         assert!(!can_pull(&registry, "team/app:v1"), "{what}: it cannot be pulled, however often it is pushed");
         registry.stop();
 
-        let run = store.repair(&["--apply"]);
+        let run = store.repair(&[&["--apply"], arguments].concat());
         assert!(
             [0, 3].contains(&run.code) && run.stdout.contains("move_aside"),
             "{what}: {} {}",

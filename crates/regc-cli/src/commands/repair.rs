@@ -13,6 +13,7 @@ use regc_core::unwanted::Unwanted;
 use regc_core::verify::{Options, Severity, Verification, verify};
 use serde_json::json;
 
+use crate::commands::content::Hashing;
 use crate::commands::removing::{finish_unfinished, header, refuse_running_registry};
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
@@ -33,6 +34,9 @@ pub struct Args {
     /// Do it
     #[arg(long)]
     apply: bool,
+
+    #[command(flatten)]
+    hashing: Hashing,
 
     /// Take content that is missing or damaged from another store: a backup or mirror. Its storage root, or its registry's
     /// configuration file
@@ -72,7 +76,16 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let mut all = Outcome::default();
     let (mut planned, mut round) = (0, 0);
     let left = loop {
-        let verification = verify(&*storage, &options, &progress);
+        let verification = verify(&*storage, &options, &progress).and_then(|mut verification| {
+            // Once is enough: whatever is damaged is moved aside then.
+            if round == 0 {
+                let hashed = args.hashing.run(&*storage, &source.root, &mut verification, options.jobs, &progress)?;
+                if hashed.interrupted {
+                    return Err(Error::Interrupted);
+                }
+            }
+            Ok(verification)
+        });
         progress.clear();
         let verification = match verification {
             Err(Error::Interrupted) => {

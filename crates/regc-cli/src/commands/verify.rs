@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{BinaryBytes, HumanCount};
+use regc_core::content::Hashed;
 use regc_core::error::Error;
+use regc_core::storage;
 use regc_core::verify::{Defect, Kind, Options, Page, Severity, Verification, verify};
 use serde_json::json;
 
+use crate::commands::content::Hashing;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
@@ -15,13 +18,17 @@ use crate::{Ending, print_error, process};
 
 /// Find out whether the store is whole: what is damaged, and which images that concerns.
 ///
-/// Looks at every link and manifest, and at the size of every blob. Nothing is changed. A registry may be running, but what
+/// Looks at every link and manifest, and at the size of every blob; with --content, also at what they hold. Nothing is
+/// changed. A registry may be running, but what
 /// is being pushed may look damaged. `regc explain RG012` tells what a finding means; `regc repair` repairs what it can.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
+
+    #[command(flatten)]
+    hashing: Hashing,
 
     /// List notes as well, each by itself: garbage, uploads that were given up, names that nobody knows
     #[arg(long)]
@@ -40,26 +47,30 @@ const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
-    let storage = args.common.open()?;
+    let source = args.common.source()?;
+    let storage = storage::open(&source.config)?;
     let interruption = process::watch()?;
     let progress = Progress::new(args.quiet, interruption.clone());
     let options = Options {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
         jobs: regc_core::survey::Options::default().jobs,
     };
-    let verification = verify(&*storage, &options, &progress);
+    let found = verify(&*storage, &options, &progress).and_then(|mut verification| {
+        let hashed = args.hashing.run(&*storage, &source.root, &mut verification, options.jobs, &progress)?;
+        Ok((verification, hashed))
+    });
     progress.clear();
-    let verification = match verification {
+    let (verification, hashed) = match found {
         Err(Error::Interrupted) => {
             print_error(&Error::Interrupted);
             return Ok(Ending::Interrupted(interruption.exit_code()));
         }
-        verification => verification?,
+        found => found?,
     };
     let mut output = Output::new();
     match args.common.format {
-        Format::Human => human(&mut output, &verification, &args),
-        Format::Json => json_lines(&mut output, &verification, &args),
+        Format::Human => human(&mut output, &verification, &hashed, &args),
+        Format::Json => json_lines(&mut output, &verification, &hashed, &args),
     }
     output.flush();
     match output.take_error() {
@@ -67,12 +78,13 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
             eprintln!("regc: cannot write the report: {error}");
             Ok(Ending::Failed)
         }
+        None if hashed.interrupted => Ok(Ending::Interrupted(interruption.exit_code())),
         None if verification.is_damaged() => Ok(Ending::FoundDamage),
         None => Ok(Ending::Done),
     }
 }
 
-fn human(output: &mut Output, verification: &Verification, args: &Args) {
+fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
     let is_told = |defect: &&Defect| args.notes || defect.kind.severity() < Severity::Note;
     for defect in verification.defects.iter().filter(is_told) {
         let Page { code, severity, title, remedy, .. } = defect.kind.page();
@@ -94,6 +106,15 @@ fn human(output: &mut Output, verification: &Verification, args: &Args) {
             output.line(format_args!("{code} note: {title}: {}; {remedy}", HumanCount(number)));
         }
     }
+    if hashed.checked_blobs > 0 || hashed.interrupted {
+        let (bytes, blobs) = (BinaryBytes(hashed.checked_bytes), HumanCount(hashed.checked_blobs));
+        let interrupted = match (hashed.interrupted, args.hashing.can_go_on()) {
+            (false, _) => "",
+            (true, true) => "; interrupted: the same command goes on there",
+            (true, false) => "; interrupted: with --checkpoint, the next run would go on there",
+        };
+        output.line(format_args!("Hashed {bytes} in {blobs} blobs{interrupted}."));
+    }
     let [errors, warnings, notes] = counts(verification);
     let bytes = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
     output.line(format_args!(
@@ -108,7 +129,7 @@ fn human(output: &mut Output, verification: &Verification, args: &Args) {
     ));
 }
 
-fn json_lines(output: &mut Output, verification: &Verification, args: &Args) {
+fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
     for defect in verification.defects.iter().filter(|_| !args.quiet) {
         let Defect { kind, path, repository, digest, detail, images } = defect;
         let Page { code, name, severity, remedy, .. } = kind.page();
@@ -129,6 +150,9 @@ fn json_lines(output: &mut Output, verification: &Verification, args: &Args) {
         "errors": errors,
         "warnings": warnings,
         "notes": notes,
+        "content_blobs": hashed.checked_blobs,
+        "content_bytes": hashed.checked_bytes,
+        "interrupted": hashed.interrupted,
     }));
 }
 

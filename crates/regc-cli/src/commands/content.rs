@@ -1,0 +1,116 @@
+//! Hashing what blobs hold, for the commands that may.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use regc_core::content::{Bandwidth, Blob, Checkpoint, Clock, HashOptions, Hashed, Sample, hash_all};
+use regc_core::error::Error;
+use regc_core::storage::ReadStorage;
+use regc_core::verify::Verification;
+
+use crate::progress::Progress;
+
+/// Whether blobs are hashed, and how.
+#[derive(clap::Args)]
+pub struct Hashing {
+    /// Hash what blobs hold: all of them, or a sample, another one each day, so that a nightly run comes to all in time:
+    /// sample:1%
+    #[arg(long, value_name = "all|sample:N%", num_args = 0..=1, require_equals = true, default_missing_value = "all",
+          value_parser = parse_content)]
+    content: Option<What>,
+
+    /// Read no faster than this: 200MiB/s
+    #[arg(long, value_name = "RATE", requires = "content", value_parser = Bandwidth::parse)]
+    bandwidth: Option<Bandwidth>,
+
+    /// Note in this file how far hashing has come, and go on there if it was interrupted
+    #[arg(long, value_name = "FILE", requires = "content")]
+    checkpoint: Option<PathBuf>,
+}
+
+/// Which blobs are hashed.
+#[derive(Clone, Copy, Debug)]
+struct What(Option<Sample>);
+
+fn parse_content(text: &str) -> Result<What, String> {
+    if text == "all" {
+        return Ok(What(None));
+    }
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Sample::parse(text, since.as_secs() / 86_400).map(|sample| What(Some(sample)))
+}
+
+impl Hashing {
+    /// Whether a run that is interrupted can be gone on with.
+    pub fn can_go_on(&self) -> bool {
+        self.checkpoint.is_some()
+    }
+
+    /// Hashes the blobs that a verification has found, and adds what is wrong with them. Nothing is done unless asked for.
+    pub fn run(
+        &self,
+        storage: &dyn ReadStorage,
+        store: &Path,
+        verification: &mut Verification,
+        jobs: usize,
+        progress: &Progress,
+    ) -> Result<Hashed, Error> {
+        let Some(What(sample)) = self.content else { return Ok(Hashed::default()) };
+        let blobs: Vec<Blob> = verification.blobs.iter().map(|&(digest, bytes)| Blob { digest, bytes }).collect();
+        let options = HashOptions {
+            store: store.display().to_string(),
+            sample,
+            bandwidth: self.bandwidth,
+            jobs: thread::available_parallelism().map_or(1, Into::into),
+            resume: self.checkpoint.as_deref().map(read).transpose()?.flatten(),
+        };
+        let save = |checkpoint: &Checkpoint| {
+            if let Some(path) = &self.checkpoint
+                && let Err(error) = write(path, checkpoint)
+            {
+                eprintln!("regc: warning: cannot write the checkpoint {}: {error}", path.display());
+            }
+        };
+        let hashed = hash_all(storage, &blobs, &options, &Watch(Instant::now()), &save, progress)?;
+        progress.clear();
+        if let Some(path) = self.checkpoint.as_ref().filter(|_| !hashed.interrupted) {
+            fs::remove_file(path).ok();
+        }
+        let unreadable: Vec<_> = hashed.unreadable.iter().map(|(digest, error)| (*digest, error.to_string())).collect();
+        verification.add_content(storage, &hashed.mismatched, &unreadable, jobs)?;
+        Ok(hashed)
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Checkpoint>, Error> {
+    let fail = |source| Error::Storage { action: "read the checkpoint", path: path.display().to_string(), source };
+    match fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| fail(error.into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fail(error)),
+    }
+}
+
+/// Replaces the file as a whole, so that there always is one that can be read.
+fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    fs::write(&beside, serde_json::to_vec(checkpoint)?)?;
+    fs::rename(beside, path)
+}
+
+/// The time that passes here.
+struct Watch(Instant);
+
+impl Clock for Watch {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        thread::sleep(duration);
+    }
+}
