@@ -97,7 +97,7 @@ fn programs_read_the_same() {
     }
     assert_eq!(all.len(), 5);
     let quiet = verify(root.path(), &["--format", "json", "--quiet"]);
-    assert_eq!(lines(&quiet), std::slice::from_ref(summary));
+    assert_eq!(lines(&quiet), all[4..]);
 }
 
 #[test]

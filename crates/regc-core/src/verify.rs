@@ -164,6 +164,9 @@ impl Verification {
 }
 
 fn name_images(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [Defect], jobs: usize) -> Result<(), Error> {
+    if !defects.iter().any(|defect| images::are_concerned(defect.kind)) {
+        return Ok(());
+    }
     with_threads(jobs, || images::name(&Tolerant::new(storage)?, survey, defects))
 }
 

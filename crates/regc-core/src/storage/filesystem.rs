@@ -276,8 +276,9 @@ fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64)
 /// Reads a file that has at most `limit` bytes.
 fn read_up_to(file: File, limit: u64) -> io::Result<Content> {
     // Nearly everything is small: one read, which ends early only where the file does, tells all of it.
-    let mut content =
-        Vec::with_capacity(usize::try_from(limit).map_or(USUAL_BYTES, |limit| USUAL_BYTES.min(limit + 1)));
+    let mut content = Vec::with_capacity(
+        usize::try_from(limit).map_or(USUAL_BYTES, |limit| USUAL_BYTES.min(limit.saturating_add(1))),
+    );
     rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut content)))?;
     if content.len() == content.capacity() {
         if file.metadata()?.len() > limit {

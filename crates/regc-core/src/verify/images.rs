@@ -22,7 +22,7 @@ type Images = BTreeMap<(String, DigestId), Vec<String>>;
 pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [Defect]) -> Result<(), Error> {
     let Survey { inventory, reachable, .. } = survey;
     let (mut everywhere, mut wanted): (HashSet<DigestId>, BTreeMap<&str, HashSet<DigestId>>) = Default::default();
-    for defect in defects.iter().filter(|defect| concerns_images(defect.kind)) {
+    for defect in defects.iter().filter(|defect| are_concerned(defect.kind)) {
         let Some(digest) = &defect.digest else { continue };
         let id = inventory.digests.id(digest);
         match &defect.repository {
@@ -44,7 +44,7 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
     for ((_, id), names) in &images {
         by_digest.entry(*id).or_default().extend(names);
     }
-    for defect in defects.iter_mut().filter(|defect| concerns_images(defect.kind)) {
+    for defect in defects.iter_mut().filter(|defect| are_concerned(defect.kind)) {
         let layout::Subject { repository, tag, .. } = layout::subject(&defect.path);
         if let (Some(repository), Some(tag)) = (repository, tag) {
             // Other tags that name the same are not concerned.
@@ -66,8 +66,8 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
     Ok(())
 }
 
-/// What is only left over concerns nobody.
-fn concerns_images(kind: Kind) -> bool {
+/// Whether images are. What is only left over concerns nobody.
+pub(super) fn are_concerned(kind: Kind) -> bool {
     !matches!(kind, Kind::ForeignName | Kind::DanglingTagIndexEntry | Kind::UnreferencedBlob | Kind::StaleUpload)
 }
 

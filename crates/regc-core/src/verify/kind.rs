@@ -190,7 +190,8 @@ impl Kind {
                 name: "garbled_tag",
                 severity: Severity::Error,
                 title: "a tag's link is empty or garbled",
-                meaning: "The tag cannot be pulled. With `--delete-untagged`, regc counts everything that it has ever named \
+                meaning: "The tag cannot be pulled. So it is where the link is missing: the registry lists every tag that has \
+                          a directory, and a push that was cut off leaves one. With `--delete-untagged`, regc counts everything that it has ever named \
                           as tagged.",
                 remedy: "push the tag again, which writes the link anew",
                 repair: None,
@@ -200,7 +201,8 @@ impl Kind {
                 name: "garbled_tag_index_entry",
                 severity: Severity::Warning,
                 title: "an entry in a tag's index is empty or garbled",
-                meaning: "Only the registry's own garbage collection reads these entries, and it stops there.",
+                meaning: "Only the registry's own garbage collection reads these entries, and it stops there. One that names another \
+                          digest than its directory does is garbled, too.",
                 remedy: "repair it, or push the tag again",
                 repair: Some("writes the entry anew where its manifest is linked, else removes it"),
             },
