@@ -135,7 +135,7 @@ pub struct TrashedRun {
     pub objects: u64,
     /// How many of them are blobs.
     pub blobs: u64,
-    /// The length of the blobs' contents, in bytes.
+    /// The length of what blobs and uploads hold, in bytes.
     pub bytes: u64,
 }
 
@@ -274,13 +274,11 @@ fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error
     let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, run };
     for (key, is_symlink) in objects(storage, &found.run)? {
         found.objects += 1;
-        if is_blob(&key) {
-            found.blobs += 1;
-            // What is elsewhere stays there.
-            if !is_symlink {
-                let path = format!("{}/{key}", directory(&found.run));
-                found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
-            }
+        found.blobs += u64::from(is_blob(&key));
+        // What is elsewhere stays there.
+        if !is_symlink && (is_blob(&key) || key.contains("/_uploads/")) {
+            let path = format!("{}/{key}", directory(&found.run));
+            found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
         }
     }
     Ok(found)

@@ -107,8 +107,11 @@ fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
 fn describe(run: &TrashedRun) -> String {
     let (bytes, blobs) = (BinaryBytes(run.bytes).to_string(), HumanCount(run.blobs));
     let links = HumanCount(run.objects - run.blobs);
-    let journal = if run.header.is_some() { "" } else { ", without a journal that can be read" };
-    format!("{}  {bytes:>12}  {blobs} blobs, {links} links{journal}", run.run)
+    let journal = match &run.header {
+        Some(header) => format!(", by {}", header.command),
+        None => ", without a journal that can be read".to_owned(),
+    };
+    format!("{}  {bytes:>12}  {blobs} blobs, {links} other files{journal}", run.run)
 }
 
 fn run_json(kind: &str, run: &TrashedRun) -> Value {
