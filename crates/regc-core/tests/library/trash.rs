@@ -234,13 +234,12 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
     run(&storage, DEFAULT, None).unwrap();
     assert_eq!(fs::read(root.path().join(&data)).unwrap(), registry.get(&data).unwrap(), "the older copy is good");
 
-    // And where there is no good one, the run goes on and tells.
+    // And where there is no good one, the run goes on and tells what is missing: the damaged one is no help.
     fs::remove_file(root.path().join(&data)).unwrap();
     let lock = storage.lock(&holder()).unwrap();
     let survey = survey_and_heal(&storage, Some(&lock), &DEFAULT, &Silent).unwrap();
-    let told =
-        survey.findings.iter().any(|f| matches!(f, Finding::InTrash { restored: false, path, .. } if *path == data));
-    assert!(told, "{:?}", survey.findings);
+    let told = survey.findings.iter().any(|f| matches!(f, Finding::MissingBlob { blob, .. } if *blob == layer("old")));
+    assert!(told && survey.findings.len() == 1, "{:?}", survey.findings);
 }
 
 #[test]
