@@ -52,6 +52,8 @@ pub struct Metadata {
     /// Who owns it, and what others may do with it, where the storage knows such things. Of a symbolic link, what it leads
     /// to.
     pub owner: Option<Owner>,
+    /// How many directories are directly in it, if it is a directory and the storage knows that without listing it.
+    pub directories: Option<u64>,
 }
 
 /// Who owns a file or directory, and who may read it.

@@ -13,7 +13,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::storage::{Content, EntryKind, below, directories};
+use crate::storage::{Content, EntryKind, Metadata, below, directories};
 
 /// The longest `startedat` that is read, in bytes.
 const MAX_STARTED_BYTES: u64 = 64;
@@ -53,13 +53,15 @@ impl Marking<'_> {
         if !leftovers.no_tags && (leftovers.every_tag || has_deleted || garbage.whole) {
             let directories = match tags {
                 Some(tags) => tags.directories,
-                None => self.tag_directories(|_| true)?,
+                None => self.all_tag_directories()?,
             };
+            let all = leftovers.every_tag || garbage.whole || !garbage.revisions.is_empty();
+            let looked_at = if all { directories.clone() } else { self.with_a_past(&directories)? };
             let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
             let unlinked: HashSet<DigestId> = self.repository.unlinked.iter().copied().collect();
             // What was deleted, and no more: a run that was stopped leaves the next one the same reason to look.
             let may_be_dead = |id: &DigestId| leftovers.every_tag || garbage.whole || unlinked.contains(id);
-            garbage.tag_index_entries = self.tag_index_entries(&directories, |id| {
+            garbage.tag_index_entries = self.tag_index_entries(&looked_at, |id| {
                 Ok(removed.contains(&id) || may_be_dead(&id) && !self.is_known(id)?)
             })?;
             if !garbage.revisions.is_empty() {
@@ -67,6 +69,21 @@ impl Marking<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The tags that may have named more than one manifest. What was deleted through the API has taken the tags along that
+    /// named it then, so in other tags' indexes it is not the only one.
+    fn with_a_past(&self, tags: &[String]) -> Result<Vec<String>, Error> {
+        let all = layout::tags(self.name());
+        let found = |below: &str| {
+            let keys: Vec<String> = tags.iter().map(|tag| format!("{tag}/index{below}")).collect();
+            self.storage.stat_each(&all, &keys)
+        };
+        let canonical = format!("/{}", Algorithm::Sha256.name());
+        let indexes = found("")?.into_iter().zip(found(&canonical)?);
+        let has_one = |found: Option<Metadata>| found.is_none_or(|found| found.directories == Some(1));
+        let with_more = tags.iter().zip(indexes).filter(|(_, (index, below))| !(has_one(*index) && has_one(*below)));
+        Ok(with_more.map(|(tag, _)| tag.clone()).collect())
     }
 
     /// Whether the repository has a link for a manifest.

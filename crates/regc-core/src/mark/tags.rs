@@ -116,6 +116,14 @@ impl Marking<'_> {
         Ok(links.into_iter().zip(found).map(link).collect())
     }
 
+    /// The names of the directories of all tags, sorted. A symbolic link is none of them.
+    pub(super) fn all_tag_directories(&self) -> Result<Vec<String>, Error> {
+        let all = directories(self.storage, &layout::tags(self.name()), |name| Some(name.to_owned()), || ())?;
+        let mut names: Vec<String> = all.into_iter().filter(|(_, symlink)| !symlink).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// The names of the directories of tags, sorted, of whose links `is_meant` says so. A symbolic link is none of them.
     pub(super) fn tag_directories(&self, is_meant: impl Fn(Option<&Metadata>) -> bool) -> Result<Vec<String>, Error> {
         let all = layout::tags(self.name());

@@ -188,16 +188,17 @@ impl ReadStorage for FilesystemStorage {
         if !metadata.is_symlink() {
             let kind = kind_of(metadata.file_type());
             let owner = Some(owner(metadata.uid(), metadata.gid(), metadata.mode()));
-            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified, owner }));
+            let directories = directories_in(kind, metadata.nlink());
+            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified, owner, directories }));
         }
         let kind = target_kind(&path).map_err(fail)?;
         if kind == EntryKind::BrokenSymlink {
-            return Ok(Some(Metadata { kind, bytes: 0, symlink: true, modified, owner: None }));
+            return Ok(Some(Metadata { kind, bytes: 0, symlink: true, modified, owner: None, directories: None }));
         }
         let target = fs::metadata(&path).map_err(fail)?;
         let modified = modified.max(target.modified().map_err(fail)?);
         let owner = Some(owner(target.uid(), target.gid(), target.mode()));
-        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified, owner }))
+        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified, owner, directories: None }))
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
@@ -298,7 +299,15 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 
 fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
     let owner = Some(owner(stat.st_uid, stat.st_gid, stat.st_mode));
-    Metadata { kind, bytes: stat.st_size.unsigned_abs(), symlink: false, modified: modified(stat), owner }
+    let directories = directories_in(kind, stat.st_nlink);
+    let bytes = stat.st_size.unsigned_abs();
+    Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, directories }
+}
+
+/// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not say 1,
+/// or when there are too many to count.
+fn directories_in(kind: EntryKind, links: u64) -> Option<u64> {
+    if kind == EntryKind::Directory { links.checked_sub(2) } else { None }
 }
 
 fn owner(user: u32, group: u32, mode: u32) -> Owner {

@@ -85,11 +85,19 @@ impl ReadStorage for MemoryStorage {
         if let Some(content) = objects.get(key) {
             let bytes = content.len() as u64;
             let kind = EntryKind::File;
-            return Ok(Some(Metadata { kind, bytes, symlink: false, modified: UNIX_EPOCH, owner: None }));
+            return Ok(Some(Metadata {
+                kind,
+                bytes,
+                symlink: false,
+                modified: UNIX_EPOCH,
+                owner: None,
+                directories: None,
+            }));
         }
         let is_directory = below(&objects, &format!("{key}/")).next().is_some();
         let kind = EntryKind::Directory;
-        let metadata = Metadata { kind, bytes: 0, symlink: false, modified: UNIX_EPOCH, owner: None };
+        let metadata =
+            Metadata { kind, bytes: 0, symlink: false, modified: UNIX_EPOCH, owner: None, directories: None };
         Ok(is_directory.then_some(metadata))
     }
 }

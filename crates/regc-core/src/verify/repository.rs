@@ -124,7 +124,6 @@ impl Check<'_> {
 
     /// Looks at the links of digests below a directory of links.
     fn links(&self, directory: &str, digests: &[Digest], ask_for_owners: bool) -> Result<Vec<Link>, Error> {
-        let keys: Vec<String> = digests.iter().map(layout::link_below).collect();
         let link = |(digest, text): (&Digest, Text)| match text {
             Text::Absent => Link::Absent,
             Text::Unknown => Link::Good,
@@ -138,7 +137,14 @@ impl Check<'_> {
             }
             Text::Digest(named) => Link::Other(named),
         };
-        Ok(digests.iter().zip(self.texts(directory, &keys, ask_for_owners)?).map(link).collect())
+        let mut links = Vec::with_capacity(digests.len());
+        // From as far down as possible, since the way to each link is what takes time.
+        for digests in digests.chunk_by(|a, b| a.algorithm() == b.algorithm()) {
+            let directory = format!("{directory}/{}", digests[0].algorithm().name());
+            let keys: Vec<String> = digests.iter().map(|digest| format!("{}/{}", digest.hex(), layout::LINK)).collect();
+            links.extend(digests.iter().zip(self.texts(&directory, &keys, ask_for_owners)?).map(link));
+        }
+        Ok(links)
     }
 
     fn revisions(&self, defects: &mut Vec<Defect>) -> Result<(), Error> {
