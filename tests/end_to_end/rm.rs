@@ -208,3 +208,37 @@ fn it_cannot_be_run_where_a_database_keeps_the_tags() {
     let run = regc(["rm", "--yes", "other:v1", "--config", config.to_str().unwrap()]);
     assert!(run.code == 1 && run.stderr.contains("Harbor"), "{}", run.stderr);
 }
+
+#[test]
+fn an_interrupted_run_leaves_no_image_half_there() {
+    let mut registry = TestRegistry::new();
+    for repository in 0..30 {
+        let name = format!("team/app-{repository}");
+        let platforms: Vec<_> = (0..20).map(|n| registry.image(&name).layers([format!("{name} {n}")]).push()).collect();
+        registry.index(&format!("{name}:v1")).manifests(platforms).push();
+    }
+    let root = registry.on_disk();
+    let path = root.path().to_str().unwrap();
+    let mut regc_rm = Command::new(env!("CARGO_BIN_EXE_regc"))
+        .args(["rm", "--yes", "--root", path, "team/*:v1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // As soon as it removes anything.
+    let tag = root.path().join(layout::tag("team/app-0", "v1"));
+    while tag.exists() && regc_rm.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    Command::new("kill").args(["-INT", &regc_rm.id().to_string()]).status().unwrap();
+    let code = regc_rm.wait().unwrap().code().unwrap();
+    assert!([0, 130].contains(&code), "{code}");
+    for repository in 0..30 {
+        let name = format!("team/app-{repository}");
+        let revisions = files_below(&root.path().join(layout::revisions(&name))).len();
+        let has_tag = root.path().join(layout::tag_link(&name, "v1")).exists();
+        assert_eq!(revisions, if has_tag { 21 } else { 0 }, "{name}");
+    }
+    assert!(!root.path().join(layout::UNFINISHED).exists(), "nobody goes on with what was interrupted");
+    assert_eq!(gc(root.path(), &[]).code, 0);
+}

@@ -96,7 +96,8 @@ pub fn sweep(
         sweep.empty_directories(plan, &repositories, since);
         sweep.whole_repositories(&repositories);
         let mut outcome = sweep.outcome.into_inner();
-        if options.unwanted.is_some() && !outcome.interrupted && outcome.failures.is_empty() {
+        // Whoever interrupts it wants it to end: no image is half there, and content is left to a collection.
+        if options.unwanted.is_some() && outcome.failures.is_empty() {
             unfinished::end(storage)?;
         }
         outcome.failures.sort_by_cached_key(ToString::to_string);

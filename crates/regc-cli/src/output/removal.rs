@@ -65,7 +65,9 @@ impl Printer for Human {
                 self.output.line(format_args!("Spared: {spared}: in use again, or led to, or not regc's to remove."));
             }
             if summary.interrupted {
-                self.output.line(format_args!("Interrupted. The next run that removes anything finishes this first."));
+                self.output.line(format_args!(
+                    "Interrupted. No image is half there; `regc gc` gives back what those have taken up that are gone."
+                ));
             }
         }
         self.output.flush();
