@@ -124,10 +124,9 @@ impl Marking<'_> {
             }
         }
 
-        let mut released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
+        let released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
         let mut garbage = RepositoryGarbage::default();
         self.layer_links(false, &mut reach.live, &mut garbage)?;
-        released.retain(|id| !reach.live.contains(id));
         self.unused_revisions(&reach.manifests, &mut garbage)?;
         // What is left of an earlier run that was stopped.
         let is_left = |name: &&String| {

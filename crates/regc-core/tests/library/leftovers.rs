@@ -125,6 +125,17 @@ fn repositories_without_anything_go() {
 }
 
 #[test]
+fn a_repository_stays_with_what_no_registry_has_put_there() {
+    for path in ["_layers/sha256/note", "_manifests/tags/v1/note", "_uploads/note"] {
+        let mut registry = TestRegistry::new();
+        registry.image("app:v1").layers(["a"]).push();
+        registry.layer("empty", "b");
+        registry.put(format!("{}/{path}", layout::repository("empty")), "somebody's");
+        assert_eq!(decide(&registry.in_memory(), TIDY).unwrap().repositories.len(), 0, "{path}");
+    }
+}
+
+#[test]
 fn what_a_deletion_has_left_goes() {
     let mut registry = TestRegistry::new();
     let old = registry.image("app:v1").layers(["a"]).push();

@@ -65,6 +65,27 @@ fn a_tag_goes_with_its_image_and_what_only_that_kept_alive() {
 }
 
 #[test]
+fn what_was_garbage_before_is_left_to_a_collection() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["shared", "freed", "own"]).push();
+    registry.image("third:v1").layers(["shared"]).push();
+    // What a deletion has left in another repository: links to what stays and to what goes, a directory, an index.
+    let deleted = registry.image("other:v1").layers(["shared", "freed", "lost"]).push();
+    registry.image("other:v1").layers(["kept"]).push();
+    registry.delete("other", &deleted);
+    let unwanted = tags(&registry, &["app:v1"]);
+    let root = registry.on_disk();
+    let found = decide(&at(root.path()), Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    assert!(found.blobs.contains(&layer("freed")) && !found.blobs.contains(&layer("shared")));
+    let of_other: BTreeSet<_> = found.layer_links.iter().filter(|(name, _)| name == "other").cloned().collect();
+    assert_eq!(of_other, here("other", [layer("freed")]), "a link goes before what it leads to, and no other");
+    assert!(found.tag_index_entries.iter().all(|(name, ..)| name == "app"));
+    crate::collect(&at(root.path()), Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    assert!(root.path().join(layout::revision("other", &deleted)).exists());
+    assert!(root.path().join(layout::tag_index_link("other", "v1", &deleted)).exists());
+}
+
+#[test]
 fn an_image_stays_while_another_tag_names_it() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
