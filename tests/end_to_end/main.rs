@@ -10,6 +10,7 @@ mod formats;
 mod ls;
 mod outcome;
 mod prune;
+mod repair;
 mod rm;
 mod safety;
 mod source;

@@ -165,8 +165,8 @@ pub enum Refusal {
     KeptBack(Vec<KeptBack>),
     /// Revisions, but not one blob.
     #[error(
-        "the store has repositories with manifests but not one blob, so every link would go. This is the look of a \
-         half-mounted root. If it is what you want, say --allow-empty"
+        "the store has repositories with manifests, but no blobs, or hardly any of those manifests, so the links would go. \
+         This is the look of a half-mounted root. If it is what you want, say --allow-empty"
     )]
     NoBlobs,
     /// Untagged manifests should go, and the store has no tag.

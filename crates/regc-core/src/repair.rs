@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use crate::catalog;
 use crate::content::hash;
 use crate::digest::{Algorithm, Digest};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::layout;
 use crate::lock::Lock;
 use crate::manifest::{MAX_MANIFEST_BYTES, References};
@@ -78,17 +78,30 @@ impl Action {
 ///
 /// `from` is another store, of which content is taken that is missing or damaged here. Whatever would be linked is hashed,
 /// here or there.
+///
+/// Fails with [`Refusal::NoBlobs`] if most manifests are missing, unless that is allowed: their disk may not be mounted, and
+/// every link to them would go.
 pub fn plan(
     storage: &dyn ReadStorage,
     from: Option<&dyn ReadStorage>,
     verification: &Verification,
+    allow_empty: bool,
 ) -> Result<Vec<Action>, Error> {
+    let is_dangling = |defect: &&Defect| defect.kind == Kind::DanglingRevision;
+    let dangling = verification.defects.iter().filter(is_dangling).count() as u64;
+    let are_most_missing = dangling > SOME && dangling * 2 > verification.manifests;
+    if !allow_empty && dangling > 0 && (verification.blobs.is_empty() || are_most_missing) {
+        return Err(Error::Refused(Refusal::NoBlobs));
+    }
     let mut repair = Repair { storage, from, actions: BTreeSet::new() };
     for defect in &verification.defects {
         repair.defect(defect)?;
     }
     Ok(repair.actions.into_iter().collect())
 }
+
+/// How many manifests may be missing of a store however small it is.
+const SOME: u64 = 10;
 
 struct Repair<'a> {
     storage: &'a dyn ReadStorage,

@@ -53,6 +53,10 @@ pub struct Removing {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
+    /// Go on although the store has no repository or no blob
+    #[arg(long)]
+    allow_empty: bool,
+
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     pub quiet: bool,
@@ -106,7 +110,12 @@ impl<'a> Session<'a> {
         unwanted.keep_content = self.removing.no_gc;
         let min_age = self.removing.min_age.or(self.removing.live.then_some(MIN_AGE_LIVE));
         let ago = |age: Duration| self.started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let options = Options { young_since: min_age.map(ago), unwanted: Some(&unwanted), ..Options::default() };
+        let options = Options {
+            young_since: min_age.map(ago),
+            allow_empty: self.removing.allow_empty,
+            unwanted: Some(&unwanted),
+            ..Options::default()
+        };
         let progress = Progress::new(self.removing.quiet, self.interruption.clone());
         let survey = survey_and_heal(&*self.storage, self.lock.as_ref(), &options, &progress);
         progress.clear();

@@ -43,6 +43,10 @@ pub struct Args {
     #[arg(long, value_name = "ROOT|CONFIG")]
     from: Option<PathBuf>,
 
+    /// Go on although most manifests are missing
+    #[arg(long)]
+    allow_empty: bool,
+
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     quiet: bool,
@@ -94,7 +98,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
             }
             verification => verification?,
         };
-        let mut actions = plan(&*storage, from, &verification)?;
+        let mut actions = plan(&*storage, from, &verification, args.allow_empty)?;
         // What was tried once is not tried again.
         let failed = all.failures.iter().map(|(action, _)| action);
         let tried: HashSet<&Action> = all.done.iter().chain(&all.spared).chain(failed).collect();
