@@ -40,8 +40,7 @@ pub struct Options<'a> {
 
 /// What registries leave behind, beside content.
 ///
-/// Directories of links without a link go in any case. So do entries in tags' indexes for manifests that were deleted,
-/// where the registry's directories tell of a deletion.
+/// Directories of links without a link go in any case, and so do entries in tags' indexes for manifests that are not linked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leftovers {
     /// Uploads that began before this are garbage; none if not given. When one began is what its `startedat` says, or if
@@ -49,8 +48,8 @@ pub struct Leftovers {
     pub uploads_before: Option<SystemTime>,
     /// Whether a repository without any manifest, tag or upload is garbage.
     pub empty_repositories: bool,
-    /// Whether the indexes of all tags are looked through for entries that lead to nothing, not only those of repositories
-    /// from which something was deleted.
+    /// Whether tags that name nothing are garbage, and the indexes of all tags are looked through for entries that lead to
+    /// nothing; else only those of tags that have named more than one manifest.
     pub every_tag: bool,
     /// Whether no index of a tag is looked through at all: whoever asks does that.
     pub no_tags: bool,

@@ -37,7 +37,6 @@ impl Marking<'_> {
         garbage: &mut RepositoryGarbage,
     ) -> Result<(), Error> {
         let leftovers = self.options.leftovers;
-        let has_deleted = !garbage.revisions.is_empty() || !self.repository.unlinked.is_empty();
         garbage.empty_revisions = self.repository.unlinked.to_vec();
         if leftovers.every_tag {
             garbage.dead_tags = self.tag_directories(|link| link.is_none())?;
@@ -50,7 +49,7 @@ impl Marking<'_> {
             garbage.whole =
                 !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();
         }
-        if !leftovers.no_tags && (leftovers.every_tag || has_deleted || garbage.whole) {
+        if !leftovers.no_tags {
             let directories = match tags {
                 Some(tags) => tags.directories,
                 None => self.all_tag_directories()?,
@@ -58,12 +57,8 @@ impl Marking<'_> {
             let all = leftovers.every_tag || garbage.whole || !garbage.revisions.is_empty();
             let looked_at = if all { directories.clone() } else { self.with_a_past(&directories)? };
             let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
-            let unlinked: HashSet<DigestId> = self.repository.unlinked.iter().copied().collect();
-            // What was deleted, and no more: a run that was stopped leaves the next one the same reason to look.
-            let may_be_dead = |id: &DigestId| leftovers.every_tag || garbage.whole || unlinked.contains(id);
-            garbage.tag_index_entries = self.tag_index_entries(&looked_at, |id| {
-                Ok(removed.contains(&id) || may_be_dead(&id) && !self.is_known(id)?)
-            })?;
+            garbage.tag_index_entries =
+                self.tag_index_entries(&looked_at, |id| Ok(removed.contains(&id) || !self.is_known(id)?))?;
             if !garbage.revisions.is_empty() {
                 garbage.tags = directories;
             }
@@ -71,8 +66,8 @@ impl Marking<'_> {
         Ok(())
     }
 
-    /// The tags that may have named more than one manifest. What was deleted through the API has taken the tags along that
-    /// named it then, so in other tags' indexes it is not the only one.
+    /// The tags that may have named more than one manifest. What a tag has named last is linked, if the tag is there: a
+    /// deletion through the API takes the tags along. So in its index, what is not linked is not the only one.
     fn with_a_past(&self, tags: &[String]) -> Result<Vec<String>, Error> {
         let all = layout::tags(self.name());
         let found = |below: &str| {

@@ -151,14 +151,16 @@ fn what_a_deletion_has_left_goes() {
     assert!(!exists(layout::tag_index_link("app", "v1", &old)) && !exists(layout::revision("app", &old)));
     assert!(exists(layout::tag_index_link("app", "v1", &kept)) && exists(layout::revision_link("app", &kept)));
 
-    // Nothing tells of this one: somebody has removed it by hand.
+    // Of this one nothing is left but the entry: somebody has removed it by hand. The tag v2 has no other.
     let lost = sha256(b"lost");
-    let entry = root.path().join(layout::tag_index_link("other", "v1", &lost));
-    fs::create_dir_all(entry.parent().unwrap()).unwrap();
-    fs::write(entry, lost.to_string()).unwrap();
-    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap().tag_index_entries.len(), 0);
-    let entries = decide(&at(root.path()), TIDY).unwrap().tag_index_entries;
-    assert_eq!(entries, set([("other".to_owned(), "v1".to_owned(), lost)]));
+    for tag in ["v1", "v2"] {
+        let entry = root.path().join(layout::tag_index_link("other", tag, &lost));
+        fs::create_dir_all(entry.parent().unwrap()).unwrap();
+        fs::write(entry, lost.to_string()).unwrap();
+    }
+    let entry = |tag: &str| ("other".to_owned(), tag.to_owned(), lost);
+    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap().tag_index_entries, set([entry("v1")]));
+    assert_eq!(decide(&at(root.path()), TIDY).unwrap().tag_index_entries, set([entry("v1"), entry("v2")]));
 }
 
 #[test]
