@@ -95,7 +95,10 @@ pub fn plan(
     }
     let mut repair = Repair { storage, from, actions: BTreeSet::new() };
     for defect in &verification.defects {
-        repair.defect(defect)?;
+        // Nothing is written or removed through a symbolic link.
+        if !defect.repository.as_ref().is_some_and(|repository| verification.is_shared(repository)) {
+            repair.defect(defect)?;
+        }
     }
     Ok(repair.actions.into_iter().collect())
 }
@@ -260,6 +263,12 @@ pub fn apply(
     actions: &[Action],
     header: &trash::Header,
 ) -> Result<Outcome, Error> {
+    // Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
+    for own in [layout::OWN, INCOMING] {
+        if storage.stat(own)?.is_some_and(|found| found.symlink) {
+            return Err(Error::OwnSymlink(own.to_owned()));
+        }
+    }
     let mut moved = Vec::new();
     for action in actions {
         if !matches!(action, Action::Take { .. }) && storage.stat(action.path())?.is_some() {

@@ -152,6 +152,11 @@ impl Verification {
         Ok(())
     }
 
+    /// Whether symbolic links lead into a repository, or from within it to somewhere else.
+    pub(crate) fn is_shared(&self, repository: &str) -> bool {
+        self.survey.inventory.repositories.iter().any(|found| found.shared && found.name == repository)
+    }
+
     /// Whether an image cannot be pulled, or something else is wrong: more than what is only left over.
     pub fn is_damaged(&self) -> bool {
         self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)
