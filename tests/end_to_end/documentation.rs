@@ -1,7 +1,6 @@
 //! What the documentation says of the program is what the program says.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -112,15 +111,14 @@ fn the_nightly_script_prints_nothing_unless_something_is_wrong() {
         let config = crate::config(&work, &storage, "");
         let policy = work.path().join("retention.yml");
         fs::write(&policy, "version: 1\nrules:\n  - {repositories: '**', keep: 1}\n").unwrap();
-        let systemctl = work.path().join("systemctl");
         let calls = work.path().join("calls");
-        fs::write(&systemctl, format!("#!/bin/sh\necho \"$@\" >> {}\n", calls.display())).unwrap();
-        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+        let programs = crate::project().join("tests/programs");
         let regc = Path::new(env!("CARGO_BIN_EXE_regc")).parent().unwrap();
-        let path = format!("{}:{}:{}", work.path().display(), regc.display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}:{}", programs.display(), regc.display(), std::env::var("PATH").unwrap());
         let run = std::process::Command::new(crate::project().join("docs/nightly/regc-nightly"))
             .envs([("PATH", path.as_str()), ("REGISTRY_CONFIGURATION_PATH", config.to_str().unwrap())])
             .env("REGC_POLICY", &policy)
+            .env("CALLS", &calls)
             .output()
             .unwrap();
         let printed = String::from_utf8(run.stdout).unwrap() + &String::from_utf8(run.stderr).unwrap();

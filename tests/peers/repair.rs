@@ -196,6 +196,7 @@ fn what_is_moved_aside_can_be_pushed_again() {
             run.stdout,
             run.stderr
         );
+        assert!(store.at(&layout::tag_link("team/app", "v1")).exists(), "{what}: its tag waits for the push");
         let registry = PeerRegistry::start(&store.root());
         registry.push(&store.images(), "one", "team/app:v1", "oci");
         assert!(can_pull(&registry, "team/app:v1"), "{what}");

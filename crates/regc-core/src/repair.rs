@@ -131,13 +131,15 @@ impl Repair<'_> {
             }
             (Kind::DanglingRevision, Some(repository), Some(digest)) => {
                 let is_taken = self.take(digest)?;
-                if !is_taken {
+                // Whoever has a backup may have another one: what was not found in this one stays.
+                if !is_taken && self.from.is_none() {
                     self.remove_image(repository, digest)?;
                 }
             }
             (Kind::DanglingTag, Some(repository), Some(digest)) => {
                 let link = layout::revision_link(repository, digest);
                 if !self.link_manifest(&link, digest)?
+                    && self.from.is_none()
                     && let Some(tag) = layout::subject(path).tag
                 {
                     self.remove_tag(repository, &tag, Some(*digest))?;

@@ -102,7 +102,13 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         // What was tried once is not tried again.
         let failed = all.failures.iter().map(|(action, _)| action);
         let tried: HashSet<&Action> = all.done.iter().chain(&all.spared).chain(failed).collect();
-        actions.retain(|action| !tried.contains(action));
+        // What was moved aside is to be pushed again: the links to it are not to nothing.
+        let aside: HashSet<_> = all.done.iter().filter(|done| matches!(done, Action::MoveAside { .. })).collect();
+        let aside: HashSet<_> = aside.into_iter().filter_map(Action::digest).collect();
+        let leads_aside = |action: &Action| {
+            matches!(action, Action::RemoveLink { .. }) && action.digest().is_some_and(|digest| aside.contains(&digest))
+        };
+        actions.retain(|action| !tried.contains(action) && !leads_aside(action));
         planned += actions.len();
         let Some(lock) = lock.as_ref().filter(|_| !actions.is_empty() && round < ROUNDS) else {
             if lock.is_none() && !args.quiet {
@@ -128,7 +134,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         eprintln!("regc: cannot write the report: {error}");
         return Ok(Ending::Failed);
     }
-    Ok(match (all.failures.is_empty(), left.is_damaged()) {
+    Ok(match (all.failures.is_empty(), left.is_damaged() || !all.spared.is_empty()) {
         (false, _) => Ending::Failed,
         (true, true) => Ending::FoundDamage,
         (true, false) => Ending::Done,
