@@ -138,8 +138,8 @@ fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
-/// How old an upload is that --tidy removes: what the registry itself takes for old.
-const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
+/// How old an upload is that was given up: what the registry itself takes for old.
+pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let started = SystemTime::now();

@@ -1,7 +1,7 @@
 //! `regc verify`.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::content::Hashed;
@@ -11,6 +11,7 @@ use regc_core::verify::{Defect, Kind, Options, Page, Severity, Verification, ver
 use serde_json::json;
 
 use crate::commands::content::Hashing;
+use crate::commands::gc::OLD_UPLOAD;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
@@ -41,9 +42,6 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
 }
-
-/// How old an upload is that was given up: what the registry itself takes for old.
-const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
