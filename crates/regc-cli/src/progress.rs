@@ -43,6 +43,8 @@ impl Monitor for Progress {
             Phase::CheckLinks => "checking links",
             Phase::HashContent => "hashing blobs",
             Phase::LookAgain => "looking again",
+            Phase::PlanRepair => "looking for what can be repaired",
+            Phase::Repair => "repairing",
             Phase::Remove => "removing",
         };
         let template = match steps {

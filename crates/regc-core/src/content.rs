@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use self::bandwidth::Limiter;
-pub use self::bandwidth::{Bandwidth, Clock};
+pub use self::bandwidth::{Bandwidth, Clock, Pace};
 pub use self::checkpoint::Checkpoint;
 use self::queue::Queue;
 pub use self::sample::Sample;
@@ -96,7 +95,7 @@ pub fn hash_all(
     let run = Run {
         storage,
         clock,
-        limiter: bandwidth.map(|bandwidth| Limiter::new(bandwidth, clock)),
+        pace: Pace::new(*bandwidth, clock, monitor),
         save,
         saved: Mutex::new(clock.now()),
         monitor,
@@ -122,7 +121,7 @@ pub fn hash_all(
 struct Run<'a> {
     storage: &'a dyn ReadStorage,
     clock: &'a dyn Clock,
-    limiter: Option<Limiter<'a>>,
+    pace: Pace<'a>,
     save: &'a (dyn Fn(&Checkpoint) + Sync),
     /// When a checkpoint was saved last. Who saves one holds this, so that none is followed by an older one.
     saved: Mutex<Duration>,
@@ -164,9 +163,7 @@ impl<'a> Run<'a> {
         let (mut read_bytes, mut told_bytes) = (0, 0);
         let key = layout::blob_data(&blob.digest);
         let hash = hash_while(self.storage, &key, blob.digest.algorithm(), &mut |bytes| {
-            if let Some(limiter) = &self.limiter {
-                limiter.wait(bytes, self.monitor)?;
-            }
+            self.pace.wait(bytes)?;
             read_bytes += bytes as u64;
             // No more than was said to come, whatever comes.
             let steps = read_bytes.min(blob.bytes) - told_bytes;
@@ -205,8 +202,8 @@ pub(crate) fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -
     Ok(digest)
 }
 
-/// The digest of the content at `key`, unless `on_part` breaks, which is told the length of each part after it was read.
-fn hash_while<B>(
+/// The digest of the content at `key`; `None` if there is none. `on_part` may break it off, and is told the length of each part after it was read.
+pub(crate) fn hash_while<B>(
     storage: &dyn ReadStorage,
     key: &str,
     algorithm: Algorithm,

@@ -97,7 +97,9 @@ impl Finding {
     /// What it is, as [`explain`](crate::verify::Kind::page) tells.
     pub const fn kind(&self) -> Kind {
         match self {
-            Finding::DamagedManifest { damage: Damage::DigestMismatch(_), .. } => Kind::DamagedManifest,
+            Finding::DamagedManifest { damage: Damage::DigestMismatch(_) | Damage::MovedAside, .. } => {
+                Kind::DamagedManifest
+            }
             Finding::DamagedManifest { .. } => Kind::UnknownManifest,
             Finding::DanglingRevision { .. } => Kind::DanglingRevision,
             Finding::GarbledRevisionLink { .. } => Kind::GarbledRevisionLink,

@@ -86,6 +86,9 @@ pub enum Damage {
     /// Its content has another digest than its name.
     #[error("its content hashes to {0}")]
     DigestMismatch(Digest),
+    /// It did not have the content of its digest, and a repair has moved that to the trash.
+    #[error("its damaged content was moved to the trash by a repair, so that it can be pushed again")]
+    MovedAside,
     /// It is no JSON, or not that of a manifest.
     #[error("not the JSON of a manifest: {0}")]
     NotJson(String),

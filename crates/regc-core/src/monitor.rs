@@ -21,6 +21,10 @@ pub enum Phase {
     HashContent,
     /// Looking again for what has arrived since. There are no steps.
     LookAgain,
+    /// Finding out what can be repaired. There are no steps.
+    PlanRepair,
+    /// Carrying out repairs. Steps are those.
+    Repair,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.
     Remove,
 }

@@ -234,6 +234,19 @@ pub trait TrashStorage: DeleteStorage {
     /// does; those that it leaves empty go, up to `below`.
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error>;
 
+    /// Moves the object at `from` to `to`, in the place of what is there, which is kept at the same key below `into`. It is
+    /// one step: at any moment, the one or the other is there. It survives a power cut once this returns.
+    ///
+    /// Answers false, and changes nothing, if what is at `to` was modified at the time `unless_modified_since` or later.
+    /// Fails if what is there is a directory, or if the backend cannot have one object under two names.
+    fn replace(
+        &self,
+        from: &str,
+        to: &str,
+        into: &str,
+        unless_modified_since: Option<SystemTime>,
+    ) -> Result<bool, Error>;
+
     /// Removes an object, or a directory with everything in it, none of it through a symbolic link.
     fn remove_all(&self, key: &str) -> Result<(), Error>;
 }
@@ -289,6 +302,17 @@ pub(crate) fn each_directory<T>(
         Some(key) => Err(Error::BrokenSymlink(key)),
         None => Ok(()),
     }
+}
+
+/// The first directory on the way from `top`, which is above it, to `key` that is a symbolic link.
+pub(crate) fn symlink_between(storage: &dyn ReadStorage, top: &str, key: &str) -> Result<Option<String>, Error> {
+    let ends = key.match_indices('/').map(|(end, _)| end).filter(|end| *end > top.len());
+    for directory in ends.map(|end| &key[..end]) {
+        if storage.stat(directory)?.is_some_and(|found| found.symlink) {
+            return Ok(Some(directory.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// What is below a directory, at any depth.

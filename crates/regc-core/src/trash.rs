@@ -18,7 +18,7 @@ use crate::layout;
 use crate::lock::Lock;
 use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
 use crate::plan::{Item, Plan};
-use crate::storage::{Content, EntryKind, Moved, ReadStorage, TrashStorage};
+use crate::storage::{Content, EntryKind, Moved, ReadStorage, TrashStorage, symlink_between};
 use crate::survey::with_threads;
 
 /// The name of the journal in a run's directory.
@@ -38,7 +38,7 @@ pub struct Header {
     pub started: u64,
     /// The version of regc.
     pub regc: String,
-    /// The command that it was: `gc`, `rm` or `prune`.
+    /// The command that it was: `gc`, `rm`, `prune` or `repair`.
     #[serde(default = "gc")]
     pub command: String,
     /// Whether untagged manifests were garbage.
@@ -106,8 +106,8 @@ impl Entry {
     }
 }
 
-/// What an object in the trash is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an object in the trash is, in the order in which they are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// An entry in a tag's index.
@@ -324,6 +324,26 @@ fn is_blob(key: &str) -> bool {
     key.strip_prefix(layout::BLOBS).is_some_and(|below| below.starts_with('/'))
 }
 
+/// Damaged content that repairs have moved aside, so that it can be pushed again: by its digest, the key of the copy in the
+/// trash that was moved there last.
+pub(crate) fn moved_aside(storage: &dyn ReadStorage) -> Result<BTreeMap<Digest, String>, Error> {
+    let mut aside = BTreeMap::new();
+    for run in runs(storage)? {
+        match read_header(storage, &run) {
+            Ok(header) if header.command == "repair" => {}
+            Ok(_) | Err(Error::Journal { .. }) => continue,
+            Err(error) => return Err(error),
+        }
+        for (key, is_symlink) in objects(storage, &run)? {
+            if !is_symlink && is_blob(&key) {
+                let copy = format!("{}/{key}", directory(&run));
+                aside.extend(layout::subject(&key).digest.map(|digest| (digest, copy)));
+            }
+        }
+    }
+    Ok(aside)
+}
+
 /// The journal of a run.
 ///
 /// Fails with [`Error::Journal`] if there is none, or none that can be read.
@@ -489,20 +509,11 @@ impl Trash<'_> {
     /// Whoever may write to the storage must not lead regc, which may be root, to somewhere else. Symbolic links that
     /// operators use, down to the directories of blobs, may be on the way to a blob.
     fn refuse_detours(&self, from: &str, to: &str) -> Result<(), Error> {
-        let above = |key: &str, below: &str| -> Vec<String> {
-            let ends = key.match_indices('/').map(|(end, _)| end).filter(|end| *end > below.len());
-            ends.map(|end| key[..end].to_owned()).collect()
-        };
-        let mut ways = above(from, layout::TRASH);
-        if !is_blob(to) {
-            ways.extend(above(to, layout::REPOSITORIES));
+        let mut link = symlink_between(self.storage, layout::TRASH, from)?;
+        if link.is_none() && !is_blob(to) {
+            link = symlink_between(self.storage, layout::REPOSITORIES, to)?;
         }
-        for way in ways {
-            if self.storage.stat(&way)?.is_some_and(|metadata| metadata.symlink) {
-                return Err(Error::OwnSymlink(way));
-            }
-        }
-        Ok(())
+        link.map_or(Ok(()), |link| Err(Error::OwnSymlink(link)))
     }
 
     /// Fails unless the content at `key` is that of `digest`.

@@ -157,6 +157,14 @@ impl Verification {
         self.survey.inventory.repositories.iter().any(|found| found.shared && found.name == repository)
     }
 
+    /// The repositories that link a manifest as a revision, but for those into which symbolic links lead.
+    pub(crate) fn repositories_of(&self, manifest: &Digest) -> Vec<String> {
+        let Survey { inventory, .. } = &self.survey;
+        let id = inventory.digests.id(manifest);
+        let with_it = inventory.repositories.iter().filter(|found| found.revisions.binary_search(&id).is_ok());
+        with_it.filter(|found| !found.shared).map(|found| found.name.clone()).collect()
+    }
+
     /// Whether an image cannot be pulled, or something else is wrong: more than what is only left over.
     pub fn is_damaged(&self) -> bool {
         self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)

@@ -88,6 +88,28 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>) {
     assert!(storage.create("a/b/two/more", &mut |to| to.write_all(b"other")).is_err(), "not by what is made, either");
     assert!(storage.create("a/c", &mut |_| Err(std::io::ErrorKind::StorageFull.into())).is_err());
     assert_eq!(stat("a/c"), None, "half of it is worse than nothing");
+    let write = |text: &str| storage.create("trash/new", &mut |to| to.write_all(text.as_bytes())).unwrap();
+    let replace = |to: &str, since| storage.replace("trash/new", to, "trash/kept", since).unwrap();
+    let read = |key: &str| match storage.read(key, 9).unwrap() {
+        Some(Content::Whole(text)) => Some(String::from_utf8(text).unwrap()),
+        _ => None,
+    };
+    write("new");
+    if replace("a/b/two/more", Some(SystemTime::UNIX_EPOCH)) {
+        write("new");
+    } else {
+        assert_eq!(read("a/b/two/more").as_deref(), Some("3"), "what is young may stay");
+        assert!(replace("a/b/two/more", Some(in_a_while)));
+        write("new");
+    }
+    assert_eq!(["a/b/two/more", "trash/kept/a/b/two/more"].map(read), [Some("new".into()), Some("3".into())]);
+    assert!(replace("a/b/three/more", None), "there need not be anything");
+    assert_eq!(
+        ["a/b/three/more", "trash/kept/a/b/three/more", "trash/new"].map(read),
+        [Some("new".into()), None, None]
+    );
+    assert!(storage.replace("trash/new", "a/b/two/more", "trash/once more", None).is_err(), "there is nothing new");
+    assert_eq!(read("a/b/two/more").as_deref(), Some("new"));
     storage.remove_all("trash").unwrap();
     storage.remove_all("trash").unwrap();
     assert_eq!(stat("trash"), None);

@@ -116,6 +116,10 @@ impl<S: TrashStorage> TrashStorage for Recording<S> {
         self.inner.move_object(from, to, below)
     }
 
+    fn replace(&self, from: &str, to: &str, into: &str, since: Option<SystemTime>) -> Result<bool, Error> {
+        self.inner.replace(from, to, into, since)
+    }
+
     fn remove_all(&self, directory: &str) -> Result<(), Error> {
         self.inner.remove_all(directory)
     }
@@ -245,6 +249,13 @@ impl<S: TrashStorage> TrashStorage for Faulty<S> {
         match self.next() {
             Fault::Error(kind) => Err(failed("move", from, kind)),
             _ => self.inner.move_object(from, to, below),
+        }
+    }
+
+    fn replace(&self, from: &str, to: &str, into: &str, since: Option<SystemTime>) -> Result<bool, Error> {
+        match self.next() {
+            Fault::Error(kind) => Err(failed("replace", to, kind)),
+            _ => self.inner.replace(from, to, into, since),
         }
     }
 

@@ -49,6 +49,11 @@ impl Hashing {
         self.checkpoint.is_some()
     }
 
+    /// How fast content is read at most.
+    pub fn bandwidth(&self) -> Option<Bandwidth> {
+        self.bandwidth
+    }
+
     /// Hashes the blobs that a verification has found, and adds what is wrong with them. Nothing is done unless asked for.
     pub fn run(
         &self,
@@ -74,7 +79,7 @@ impl Hashing {
                 eprintln!("regc: warning: cannot write the checkpoint {}: {error}", path.display());
             }
         };
-        let hashed = hash_all(storage, &blobs, &options, &Watch(Instant::now()), &save, progress)?;
+        let hashed = hash_all(storage, &blobs, &options, &Watch::start(), &save, progress)?;
         progress.clear();
         if let Some(path) = self.checkpoint.as_ref().filter(|_| !hashed.interrupted) {
             fs::remove_file(path).ok();
@@ -103,7 +108,13 @@ fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
 }
 
 /// The time that passes here.
-struct Watch(Instant);
+pub struct Watch(Instant);
+
+impl Watch {
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Clock for Watch {
     fn now(&self) -> Duration {

@@ -1,19 +1,20 @@
 //! `regc repair`.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use regc_core::content::{Hashed, Pace};
+use regc_core::digest::Digest;
 use regc_core::error::Error;
-use regc_core::repair::{Action, Outcome, apply, plan};
+use regc_core::monitor::{Monitor, Phase};
+use regc_core::repair::{Action, Options, Outcome, Plan, apply, plan};
 use regc_core::storage::{self, ReadStorage, TrashStorage};
 use regc_core::survey::{Options as SurveyOptions, refuse_foreign_metadata};
-use regc_core::trash;
 use regc_core::unwanted::Unwanted;
-use regc_core::verify::{Options, Severity, Verification, verify};
+use regc_core::verify::{Defect, Options as VerifyOptions, Severity, Verification, verify};
 use serde_json::json;
 
-use crate::commands::content::Hashing;
+use crate::commands::content::{Hashing, Watch};
 use crate::commands::removing::{finish_unfinished, header, refuse_running_registry};
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
@@ -55,16 +56,12 @@ pub struct Args {
     common: Common,
 }
 
-/// How often what is repaired may uncover what else can be.
-const ROUNDS: usize = 8;
-
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
     let started = SystemTime::now();
     let source = args.common.source()?;
     let storage = storage::open(&source.config)?;
     let from = args.from.as_deref().map(open_other).transpose()?;
-    let from = from.as_deref().map(|from| from as &dyn ReadStorage);
     let nothing = Unwanted::default();
     let removes_tags = SurveyOptions { unwanted: Some(&nothing), ..SurveyOptions::default() };
     refuse_foreign_metadata(&source.config, &*storage, &removes_tags)?;
@@ -74,71 +71,82 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let progress = Progress::new(args.quiet, interruption.clone());
     finish_unfinished(&*storage, lock.as_ref(), &SurveyOptions::default(), &progress)?;
 
-    let options = Options { stale_before: None, jobs: SurveyOptions::default().jobs };
-    let header = header("repair", started, &SurveyOptions::default(), None, false);
-    let mut output = Output::new();
-    let mut all = Outcome::default();
-    let (mut planned, mut round) = (0, 0);
-    let left = loop {
-        let verification = verify(&*storage, &options, &progress).and_then(|mut verification| {
-            // Once is enough: whatever is damaged is moved aside then.
-            if round == 0 {
-                let hashed = args.hashing.run(&*storage, &source.root, &mut verification, options.jobs, &progress)?;
-                if hashed.interrupted {
-                    return Err(Error::Interrupted);
-                }
-            }
-            Ok(verification)
-        });
-        progress.clear();
-        let verification = match verification {
-            Err(Error::Interrupted) => {
-                print_error(&Error::Interrupted);
-                return Ok(Ending::Interrupted(interruption.exit_code()));
-            }
-            verification => verification?,
-        };
-        let mut actions = plan(&*storage, from, &verification, args.allow_empty)?;
-        // What was tried once is not tried again.
-        let failed = all.failures.iter().map(|(action, _)| action);
-        let tried: HashSet<&Action> = all.done.iter().chain(&all.spared).chain(failed).collect();
-        // What was moved aside is to be pushed again: the links to it are not to nothing.
-        let aside: HashSet<_> = all.done.iter().filter(|done| matches!(done, Action::MoveAside { .. })).collect();
-        let aside: HashSet<_> = aside.into_iter().filter_map(Action::digest).collect();
-        let leads_aside = |action: &Action| {
-            matches!(action, Action::RemoveLink { .. }) && action.digest().is_some_and(|digest| aside.contains(&digest))
-        };
-        actions.retain(|action| !tried.contains(action) && !leads_aside(action));
-        planned += actions.len();
-        let Some(lock) = lock.as_ref().filter(|_| !actions.is_empty() && round < ROUNDS) else {
-            if lock.is_none() && !args.quiet {
-                actions.iter().for_each(|action| tell(&mut output, args.common.format, "planned", action));
-            }
-            break verification;
-        };
-        round += 1;
-        let header = trash::Header { run: format!("{}-{round}", header.run), ..header.clone() };
-        let outcome = apply(&*storage, lock, from, &actions, &header)?;
-        if !args.quiet {
-            outcome.done.iter().for_each(|action| tell(&mut output, args.common.format, "done", action));
-            outcome.spared.iter().for_each(|action| tell(&mut output, args.common.format, "spared", action));
+    let watch = Watch::start();
+    let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
+    let from = from.as_deref().map(|from| from as &dyn ReadStorage);
+    let to_verify = VerifyOptions { stale_before: None, jobs: SurveyOptions::default().jobs };
+    let options = Options { from, allow_empty: args.allow_empty, pace: &pace };
+    let planned = verify(&*storage, &to_verify, &progress).and_then(|mut verification| {
+        let hashed = args.hashing.run(&*storage, &source.root, &mut verification, to_verify.jobs, &progress)?;
+        if hashed.interrupted {
+            return Err(Error::Interrupted);
         }
-        outcome.failures.iter().for_each(|(_, error)| print_error(error));
-        all.done.extend(outcome.done);
-        all.spared.extend(outcome.spared);
-        all.failures.extend(outcome.failures);
+        progress.phase(Phase::PlanRepair, None);
+        let plan = plan(&*storage, &verification, &options)?;
+        Ok((verification, hashed, plan))
+    });
+    progress.clear();
+    let (verification, hashed, plan) = match planned {
+        Err(Error::Interrupted) => {
+            print_error(&Error::Interrupted);
+            return Ok(Ending::Interrupted(interruption.exit_code()));
+        }
+        planned => planned?,
     };
-    summarise(&mut output, &args, planned, &all, &left);
+    plan.failures.iter().for_each(|error| print_error(error));
+    let mut output = Output::new();
+    let (mut outcome, mut left) = (Outcome::default(), Some(verification));
+    match lock.as_ref().filter(|_| !plan.actions.is_empty()) {
+        Some(lock) => {
+            let header = header("repair", started, &SurveyOptions::default(), None, false);
+            outcome = apply(&*storage, lock, &plan.actions, &options, &header)?;
+            progress.clear();
+            tell(&mut output, &args, "done", &outcome.done);
+            tell(&mut output, &args, "spared", &outcome.spared);
+            outcome.failures.iter().for_each(|(_, error)| print_error(error));
+            left = match verify(&*storage, &to_verify, &progress) {
+                Err(Error::Interrupted) => None,
+                verification => Some(still_wrong(&*storage, verification?, &hashed, &outcome, to_verify.jobs)?),
+            };
+            progress.clear();
+        }
+        None if lock.is_none() => tell(&mut output, &args, "planned", &plan.actions),
+        None => {}
+    }
+    summarise(&mut output, &args, &plan, &outcome, left.as_ref());
     output.flush();
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the report: {error}");
         return Ok(Ending::Failed);
     }
-    Ok(match (all.failures.is_empty(), left.is_damaged() || !all.spared.is_empty()) {
-        (false, _) => Ending::Failed,
-        (true, true) => Ending::FoundDamage,
-        (true, false) => Ending::Done,
+    let has_failed = !plan.failures.is_empty() || !outcome.failures.is_empty();
+    Ok(match left {
+        _ if outcome.interrupted => Ending::Interrupted(interruption.exit_code()),
+        None => Ending::Interrupted(interruption.exit_code()),
+        Some(_) if has_failed => Ending::Failed,
+        Some(left) if left.is_damaged() || !outcome.spared.is_empty() => Ending::FoundDamage,
+        Some(_) => Ending::Done,
     })
+}
+
+/// A verification after a repair, with what was found in content before and is still there.
+fn still_wrong(
+    storage: &dyn ReadStorage,
+    mut verification: Verification,
+    hashed: &Hashed,
+    outcome: &Outcome,
+    jobs: usize,
+) -> Result<Verification, Error> {
+    let is_mended = |digest: &Digest| {
+        let is_it = |done: &&Action| done.digest() == Some(*digest);
+        let is_content = |done: &&Action| matches!(done, Action::Take { .. } | Action::MoveAside { .. });
+        outcome.done.iter().any(|done| is_it(&done) && is_content(&done))
+    };
+    let mismatched: Vec<Digest> = hashed.mismatched.iter().copied().filter(|digest| !is_mended(digest)).collect();
+    let unreadable = hashed.unreadable.iter().filter(|(digest, _)| !is_mended(digest));
+    let unreadable: Vec<_> = unreadable.map(|(digest, error)| (*digest, error.to_string())).collect();
+    verification.add_content(storage, &mismatched, &unreadable, jobs)?;
+    Ok(verification)
 }
 
 fn open_other(path: &Path) -> Result<Box<dyn TrashStorage>, Error> {
@@ -149,46 +157,52 @@ fn open_other(path: &Path) -> Result<Box<dyn TrashStorage>, Error> {
     storage::open(&source.config)
 }
 
-fn tell(output: &mut Output, format: Format, state: &str, action: &Action) {
-    if format == Format::Json {
-        output.json(&json!({ "type": "repair", "state": state, "repair": action }));
-        return;
+fn tell(output: &mut Output, args: &Args, state: &str, actions: &[Action]) {
+    for action in actions.iter().filter(|_| !args.quiet) {
+        if args.common.format == Format::Json {
+            output.json(&json!({ "type": "repair", "state": state, "repair": action }));
+            continue;
+        }
+        let what = match action {
+            Action::Take { .. } => "take       ",
+            Action::MoveAside { .. } => "move aside ",
+            Action::WriteLink { .. } => "write link ",
+            Action::RemoveLink { .. } => "remove link",
+        };
+        let spared = if state == "spared" { "  (changed meanwhile; left alone)" } else { "" };
+        output.line(format_args!("{what}  {}{spared}", printable(action.path())));
     }
-    let what = match action {
-        Action::MoveAside { .. } => "move aside ",
-        Action::Take { .. } => "take       ",
-        Action::WriteLink { .. } => "write link ",
-        Action::RemoveLink { .. } => "remove link",
-    };
-    let spared = if state == "spared" { "  (changed meanwhile; left alone)" } else { "" };
-    output.line(format_args!("{what}  {}{spared}", printable(action.path())));
 }
 
-fn summarise(output: &mut Output, args: &Args, planned: usize, all: &Outcome, left: &Verification) {
-    let errors = left.defects.iter().filter(|defect| defect.kind.severity() < Severity::Note).count();
+fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome, left: Option<&Verification>) {
+    let is_wrong = |defect: &&Defect| defect.kind.severity() < Severity::Note;
+    let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
+    let (planned, done) = (plan.actions.len(), outcome.done.len());
     match args.common.format {
         Format::Json => output.json(&json!({
             "type": "summary",
             "schema_version": 1,
             "applied": args.apply,
             "planned": planned,
-            "done": all.done.len(),
-            "spared": all.spared.len(),
-            "failures": all.failures.len(),
-            "left": errors,
+            "done": done,
+            "spared": outcome.spared.len(),
+            "failures": plan.failures.len() + outcome.failures.len(),
+            "interrupted": outcome.interrupted || left.is_none(),
+            "left": left,
         })),
         Format::Human if args.quiet => {}
         Format::Human if !args.apply && planned > 0 => output.line(format_args!(
             "{planned} repairs. Nothing was changed: to do it, stop the registry and run the same command with --apply."
         )),
-        Format::Human if planned == 0 && errors == 0 => output.line(format_args!("There is nothing to repair.")),
+        Format::Human if planned == 0 && left == Some(0) => output.line(format_args!("There is nothing to repair.")),
         Format::Human => {
-            let done = all.done.len();
-            let left = match errors {
-                0 => "nothing is damaged any more".to_owned(),
-                _ => format!("{errors} findings are left, which `regc verify` lists"),
+            let interrupted = if outcome.interrupted { ", then interrupted" } else { "" };
+            let left = match left {
+                None => "interrupted before the store was looked at again".to_owned(),
+                Some(0) => "nothing is damaged any more".to_owned(),
+                Some(left) => format!("{left} findings are left, which `regc verify` lists"),
             };
-            output.line(format_args!("{done} repairs done; {left}."));
+            output.line(format_args!("{done} repairs done{interrupted}; {left}."));
         }
     }
 }

@@ -57,7 +57,7 @@ const BURST: Duration = Duration::from_millis(100);
 const NAP: Duration = Duration::from_millis(100);
 
 /// Holds threads back that read faster than they should together.
-pub(super) struct Limiter<'a> {
+struct Limiter<'a> {
     bandwidth: Bandwidth,
     clock: &'a dyn Clock,
     /// When everything that was read so far would have been read at the bandwidth.
@@ -65,7 +65,7 @@ pub(super) struct Limiter<'a> {
 }
 
 impl<'a> Limiter<'a> {
-    pub(super) fn new(bandwidth: Bandwidth, clock: &'a dyn Clock) -> Self {
+    fn new(bandwidth: Bandwidth, clock: &'a dyn Clock) -> Self {
         Self { bandwidth, clock, due: Mutex::new(clock.now()) }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Limiter<'a> {
     }
 
     /// Waits until so many bytes more may have been read, or breaks if the monitor says stop.
-    pub(super) fn wait(&self, bytes: usize, monitor: &dyn Monitor) -> ControlFlow<()> {
+    fn wait(&self, bytes: usize, monitor: &dyn Monitor) -> ControlFlow<()> {
         let due = self.due(bytes, self.clock.now());
         loop {
             let left = due.saturating_sub(self.clock.now());
@@ -90,6 +90,31 @@ impl<'a> Limiter<'a> {
             }
             self.clock.sleep(left.min(NAP));
         }
+    }
+}
+
+/// How content is read: no faster than is wanted, and only until the monitor says stop.
+pub struct Pace<'a> {
+    limiter: Option<Limiter<'a>>,
+    monitor: &'a dyn Monitor,
+}
+
+impl<'a> Pace<'a> {
+    /// As fast as can be if there is no `bandwidth`.
+    pub fn new(bandwidth: Option<Bandwidth>, clock: &'a dyn Clock, monitor: &'a dyn Monitor) -> Self {
+        Self { limiter: bandwidth.map(|bandwidth| Limiter::new(bandwidth, clock)), monitor }
+    }
+
+    pub(crate) fn monitor(&self) -> &'a dyn Monitor {
+        self.monitor
+    }
+
+    /// Waits until so many bytes more may have been read, or breaks if the monitor says stop.
+    pub(crate) fn wait(&self, bytes: usize) -> ControlFlow<()> {
+        if let Some(limiter) = &self.limiter {
+            limiter.wait(bytes, self.monitor)?;
+        }
+        if self.monitor.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::layout;
 use crate::manifest::{Damage, MAX_MANIFEST_BYTES, Reference, References, Role};
 use crate::monitor::Monitor;
 use crate::storage::{Content, ReadStorage};
+use crate::trash;
 
 /// What a linked manifest turned out to be.
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +179,7 @@ impl Manifests {
             }
             Ok(())
         })?;
+        protect_moved_aside(storage, &inventory.digests, &linked, &mut read)?;
         let mut references = references.into_inner();
         references.shrink_to_fit();
         Ok(Self { linked, read, references, others: Mutex::default(), sizes })
@@ -227,12 +229,48 @@ impl Manifests {
     /// Reads a manifest that no repository links as a revision, unless that is done.
     pub(crate) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
         if self.with(id, |_| ()).is_none() {
-            for manifest in read_batch(storage, digests, &self.sizes, &[id])? {
+            for mut manifest in read_batch(storage, digests, &self.sizes, &[id])? {
+                if matches!(manifest, Understood::Missing)
+                    && let Some(copy) = trash::moved_aside(storage)?.get(&digests.digest(id))
+                {
+                    manifest = Understood::Damaged(damaged_copy(storage, digests, copy)?);
+                }
                 self.others.lock().insert(id, Arc::new(manifest));
             }
         }
         Ok(())
     }
+}
+
+/// What a repair has moved aside is damaged and not missing: nobody knows what it needs until it is pushed again.
+fn protect_moved_aside(
+    storage: &dyn ReadStorage,
+    digests: &Digests,
+    linked: &[DigestId],
+    read: &mut [Read],
+) -> Result<(), Error> {
+    if !read.iter().any(|read| matches!(read, Read::Missing)) {
+        return Ok(());
+    }
+    let aside = trash::moved_aside(storage)?;
+    for (&id, read) in linked.iter().zip(read).filter(|(_, read)| matches!(read, Read::Missing)) {
+        if let Some(copy) = aside.get(&digests.digest(id)) {
+            *read = Read::Damaged(damaged_copy(storage, digests, copy)?);
+        }
+    }
+    Ok(())
+}
+
+fn damaged_copy(storage: &dyn ReadStorage, digests: &Digests, copy: &str) -> Result<Box<Damaged>, Error> {
+    let mentioned = match storage.read(copy, MAX_MANIFEST_BYTES)? {
+        Some(Content::Whole(content)) => mentioned_in(digests, &content),
+        _ => Box::default(),
+    };
+    Ok(Box::new(Damaged { damage: Damage::MovedAside, mentioned }))
+}
+
+fn mentioned_in(digests: &Digests, content: &[u8]) -> Box<[DigestId]> {
+    Digest::mentioned_in(content).iter().map(|digest| digests.id(digest)).collect()
 }
 
 /// How many manifests one task reads.
@@ -281,9 +319,7 @@ fn understand(
                 subject: parsed.subject.map(|subject| digests.id(&subject)),
             }
         }
-        Err(damage) => {
-            damaged(damage, Digest::mentioned_in(&content).iter().map(|digest| digests.id(digest)).collect())
-        }
+        Err(damage) => damaged(damage, mentioned_in(digests, &content)),
     }
 }
 

@@ -237,7 +237,7 @@ impl Marking<'_> {
         let may_be = self.manifests.with(id, |manifest| match manifest {
             Manifest::Parsed { .. } | Manifest::Missing => true,
             Manifest::Damaged(damaged) => {
-                matches!(damaged.damage, Damage::DigestMismatch(_) | Damage::InvalidReference(_))
+                matches!(damaged.damage, Damage::DigestMismatch(_) | Damage::MovedAside | Damage::InvalidReference(_))
             }
         });
         may_be.unwrap_or(false)

@@ -159,6 +159,15 @@ impl TrashStorage for MemoryStorage {
         Ok(Moved::Done)
     }
 
+    fn replace(&self, from: &str, to: &str, into: &str, _: Option<SystemTime>) -> Result<bool, Error> {
+        let mut objects = self.objects.write();
+        let absent = || Error::storage("replace", to.to_owned(), io::ErrorKind::NotFound.into());
+        let content = objects.remove(from).ok_or_else(absent)?;
+        let replaced = objects.insert(to.to_owned(), content);
+        objects.extend(replaced.map(|replaced| (format!("{into}/{to}"), replaced)));
+        Ok(true)
+    }
+
     fn remove_all(&self, key: &str) -> Result<(), Error> {
         let prefix = format!("{key}/");
         self.objects.write().retain(|object, _| object != key && !object.starts_with(&prefix));

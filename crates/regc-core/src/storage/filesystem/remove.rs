@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, Stat, Uid};
 
 use super::trash::{make_directories, rename};
 use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine, open_directory};
@@ -19,7 +19,14 @@ use crate::storage::{DeleteStorage, Removal, Removing};
 /// A directory of directories with an object each, and where those are moved to.
 struct Above {
     directory: Option<OwnedFd>,
-    into: Option<OwnedFd>,
+    into: Option<Destination>,
+}
+
+/// A directory to which objects are moved, each with its own directory.
+struct Destination {
+    directory: OwnedFd,
+    /// To whom it belongs, if what is made in it would belong to somebody else.
+    owner: Option<(Uid, Gid)>,
 }
 
 /// What is left of an object and its directory.
@@ -112,7 +119,11 @@ impl FilesystemStorage {
         let into = how.into.map(|into| {
             let path = self.path(into).join(above);
             make_directories(&path)?;
-            open_directory(&path)
+            let directory = open_directory(&path)?;
+            let stat = rustix::fs::fstat(&directory)?;
+            let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            let own = (rustix::process::geteuid(), rustix::process::getegid());
+            io::Result::Ok(Destination { directory, owner: (owner != own).then_some(owner) })
         });
         Ok(Above { directory, into: into.transpose()? })
     }
@@ -128,7 +139,7 @@ fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<Sy
             if is_late(&stat) {
                 return Ok(Left::Everything);
             }
-            match take_away(at, above.into.as_ref(), directory, is_late)? {
+            match take_away(at, above.into.as_ref().map(|into| &into.directory), directory, is_late)? {
                 true => Ok(Left::Nothing),
                 false => Ok(Left::Everything),
             }
@@ -144,18 +155,28 @@ fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<Sy
                 }
             }
             if let Some(into) = &above.into {
-                match rustix::fs::mkdirat(into, directory, Mode::from_raw_mode(0o777)) {
-                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                make_directory(into, directory)?;
             }
-            match take_away(at, above.into.as_ref(), &object, is_late)? {
+            match take_away(at, above.into.as_ref().map(|into| &into.directory), &object, is_late)? {
                 true => Ok(Left::Directory),
                 false => Ok(Left::Everything),
             }
         }
         Err(error) => absent_is_fine(Err(error.into())).map(|()| Left::Nothing),
     }
+}
+
+/// Makes a directory unless it is there. A registry that is not root must be able to use what root has made for it.
+fn make_directory(into: &Destination, name: &str) -> io::Result<()> {
+    match rustix::fs::mkdirat(&into.directory, name, Mode::from_raw_mode(0o777)) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    if let Some((user, group)) = into.owner {
+        rustix::fs::chownat(&into.directory, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
 }
 
 /// Removes a file or symbolic link, or moves it to where it is to be kept. Answers whether it is gone: what was written in

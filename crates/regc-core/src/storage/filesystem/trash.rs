@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -45,6 +46,14 @@ impl TrashStorage for FilesystemStorage {
         }
     }
 
+    fn replace(&self, from: &str, to: &str, into: &str, unless: Option<SystemTime>) -> Result<bool, Error> {
+        let [source, target, kept] = [self.path(from), self.path(to), self.path(into).join(to)];
+        self.replace_file(&source, &target, &kept, unless).map_err(|error| match error.kind() {
+            ErrorKind::CrossesDevices => Error::OtherFilesystem(target.display().to_string()),
+            _ => self.error("replace", to, error),
+        })
+    }
+
     fn remove_all(&self, key: &str) -> Result<(), Error> {
         let path = self.path(key);
         let removed = match fs::symlink_metadata(&path) {
@@ -69,10 +78,36 @@ impl FilesystemStorage {
             fs::remove_file(path).ok();
             return Err(error);
         }
-        for directory in path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root)) {
-            File::open(directory)?.sync_all()?;
+        self.sync_above(path)
+    }
+
+    fn replace_file(&self, source: &Path, target: &Path, kept: &Path, unless: Option<SystemTime>) -> io::Result<bool> {
+        let [above, above_kept] = [target, kept].map(|path| path.parent().unwrap_or(path));
+        make_directories(above)?;
+        match fs::symlink_metadata(target) {
+            Ok(metadata) if unless.is_some_and(|since| metadata.modified().is_ok_and(|late| late >= since)) => {
+                return Ok(false);
+            }
+            // A second name first: at no time is there nothing, and at no time is what was there lost.
+            Ok(_) => {
+                make_directories(above_kept)?;
+                rustix::fs::linkat(CWD, target, CWD, kept, AtFlags::empty())?;
+                fs::rename(source, target)?;
+            }
+            Err(error) if is_absent(&error) => match rename(CWD, source, CWD, target) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                renamed => renamed?,
+            },
+            Err(error) => return Err(error),
         }
-        Ok(())
+        self.sync_above(target)?;
+        Ok(true)
+    }
+
+    /// Makes names last that were just made, and those of the directories on the way.
+    fn sync_above(&self, path: &Path) -> io::Result<()> {
+        let directories = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
+        directories.into_iter().try_for_each(|directory| File::open(directory)?.sync_all())
     }
 }
 

@@ -1,0 +1,195 @@
+//! Carrying out a plan.
+
+use std::collections::HashSet;
+use std::io;
+use std::ops::ControlFlow;
+
+use super::{Action, Options};
+use crate::content::hash_while;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::layout;
+use crate::lock::Lock;
+use crate::monitor::Phase;
+use crate::storage::{ReadStorage, Removal, Removing, TrashStorage};
+use crate::trash::{self, Entry};
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What is repaired.
+    pub done: Vec<Action>,
+    /// What changed meanwhile, and was left alone.
+    pub spared: Vec<Action>,
+    /// What could not be done, and why.
+    pub failures: Vec<(Action, Error)>,
+    /// Whether the monitor said stop before all was done.
+    pub interrupted: bool,
+}
+
+/// Where that is written which is to take the place of something, until it is whole.
+const INCOMING: &str = ".regc/incoming";
+
+/// Carries out a plan.
+///
+/// The lock must have been taken before the verification. Fails before anything is changed if the trash's journal cannot be
+/// written.
+pub fn apply(
+    storage: &dyn TrashStorage,
+    lock: &Lock,
+    actions: &[Action],
+    options: &Options<'_>,
+    header: &trash::Header,
+) -> Result<Outcome, Error> {
+    // Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
+    for own in [layout::OWN, INCOMING] {
+        if storage.stat(own)?.is_some_and(|found| found.symlink) {
+            return Err(Error::OwnSymlink(own.to_owned()));
+        }
+    }
+    // What a run that was killed has left half written.
+    storage.remove_all(INCOMING)?;
+    let mut moved = Vec::new();
+    for action in actions {
+        if storage.stat(action.path())?.is_some() {
+            moved.push(entry(action));
+        }
+    }
+    if !moved.is_empty() {
+        trash::write_entries(storage, header, moved.into_iter())?;
+    }
+    let into = trash::directory(&header.run);
+    let removing = Removing { unless_modified_since: Some(lock.since()), into: Some(&into) };
+    let apply = Apply { storage, options, removing, into: &into };
+    let monitor = options.pace.monitor();
+    monitor.phase(Phase::Repair, Some(actions.len() as u64));
+    let mut outcome = Outcome::default();
+    let mut not_taken = HashSet::new();
+    for action in actions {
+        let done = match (action, monitor.is_stopped()) {
+            (_, true) => Err(Error::Interrupted),
+            (Action::WriteLink { path, digest }, _) if not_taken.contains(digest) => Err(Error::NotTaken(path.clone())),
+            _ => apply.carry_out(action),
+        };
+        if let (Action::Take { digest, .. }, Ok(false) | Err(_)) = (action, &done) {
+            not_taken.insert(*digest);
+        }
+        match done {
+            Ok(true) => outcome.done.push(action.clone()),
+            Ok(false) => outcome.spared.push(action.clone()),
+            Err(Error::Interrupted) => {
+                outcome.interrupted = true;
+                break;
+            }
+            Err(error) => outcome.failures.push((action.clone(), error)),
+        }
+        monitor.advance(1);
+    }
+    for action in &outcome.done {
+        if let Action::RemoveLink { path, .. } = action {
+            tidy(storage, path)?;
+        }
+    }
+    storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
+    Ok(outcome)
+}
+
+/// What the trash's journal says of what an action moves.
+fn entry(action: &Action) -> Entry {
+    let path = action.path().to_owned();
+    let layout::Subject { repository, .. } = layout::subject(&path);
+    Entry { kind: action.kind(), path, digest: action.digest(), repository, bytes: None }
+}
+
+struct Apply<'a> {
+    storage: &'a dyn TrashStorage,
+    options: &'a Options<'a>,
+    removing: Removing<'a>,
+    /// The run's directory in the trash.
+    into: &'a str,
+}
+
+impl Apply<'_> {
+    /// Answers whether it is done; not if what is there changed meanwhile.
+    fn carry_out(&self, action: &Action) -> Result<bool, Error> {
+        match action {
+            Action::MoveAside { path, .. } | Action::RemoveLink { path, .. } => self.move_aside(path),
+            Action::WriteLink { path, digest } => {
+                let incoming = format!("{INCOMING}/{}", layout::LINK);
+                self.storage.create(&incoming, &mut |to| write!(to, "{digest}"))?;
+                self.put(&incoming, path)
+            }
+            Action::Take { path, digest } => {
+                let from = self.options.from.ok_or_else(|| Error::NotTaken(path.clone()))?;
+                let incoming = format!("{INCOMING}/{}", layout::DATA);
+                match self.copy(from, &incoming, digest) {
+                    Ok(()) => self.put(&incoming, path),
+                    Err(error) => {
+                        self.storage.remove_all(&incoming)?;
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    fn move_aside(&self, path: &str) -> Result<bool, Error> {
+        for removal in self.storage.remove(&[path.to_owned()], &self.removing) {
+            match removal {
+                Removal::Done | Removal::LeftDirectory(_) => {}
+                Removal::Spared => return Ok(false),
+                Removal::Failed(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Puts what was written in the place of what is there.
+    fn put(&self, incoming: &str, path: &str) -> Result<bool, Error> {
+        let put = self.storage.replace(incoming, path, self.into, self.removing.unless_modified_since);
+        self.storage.remove_all(incoming)?;
+        put
+    }
+
+    /// Copies content from another store. What was written is read once more, so that what is put in place is whole.
+    fn copy(&self, from: &dyn ReadStorage, to: &str, digest: &Digest) -> Result<(), Error> {
+        let path = layout::blob_data(digest);
+        let (mut failed, mut is_stopped) = (None, false);
+        let created = self.storage.create(to, &mut |to| {
+            let mut written = Ok(());
+            let read = from.read_in_parts(&path, &mut |part| {
+                written = to.write_all(part);
+                is_stopped = self.options.pace.wait(part.len()).is_break();
+                if written.is_err() || is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            failed = read.err();
+            written
+        });
+        match failed {
+            _ if is_stopped => return Err(Error::Interrupted),
+            Some(error) => return Err(error),
+            None => created?,
+        }
+        let monitor = self.options.pace.monitor();
+        let stop = |_| if monitor.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        match hash_while(self.storage, to, digest.algorithm(), &mut { stop })? {
+            ControlFlow::Break(()) => Err(Error::Interrupted),
+            ControlFlow::Continue(Some(actual)) if actual == *digest => Ok(()),
+            ControlFlow::Continue(_) => Err(Error::storage("take", path, io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+/// Removes the directories that a removed tag or index entry leaves empty.
+fn tidy(storage: &dyn TrashStorage, path: &str) -> Result<(), Error> {
+    let layout::Subject { repository: Some(repository), tag: Some(tag), .. } = layout::subject(path) else {
+        return Ok(());
+    };
+    if storage.stat(&layout::tag_link(&repository, &tag))?.is_some() {
+        return Ok(());
+    }
+    let index = layout::tag_index(&repository, &tag);
+    let mut directories: Vec<String> = Algorithm::ALL.map(|algorithm| format!("{index}/{}", algorithm.name())).into();
+    directories.extend([index, layout::tag(&repository, &tag)]);
+    storage.remove_empty_directories(&directories, None).into_iter().collect()
+}

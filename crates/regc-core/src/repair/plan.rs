@@ -1,0 +1,348 @@
+//! What can be done about what is wrong. Nothing is changed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use super::{Action, Options};
+use crate::catalog;
+use crate::content::hash_while;
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Error, Refusal};
+use crate::layout;
+use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
+use crate::storage::{Content, ReadStorage, below, directories, symlink_between};
+use crate::verify::{Defect, Kind, Verification};
+
+/// What can be done.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// That, in the order in which it is done: content before the links to it, and what is removed last, a link before what
+    /// it leads to.
+    pub actions: Vec<Action>,
+    /// What could not be read on the way, here or in the other store. Nothing is done about that.
+    pub failures: Vec<Error>,
+}
+
+/// Finds out what can be done about what a verification has found, and about what that uncovers: a manifest that is linked
+/// again needs its layers, too. Whatever would be linked is hashed, here or in the other store.
+///
+/// Fails with [`Refusal::NoBlobs`] if most manifests are missing, unless that is allowed, and if the monitor says stop.
+pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Options<'_>) -> Result<Plan, Error> {
+    let is_dangling = |defect: &&Defect| defect.kind == Kind::DanglingRevision;
+    let dangling = verification.defects.iter().filter(is_dangling).count() as u64;
+    let are_most_missing = dangling > SOME && dangling * 2 > verification.manifests;
+    if !options.allow_empty && dangling > 0 && (verification.blobs.is_empty() || are_most_missing) {
+        return Err(Error::Refused(Refusal::NoBlobs));
+    }
+    let mut planner = Planner {
+        storage,
+        options,
+        verification,
+        actions: BTreeSet::new(),
+        failures: Vec::new(),
+        here: HashMap::new(),
+        there: HashMap::new(),
+        completed: HashSet::new(),
+        linked_tags: HashMap::new(),
+    };
+    // Whether an entry leads to something depends on what is linked.
+    let is_entry = |kind| matches!(kind, Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
+    let (entries, others): (Vec<&Defect>, Vec<&Defect>) =
+        verification.defects.iter().partition(|defect| is_entry(defect.kind));
+    for defect in others.into_iter().chain(entries) {
+        // Nothing is written or removed through a symbolic link.
+        if defect.repository.as_ref().is_some_and(|repository| verification.is_shared(repository)) {
+            continue;
+        }
+        match planner.defect(defect) {
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => planner.failures.push(error),
+            Ok(()) => {}
+        }
+    }
+    let Planner { actions, failures, .. } = planner;
+    let mut actions: Vec<Action> = actions.into_iter().collect();
+    actions.sort_by_cached_key(|action| match action {
+        Action::Take { .. } => (0, None, None),
+        Action::MoveAside { .. } => (1, None, None),
+        Action::WriteLink { .. } => (2, Some(Reverse(action.kind())), None),
+        Action::RemoveLink { .. } => (3, None, Some(action.kind())),
+    });
+    Ok(Plan { actions, failures })
+}
+
+/// How many manifests may be missing of a store however small it is.
+const SOME: u64 = 10;
+
+/// What there is of a blob.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Whole,
+    Damaged,
+    Absent,
+    /// Nobody knows what it is.
+    Unreadable,
+}
+
+struct Planner<'a> {
+    storage: &'a dyn ReadStorage,
+    options: &'a Options<'a>,
+    verification: &'a Verification,
+    actions: BTreeSet<Action>,
+    failures: Vec<Error>,
+    /// What was hashed here, and in the other store.
+    here: HashMap<Digest, Found>,
+    there: HashMap<Digest, Found>,
+    /// The manifests that were looked into for what they need, each with its repository.
+    completed: HashSet<(String, Digest)>,
+    /// The repositories whose tags were looked at for symbolic links, and whether there is one.
+    linked_tags: HashMap<String, bool>,
+}
+
+impl Planner<'_> {
+    fn defect(&mut self, defect: &Defect) -> Result<(), Error> {
+        let Defect { kind, path, repository, digest, .. } = defect;
+        let Some(digest) = digest else { return Ok(()) };
+        match (kind, repository) {
+            (
+                Kind::GarbledRevisionLink | Kind::GarbledLayerLink | Kind::MisdirectedLink | Kind::MissingLayerLink,
+                Some(_),
+            ) => self.link_content(path, digest)?,
+            (Kind::MissingBlob, Some(repository)) => {
+                let link = layout::layer_link(repository, digest);
+                match self.storage.stat(&link)? {
+                    Some(_) => drop(self.has_content(digest)?),
+                    None => self.link_content(&link, digest)?,
+                }
+            }
+            (Kind::MissingChild, Some(repository)) => {
+                self.link_manifest(repository, digest)?;
+            }
+            // Whoever has a backup may have another one: what was not found in this one stays.
+            (Kind::DanglingRevision, Some(repository)) => {
+                if self.has_content(digest)? {
+                    self.complete(repository, digest)?;
+                } else if self.options.from.is_none() {
+                    self.remove_image(repository, digest)?;
+                }
+            }
+            (Kind::DanglingTag, Some(repository)) => {
+                if !self.link_manifest(repository, digest)?
+                    && self.options.from.is_none()
+                    && let Some(tag) = layout::subject(path).tag
+                {
+                    self.remove_tag(repository, &tag, *digest)?;
+                }
+            }
+            (Kind::GarbledTagIndexEntry, Some(repository)) => match self.will_be_linked(repository, digest)? {
+                true => self.write_link(path, digest)?,
+                false => self.remove_link(path, *digest)?,
+            },
+            (Kind::DanglingTagIndexEntry, Some(repository)) if !self.will_be_linked(repository, digest)? => {
+                self.remove_link(path, *digest)?;
+            }
+            (Kind::DamagedManifest, _) => {
+                let has_it = self.has_content(digest)?;
+                for repository in self.verification.repositories_of(digest).iter().filter(|_| has_it) {
+                    self.complete(repository, digest)?;
+                }
+            }
+            (Kind::WrongSize | Kind::DamagedBlob, _) => drop(self.has_content(digest)?),
+            (Kind::CannotBeRead, None) if *path == layout::blob_data(digest) => drop(self.take(digest)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a blob's content is that of its digest, or can be had. If it is another one, it is replaced, or moved aside.
+    fn has_content(&mut self, digest: &Digest) -> Result<bool, Error> {
+        let found = self.look(digest)?;
+        let has_it = found == Found::Whole || self.take(digest)?;
+        if found == Found::Damaged && !has_it {
+            self.act(Action::MoveAside { path: layout::blob_data(digest), digest: *digest })?;
+        }
+        Ok(has_it)
+    }
+
+    /// Links content that is here or can be had.
+    fn link_content(&mut self, path: &str, digest: &Digest) -> Result<(), Error> {
+        if self.has_content(digest)? { self.write_link(path, digest) } else { Ok(()) }
+    }
+
+    /// Takes content from the other store, if it is there and whole.
+    fn take(&mut self, digest: &Digest) -> Result<bool, Error> {
+        let Some(from) = self.options.from else { return Ok(false) };
+        let found = match self.there.get(digest) {
+            Some(found) => *found,
+            None => self.hash(from, digest)?,
+        };
+        self.there.insert(*digest, found);
+        if found == Found::Whole {
+            self.act(Action::Take { path: layout::blob_data(digest), digest: *digest })?;
+        }
+        Ok(found == Found::Whole)
+    }
+
+    fn look(&mut self, digest: &Digest) -> Result<Found, Error> {
+        let found = match self.here.get(digest) {
+            Some(found) => *found,
+            None => self.hash(self.storage, digest)?,
+        };
+        self.here.insert(*digest, found);
+        Ok(found)
+    }
+
+    fn hash(&mut self, storage: &dyn ReadStorage, digest: &Digest) -> Result<Found, Error> {
+        let pace = self.options.pace;
+        let hash = hash_while(storage, &layout::blob_data(digest), digest.algorithm(), &mut |bytes| pace.wait(bytes));
+        Ok(match hash {
+            Ok(ControlFlow::Break(())) => return Err(Error::Interrupted),
+            Ok(ControlFlow::Continue(None)) => Found::Absent,
+            Ok(ControlFlow::Continue(Some(actual))) if actual == *digest => Found::Whole,
+            Ok(ControlFlow::Continue(Some(_))) => Found::Damaged,
+            Err(error) => {
+                self.failures.push(error);
+                Found::Unreadable
+            }
+        })
+    }
+
+    /// A manifest that is here or can be had.
+    fn manifest(&mut self, digest: &Digest) -> Option<References> {
+        for storage in [Some(self.storage), self.options.from].into_iter().flatten() {
+            match storage.read(&layout::blob_data(digest), MAX_MANIFEST_BYTES) {
+                Ok(Some(Content::Whole(content))) => {
+                    if let Ok(parsed) = References::of_blob(digest, &content) {
+                        return Some(parsed);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => self.failures.push(error),
+            }
+        }
+        None
+    }
+
+    /// Links a manifest that is here or can be had, and what it needs. Answers whether it is.
+    fn link_manifest(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        // What is damaged goes aside; what is whole, and no manifest, is not taken.
+        if self.manifest(digest).is_none() {
+            if self.look(digest)? == Found::Damaged {
+                self.act(Action::MoveAside { path: layout::blob_data(digest), digest: *digest })?;
+            }
+            return Ok(false);
+        }
+        let has_it = self.has_content(digest)?;
+        if has_it {
+            self.write_link(&layout::revision_link(repository, digest), digest)?;
+            self.complete(repository, digest)?;
+        }
+        Ok(has_it)
+    }
+
+    /// Links what a manifest needs that was not looked at, since nothing led to it.
+    fn complete(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        if !self.completed.insert((repository.to_owned(), *digest)) {
+            return Ok(());
+        }
+        let Some(References { references, .. }) = self.manifest(digest) else { return Ok(()) };
+        for reference in references.iter().filter(|reference| reference.digest.algorithm() == Algorithm::Sha256) {
+            let digest = &reference.digest;
+            let layer_link = layout::layer_link(repository, digest);
+            let is_linked = self.storage.stat(&layer_link)?.is_some()
+                || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
+            match reference.role {
+                Role::Child if !is_linked => drop(self.link_manifest(repository, digest)?),
+                Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
+                    self.link_content(&layer_link, digest)?;
+                }
+                Role::Config | Role::Layer if self.storage.stat(&layout::blob_data(digest))?.is_none() => {
+                    self.take(digest)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn will_be_linked(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        let path = layout::revision_link(repository, digest);
+        let is_there = self.storage.stat(&path)?.is_some();
+        let removed = Action::RemoveLink { path: path.clone(), digest: Some(*digest) };
+        let written = Action::WriteLink { path, digest: *digest };
+        Ok(self.actions.contains(&written) || is_there && !self.actions.contains(&removed))
+    }
+
+    /// Removes the link of a manifest that cannot be had, the tags that name it, and what tags remember of it.
+    fn remove_image(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        let tags = catalog::tags(self.storage, repository)?;
+        if self.has_linked_tags(repository)? {
+            return Ok(());
+        }
+        self.remove_link(&layout::revision_link(repository, digest), *digest)?;
+        for tag in tags {
+            let entry = layout::tag_index_link(repository, &tag.name, digest);
+            if tag.digest == Some(*digest) {
+                self.remove_tag(repository, &tag.name, *digest)?;
+            } else if self.storage.stat(&entry)?.is_some() {
+                self.remove_link(&entry, *digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a tag with all that it remembers: the registry lists whatever has a directory.
+    fn remove_tag(&mut self, repository: &str, tag: &str, digest: Digest) -> Result<(), Error> {
+        if self.has_linked_tags(repository)? {
+            return Ok(());
+        }
+        self.remove_link(&layout::tag_link(repository, tag), digest)?;
+        let index = layout::tag_index(repository, tag);
+        for file in below(self.storage, &index)?.files {
+            let path = format!("{index}/{file}");
+            if let Some(digest) = layout::digest_of_link(&path) {
+                self.remove_link(&path, digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a tag of a repository, or a part of one, is a symbolic link, which would lead to nothing if another one went.
+    fn has_linked_tags(&mut self, repository: &str) -> Result<bool, Error> {
+        if let Some(known) = self.linked_tags.get(repository) {
+            return Ok(*known);
+        }
+        let all = layout::tags(repository);
+        let tags = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let is_link = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.is_some_and(|found| found.symlink));
+        let mut has_link = false;
+        for (tag, symlink) in tags {
+            let (current, index) = (format!("{all}/{tag}/current"), layout::tag_index(repository, &tag));
+            has_link |=
+                symlink || is_link(&current)? || is_link(&layout::tag_link(repository, &tag))? || is_link(&index)?;
+        }
+        self.linked_tags.insert(repository.to_owned(), has_link);
+        Ok(has_link)
+    }
+
+    fn write_link(&mut self, path: &str, digest: &Digest) -> Result<(), Error> {
+        self.act(Action::WriteLink { path: path.to_owned(), digest: *digest })
+    }
+
+    fn remove_link(&mut self, path: &str, digest: Digest) -> Result<(), Error> {
+        self.act(Action::RemoveLink { path: path.to_owned(), digest: Some(digest) })
+    }
+
+    /// Plans something, unless it would be done through a symbolic link.
+    fn act(&mut self, action: Action) -> Result<(), Error> {
+        let top = match &action {
+            Action::Take { digest, .. } | Action::MoveAside { digest, .. } => layout::shard(digest),
+            Action::WriteLink { .. } | Action::RemoveLink { .. } => layout::REPOSITORIES.to_owned(),
+        };
+        if symlink_between(self.storage, &top, action.path())?.is_none() {
+            self.actions.insert(action);
+        }
+        Ok(())
+    }
+}
