@@ -17,8 +17,9 @@ use crate::verify::{Defect, Kind, Verification};
 /// What can be done.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// That, in the order in which it is done: content before the links to it, and what is removed last, a link before what
-    /// it leads to.
+    /// That, in the order in which it is done: what is there is linked first, then comes what is missing, and then what takes
+    /// the place of something damaged, which until then protects its repository. Content comes before the links to it. What
+    /// is removed goes last, a link before what it leads to.
     pub actions: Vec<Action>,
     /// What could not be read on the way, here or in the other store. Nothing is done about that.
     pub failures: Vec<Error>,
@@ -61,13 +62,21 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
             Ok(()) => {}
         }
     }
-    let Planner { actions, failures, .. } = planner;
+    let Planner { actions, failures, here, .. } = planner;
     let mut actions: Vec<Action> = actions.into_iter().collect();
-    actions.sort_by_cached_key(|action| match action {
-        Action::Take { .. } => (0, None, None),
-        Action::MoveAside { .. } => (1, None, None),
-        Action::WriteLink { .. } => (2, Some(Reverse(action.kind())), None),
-        Action::RemoveLink { .. } => (3, None, Some(action.kind())),
+    actions.sort_by_cached_key(|action| {
+        let stage = match (action, action.digest().and_then(|digest| here.get(&digest))) {
+            (Action::RemoveLink { .. }, _) => 3,
+            (_, None | Some(Found::Whole)) => 0,
+            (_, Some(Found::Absent)) => 1,
+            (_, Some(Found::Damaged | Found::Unreadable)) => 2,
+        };
+        match action {
+            Action::Take { .. } => (stage, 0, None, None),
+            Action::MoveAside { .. } => (stage, 1, None, None),
+            Action::WriteLink { .. } => (stage, 2, Some(Reverse(action.kind())), None),
+            Action::RemoveLink { .. } => (stage, 3, None, Some(action.kind())),
+        }
     });
     Ok(Plan { actions, failures })
 }
@@ -241,7 +250,7 @@ impl Planner<'_> {
         Ok(has_it)
     }
 
-    /// Links what a manifest needs that was not looked at, since nothing led to it.
+    /// Mends what a manifest needs, which was not looked at as long as nothing led to it.
     fn complete(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
         if !self.completed.insert((repository.to_owned(), *digest)) {
             return Ok(());
@@ -257,8 +266,11 @@ impl Planner<'_> {
                 Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
                     self.link_content(&layer_link, digest)?;
                 }
-                Role::Config | Role::Layer if self.storage.stat(&layout::blob_data(digest))?.is_none() => {
-                    self.take(digest)?;
+                Role::Config | Role::Layer | Role::Child => {
+                    let bytes = self.storage.stat(&layout::blob_data(digest))?.map(|data| data.bytes);
+                    if bytes.is_none_or(|bytes| reference.bytes > 0 && bytes != reference.bytes) {
+                        self.has_content(digest)?;
+                    }
                 }
                 _ => {}
             }

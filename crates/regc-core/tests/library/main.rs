@@ -9,6 +9,7 @@ mod hostile;
 mod leftovers;
 mod properties;
 mod removal;
+mod repair;
 mod semantics;
 mod storage;
 mod symlinks;

@@ -1,0 +1,269 @@
+//! What a repair makes of a store, whatever happens to the repair.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use regc_core::content::{Clock, Pace};
+use regc_core::digest::Digest;
+use regc_core::error::Error;
+use regc_core::layout;
+use regc_core::monitor::{Monitor, Phase, Silent};
+use regc_core::repair::{Action, Options as RepairOptions, Outcome, Plan, apply, plan};
+use regc_core::storage::memory::MemoryStorage;
+use regc_core::storage::{Content, ReadStorage, TrashStorage};
+use regc_core::trash::Header;
+use regc_core::verify::{Kind, Options as VerifyOptions, Severity, Verification, verify};
+use regc_testkit::wrapped::{Fault, Faulty};
+use regc_testkit::{TestRegistry, layer};
+
+use crate::faults::{header, run};
+use crate::{DEFAULT, Options, UNTAGGED, holder};
+
+/// Nothing here waits.
+struct NoClock;
+
+impl Clock for NoClock {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) {}
+}
+
+fn look(storage: &dyn ReadStorage) -> Verification {
+    verify(storage, &VerifyOptions { stale_before: None, jobs: 2 }, &Silent).unwrap()
+}
+
+fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {
+    let wrong = look(storage).defects.into_iter().map(|defect| defect.kind);
+    wrong.filter(|kind| kind.severity() < Severity::Note).collect()
+}
+
+fn planned(storage: &dyn ReadStorage, from: Option<&dyn ReadStorage>) -> Plan {
+    let pace = Pace::new(None, &NoClock, &Silent);
+    plan(storage, &look(storage), &RepairOptions { from, allow_empty: false, pace: &pace }).unwrap()
+}
+
+fn repair_as(
+    storage: &dyn TrashStorage,
+    from: Option<&dyn ReadStorage>,
+    name: &str,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, Error> {
+    let lock = storage.lock(&holder())?;
+    let pace = Pace::new(None, &NoClock, monitor);
+    let options = RepairOptions { from, allow_empty: false, pace: &pace };
+    let actions = planned(storage, from).actions;
+    apply(storage, &lock, &actions, &options, &Header { command: "repair".into(), ..header(name) })
+}
+
+fn repair(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Outcome {
+    repair_as(storage, from, "repair", &Silent).unwrap()
+}
+
+fn text(storage: &dyn ReadStorage, key: &str) -> Option<String> {
+    match storage.read(key, 1 << 20).unwrap()? {
+        Content::Whole(text) => Some(String::from_utf8(text).unwrap()),
+        Content::TooLarge => panic!("{key} is small"),
+    }
+}
+
+/// Images with a tag, without, and in an index.
+fn whole() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["base", "one"]).push();
+    registry.image("app:v2").layers(["base", "two"]).push();
+    let children = ["arm", "x86"].map(|layer| registry.image("app").layers([layer]).push());
+    registry.index("app:multi").manifests(children).push();
+    registry.image("other").layers(["base", "untagged"]).push();
+    registry
+}
+
+fn manifest(registry: &TestRegistry, repository: &str, tag: &str) -> Digest {
+    String::from_utf8(registry.get(&layout::tag_link(repository, tag)).unwrap().to_vec()).unwrap().parse().unwrap()
+}
+
+fn untagged(registry: &TestRegistry) -> Digest {
+    let revisions = format!("{}/", layout::revisions("other"));
+    registry.keys().find(|key| key.starts_with(&revisions)).and_then(layout::digest_of_link).unwrap()
+}
+
+/// The same with everything damaged that can be repaired with a backup.
+fn damaged() -> TestRegistry {
+    let mut registry = whole();
+    let [v1, v2, multi] = ["v1", "v2", "multi"].map(|tag| manifest(&registry, "app", tag));
+    let untagged = untagged(&registry);
+    registry.put(layout::revision_link("other", &untagged), "");
+    registry.put(layout::layer_link("other", &layer("untagged")), "sha256:");
+    registry.put(layout::blob_data(&layer("one")), "damaged, and longer than it was");
+    registry.put(layout::blob_data(&v1), format!("damaged, with {}", layer("base")));
+    registry.remove(&layout::blob_data(&layer("x86")));
+    registry.remove(&layout::layer_link("app", &layer("arm")));
+    registry.remove(&layout::revision_link("app", &v2));
+    registry.remove(&layout::layer_link("app", &layer("two")));
+    registry.put(layout::tag_index_link("app", "multi", &multi), "garbled");
+    registry
+}
+
+#[test]
+fn one_plan_tells_all_that_is_done() {
+    let (backup, storage) = (whole().in_memory(), damaged().in_memory());
+    let before = storage.keys();
+    let planned = planned(&storage, Some(&backup));
+    assert_eq!(storage.keys(), before);
+    let outcome = repair(&storage, Some(&backup));
+    assert_eq!((outcome.done.len(), outcome.failures.len(), outcome.spared.len()), (planned.actions.len(), 0, 0));
+    assert_eq!(outcome.done, planned.actions);
+    assert_eq!(wrong(&storage), BTreeSet::new());
+    for key in backup.keys() {
+        assert_eq!(text(&storage, &key), text(&backup, &key), "{key}");
+    }
+    assert!(repair_as(&storage, Some(&backup), "again", &Silent).unwrap().done.is_empty());
+    // A layer that only the manifest tells of which nothing linked was among it.
+    let two = Action::WriteLink { path: layout::layer_link("app", &layer("two")), digest: layer("two") };
+    assert!(planned.actions.contains(&two));
+}
+
+/// The keys that a collection leaves.
+fn collected(storage: &MemoryStorage, options: Options) -> BTreeSet<String> {
+    let copy: MemoryStorage =
+        storage.keys().into_iter().map(|key| (key.clone(), text(storage, &key).unwrap())).collect();
+    run(&copy, options, None).unwrap();
+    copy.keys().into_iter().collect()
+}
+
+/// A collection takes nothing that it would not have taken before the repair.
+fn assert_nothing_lost(storage: &MemoryStorage, when: &str) {
+    let before: BTreeSet<String> = storage.keys().into_iter().collect();
+    for options in [DEFAULT, UNTAGGED] {
+        let (left, unrepaired) = (collected(storage, options), collected(&damaged().in_memory(), options));
+        for key in unrepaired.intersection(&before) {
+            assert!(left.contains(key), "{when}: {key} was collected");
+        }
+    }
+}
+
+#[test]
+fn a_repair_that_is_killed_loses_nothing_and_is_finished_by_the_next() {
+    for from in [None, Some(whole().in_memory())] {
+        let from = from.as_ref().map(|from| from as &dyn ReadStorage);
+        let mut died = 0;
+        for k in 0.. {
+            let storage = Faulty::changing(damaged().in_memory(), move |n| match n >= k {
+                true => Fault::Error(ErrorKind::StorageFull),
+                false => Fault::None,
+            });
+            let outcome = repair_as(&storage, from, "killed", &Silent);
+            let storage = storage.into_inner();
+            let when = format!("killed at change {k}, backup: {}", from.is_some());
+            // Without a backup, there is an image that only a push brings back, and nobody may collect what is left of it.
+            assert_nothing_lost(&storage, &when);
+            repair(&storage, from);
+            assert_nothing_lost(&storage, &format!("{when}, and then finished"));
+            let left = wrong(&storage);
+            match from {
+                Some(_) => assert_eq!(left, BTreeSet::new(), "{when}"),
+                None => assert_eq!(left, BTreeSet::from([Kind::MissingBlob, Kind::DamagedManifest]), "{when}"),
+            }
+            if outcome.is_ok_and(|outcome| outcome.failures.is_empty()) {
+                break;
+            }
+            died += 1;
+        }
+        assert!(died > 10, "{died}");
+    }
+}
+
+#[test]
+fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
+    let mut registry = whole();
+    let multi = manifest(&registry, "app", "multi");
+    let index = String::from_utf8(registry.get(&layout::blob_data(&multi)).unwrap().to_vec()).unwrap();
+    registry.put(layout::blob_data(&multi), format!("{index} and more"));
+    let storage = registry.in_memory();
+    let outcome = repair(&storage, None);
+    let aside = Action::MoveAside { path: layout::blob_data(&multi), digest: multi };
+    assert_eq!(outcome.done, [aside]);
+    // Neither goes anything of it now, nor is it taken for lost by the next repair.
+    for name in ["first", "second"] {
+        let before = storage.keys();
+        run(&storage, UNTAGGED, None).unwrap();
+        let gone = before.iter().filter(|key| !storage.keys().contains(key)).count();
+        assert_eq!(gone, if name == "first" { 7 } else { 0 }, "the image in the other repository that nobody names");
+        assert_eq!(wrong(&storage).into_iter().collect::<Vec<_>>(), [Kind::DamagedManifest]);
+        assert!(repair_as(&storage, None, name, &Silent).unwrap().done.is_empty());
+    }
+    storage.create(&layout::blob_data(&multi), &mut |to| to.write_all(index.as_bytes())).unwrap();
+    assert_eq!(wrong(&storage), BTreeSet::new());
+}
+
+#[test]
+fn what_cannot_be_read_in_the_backup_is_told_and_the_rest_is_done() {
+    let one = layout::blob_data(&layer("one"));
+    let backup = Faulty::reading(whole().in_memory(), move |key| key == one);
+    let storage = damaged().in_memory();
+    let plan = planned(&storage, Some(&backup));
+    assert!(matches!(&plan.failures[..], [Error::Storage { path, .. }] if *path == layout::blob_data(&layer("one"))));
+    repair(&storage, Some(&backup));
+    assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]), "it is moved aside all the same");
+}
+
+#[test]
+fn what_is_no_manifest_is_not_linked_as_one() {
+    let mut registry = whole();
+    let other = layer("not a manifest");
+    registry.tag("app", "wrong", &other);
+    let mut backup = registry.clone();
+    backup.blob(regc_testkit::layer_content("not a manifest"));
+    let storage = registry.in_memory();
+    assert_eq!(planned(&storage, Some(&backup.in_memory())).actions, []);
+    assert_eq!(planned(&storage, None).actions.len(), 2, "the tag goes where nobody has a backup");
+}
+
+#[test]
+fn content_that_could_not_be_taken_gets_no_link() {
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    registry.remove(&layout::revision_link("app", &v1));
+    registry.remove(&layout::blob_data(&v1));
+    // The journal comes first, then the copy.
+    let full = Faulty::changing(registry.in_memory(), |n| match n {
+        0 => Fault::Error(ErrorKind::StorageFull),
+        _ => Fault::None,
+    });
+    let outcome = repair(&full, Some(&whole().in_memory()));
+    assert!(matches!(
+        &outcome.failures[..],
+        [(Action::Take { .. }, _), (Action::WriteLink { .. }, Error::NotTaken(_))]
+    ));
+    assert_eq!(wrong(&full.into_inner()), BTreeSet::from([Kind::DanglingTag]));
+}
+
+/// Says stop when something was done.
+#[derive(Default)]
+struct StopAfterFirst(std::sync::atomic::AtomicU64);
+
+impl Monitor for StopAfterFirst {
+    fn phase(&self, _: Phase, _: Option<u64>) {}
+
+    fn advance(&self, steps: u64) {
+        self.0.fetch_add(steps, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn finding(&self, _: &regc_core::finding::Finding) {}
+
+    fn is_stopped(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Relaxed) > 0
+    }
+}
+
+#[test]
+fn a_stop_is_heeded_between_two_repairs() {
+    let (backup, storage) = (whole().in_memory(), damaged().in_memory());
+    let outcome = repair_as(&storage, Some(&backup), "stopped", &StopAfterFirst::default()).unwrap();
+    assert!(outcome.interrupted && outcome.done.len() == 1, "{outcome:?}");
+    assert!(!repair(&storage, Some(&backup)).interrupted);
+    assert_eq!(wrong(&storage), BTreeSet::new());
+    assert!(storage.keys().iter().all(|key| !key.starts_with(".regc/incoming")));
+}
