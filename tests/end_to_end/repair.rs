@@ -3,7 +3,7 @@
 use std::fs;
 
 use regc_core::layout;
-use regc_testkit::{TestRegistry, files_below};
+use regc_testkit::{TestRegistry, files_below, layer};
 
 use crate::common::{Run, regc};
 
@@ -61,4 +61,75 @@ fn nothing_is_repaired_through_a_symbolic_link() {
     fs::rename(elsewhere.path().join("app"), &app).unwrap();
     assert_eq!(repair(root.path(), &["--apply"]).code, 0);
     assert_eq!(fs::read_to_string(root.path().join(&link)).unwrap(), image.to_string());
+}
+
+#[test]
+fn a_tag_that_another_one_leads_to_stays() {
+    for (link, target) in
+        [("tags/latest", "v1"), ("tags/v2/index", "../v1/index"), ("tags/v2/current", "../v1/current")]
+    {
+        let mut registry = TestRegistry::new();
+        let image = registry.image("app:v1").layers(["a"]).push();
+        registry.image("app:v3").layers(["b"]).push();
+        registry.remove(&layout::blob_data(&image));
+        let root = registry.on_disk();
+        let path = root.path().join(layout::repository("app")).join("_manifests").join(link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+        let before = files_below(root.path());
+        assert_eq!(repair(root.path(), &["--apply"]).code, 3, "{link}");
+        assert_eq!(files_below(root.path()), before, "{link}");
+        assert_eq!(regc(["gc", "--root", root.path().to_str().unwrap()]).code, 3, "{link}: it can still be collected");
+    }
+}
+
+#[test]
+fn what_is_half_written_goes_with_the_next_repair() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.put(layout::revision_link("app", &image), "");
+    registry.put(".regc/incoming/data", "the first half");
+    let root = registry.on_disk();
+    let run = repair(root.path(), &["--apply"]);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 2), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.ends_with("1 repairs done; nothing is damaged any more.\n"), "{}", run.stdout);
+    assert!(!root.path().join(".regc/incoming").exists());
+}
+
+#[test]
+fn a_dry_run_tells_all_that_is_done() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a", "b"]).push();
+    registry.image("app:v2").layers(["c"]).push();
+    let root = registry.on_disk();
+    // A tag whose manifest, and all that it needs, is not linked any more: nothing leads to the layers but the manifest.
+    fs::remove_dir_all(root.path().join(layout::revision("app", &image))).unwrap();
+    fs::remove_dir_all(root.path().join(layout::layers("app"))).unwrap();
+    let told = |run: Run, end: &str| {
+        assert_eq!(run.stdout.lines().last(), Some(end), "{}", run.stderr);
+        run.stdout.lines().filter(|line| line.starts_with("write link")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let end = "6 repairs. Nothing was changed: to do it, stop the registry and run the same command with --apply.";
+    let planned = told(repair(root.path(), &[]), end);
+    let done = told(repair(root.path(), &["--apply"]), "6 repairs done; nothing is damaged any more.");
+    assert_eq!((planned.len(), planned), (6, done));
+}
+
+#[test]
+fn what_was_damaged_and_cannot_be_mended_is_still_told() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    let backup = registry.on_disk();
+    let blob = root.path().join(layout::blob_data(&layer("a")));
+    let damaged = fs::read_to_string(&blob).unwrap().to_uppercase();
+    fs::write(&blob, damaged).unwrap();
+    // Nobody may touch its directory, so it cannot be replaced.
+    let shard = root.path().join(layout::shard(&layer("a")));
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::rename(shard.join(layer("a").hex()), elsewhere.path().join("blob")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("blob"), shard.join(layer("a").hex())).unwrap();
+    let run = repair(root.path(), &["--apply", "--content", "--from", backup.path().to_str().unwrap()]);
+    assert_eq!(run.stdout, "0 repairs done; 1 findings are left, which `regc verify` lists.\n", "{}", run.stderr);
+    assert_eq!(run.code, 3);
 }

@@ -7,6 +7,7 @@
 mod common;
 
 mod collector;
+mod damage;
 mod lifecycle;
 mod listing;
 mod removal;

@@ -1,6 +1,6 @@
 //! What `regc repair` makes of damage, as a real registry and real clients see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +8,11 @@ use std::process::Command;
 use regc_core::digest::Digest;
 use regc_core::layout;
 use regc_testkit::peer::{self, PeerRegistry};
-use regc_testkit::{files_below, scenario};
+use regc_testkit::{files_below, scenario, sha256};
 use serde_json::Value;
 
 use crate::common::{Run, regc};
+use crate::damage::{self, Case, Damage, TAGS};
 
 /// A store that a registry has written, and the images from which it was pushed.
 struct Store {
@@ -256,4 +257,127 @@ fn what_leads_to_nothing_goes_and_can_be_had_back() {
     registry.stop();
     assert_eq!(regc(["trash", "restore", "--root", store.root().to_str().unwrap()]).code, 0);
     assert_eq!(contents(&store.root()), damaged);
+}
+
+/// The tags that a client can pull.
+fn pulled(damage: &Damage<'_>) -> BTreeSet<&'static str> {
+    let registry = match damage.user {
+        Some(user) => PeerRegistry::start_as(user, damage.root),
+        None => PeerRegistry::start(damage.root),
+    };
+    let is_there = |tag: &&&str| {
+        let (repository, tag) = tag.split_once(':').unwrap();
+        damage::can_be_pulled(&registry, repository, tag)
+    };
+    TAGS.iter().filter(is_there).copied().collect()
+}
+
+/// The codes of what is wrong.
+fn codes(root: &Path) -> BTreeSet<String> {
+    let run = regc(["verify", "--format", "json", "--root", root.to_str().unwrap()]);
+    let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let wrong = lines.filter(|line| line["type"] == "finding" && line["severity"] != "note");
+    wrong.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What nobody but the operator can mend: what a symbolic link should lead to, rights, a broken disk, what a garbled tag named,
+/// and a manifest that is none. And a link that a collection removes, since who knows what needs it while there is damage.
+const UNREPAIRABLE: [&str; 6] = ["RG002", "RG003", "RG004", "RG012", "RG026", "RG031"];
+
+/// What needs a backup or a push.
+const LOST: [&str; 5] = ["RG020", "RG023", "RG024", "RG025", "RG030"];
+
+/// Damages a copy of the store and repairs it, without a backup and then with one, and answers what is not as it should be.
+fn check(store: &damage::Store, (case, damage): &(&str, Case)) -> Vec<String> {
+    let root = damage::copied(store.root.path());
+    let mut damaged = Damage::new(root.path(), &store.scenario);
+    damage(&mut damaged);
+    let is_one_of = |codes: &[&str]| damaged.expected.iter().any(|(code, ..)| codes.contains(&&**code));
+    let before = pulled(&damaged);
+    let repair = |arguments: &[&str]| {
+        regc([&["repair", "--apply", "--format", "json", "--root", root.path().to_str().unwrap()], arguments].concat())
+    };
+    let mut failures = Vec::new();
+    let mut expect = |holds: bool, what: String| {
+        if !holds {
+            failures.push(format!("{case}: {what}"));
+        }
+    };
+    let run = repair(&[]);
+    let after = pulled(&damaged);
+    expect([0, 3].contains(&run.code), format!("{}", run.stderr));
+    expect(after.is_superset(&before), format!("{:?} cannot be pulled any more", before.difference(&after)));
+    let can_all_be = TAGS.iter().all(|tag| after.contains(tag)) && codes(root.path()).is_empty();
+    expect(can_all_be || is_one_of(&UNREPAIRABLE) || is_one_of(&LOST), format!("{after:?}, {}", run.stdout));
+
+    let root = damage::copied(store.root.path());
+    damaged = Damage::new(root.path(), &store.scenario);
+    damage(&mut damaged);
+    let backup = store.root.path().to_str().unwrap();
+    let run = regc(["repair", "--apply", "--root", root.path().to_str().unwrap(), "--from", backup]);
+    let after = pulled(&damaged);
+    let can_all_be = TAGS.iter().all(|tag| after.contains(tag)) && codes(root.path()).is_empty();
+    let is_repairable = !damaged.expected.iter().any(|(code, ..)| UNREPAIRABLE.contains(&&**code));
+    expect(can_all_be || !is_repairable, format!("from a backup: {after:?}, {}{}", run.stdout, run.stderr));
+    expect(after.is_superset(&before), format!("from a backup, {:?} cannot be pulled", before.difference(&after)));
+    failures
+}
+
+#[test]
+fn whatever_is_damaged_the_registry_serves_what_can_be_served_once_it_is_repaired() {
+    let store = damage::store();
+    let failures = damage::check_all(|case| check(&store, case));
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn a_build_cache_whose_layers_are_not_there_is_found_and_mended() {
+    let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let registry = PeerRegistry::start(root.path());
+    let mut entries = Vec::new();
+    for (media_type, content) in [
+        ("application/vnd.oci.image.layer.v1.tar+gzip", "a layer of the cache"),
+        ("application/vnd.oci.image.layer.v1.tar+gzip", "another one"),
+        ("application/vnd.buildkit.cacheconfig.v0", "{}"),
+    ] {
+        let digest = sha256(content.as_bytes()).to_string();
+        registry.upload("app/cache", &digest, content.as_bytes());
+        entries.push(serde_json::json!({ "mediaType": media_type, "digest": digest, "size": content.len() }));
+    }
+    let index = "application/vnd.oci.image.index.v1+json";
+    let text = serde_json::json!({ "schemaVersion": 2, "mediaType": index, "manifests": entries }).to_string();
+    assert_eq!(registry.send_as("PUT", "/v2/app/cache/manifests/main", index, text.as_bytes()).status, 201);
+    registry.stop();
+    assert_eq!(codes(root.path()), BTreeSet::new());
+    let backup = damage::copied(root.path());
+    let [first, second] = ["a layer of the cache", "another one"].map(|content| sha256(content.as_bytes()));
+    fs::remove_dir_all(root.path().join(layout::blob(&first))).unwrap();
+    fs::remove_dir_all(root.path().join(layout::layer("app/cache", &second))).unwrap();
+    assert_eq!(codes(root.path()), BTreeSet::from(["RG024".to_owned(), "RG027".to_owned()]));
+    let config = peer::write_config(work.path(), root.path(), 0);
+    let arguments = ["repair", "--apply", "--from", backup.path().to_str().unwrap(), config.to_str().unwrap()];
+    let run = regc(arguments);
+    assert_eq!((run.code, codes(root.path())), (0, BTreeSet::new()), "{}{}", run.stdout, run.stderr);
+    assert_eq!(contents(root.path()), contents(backup.path()));
+}
+
+#[test]
+fn a_registry_that_is_not_root_can_use_what_root_has_repaired_and_empty_the_trash() {
+    let store = Store::new();
+    let done = Command::new("chown").args(["-R", "1234:1235"]).arg(store.root()).status().unwrap();
+    assert!(done.success(), "this test needs root");
+    let backup = store.copy("backup");
+    let (manifest, content) = store.manifest("team/app", "v1");
+    fs::write(store.at(&layout::revision_link("team/app", &manifest)), "").unwrap();
+    fs::remove_dir_all(store.at(&layout::layer("team/app", &digest(&content["config"])))).unwrap();
+    fs::remove_dir_all(store.at(&layout::blob(&digest(&content["layers"][0])))).unwrap();
+    fs::write(store.at(&layout::blob_data(&digest(&content["layers"][1]))), "damaged").unwrap();
+    let run = store.repair(&["--apply", "--from", backup.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert_eq!(regc(["gc", "-m", "--trash", "--root", store.root().to_str().unwrap()]).code, 0);
+    let of_others = ["(", "!", "-uid", "1234", "-o", "!", "-gid", "1235", ")"];
+    let found = Command::new("find").arg(store.root()).args(of_others).output().unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "", "all of it belongs to the registry");
+    let registry = PeerRegistry::start_as(1234, &store.root());
+    assert!(can_pull(&registry, "team/app:v1"));
 }

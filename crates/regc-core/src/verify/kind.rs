@@ -161,7 +161,7 @@ impl Kind {
                 title: "it cannot be read",
                 meaning: "The storage answers with an error. A disk may be failing, or regc may not have the rights.",
                 remedy: "look into the system's log for errors of the disk, and run regc as the registry's user",
-                repair: None,
+                repair: Some("takes content that cannot be read from another store with `--from`"),
             },
             Kind::GarbledRevisionLink => &Page {
                 code: "RG010",
@@ -224,7 +224,10 @@ impl Kind {
                 meaning: "The image cannot be pulled. Content is lost where files were removed by hand, or when an image \
                           was pushed while the registry collected garbage.",
                 remedy: "take the content from a backup with `regc repair --from`, push the image again, or remove the link",
-                repair: Some("takes the content from another store with `--from`; else removes the link"),
+                repair: Some(
+                    "takes the content from another store with `--from`; without `--from`, removes the link, and with it \
+                     the tags that name the manifest",
+                ),
             },
             Kind::DanglingTag => &Page {
                 code: "RG021",
@@ -234,7 +237,8 @@ impl Kind {
                 meaning: "The registry lists the tag and cannot serve it. A deletion that was cut off leaves such tags.",
                 remedy: "repair it, push the tag again, or remove it with `regc rm`",
                 repair: Some(
-                    "links the manifest again, where its content is there and is that of its digest; else removes the tag",
+                    "links the manifest again with what it needs, where its content is there and is that of its digest, \
+                     even if somebody has deleted the manifest and the tag was left; else, without `--from`, removes the tag",
                 ),
             },
             Kind::DanglingTagIndexEntry => &Page {
@@ -255,7 +259,8 @@ impl Kind {
                           otherwise, `registry garbage-collect --delete-untagged` of distribution 2.8 removes platforms.",
                 remedy: "push the platform's image again, or take it from a backup with `regc repair --from`",
                 repair: Some(
-                    "links it again, where its content is there; takes the content from another store with `--from`",
+                    "links it again with what it needs, where its content is there; takes the content from another store \
+                     with `--from`",
                 ),
             },
             Kind::MissingBlob => &Page {
@@ -266,7 +271,7 @@ impl Kind {
                 meaning: "The image cannot be pulled. Content is lost where files were removed by hand, or when an image \
                           was pushed while the registry collected garbage.",
                 remedy: "push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`",
-                repair: Some("takes the content from another store with `--from`"),
+                repair: Some("takes the content from another store with `--from`, and links it"),
             },
             Kind::WrongSize => &Page {
                 code: "RG025",
@@ -297,7 +302,7 @@ impl Kind {
                 meaning: "The content is there, and the registry answers that it is not: it serves a layer only in \
                           repositories that link it. Links are lost where files were removed by hand.",
                 remedy: "repair it, or push the image again",
-                repair: Some("links it"),
+                repair: Some("links it, where its content is that of its digest"),
             },
             Kind::DamagedManifest => &Page {
                 code: "RG030",
@@ -309,7 +314,8 @@ impl Kind {
                 remedy: "repair it, and push the image again",
                 repair: Some(
                     "takes the content from another store with `--from`; else moves it aside, so that the next push \
-                     uploads it again",
+                     uploads it again; until then, `regc gc` goes on to keep the whole repository, as long as what was \
+                     moved aside is in the trash",
                 ),
             },
             Kind::UnknownManifest => &Page {

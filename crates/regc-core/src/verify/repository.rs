@@ -269,11 +269,11 @@ impl Check<'_> {
             let needed_by = format!("the manifest {} needs it", self.digest(manifest));
             let is_linked = layers.contains(&id) || self.has_revision(id);
             match role {
-                Role::Config | Role::Layer if !self.is_stored(id) => {
+                Role::Config | Role::Layer | Role::OpaqueChild if !self.is_stored(id) => {
                     let path = layout::blob_data(&digest);
                     defects.push(self.defect(Kind::MissingBlob, path, Some(digest), needed_by));
                 }
-                Role::Config | Role::Layer if !is_linked => {
+                Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
                     let path = layout::layer_link(self.name(), &digest);
                     defects.push(self.defect(Kind::MissingLayerLink, path, Some(digest), needed_by));
                 }
