@@ -116,7 +116,7 @@ pub(crate) fn tags(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Ta
     storage.read_each(&all, &keys, layout::link_bytes(Algorithm::Sha512), &mut |text| texts.push(text))?;
     let tags = names.into_iter().zip(links).zip(texts).filter_map(|((name, link), text)| {
         let digest = match text? {
-            Content::Whole(text) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
+            Content::Whole(text) => layout::digest_in_link(&text),
             Content::TooLarge => None,
         };
         Some(Tag { name, digest, pushed: link?.modified, is_linked: false, image: None, owners: Vec::new() })

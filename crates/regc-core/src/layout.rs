@@ -161,6 +161,11 @@ pub fn digest_of_link(key: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(components.next()?)?, hex)
 }
 
+/// The digest that a link holds: that and nothing else. `None` if it is garbled.
+pub fn digest_in_link(text: &[u8]) -> Option<Digest> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// What a key is about: the repository that it is in, the tag, and the digest, as far as it is about one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
@@ -192,45 +197,76 @@ pub fn subject(key: &str) -> Subject {
     Subject { repository, tag, digest }
 }
 
-/// Whether a directory of the layout in which only directories belong may have one of this name in it. `None` for all other
-/// directories: those of single links, blobs and uploads, and what is no part of the layout.
-pub fn may_hold(directory: &str, name: &str) -> Option<bool> {
-    let is_algorithm = |name| Algorithm::from_name(name).is_some();
-    let below = |top: &str| {
-        directory.strip_prefix(top).and_then(|below| below.strip_prefix('/').or(below.is_empty().then_some("")))
-    };
-    if directory == ROOT {
-        return Some(matches!(name, "blobs" | "repositories"));
-    }
-    if let Some(below) = below(BLOBS) {
-        return match below.split('/').collect::<Vec<_>>()[..] {
-            [""] => Some(is_algorithm(name)),
-            [algorithm] if is_algorithm(algorithm) => Some(is_shard(name)),
-            [algorithm, shard] if is_shard(shard) => Some(is_digest(algorithm, name)),
-            _ => None,
-        };
-    }
-    let below = below(REPOSITORIES)?;
-    let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
-    let Some(at) = parts.iter().position(|part| part.starts_with('_')) else {
-        let is_part = !parts.is_empty() && [MANIFESTS, LAYERS, UPLOADS].contains(&name);
-        return Some(is_part || is_repository_component(name));
-    };
-    let may_hold = match parts[at..] {
-        [LAYERS] | [MANIFESTS, "revisions"] | [MANIFESTS, "tags", _, "index"] => is_algorithm(name),
-        [LAYERS, algorithm] | [MANIFESTS, "revisions", algorithm] | [MANIFESTS, "tags", _, "index", algorithm] => {
-            is_digest(algorithm, name)
-        }
-        [MANIFESTS] => matches!(name, "revisions" | "tags"),
-        [MANIFESTS, "tags"] | [UPLOADS] => true,
-        [MANIFESTS, "tags", _] => matches!(name, "current" | "index"),
-        _ => return None,
-    };
-    Some(may_hold)
+/// What may be in a directory of the layout in which only directories belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Blobs and repositories.
+    Everything,
+    /// One directory for each algorithm.
+    Algorithms,
+    /// The directories of blobs whose hash begins the same.
+    Shards,
+    /// A directory for each digest of an algorithm.
+    Digests(Algorithm),
+    /// Repositories, or the first components of their names.
+    Repositories,
+    /// The parts of a repository, and other repositories.
+    Repository,
+    /// Revisions and tags.
+    Manifests,
+    /// What a tag names and has named.
+    Tag,
+    /// Tags or uploads, whatever they are called.
+    AnyNames,
 }
 
-fn is_digest(algorithm: &str, name: &str) -> bool {
-    Algorithm::from_name(algorithm).is_some_and(|algorithm| Digest::from_hex(algorithm, name).is_some())
+impl Holds {
+    /// What a directory may hold. `None` for those of single links, blobs and uploads, and what is no part of the layout.
+    pub fn of(directory: &str) -> Option<Self> {
+        let below = |top: &str| {
+            directory.strip_prefix(top).and_then(|below| below.strip_prefix('/').or(below.is_empty().then_some("")))
+        };
+        if directory == ROOT {
+            return Some(Holds::Everything);
+        }
+        if let Some(below) = below(BLOBS) {
+            return match below.split('/').collect::<Vec<_>>()[..] {
+                [""] => Some(Holds::Algorithms),
+                [algorithm] => Algorithm::from_name(algorithm).map(|_| Holds::Shards),
+                [algorithm, shard] if is_shard(shard) => Algorithm::from_name(algorithm).map(Holds::Digests),
+                _ => None,
+            };
+        }
+        let parts: Vec<&str> = below(REPOSITORIES)?.split('/').filter(|part| !part.is_empty()).collect();
+        let Some(at) = parts.iter().position(|part| part.starts_with('_')) else {
+            return Some(if parts.is_empty() { Holds::Repositories } else { Holds::Repository });
+        };
+        match parts[at..] {
+            [LAYERS] | [MANIFESTS, "revisions"] | [MANIFESTS, "tags", _, "index"] => Some(Holds::Algorithms),
+            [LAYERS, algorithm] | [MANIFESTS, "revisions", algorithm] | [MANIFESTS, "tags", _, "index", algorithm] => {
+                Algorithm::from_name(algorithm).map(Holds::Digests)
+            }
+            [MANIFESTS] => Some(Holds::Manifests),
+            [MANIFESTS, "tags"] | [UPLOADS] => Some(Holds::AnyNames),
+            [MANIFESTS, "tags", _] => Some(Holds::Tag),
+            _ => None,
+        }
+    }
+
+    /// Whether a name may be there.
+    pub fn allows(self, name: &str) -> bool {
+        match self {
+            Holds::Everything => matches!(name, "blobs" | "repositories"),
+            Holds::Algorithms => Algorithm::from_name(name).is_some(),
+            Holds::Shards => is_shard(name),
+            Holds::Digests(algorithm) => Digest::from_hex(algorithm, name).is_some(),
+            Holds::Repositories => is_repository_component(name),
+            Holds::Repository => [MANIFESTS, LAYERS, UPLOADS].contains(&name) || is_repository_component(name),
+            Holds::Manifests => matches!(name, "revisions" | "tags"),
+            Holds::Tag => matches!(name, "current" | "index"),
+            Holds::AnyNames => true,
+        }
+    }
 }
 
 /// Whether a directory may be a component of a repository's name.
@@ -309,7 +345,7 @@ mod tests {
             (&format!("{repository}/_manifests/tags/v1"), "index"),
             (&format!("{repository}/_uploads"), "anything"),
         ] {
-            assert_eq!(may_hold(directory, name), Some(true), "{directory} {name}");
+            assert!(Holds::of(directory).unwrap().allows(name), "{directory} {name}");
         }
         for (directory, name) in [
             (ROOT, "backup"),
@@ -325,10 +361,10 @@ mod tests {
             (&format!("{repository}/_manifests/tags/v1"), "old"),
             (&format!("{repository}/_manifests/tags/v1/index/sha256"), "old"),
         ] {
-            assert_eq!(may_hold(directory, name), Some(false), "{directory} {name}");
+            assert!(!Holds::of(directory).unwrap().allows(name), "{directory} {name}");
         }
         for directory in ["elsewhere", &format!("{BLOBS}/sha256/e3/{hex}"), &format!("{repository}/_uploads/id")] {
-            assert_eq!(may_hold(directory, "anything"), None, "{directory}");
+            assert_eq!(Holds::of(directory), None, "{directory}");
         }
     }
 

@@ -194,7 +194,7 @@ impl<'a> SecondLook<'a> {
     fn named(&self, repository: &str, tag: &str) -> Result<Option<DigestId>, Error> {
         let link = self.storage.read(&layout::tag_link(repository, tag), layout::link_bytes(Algorithm::Sha512))?;
         let digest: Option<Digest> = match link {
-            Some(Content::Whole(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
+            Some(Content::Whole(text)) => layout::digest_in_link(&text),
             _ => None,
         };
         Ok(digest.map(|digest| self.survey.inventory.digests.id(&digest)))

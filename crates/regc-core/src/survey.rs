@@ -51,8 +51,8 @@ pub struct Leftovers {
     /// Whether tags that name nothing are garbage, and the indexes of all tags are looked through for entries that lead to
     /// nothing; else only those of tags that have named more than one manifest.
     pub every_tag: bool,
-    /// Whether no index of a tag is looked through at all: whoever asks does that.
-    pub no_tags: bool,
+    /// Whether neither layer links nor tags' indexes are looked through at all: whoever asks does that.
+    pub no_links: bool,
 }
 
 impl Default for Options<'_> {

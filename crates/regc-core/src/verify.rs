@@ -73,7 +73,7 @@ pub struct Verification {
 /// Fails if the storage's own directory cannot be looked at, or if the monitor says stop.
 pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
     let tolerant = Tolerant::new(storage)?;
-    let leftovers = Leftovers { uploads_before: options.stale_before, no_tags: true, ..Leftovers::default() };
+    let leftovers = Leftovers { uploads_before: options.stale_before, no_links: true, ..Leftovers::default() };
     let to_survey = survey::Options { leftovers, jobs: options.jobs, ..survey::Options::default() };
     let survey = survey::survey(&tolerant, &to_survey, monitor)?;
     with_threads(options.jobs, || {
@@ -171,7 +171,8 @@ impl Verification {
     }
 
     fn in_order(&mut self) {
-        self.defects.sort_unstable();
+        // Not unstable: what is appended is mostly in order by itself.
+        self.defects.sort();
         self.defects.dedup();
     }
 }
@@ -319,6 +320,9 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
     let is_cause = |kind: Kind| matches!(kind, Kind::BrokenSymlink | Kind::CannotBeRead | Kind::Unreadable);
     let (mut causes, others): (Vec<Defect>, Vec<Defect>) =
         defects.into_iter().partition(|defect| is_cause(defect.kind));
+    if causes.is_empty() {
+        return others;
+    }
     // Directories before what is below them. What regc cannot read for the same reason as the registry is told once.
     causes.sort_unstable_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
     causes.dedup_by(|second, first| second.path == first.path);

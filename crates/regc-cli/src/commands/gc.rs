@@ -154,7 +154,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             uploads_before: args.purge_uploads.or(args.tidy.then_some(OLD_UPLOAD)).map(ago),
             empty_repositories: args.remove_empty_repositories || args.tidy,
             every_tag: args.tidy,
-            no_tags: false,
+            no_links: false,
         },
         repositories: &args.repository,
         unwanted: None,

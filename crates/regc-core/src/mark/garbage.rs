@@ -23,6 +23,9 @@ impl Marking<'_> {
         live: &mut HashSet<DigestId>,
         garbage: &mut RepositoryGarbage,
     ) -> Result<(), Error> {
+        if self.options.leftovers.no_links && !keep {
+            return Ok(());
+        }
         let mut candidates = Vec::new();
         let layers = layout::layers(self.name());
         for &algorithm in &self.repository.layer_algorithms {

@@ -49,7 +49,7 @@ impl Marking<'_> {
             garbage.whole =
                 !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();
         }
-        if !leftovers.no_tags {
+        if !leftovers.no_links {
             let directories = match tags {
                 Some(tags) => tags.directories,
                 None => self.all_tag_directories()?,

@@ -339,11 +339,10 @@ pub(crate) fn target(
     }
     let digest = digests.digest(id);
     for link in [layout::layer_link(repository, &digest), layout::revision_link(repository, &digest)] {
-        if let Some(Content::Whole(text)) = storage.read(&link, layout::link_bytes(Algorithm::Sha512))? {
-            let target: Option<Digest> = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-            if let Some(target) = target.filter(|target| *target != digest) {
-                return Ok(Some(digests.id(&target)));
-            }
+        if let Some(Content::Whole(text)) = storage.read(&link, layout::link_bytes(Algorithm::Sha512))?
+            && let Some(target) = layout::digest_in_link(&text).filter(|target| *target != digest)
+        {
+            return Ok(Some(digests.id(&target)));
         }
     }
     Ok(None)

@@ -70,7 +70,7 @@ impl Marking<'_> {
             let symlink = symlink || symlinks.contains(&tag);
             tags.count += 1;
             let text = if let Content::Whole(text) = link { text } else { Vec::new() };
-            let digest = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<Digest>().ok());
+            let digest = layout::digest_in_link(&text);
             let digest = digest.map(|digest| self.digests.id(&digest));
             let keeps = match digest {
                 Some(digest) => Box::from([digest]),

@@ -54,11 +54,12 @@ struct Needs {
 impl Check<'_> {
     pub(super) fn run(&self, garbage: &RepositoryGarbage) -> Result<Vec<Defect>, Error> {
         let mut defects = Vec::new();
-        let live: HashSet<DigestId> = self.needs().into_iter().map(|needs| needs.id).collect();
+        let needs = self.needs();
+        let live: HashSet<DigestId> = needs.iter().map(|needs| needs.id).collect();
         self.revisions(&mut defects)?;
         let layers = self.layers(&live, &mut defects)?;
         self.tags(&layers, &mut defects)?;
-        self.images(&layers, &mut defects)?;
+        self.images(needs, &layers, &mut defects);
         for upload in &garbage.uploads {
             let path = format!("{}/{}", layout::uploads(self.name()), upload.upload);
             defects.push(self.defect(Kind::StaleUpload, path, None, format!("{} bytes", upload.bytes)));
@@ -109,7 +110,10 @@ impl Check<'_> {
         let mut texts = Vec::with_capacity(keys.len());
         let limit = layout::link_bytes(Algorithm::Sha512);
         self.storage.read_each(directory, keys, limit, &mut |text| {
-            texts.push(text.map(|text| parse(&text).map_or(Text::Garbled, Text::Digest)));
+            texts.push(text.map(|text| match text {
+                Content::Whole(text) => layout::digest_in_link(&text).map_or(Text::Garbled, Text::Digest),
+                Content::TooLarge => Text::Garbled,
+            }));
         })?;
         let text = |(key, text): (&String, Option<Text>)| match text {
             Some(text) => Ok(text),
@@ -141,7 +145,8 @@ impl Check<'_> {
         // From as far down as possible, since the way to each link is what takes time.
         for digests in digests.chunk_by(|a, b| a.algorithm() == b.algorithm()) {
             let directory = format!("{directory}/{}", digests[0].algorithm().name());
-            let keys: Vec<String> = digests.iter().map(|digest| format!("{}/{}", digest.hex(), layout::LINK)).collect();
+            let key = |digest: &Digest| digest.with_hex(|hex| [hex, "/", layout::LINK].concat());
+            let keys: Vec<String> = digests.iter().map(key).collect();
             links.extend(digests.iter().zip(self.texts(&directory, &keys, ask_for_owners)?).map(link));
         }
         Ok(links)
@@ -152,18 +157,18 @@ impl Check<'_> {
         // Everybody looks at revisions.
         let links = self.links(&layout::revisions(self.name()), &digests, false)?;
         for (digest, link) in digests.into_iter().zip(links) {
-            let path = layout::revision_link(self.name(), &digest);
+            let path = || layout::revision_link(self.name(), &digest);
             defects.extend(self.of_link(Kind::GarbledRevisionLink, path, digest, link));
         }
         Ok(())
     }
 
-    fn of_link(&self, garbled: Kind, path: String, digest: Digest, link: Link) -> Option<Defect> {
+    fn of_link(&self, garbled: Kind, path: impl FnOnce() -> String, digest: Digest, link: Link) -> Option<Defect> {
         match link {
             Link::Absent | Link::Good => None,
-            Link::Garbled => Some(self.defect(garbled, path, Some(digest), String::new())),
+            Link::Garbled => Some(self.defect(garbled, path(), Some(digest), String::new())),
             Link::Other(named) => {
-                Some(self.defect(Kind::MisdirectedLink, path, Some(digest), format!("it names {named}")))
+                Some(self.defect(Kind::MisdirectedLink, path(), Some(digest), format!("it names {named}")))
             }
         }
     }
@@ -183,10 +188,10 @@ impl Check<'_> {
                 }
                 let id = self.survey.inventory.digests.id(&digest);
                 linked.insert(id);
-                let path = layout::layer_link(self.name(), &digest);
+                let path = || layout::layer_link(self.name(), &digest);
                 let is_dangling = algorithm == Algorithm::Sha256 && !self.is_stored(id) && !live.contains(&id);
                 if is_dangling && !self.has_revision(id) {
-                    defects.push(self.defect(Kind::DanglingLayerLink, path.clone(), Some(digest), String::new()));
+                    defects.push(self.defect(Kind::DanglingLayerLink, path(), Some(digest), String::new()));
                 }
                 defects.extend(self.of_link(Kind::GarbledLayerLink, path, digest, link));
             }
@@ -204,18 +209,18 @@ impl Check<'_> {
             self.has_revision(id) || layers.contains(&id)
         };
         for ((tag, _), text) in names.iter().zip(texts) {
-            let path = layout::tag_link(self.name(), tag);
+            let path = || layout::tag_link(self.name(), tag);
             let mut named = None;
             match text {
                 Text::Digest(digest) if is_linked(&digest) => named = Some(digest),
                 Text::Digest(digest) => {
                     let detail = format!("it names {digest}");
-                    defects.push(self.defect(Kind::DanglingTag, path, Some(digest), detail));
+                    defects.push(self.defect(Kind::DanglingTag, path(), Some(digest), detail));
                     named = Some(digest);
                 }
-                Text::Garbled => defects.push(self.defect(Kind::GarbledTag, path, None, String::new())),
+                Text::Garbled => defects.push(self.defect(Kind::GarbledTag, path(), None, String::new())),
                 // The registry lists a tag that has a directory.
-                Text::Absent => defects.push(self.defect(Kind::GarbledTag, path, None, "it is not there".into())),
+                Text::Absent => defects.push(self.defect(Kind::GarbledTag, path(), None, "it is not there".into())),
                 Text::Unknown => {}
             }
             self.tag_index(tag, named, &is_linked, defects)?;
@@ -237,18 +242,18 @@ impl Check<'_> {
             let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
             let links = self.links(&index, &digests, true)?;
             for (digest, link) in digests.into_iter().zip(links) {
-                let path = layout::tag_index_link(self.name(), tag, &digest);
+                let path = || layout::tag_index_link(self.name(), tag, &digest);
                 // What the tag itself names is told of the tag.
                 let is_dangling = !is_linked(&digest) && named != Some(digest);
                 match link {
                     Link::Absent => {}
                     _ if is_dangling => {
-                        defects.push(self.defect(Kind::DanglingTagIndexEntry, path, Some(digest), String::new()));
+                        defects.push(self.defect(Kind::DanglingTagIndexEntry, path(), Some(digest), String::new()));
                     }
                     // It is never followed, so nobody is served something else.
                     Link::Other(named) => {
                         let detail = format!("it names {named}");
-                        defects.push(self.defect(Kind::GarbledTagIndexEntry, path, Some(digest), detail));
+                        defects.push(self.defect(Kind::GarbledTagIndexEntry, path(), Some(digest), detail));
                     }
                     link => defects.extend(self.of_link(Kind::GarbledTagIndexEntry, path, digest, link)),
                 }
@@ -258,24 +263,23 @@ impl Check<'_> {
     }
 
     /// Whether what the images need is there, and linked.
-    fn images(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
+    fn images(&self, needs: Vec<Needs>, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) {
         let mut seen = HashSet::default();
-        for Needs { manifest, id, role } in self.needs() {
-            let digest = self.digest(id);
-            let is_canonical = digest.algorithm() == Algorithm::Sha256;
-            if !seen.insert(id) || !is_canonical {
+        for Needs { manifest, id, role } in needs {
+            if !seen.insert(id) || self.survey.inventory.digests.algorithm(id) != Algorithm::Sha256 {
                 continue;
             }
-            let needed_by = format!("the manifest {} needs it", self.digest(manifest));
+            let needed_by = || format!("the manifest {} needs it", self.digest(manifest));
+            let digest = self.digest(id);
             let is_linked = layers.contains(&id) || self.has_revision(id);
             match role {
                 Role::Config | Role::Layer | Role::OpaqueChild if !self.is_stored(id) => {
                     let path = layout::blob_data(&digest);
-                    defects.push(self.defect(Kind::MissingBlob, path, Some(digest), needed_by));
+                    defects.push(self.defect(Kind::MissingBlob, path, Some(digest), needed_by()));
                 }
                 Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
                     let path = layout::layer_link(self.name(), &digest);
-                    defects.push(self.defect(Kind::MissingLayerLink, path, Some(digest), needed_by));
+                    defects.push(self.defect(Kind::MissingLayerLink, path, Some(digest), needed_by()));
                 }
                 // One that is linked and has no content is a dangling revision.
                 Role::Child if !is_linked => {
@@ -284,19 +288,11 @@ impl Check<'_> {
                         true => "its content is there, but the repository does not link it",
                         false => "its content is missing",
                     };
-                    let detail = format!("{detail}; {needed_by}");
+                    let detail = format!("{detail}; {}", needed_by());
                     defects.push(self.defect(Kind::MissingChild, path, Some(digest), detail));
                 }
                 _ => {}
             }
         }
-        Ok(())
-    }
-}
-
-fn parse(text: &Content) -> Option<Digest> {
-    match text {
-        Content::Whole(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        Content::TooLarge => None,
     }
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use parking_lot::Mutex;
 
 use crate::error::Error;
-use crate::layout;
+use crate::layout::{self, Holds};
 use crate::storage::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
 
 /// What was met on the way.
@@ -90,12 +90,13 @@ impl ReadStorage for Tolerant<'_> {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
         let mut foreign = Vec::new();
         let mut broken = Vec::new();
-        let listed =
-            self.inner.list(directory, &mut |entry| match (layout::may_hold(directory, entry.name), entry.kind) {
-                (None, _) | (Some(true), EntryKind::Directory) => visit(entry),
-                (Some(true), EntryKind::BrokenSymlink) => broken.push(format!("{directory}/{}", entry.name)),
-                _ => foreign.push(format!("{directory}/{}", entry.name)),
-            });
+        let holds = Holds::of(directory);
+        let listed = self.inner.list(directory, &mut |entry| match holds.map(|holds| holds.allows(entry.name)) {
+            None => visit(entry),
+            Some(true) if entry.kind == EntryKind::Directory => visit(entry),
+            Some(true) if entry.kind == EntryKind::BrokenSymlink => broken.push(format!("{directory}/{}", entry.name)),
+            Some(_) => foreign.push(format!("{directory}/{}", entry.name)),
+        });
         if !foreign.is_empty() || !broken.is_empty() {
             let mut met = self.met.lock();
             met.foreign.extend(foreign);

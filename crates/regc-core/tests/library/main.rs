@@ -36,7 +36,7 @@ const DEFAULT: Options<'_> = Options {
     allow_empty: false,
     allow_harbor: false,
     young_since: None,
-    leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false, no_tags: false },
+    leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false, no_links: false },
     repositories: &[],
     unwanted: None,
     jobs: 4,
