@@ -64,11 +64,22 @@ fn check(store: &Store, before: &BTreeSet<Told>, (case, damage): &(&str, Case)) 
         // What only the damaged image needed.
         found.retain(|(code, ..)| code != "RG040");
     }
+    // People are told the same.
+    let human = regc(["verify", "--quiet", "--root", root.path().to_str().unwrap()]);
+    let codes = human.stdout.lines().filter_map(|line| line.split_once(' ')?.0.strip_prefix("RG"));
+    let mut codes: Vec<String> = codes.map(|code| format!("RG{code}")).collect();
+    let wrong = told(&run).into_iter().map(|(code, ..)| code).filter(|code| kind(code).severity() < Severity::Note);
+    let mut wrong: Vec<String> = wrong.collect();
+    codes.sort();
+    wrong.sort();
     let is_harmless = damaged.expected.iter().all(|(code, ..)| kind(code).severity() == Severity::Note);
     let mut failures = Vec::new();
     if found != damaged.expected || run.code != if is_harmless { 0 } else { 3 } {
         let Damage { expected, .. } = &damaged;
         failures.push(format!("{case}: {}, {found:#?}\ninstead of {expected:#?}\n{}", run.code, run.stderr));
+    }
+    if codes != wrong {
+        failures.push(format!("{case}: people are told {codes:?}, programs {wrong:?}"));
     }
     failures.extend(check_pulls(&damaged).err().map(|failure| format!("{case}: {failure}")));
     failures

@@ -38,7 +38,8 @@ pub const UPLOADS: &str = "_uploads";
 
 /// The directory of a blob.
 pub fn blob(digest: &Digest) -> String {
-    format!("{}/{}", shard(digest), digest.hex())
+    let algorithm = digest.algorithm().name();
+    digest.with_hex(|hex| [BLOBS, "/", algorithm, "/", &hex[..2], "/", hex].concat())
 }
 
 /// The directory of all blobs whose hash begins like this one's.
@@ -48,7 +49,8 @@ pub fn shard(digest: &Digest) -> String {
 
 /// The content of a blob.
 pub fn blob_data(digest: &Digest) -> String {
-    format!("{}/{DATA}", blob(digest))
+    let algorithm = digest.algorithm().name();
+    digest.with_hex(|hex| [BLOBS, "/", algorithm, "/", &hex[..2], "/", hex, "/", DATA].concat())
 }
 
 /// The directory of all blobs named with one algorithm.

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
+pub(crate) use self::leftovers::have_a_past;
 pub(crate) use self::manifests::target;
 pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
 use crate::error::Error;

@@ -112,6 +112,21 @@ pub trait ReadStorage: Send + Sync {
     /// What is at `key`; `None` if nothing is.
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error>;
 
+    /// Calls `visit` for every name directly below each of `directories`, which are below `directory`, with the number of
+    /// the one that it is in. Answers for each of them as [`list`](Self::list) does; a backend may save the way to the
+    /// directory.
+    fn list_each(
+        &self,
+        directory: &str,
+        directories: &[String],
+        visit: &mut dyn FnMut(usize, Entry<'_>),
+    ) -> Vec<Result<bool, Error>> {
+        let list = |(number, below): (usize, &String)| {
+            self.list(&format!("{directory}/{below}"), &mut |entry| visit(number, entry))
+        };
+        directories.iter().enumerate().map(list).collect()
+    }
+
     /// Calls `visit` with the object at each of `keys`, which start below `directory`, in their order. The same as
     /// [`read`](Self::read) for each of them; a backend may save the way to the directory.
     fn read_each(

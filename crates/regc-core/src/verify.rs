@@ -32,6 +32,9 @@ use crate::survey::{self, Leftovers, Survey, with_threads};
 pub struct Options {
     /// Uploads that began before this are told of; none if not given.
     pub stale_before: Option<SystemTime>,
+    /// Whether names that do not belong are looked for in the indexes of all tags, too. Most of those need not be listed
+    /// otherwise.
+    pub every_name: bool,
     /// How many threads wait for the storage at once.
     pub jobs: usize,
 }
@@ -91,8 +94,8 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             .zip(&reachable.repositories)
             .zip(&reachable.garbage)
             .map(|((repository, marked), garbage)| {
-                let check =
-                    repository::Check { storage: &tolerant, survey: &survey, sizes: &sizes, repository, marked };
+                let (storage, survey, sizes, every_name) = (&tolerant, &survey, &*sizes, options.every_name);
+                let check = repository::Check { storage, survey, sizes, repository, marked, every_name };
                 let defects = check.run(garbage)?;
                 monitor.advance(1);
                 if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(defects) }

@@ -74,7 +74,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let watch = Watch::start();
     let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
     let from = from.as_deref().map(|from| from as &dyn ReadStorage);
-    let to_verify = VerifyOptions { stale_before: None, jobs: SurveyOptions::default().jobs };
+    let to_verify = VerifyOptions { stale_before: None, every_name: false, jobs: SurveyOptions::default().jobs };
     let options = Options { from, allow_empty: args.allow_empty, pace: &pace };
     let planned = verify(&*storage, &to_verify, &progress).and_then(|mut verification| {
         let hashed = args.hashing.run(&*storage, &source.root, &mut verification, to_verify.jobs, &progress)?;

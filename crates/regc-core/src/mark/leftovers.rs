@@ -13,7 +13,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::storage::{Content, EntryKind, Metadata, below, directories};
+use crate::storage::{Content, EntryKind, Metadata, ReadStorage, below, directories};
 
 /// The longest `startedat` that is read, in bytes.
 const MAX_STARTED_BYTES: u64 = 64;
@@ -25,6 +25,19 @@ pub(super) struct Uploads {
     pub(super) old: Vec<GarbageUpload>,
     /// Whether there are others.
     pub(super) has_others: bool,
+}
+
+/// For each of some tags whether it may have named more than one manifest, without listing what it has named.
+pub(crate) fn have_a_past(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
+    let all = layout::tags(repository);
+    let found = |below: &str| {
+        let keys: Vec<String> = tags.iter().map(|tag| [tag, "/index", below].concat()).collect();
+        storage.stat_each(&all, &keys)
+    };
+    let canonical = format!("/{}", Algorithm::Sha256.name());
+    let indexes = found("")?.into_iter().zip(found(&canonical)?);
+    let has_one = |found: Option<Metadata>| found.is_none_or(|found| found.directories == Some(1));
+    Ok(indexes.map(|(index, below)| !(has_one(index) && has_one(below))).collect())
 }
 
 impl Marking<'_> {
@@ -55,7 +68,16 @@ impl Marking<'_> {
                 None => self.all_tag_directories()?,
             };
             let all = leftovers.every_tag || garbage.whole || !garbage.revisions.is_empty();
-            let looked_at = if all { directories.clone() } else { self.with_a_past(&directories)? };
+            // What a tag has named last is linked, if the tag is there: a deletion through the API takes the tags along. So in
+            // its index, what is not linked is not the only one.
+            let looked_at = match all {
+                true => directories.clone(),
+                false => {
+                    let past = have_a_past(self.storage, self.name(), &directories)?;
+                    let with_a_past = directories.iter().zip(past).filter(|(_, past)| *past);
+                    with_a_past.map(|(tag, _)| tag.clone()).collect()
+                }
+            };
             let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
             garbage.tag_index_entries =
                 self.tag_index_entries(&looked_at, |id| Ok(removed.contains(&id) || !self.is_known(id)?))?;
@@ -64,21 +86,6 @@ impl Marking<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The tags that may have named more than one manifest. What a tag has named last is linked, if the tag is there: a
-    /// deletion through the API takes the tags along. So in its index, what is not linked is not the only one.
-    fn with_a_past(&self, tags: &[String]) -> Result<Vec<String>, Error> {
-        let all = layout::tags(self.name());
-        let found = |below: &str| {
-            let keys: Vec<String> = tags.iter().map(|tag| format!("{tag}/index{below}")).collect();
-            self.storage.stat_each(&all, &keys)
-        };
-        let canonical = format!("/{}", Algorithm::Sha256.name());
-        let indexes = found("")?.into_iter().zip(found(&canonical)?);
-        let has_one = |found: Option<Metadata>| found.is_none_or(|found| found.directories == Some(1));
-        let with_more = tags.iter().zip(indexes).filter(|(_, (index, below))| !(has_one(*index) && has_one(*below)));
-        Ok(with_more.map(|(tag, _)| tag.clone()).collect())
     }
 
     /// Whether the repository has a link for a manifest.

@@ -71,19 +71,19 @@ impl FilesystemStorage {
         Ok(None)
     }
 
-    fn error(&self, action: &'static str, key: &str, source: io::Error) -> Error {
-        Error::storage(action, self.path(key).display().to_string(), source)
-    }
-}
-
-impl ReadStorage for FilesystemStorage {
-    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let path = self.path(directory);
+    /// Lists the directory at a path that starts at another one; `key` is its own.
+    fn list_at(
+        &self,
+        start: BorrowedFd<'_>,
+        path: &Path,
+        key: &str,
+        visit: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<bool, Error> {
         let follow = |name: &str| {
-            let link = path.join(name);
+            let link = self.path(key).join(name);
             target_kind(&link).map_err(|error| Error::storage("follow", link.display().to_string(), error))
         };
-        let listed = names::each(&path, &mut |name, kind| {
+        let listed = names::each(start, path, &mut |name, kind| {
             let Some(name) = name.to_str() else {
                 visit(Entry { name: &name.to_string_lossy(), kind: EntryKind::Other, symlink: false });
                 return Ok(());
@@ -97,8 +97,38 @@ impl ReadStorage for FilesystemStorage {
         match listed {
             Ok(result) => result.map(|()| true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(self.error("list", directory, error)),
+            Err(error) => Err(self.error("list", key, error)),
         }
+    }
+
+    fn error(&self, action: &'static str, key: &str, source: io::Error) -> Error {
+        Error::storage(action, self.path(key).display().to_string(), source)
+    }
+}
+
+impl ReadStorage for FilesystemStorage {
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        self.list_at(CWD, &self.path(directory), directory, visit)
+    }
+
+    fn list_each(
+        &self,
+        directory: &str,
+        directories: &[String],
+        visit: &mut dyn FnMut(usize, Entry<'_>),
+    ) -> Vec<Result<bool, Error>> {
+        let opened = self.open_directory(directory);
+        let list = |(number, below): (usize, &String)| {
+            let key = format!("{directory}/{below}");
+            match &opened {
+                Ok(Some(opened)) => {
+                    self.list_at(opened.as_fd(), Path::new(below), &key, &mut |entry| visit(number, entry))
+                }
+                Ok(None) => Ok(false),
+                Err(_) => self.list(&key, &mut |entry| visit(number, entry)),
+            }
+        };
+        directories.iter().enumerate().map(list).collect()
     }
 
     fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {

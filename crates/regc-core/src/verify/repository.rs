@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::inventory::{DigestId, Repository};
 use crate::layout;
 use crate::manifest::Role;
-use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable};
+use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
 use crate::survey::Survey;
 
@@ -22,6 +22,8 @@ pub(super) struct Check<'a> {
     pub(super) sizes: &'a [Option<u64>],
     pub(super) repository: &'a Repository,
     pub(super) marked: &'a RepositoryReachable,
+    /// Whether names that do not belong are looked for where nothing else would be.
+    pub(super) every_name: bool,
 }
 
 /// What the file of a link holds.
@@ -43,6 +45,35 @@ enum Link {
     /// Another digest.
     Other(Digest),
 }
+
+impl Link {
+    /// What the link of a digest is by its text.
+    fn of(digest: &Digest, text: Text) -> Self {
+        match text {
+            Text::Absent => Link::Absent,
+            Text::Unknown => Link::Good,
+            Text::Garbled => Link::Garbled,
+            Text::Digest(named) if named == *digest => Link::Good,
+            // What was pushed by another algorithm's digest is stored under its canonical one.
+            Text::Digest(named)
+                if digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256 =>
+            {
+                Link::Good
+            }
+            Text::Digest(named) => Link::Other(named),
+        }
+    }
+}
+
+/// A digest that a tag has named.
+struct Entry {
+    /// The number of the tag.
+    tag: usize,
+    digest: Digest,
+}
+
+/// How many tags' indexes are looked at together.
+const TAGS_AT_ONCE: usize = 256;
 
 /// What is missing for a manifest.
 struct Needs {
@@ -128,26 +159,13 @@ impl Check<'_> {
 
     /// Looks at the links of digests below a directory of links.
     fn links(&self, directory: &str, digests: &[Digest], ask_for_owners: bool) -> Result<Vec<Link>, Error> {
-        let link = |(digest, text): (&Digest, Text)| match text {
-            Text::Absent => Link::Absent,
-            Text::Unknown => Link::Good,
-            Text::Garbled => Link::Garbled,
-            Text::Digest(named) if named == *digest => Link::Good,
-            // What was pushed by another algorithm's digest is stored under its canonical one.
-            Text::Digest(named)
-                if digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256 =>
-            {
-                Link::Good
-            }
-            Text::Digest(named) => Link::Other(named),
-        };
         let mut links = Vec::with_capacity(digests.len());
         // From as far down as possible, since the way to each link is what takes time.
         for digests in digests.chunk_by(|a, b| a.algorithm() == b.algorithm()) {
             let directory = format!("{directory}/{}", digests[0].algorithm().name());
-            let key = |digest: &Digest| digest.with_hex(|hex| [hex, "/", layout::LINK].concat());
-            let keys: Vec<String> = digests.iter().map(key).collect();
-            links.extend(digests.iter().zip(self.texts(&directory, &keys, ask_for_owners)?).map(link));
+            let keys: Vec<String> = digests.iter().map(link_beside).collect();
+            let texts = self.texts(&directory, &keys, ask_for_owners)?;
+            links.extend(digests.iter().zip(texts).map(|(digest, text)| Link::of(digest, text)));
         }
         Ok(links)
     }
@@ -180,13 +198,13 @@ impl Check<'_> {
         for &algorithm in &self.repository.layer_algorithms {
             let directory = format!("{all}/{}", algorithm.name());
             let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
-            let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
-            let links = self.links(&all, &digests, true)?;
-            for (digest, link) in digests.into_iter().zip(links) {
+            let with_id = |(digest, _)| (digest, self.survey.inventory.digests.id(&digest));
+            let found: Vec<(Digest, DigestId)> = found.into_iter().map(with_id).collect();
+            let links = self.layer_links(algorithm, &found, live)?;
+            for ((digest, id), link) in found.into_iter().zip(links) {
                 if matches!(link, Link::Absent) {
                     continue;
                 }
-                let id = self.survey.inventory.digests.id(&digest);
                 linked.insert(id);
                 let path = || layout::layer_link(self.name(), &digest);
                 let is_dangling = algorithm == Algorithm::Sha256 && !self.is_stored(id) && !live.contains(&id);
@@ -199,15 +217,49 @@ impl Check<'_> {
         Ok(linked)
     }
 
+    /// What layer links of an algorithm hold. Of those that no image needs, the size tells, and what has a link's size is not
+    /// read.
+    fn layer_links(
+        &self,
+        algorithm: Algorithm,
+        found: &[(Digest, DigestId)],
+        live: &HashSet<DigestId>,
+    ) -> Result<Vec<Link>, Error> {
+        let all = layout::layers(self.name());
+        let directory = format!("{all}/{}", algorithm.name());
+        let usual = [algorithm, Algorithm::Sha256].map(layout::link_bytes);
+        let mut links: Vec<Option<Link>> = found.iter().map(|_| None).collect();
+        let is_needed = |id| self.marked.protected || live.contains(id);
+        let unneeded: Vec<usize> = (0..found.len()).filter(|&at| !is_needed(&found[at].1)).collect();
+        let keys: Vec<String> = unneeded.iter().map(|&at| link_beside(&found[at].0)).collect();
+        for (at, link) in unneeded.into_iter().zip(self.storage.stat_each(&directory, &keys)?) {
+            links[at] = match link {
+                None => Some(Link::Absent),
+                Some(link) if link.kind == EntryKind::File && usual.contains(&link.bytes) => Some(Link::Good),
+                Some(_) => None,
+            };
+        }
+        let unread: Vec<usize> = (0..found.len()).filter(|&at| links[at].is_none()).collect();
+        let digests: Vec<Digest> = unread.iter().map(|&at| found[at].0).collect();
+        for (at, link) in unread.into_iter().zip(self.links(&all, &digests, true)?) {
+            links[at] = Some(link);
+        }
+        Ok(links.into_iter().flatten().collect())
+    }
+
     fn tags(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
         let all = layout::tags(self.name());
         let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        if self.storage.asks_for_owners() {
+            self.storage.stat_each(&all, &names.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())?;
+        }
         let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
         let texts = self.texts(&all, &keys, true)?;
         let is_linked = |digest: &Digest| {
             let id = self.survey.inventory.digests.id(digest);
             self.has_revision(id) || layers.contains(&id)
         };
+        let mut tags = Vec::with_capacity(names.len());
         for ((tag, _), text) in names.iter().zip(texts) {
             let path = || layout::tag_link(self.name(), tag);
             let mut named = None;
@@ -223,43 +275,89 @@ impl Check<'_> {
                 Text::Absent => defects.push(self.defect(Kind::GarbledTag, path(), None, "it is not there".into())),
                 Text::Unknown => {}
             }
-            self.tag_index(tag, named, &is_linked, defects)?;
+            tags.push((tag.as_str(), named));
+        }
+        tags.chunks(TAGS_AT_ONCE).try_for_each(|tags| self.tag_indexes(tags, &is_linked, defects))
+    }
+
+    /// Looks at what tags remember, each with what it names.
+    fn tag_indexes(
+        &self,
+        tags: &[(&str, Option<Digest>)],
+        is_linked: &dyn Fn(&Digest) -> bool,
+        defects: &mut Vec<Defect>,
+    ) -> Result<(), Error> {
+        let names: Vec<String> = tags.iter().map(|(tag, _)| (*tag).to_owned()).collect();
+        let have_a_past = match self.every_name {
+            true => vec![true; tags.len()],
+            false => have_a_past(self.storage, self.name(), &names)?,
+        };
+        // What has only ever named one manifest has named that one.
+        let (mut entries, mut unknown): (Vec<Entry>, Vec<usize>) = Default::default();
+        for (number, (&(_, named), past)) in tags.iter().zip(have_a_past).enumerate() {
+            match named.filter(|_| !past) {
+                Some(digest) => entries.push(Entry { tag: number, digest }),
+                None => unknown.push(number),
+            }
+        }
+        let mut read = Vec::with_capacity(tags.len());
+        for (entry, text) in self.entry_texts(&names, entries)? {
+            match text {
+                Text::Absent => unknown.push(entry.tag),
+                text => read.push((entry, text)),
+            }
+        }
+        let others = self.list_entries(&names, &unknown)?;
+        read.extend(self.entry_texts(&names, others)?);
+        for (Entry { tag, digest }, text) in read {
+            let (tag, named) = tags[tag];
+            let path = || layout::tag_index_link(self.name(), tag, &digest);
+            // What the tag itself names is told of the tag.
+            let is_dangling = !is_linked(&digest) && named != Some(digest);
+            match Link::of(&digest, text) {
+                Link::Absent => {}
+                _ if is_dangling => {
+                    defects.push(self.defect(Kind::DanglingTagIndexEntry, path(), Some(digest), String::new()));
+                }
+                // It is never followed, so nobody is served something else.
+                Link::Other(named) => {
+                    let detail = format!("it names {named}");
+                    defects.push(self.defect(Kind::GarbledTagIndexEntry, path(), Some(digest), detail));
+                }
+                link => defects.extend(self.of_link(Kind::GarbledTagIndexEntry, path, digest, link)),
+            }
         }
         Ok(())
     }
 
-    fn tag_index(
-        &self,
-        tag: &str,
-        named: Option<Digest>,
-        is_linked: &dyn Fn(&Digest) -> bool,
-        defects: &mut Vec<Defect>,
-    ) -> Result<(), Error> {
-        let index = layout::tag_index(self.name(), tag);
-        for (algorithm, _) in directories(self.storage, &index, Algorithm::from_name, || ())? {
-            let directory = format!("{index}/{}", algorithm.name());
-            let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
-            let digests: Vec<Digest> = found.into_iter().map(|(digest, _)| digest).collect();
-            let links = self.links(&index, &digests, true)?;
-            for (digest, link) in digests.into_iter().zip(links) {
-                let path = || layout::tag_index_link(self.name(), tag, &digest);
-                // What the tag itself names is told of the tag.
-                let is_dangling = !is_linked(&digest) && named != Some(digest);
-                match link {
-                    Link::Absent => {}
-                    _ if is_dangling => {
-                        defects.push(self.defect(Kind::DanglingTagIndexEntry, path(), Some(digest), String::new()));
-                    }
-                    // It is never followed, so nobody is served something else.
-                    Link::Other(named) => {
-                        let detail = format!("it names {named}");
-                        defects.push(self.defect(Kind::GarbledTagIndexEntry, path(), Some(digest), detail));
-                    }
-                    link => defects.extend(self.of_link(Kind::GarbledTagIndexEntry, path, digest, link)),
-                }
-            }
-        }
-        Ok(())
+    /// What some tags have named. They are told by their numbers among `names`.
+    fn list_entries(&self, names: &[String], tags: &[usize]) -> Result<Vec<Entry>, Error> {
+        // From the directory of all tags, since the way to each is what takes time.
+        let all = layout::tags(self.name());
+        let indexes: Vec<String> = tags.iter().map(|&tag| format!("{}/index", names[tag])).collect();
+        let mut algorithms: Vec<(usize, Algorithm)> = Vec::new();
+        let listed = self.storage.list_each(&all, &indexes, &mut |number, entry| {
+            algorithms.extend(Algorithm::from_name(entry.name).map(|algorithm| (number, algorithm)));
+        });
+        listed.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let below = |(number, algorithm): &(usize, Algorithm)| format!("{}/{}", indexes[*number], algorithm.name());
+        let below: Vec<String> = algorithms.iter().map(below).collect();
+        let mut entries = Vec::new();
+        let listed = self.storage.list_each(&all, &below, &mut |number, entry| {
+            let (number, algorithm) = algorithms[number];
+            let digest = Digest::from_hex(algorithm, entry.name);
+            entries.extend(digest.map(|digest| Entry { tag: tags[number], digest }));
+        });
+        listed.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(entries)
+    }
+
+    /// What the links of entries in tags' indexes hold.
+    fn entry_texts(&self, names: &[String], entries: Vec<Entry>) -> Result<Vec<(Entry, Text)>, Error> {
+        let key = |entry: &Entry| [&names[entry.tag], "/index/", &layout::link_below(&entry.digest)].concat();
+        let keys: Vec<String> = entries.iter().map(key).collect();
+        let texts = self.texts(&layout::tags(self.name()), &keys, true)?;
+        Ok(entries.into_iter().zip(texts).collect())
     }
 
     /// Whether what the images need is there, and linked.
@@ -295,4 +393,9 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// The link of a digest, below the directory of all those of its algorithm.
+fn link_beside(digest: &Digest) -> String {
+    digest.with_hex(|hex| [hex, "/", layout::LINK].concat())
 }

@@ -70,6 +70,40 @@ impl<'a> Tolerant<'a> {
         self.reader.zip(metadata.owner).is_none_or(permits)
     }
 
+    /// Passes on what may be in a directory, and remembers what may not.
+    fn sift(&self, directory: &str, holds: Option<Holds>, entry: Entry<'_>, visit: &mut dyn FnMut(Entry<'_>)) {
+        match holds.map(|holds| holds.allows(entry.name)) {
+            None => visit(entry),
+            Some(true) if entry.kind == EntryKind::Directory => visit(entry),
+            Some(true) if entry.kind == EntryKind::BrokenSymlink => {
+                self.met.lock().broken_symlinks.insert(format!("{directory}/{}", entry.name));
+            }
+            Some(_) => drop(self.met.lock().foreign.insert(format!("{directory}/{}", entry.name))),
+        }
+    }
+
+    /// Whether a directory that was listed is there.
+    fn listed(&self, directory: &str, listed: Result<bool, Error>) -> Result<bool, Error> {
+        let is_there = self.tolerate(directory, listed, false)?;
+        if !is_there || self.asks_for_owners() {
+            // It may be a symbolic link to nothing in a directory that nobody lists.
+            self.stat(directory)?;
+        }
+        Ok(is_there)
+    }
+
+    fn stat_all(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
+        let Ok(found) = self.inner.stat_each(directory, keys) else {
+            return keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect();
+        };
+        let is_as_usual = |metadata: &Metadata| metadata.kind != EntryKind::BrokenSymlink && self.may_be_read(metadata);
+        let look = |(key, metadata): (&String, Option<Metadata>)| match metadata {
+            Some(metadata) if is_as_usual(&metadata) => Some(metadata),
+            metadata => self.look(&format!("{directory}/{key}"), metadata),
+        };
+        Ok(keys.iter().zip(found).map(look).collect())
+    }
+
     /// The answer; `absent` where it failed, or led through a symbolic link to nothing.
     fn tolerate<T>(&self, key: &str, answer: Result<T, Error>, absent: T) -> Result<T, Error> {
         match answer {
@@ -88,26 +122,23 @@ impl<'a> Tolerant<'a> {
 
 impl ReadStorage for Tolerant<'_> {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let mut foreign = Vec::new();
-        let mut broken = Vec::new();
         let holds = Holds::of(directory);
-        let listed = self.inner.list(directory, &mut |entry| match holds.map(|holds| holds.allows(entry.name)) {
-            None => visit(entry),
-            Some(true) if entry.kind == EntryKind::Directory => visit(entry),
-            Some(true) if entry.kind == EntryKind::BrokenSymlink => broken.push(format!("{directory}/{}", entry.name)),
-            Some(_) => foreign.push(format!("{directory}/{}", entry.name)),
+        let listed = self.inner.list(directory, &mut |entry| self.sift(directory, holds, entry, visit));
+        self.listed(directory, listed)
+    }
+
+    fn list_each(
+        &self,
+        directory: &str,
+        directories: &[String],
+        visit: &mut dyn FnMut(usize, Entry<'_>),
+    ) -> Vec<Result<bool, Error>> {
+        let keys: Vec<String> = directories.iter().map(|below| format!("{directory}/{below}")).collect();
+        let holds: Vec<Option<Holds>> = keys.iter().map(|key| Holds::of(key)).collect();
+        let listed = self.inner.list_each(directory, directories, &mut |number, entry| {
+            self.sift(&keys[number], holds[number], entry, &mut |entry| visit(number, entry));
         });
-        if !foreign.is_empty() || !broken.is_empty() {
-            let mut met = self.met.lock();
-            met.foreign.extend(foreign);
-            met.broken_symlinks.extend(broken);
-        }
-        let is_there = self.tolerate(directory, listed, false)?;
-        if !is_there || self.asks_for_owners() {
-            // It may be a symbolic link to nothing in a directory that nobody lists.
-            self.stat(directory)?;
-        }
-        Ok(is_there)
+        keys.iter().zip(listed).map(|(key, listed)| self.listed(key, listed)).collect()
     }
 
     fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -149,15 +180,12 @@ impl ReadStorage for Tolerant<'_> {
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
-        let Ok(found) = self.inner.stat_each(directory, keys) else {
-            return keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect();
-        };
-        let is_as_usual = |metadata: &Metadata| metadata.kind != EntryKind::BrokenSymlink && self.may_be_read(metadata);
-        let look = |(key, metadata): (&String, Option<Metadata>)| match metadata {
-            Some(metadata) if is_as_usual(&metadata) => Some(metadata),
-            metadata => self.look(&format!("{directory}/{key}"), metadata),
-        };
-        Ok(keys.iter().zip(found).map(look).collect())
+        if self.asks_for_owners() {
+            // Who may read a file needs its directory, too.
+            let above: Vec<String> = keys.iter().filter_map(|key| Some(key.rsplit_once('/')?.0.to_owned())).collect();
+            self.stat_all(directory, &above)?;
+        }
+        self.stat_all(directory, keys)
     }
 
     fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {

@@ -32,7 +32,7 @@ impl Clock for NoClock {
 }
 
 fn look(storage: &dyn ReadStorage) -> Verification {
-    verify(storage, &VerifyOptions { stale_before: None, jobs: 2 }, &Silent).unwrap()
+    verify(storage, &VerifyOptions { stale_before: None, every_name: false, jobs: 2 }, &Silent).unwrap()
 }
 
 fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {

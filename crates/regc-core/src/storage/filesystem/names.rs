@@ -1,8 +1,12 @@
 //! The names in a directory, with what each of them is, as the directory itself says.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 
 use super::EntryKind;
 use crate::error::Error;
@@ -10,56 +14,56 @@ use crate::error::Error;
 /// Is told a name, and its kind; `None` is a symbolic link.
 type Visit<'a> = dyn FnMut(&OsStr, Option<EntryKind>) -> Result<(), Error> + 'a;
 
-/// Calls `visit` for every name in a directory, up to its first failure, which is the inner result.
-#[cfg(target_os = "linux")]
-pub(super) fn each(directory: &Path, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
-    use std::os::unix::ffi::OsStrExt;
-
-    use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
-
+/// Calls `visit` for every name in the directory at a path that starts at another one, up to its first failure, which is the
+/// inner result.
+pub(super) fn each(start: BorrowedFd<'_>, path: &Path, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = openat(CWD, directory, flags, Mode::empty())?;
+    each_in(openat(start, path, flags, Mode::empty())?, visit)
+}
+
+#[cfg(target_os = "linux")]
+fn each_in(directory: OwnedFd, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
     // The directories of blobs are what is listed most: this holds some hundred names of theirs.
     let mut buffer = Vec::with_capacity(32 << 10);
-    let mut entries = RawDir::new(&opened, buffer.spare_capacity_mut());
+    let mut entries = rustix::fs::RawDir::new(&directory, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let file_type = match entry.file_type() {
-            // Some file systems do not say.
-            FileType::Unknown => match statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-                Err(rustix::io::Errno::NOENT) => continue,
-                Err(error) => return Err(error.into()),
-            },
-            known => known,
-        };
-        let kind = match file_type {
-            FileType::Symlink => None,
-            FileType::Directory => Some(EntryKind::Directory),
-            FileType::RegularFile => Some(EntryKind::File),
-            _ => Some(EntryKind::Other),
-        };
-        if let Err(error) = visit(OsStr::from_bytes(name.to_bytes()), kind) {
+        if let Err(error) = tell(&directory, entry.file_name(), entry.file_type(), visit)? {
             return Ok(Err(error));
         }
     }
     Ok(Ok(()))
 }
 
-/// Calls `visit` for every name in a directory, up to its first failure, which is the inner result.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn each(directory: &Path, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
-    for entry in std::fs::read_dir(directory)? {
+fn each_in(directory: OwnedFd, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
+    for entry in rustix::fs::Dir::read_from(&directory)? {
         let entry = entry?;
-        let file_type = entry.file_type()?;
-        let kind = (!file_type.is_symlink()).then(|| super::kind_of(file_type));
-        if let Err(error) = visit(&entry.file_name(), kind) {
+        if let Err(error) = tell(&directory, entry.file_name(), entry.file_type(), visit)? {
             return Ok(Err(error));
         }
     }
     Ok(Ok(()))
+}
+
+fn tell(directory: &OwnedFd, name: &CStr, file_type: FileType, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
+    if matches!(name.to_bytes(), b"." | b"..") {
+        return Ok(Ok(()));
+    }
+    let file_type = match file_type {
+        // Some file systems do not say.
+        FileType::Unknown => match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+            Err(rustix::io::Errno::NOENT) => return Ok(Ok(())),
+            Err(error) => return Err(error.into()),
+        },
+        known => known,
+    };
+    let kind = match file_type {
+        FileType::Symlink => None,
+        FileType::Directory => Some(EntryKind::Directory),
+        FileType::RegularFile => Some(EntryKind::File),
+        _ => Some(EntryKind::Other),
+    };
+    Ok(visit(OsStr::from_bytes(name.to_bytes()), kind))
 }
