@@ -108,6 +108,13 @@ impl<'a> Damage<'a> {
         self.manifest(&self.scenario.doomed)
     }
 
+    /// An upload that did not end.
+    fn upload(&self) -> String {
+        let uploads = layout::uploads("team/app");
+        let upload = fs::read_dir(self.root.join(&uploads)).unwrap().next().unwrap().unwrap().file_name();
+        format!("{uploads}/{}", upload.to_str().unwrap())
+    }
+
     fn expect(&mut self, code: &str, path: impl Into<String>, images: &[&str]) {
         let images = images.iter().map(|&image| image.to_owned()).collect();
         self.expected.insert((code.to_owned(), path.into(), images));
@@ -158,7 +165,7 @@ impl<'a> Damage<'a> {
 pub type Case = fn(&mut Damage<'_>);
 
 /// Everything that can be damaged, by what it is.
-pub const CASES: [(&str, Case); 53] = [
+pub const CASES: [(&str, Case); 59] = [
     ("a desktop's file in a repository", |store| {
         let path = format!("{}/.DS_Store", layout::repository("team/app"));
         store.write(&path, "");
@@ -178,6 +185,24 @@ pub const CASES: [(&str, Case); 53] = [
         let path = format!("{}/backup", layout::ROOT);
         store.write(&format!("{path}/file"), "");
         store.expect("RG001", path, &[]);
+    }),
+    ("names beside links, in tags, and in an upload", |store| {
+        let upload = store.upload();
+        let image = store.image("other:v1");
+        for directory in [
+            layout::layer("other", &image.layers[0]),
+            layout::revision("other", &image.digest),
+            layout::tag("other", "v1"),
+            format!("{}/current", layout::tag("other", "v1")),
+            layout::tag_index("other", "v1"),
+            format!("{}/sha256", layout::tag_index("other", "v1")),
+            format!("{}/sha256/{}", layout::tag_index("other", "v1"), image.digest.hex()),
+            layout::blob(&image.layers[0]),
+            upload,
+        ] {
+            store.write(&format!("{directory}/.nfs0001"), "");
+            store.expect("RG001", format!("{directory}/.nfs0001"), &[]);
+        }
     }),
     ("a layer that leads nowhere", |store| {
         let three = layout::blob_data(&store.image("other:moving").layers[1]);
@@ -249,6 +274,30 @@ pub const CASES: [(&str, Case); 53] = [
         store.give_to(1234);
         store.keep_to_root(&link);
         store.expect("RG003", link, &["other:v1"]);
+    }),
+    ("the directory of a layer that is root's alone", |store| {
+        let directory = layout::blob(&store.image("other:moving").layers[1]);
+        store.give_to(1234);
+        store.keep_to_root(&directory);
+        store.expect("RG003", directory, &["other:moving"]);
+    }),
+    ("the directory of a layer link that is root's alone", |store| {
+        let directory = layout::layer("other", &store.image("other:moving").layers[1]);
+        store.give_to(1234);
+        store.keep_to_root(&directory);
+        store.expect("RG003", directory, &["other:moving"]);
+    }),
+    ("the directory of a revision that is root's alone", |store| {
+        let directory = layout::revision("other", &store.image("other:v1").digest);
+        store.give_to(1234);
+        store.keep_to_root(&directory);
+        store.expect("RG003", directory, &["other:v1"]);
+    }),
+    ("a tag's directory that is root's alone", |store| {
+        let directory = layout::tag("other", "v1");
+        store.give_to(1234);
+        store.keep_to_root(&directory);
+        store.expect("RG003", directory, &["other:v1"]);
     }),
     ("a directory that is root's alone", |store| {
         let directory = format!("{}/sha256", layout::layers("mirror"));
@@ -327,6 +376,11 @@ pub const CASES: [(&str, Case); 53] = [
         let link = layout::revision_link("team/app/worker", &store.image("team/app/worker:v1").digest);
         store.write(&link, store.image("team/app:v1").digest.to_string());
         store.expect("RG014", link, &["team/app/worker:v1"]);
+    }),
+    ("an empty link of a layer that nobody needs", |store| {
+        let link = layout::layer_link("team/app", &store.doomed().layers[1]);
+        store.write(&link, "");
+        store.expect("RG011", link, &[]);
     }),
     ("a link of a layer that names another one", |store| {
         let layers = store.image("other:moving").layers;
@@ -444,9 +498,7 @@ pub const CASES: [(&str, Case); 53] = [
         store.expect("RG040", blob, &[]);
     }),
     ("an upload that was given up", |store| {
-        let uploads = layout::uploads("team/app");
-        let upload = fs::read_dir(store.root.join(&uploads)).unwrap().next().unwrap().unwrap().file_name();
-        let upload = format!("{uploads}/{}", upload.to_str().unwrap());
+        let upload = store.upload();
         store.write(&format!("{upload}/startedat"), "2020-01-01T00:00:00Z");
         store.expect("RG041", upload, &[]);
     }),

@@ -17,7 +17,7 @@ use crate::common::{Run, regc};
 use crate::damage::{Case, Damage, Store, TAGS, Told, can_be_pulled, check_all, copied, kind, store};
 
 fn verify(root: &Path) -> Run {
-    regc(["verify", "--format", "json", "--root", root.to_str().unwrap()])
+    regc(["verify", "--notes", "--format", "json", "--root", root.to_str().unwrap()])
 }
 
 fn told(run: &Run) -> BTreeSet<Told> {

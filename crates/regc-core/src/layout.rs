@@ -199,7 +199,7 @@ pub fn subject(key: &str) -> Subject {
     Subject { repository, tag, digest }
 }
 
-/// What may be in a directory of the layout in which only directories belong.
+/// What may be in a directory of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// Blobs and repositories.
@@ -210,23 +210,35 @@ pub enum Holds {
     Shards,
     /// A directory for each digest of an algorithm.
     Digests(Algorithm),
+    /// The content of a blob.
+    Content,
     /// Repositories, or the first components of their names.
     Repositories,
     /// The parts of a repository, and other repositories.
     Repository,
     /// Revisions and tags.
     Manifests,
+    /// The link of a revision, and its signatures.
+    Revision,
+    /// A link.
+    Link,
     /// What a tag names and has named.
     Tag,
     /// Tags or uploads, whatever they are called.
     AnyNames,
+    /// What was uploaded so far.
+    Upload,
 }
 
 impl Holds {
-    /// What a directory may hold. `None` for those of single links, blobs and uploads, and what is no part of the layout.
+    /// What a directory may hold. `None` for what is no part of the layout, and for what is deep down in an upload.
     pub fn of(directory: &str) -> Option<Self> {
         let below = |top: &str| {
             directory.strip_prefix(top).and_then(|below| below.strip_prefix('/').or(below.is_empty().then_some("")))
+        };
+        let in_algorithm = |algorithm: &str, holds: fn(Algorithm) -> Self| Algorithm::from_name(algorithm).map(holds);
+        let if_digest = |algorithm: &str, hex: &str, holds: Self| {
+            Algorithm::from_name(algorithm).and_then(|algorithm| Digest::from_hex(algorithm, hex)).map(|_| holds)
         };
         if directory == ROOT {
             return Some(Holds::Everything);
@@ -234,8 +246,9 @@ impl Holds {
         if let Some(below) = below(BLOBS) {
             return match below.split('/').collect::<Vec<_>>()[..] {
                 [""] => Some(Holds::Algorithms),
-                [algorithm] => Algorithm::from_name(algorithm).map(|_| Holds::Shards),
-                [algorithm, shard] if is_shard(shard) => Algorithm::from_name(algorithm).map(Holds::Digests),
+                [algorithm] => in_algorithm(algorithm, |_| Holds::Shards),
+                [algorithm, shard] if is_shard(shard) => in_algorithm(algorithm, Holds::Digests),
+                [algorithm, shard, hex] if is_shard(shard) => if_digest(algorithm, hex, Holds::Content),
                 _ => None,
             };
         }
@@ -244,13 +257,21 @@ impl Holds {
             return Some(if parts.is_empty() { Holds::Repositories } else { Holds::Repository });
         };
         match parts[at..] {
-            [LAYERS] | [MANIFESTS, "revisions"] | [MANIFESTS, "tags", _, "index"] => Some(Holds::Algorithms),
-            [LAYERS, algorithm] | [MANIFESTS, "revisions", algorithm] | [MANIFESTS, "tags", _, "index", algorithm] => {
-                Algorithm::from_name(algorithm).map(Holds::Digests)
-            }
             [MANIFESTS] => Some(Holds::Manifests),
             [MANIFESTS, "tags"] | [UPLOADS] => Some(Holds::AnyNames),
             [MANIFESTS, "tags", _] => Some(Holds::Tag),
+            [MANIFESTS, "tags", _, "current"] => Some(Holds::Link),
+            [MANIFESTS, "revisions", algorithm, hex] => if_digest(algorithm, hex, Holds::Revision),
+            [UPLOADS, _] => Some(Holds::Upload),
+            [LAYERS, ref rest @ ..]
+            | [MANIFESTS, "tags", _, "index", ref rest @ ..]
+            | [MANIFESTS, "revisions", _, _, "signatures", ref rest @ ..]
+            | [MANIFESTS, "revisions", ref rest @ ..] => match rest {
+                [] => Some(Holds::Algorithms),
+                [algorithm] => in_algorithm(algorithm, Holds::Digests),
+                [algorithm, hex] => if_digest(algorithm, hex, Holds::Link),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -262,11 +283,24 @@ impl Holds {
             Holds::Algorithms => Algorithm::from_name(name).is_some(),
             Holds::Shards => is_shard(name),
             Holds::Digests(algorithm) => Digest::from_hex(algorithm, name).is_some(),
+            Holds::Content => name == DATA,
             Holds::Repositories => is_repository_component(name),
             Holds::Repository => [MANIFESTS, LAYERS, UPLOADS].contains(&name) || is_repository_component(name),
             Holds::Manifests => matches!(name, "revisions" | "tags"),
+            Holds::Revision => matches!(name, LINK | "signatures"),
+            Holds::Link => name == LINK,
             Holds::Tag => matches!(name, "current" | "index"),
             Holds::AnyNames => true,
+            Holds::Upload => matches!(name, DATA | "startedat" | "hashstates"),
+        }
+    }
+
+    /// Whether it is a directory that has a name which may be there; a file if not.
+    pub fn is_directory(self, name: &str) -> bool {
+        match self {
+            Holds::Content | Holds::Link => false,
+            Holds::Revision | Holds::Upload => matches!(name, "signatures" | "hashstates"),
+            _ => true,
         }
     }
 }
@@ -365,7 +399,21 @@ mod tests {
         ] {
             assert!(!Holds::of(directory).unwrap().allows(name), "{directory} {name}");
         }
-        for directory in ["elsewhere", &format!("{BLOBS}/sha256/e3/{hex}"), &format!("{repository}/_uploads/id")] {
+        for (directory, file, other) in [
+            (&format!("{BLOBS}/sha256/e3/{hex}"), "data", "link"),
+            (&format!("{repository}/_layers/sha256/{hex}"), "link", "signatures"),
+            (&format!("{repository}/_manifests/tags/v1/current"), "link", "data"),
+            (&format!("{repository}/_manifests/tags/v1/index/sha256/{hex}"), "link", ".DS_Store"),
+            (&format!("{repository}/_manifests/revisions/sha256/{hex}"), "link", "signature"),
+            (&format!("{repository}/_manifests/revisions/sha256/{hex}/signatures/sha256/{hex}"), "link", "data"),
+            (&format!("{repository}/_uploads/id"), "startedat", "link"),
+        ] {
+            let holds = Holds::of(directory).unwrap();
+            assert!(holds.allows(file) && !holds.is_directory(file) && !holds.allows(other), "{directory}");
+        }
+        for directory in
+            ["elsewhere", &format!("{BLOBS}/sha256/e3/e3"), &format!("{repository}/_uploads/id/hashstates")]
+        {
             assert_eq!(Holds::of(directory), None, "{directory}");
         }
     }

@@ -32,8 +32,8 @@ use crate::survey::{self, Leftovers, Survey, with_threads};
 pub struct Options {
     /// Uploads that began before this are told of; none if not given.
     pub stale_before: Option<SystemTime>,
-    /// Whether names that do not belong are looked for in the indexes of all tags, too. Most of those need not be listed
-    /// otherwise.
+    /// Whether names that do not belong are looked for in every directory: beside each link and blob, too, and in the indexes
+    /// of all tags. Most of those need not be listed otherwise.
     pub every_name: bool,
     /// How many threads wait for the storage at once.
     pub jobs: usize,
@@ -83,6 +83,9 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
         let Survey { inventory, reachable, .. } = &survey;
         monitor.phase(Phase::Measure, Some(inventory.digests.stored_len() as u64));
         let sizes = sizes(&tolerant, &survey, monitor)?;
+        if options.every_name {
+            look_for_foreign(&tolerant, &survey)?;
+        }
         let mut defects = of_findings(&survey);
         defects.extend(wrong_sizes(&tolerant, &survey, &sizes)?);
         defects.extend(unreferenced(&survey, &sizes));
@@ -225,6 +228,17 @@ fn sizes(storage: &Tolerant<'_>, survey: &Survey, monitor: &dyn Monitor) -> Resu
         }
     }
     Ok(sizes)
+}
+
+/// Looks for names that do not belong beside the content of blobs.
+fn look_for_foreign(storage: &Tolerant<'_>, survey: &Survey) -> Result<(), Error> {
+    let digests = &survey.inventory.digests;
+    let ids: Vec<DigestId> = digests.stored_ids().collect();
+    let shards: Vec<&[DigestId]> = ids.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
+    shards.into_par_iter().try_for_each(|shard| {
+        let blobs: Vec<String> = shard.iter().map(|&id| digests.digest(id).hex()).collect();
+        storage.look_for_foreign(&layout::shard(&digests.digest(shard[0])), &blobs)
+    })
 }
 
 /// What the survey has found already. Links are looked at once more, and more closely.

@@ -32,7 +32,7 @@ pub struct Args {
     hashing: Hashing,
 
     /// List notes as well, each by itself: garbage, uploads that were given up, names that nobody knows. Those are looked for
-    /// in more places then, as with --format json
+    /// in every directory then, which takes longer; otherwise not beside single links and blobs
     #[arg(long)]
     notes: bool,
 
@@ -52,7 +52,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let progress = Progress::new(args.quiet, interruption.clone());
     let options = Options {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
-        every_name: args.notes || args.common.format == Format::Json,
+        every_name: args.notes,
         jobs: regc_core::survey::Options::default().jobs,
     };
     let found = verify(&*storage, &options, &progress).and_then(|mut verification| {

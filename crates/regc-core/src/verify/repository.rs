@@ -170,10 +170,19 @@ impl Check<'_> {
         Ok(links)
     }
 
+    fn look_for_foreign(&self, directory: &str, below: impl Iterator<Item = String>) -> Result<(), Error> {
+        if !self.every_name {
+            return Ok(());
+        }
+        self.storage.look_for_foreign(directory, &below.collect::<Vec<_>>())
+    }
+
     fn revisions(&self, defects: &mut Vec<Defect>) -> Result<(), Error> {
         let digests: Vec<Digest> = self.repository.revisions.iter().map(|&id| self.digest(id)).collect();
         // Everybody looks at revisions.
-        let links = self.links(&layout::revisions(self.name()), &digests, false)?;
+        let all = layout::revisions(self.name());
+        self.look_for_foreign(&all, digests.iter().map(directory_of))?;
+        let links = self.links(&all, &digests, false)?;
         for (digest, link) in digests.into_iter().zip(links) {
             let path = || layout::revision_link(self.name(), &digest);
             defects.extend(self.of_link(Kind::GarbledRevisionLink, path, digest, link));
@@ -200,6 +209,7 @@ impl Check<'_> {
             let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
             let with_id = |(digest, _)| (digest, self.survey.inventory.digests.id(&digest));
             let found: Vec<(Digest, DigestId)> = found.into_iter().map(with_id).collect();
+            self.look_for_foreign(&all, found.iter().map(|(digest, _)| directory_of(digest)))?;
             let links = self.layer_links(algorithm, &found, live)?;
             for ((digest, id), link) in found.into_iter().zip(links) {
                 if matches!(link, Link::Absent) {
@@ -253,6 +263,8 @@ impl Check<'_> {
         if self.storage.asks_for_owners() {
             self.storage.stat_each(&all, &names.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())?;
         }
+        let parts = names.iter().flat_map(|(name, _)| [name.clone(), format!("{name}/current")]);
+        self.look_for_foreign(&all, parts)?;
         let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
         let texts = self.texts(&all, &keys, true)?;
         let is_linked = |digest: &Digest| {
@@ -356,6 +368,8 @@ impl Check<'_> {
     fn entry_texts(&self, names: &[String], entries: Vec<Entry>) -> Result<Vec<(Entry, Text)>, Error> {
         let key = |entry: &Entry| [&names[entry.tag], "/index/", &layout::link_below(&entry.digest)].concat();
         let keys: Vec<String> = entries.iter().map(key).collect();
+        let above = keys.iter().filter_map(|key| Some(key.rsplit_once('/')?.0.to_owned()));
+        self.look_for_foreign(&layout::tags(self.name()), above)?;
         let texts = self.texts(&layout::tags(self.name()), &keys, true)?;
         Ok(entries.into_iter().zip(texts).collect())
     }
@@ -393,6 +407,11 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// The directory of a digest, below a directory of links.
+fn directory_of(digest: &Digest) -> String {
+    digest.with_hex(|hex| [digest.algorithm().name(), "/", hex].concat())
 }
 
 /// The link of a digest, below the directory of all those of its algorithm.

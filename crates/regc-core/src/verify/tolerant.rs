@@ -72,13 +72,14 @@ impl<'a> Tolerant<'a> {
 
     /// Passes on what may be in a directory, and remembers what may not.
     fn sift(&self, directory: &str, holds: Option<Holds>, entry: Entry<'_>, visit: &mut dyn FnMut(Entry<'_>)) {
-        match holds.map(|holds| holds.allows(entry.name)) {
-            None => visit(entry),
-            Some(true) if entry.kind == EntryKind::Directory => visit(entry),
-            Some(true) if entry.kind == EntryKind::BrokenSymlink => {
+        let Some(holds) = holds else { return visit(entry) };
+        let kind = if holds.is_directory(entry.name) { EntryKind::Directory } else { EntryKind::File };
+        match holds.allows(entry.name) {
+            true if entry.kind == kind => visit(entry),
+            true if entry.kind == EntryKind::BrokenSymlink => {
                 self.met.lock().broken_symlinks.insert(format!("{directory}/{}", entry.name));
             }
-            Some(_) => drop(self.met.lock().foreign.insert(format!("{directory}/{}", entry.name))),
+            _ => drop(self.met.lock().foreign.insert(format!("{directory}/{}", entry.name))),
         }
     }
 
@@ -90,6 +91,11 @@ impl<'a> Tolerant<'a> {
             self.stat(directory)?;
         }
         Ok(is_there)
+    }
+
+    /// Looks for names that do not belong in directories of which nothing else need be known.
+    pub(super) fn look_for_foreign(&self, directory: &str, directories: &[String]) -> Result<(), Error> {
+        self.list_each(directory, directories, &mut |_, _| {}).into_iter().try_for_each(|listed| listed.map(drop))
     }
 
     fn stat_all(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
