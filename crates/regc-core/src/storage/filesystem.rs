@@ -323,7 +323,11 @@ fn read_up_to(file: File, limit: u64) -> io::Result<Content> {
 
 /// Opens a directory only as a place to start from.
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    #[cfg(target_os = "linux")]
+    const PATH: OFlags = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    const PATH: OFlags = OFlags::RDONLY;
+    let flags = PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
 }
 
@@ -335,13 +339,14 @@ fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
 }
 
 /// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not say 1,
-/// or when there are too many to count.
-fn directories_in(kind: EntryKind, links: u64) -> Option<u64> {
-    if kind == EntryKind::Directory { links.checked_sub(2) } else { None }
+/// or when there are too many to count. Those of macOS count files as well.
+fn directories_in(kind: EntryKind, links: impl Into<u64>) -> Option<u64> {
+    let is_told = cfg!(target_os = "linux") && kind == EntryKind::Directory;
+    if is_told { links.into().checked_sub(2) } else { None }
 }
 
-fn owner(user: u32, group: u32, mode: u32) -> Owner {
-    Owner { user, group, mode: mode & 0o777 }
+fn owner(user: u32, group: u32, mode: impl Into<u32>) -> Owner {
+    Owner { user, group, mode: mode.into() & 0o777 }
 }
 
 fn modified(stat: &Stat) -> SystemTime {
