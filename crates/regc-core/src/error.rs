@@ -79,7 +79,10 @@ pub enum Error {
         run: String,
     },
     /// Something in the trash does not have the content that its name says, so it is not put back.
-    #[error("{0} does not have the content that its digest says; it stays in the trash")]
+    #[error(
+        "{0} does not have the content that its digest says, as what a repair has moved aside; it stays in the trash, from \
+         where it can be copied"
+    )]
     NotItsDigest(String),
     /// A link in the trash is not put back, since what it leads to could not be.
     #[error("{0} leads to what could not be put back; it stays in the trash")]
