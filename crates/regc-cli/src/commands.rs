@@ -9,6 +9,7 @@ pub mod prune;
 pub mod removing;
 pub mod repair;
 pub mod rm;
+pub mod store;
 pub mod trash;
 pub mod verify;
 

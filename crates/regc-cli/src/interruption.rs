@@ -1,8 +1,8 @@
 //! Being told to stop.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -14,9 +14,15 @@ pub struct Interruption {
     signal: Arc<AtomicUsize>,
 }
 
+/// Signals are the process's.
+static WATCHED: OnceLock<Interruption> = OnceLock::new();
+
 impl Interruption {
     /// From now on, the first SIGINT or SIGTERM is only noted. The second ends the process at once.
     pub fn watch() -> io::Result<Self> {
+        if let Some(watched) = WATCHED.get() {
+            return Ok(watched.clone());
+        }
         let interruption = Self::default();
         for signal in [SIGINT, SIGTERM] {
             // In this order: what the first signal sets, the second finds.
@@ -24,7 +30,7 @@ impl Interruption {
             flag::register_usize(signal, interruption.signal.clone(), signal as usize)?;
             flag::register(signal, interruption.is_there.clone())?;
         }
-        Ok(interruption)
+        Ok(WATCHED.get_or_init(|| interruption).clone())
     }
 
     /// Whether the process is to stop.
@@ -33,8 +39,8 @@ impl Interruption {
     }
 
     /// The exit code by which shells know what ended a process: 130 or 143. 0 if nothing has.
-    pub fn exit_code(&self) -> u8 {
-        match self.signal.load(Relaxed) {
+    pub fn exit_code() -> u8 {
+        match WATCHED.get().map_or(0, |watched| watched.signal.load(Relaxed)) {
             0 => 0,
             signal => 128 + signal as u8,
         }

@@ -11,8 +11,10 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use regc_core::error::Error as CoreError;
 
 use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, verify};
+use crate::interruption::Interruption;
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
@@ -58,8 +60,8 @@ enum Ending {
     Done,
     Failed,
     FoundDamage,
-    /// A signal ended it; the code says which.
-    Interrupted(u8),
+    /// A signal ended it.
+    Interrupted,
 }
 
 fn main() -> ExitCode {
@@ -79,10 +81,10 @@ fn main() -> ExitCode {
         Ok(Ending::Done) => ExitCode::from(0),
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::FoundDamage) => ExitCode::from(3),
-        Ok(Ending::Interrupted(code)) => ExitCode::from(code),
+        Ok(Ending::Interrupted) => ExitCode::from(Interruption::exit_code()),
         Err(error) => {
             print_error(&error);
-            ExitCode::from(1)
+            ExitCode::from(if matches!(error, CoreError::Interrupted) { Interruption::exit_code() } else { 1 })
         }
     }
 }

@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use regc_core::error::Error;
 use regc_core::finding::Finding;
 use regc_core::monitor::{Monitor, Phase};
 
 use crate::interruption::Interruption;
+use crate::process;
 
 /// A line on the standard error stream, drawn only if that is a terminal.
 pub struct Progress {
@@ -16,14 +18,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(quiet: bool, interruption: Interruption) -> Self {
+    /// From now on, signals are heeded at the next whole step.
+    pub fn new(quiet: bool) -> Result<Self, Error> {
+        let interruption = process::watch()?;
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
         if visible {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Self { bar, interruption }
+        Ok(Self { bar, interruption })
     }
 
     /// Takes the line away.

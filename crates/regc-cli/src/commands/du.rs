@@ -8,10 +8,10 @@ use regc_core::survey::{Options, survey};
 use regc_core::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
 use serde::Serialize;
 
+use crate::Ending;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
-use crate::{Ending, print_error, process};
 
 /// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
 /// what is garbage.
@@ -41,22 +41,12 @@ const SHARED_WITH: usize = 3;
 
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
-    let interruption = process::watch()?;
-    match show(&args, &Progress::new(false, interruption.clone())) {
-        Err(Error::Interrupted) => {
-            print_error(&Error::Interrupted);
-            Ok(Ending::Interrupted(interruption.exit_code()))
-        }
-        ending => ending,
-    }
-}
-
-fn show(args: &Args, progress: &Progress) -> Result<Ending, Error> {
+    let progress = Progress::new(false)?;
     let storage = args.common.open()?;
     let options = Options::default();
     let detail = Detail { tags: args.tags, namespaces: args.by_namespace };
-    let survey = survey(&*storage, &options, progress).inspect_err(|_| progress.clear())?;
-    let found = usage(&*storage, &survey, detail, options.jobs, progress);
+    let survey = survey(&*storage, &options, &progress).inspect_err(|_| progress.clear())?;
+    let found = usage(&*storage, &survey, detail, options.jobs, &progress);
     progress.clear();
     let found = found?;
     let mut output = Output::new();

@@ -9,15 +9,13 @@ use regc_core::heal::survey_and_heal;
 use regc_core::pattern::Pattern;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
-use regc_core::survey::{Leftovers, Options, refuse_foreign_metadata};
-use regc_core::{duration, layout, pattern, storage};
+use regc_core::survey::{Leftovers, Options};
+use regc_core::{duration, layout, pattern};
 
-use crate::commands::removing::{
-    MIN_AGE_LIVE, Removal, finish, finish_unfinished, header, refuse_running_registry, tell_of_unused, trash_bytes,
-};
+use crate::commands::removing::{MIN_AGE_LIVE, Removal, finish, header, tell_of_unused, trash_bytes};
+use crate::commands::store::{Opening, Store};
 use crate::output::{self, Printer, Run};
-use crate::progress::Progress;
-use crate::{Ending, print_error, process, source};
+use crate::{Ending, source};
 
 /// Remove what no manifest refers to.
 ///
@@ -161,25 +159,13 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         jobs: args.jobs,
     };
     let source = source::find(args.config.or(args.configuration), args.root)?;
-    let storage = storage::open(&source.config)?;
-    refuse_foreign_metadata(&source.config, &*storage, &options)?;
-    let lock = if args.dry_run { None } else { Some(storage.lock(&process::holder())?) };
-    if !args.live {
-        refuse_running_registry(&source.config, args.dry_run, args.quiet)?;
-    }
-
-    let interruption = process::watch()?;
-    let progress = Progress::new(args.quiet, interruption.clone());
-    let survey = finish_unfinished(&*storage, lock.as_ref(), &options, &progress)
-        .and_then(|()| survey_and_heal(&*storage, lock.as_ref(), &options, &progress));
+    let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet };
+    let store = Store::open(source, opening, &options)?;
+    store.finish_unfinished(&options)?;
+    let Store { source, storage, lock, progress } = store;
+    let survey = survey_and_heal(&*storage, lock.as_ref(), &options, &progress);
     progress.clear();
-    let survey = match survey {
-        Err(Error::Interrupted) => {
-            print_error(&Error::Interrupted);
-            return Ok(Ending::Interrupted(interruption.exit_code()));
-        }
-        survey => survey?,
-    };
+    let survey = survey?;
     tell_of_unused(&args.repository, survey.inventory.repositories.iter().map(|repository| &*repository.name));
     let plan = plan(&survey, &options)?;
     let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*storage));
@@ -204,7 +190,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         Some(lock) => {
             let header = (args.trash || args.live).then(|| header("gc", started, &options, min_age, args.live));
             let run = Removal { storage: &*storage, lock: &lock, options: &options, header: header.as_ref() };
-            run.carry_out(&planned, &mut *printer, &progress, &interruption)?
+            run.carry_out(&planned, &mut *printer, &progress)?
         }
     };
     if !survey.inventory.has_layout && !args.quiet {

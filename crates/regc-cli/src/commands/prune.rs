@@ -102,7 +102,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let common = args.common.at(args.path);
     let session = Session::open("prune", &common, &args.removing)?;
     let now = args.now.map_or(session.started, SystemTime::from);
-    let judged = judge(&*session.storage, &args.repository, &rules, now)?;
+    let judged = judge(&*session.store.storage, &args.repository, &rules, now)?;
 
     let mut unwanted = Unwanted::default();
     let mut findings = Vec::new();

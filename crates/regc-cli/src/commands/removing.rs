@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
-use regc_core::config::Config;
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::heal::survey_and_heal;
@@ -11,18 +10,16 @@ use regc_core::lock::Lock;
 use regc_core::pattern::Pattern;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
-use regc_core::storage::{self, ReadStorage, TrashStorage};
-use regc_core::survey::{Options, Survey, refuse_foreign_metadata};
+use regc_core::storage::{ReadStorage, TrashStorage};
+use regc_core::survey::{Options, Survey};
 use regc_core::sweep::{Outcome, sweep};
 use regc_core::unwanted::Unwanted;
-use regc_core::{duration, running, trash, unfinished};
+use regc_core::{duration, trash};
 
+use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format};
-use crate::interruption::Interruption;
-use crate::output::human::describe;
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
-use crate::source::Source;
 use crate::{Ending, print_error, process};
 
 /// How something is removed that somebody has named, or has made a rule for.
@@ -67,11 +64,8 @@ pub struct Session<'a> {
     command: &'static str,
     removing: &'a Removing,
     format: Format,
-    source: Source,
-    pub storage: Box<dyn TrashStorage>,
-    lock: Option<Lock>,
+    pub store: Store,
     pub started: SystemTime,
-    interruption: Interruption,
 }
 
 /// What the survey found, and what may keep the run from going on.
@@ -87,20 +81,12 @@ impl<'a> Session<'a> {
         if !removing.dry_run && !removing.yes && !can_ask {
             return Err(Error::Refused(Refusal::Unconfirmed));
         }
-        let source = common.source()?;
-        let storage = storage::open(&source.config)?;
         let nothing = Unwanted::default();
         let removes_tags = Options { unwanted: Some(&nothing), ..Options::default() };
-        refuse_foreign_metadata(&source.config, &*storage, &removes_tags)?;
-        let lock = if removing.dry_run { None } else { Some(storage.lock(&process::holder())?) };
-        if !removing.live {
-            refuse_running_registry(&source.config, removing.dry_run, removing.quiet)?;
-        }
-        let interruption = process::watch()?;
-        let progress = Progress::new(removing.quiet, interruption.clone());
-        finish_unfinished(&*storage, lock.as_ref(), &Options::default(), &progress)?;
-        progress.clear();
-        Ok(Self { command, removing, format: common.format, source, storage, lock, started, interruption })
+        let opening = Opening { dry_run: removing.dry_run, live: removing.live, quiet: removing.quiet };
+        let store = Store::open(common.source()?, opening, &removes_tags)?;
+        store.finish_unfinished(&Options::default())?;
+        Ok(Self { command, removing, format: common.format, store, started })
     }
 
     /// Removes what is unwanted, once everybody who is asked agrees: `check`, and whoever sits at the terminal.
@@ -116,16 +102,10 @@ impl<'a> Session<'a> {
             unwanted: Some(&unwanted),
             ..Options::default()
         };
-        let progress = Progress::new(self.removing.quiet, self.interruption.clone());
-        let survey = survey_and_heal(&*self.storage, self.lock.as_ref(), &options, &progress);
+        let Store { source, storage, lock, progress } = &self.store;
+        let survey = survey_and_heal(&**storage, lock.as_ref(), &options, progress);
         progress.clear();
-        let mut survey = match survey {
-            Err(Error::Interrupted) => {
-                print_error(&Error::Interrupted);
-                return Ok(Ending::Interrupted(self.interruption.exit_code()));
-            }
-            survey => survey?,
-        };
+        let mut survey = survey?;
         // Damage elsewhere is for a collection to tell.
         let concerns = |finding: &Finding| {
             matches!(finding, Finding::InTrash { .. }) || unwanted.of(finding.repository()).is_some()
@@ -134,8 +114,8 @@ impl<'a> Session<'a> {
         survey.add_findings(findings);
         let plan = plan(&survey, &options)?;
         check(&survey)?;
-        let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*self.storage));
-        let planned = Run { root: &self.source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
+        let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&**storage));
+        let planned = Run { root: &source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
         let mut printer: Box<dyn Printer> = match self.format {
             Format::Human => Box::new(output::removal::Human::new(self.removing.quiet)),
             Format::Json => Box::new(output::json::Json::new(self.removing.quiet)),
@@ -146,7 +126,7 @@ impl<'a> Session<'a> {
             }
         }
         printer.decided(&planned);
-        let ending = match &self.lock {
+        let ending = match lock {
             Some(lock) if !plan.totals().is_empty() => {
                 if !self.removing.yes && !is_agreed() {
                     return Err(Error::Declined);
@@ -154,8 +134,8 @@ impl<'a> Session<'a> {
                 let to_trash = self.removing.trash || self.removing.live;
                 let header =
                     to_trash.then(|| header(self.command, self.started, &options, min_age, self.removing.live));
-                let run = Removal { storage: &*self.storage, lock, options: &options, header: header.as_ref() };
-                run.carry_out(&planned, &mut *printer, &progress, &self.interruption)?
+                let run = Removal { storage: &**storage, lock, options: &options, header: header.as_ref() };
+                run.carry_out(&planned, &mut *printer, progress)?
             }
             _ => {
                 printer.done(&planned);
@@ -177,25 +157,6 @@ fn is_agreed() -> bool {
 /// How old everything that goes must be beside a running registry.
 pub const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
 
-/// Refuses to remove anything while the registry can be written to. A dry run only warns.
-pub fn refuse_running_registry(config: &Config, dry_run: bool, quiet: bool) -> Result<(), Error> {
-    let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
-    match running::answers(listener) {
-        Ok(true) if dry_run => {
-            if !quiet {
-                eprintln!(
-                    "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
-                     be in these numbers"
-                );
-            }
-        }
-        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
-        Ok(false) => {}
-        Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
-    }
-    Ok(())
-}
-
 /// The first line of the journal of a run that moves to the trash.
 pub fn header(
     command: &str,
@@ -214,30 +175,6 @@ pub fn header(
         min_age: min_age.map_or(0, |age| age.as_secs()),
         live,
     }
-}
-
-/// Finishes what a run that was killed has left of what somebody had named. A dry run only tells of it.
-pub fn finish_unfinished(
-    storage: &dyn TrashStorage,
-    lock: Option<&Lock>,
-    options: &Options<'_>,
-    progress: &Progress,
-) -> Result<(), Error> {
-    let Some(lock) = lock else {
-        if unfinished::is_there(storage)? {
-            eprintln!(
-                "regc: warning: a run that removed what somebody had named was cut off; the next one that removes anything \
-                 finishes it first, which is not in these numbers"
-            );
-        }
-        return Ok(());
-    };
-    if let Some(outcome) = unfinished::finish(storage, lock, options, progress)? {
-        progress.clear();
-        eprintln!("regc: finished what an earlier run had left: {}", describe(&outcome.removed));
-        outcome.failures.iter().for_each(|failure| print_error(failure));
-    }
-    Ok(())
 }
 
 /// Warns of patterns that match none of these repositories: they may be misspelled.
@@ -273,7 +210,6 @@ impl Removal<'_> {
         planned: &Run<'_>,
         printer: &mut dyn Printer,
         progress: &Progress,
-        interruption: &Interruption,
     ) -> Result<Ending, Error> {
         let outcome = sweep(self.storage, self.lock, planned.plan, self.options, self.header, progress);
         progress.clear();
@@ -286,7 +222,7 @@ impl Removal<'_> {
         printer.done(&Run { summary: &summary, failures: &outcome.failures, ..*planned });
         outcome.failures.iter().for_each(|failure| print_error(failure));
         let ending = match outcome {
-            Outcome { interrupted: true, .. } => Ending::Interrupted(interruption.exit_code()),
+            Outcome { interrupted: true, .. } => Ending::Interrupted,
             Outcome { failures, .. } if failures.is_empty() => Ending::Done,
             _ => Ending::Failed,
         };

@@ -9,17 +9,17 @@ use regc_core::error::Error;
 use regc_core::monitor::{Monitor, Phase};
 use regc_core::repair::{Action, Options, Outcome, Plan, apply, plan};
 use regc_core::storage::{self, ReadStorage, TrashStorage};
-use regc_core::survey::{Options as SurveyOptions, refuse_foreign_metadata};
+use regc_core::survey::Options as SurveyOptions;
 use regc_core::unwanted::Unwanted;
 use regc_core::verify::{Defect, Options as VerifyOptions, Severity, Verification, verify};
 use serde_json::json;
 
 use crate::commands::content::{Hashing, Watch};
-use crate::commands::removing::{finish_unfinished, header, refuse_running_registry};
+use crate::commands::removing::header;
+use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
-use crate::progress::Progress;
-use crate::{Ending, print_error, process, source};
+use crate::{Ending, print_error, source};
 
 /// Repair what `regc verify` finds, as far as that can lose nothing.
 ///
@@ -59,17 +59,13 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
     let started = SystemTime::now();
-    let source = args.common.source()?;
-    let storage = storage::open(&source.config)?;
     let from = args.from.as_deref().map(open_other).transpose()?;
     let nothing = Unwanted::default();
     let removes_tags = SurveyOptions { unwanted: Some(&nothing), ..SurveyOptions::default() };
-    refuse_foreign_metadata(&source.config, &*storage, &removes_tags)?;
-    let lock = if args.apply { Some(storage.lock(&process::holder())?) } else { None };
-    refuse_running_registry(&source.config, !args.apply, args.quiet)?;
-    let interruption = process::watch()?;
-    let progress = Progress::new(args.quiet, interruption.clone());
-    finish_unfinished(&*storage, lock.as_ref(), &SurveyOptions::default(), &progress)?;
+    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
+    let store = Store::open(args.common.source()?, opening, &removes_tags)?;
+    store.finish_unfinished(&SurveyOptions::default())?;
+    let Store { source, storage, lock, progress } = store;
 
     let watch = Watch::start();
     let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
@@ -86,13 +82,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         Ok((verification, hashed, plan))
     });
     progress.clear();
-    let (verification, hashed, plan) = match planned {
-        Err(Error::Interrupted) => {
-            print_error(&Error::Interrupted);
-            return Ok(Ending::Interrupted(interruption.exit_code()));
-        }
-        planned => planned?,
-    };
+    let (verification, hashed, plan) = planned?;
     plan.failures.iter().for_each(|error| print_error(error));
     let mut output = Output::new();
     let (mut outcome, mut left) = (Outcome::default(), Some(verification));
@@ -121,8 +111,8 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     }
     let has_failed = !plan.failures.is_empty() || !outcome.failures.is_empty();
     Ok(match left {
-        _ if outcome.interrupted => Ending::Interrupted(interruption.exit_code()),
-        None => Ending::Interrupted(interruption.exit_code()),
+        _ if outcome.interrupted => Ending::Interrupted,
+        None => Ending::Interrupted,
         Some(_) if has_failed => Ending::Failed,
         Some(left) if left.is_damaged() || !outcome.spared.is_empty() => Ending::FoundDamage,
         Some(_) => Ending::Done,

@@ -34,7 +34,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let session = Session::open("rm", &args.common, &args.removing)?;
-    let unwanted = resolve(&*session.storage, &args.names, args.force, Options::default().jobs)?;
+    let unwanted = resolve(&*session.store.storage, &args.names, args.force, Options::default().jobs)?;
     session.remove(unwanted, Vec::new(), &all_of_it)
 }
 

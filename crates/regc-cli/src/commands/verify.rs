@@ -10,12 +10,12 @@ use regc_core::storage;
 use regc_core::verify::{Defect, Kind, Options, Page, Severity, Verification, verify};
 use serde_json::json;
 
+use crate::Ending;
 use crate::commands::content::Hashing;
 use crate::commands::gc::OLD_UPLOAD;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
-use crate::{Ending, print_error, process};
 
 /// Find out whether the store is whole: what is damaged, and which images that concerns.
 ///
@@ -48,8 +48,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
     let source = args.common.source()?;
     let storage = storage::open(&source.config)?;
-    let interruption = process::watch()?;
-    let progress = Progress::new(args.quiet, interruption.clone());
+    let progress = Progress::new(args.quiet)?;
     let options = Options {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
         every_name: args.notes,
@@ -60,13 +59,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         Ok((verification, hashed))
     });
     progress.clear();
-    let (verification, hashed) = match found {
-        Err(Error::Interrupted) => {
-            print_error(&Error::Interrupted);
-            return Ok(Ending::Interrupted(interruption.exit_code()));
-        }
-        found => found?,
-    };
+    let (verification, hashed) = found?;
     let mut output = Output::new();
     match args.common.format {
         Format::Human => human(&mut output, &verification, &hashed, &args),
@@ -78,7 +71,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
             eprintln!("regc: cannot write the report: {error}");
             Ok(Ending::Failed)
         }
-        None if hashed.interrupted => Ok(Ending::Interrupted(interruption.exit_code())),
+        None if hashed.interrupted => Ok(Ending::Interrupted),
         None if verification.is_damaged() => Ok(Ending::FoundDamage),
         None => Ok(Ending::Done),
     }

@@ -1,0 +1,87 @@
+//! The store that a command is about to change.
+
+use regc_core::config::Config;
+use regc_core::error::{Error, Refusal};
+use regc_core::lock::Lock;
+use regc_core::storage::{self, TrashStorage};
+use regc_core::survey::{Options, refuse_foreign_metadata};
+use regc_core::{running, unfinished};
+
+use crate::output::human::describe;
+use crate::progress::Progress;
+use crate::source::Source;
+use crate::{print_error, process};
+
+/// A store that is about to be changed, or in a dry run, looked at.
+pub struct Store {
+    pub source: Source,
+    pub storage: Box<dyn TrashStorage>,
+    /// None in a dry run.
+    pub lock: Option<Lock>,
+    pub progress: Progress,
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy)]
+pub struct Opening {
+    pub dry_run: bool,
+    /// Whether a registry may be running.
+    pub live: bool,
+    pub quiet: bool,
+}
+
+impl Store {
+    /// Opens the store, and unless it is a dry run, takes its lock.
+    ///
+    /// Fails if it is described by somebody else's database, if somebody else changes it, or if a registry is running that can
+    /// be written to.
+    pub fn open(source: Source, opening: Opening, options: &Options<'_>) -> Result<Self, Error> {
+        let storage = storage::open(&source.config)?;
+        refuse_foreign_metadata(&source.config, &*storage, options)?;
+        let lock = if opening.dry_run { None } else { Some(storage.lock(&process::holder())?) };
+        if !opening.live {
+            refuse_running_registry(&source.config, opening)?;
+        }
+        let progress = Progress::new(opening.quiet)?;
+        Ok(Self { source, storage, lock, progress })
+    }
+
+    /// Finishes what a run that was killed has left of what somebody had named. A dry run only tells of it.
+    pub fn finish_unfinished(&self, options: &Options<'_>) -> Result<(), Error> {
+        let Some(lock) = &self.lock else {
+            if unfinished::is_there(&*self.storage)? {
+                eprintln!(
+                    "regc: warning: a run that removed what somebody had named was cut off; the next one that removes anything \
+                     finishes it first, which is not in these numbers"
+                );
+            }
+            return Ok(());
+        };
+        let finished = unfinished::finish(&*self.storage, lock, options, &self.progress);
+        self.progress.clear();
+        if let Some(outcome) = finished? {
+            eprintln!("regc: finished what an earlier run had left: {}", describe(&outcome.removed));
+            outcome.failures.iter().for_each(|failure| print_error(failure));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses to remove anything while the registry can be written to. A dry run only warns.
+fn refuse_running_registry(config: &Config, opening: Opening) -> Result<(), Error> {
+    let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
+    match running::answers(listener) {
+        Ok(true) if opening.dry_run => {
+            if !opening.quiet {
+                eprintln!(
+                    "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
+                     be in these numbers"
+                );
+            }
+        }
+        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
+        Ok(false) => {}
+        Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
+    }
+    Ok(())
+}
