@@ -12,17 +12,32 @@ pub struct Source {
     pub root: PathBuf,
 }
 
+/// Another store than the one that is meant, a backup: its root, or the configuration of its registry. The environment says
+/// nothing of it.
+pub fn other(path: &Path) -> Result<Source, Error> {
+    if path.is_dir() {
+        return Ok(Source { config: Config::at_root(path.to_owned()), root: path.to_owned() });
+    }
+    let config = parse(path, Vec::new())?;
+    let root = root_of(&config);
+    Ok(Source { config, root })
+}
+
 /// Finds the configuration: the argument, else the environment's, else the first that exists where registries keep it.
 pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Error> {
     let config = match root {
         Some(root) => Config::at_root(root),
         None => read(&path(config)?)?,
     };
-    let root = match &config.driver {
+    let root = root_of(&config);
+    Ok(Source { config, root })
+}
+
+fn root_of(config: &Config) -> PathBuf {
+    match &config.driver {
         Driver::Filesystem { root } => root.clone(),
         _ => PathBuf::new(),
-    };
-    Ok(Source { config, root })
+    }
 }
 
 fn path(argument: Option<PathBuf>) -> Result<PathBuf, Error> {
@@ -37,11 +52,6 @@ fn path(argument: Option<PathBuf>) -> Result<PathBuf, Error> {
 }
 
 fn read(path: &Path) -> Result<Config, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Storage {
-        action: "read the configuration",
-        path: path.display().to_string(),
-        source,
-    })?;
     let mut environment = Vec::new();
     for (name, value) in env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
@@ -53,6 +63,15 @@ fn read(path: &Path) -> Result<Config, Error> {
             Err(_) => {}
         }
     }
+    parse(path, environment)
+}
+
+fn parse(path: &Path, environment: Vec<(String, String)>) -> Result<Config, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Storage {
+        action: "read the configuration",
+        path: path.display().to_string(),
+        source,
+    })?;
     Config::parse(&text, environment).map_err(|error| match error {
         Error::Config(reason) => Error::Config(format!("{}: {reason}", path.display())),
         error => error,

@@ -60,7 +60,10 @@ pub enum Error {
         holder: String,
     },
     /// Something cannot be moved to the trash, which is on another file system, and nothing is copied silently.
-    #[error("{0} is on another file system than the trash below the storage root; collect without --trash")]
+    #[error(
+        "{0} is on another file system than the trash below the storage root, and nothing is copied there; collect without \
+         --trash, and repair by hand what is there"
+    )]
     OtherFilesystem(String),
     /// The journal of a run that has moved something to the trash cannot be used.
     #[error("cannot use the journal {path}: {reason}")]

@@ -76,6 +76,10 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
     // By the key in the registry.
     let mut trashed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in trash::runs(storage)? {
+        // What a repair has moved away was damaged, or led to nothing.
+        if trash::is_of_repair(storage, &run)? {
+            continue;
+        }
         for (key, _) in trash::objects(storage, &run)? {
             trashed.entry(key).or_default().push(run.clone());
         }

@@ -7,7 +7,7 @@
 mod apply;
 mod plan;
 
-pub use self::apply::{Outcome, apply};
+pub use self::apply::{Outcome, apply, check, forget_incoming};
 pub use self::plan::{Plan, plan};
 use crate::content::Pace;
 use crate::digest::Digest;
@@ -85,11 +85,12 @@ impl Action {
     fn kind(&self) -> trash::Kind {
         let path = self.path();
         let layout::Subject { repository, tag, .. } = layout::subject(path);
+        let is_below = |directory: String| path.strip_prefix(&directory).is_some_and(|below| below.starts_with('/'));
         match (repository, tag) {
             (None, _) => trash::Kind::Blob,
-            (Some(_), None) if path.contains("/_layers/") => trash::Kind::LayerLink,
+            (Some(name), None) if is_below(layout::layers(&name)) => trash::Kind::LayerLink,
             (Some(_), None) => trash::Kind::Revision,
-            (Some(_), Some(_)) if path.contains("/index/") => trash::Kind::TagIndexEntry,
+            (Some(name), Some(tag)) if is_below(layout::tag_index(&name, &tag)) => trash::Kind::TagIndexEntry,
             (Some(_), Some(_)) => trash::Kind::Tag,
         }
     }

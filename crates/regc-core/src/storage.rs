@@ -253,7 +253,7 @@ pub trait TrashStorage: DeleteStorage {
     /// one step: at any moment, the one or the other is there. It survives a power cut once this returns.
     ///
     /// Answers false, and changes nothing, if what is at `to` was modified at the time `unless_modified_since` or later.
-    /// Fails if what is there is a directory, or if the backend cannot have one object under two names.
+    /// Fails if the backend can neither have one object under two names nor exchange two.
     fn replace(
         &self,
         from: &str,

@@ -311,8 +311,7 @@ pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(Strin
                 }
                 _ if entry.symlink => objects.push((key, true)),
                 EntryKind::Directory => pending.push(key),
-                EntryKind::File => objects.push((key, false)),
-                EntryKind::BrokenSymlink | EntryKind::Other => {}
+                EntryKind::File | EntryKind::Other | EntryKind::BrokenSymlink => objects.push((key, false)),
             }
         })?;
     }
@@ -324,21 +323,37 @@ fn is_blob(key: &str) -> bool {
     key.strip_prefix(layout::BLOBS).is_some_and(|below| below.starts_with('/'))
 }
 
+/// Whether a run was a repair.
+pub(crate) fn is_of_repair(storage: &dyn ReadStorage, run: &str) -> Result<bool, Error> {
+    match read_header(storage, run) {
+        Ok(header) => Ok(header.command == "repair"),
+        Err(Error::Journal { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What runs have moved to the trash that were no repairs.
+pub(crate) fn digests(storage: &dyn ReadStorage) -> Result<BTreeSet<Digest>, Error> {
+    let mut digests = BTreeSet::new();
+    for run in runs(storage)? {
+        if !is_of_repair(storage, &run)? {
+            digests.extend(objects(storage, &run)?.iter().filter_map(|(key, _)| layout::subject(key).digest));
+        }
+    }
+    Ok(digests)
+}
+
 /// Damaged content that repairs have moved aside, so that it can be pushed again: by its digest, the key of the copy in the
-/// trash that was moved there last.
-pub(crate) fn moved_aside(storage: &dyn ReadStorage) -> Result<BTreeMap<Digest, String>, Error> {
+/// trash that was moved there last. `None` where that is a symbolic link, which leads to somewhere else.
+pub(crate) fn moved_aside(storage: &dyn ReadStorage) -> Result<BTreeMap<Digest, Option<String>>, Error> {
     let mut aside = BTreeMap::new();
     for run in runs(storage)? {
-        match read_header(storage, &run) {
-            Ok(header) if header.command == "repair" => {}
-            Ok(_) | Err(Error::Journal { .. }) => continue,
-            Err(error) => return Err(error),
+        if !is_of_repair(storage, &run)? {
+            continue;
         }
-        for (key, is_symlink) in objects(storage, &run)? {
-            if !is_symlink && is_blob(&key) {
-                let copy = format!("{}/{key}", directory(&run));
-                aside.extend(layout::subject(&key).digest.map(|digest| (digest, copy)));
-            }
+        for (key, is_symlink) in objects(storage, &run)?.into_iter().filter(|(key, _)| is_blob(key)) {
+            let copy = (!is_symlink).then(|| format!("{}/{key}", directory(&run)));
+            aside.extend(layout::subject(&key).digest.map(|digest| (digest, copy)));
         }
     }
     Ok(aside)

@@ -171,6 +171,20 @@ impl Verification {
         with_it.filter(|found| !found.shared).map(|found| found.name.clone()).collect()
     }
 
+    /// The manifests to which something is attached that a repository links.
+    pub(crate) fn subjects(&self, repository: &str) -> BTreeSet<Digest> {
+        let Survey { inventory, reachable, .. } = &self.survey;
+        let subject = |id: &DigestId| {
+            let subject = reachable.manifests.with(*id, |found| match found {
+                Manifest::Parsed { subject, .. } => subject,
+                Manifest::Missing | Manifest::Damaged(_) => None,
+            });
+            subject.flatten().map(|subject| inventory.digests.digest(subject))
+        };
+        let found = inventory.repositories.iter().find(|found| found.name == repository);
+        found.into_iter().flat_map(|found| found.revisions.iter().filter_map(subject)).collect()
+    }
+
     /// Whether an image cannot be pulled, or something else is wrong: more than what is only left over.
     pub fn is_damaged(&self) -> bool {
         self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use regc_core::content::{Hashed, Pace};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
+use regc_core::layout;
 use regc_core::monitor::{Monitor, Phase};
-use regc_core::repair::{Action, Options, Outcome, Plan, apply, plan};
+use regc_core::repair::{Action, Options, Outcome, Plan, apply, check, plan};
 use regc_core::storage::{self, ReadStorage, TrashStorage};
 use regc_core::survey::Options as SurveyOptions;
 use regc_core::unwanted::Unwanted;
@@ -59,11 +60,12 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
     let started = SystemTime::now();
-    let from = args.from.as_deref().map(open_other).transpose()?;
     let nothing = Unwanted::default();
     let removes_tags = SurveyOptions { unwanted: Some(&nothing), ..SurveyOptions::default() };
     let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
-    let store = Store::open(args.common.source()?, opening, &removes_tags)?;
+    let source = args.common.source()?;
+    let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
+    let store = Store::open(source, opening, &removes_tags)?;
     store.finish_unfinished(&SurveyOptions::default())?;
     let Store { source, storage, lock, progress } = store;
 
@@ -100,8 +102,18 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
             };
             progress.clear();
         }
-        None if lock.is_none() => tell(&mut output, &args, "planned", &plan.actions),
+        None if lock.is_none() => {
+            tell(&mut output, &args, "planned", &plan.actions);
+            outcome.failures = check(&*storage, &plan.actions);
+            outcome.failures.iter().for_each(|(_, error)| print_error(error));
+        }
         None => {}
+    }
+    if !plan.in_trash.is_empty() {
+        eprintln!(
+            "regc: {} of what is missing is in the trash: `regc gc` puts back what is in use, `regc trash restore` all of it",
+            plan.in_trash.len()
+        );
     }
     summarise(&mut output, &args, &plan, &outcome, left.as_ref());
     output.flush();
@@ -139,12 +151,20 @@ fn still_wrong(
     Ok(verification)
 }
 
-fn open_other(path: &Path) -> Result<Box<dyn TrashStorage>, Error> {
-    let source = match path.is_dir() {
-        true => source::find(None, Some(path.to_owned()))?,
-        false => source::find(Some(path.to_owned()), None)?,
-    };
-    storage::open(&source.config)
+/// Opens the store from which content is taken.
+fn open_other(path: &Path, root: &Path) -> Result<Box<dyn TrashStorage>, Error> {
+    let other = source::other(path)?;
+    let storage = storage::open(&other.config)?;
+    let is_same =
+        other.root.canonicalize().ok().is_some_and(|other| root.canonicalize().is_ok_and(|root| root == other));
+    if is_same {
+        return Err(Error::Config(format!("{} is the store itself; name another one with --from", path.display())));
+    }
+    if storage.stat(layout::BLOBS)?.is_none() {
+        let (root, blobs) = (other.root.display(), layout::BLOBS);
+        return Err(Error::Config(format!("{root} holds no {blobs}; name another store's root with --from")));
+    }
+    Ok(storage)
 }
 
 fn tell(output: &mut Output, args: &Args, state: &str, actions: &[Action]) {

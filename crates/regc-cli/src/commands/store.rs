@@ -5,7 +5,7 @@ use regc_core::error::{Error, Refusal};
 use regc_core::lock::Lock;
 use regc_core::storage::{self, TrashStorage};
 use regc_core::survey::{Options, refuse_foreign_metadata};
-use regc_core::{running, unfinished};
+use regc_core::{repair, running, unfinished};
 
 use crate::output::human::describe;
 use crate::progress::Progress;
@@ -57,6 +57,7 @@ impl Store {
             }
             return Ok(());
         };
+        repair::forget_incoming(&*self.storage, lock)?;
         let finished = unfinished::finish(&*self.storage, lock, options, &self.progress);
         self.progress.clear();
         if let Some(outcome) = finished? {

@@ -233,7 +233,7 @@ impl Manifests {
                 if matches!(manifest, Understood::Missing)
                     && let Some(copy) = trash::moved_aside(storage)?.get(&digests.digest(id))
                 {
-                    manifest = Understood::Damaged(damaged_copy(storage, digests, copy)?);
+                    manifest = Understood::Damaged(damaged_copy(storage, digests, copy.as_deref())?);
                 }
                 self.others.lock().insert(id, Arc::new(manifest));
             }
@@ -255,14 +255,15 @@ fn protect_moved_aside(
     let aside = trash::moved_aside(storage)?;
     for (&id, read) in linked.iter().zip(read).filter(|(_, read)| matches!(read, Read::Missing)) {
         if let Some(copy) = aside.get(&digests.digest(id)) {
-            *read = Read::Damaged(damaged_copy(storage, digests, copy)?);
+            *read = Read::Damaged(damaged_copy(storage, digests, copy.as_deref())?);
         }
     }
     Ok(())
 }
 
-fn damaged_copy(storage: &dyn ReadStorage, digests: &Digests, copy: &str) -> Result<Box<Damaged>, Error> {
-    let mentioned = match storage.read(copy, MAX_MANIFEST_BYTES)? {
+fn damaged_copy(storage: &dyn ReadStorage, digests: &Digests, copy: Option<&str>) -> Result<Box<Damaged>, Error> {
+    let content = copy.map(|copy| storage.read(copy, MAX_MANIFEST_BYTES)).transpose()?.flatten();
+    let mentioned = match content {
         Some(Content::Whole(content)) => mentioned_in(digests, &content),
         _ => Box::default(),
     };

@@ -1,17 +1,17 @@
 //! Carrying out a plan.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
 
 use super::{Action, Options};
 use crate::content::hash_while;
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
 use crate::lock::Lock;
 use crate::monitor::Phase;
-use crate::storage::{ReadStorage, Removal, Removing, TrashStorage};
+use crate::storage::{ReadStorage, Removal, Removing, TrashStorage, below};
 use crate::trash::{self, Entry};
 
 /// What was done.
@@ -41,14 +41,7 @@ pub fn apply(
     options: &Options<'_>,
     header: &trash::Header,
 ) -> Result<Outcome, Error> {
-    // Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
-    for own in [layout::OWN, INCOMING] {
-        if storage.stat(own)?.is_some_and(|found| found.symlink) {
-            return Err(Error::OwnSymlink(own.to_owned()));
-        }
-    }
-    // What a run that was killed has left half written.
-    storage.remove_all(INCOMING)?;
+    forget_incoming(storage, lock)?;
     let mut moved = Vec::new();
     for action in actions {
         if storage.stat(action.path())?.is_some() {
@@ -64,11 +57,15 @@ pub fn apply(
     let monitor = options.pace.monitor();
     monitor.phase(Phase::Repair, Some(actions.len() as u64));
     let mut outcome = Outcome::default();
+    let mut impossible: HashMap<Action, Error> = check(storage, actions).into_iter().collect();
     let mut not_taken = HashSet::new();
     for action in actions {
-        let done = match (action, monitor.is_stopped()) {
-            (_, true) => Err(Error::Interrupted),
-            (Action::WriteLink { path, digest }, _) if not_taken.contains(digest) => Err(Error::NotTaken(path.clone())),
+        let done = match (action, monitor.is_stopped(), impossible.remove(action)) {
+            (_, true, _) => Err(Error::Interrupted),
+            (_, _, Some(error)) => Err(error),
+            (Action::WriteLink { path, digest }, ..) if not_taken.contains(digest) => {
+                Err(Error::NotTaken(path.clone()))
+            }
             _ => apply.carry_out(action),
         };
         if let (Action::Take { digest, .. }, Ok(false) | Err(_)) = (action, &done) {
@@ -92,6 +89,38 @@ pub fn apply(
     }
     storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
     Ok(outcome)
+}
+
+/// What of a plan cannot be done, as far as that can be told without trying: where regc may not write, or what is on another
+/// file system than the trash.
+pub fn check(storage: &dyn TrashStorage, actions: &[Action]) -> Vec<(Action, Error)> {
+    let mut checked: HashMap<String, bool> = HashMap::new();
+    let mut impossible = Vec::new();
+    for action in actions {
+        let place = match (action, layout::subject(action.path()).repository) {
+            (_, Some(repository)) => layout::repository(&repository),
+            (Action::Take { digest, .. }, None) => layout::shard(digest),
+            (_, None) => action.path().rsplit_once('/').map_or_else(String::new, |(directory, _)| directory.to_owned()),
+        };
+        if checked.get(&place) == Some(&true) {
+            continue;
+        }
+        let possible = storage.check_removable(&place, true);
+        checked.insert(place, possible.is_ok());
+        impossible.extend(possible.err().map(|error| (action.clone(), error)));
+    }
+    impossible
+}
+
+/// Removes what a repair that was killed has left half written.
+pub fn forget_incoming(storage: &dyn TrashStorage, _: &Lock) -> Result<(), Error> {
+    // Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
+    for own in [layout::OWN, INCOMING] {
+        if storage.stat(own)?.is_some_and(|found| found.symlink) {
+            return Err(Error::OwnSymlink(own.to_owned()));
+        }
+    }
+    storage.remove_all(INCOMING)
 }
 
 /// What the trash's journal says of what an action moves.
@@ -188,8 +217,9 @@ fn tidy(storage: &dyn TrashStorage, path: &str) -> Result<(), Error> {
     if storage.stat(&layout::tag_link(&repository, &tag))?.is_some() {
         return Ok(());
     }
-    let index = layout::tag_index(&repository, &tag);
-    let mut directories: Vec<String> = Algorithm::ALL.map(|algorithm| format!("{index}/{}", algorithm.name())).into();
-    directories.extend([index, layout::tag(&repository, &tag)]);
+    let tag = layout::tag(&repository, &tag);
+    let mut directories = below(storage, &tag)?.directories;
+    directories.iter_mut().for_each(|directory| *directory = format!("{tag}/{directory}"));
+    directories.push(tag);
     storage.remove_empty_directories(&directories, None).into_iter().collect()
 }

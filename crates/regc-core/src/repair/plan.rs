@@ -3,15 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use super::{Action, Options};
-use crate::catalog;
+use crate::catalog::{self, Tag};
 use crate::content::hash_while;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Refusal};
 use crate::layout;
 use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
 use crate::storage::{Content, ReadStorage, below, directories, symlink_between};
+use crate::trash;
 use crate::verify::{Defect, Kind, Verification};
 
 /// What can be done.
@@ -23,6 +25,9 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What could not be read on the way, here or in the other store. Nothing is done about that.
     pub failures: Vec<Error>,
+    /// What is missing and in the trash, where a collection has moved it: the next one puts it back if it is in use. So no
+    /// link to it is removed.
+    pub in_trash: BTreeSet<Digest>,
 }
 
 /// Finds out what can be done about what a verification has found, and about what that uncovers: a manifest that is linked
@@ -31,7 +36,8 @@ pub struct Plan {
 /// Fails with [`Refusal::NoBlobs`] if most manifests are missing, unless that is allowed, and if the monitor says stop.
 pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Options<'_>) -> Result<Plan, Error> {
     let is_dangling = |defect: &&Defect| defect.kind == Kind::DanglingRevision;
-    let dangling = verification.defects.iter().filter(is_dangling).count() as u64;
+    let dangling = verification.defects.iter().filter(is_dangling).filter_map(|defect| defect.digest);
+    let dangling = dangling.collect::<HashSet<_>>().len() as u64;
     let are_most_missing = dangling > SOME && dangling * 2 > verification.manifests;
     if !options.allow_empty && dangling > 0 && (verification.blobs.is_empty() || are_most_missing) {
         return Err(Error::Refused(Refusal::NoBlobs));
@@ -42,10 +48,12 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         verification,
         actions: BTreeSet::new(),
         failures: Vec::new(),
+        trashed: trash::digests(storage)?,
+        in_trash: BTreeSet::new(),
         here: HashMap::new(),
         there: HashMap::new(),
         completed: HashSet::new(),
-        linked_tags: HashMap::new(),
+        leads: HashMap::new(),
     };
     // Whether an entry leads to something depends on what is linked.
     let is_entry = |kind| matches!(kind, Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
@@ -62,7 +70,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
             Ok(()) => {}
         }
     }
-    let Planner { actions, failures, here, .. } = planner;
+    let Planner { actions, failures, in_trash, here, .. } = planner;
     let mut actions: Vec<Action> = actions.into_iter().collect();
     actions.sort_by_cached_key(|action| {
         let stage = match (action, action.digest().and_then(|digest| here.get(&digest))) {
@@ -78,7 +86,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
             Action::RemoveLink { .. } => (stage, 3, None, Some(action.kind())),
         }
     });
-    Ok(Plan { actions, failures })
+    Ok(Plan { actions, failures, in_trash })
 }
 
 /// How many manifests may be missing of a store however small it is.
@@ -100,13 +108,27 @@ struct Planner<'a> {
     verification: &'a Verification,
     actions: BTreeSet<Action>,
     failures: Vec<Error>,
+    /// What collections have moved to the trash, and what of that is missing.
+    trashed: BTreeSet<Digest>,
+    in_trash: BTreeSet<Digest>,
     /// What was hashed here, and in the other store.
     here: HashMap<Digest, Found>,
     there: HashMap<Digest, Found>,
     /// The manifests that were looked into for what they need, each with its repository.
     completed: HashSet<(String, Digest)>,
-    /// The repositories whose tags were looked at for symbolic links, and whether there is one.
-    linked_tags: HashMap<String, bool>,
+    /// What leads to the manifests of the repositories in which something is removed.
+    leads: HashMap<String, Rc<Leads>>,
+}
+
+/// What leads to the manifests of a repository, or is attached to them.
+#[derive(Default)]
+struct Leads {
+    tags: Vec<Tag>,
+    subjects: BTreeSet<Digest>,
+    /// The entries in tags' indexes, by the digest.
+    entries: HashMap<Digest, Vec<String>>,
+    /// Whether a tag, or a part of one, is a symbolic link, which would lead to nothing if another one went.
+    has_symlinks: bool,
 }
 
 impl Planner<'_> {
@@ -128,17 +150,16 @@ impl Planner<'_> {
             (Kind::MissingChild, Some(repository)) => {
                 self.link_manifest(repository, digest)?;
             }
-            // Whoever has a backup may have another one: what was not found in this one stays.
             (Kind::DanglingRevision, Some(repository)) => {
                 if self.has_content(digest)? {
                     self.complete(repository, digest)?;
-                } else if self.options.from.is_none() {
+                } else if self.is_lost(digest)? {
                     self.remove_image(repository, digest)?;
                 }
             }
             (Kind::DanglingTag, Some(repository)) => {
                 if !self.link_manifest(repository, digest)?
-                    && self.options.from.is_none()
+                    && self.is_lost(digest)?
                     && let Some(tag) = layout::subject(path).tag
                 {
                     self.remove_tag(repository, &tag, *digest)?;
@@ -278,35 +299,49 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Whether content is nowhere, so that links to it may go. Whoever has a backup may have another one, and what is in the
+    /// trash, or cannot be read now, may come back.
+    fn is_lost(&mut self, digest: &Digest) -> Result<bool, Error> {
+        if self.trashed.contains(digest) {
+            self.in_trash.insert(*digest);
+            return Ok(false);
+        }
+        Ok(self.options.from.is_none() && self.look(digest)? == Found::Absent)
+    }
+
     fn will_be_linked(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         let path = layout::revision_link(repository, digest);
         let is_there = self.storage.stat(&path)?.is_some();
         let removed = Action::RemoveLink { path: path.clone(), digest: Some(*digest) };
         let written = Action::WriteLink { path, digest: *digest };
-        Ok(self.actions.contains(&written) || is_there && !self.actions.contains(&removed))
+        Ok(self.actions.contains(&written)
+            || is_there && !self.actions.contains(&removed)
+            || self.storage.stat(&layout::layer_link(repository, digest))?.is_some())
     }
 
     /// Removes the link of a manifest that cannot be had, the tags that name it, and what tags remember of it.
     fn remove_image(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
-        let tags = catalog::tags(self.storage, repository)?;
-        if self.has_linked_tags(repository)? {
+        let leads = self.leads(repository)?;
+        let link = layout::revision_link(repository, digest);
+        // What is attached to it would be garbage without it, and has its content. What is linked by another algorithm's
+        // digest is not linked by this one.
+        let is_needed = leads.has_symlinks || leads.subjects.contains(digest);
+        if is_needed || self.storage.stat(&link)?.is_none() {
             return Ok(());
         }
-        self.remove_link(&layout::revision_link(repository, digest), *digest)?;
-        for tag in tags {
-            let entry = layout::tag_index_link(repository, &tag.name, digest);
-            if tag.digest == Some(*digest) {
-                self.remove_tag(repository, &tag.name, *digest)?;
-            } else if self.storage.stat(&entry)?.is_some() {
-                self.remove_link(&entry, *digest)?;
-            }
+        self.remove_link(&link, *digest)?;
+        for entry in leads.entries.get(digest).into_iter().flatten() {
+            self.remove_link(entry, *digest)?;
+        }
+        for tag in leads.tags.iter().filter(|tag| tag.digest == Some(*digest)) {
+            self.remove_tag(repository, &tag.name, *digest)?;
         }
         Ok(())
     }
 
     /// Removes a tag with all that it remembers: the registry lists whatever has a directory.
     fn remove_tag(&mut self, repository: &str, tag: &str, digest: Digest) -> Result<(), Error> {
-        if self.has_linked_tags(repository)? {
+        if self.leads(repository)?.has_symlinks {
             return Ok(());
         }
         self.remove_link(&layout::tag_link(repository, tag), digest)?;
@@ -320,22 +355,28 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether a tag of a repository, or a part of one, is a symbolic link, which would lead to nothing if another one went.
-    fn has_linked_tags(&mut self, repository: &str) -> Result<bool, Error> {
-        if let Some(known) = self.linked_tags.get(repository) {
-            return Ok(*known);
+    fn leads(&mut self, repository: &str) -> Result<Rc<Leads>, Error> {
+        if let Some(known) = self.leads.get(repository) {
+            return Ok(known.clone());
         }
         let all = layout::tags(repository);
-        let tags = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let (tags, subjects) = (catalog::tags(self.storage, repository)?, self.verification.subjects(repository));
+        let mut leads = Leads { tags, subjects, ..Leads::default() };
         let is_link = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.is_some_and(|found| found.symlink));
-        let mut has_link = false;
-        for (tag, symlink) in tags {
+        for (tag, symlink) in directories(self.storage, &all, |name| Some(name.to_owned()), || ())? {
             let (current, index) = (format!("{all}/{tag}/current"), layout::tag_index(repository, &tag));
-            has_link |=
-                symlink || is_link(&current)? || is_link(&layout::tag_link(repository, &tag))? || is_link(&index)?;
+            let link = layout::tag_link(repository, &tag);
+            leads.has_symlinks |= symlink || is_link(&current)? || is_link(&link)? || is_link(&index)?;
+            for file in below(self.storage, &index)?.files {
+                let path = format!("{index}/{file}");
+                if let Some(digest) = layout::digest_of_link(&path) {
+                    leads.entries.entry(digest).or_default().push(path);
+                }
+            }
         }
-        self.linked_tags.insert(repository.to_owned(), has_link);
-        Ok(has_link)
+        let leads = Rc::new(leads);
+        self.leads.insert(repository.to_owned(), leads.clone());
+        Ok(leads)
     }
 
     fn write_link(&mut self, path: &str, digest: &Digest) -> Result<(), Error> {

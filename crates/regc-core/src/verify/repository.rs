@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::inventory::{DigestId, Repository};
 use crate::layout;
 use crate::manifest::Role;
-use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past};
+use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
 use crate::survey::Survey;
 
@@ -90,7 +90,7 @@ impl Check<'_> {
         self.revisions(&mut defects)?;
         let layers = self.layers(&live, &mut defects)?;
         self.tags(&layers, &mut defects)?;
-        self.images(needs, &layers, &mut defects);
+        self.images(needs, &layers, &mut defects)?;
         for upload in &garbage.uploads {
             let path = format!("{}/{}", layout::uploads(self.name()), upload.upload);
             defects.push(self.defect(Kind::StaleUpload, path, None, format!("{} bytes", upload.bytes)));
@@ -375,28 +375,41 @@ impl Check<'_> {
     }
 
     /// Whether what the images need is there, and linked.
-    fn images(&self, needs: Vec<Needs>, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) {
+    fn images(&self, needs: Vec<Needs>, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
         let mut seen = HashSet::default();
         for Needs { manifest, id, role } in needs {
-            if !seen.insert(id) || self.survey.inventory.digests.algorithm(id) != Algorithm::Sha256 {
+            if !seen.insert(id) {
                 continue;
             }
             let needed_by = || format!("the manifest {} needs it", self.digest(manifest));
-            let digest = self.digest(id);
             let is_linked = layers.contains(&id) || self.has_revision(id);
+            // What was pushed by another algorithm's digest is stored under its canonical one, which the link holds.
+            let (content, is_stored) = match self.survey.inventory.digests.algorithm(id) {
+                Algorithm::Sha256 => (id, self.is_stored(id)),
+                _ => match target(self.storage, &self.survey.inventory.digests, self.name(), id)? {
+                    Some(content) => (content, self.is_stored(content)),
+                    // Without a link, nobody knows where it is.
+                    None if self.is_stored(id) || !is_linked => (id, true),
+                    // The link is garbled, which is told by itself.
+                    None => continue,
+                },
+            };
+            let digest = self.digest(id);
+            let is_part = matches!(role, Role::Config | Role::Layer | Role::OpaqueChild);
             match role {
-                Role::Config | Role::Layer | Role::OpaqueChild if !self.is_stored(id) => {
-                    let path = layout::blob_data(&digest);
-                    defects.push(self.defect(Kind::MissingBlob, path, Some(digest), needed_by()));
+                _ if !is_stored && (is_part || role == Role::OddChild && layers.contains(&id)) => {
+                    let content = self.digest(content);
+                    let path = layout::blob_data(&content);
+                    defects.push(self.defect(Kind::MissingBlob, path, Some(content), needed_by()));
                 }
-                Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
+                _ if !is_linked && is_part => {
                     let path = layout::layer_link(self.name(), &digest);
                     defects.push(self.defect(Kind::MissingLayerLink, path, Some(digest), needed_by()));
                 }
                 // One that is linked and has no content is a dangling revision.
-                Role::Child if !is_linked => {
+                Role::Child | Role::OddChild if !is_linked => {
                     let path = layout::revision_link(self.name(), &digest);
-                    let detail = match self.is_stored(id) {
+                    let detail = match is_stored {
                         true => "its content is there, but the repository does not link it",
                         false => "its content is missing",
                     };
@@ -406,6 +419,7 @@ impl Check<'_> {
                 _ => {}
             }
         }
+        Ok(())
     }
 }
 

@@ -123,7 +123,9 @@ impl FilesystemStorage {
             let stat = rustix::fs::fstat(&directory)?;
             let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             let own = (rustix::process::geteuid(), rustix::process::getegid());
-            io::Result::Ok(Destination { directory, owner: (owner != own).then_some(owner) })
+            // Only root may give something away, and only who is root must.
+            let owner = (own.0.is_root() && owner != own).then_some(owner);
+            io::Result::Ok(Destination { directory, owner })
         });
         Ok(Above { directory, into: into.transpose()? })
     }

@@ -1,8 +1,8 @@
 //! Keeping what is removed: new files that last, and moves that overwrite nothing.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::storage::{Moved, TrashStorage};
 impl TrashStorage for FilesystemStorage {
     fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
         let path = self.path(key);
-        self.create_file(&path, write).map_err(|error| self.error("write", key, error))
+        Self::create_file(&path, write).map_err(|error| self.error("write", key, error))
     }
 
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
@@ -48,7 +48,7 @@ impl TrashStorage for FilesystemStorage {
 
     fn replace(&self, from: &str, to: &str, into: &str, unless: Option<SystemTime>) -> Result<bool, Error> {
         let [source, target, kept] = [self.path(from), self.path(to), self.path(into).join(to)];
-        self.replace_file(&source, &target, &kept, unless).map_err(|error| match error.kind() {
+        Self::replace_file(&source, &target, &kept, unless).map_err(|error| match error.kind() {
             ErrorKind::CrossesDevices => Error::OtherFilesystem(target.display().to_string()),
             _ => self.error("replace", to, error),
         })
@@ -66,11 +66,12 @@ impl TrashStorage for FilesystemStorage {
 }
 
 impl FilesystemStorage {
-    fn create_file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        make_directories(path.parent().unwrap_or(path))?;
+    fn create_file(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let above = path.parent().unwrap_or(path);
+        make_lasting_directories(above)?;
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         // A registry that is not root must be able to use, and to replace, what root has made for it.
-        give_as(&file, path.parent().unwrap_or(path))?;
+        give_as(&file, above)?;
         let mut file = BufWriter::new(file);
         let written = write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all());
         if let Err(error) = written {
@@ -78,12 +79,17 @@ impl FilesystemStorage {
             fs::remove_file(path).ok();
             return Err(error);
         }
-        self.sync_above(path)
+        sync(above)
     }
 
-    fn replace_file(&self, source: &Path, target: &Path, kept: &Path, unless: Option<SystemTime>) -> io::Result<bool> {
+    fn replace_file(source: &Path, target: &Path, kept: &Path, unless: Option<SystemTime>) -> io::Result<bool> {
         let [above, above_kept] = [target, kept].map(|path| path.parent().unwrap_or(path));
-        make_directories(above)?;
+        make_lasting_directories(above)?;
+        // It was made elsewhere. What is beside it tells who must be able to use it.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(CWD, source, flags, Mode::empty())?);
+        let mode = give_as(&file, above)?.mode() & 0o666;
+        file.set_permissions(Permissions::from_mode(mode))?;
         match fs::symlink_metadata(target) {
             Ok(metadata) if unless.is_some_and(|since| metadata.modified().is_ok_and(|late| late >= since)) => {
                 return Ok(false);
@@ -91,8 +97,15 @@ impl FilesystemStorage {
             // A second name first: at no time is there nothing, and at no time is what was there lost.
             Ok(_) => {
                 make_directories(above_kept)?;
-                rustix::fs::linkat(CWD, target, CWD, kept, AtFlags::empty())?;
-                fs::rename(source, target)?;
+                match rustix::fs::linkat(CWD, target, CWD, kept, AtFlags::empty()) {
+                    Ok(()) => fs::rename(source, target)?,
+                    // A directory, somebody else's file, or a file system without such names.
+                    Err(rustix::io::Errno::PERM) => {
+                        rustix::fs::renameat_with(CWD, source, CWD, target, RenameFlags::EXCHANGE)?;
+                        rename(CWD, source, CWD, kept)?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             Err(error) if is_absent(&error) => match rename(CWD, source, CWD, target) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
@@ -100,20 +113,28 @@ impl FilesystemStorage {
             },
             Err(error) => return Err(error),
         }
-        self.sync_above(target)?;
+        sync(above)?;
         Ok(true)
     }
+}
 
-    /// Makes names last that were just made, and those of the directories on the way.
-    fn sync_above(&self, path: &Path) -> io::Result<()> {
-        let directories = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
-        directories.into_iter().try_for_each(|directory| File::open(directory)?.sync_all())
-    }
+/// Makes names in a directory last that were just made.
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 /// Makes a directory and those above it that are absent. They belong to whom the nearest one above belongs, so that a
 /// registry that is not root can use what root has made for it.
 pub(super) fn make_directories(path: &Path) -> io::Result<()> {
+    make(path, false)
+}
+
+/// The same, and they survive a power cut.
+fn make_lasting_directories(path: &Path) -> io::Result<()> {
+    make(path, true)
+}
+
+fn make(path: &Path, lasting: bool) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
         Ok(_) => return Err(ErrorKind::NotADirectory.into()),
@@ -121,7 +142,7 @@ pub(super) fn make_directories(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     let above = path.parent().ok_or(ErrorKind::NotFound)?;
-    make_directories(above)?;
+    make(above, lasting)?;
     match fs::create_dir(path) {
         // Another thread has made it.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
@@ -130,14 +151,19 @@ pub(super) fn make_directories(path: &Path) -> io::Result<()> {
     // Whoever may write above could put a symbolic link here, and would be given what it leads to.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
-    made.set_permissions(give_as(&made, above)?.permissions())
+    made.set_permissions(give_as(&made, above)?.permissions())?;
+    if lasting { sync(above) } else { Ok(()) }
 }
 
 /// Gives a new file or directory to whom the directory above it belongs.
 fn give_as(made: &File, above: &Path) -> io::Result<Metadata> {
     let (like, own) = (fs::metadata(above)?, made.metadata()?);
     if (like.uid(), like.gid()) != (own.uid(), own.gid()) {
-        fchown(made, Some(like.uid()), Some(like.gid()))?;
+        match fchown(made, Some(like.uid()), Some(like.gid())) {
+            // Only root may, and only who is root must.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
+            given => given?,
+        }
     }
     Ok(like)
 }
