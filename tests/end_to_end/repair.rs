@@ -5,7 +5,8 @@ use std::fs;
 use regc_core::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 
-use crate::common::{Run, regc};
+use crate::common::{Run, regc, regc_with};
+use crate::config;
 
 fn repair(root: &std::path::Path, arguments: &[&str]) -> Run {
     regc([&["repair", "--root", root.to_str().unwrap()], arguments].concat())
@@ -94,6 +95,11 @@ fn what_is_half_written_goes_with_the_next_repair() {
     assert_eq!((run.code, run.stdout.lines().count()), (0, 2), "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.ends_with("1 repairs done; nothing is damaged any more.\n"), "{}", run.stdout);
     assert!(!root.path().join(".regc/incoming").exists());
+    // Or with whatever else changes the store.
+    fs::create_dir_all(root.path().join(".regc/incoming")).unwrap();
+    fs::write(root.path().join(".regc/incoming/data"), "the first half").unwrap();
+    assert_eq!(regc(["gc", "--root", root.path().to_str().unwrap()]).code, 0);
+    assert!(!root.path().join(".regc/incoming").exists());
 }
 
 #[test]
@@ -132,4 +138,113 @@ fn what_was_damaged_and_cannot_be_mended_is_still_told() {
     let run = repair(root.path(), &["--apply", "--content", "--from", backup.path().to_str().unwrap()]);
     assert_eq!(run.stdout, "0 repairs done; 1 findings are left, which `regc verify` lists.\n", "{}", run.stderr);
     assert_eq!(run.code, 3);
+}
+
+#[test]
+fn what_was_moved_aside_protects_its_repository_even_if_it_was_a_symbolic_link() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    registry.put(layout::blob_data(&image), "damaged");
+    let root = registry.on_disk();
+    let data = root.path().join(layout::blob_data(&image));
+    let away = root.path().join("away");
+    fs::rename(&data, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &data).unwrap();
+    for _ in 0..2 {
+        repair(root.path(), &["--apply"]);
+        for mode in [&["gc"][..], &["gc", "-m"]] {
+            let run = regc([mode, &["--root", root.path().to_str().unwrap()]].concat());
+            assert_eq!(run.code, 3, "{}", run.stderr);
+            for key in [layout::blob_data(&layer("a")), layout::tag_link("app", "v1")] {
+                assert!(root.path().join(&key).exists(), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_of_repositories_and_tags_are_not_taken_for_parts_of_the_layout() {
+    for reference in ["index:v1", "app:index", "a/index/b:v1"] {
+        let mut registry = TestRegistry::new();
+        let image = registry.image(reference).layers(["a"]).push();
+        registry.image("other:v1").layers(["b"]).push();
+        registry.remove(&layout::blob_data(&image));
+        let root = registry.on_disk();
+        let before = files_below(root.path());
+        assert_eq!(repair(root.path(), &["--apply"]).code, 0, "{reference}");
+        assert_ne!(files_below(root.path()), before, "{reference}");
+        let run = regc(["trash", "restore", "--root", root.path().to_str().unwrap()]);
+        assert_eq!((run.code, files_below(root.path())), (0, before), "{reference}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_tag_goes_with_its_directory() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    registry.remove(&layout::blob_data(&image));
+    let root = registry.on_disk();
+    let index = root.path().join(layout::tag_index("app", "v1"));
+    fs::create_dir_all(index.join("sha256").join(layer("gone").hex())).unwrap();
+    let run = repair(root.path(), &["--apply"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert!(!root.path().join(layout::tag("app", "v1")).exists());
+}
+
+#[test]
+fn a_directory_in_place_of_content_is_replaced() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let (root, backup) = (registry.on_disk(), registry.on_disk());
+    let data = root.path().join(layout::blob_data(&layer("a")));
+    fs::remove_file(&data).unwrap();
+    fs::create_dir(&data).unwrap();
+    let run = repair(root.path(), &["--apply", "--from", backup.path().to_str().unwrap()]);
+    assert_eq!(run.stdout.lines().last(), Some("1 repairs done; nothing is damaged any more."), "{}", run.stderr);
+    assert!(data.is_file());
+}
+
+#[test]
+fn another_store_must_be_one_and_another() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let backup = registry.on_disk();
+    registry.remove(&layout::blob_data(&layer("a")));
+    let (root, empty) = (registry.on_disk(), tempfile::tempdir().unwrap());
+    let docker = backup.path().join("docker");
+    for (other, told) in [
+        (empty.path(), "holds no docker/registry/v2/blobs"),
+        (&docker, "holds no"),
+        (root.path(), "is the store itself"),
+    ] {
+        let run = repair(root.path(), &["--from", other.to_str().unwrap()]);
+        assert!(run.code == 1 && run.stderr.contains(told), "{}: {}", other.display(), run.stderr);
+    }
+    // The environment of a registry's container speaks of its own store.
+    let config = config(&empty, &format!("{{filesystem: {{rootdirectory: {}}}}}", backup.path().display()), "");
+    let arguments = ["repair", "--apply", "--from", config.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let run = regc_with(arguments, &[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", root.path().to_str().unwrap())]);
+    assert_eq!(run.stdout.lines().last(), Some("1 repairs done; nothing is damaged any more."), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_on_another_disk_is_told_before_anything_is_copied() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let (backup, disk) = (registry.on_disk(), tempfile::tempdir_in("/dev/shm").expect("/dev/shm"));
+    registry.remove(&layout::blob_data(&layer("a")));
+    registry.put(layout::revision_link("app", &image), "");
+    let root = registry.on_disk();
+    let shard = root.path().join(layout::shard(&layer("a")));
+    fs::create_dir_all(&shard).unwrap();
+    fs::remove_dir(&shard).unwrap();
+    std::os::unix::fs::symlink(disk.path(), &shard).unwrap();
+    for apply in [&[][..], &["--apply"]] {
+        let run = repair(root.path(), &[apply, &["--from", backup.path().to_str().unwrap()]].concat());
+        assert!(run.code == 1 && run.stderr.contains("another file system"), "{}", run.stderr);
+    }
+    let link = root.path().join(layout::revision_link("app", &image));
+    assert_eq!(fs::read_to_string(link).unwrap(), image.to_string(), "the rest is done");
 }

@@ -372,12 +372,26 @@ fn a_registry_that_is_not_root_can_use_what_root_has_repaired_and_empty_the_tras
     fs::remove_dir_all(store.at(&layout::layer("team/app", &digest(&content["config"])))).unwrap();
     fs::remove_dir_all(store.at(&layout::blob(&digest(&content["layers"][0])))).unwrap();
     fs::write(store.at(&layout::blob_data(&digest(&content["layers"][1]))), "damaged").unwrap();
-    let run = store.repair(&["--apply", "--from", backup.to_str().unwrap()]);
-    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
-    assert_eq!(regc(["gc", "-m", "--trash", "--root", store.root().to_str().unwrap()]).code, 0);
-    let of_others = ["(", "!", "-uid", "1234", "-o", "!", "-gid", "1235", ")"];
-    let found = Command::new("find").arg(store.root()).args(of_others).output().unwrap();
-    assert_eq!(String::from_utf8(found.stdout).unwrap(), "", "all of it belongs to the registry");
+    // The directory above belongs to root, as where volumes are mounted, and so does what root makes.
+    assert!(Command::new("chown").arg("0:0").arg(store.root()).status().unwrap().success());
+    let (root, binary) = (store.root(), env!("CARGO_BIN_EXE_regc"));
+    let run = Command::new("sh")
+        .args(["-c", "umask 077; exec \"$@\"", "sh", binary, "repair", "--apply", "--root"])
+        .arg(&root)
+        .args(["--from", backup.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let of_others = |directory: &Path| {
+        let others = ["(", "!", "-uid", "1234", "-o", "!", "-gid", "1235", ")"];
+        let found = Command::new("find").arg(directory).args(others).output().unwrap();
+        String::from_utf8(found.stdout).unwrap()
+    };
+    assert_eq!(of_others(&root.join("docker")), "", "all of it belongs to the registry");
+    // And what is moved to a trash that belongs to the registry does so, too.
+    assert!(Command::new("chown").args(["-R", "1234:1235"]).arg(root.join(".regc")).status().unwrap().success());
+    assert_eq!(regc(["gc", "-m", "--trash", "--root", root.to_str().unwrap()]).code, 0);
+    assert_eq!(of_others(&root.join(".regc/trash")), "");
     let registry = PeerRegistry::start_as(1234, &store.root());
     assert!(can_pull(&registry, "team/app:v1"));
 }

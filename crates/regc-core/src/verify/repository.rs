@@ -86,7 +86,10 @@ impl Check<'_> {
     pub(super) fn run(&self, garbage: &RepositoryGarbage) -> Result<Vec<Defect>, Error> {
         let mut defects = Vec::new();
         let needs = self.needs();
-        let live: HashSet<DigestId> = needs.iter().map(|needs| needs.id).collect();
+        let mut live: HashSet<DigestId> = needs.iter().map(|needs| needs.id).collect();
+        for Needs { id, .. } in &needs {
+            live.extend(target(self.storage, &self.survey.inventory.digests, self.name(), *id)?);
+        }
         self.revisions(&mut defects)?;
         let layers = self.layers(&live, &mut defects)?;
         self.tags(&layers, &mut defects)?;

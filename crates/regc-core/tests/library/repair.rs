@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use regc_core::content::{Clock, Pace};
-use regc_core::digest::Digest;
+use regc_core::digest::{Algorithm, Digest};
 use regc_core::error::Error;
 use regc_core::layout;
 use regc_core::monitor::{Monitor, Phase, Silent};
@@ -266,4 +266,137 @@ fn a_stop_is_heeded_between_two_repairs() {
     assert!(!repair(&storage, Some(&backup)).interrupted);
     assert_eq!(wrong(&storage), BTreeSet::new());
     assert!(storage.keys().iter().all(|key| !key.starts_with(".regc/incoming")));
+}
+
+/// Removes a tag and all it remembers.
+fn untag(registry: &mut TestRegistry, repository: &str, tag: &str) {
+    let prefix = format!("{}/", layout::tag(repository, tag));
+    let keys: Vec<String> = registry.keys().filter(|key| key.starts_with(&prefix)).map(str::to_owned).collect();
+    keys.iter().for_each(|key| drop(registry.remove(key)));
+}
+
+#[test]
+fn what_a_collection_puts_back_is_not_taken_for_lost() {
+    let registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    for with_revision in [false, true] {
+        let mut untagged = registry.clone();
+        untag(&mut untagged, "app", "v1");
+        let storage = untagged.in_memory();
+        assert!(run(&storage, UNTAGGED, Some("collection")).unwrap().removed.revisions > 0);
+        // It was pushed again in the very moment, which the registry answered with "I have it".
+        let mut links = vec![layout::tag_link("app", "v1"), layout::tag_index_link("app", "v1", &v1)];
+        links.extend(with_revision.then(|| layout::revision_link("app", &v1)));
+        for link in links {
+            storage.create(&link, &mut |to| write!(to, "{v1}")).unwrap();
+        }
+        let found = planned(&storage, None);
+        assert_eq!((found.actions, found.in_trash), (vec![], BTreeSet::from([v1])));
+        repair(&storage, None);
+        run(&storage, DEFAULT, None).unwrap();
+        assert_eq!(wrong(&storage), BTreeSet::new(), "the next collection puts it back");
+    }
+}
+
+#[test]
+fn a_collection_does_not_undo_a_repair() {
+    let mut registry = whole();
+    let x86 = registry.image("app").layers(["x86"]).push();
+    registry.remove(&layout::blob_data(&x86));
+    registry.put(layout::layer_link("app", &layer("arm")), "garbled");
+    let storage = registry.in_memory();
+    assert_eq!(repair(&storage, None).done.len(), 2);
+    let healed = run(&storage, DEFAULT, None).unwrap();
+    assert_eq!(text(&storage, &layout::layer_link("app", &layer("arm"))), Some(layer("arm").to_string()));
+    assert!(healed.failures.is_empty());
+    assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingChild]), "the link to nothing stays away");
+    assert_eq!(planned(&storage, None).actions, []);
+}
+
+#[test]
+fn the_last_that_is_known_of_an_image_stays() {
+    // Linked where registry 2.1 did, and known by what a garbled tag remembers: by a link that is garbled, too.
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    registry.remove(&layout::revision_link("app", &v1));
+    registry.put(layout::layer_link("app", &v1), v1.to_string());
+    registry.put(layout::tag_link("app", "v1"), "");
+    registry.put(layout::tag_index_link("app", "v1", &v1), "");
+    let entry = Action::WriteLink { path: layout::tag_index_link("app", "v1", &v1), digest: v1 };
+    assert_eq!(planned(&registry.in_memory(), None).actions, [entry]);
+
+    // What is attached to an image waits for it to be pushed again.
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    let signature = registry.image("app").layers(["signature"]).subject(v1).push();
+    registry.remove(&layout::blob_data(&v1));
+    let storage = registry.in_memory();
+    repair(&storage, None);
+    run(&storage, UNTAGGED, None).unwrap();
+    assert!(text(&storage, &layout::blob_data(&signature)).is_some());
+}
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_lost() {
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    registry.remove(&layout::revision_link("app", &v1));
+    let blob = layout::blob_data(&v1);
+    let storage = Faulty::reading(registry.in_memory(), move |key| key == blob);
+    let found = planned(&storage, None);
+    assert!(found.actions.is_empty() && !found.failures.is_empty(), "{found:?}");
+}
+
+#[test]
+fn one_manifest_that_many_link_is_not_most_of_the_store() {
+    let mut registry = TestRegistry::new();
+    let mut image = None;
+    for n in 0..30 {
+        image = Some(registry.image(&format!("app-{n}:v1")).layers(["a"]).push());
+        registry.image(&format!("app-{n}:v2")).layers([format!("layer {n}")]).push();
+    }
+    registry.remove(&layout::blob_data(&image.unwrap()));
+    let dangling = look(&registry.in_memory()).defects.iter().filter(|d| d.kind == Kind::DanglingRevision).count();
+    let found = planned(&registry.in_memory(), None);
+    assert!(dangling >= 1 && !found.actions.is_empty());
+}
+
+#[test]
+fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() {
+    let sha512 = |content: &[u8]| Digest::of(Algorithm::Sha512, content);
+    let content = b"pushed by its sha512 digest";
+    let (named, canonical) = (sha512(content), Digest::of(Algorithm::Sha256, content));
+    let mut registry = TestRegistry::new();
+    let config = registry.blob("{}");
+    registry.link_layer("app", &config);
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"digest":"{config}","size":2}},
+            "layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{named}","size":27}}]}}"#
+    );
+    registry.manifest("app:v1", text);
+    registry.blob(content);
+    registry.link_layer("app", &canonical);
+    registry.put(layout::layer_link("app", &named), canonical.to_string());
+    assert_eq!(wrong(&registry.in_memory()), BTreeSet::new());
+    let mut without_link = registry.clone();
+    without_link.remove(&layout::layer_link("app", &named));
+    assert_eq!(wrong(&without_link.in_memory()), BTreeSet::from([Kind::MissingLayerLink]));
+    let mut without_content = registry.clone();
+    without_content.remove(&layout::blob_data(&canonical));
+    assert_eq!(wrong(&without_content.in_memory()), BTreeSet::from([Kind::MissingBlob]));
+    let storage = without_content.in_memory();
+    repair(&storage, Some(&registry.in_memory()));
+    assert_eq!(wrong(&storage), BTreeSet::new());
+
+    // Its revision is linked by the other digest, and cannot be had: there is no link to remove.
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    let other = sha512(registry.get(&layout::blob_data(&v1)).unwrap());
+    registry.remove(&layout::revision_link("app", &v1));
+    registry.put(layout::revision_link("app", &other), v1.to_string());
+    registry.put(layout::tag_link("app", "v1"), other.to_string());
+    registry.put(layout::tag_index_link("app", "v1", &other), other.to_string());
+    registry.remove(&layout::tag_index_link("app", "v1", &v1));
+    registry.remove(&layout::blob_data(&v1));
+    assert_eq!(planned(&registry.in_memory(), None).actions, []);
 }
