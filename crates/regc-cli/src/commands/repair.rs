@@ -213,6 +213,11 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome, l
                 Some(left) => format!("{left} findings are left, which `regc verify` lists"),
             };
             output.line(format_args!("{done} repairs done{interrupted}; {left}."));
+            if outcome.done.iter().any(|done| matches!(done, Action::MoveAside { .. })) {
+                output.line(format_args!(
+                    "Push again what was moved aside, before the registry's own garbage collection runs."
+                ));
+            }
         }
     }
 }

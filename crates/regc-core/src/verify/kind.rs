@@ -226,7 +226,8 @@ impl Kind {
                 remedy: "take the content from a backup with `regc repair --from`, push the image again, or remove the link",
                 repair: Some(
                     "takes the content from another store with `--from`; without `--from`, removes the link, and with it \
-                     the tags that name the manifest",
+                     the tags that name the manifest, unless it is in the trash, cannot be read now, or something is \
+                     attached to it",
                 ),
             },
             Kind::DanglingTag => &Page {
@@ -309,9 +310,10 @@ impl Kind {
                 name: "damaged_manifest",
                 severity: Severity::Error,
                 title: "a manifest does not have the content of its digest",
-                meaning: "Clients refuse it, so the image cannot be pulled; and as long as the file is there, a push of the \
-                          true content is answered with \"already exists\". `regc gc` keeps the whole repository.",
-                remedy: "repair it, and push the image again",
+                meaning: "Clients that look refuse it; and as long as the file is there, a push of the true content is \
+                          answered with \"already exists\". `regc gc` keeps the whole repository.",
+                remedy: "repair it, and push the image again before the registry's own `garbage-collect` runs, which removes \
+                         the layers of manifests that are not there",
                 repair: Some(
                     "takes the content from another store with `--from`; else moves it aside, so that the next push \
                      uploads it again; until then, `regc gc` goes on to keep the whole repository, as long as what was \
