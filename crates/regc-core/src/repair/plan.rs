@@ -52,6 +52,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         in_trash: BTreeSet::new(),
         here: HashMap::new(),
         there: HashMap::new(),
+        incomplete: Vec::new(),
         completed: HashSet::new(),
         leads: HashMap::new(),
     };
@@ -64,7 +65,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         if defect.repository.as_ref().is_some_and(|repository| verification.is_shared(repository)) {
             continue;
         }
-        match planner.defect(defect) {
+        match planner.defect(defect).and_then(|()| planner.complete()) {
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => planner.failures.push(error),
             Ok(()) => {}
@@ -114,7 +115,8 @@ struct Planner<'a> {
     /// What was hashed here, and in the other store.
     here: HashMap<Digest, Found>,
     there: HashMap<Digest, Found>,
-    /// The manifests that were looked into for what they need, each with its repository.
+    /// The manifests that are to be looked into for what they need, each with its repository, and those that were.
+    incomplete: Vec<(String, Digest)>,
     completed: HashSet<(String, Digest)>,
     /// What leads to the manifests of the repositories in which something is removed.
     leads: HashMap<String, Rc<Leads>>,
@@ -152,7 +154,7 @@ impl Planner<'_> {
             }
             (Kind::DanglingRevision, Some(repository)) => {
                 if self.has_content(digest)? {
-                    self.complete(repository, digest)?;
+                    self.incomplete.push((repository.clone(), *digest));
                 } else if self.is_lost(digest)? {
                     self.remove_image(repository, digest)?;
                 }
@@ -172,12 +174,7 @@ impl Planner<'_> {
             (Kind::DanglingTagIndexEntry, Some(repository)) if !self.will_be_linked(repository, digest)? => {
                 self.remove_link(path, *digest)?;
             }
-            (Kind::DamagedManifest, _) => {
-                let has_it = self.has_content(digest)?;
-                for repository in self.verification.repositories_of(digest).iter().filter(|_| has_it) {
-                    self.complete(repository, digest)?;
-                }
-            }
+            (Kind::DamagedManifest, _) => self.replace_manifest(digest)?,
             (Kind::WrongSize | Kind::DamagedBlob, _) => drop(self.has_content(digest)?),
             (Kind::CannotBeRead, None) if *path == layout::blob_data(digest) => drop(self.take(digest)?),
             _ => {}
@@ -254,6 +251,15 @@ impl Planner<'_> {
         None
     }
 
+    /// Takes a manifest from the other store, or moves it aside. Nobody has known what it needs.
+    fn replace_manifest(&mut self, digest: &Digest) -> Result<(), Error> {
+        if self.has_content(digest)? {
+            let linking = self.verification.repositories_of(digest).into_iter();
+            self.incomplete.extend(linking.map(|repository| (repository, *digest)));
+        }
+        Ok(())
+    }
+
     /// Links a manifest that is here or can be had, and what it needs. Answers whether it is.
     fn link_manifest(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         // What is damaged goes aside; what is whole, and no manifest, is not taken.
@@ -266,18 +272,26 @@ impl Planner<'_> {
         let has_it = self.has_content(digest)?;
         if has_it {
             self.write_link(&layout::revision_link(repository, digest), digest)?;
-            self.complete(repository, digest)?;
+            self.incomplete.push((repository.to_owned(), *digest));
         }
         Ok(has_it)
     }
 
-    /// Mends what a manifest needs, which was not looked at as long as nothing led to it.
-    fn complete(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
-        if !self.completed.insert((repository.to_owned(), *digest)) {
-            return Ok(());
+    /// Mends what manifests need, which was not looked at as long as nothing led to them.
+    fn complete(&mut self) -> Result<(), Error> {
+        while let Some((repository, digest)) = self.incomplete.pop() {
+            if self.completed.insert((repository.clone(), digest))
+                && let Some(manifest) = self.manifest(&digest)
+            {
+                self.mend(&repository, &manifest)?;
+            }
         }
-        let Some(References { references, .. }) = self.manifest(digest) else { return Ok(()) };
-        for reference in references.iter().filter(|reference| reference.digest.algorithm() == Algorithm::Sha256) {
+        Ok(())
+    }
+
+    fn mend(&mut self, repository: &str, manifest: &References) -> Result<(), Error> {
+        let references = manifest.references.iter();
+        for reference in references.filter(|reference| reference.digest.algorithm() == Algorithm::Sha256) {
             let digest = &reference.digest;
             let layer_link = layout::layer_link(repository, digest);
             let is_linked = self.storage.stat(&layer_link)?.is_some()

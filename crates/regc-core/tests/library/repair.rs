@@ -400,3 +400,17 @@ fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() 
     registry.remove(&layout::blob_data(&v1));
     assert_eq!(planned(&registry.in_memory(), None).actions, []);
 }
+
+#[test]
+fn a_chain_of_indexes_may_be_as_long_as_somebody_wants_it() {
+    let mut registry = TestRegistry::new();
+    let mut top = registry.image("app").layers(["a"]).push();
+    for _ in 0..5000 {
+        top = registry.index("app").manifests([top]).push();
+    }
+    registry.tag("app", "top", &top);
+    let prefix = format!("{}/", layout::revisions("app"));
+    let revisions: Vec<String> = registry.keys().filter(|key| key.starts_with(&prefix)).map(str::to_owned).collect();
+    revisions.iter().for_each(|key| drop(registry.remove(key)));
+    assert_eq!(planned(&registry.in_memory(), None).actions.len(), 5001);
+}
