@@ -33,6 +33,9 @@ pub struct Args {
     /// Also a quarter of the store, to see what grows with what
     #[arg(long)]
     scale: bool,
+    /// Also `regc verify`
+    #[arg(long)]
+    verify: bool,
     /// The registry's own command
     #[arg(long, default_value = "docker-registry")]
     registry: String,
@@ -46,6 +49,8 @@ enum Program {
     BareWalk,
     /// The bare walk that looks at layer links, too.
     BareWalkOfLinks,
+    /// regc verify, which has no counterpart.
+    Verify,
 }
 
 const ALL: [Program; 4] = [Program::Regc, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks];
@@ -57,6 +62,7 @@ impl Program {
             Program::Registry => "registry",
             Program::BareWalk => "bare walk",
             Program::BareWalkOfLinks => "bare walk with layer links",
+            Program::Verify => "regc verify",
         }
     }
 }
@@ -78,6 +84,11 @@ impl Task<'_> {
                 let mut command = Command::new(self.regc);
                 command.args(["gc", "--quiet", "--jobs", &jobs, "--root"]).arg(self.root);
                 command
+            }
+            Program::Verify => {
+                let mut command = Command::new(self.regc);
+                command.args(["verify", "--quiet", "--root"]).arg(self.root);
+                return Ok(command);
             }
             Program::Registry => {
                 let config = self.args.directory.join("config.yml");
@@ -126,6 +137,7 @@ impl Task<'_> {
             let ratio = match program {
                 Program::Regc => String::new(),
                 Program::Registry => format!("regc is {:.1} times faster", seconds / regc),
+                Program::Verify => format!("takes {:.2} times as long as the dry run", seconds / regc),
                 _ => format!("regc takes {:.2} times as long", regc / seconds),
             };
             let peak = *peak_bytes as f64 / 1e6;
@@ -158,6 +170,9 @@ pub fn run(args: &Args) -> io::Result<()> {
         process::run(&mut dry.command(program)?)?;
     }
     dry.measure("dry run, warm", &programs(&ALL), args.runs, || Ok(()))?;
+    if args.verify {
+        dry.measure("dry run and verify, warm", &[Program::Regc, Program::Verify], args.runs, || Ok(()))?;
+    }
     if args.cold {
         dry.measure("dry run, cold", &programs(&ALL), args.runs.min(3), drop_caches)?;
     }

@@ -230,7 +230,7 @@ fn another_store_must_be_one_and_another() {
 }
 
 #[test]
-fn what_is_on_another_disk_is_told_before_anything_is_copied() {
+fn what_is_on_another_disk_is_told_and_the_rest_is_done() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     let (backup, disk) = (registry.on_disk(), tempfile::tempdir_in("/dev/shm").expect("/dev/shm"));

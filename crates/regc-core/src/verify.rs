@@ -8,6 +8,7 @@ mod kind;
 mod repository;
 mod tolerant;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
@@ -59,8 +60,11 @@ pub struct Defect {
 /// What was found of a whole store.
 #[derive(Debug)]
 pub struct Verification {
-    /// Everything that is wrong, in the order of the codes and paths.
+    /// Everything that is wrong, in the order of the codes and paths, but for what nothing refers to.
     pub defects: Vec<Defect>,
+    /// Content that nothing refers to, and how long it is in bytes, in the order of the digests. There may be much of it, so it
+    /// is no defect until [`each`](Self::each) makes it one.
+    pub unreferenced: Vec<(Digest, u64)>,
     /// How many repositories there are.
     pub repositories: u64,
     /// How many different manifests they link.
@@ -88,7 +92,6 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
         }
         let mut defects = of_findings(&survey);
         defects.extend(wrong_sizes(&tolerant, &survey, &sizes)?);
-        defects.extend(unreferenced(&survey, &sizes));
 
         monitor.phase(Phase::CheckLinks, Some(inventory.repositories.len() as u64));
         let of_repositories: Vec<Vec<Defect>> = inventory
@@ -105,12 +108,18 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             })
             .collect::<Result<_, Error>>()?;
         defects.extend(of_repositories.into_iter().flatten());
-        let blobs = inventory.digests.stored_ids().zip(&sizes);
-        let blobs = blobs.filter_map(|(id, size)| Some((inventory.digests.digest(id), (*size)?))).collect();
-        Ok((defects, blobs))
+        let (mut blobs, mut unreferenced) = (Vec::with_capacity(sizes.len()), Vec::new());
+        for (id, size) in inventory.digests.stored_ids().zip(&sizes) {
+            let Some(size) = *size else { continue };
+            let digest = inventory.digests.digest(id);
+            blobs.push((digest, size));
+            if !reachable.live.contains(&inventory.digests, id) {
+                unreferenced.push((digest, size));
+            }
+        }
+        Ok((defects, blobs, unreferenced))
     })
-    .and_then(|(defects, blobs)| {
-        let mut defects = defects;
+    .and_then(|(mut defects, blobs, unreferenced)| {
         defects.extend(of_met(tolerant.into_met()));
         name_images(storage, &survey, &mut defects, options.jobs)?;
         let mut verification = Verification {
@@ -118,6 +127,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             manifests: survey.reachable.manifests.len() as u64,
             defects: without_consequences(defects),
             blobs,
+            unreferenced,
             survey,
         };
         verification.in_order();
@@ -126,6 +136,27 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
 }
 
 impl Verification {
+    /// Everything that is wrong, and what nothing refers to, in the order of the codes and paths.
+    pub fn each(&self) -> impl Iterator<Item = Cow<'_, Defect>> {
+        let end = self.defects.partition_point(|defect| defect.kind < Kind::UnreferencedBlob);
+        let (before, after) = self.defects.split_at(end);
+        let unreferenced = self.unreferenced.iter().map(|&(digest, bytes)| Defect {
+            kind: Kind::UnreferencedBlob,
+            path: layout::blob_data(&digest),
+            repository: None,
+            digest: Some(digest),
+            detail: format!("{bytes} bytes"),
+            images: Vec::new(),
+        });
+        before.iter().map(Cow::Borrowed).chain(unreferenced.map(Cow::Owned)).chain(after.iter().map(Cow::Borrowed))
+    }
+
+    /// How many things of a kind are wrong.
+    pub fn count(&self, kind: Kind) -> u64 {
+        let found = self.defects.iter().filter(|defect| defect.kind == kind).count() as u64;
+        if kind == Kind::UnreferencedBlob { found + self.unreferenced.len() as u64 } else { found }
+    }
+
     /// Adds blobs whose content is not that of their digest, and what could not be read, with the reason.
     pub fn add_content(
         &mut self,
@@ -331,19 +362,6 @@ fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]
         images: Vec::new(),
     };
     Ok(wrong.into_iter().map(defect).collect())
-}
-
-/// Content that nothing refers to.
-fn unreferenced<'a>(survey: &'a Survey, sizes: &'a [Option<u64>]) -> impl Iterator<Item = Defect> + 'a {
-    let Survey { inventory, reachable, .. } = survey;
-    let all = inventory.digests.stored_ids().zip(sizes);
-    let unused = all.filter(|(id, _)| !reachable.live.contains(&inventory.digests, *id));
-    unused.filter_map(|(id, size)| {
-        let digest = inventory.digests.digest(id);
-        let detail = format!("{} bytes", (*size)?);
-        let (kind, path) = (Kind::UnreferencedBlob, layout::blob_data(&digest));
-        Some(Defect { kind, path, repository: None, digest: Some(digest), detail, images: Vec::new() })
-    })
 }
 
 /// Leaves out what is only a consequence of what could not be looked at. The images that it concerns are told there.

@@ -77,23 +77,30 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     }
 }
 
+fn tell(output: &mut Output, defect: &Defect) {
+    let Page { code, severity, title, remedy, .. } = defect.kind.page();
+    let detail = if defect.detail.is_empty() { String::new() } else { format!(": {}", defect.detail) };
+    output.line(format_args!("{code} {}: {title}{}", severity.name(), printable(&detail)));
+    output.line(format_args!("    path:   {}", printable(&defect.path)));
+    if !defect.images.is_empty() {
+        output.line(format_args!("    images: {}", printable(&defect.images.join(", "))));
+    }
+    output.line(format_args!("    remedy: {remedy}"));
+}
+
 fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
-    let is_told = |defect: &&Defect| args.notes || defect.kind.severity() < Severity::Note;
-    for defect in verification.defects.iter().filter(is_told) {
-        let Page { code, severity, title, remedy, .. } = defect.kind.page();
-        let detail = if defect.detail.is_empty() { String::new() } else { format!(": {}", defect.detail) };
-        output.line(format_args!("{code} {}: {title}{}", severity.name(), printable(&detail)));
-        output.line(format_args!("    path:   {}", printable(&defect.path)));
-        if !defect.images.is_empty() {
-            output.line(format_args!("    images: {}", printable(&defect.images.join(", "))));
+    match args.notes {
+        true => verification.each().for_each(|defect| tell(output, &defect)),
+        false => {
+            let wrong = verification.defects.iter().filter(|defect| defect.kind.severity() < Severity::Note);
+            wrong.for_each(|defect| tell(output, defect));
         }
-        output.line(format_args!("    remedy: {remedy}"));
     }
     if args.quiet {
         return;
     }
     for kind in Kind::ALL.into_iter().filter(|kind| kind.severity() == Severity::Note && !args.notes) {
-        let number = verification.defects.iter().filter(|defect| defect.kind == kind).count() as u64;
+        let number = verification.count(kind);
         if number > 0 {
             let Page { code, title, remedy, .. } = kind.page();
             output.line(format_args!("{code} note: {title}: {}; {remedy}", HumanCount(number)));
@@ -123,8 +130,8 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
 }
 
 fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
-    for defect in verification.defects.iter().filter(|_| !args.quiet) {
-        let Defect { kind, path, repository, digest, detail, images } = defect;
+    for defect in verification.each().filter(|_| !args.quiet) {
+        let Defect { kind, path, repository, digest, detail, images } = &*defect;
         let Page { code, name, severity, remedy, .. } = kind.page();
         output.json(&json!({
             "type": "finding", "id": code, "code": name, "severity": severity, "path": path, "repository": repository,
@@ -151,6 +158,7 @@ fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed,
 
 /// How many defects there are of each severity.
 fn counts(verification: &Verification) -> [u64; 3] {
+    let of = |severity| Kind::ALL.into_iter().filter(move |kind| kind.severity() == severity);
     [Severity::Error, Severity::Warning, Severity::Note]
-        .map(|severity| verification.defects.iter().filter(|defect| defect.kind.severity() == severity).count() as u64)
+        .map(|severity| of(severity).map(|kind| verification.count(kind)).sum())
 }
