@@ -1,5 +1,6 @@
 //! `regc repair`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -139,13 +140,10 @@ fn still_wrong(
     outcome: &Outcome,
     jobs: usize,
 ) -> Result<Verification, Error> {
-    let is_mended = |digest: &Digest| {
-        let is_it = |done: &&Action| done.digest() == Some(*digest);
-        let is_content = |done: &&Action| matches!(done, Action::Take { .. } | Action::MoveAside { .. });
-        outcome.done.iter().any(|done| is_it(&done) && is_content(&done))
-    };
-    let mismatched: Vec<Digest> = hashed.mismatched.iter().copied().filter(|digest| !is_mended(digest)).collect();
-    let unreadable = hashed.unreadable.iter().filter(|(digest, _)| !is_mended(digest));
+    let is_content = |done: &&Action| matches!(done, Action::Take { .. } | Action::MoveAside { .. });
+    let mended: HashSet<Digest> = outcome.done.iter().filter(is_content).filter_map(Action::digest).collect();
+    let mismatched: Vec<Digest> = hashed.mismatched.iter().copied().filter(|digest| !mended.contains(digest)).collect();
+    let unreadable = hashed.unreadable.iter().filter(|(digest, _)| !mended.contains(digest));
     let unreadable: Vec<_> = unreadable.map(|(digest, error)| (*digest, error.to_string())).collect();
     verification.add_content(storage, &mismatched, &unreadable, jobs)?;
     Ok(verification)

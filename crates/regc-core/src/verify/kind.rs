@@ -181,7 +181,8 @@ impl Kind {
                 severity: Severity::Error,
                 title: "the link of a layer is empty or garbled",
                 meaning: "The registry cannot serve the layer in this repository, and pulls of images that need it fail. A \
-                          full disk or a power cut while the image was pushed leaves such links.",
+                          full disk or a power cut while the image was pushed leaves such links. Of a link that no image \
+                          needs, only the size is looked at.",
                 remedy: "repair it, or push the image again",
                 repair: Some("writes the link anew, where the content is there and is that of the directory's name"),
             },

@@ -16,7 +16,7 @@ use crate::storage::{Moved, TrashStorage};
 impl TrashStorage for FilesystemStorage {
     fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
         let path = self.path(key);
-        Self::create_file(&path, write).map_err(|error| self.error("write", key, error))
+        self.create_file(&path, write).map_err(|error| self.error("write", key, error))
     }
 
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
@@ -66,9 +66,9 @@ impl TrashStorage for FilesystemStorage {
 }
 
 impl FilesystemStorage {
-    fn create_file(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    fn create_file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let above = path.parent().unwrap_or(path);
-        make_lasting_directories(above)?;
+        make_directories(above)?;
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         // A registry that is not root must be able to use, and to replace, what root has made for it.
         give_as(&file, above)?;
@@ -79,7 +79,9 @@ impl FilesystemStorage {
             fs::remove_file(path).ok();
             return Err(error);
         }
-        sync(above)
+        // Somebody else may have made those above just now.
+        let mut directories = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
+        directories.try_for_each(sync)
     }
 
     fn replace_file(source: &Path, target: &Path, kept: &Path, unless: Option<SystemTime>) -> io::Result<bool> {
