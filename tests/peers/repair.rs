@@ -305,7 +305,7 @@ fn check(store: &damage::Store, (case, damage): &(&str, Case)) -> Vec<String> {
     };
     let run = repair(&[]);
     let after = pulled(&damaged);
-    expect([0, 3].contains(&run.code), format!("{}", run.stderr));
+    expect([0, 3].contains(&run.code), run.stderr.clone());
     expect(after.is_superset(&before), format!("{:?} cannot be pulled any more", before.difference(&after)));
     let can_all_be = TAGS.iter().all(|tag| after.contains(tag)) && codes(root.path()).is_empty();
     expect(can_all_be || is_one_of(&UNREPAIRABLE) || is_one_of(&LOST), format!("{after:?}, {}", run.stdout));
