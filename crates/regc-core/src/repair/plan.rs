@@ -294,8 +294,13 @@ impl Planner<'_> {
         for reference in references.filter(|reference| reference.digest.algorithm() == Algorithm::Sha256) {
             let digest = &reference.digest;
             let layer_link = layout::layer_link(repository, digest);
-            let is_linked = self.storage.stat(&layer_link)?.is_some()
-                || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
+            let text = self.storage.read(&layer_link, layout::link_bytes(Algorithm::Sha512))?;
+            let is_linked = text.is_some() || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
+            let names_it =
+                |text| matches!(text, Content::Whole(text) if layout::digest_in_link(&text) == Some(*digest));
+            if text.is_some_and(|text| !names_it(text)) {
+                self.link_content(&layer_link, digest)?;
+            }
             match reference.role {
                 Role::Child if !is_linked => drop(self.link_manifest(repository, digest)?),
                 Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {

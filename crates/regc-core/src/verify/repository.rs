@@ -242,7 +242,7 @@ impl Check<'_> {
         let directory = format!("{all}/{}", algorithm.name());
         let usual = [algorithm, Algorithm::Sha256].map(layout::link_bytes);
         let mut links: Vec<Option<Link>> = found.iter().map(|_| None).collect();
-        let is_needed = |id| self.marked.protected || live.contains(id);
+        let is_needed = |id| self.every_name || self.marked.protected || live.contains(id);
         let unneeded: Vec<usize> = (0..found.len()).filter(|&at| !is_needed(&found[at].1)).collect();
         let keys: Vec<String> = unneeded.iter().map(|&at| link_beside(&found[at].0)).collect();
         for (at, link) in unneeded.into_iter().zip(self.storage.stat_each(&directory, &keys)?) {
@@ -279,7 +279,16 @@ impl Check<'_> {
             let path = || layout::tag_link(self.name(), tag);
             let mut named = None;
             match text {
-                Text::Digest(digest) if is_linked(&digest) => named = Some(digest),
+                Text::Digest(digest) if is_linked(&digest) => {
+                    named = Some(digest);
+                    let id = self.survey.inventory.digests.id(&digest);
+                    // Linked where registry 2.1 did, which no image needs but this one.
+                    if !self.has_revision(id) {
+                        let link = self.links(&layout::layers(self.name()), &[digest], false)?.pop();
+                        let path = || layout::layer_link(self.name(), &digest);
+                        defects.extend(link.and_then(|link| self.of_link(Kind::GarbledLayerLink, path, digest, link)));
+                    }
+                }
                 Text::Digest(digest) => {
                     let detail = format!("it names {digest}");
                     defects.push(self.defect(Kind::DanglingTag, path(), Some(digest), detail));

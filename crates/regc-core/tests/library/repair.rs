@@ -414,3 +414,29 @@ fn a_chain_of_indexes_may_be_as_long_as_somebody_wants_it() {
     revisions.iter().for_each(|key| drop(registry.remove(key)));
     assert_eq!(planned(&registry.in_memory(), None).actions.len(), 5001);
 }
+
+#[test]
+fn links_of_what_is_linked_again_are_looked_at_in_the_same_run() {
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    registry.remove(&layout::revision_link("app", &v1));
+    registry.put(layout::layer_link("app", &layer("one")), layer("two").to_string());
+    let storage = registry.in_memory();
+    assert_eq!(repair(&storage, None).done.len(), 2);
+    assert_eq!(wrong(&storage), BTreeSet::new());
+}
+
+#[test]
+fn the_link_by_which_only_a_tag_is_served_is_read() {
+    // A manifest that registry 2.1 has linked among the layers.
+    let mut registry = whole();
+    let [v1, v2] = ["v1", "v2"].map(|tag| manifest(&registry, "app", tag));
+    registry.remove(&layout::revision_link("app", &v1));
+    for (text, kind) in [(v2.to_string(), Kind::MisdirectedLink), ("x".repeat(71), Kind::GarbledLayerLink)] {
+        registry.put(layout::layer_link("app", &v1), text);
+        let storage = registry.in_memory();
+        assert_eq!(wrong(&storage), BTreeSet::from([kind]));
+        repair(&storage, None);
+        assert_eq!(wrong(&storage), BTreeSet::new());
+    }
+}
