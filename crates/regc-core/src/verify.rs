@@ -135,19 +135,22 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
     })
 }
 
+impl Defect {
+    /// Something that is wrong with the content of a digest, wherever it is linked.
+    fn of_content(kind: Kind, digest: &Digest, detail: String) -> Self {
+        let path = layout::blob_data(digest);
+        Self { kind, path, repository: None, digest: Some(*digest), detail, images: Vec::new() }
+    }
+}
+
 impl Verification {
     /// Everything that is wrong, and what nothing refers to, in the order of the codes and paths.
     pub fn each(&self) -> impl Iterator<Item = Cow<'_, Defect>> {
         let end = self.defects.partition_point(|defect| defect.kind < Kind::UnreferencedBlob);
         let (before, after) = self.defects.split_at(end);
-        let unreferenced = self.unreferenced.iter().map(|&(digest, bytes)| Defect {
-            kind: Kind::UnreferencedBlob,
-            path: layout::blob_data(&digest),
-            repository: None,
-            digest: Some(digest),
-            detail: format!("{bytes} bytes"),
-            images: Vec::new(),
-        });
+        let unreferenced = self.unreferenced.iter();
+        let unreferenced = unreferenced
+            .map(|(digest, bytes)| Defect::of_content(Kind::UnreferencedBlob, digest, format!("{bytes} bytes")));
         before.iter().map(Cow::Borrowed).chain(unreferenced.map(Cow::Owned)).chain(after.iter().map(Cow::Borrowed))
     }
 
@@ -172,16 +175,10 @@ impl Verification {
         });
         let known = |kind: Kind| self.defects.iter().filter(move |defect| defect.kind == kind);
         let manifests: BTreeSet<Digest> = known(Kind::DamagedManifest).filter_map(|defect| defect.digest).collect();
-        let blob = |kind, digest: &Digest, detail| Defect {
-            kind,
-            path: layout::blob_data(digest),
-            repository: None,
-            digest: Some(*digest),
-            detail,
-            images: Vec::new(),
-        };
-        let damaged = wrong.difference(&manifests).map(|digest| blob(Kind::DamagedBlob, digest, String::new()));
-        let failed = failed.iter().map(|(digest, reason)| blob(Kind::CannotBeRead, digest, reason.clone()));
+        let damaged = wrong.difference(&manifests);
+        let damaged = damaged.map(|digest| Defect::of_content(Kind::DamagedBlob, digest, String::new()));
+        let failed = failed.iter();
+        let failed = failed.map(|(digest, why)| Defect::of_content(Kind::CannotBeRead, digest, why.clone()));
         let mut added: Vec<Defect> = damaged.chain(failed).collect();
         name_images(storage, &self.survey, &mut added, jobs)?;
         self.defects.extend(added);
@@ -353,13 +350,9 @@ fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]
     wrong.sort_unstable();
     wrong.dedup_by_key(|(digest, ..)| *digest);
     wrong.retain(|(digest, ..)| !damaged.contains(digest));
-    let defect = |(digest, actual, stated, manifest): (Digest, u64, u64, Digest)| Defect {
-        kind: Kind::WrongSize,
-        path: layout::blob_data(&digest),
-        repository: None,
-        digest: Some(digest),
-        detail: format!("it has {actual} bytes, and the manifest {manifest} states {stated}"),
-        images: Vec::new(),
+    let defect = |(digest, actual, stated, manifest): (Digest, u64, u64, Digest)| {
+        let detail = format!("it has {actual} bytes, and the manifest {manifest} states {stated}");
+        Defect::of_content(Kind::WrongSize, &digest, detail)
     };
     Ok(wrong.into_iter().map(defect).collect())
 }
