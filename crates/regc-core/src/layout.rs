@@ -20,8 +20,6 @@ pub const GITLAB_FILESYSTEM_IN_USE: &str = "docker/registry/lockfiles/filesystem
 pub const OWN: &str = ".regc";
 /// Tells who has a store's lock.
 pub const LOCK: &str = ".regc/lock";
-/// Tells what a run is about to remove because somebody has named it, until that is done.
-pub const UNFINISHED: &str = ".regc/unfinished.json";
 /// The directory that holds what was moved to the trash, one directory for each run.
 pub const TRASH: &str = ".regc/trash";
 

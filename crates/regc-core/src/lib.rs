@@ -78,7 +78,6 @@ pub mod storage;
 pub mod survey;
 pub mod sweep;
 pub mod trash;
-pub mod unfinished;
 pub mod unwanted;
 pub mod usage;
 pub mod verify;

@@ -228,7 +228,6 @@ pub fn mark(
         findings,
     };
     if let Some(unwanted) = options.unwanted {
-        released.extend(digests, unwanted.released_before.iter().map(|digest| digests.id(digest)));
         reachable.keep_what_was_not_released(inventory, unwanted, released);
     }
     Ok(reachable)

@@ -21,7 +21,6 @@ use crate::second_look::{SecondLook, Spared};
 use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::survey::{Options, with_threads};
 use crate::trash;
-use crate::unfinished;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -73,9 +72,6 @@ pub fn sweep(
         if let Some(header) = trash {
             trash::write_journal(storage, header, plan)?;
         }
-        if let Some(unwanted) = options.unwanted.filter(|_| !totals.is_empty()) {
-            unfinished::begin(storage, lock, unwanted, plan, trash)?;
-        }
 
         monitor.phase(Phase::Remove, Some(totals.items()));
         let sweep = Sweep {
@@ -96,10 +92,6 @@ pub fn sweep(
         sweep.empty_directories(plan, &repositories, since);
         sweep.whole_repositories(&repositories);
         let mut outcome = sweep.outcome.into_inner();
-        // Whoever interrupts it wants it to end: no image is half there, and content is left to a collection.
-        if options.unwanted.is_some() && outcome.failures.is_empty() {
-            unfinished::end(storage)?;
-        }
         outcome.failures.sort_by_cached_key(ToString::to_string);
         outcome.trashed_as = trash.map(|header| header.run.clone());
         Ok(outcome)

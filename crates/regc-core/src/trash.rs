@@ -191,10 +191,6 @@ pub(crate) fn write_entries(
         to.write_all(b"\n")
     }
     refuse_symlinks(storage)?;
-    // A run that goes on where it was killed has written it before.
-    if storage.stat(&journal(&header.run))?.is_some() {
-        return Ok(());
-    }
     storage.create(&journal(&header.run), &mut |to| {
         line(to, header)?;
         entries.try_for_each(|entry| line(to, &entry))

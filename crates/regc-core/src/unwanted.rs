@@ -17,8 +17,6 @@ pub struct Unwanted {
     /// Whether blobs and layer links stay for a later collection. What goes of a repository that goes as a whole does not
     /// change: all of its links.
     pub keep_content: bool,
-    /// Content that an earlier run has released, which was killed before it had removed it.
-    pub(crate) released_before: BTreeSet<Digest>,
 }
 
 /// What is to go of one repository.

@@ -161,7 +161,6 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let source = source::find(args.config.or(args.configuration), args.root)?;
     let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet };
     let store = Store::open(source, opening, &options)?;
-    store.finish_unfinished(&options)?;
     let Store { source, storage, lock, progress } = store;
     let survey = survey_and_heal(&*storage, lock.as_ref(), &options, &progress);
     progress.clear();

@@ -85,7 +85,6 @@ impl<'a> Session<'a> {
         let removes_tags = Options { unwanted: Some(&nothing), ..Options::default() };
         let opening = Opening { dry_run: removing.dry_run, live: removing.live, quiet: removing.quiet };
         let store = Store::open(common.source()?, opening, &removes_tags)?;
-        store.finish_unfinished(&Options::default())?;
         Ok(Self { command, removing, format: common.format, store, started })
     }
 

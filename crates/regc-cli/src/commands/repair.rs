@@ -67,7 +67,6 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let store = Store::open(source, opening, &removes_tags)?;
-    store.finish_unfinished(&SurveyOptions::default())?;
     let Store { source, storage, lock, progress } = store;
 
     let watch = Watch::start();

@@ -5,12 +5,11 @@ use regc_core::error::{Error, Refusal};
 use regc_core::lock::Lock;
 use regc_core::storage::{self, TrashStorage};
 use regc_core::survey::{Options, refuse_foreign_metadata};
-use regc_core::{repair, running, unfinished};
+use regc_core::{repair, running};
 
-use crate::output::human::describe;
+use crate::process;
 use crate::progress::Progress;
 use crate::source::Source;
-use crate::{print_error, process};
 
 /// A store that is about to be changed, or in a dry run, looked at.
 pub struct Store {
@@ -39,32 +38,14 @@ impl Store {
         let storage = storage::open(&source.config)?;
         refuse_foreign_metadata(&source.config, &*storage, options)?;
         let lock = if opening.dry_run { None } else { Some(storage.lock(&process::holder())?) };
+        if let Some(lock) = &lock {
+            repair::forget_incoming(&*storage, lock)?;
+        }
         if !opening.live {
             refuse_running_registry(&source.config, opening)?;
         }
         let progress = Progress::new(opening.quiet)?;
         Ok(Self { source, storage, lock, progress })
-    }
-
-    /// Finishes what a run that was killed has left of what somebody had named. A dry run only tells of it.
-    pub fn finish_unfinished(&self, options: &Options<'_>) -> Result<(), Error> {
-        let Some(lock) = &self.lock else {
-            if unfinished::is_there(&*self.storage)? {
-                eprintln!(
-                    "regc: warning: a run that removed what somebody had named was cut off; the next one that removes anything \
-                     finishes it first, which is not in these numbers"
-                );
-            }
-            return Ok(());
-        };
-        repair::forget_incoming(&*self.storage, lock)?;
-        let finished = unfinished::finish(&*self.storage, lock, options, &self.progress);
-        self.progress.clear();
-        if let Some(outcome) = finished? {
-            eprintln!("regc: finished what an earlier run had left: {}", describe(&outcome.removed));
-            outcome.failures.iter().for_each(|failure| print_error(failure));
-        }
-        Ok(())
     }
 }
 

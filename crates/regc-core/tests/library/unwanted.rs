@@ -11,13 +11,13 @@ use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{DeleteStorage, TrashStorage};
 use regc_core::survey::{Options, survey};
 use regc_core::sweep::sweep;
-use regc_core::unfinished::{finish, is_there};
+use regc_core::trash::restore;
 use regc_core::unwanted::{KeptBack, Named, Reason, Unwanted};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};
 
-use crate::{DEFAULT, Decided, at, decide, here, holder, set};
+use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, here, holder, set};
 
 fn without(registry: &TestRegistry, unwanted: &Unwanted) -> Decided {
     decide(&registry.in_memory(), Options { unwanted: Some(unwanted), ..DEFAULT }).unwrap()
@@ -338,20 +338,20 @@ fn an_image_goes_as_a_whole_or_is_too_young() {
     assert_eq!(plan(&survey, &options).unwrap().totals().tags, 1);
 }
 
+/// Nothing is remembered of a run that was cut off: what it has left is what a collection of untagged manifests removes.
 #[test]
-fn a_failure_or_a_stop_at_any_change_is_made_up_for_by_the_next_run() {
+fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
     let mut registry = TestRegistry::new();
     let platforms = ["a", "b"].map(|name| registry.image("app").layers(["base", name]).push());
     let index = registry.index("app:v1").manifests(platforms).push();
     registry.image("app").layers(["sbom"]).subject(index).push();
     registry.image("app:v2").layers(["base"]).push();
     for to_trash in [None, Some("run")] {
-        let run = |storage: &dyn TrashStorage, unwanted: &Unwanted| {
+        let remove = |storage: &dyn TrashStorage, unwanted: &Unwanted, run: Option<&str>| {
             let lock = storage.lock(&holder()).unwrap();
-            finish(storage, &lock, &DEFAULT, &Silent).unwrap();
             let options = Options { unwanted: Some(unwanted), ..DEFAULT };
             let survey = survey(storage, &options, &Silent).unwrap();
-            let header = to_trash.map(crate::faults::header);
+            let header = run.map(crate::faults::header);
             sweep(storage, &lock, &plan(&survey, &options).unwrap(), &options, header.as_ref(), &Silent)
         };
         let outside = |storage: &MemoryStorage| -> Vec<String> {
@@ -359,23 +359,47 @@ fn a_failure_or_a_stop_at_any_change_is_made_up_for_by_the_next_run() {
         };
         let unwanted = tags(&registry, &["app:v1"]);
         let undisturbed = registry.in_memory();
-        run(&undisturbed, &unwanted).unwrap();
-        assert!(is_there(&undisturbed).is_ok_and(|is_there| !is_there));
-        // Before that, journal and note are written; a run that cannot do so removes nothing.
-        for k in 1 + usize::from(to_trash.is_some())..40 {
+        remove(&undisturbed, &unwanted, to_trash).unwrap();
+        // Before that, the journal is written; a run that cannot do so removes nothing.
+        for k in usize::from(to_trash.is_some())..40 {
             for stops in [true, false] {
                 let fault = move |n| match n == k || stops && n > k {
                     true => Fault::Error(std::io::ErrorKind::Other),
                     false => Fault::None,
                 };
                 let storage = Faulty::changing(registry.in_memory(), fault);
-                drop(run(&storage, &unwanted));
+                drop(remove(&storage, &unwanted, to_trash));
                 let storage = storage.into_inner();
-                // The next command names nothing any more.
-                run(&storage, &Unwanted::default()).unwrap();
+                assert!(storage.keys().iter().all(|key| key.starts_with("docker/") || key.starts_with(".regc/trash/")));
+                remove(&storage, &unwanted, to_trash.map(|_| "again")).unwrap();
+                collect(&storage, UNTAGGED).unwrap();
                 assert_eq!(outside(&storage), outside(&undisturbed), "{to_trash:?}, change {k}, {stops}");
             }
         }
+    }
+}
+
+/// What is restored after a removal was cut off is nobody's unfinished business.
+#[test]
+fn a_store_restored_after_a_removal_was_cut_off_stays() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["base", "a"]).push();
+    registry.image("app:v2").layers(["base", "b"]).push();
+    let unwanted = tags(&registry, &["app:v1", "app:v2"]);
+    let fault = |n| if n > 2 { Fault::Error(std::io::ErrorKind::Other) } else { Fault::None };
+    let storage = Faulty::changing(registry.in_memory(), fault);
+    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let lock = storage.lock(&holder()).unwrap();
+    let survey = survey(&storage, &options, &Silent).unwrap();
+    let header = crate::faults::header("run");
+    drop(sweep(&storage, &lock, &plan(&survey, &options).unwrap(), &options, Some(&header), &Silent));
+    drop(lock);
+    let storage = storage.into_inner();
+    let lock = storage.lock(&holder()).unwrap();
+    assert!(restore(&storage, Some(&lock), "run", None, 4).unwrap().failures.is_empty());
+    drop(lock);
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(decide(&storage, options).unwrap(), Decided::default());
     }
 }
 
