@@ -87,9 +87,6 @@ pub enum Error {
          where it can be copied"
     )]
     NotItsDigest(String),
-    /// A link in the trash is not put back, since what it leads to could not be.
-    #[error("{0} leads to what could not be put back; it stays in the trash")]
-    WithoutContent(String),
     /// Content could not be taken from another store, so nothing is done that needs it.
     #[error("{0} was not written: the content that belongs there could not be taken from the other store")]
     NotTaken(String),

@@ -64,6 +64,13 @@ pub enum Finding {
         /// What is missing.
         blob: Digest,
     },
+    /// A restore from the trash that brings back something of the repository is not complete. The whole repository is kept.
+    BeingRestored {
+        /// The repository.
+        repository: String,
+        /// The run that is being restored.
+        run: String,
+    },
     /// Something that is live was not in the store, but in the trash.
     InTrash {
         /// A repository that needs it.
@@ -90,6 +97,7 @@ impl Finding {
             Finding::DanglingTag { .. } => "dangling_tag",
             Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
+            Finding::BeingRestored { .. } => "being_restored",
             Finding::InTrash { .. } => "in_trash",
         }
     }
@@ -107,6 +115,7 @@ impl Finding {
             Finding::DanglingTag { .. } => Kind::DanglingTag,
             Finding::UnknownAge { .. } => Kind::UnknownAge,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
+            Finding::BeingRestored { .. } => Kind::BeingRestored,
             Finding::InTrash { .. } => Kind::InTrash,
         }
     }
@@ -121,6 +130,7 @@ impl Finding {
             | Finding::DanglingTag { repository, .. }
             | Finding::UnknownAge { repository, .. }
             | Finding::MissingBlob { repository, .. }
+            | Finding::BeingRestored { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
         }
     }
@@ -133,7 +143,10 @@ impl Finding {
             | Finding::GarbledRevisionLink { manifest, .. }
             | Finding::DanglingTag { manifest, .. }
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
-            Finding::GarbledTag { .. } | Finding::UnknownAge { .. } | Finding::InTrash { .. } => None,
+            Finding::GarbledTag { .. }
+            | Finding::UnknownAge { .. }
+            | Finding::BeingRestored { .. }
+            | Finding::InTrash { .. } => None,
         }
     }
 
@@ -148,6 +161,7 @@ impl Finding {
             | Finding::DanglingTag { repository, tag, .. }
             | Finding::UnknownAge { repository, tag } => layout::tag_link(repository, tag),
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
+            Finding::BeingRestored { repository, .. } => layout::repository(repository),
             Finding::InTrash { path, .. } => path.clone(),
         }
     }
@@ -176,6 +190,9 @@ impl Finding {
             Finding::MissingBlob { repository, manifest, blob } => {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
             }
+            Finding::BeingRestored { repository, run } => {
+                format!("{repository}: the restore of run {run} is not complete; the whole repository is kept")
+            }
             Finding::InTrash { repository, digest, run, restored, .. } => {
                 let what = if *restored { "was put back from the trash" } else { "is in the trash" };
                 format!("{repository}: {digest} is in use, and {what} of run {run}")
@@ -197,6 +214,9 @@ impl Finding {
             Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
             Finding::UnknownAge { .. } => "decide by `pushed`, or give it a keep-tag of its own",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
+            Finding::BeingRestored { .. } => {
+                "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"
+            }
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
             Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",
         }

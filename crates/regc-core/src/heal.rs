@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashSet as HashSet;
 
 use crate::catalog;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
@@ -34,6 +34,9 @@ pub fn survey_and_heal(
         let missing = missing(storage, &survey)?;
         let mut is_changed = false;
         for Missing { repository, digest, path, runs } in missing {
+            if lock.is_some() && leads_to_nothing(storage, &path, &digest)? {
+                continue;
+            }
             let mut restored = false;
             let mut from = runs.last().cloned().unwrap_or_default();
             // One copy may be damaged where an older one is not.
@@ -61,6 +64,12 @@ pub fn survey_and_heal(
             return Ok(survey);
         }
     }
+}
+
+/// Whether a link would come back without the content that it leads to. Content comes first, in the order of the paths.
+fn leads_to_nothing(storage: &dyn ReadStorage, path: &str, digest: &Digest) -> Result<bool, Error> {
+    let content = layout::blob_data(digest);
+    Ok(path != content && digest.algorithm() == Algorithm::Sha256 && storage.stat(&content)?.is_none())
 }
 
 /// Something that is live, is not in the store, and is in the trash.

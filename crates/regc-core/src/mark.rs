@@ -26,6 +26,7 @@ use crate::inventory::{DigestId, Digests, Inventory};
 use crate::monitor::{Monitor, Phase};
 use crate::storage::ReadStorage;
 use crate::survey::Options;
+use crate::trash;
 use crate::unwanted::{KeptBack, Unwanted};
 
 /// What is live in a store, and the links that are not.
@@ -189,12 +190,14 @@ pub fn mark(
 
     monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
     let (live, released) = (DigestSet::new(digests), DigestSet::new(digests));
+    let restoring = trash::restoring(storage)?;
+    live.extend(digests, restoring.digests.iter().map(|digest| digests.id(digest)));
     let tags = AtomicU64::new(0);
     let marked: Vec<repository::Kept> = inventory
         .repositories
         .par_iter()
         .map(|repository| {
-            let marked = repository::mark(storage, digests, &manifests, repository, options)?;
+            let marked = repository::mark(storage, digests, &manifests, repository, options, &restoring)?;
             live.extend(digests, marked.live);
             released.extend(digests, marked.released);
             tags.fetch_add(marked.tags, Relaxed);

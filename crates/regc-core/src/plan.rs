@@ -8,7 +8,7 @@ use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
-use crate::inventory::{DigestId, Digests, Repository};
+use crate::inventory::{DigestId, Digests};
 use crate::layout;
 use crate::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::measure::UnreferencedBlob;
@@ -170,15 +170,13 @@ pub struct Share<'a> {
 /// blob, and, where untagged manifests go, manifests without any tag.
 pub fn plan<'a>(survey: &'a Survey, options: &Options<'_>) -> Result<Plan<'a>, Error> {
     let has_revisions = survey.inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
-    let is_meant = |repository: &&Repository| options.may_tidy(&repository.name);
-    let may_lose_revisions =
-        survey.inventory.repositories.iter().filter(is_meant).any(|repository| !repository.revisions.is_empty());
+    let loses_revisions = survey.reachable.garbage.iter().any(|garbage| !garbage.revisions.is_empty());
     let has_blobs = survey.inventory.digests.stored_len() > 0;
     let refusal = if has_blobs && survey.inventory.repositories.is_empty() {
         Refusal::NoRepositories
     } else if has_revisions && !has_blobs {
         Refusal::NoBlobs
-    } else if options.delete_untagged && may_lose_revisions && survey.reachable.tags == 0 {
+    } else if options.delete_untagged && loses_revisions && survey.reachable.tags == 0 {
         Refusal::NoTags
     } else {
         return Ok(Plan { survey });

@@ -5,6 +5,8 @@
 //! first object is moved; so it may name objects that were not moved any more.
 
 mod restore;
+mod restoring;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -13,7 +15,9 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::restore::Trash;
-pub use self::restore::{Restored, Selection, restore};
+pub use self::restore::{Restored, restore};
+pub(crate) use self::restoring::{Restoring, restoring};
+pub use self::selection::Selection;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
@@ -137,6 +141,8 @@ pub struct TrashedRun {
     pub blobs: u64,
     /// The length of what blobs and uploads hold, in bytes.
     pub bytes: u64,
+    /// Whether a restore of it has begun and is not complete. Until it is, a collection keeps what the run had removed.
+    pub restoring: bool,
 }
 
 /// The directory of a run.
@@ -247,7 +253,8 @@ fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error
         Err(Error::Journal { .. }) => None,
         Err(error) => return Err(error),
     };
-    let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, run };
+    let restoring = restoring::is_restoring(storage, &run)?;
+    let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, restoring, run };
     for (key, is_symlink) in objects(storage, &found.run)? {
         found.objects += 1;
         found.blobs += u64::from(is_blob(&key));
@@ -375,14 +382,27 @@ pub struct Emptied {
     pub failures: Vec<Error>,
 }
 
-/// Removes what runs have moved, for good: those that began before `before`, in seconds since 1970, or all. A run whose
-/// journal cannot be read has no known age; it goes if there is nothing else of it. `None` for the lock says that nothing
-/// is to be changed.
-pub fn empty(storage: &dyn TrashStorage, lock: Option<&Lock>, before: Option<u64>) -> Result<Emptied, Error> {
+/// Deletes what runs have moved, for good: the runs that are named, or all; of these, if `before` is given, in seconds since
+/// 1970, those that began before. A run whose journal cannot be read has no known age; it is deleted if nothing else is left
+/// of it. One that is being restored is deleted only if no age is asked for. `None` for the lock says that nothing is to be
+/// changed.
+///
+/// Fails with [`Error::NoSuchRun`] before anything is deleted if one of `named` is not in the trash.
+pub fn empty(
+    storage: &dyn TrashStorage,
+    lock: Option<&Lock>,
+    named: &[String],
+    before: Option<u64>,
+) -> Result<Emptied, Error> {
     let mut emptied = Emptied::default();
-    for run in list(storage)? {
+    let runs = list(storage)?;
+    if let Some(absent) = named.iter().find(|named| !runs.iter().any(|run| run.run == **named)) {
+        return Err(Error::NoSuchRun(absent.clone()));
+    }
+    for run in runs.into_iter().filter(|run| named.is_empty() || named.contains(&run.run)) {
         let is_wanted = match (before, &run.header) {
             (None, _) => true,
+            (Some(_), _) if run.restoring => false,
             (Some(before), Some(header)) => header.started < before,
             (Some(_), None) => run.objects == 0,
         };
@@ -404,6 +424,7 @@ pub(crate) fn forget_if_empty(storage: &dyn TrashStorage, run: &str) -> Result<(
 fn forget(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
     // The journal goes last, so that what is left after an interruption still has one.
     storage.remove_all(&format!("{}/docker", directory(run)))?;
+    storage.remove_all(&restoring::mark(run))?;
     storage.remove_all(&journal(run))?;
     storage.remove_empty_directories(&[directory(run), layout::TRASH.to_owned()], None).into_iter().collect()
 }

@@ -112,6 +112,8 @@ pub enum Reason {
     Damaged(Digest),
     /// A tag that stays is garbled, and nobody knows what it named.
     GarbledTag,
+    /// A restore from the trash of this run, which brings back something of the repository, is not complete.
+    BeingRestored(String),
     /// It, or something in it, is younger than what may go.
     Young,
     /// The tag names something else by now.
@@ -140,6 +142,11 @@ impl fmt::Display for Reason {
                 write!(f, "the manifest {manifest} in this repository is damaged, so nobody knows what it needs")
             }
             Reason::GarbledTag => f.write_str("a tag of this repository is garbled, so nobody knows what it named"),
+            Reason::BeingRestored(run) => write!(
+                f,
+                "the restore of run {run} is not complete; run `regc trash restore {run}` again, or give the rest up with \
+                 `regc trash empty {run}`"
+            ),
             Reason::Young => f.write_str("it is too young"),
             Reason::Changed => f.write_str("it was pushed again meanwhile"),
         }

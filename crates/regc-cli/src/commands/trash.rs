@@ -10,7 +10,7 @@ use regc_core::error::Error;
 use regc_core::lock::Lock;
 use regc_core::storage::TrashStorage;
 use regc_core::survey::Options;
-use regc_core::trash::{self, Entry, Restored, Selection, TrashedRun};
+use regc_core::trash::{self, Entry, Kind, Restored, Selection, TrashedRun};
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};
@@ -31,7 +31,8 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Put back what a run has moved: all of it, or some images or repositories. Nothing is overwritten
+    /// Put back what a run has moved: all of it, or some images or repositories. Nothing is overwritten, and no link comes
+    /// back without what it leads to. Until all of it is back, a collection keeps what was to come back
     Restore {
         #[command(flatten)]
         common: Common,
@@ -39,18 +40,21 @@ enum Command {
         #[arg(short, long)]
         dry_run: bool,
         /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which come back with all
-        /// that they refer to, and repositories; everything if none is given
+        /// that they refer to and all that is attached to them, and repositories; everything if none is given
         #[arg(value_name = "RUN|DIGEST|REPOSITORY")]
         what: Vec<String>,
     },
-    /// Remove what runs have moved, for good. This is what gives space back
+    /// Delete what runs have moved, for good. This is what frees space
     Empty {
+        /// The runs, as `regc trash list` names them; all if none is given
+        #[arg(value_name = "RUN")]
+        runs: Vec<String>,
         #[command(flatten)]
         common: Common,
         /// Show what would go, change nothing
         #[arg(short, long)]
         dry_run: bool,
-        /// Only runs that began that long ago: 90m, 24h, 7d
+        /// Only runs that began that long ago, and are not being restored: 90m, 24h, 7d
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         older_than: Option<Duration>,
     },
@@ -65,19 +69,19 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let mut output = Output::new();
     let format = common.format;
     let lock = |dry_run: bool| (!dry_run).then(|| storage.lock(&process::holder())).transpose();
-    let is_done = match args.command {
+    let ending = match args.command {
         Command::List { .. } => {
             list(&mut output, format, &trash::list(storage)?);
-            true
+            Ending::Done
         }
         Command::Restore { dry_run, what, .. } => restore(&mut output, format, storage, lock(dry_run)?, what)?,
-        Command::Empty { dry_run, older_than, .. } => {
+        Command::Empty { dry_run, older_than, runs, .. } => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
-            let emptied = trash::empty(storage, lock(dry_run)?.as_ref(), before)?;
+            let emptied = trash::empty(storage, lock(dry_run)?.as_ref(), &runs, before)?;
             told_emptied(&mut output, format, &emptied.runs, dry_run);
             emptied.failures.iter().for_each(|failure| print_error(failure));
-            emptied.failures.is_empty()
+            if emptied.failures.is_empty() { Ending::Done } else { Ending::Failed }
         }
     };
     output.flush();
@@ -85,7 +89,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         eprintln!("regc: cannot write the report: {error}");
         return Ok(Ending::Failed);
     }
-    Ok(if is_done { Ending::Done } else { Ending::Failed })
+    Ok(ending)
 }
 
 fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
@@ -111,7 +115,8 @@ fn describe(run: &TrashedRun) -> String {
         Some(header) => format!(", by {}", header.command),
         None => ", without a journal that can be read".to_owned(),
     };
-    format!("{}  {bytes:>12}  {blobs} blobs, {links} other files{journal}", run.run)
+    let restoring = if run.restoring { ", being restored" } else { "" };
+    format!("{}  {bytes:>12}  {blobs} blobs, {links} other files{journal}{restoring}", run.run)
 }
 
 fn run_json(kind: &str, run: &TrashedRun) -> Value {
@@ -124,18 +129,19 @@ fn run_json(kind: &str, run: &TrashedRun) -> Value {
         "blobs": run.blobs,
         "links": run.objects - run.blobs,
         "bytes": run.bytes,
+        "restoring": run.restoring,
         "journal": run.header,
     })
 }
 
-/// Answers whether everything could be put back.
+/// Puts back what was named. What is missing is damage that was found; what failed is a failure.
 fn restore(
     output: &mut Output,
     format: Format,
     storage: &dyn TrashStorage,
     lock: Option<Lock>,
     mut what: Vec<String>,
-) -> Result<bool, Error> {
+) -> Result<Ending, Error> {
     let runs = trash::runs(storage)?;
     let run = match what.first() {
         Some(first) if runs.contains(first) => what.remove(0),
@@ -172,8 +178,25 @@ fn restore(
             }
         }
     }
+    for entry in &restored.missing {
+        let why = match entry.kind {
+            Kind::Blob => "is neither in the trash nor in the registry",
+            _ => "would lead to nothing, and stays in the trash",
+        };
+        eprintln!("regc: {}: {why}", printable(&entry.path));
+    }
+    if !restored.is_complete() {
+        eprintln!(
+            "regc: the restore is not complete; until it is, `regc gc` keeps what is back. Run it again once what is missing \
+             is there, or give the rest up with `regc trash empty {run}`"
+        );
+    }
     restored.failures.iter().for_each(|failure| print_error(failure));
-    Ok(restored.failures.is_empty())
+    Ok(match () {
+        () if !restored.failures.is_empty() => Ending::Failed,
+        () if !restored.missing.is_empty() => Ending::FoundDamage,
+        () => Ending::Done,
+    })
 }
 
 fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: bool) {
@@ -184,6 +207,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
     };
     entries("restored", &restored.restored);
     entries("already_there", &restored.already_there);
+    entries("missing", &restored.missing);
     for failure in &restored.failures {
         output.json(&json!({ "type": "failure", "message": failure.to_string() }));
     }
@@ -196,6 +220,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
         "restored": restored.restored.len(),
         "restored_bytes": bytes,
         "already_there": restored.already_there.len(),
+        "missing": restored.missing.len(),
         "failures": restored.failures.len(),
     });
     output.json(&summary);

@@ -11,6 +11,7 @@ use crate::layout;
 use crate::manifest::{Damage, Role};
 use crate::storage::ReadStorage;
 use crate::survey::Options;
+use crate::trash::Restoring;
 use crate::unwanted::{KeptBack, UnwantedIn};
 
 /// What marking one repository found.
@@ -39,8 +40,10 @@ pub(super) fn mark(
     manifests: &Manifests,
     repository: &Repository,
     options: &Options<'_>,
+    restoring: &Restoring,
 ) -> Result<Marked, Error> {
-    let marking = Marking { storage, digests, manifests, repository, options };
+    let restoring = restoring.repositories.get(&repository.name).map(String::as_str);
+    let marking = Marking { storage, digests, manifests, repository, options, restoring };
     match options.unwanted.and_then(|unwanted| unwanted.of(&repository.name)) {
         None => marking.collect(),
         Some(UnwantedIn::Everything) => marking.without_everything(),
@@ -59,6 +62,8 @@ pub(super) struct Marking<'a> {
     pub(super) manifests: &'a Manifests,
     pub(super) repository: &'a Repository,
     pub(super) options: &'a Options<'a>,
+    /// The run of which a restore that brings back something of the repository is not complete.
+    pub(super) restoring: Option<&'a str>,
 }
 
 /// What is reachable from some roots.
@@ -75,9 +80,12 @@ impl Marking<'_> {
     /// Marks what is live where nothing is unwanted.
     pub(super) fn collect(&self) -> Result<Marked, Error> {
         let repository = self.repository;
-        let may_tidy = self.options.may_tidy(self.name());
+        let may_tidy = self.options.may_tidy(self.name()) && self.restoring.is_none();
         let delete_untagged = self.options.delete_untagged && may_tidy;
         let mut findings = self.findings_of(&repository.revisions)?;
+        let being_restored =
+            |run: &str| Finding::BeingRestored { repository: repository.name.clone(), run: run.into() };
+        findings.extend(self.restoring.map(being_restored));
         let mut is_damaged = has_damage(&findings);
         // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
         let are_needed = delete_untagged || self.options.unwanted.is_some();
@@ -105,7 +113,8 @@ impl Marking<'_> {
         }
 
         let mut garbage = RepositoryGarbage::default();
-        self.layer_links(is_damaged || repository.shared, &mut reach.live, &mut garbage)?;
+        let is_kept = is_damaged || repository.shared || self.restoring.is_some();
+        self.layer_links(is_kept, &mut reach.live, &mut garbage)?;
         if only_tagged {
             self.unused_revisions(&reach.manifests, &mut garbage)?;
         }

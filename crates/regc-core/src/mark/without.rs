@@ -32,6 +32,9 @@ type Going<'t> = (HashSet<&'t str>, Vec<(Named, Reason)>);
 impl Marking<'_> {
     /// Marks the repository as it is without anything in it.
     pub(super) fn without_everything(&self) -> Result<Marked, Error> {
+        if let Some(run) = self.restoring {
+            return self.keep(vec![(Named::Repository, Reason::BeingRestored(run.to_owned()))]);
+        }
         let tags = self.tags()?;
         let uploads = self.uploads(None)?;
         let is_old = |tag: &Tag| !self.is_young(tag);
@@ -75,6 +78,9 @@ impl Marking<'_> {
             let named = tags.chain(unwanted_manifests.iter().map(|digest| Named::Manifest(*digest)));
             named.map(|named| (named, reason.clone())).collect()
         };
+        if let Some(run) = self.restoring {
+            return self.keep(all_for(Reason::BeingRestored(run.to_owned())));
+        }
         if self.repository.shared {
             return self.keep(all_for(Reason::Symlinks));
         }

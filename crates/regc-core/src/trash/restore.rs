@@ -1,27 +1,18 @@
 //! Bringing back what was moved to the trash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::{Entry, Kind, directory, forget_if_empty, is_blob, read_journal};
+use super::selection::Selection;
+use super::{Entry, Kind, directory, forget_if_empty, is_blob, read_journal, restoring};
 use crate::content::hash;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::layout;
 use crate::lock::Lock;
-use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
 use crate::storage::{Content, Moved, TrashStorage, symlink_between};
 use crate::survey::with_threads;
-
-/// What is to be brought back.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to.
-    pub digests: Vec<Digest>,
-    /// Everything of these repositories.
-    pub repositories: Vec<String>,
-}
 
 /// What was brought back.
 #[derive(Debug, Default)]
@@ -30,13 +21,30 @@ pub struct Restored {
     pub restored: Vec<Entry>,
     /// What the registry has again anyhow. It was left alone, and stays in the trash.
     pub already_there: Vec<Entry>,
-    /// What could not be brought back.
+    /// Content that is neither in the trash nor in the registry any more, and links that would lead to nothing; those stay
+    /// in the trash.
+    pub missing: Vec<Entry>,
+    /// What failed.
     pub failures: Vec<Error>,
 }
 
-/// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, and no blob comes back
-/// whose content is not that of its digest. What leads to something comes after it. `None` for the lock says that
-/// nothing is to be changed.
+impl Restored {
+    /// Whether all that was asked for is in the registry now, or would be.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.failures.is_empty()
+    }
+}
+
+/// The order of a push: content, and then what leads to it.
+const ORDER: [Kind; 6] = [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload];
+
+/// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, no blob comes back whose
+/// content does not match its digest, and no link comes back before what it leads to: a layer link or revision needs its
+/// blob, a tag the manifest that it names. `None` for the lock says that nothing is to be changed.
+///
+/// From the first change until all of it is back, a collection keeps everything that the run has removed, even if this
+/// process is killed. If something is missing or fails, that lasts until another restore of the run is complete, or the run is
+/// [emptied](super::empty).
 ///
 /// Fails before anything is moved if there is no such run, or nothing of what is selected in it.
 pub fn restore(
@@ -54,36 +62,106 @@ pub fn restore(
         if let Some(selection) = selection {
             entries = trash.select(entries, selection)?;
         }
-        let mut restored = Restored::default();
-        let mut missing: BTreeSet<Digest> = BTreeSet::new();
-        for kind in [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload] {
-            let of_kind: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == kind).collect();
-            let put_back = |entry: &&Entry| match entry.digest.is_some_and(|digest| missing.contains(&digest)) {
-                true if trash.has(entry)? => Err(Error::WithoutContent(trash.key(&entry.path))),
-                true => Ok(Moved::Absent),
-                false => trash.put_back(&entry.path, entry.digest.as_ref(), lock.is_some()),
-            };
-            let results: Vec<Result<Moved, Error>> = match kind {
-                Kind::Revision => of_kind.iter().map(put_back).collect(),
-                _ => of_kind.par_iter().map(put_back).collect(),
-            };
-            for (entry, result) in of_kind.into_iter().zip(results) {
-                match result {
-                    Ok(Moved::Done) => restored.restored.push(entry.clone()),
-                    Ok(Moved::Exists) => restored.already_there.push(entry.clone()),
-                    Ok(Moved::Absent) => {}
-                    Err(error) => {
-                        missing.extend(entry.digest);
-                        restored.failures.push(error);
-                    }
-                }
-            }
+        if let Some(lock) = lock {
+            restoring::begin(storage, lock, run)?;
         }
-        if lock.is_some() {
+        let mut restoration =
+            Restoration { trash, really: lock.is_some(), back: HashSet::new(), done: Restored::default() };
+        ORDER.into_iter().for_each(|kind| restoration.of_kind(kind, &entries));
+        let restored = restoration.done;
+        if let Some(lock) = lock.filter(|_| restored.is_complete()) {
+            restoring::end(storage, lock, run)?;
             forget_if_empty(storage, run)?;
         }
         Ok(restored)
     })
+}
+
+/// A restore that is going on.
+struct Restoration<'a> {
+    trash: Trash<'a>,
+    really: bool,
+    /// The keys that are back, or in a dry run would be.
+    back: HashSet<String>,
+    done: Restored,
+}
+
+/// What became of one object.
+enum Came {
+    Back,
+    /// The registry has it.
+    There,
+    /// It is nowhere, or it is in the trash and what it leads to is nowhere.
+    Missing,
+    /// It was put back before, or never moved.
+    Gone,
+}
+
+impl Restoration<'_> {
+    fn of_kind(&mut self, kind: Kind, entries: &[Entry]) {
+        let of_kind: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == kind).collect();
+        let results: Vec<Result<Came, Error>> = match kind {
+            Kind::Revision => of_kind.iter().map(|entry| self.put_back(entry)).collect(),
+            _ => of_kind.par_iter().map(|entry| self.put_back(entry)).collect(),
+        };
+        for (entry, result) in of_kind.into_iter().zip(results) {
+            match result {
+                Ok(Came::Back) => {
+                    self.back.insert(entry.path.clone());
+                    self.done.restored.push(entry.clone());
+                }
+                Ok(Came::There) => self.done.already_there.push(entry.clone()),
+                Ok(Came::Missing) => self.done.missing.push(entry.clone()),
+                Ok(Came::Gone) => {}
+                Err(error) => self.done.failures.push(error),
+            }
+        }
+    }
+
+    fn put_back(&self, entry: &Entry) -> Result<Came, Error> {
+        if self.trash.has(entry)? && !self.leads_somewhere(entry)? {
+            return Ok(Came::Missing);
+        }
+        Ok(match self.trash.put_back(&entry.path, entry.digest.as_ref(), self.really)? {
+            Moved::Done => Came::Back,
+            Moved::Exists => Came::There,
+            // The journal is written before anything is moved: what was never moved is still there.
+            Moved::Absent if entry.kind == Kind::Blob && !self.is_there(&entry.path)? => Came::Missing,
+            Moved::Absent => Came::Gone,
+        })
+    }
+
+    /// Whether what a link leads to is there. An entry in a tag's index only remembers, and leads nowhere.
+    fn leads_somewhere(&self, entry: &Entry) -> Result<bool, Error> {
+        match (entry.kind, &entry.repository, entry.digest) {
+            (Kind::LayerLink, _, Some(digest)) => self.has_content(&entry.path, &digest),
+            (Kind::Revision, _, Some(digest)) => {
+                let digest = layout::digest_of_link(&entry.path).unwrap_or(digest);
+                self.has_content(&entry.path, &digest)
+            }
+            (Kind::Tag, Some(repository), Some(digest)) => Ok(self
+                .is_there(&layout::revision_link(repository, &digest))?
+                || self.is_there(&layout::layer_link(repository, &digest))?),
+            _ => Ok(true),
+        }
+    }
+
+    /// A link of another algorithm than SHA-256 may name the digest under which the content is stored.
+    fn has_content(&self, link: &str, digest: &Digest) -> Result<bool, Error> {
+        if self.is_there(&layout::blob_data(digest))? {
+            return Ok(true);
+        }
+        if digest.algorithm() == Algorithm::Sha256 {
+            return Ok(false);
+        }
+        let text = self.trash.storage.read(&self.trash.key(link), layout::link_bytes(Algorithm::Sha512))?;
+        let Some(Content::Whole(text)) = text else { return Ok(false) };
+        layout::digest_in_link(&text).map_or(Ok(false), |target| self.is_there(&layout::blob_data(&target)))
+    }
+
+    fn is_there(&self, key: &str) -> Result<bool, Error> {
+        Ok(self.back.contains(key) || self.trash.storage.stat(key)?.is_some())
+    }
 }
 
 /// The trash of one run.
@@ -93,7 +171,7 @@ pub(crate) struct Trash<'a> {
 }
 
 impl Trash<'_> {
-    fn key(&self, path: &str) -> String {
+    pub(super) fn key(&self, path: &str) -> String {
         format!("{}/{path}", directory(self.run))
     }
 
@@ -137,71 +215,5 @@ impl Trash<'_> {
     fn check(&self, key: &str, digest: &Digest) -> Result<(), Error> {
         let actual = hash(self.storage, key, digest.algorithm())?;
         if actual == Some(*digest) { Ok(()) } else { Err(Error::NotItsDigest(key.to_owned())) }
-    }
-
-    /// Those of `entries` that are selected, with what they need.
-    fn select(&self, entries: Vec<Entry>, selection: &Selection) -> Result<Vec<Entry>, Error> {
-        for repository in &selection.repositories {
-            if !entries.iter().any(|entry| entry.repository.as_ref() == Some(repository)) {
-                return Err(Error::NotInTrash { run: self.run.to_owned(), what: repository.clone() });
-            }
-        }
-        for digest in &selection.digests {
-            if !entries.iter().any(|entry| entry.digest == Some(*digest)) {
-                return Err(Error::NotInTrash { run: self.run.to_owned(), what: digest.to_string() });
-            }
-        }
-        // A digest, and the repositories whose links to it come back; none says all.
-        let mut pending: Vec<(Digest, Option<String>)> =
-            selection.digests.iter().map(|digest| (*digest, None)).collect();
-        for entry in &entries {
-            if let Some(repository) = entry.repository.as_ref().filter(|name| selection.repositories.contains(name)) {
-                pending.extend(entry.digest.map(|digest| (digest, Some(repository.clone()))));
-            }
-        }
-        let mut revisions: BTreeMap<Digest, Vec<&String>> = BTreeMap::new();
-        for entry in entries.iter().filter(|entry| entry.kind == Kind::Revision) {
-            let digest = entry.digest.iter();
-            digest.for_each(|digest| revisions.entry(*digest).or_default().extend(&entry.repository));
-        }
-        let mut wanted = BTreeSet::new();
-        while let Some((digest, repository)) = pending.pop() {
-            if !wanted.insert((digest, repository.clone())) {
-                continue;
-            }
-            let all = revisions.get(&digest).into_iter().flatten().copied();
-            let here: Vec<&String> = all.filter(|name| repository.as_ref().is_none_or(|here| here == *name)).collect();
-            if here.is_empty() {
-                continue;
-            }
-            let references = self.references(&digest)?;
-            for name in here {
-                pending.extend(references.iter().map(|reference| (*reference, Some(name.clone()))));
-            }
-        }
-        let digests: BTreeSet<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
-        let is_wanted = |entry: &Entry| match (&entry.repository, entry.digest) {
-            (None, digest) => digest.is_some_and(|digest| digests.contains(&digest)),
-            (Some(repository), None) => selection.repositories.contains(repository),
-            (Some(_), Some(digest)) => {
-                wanted.contains(&(digest, None)) || wanted.contains(&(digest, entry.repository.clone()))
-            }
-        };
-        Ok(entries.into_iter().filter(is_wanted).collect())
-    }
-
-    /// What a manifest, in the trash or in the registry, refers to.
-    fn references(&self, digest: &Digest) -> Result<Vec<Digest>, Error> {
-        let path = layout::blob_data(digest);
-        for key in [self.key(&path), path] {
-            if let Some(Content::Whole(content)) = self.storage.read(&key, MAX_MANIFEST_BYTES)?
-                && let Ok(parsed) = References::of_blob(digest, &content)
-            {
-                let is_kept_here = |role| !matches!(role, Role::ForeignLayer);
-                let references = parsed.references.iter().filter(|reference| is_kept_here(reference.role));
-                return Ok(references.map(|reference| reference.digest).collect());
-            }
-        }
-        Ok(Vec::new())
     }
 }

@@ -74,12 +74,13 @@ pub enum Kind {
     UnreferencedBlob,
     StaleUpload,
     InTrash,
+    BeingRestored,
     UnknownAge,
 }
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -103,6 +104,7 @@ impl Kind {
         Kind::UnreferencedBlob,
         Kind::StaleUpload,
         Kind::InTrash,
+        Kind::BeingRestored,
         Kind::UnknownAge,
     ];
 
@@ -370,6 +372,16 @@ impl Kind {
                 meaning: "It was pushed while a run of regc removed it. The next run that removes something puts it back \
                           before anything else.",
                 remedy: "run `regc gc`, or `regc trash restore`",
+                repair: None,
+            },
+            Kind::BeingRestored => &Page {
+                code: "RG051",
+                name: "being_restored",
+                severity: Severity::Warning,
+                title: "a restore from the trash that is not complete",
+                meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection deletes \
+                          nothing of the repositories that it restores, and none of the content.",
+                remedy: "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name",
                 repair: None,
             },
             Kind::UnknownAge => &Page {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::time::SystemTime;
 
 use regc_core::error::Error;
 use regc_core::heal::survey_and_heal;
@@ -10,6 +11,7 @@ use regc_core::monitor::Silent;
 use regc_core::plan::plan;
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{DeleteStorage, TrashStorage};
+use regc_core::survey::Leftovers;
 use regc_core::sweep::{Outcome, sweep};
 use regc_core::trash::{self, Header};
 use regc_testkit::generate::{self, Features};
@@ -17,6 +19,14 @@ use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, oracle};
 
 use crate::{DEFAULT, Options, UNTAGGED, holder};
+
+/// Everything that takes up little.
+const TIDY: Leftovers = Leftovers {
+    uploads_before: Some(SystemTime::UNIX_EPOCH),
+    empty_repositories: true,
+    every_tag: true,
+    no_links: false,
+};
 
 const ALL: Features = Features { referrers: true, partial_repositories: true };
 
@@ -134,7 +144,8 @@ fn restoring_can_be_stopped_at_any_change() {
         storage
     };
     let changes = trash::list(&trashed()).unwrap()[0].objects as usize;
-    for k in 0..changes {
+    // The first change marks the run as being restored.
+    for k in 1..=changes {
         let storage =
             Faulty::changing(trashed(), move |n| if n < k { Fault::None } else { Fault::Error(ErrorKind::Other) });
         let lock = storage.lock(&holder()).unwrap();
@@ -143,7 +154,14 @@ fn restoring_can_be_stopped_at_any_change() {
         drop(lock);
         let storage = storage.into_inner();
         assert_intact(&registry, UNTAGGED, &outside(&storage), &format!("stop {k}"));
+        // Whatever runs meanwhile, what is back stays.
+        let back = outside(&storage);
+        for options in [DEFAULT, Options { leftovers: TIDY, ..UNTAGGED }] {
+            run(&storage, options, None).unwrap();
+            assert_eq!(outside(&storage), back, "stop {k}");
+        }
         let lock = storage.lock(&holder()).unwrap();
+        assert!(trash::empty(&storage, Some(&lock), &[], Some(u64::MAX)).unwrap().runs.is_empty(), "of no age");
         assert!(trash::restore(&storage, Some(&lock), "run", None, 4).unwrap().failures.is_empty());
         assert_eq!(outside(&storage), before, "stop {k}: the next restoration ends where one ends");
     }

@@ -11,7 +11,9 @@ use regc_core::heal::survey_and_heal;
 use regc_core::layout;
 use regc_core::monitor::Silent;
 use regc_core::storage::DeleteStorage;
+use regc_core::survey::Options;
 use regc_core::trash::{self, Kind, Restored, Selection};
+use regc_core::unwanted::Unwanted;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::{TestRegistry, layer};
 
@@ -119,6 +121,61 @@ fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
 }
 
 #[test]
+fn no_link_comes_back_without_what_it_leads_to() {
+    let (registry, [index, image]) = registry();
+    let root = registry.on_disk();
+    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    let in_trash = |key: &str| root.path().join(trash::directory("run")).join(key);
+    // A layer and a manifest are nowhere any more.
+    for lost in [layer("a"), image] {
+        fs::remove_file(in_trash(&layout::blob_data(&lost))).unwrap();
+    }
+    for _ in 0..2 {
+        let restored = restore(root.path(), None).unwrap();
+        let missing: Vec<&str> = restored.missing.iter().map(|entry| &*entry.path).collect();
+        let links = [layout::layer_link("multi", &layer("a")), layout::revision_link("team/app", &image)];
+        let blobs = [layer("a"), image].map(|lost| layout::blob_data(&lost));
+        assert!(missing.len() == 4 && links.iter().chain(&blobs).all(|key| missing.contains(&&**key)), "{missing:?}");
+        assert!(links.iter().all(|key| !root.path().join(key).exists() && in_trash(key).exists()));
+        assert!(root.path().join(layout::revision_link("multi", &index)).exists() && restored.failures.is_empty());
+    }
+    // What came back is kept until somebody decides.
+    let before = regc_testkit::files_below(root.path());
+    let told = run(&at(root.path()), UNTAGGED, None).unwrap();
+    assert_eq!((regc_testkit::files_below(root.path()), told.removed.blobs), (before, 0));
+    let storage = at(root.path());
+    let lock = storage.lock(&holder()).unwrap();
+    assert!(matches!(trash::empty(&storage, Some(&lock), &["other".into()], None), Err(Error::NoSuchRun(_))));
+    assert_eq!(trash::empty(&storage, Some(&lock), &["run".into()], None).unwrap().runs.len(), 1);
+    drop(lock);
+    assert!(run(&storage, UNTAGGED, None).unwrap().removed.blobs > 0);
+}
+
+#[test]
+fn an_image_comes_back_with_what_is_attached_to_it() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let sbom = registry.image("app").layers(["sbom"]).subject(image).push();
+    let signature = registry.image(&format!("app:sha256-{}.sig", image.hex())).layers(["signature"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let root = registry.on_disk();
+    let storage = at(root.path());
+    let mut unwanted = Unwanted::default();
+    unwanted.tag("app", "v1", Some(image));
+    run(&storage, Options { unwanted: Some(&unwanted), ..DEFAULT }, Some("run")).unwrap();
+    assert!(!root.path().join(layout::revision_link("app", &sbom)).exists());
+    let restored = restore(root.path(), Some(&Selection { digests: vec![image], ..Selection::default() })).unwrap();
+    assert!(restored.is_complete());
+    for digest in [image, sbom, signature] {
+        assert!(root.path().join(layout::revision_link("app", &digest)).exists(), "{digest}");
+    }
+    for tag in ["v1".to_owned(), format!("sha256-{}.sig", image.hex())] {
+        assert!(root.path().join(layout::tag_link("app", &tag)).exists(), "{tag}");
+    }
+    assert_eq!(decide(&storage, UNTAGGED).unwrap(), crate::Decided::default(), "all of it is whole");
+}
+
+#[test]
 fn a_journal_that_leads_out_of_the_registry_is_refused() {
     let (registry, _) = registry();
     for path in ["/etc/passwd", "docker/registry/v2/../../../x", "docker/registry/v2x/y", "docker/registry/v2//x", ""] {
@@ -143,10 +200,13 @@ fn emptying_gives_up_what_is_old_enough() {
     let storage = at(root.path());
     run(&storage, UNTAGGED, Some("run")).unwrap();
     let lock = storage.lock(&holder()).unwrap();
-    assert!(trash::empty(&storage, Some(&lock), Some(1_000_000)).unwrap().runs.is_empty(), "it began then, not before");
-    assert_eq!(trash::empty(&storage, None, None).unwrap().runs.len(), 1);
+    assert!(
+        trash::empty(&storage, Some(&lock), &[], Some(1_000_000)).unwrap().runs.is_empty(),
+        "it began then, not before"
+    );
+    assert_eq!(trash::empty(&storage, None, &[], None).unwrap().runs.len(), 1);
     assert_eq!(trash::list(&storage).unwrap().len(), 1, "a dry run removes nothing");
-    assert_eq!(trash::empty(&storage, Some(&lock), Some(1_000_001)).unwrap().runs.len(), 1);
+    assert_eq!(trash::empty(&storage, Some(&lock), &[], Some(1_000_001)).unwrap().runs.len(), 1);
     assert!(trash::list(&storage).unwrap().is_empty());
     drop(lock);
     assert!(!root.path().join(".regc").exists(), "nothing is left");
@@ -317,7 +377,7 @@ fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join(own)).unwrap();
         let storage = at(root.path());
         let lock = storage.lock(&holder()).unwrap();
-        let emptied = trash::empty(&storage, Some(&lock), None);
+        let emptied = trash::empty(&storage, Some(&lock), &[], None);
         drop(lock);
         match own {
             ".regc/trash/run" => assert!(emptied.unwrap().runs.is_empty(), "what has no journal is no run"),

@@ -1,0 +1,112 @@
+//! What is to be brought back from the trash, and what belongs to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::restore::Trash;
+use super::{Entry, Kind};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::layout;
+use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
+use crate::storage::Content;
+use crate::unwanted::attached_to;
+
+/// What is to be brought back.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to and everything that is
+    /// attached to it: referrers, and the tags that cosign makes.
+    pub digests: Vec<Digest>,
+    /// Everything of these repositories.
+    pub repositories: Vec<String>,
+}
+
+/// What is attached to manifests, by repository and manifest.
+type Attached = BTreeMap<(String, Digest), Vec<Digest>>;
+
+impl Trash<'_> {
+    /// Those of `entries` that are selected, with what they need.
+    pub(super) fn select(&self, entries: Vec<Entry>, selection: &Selection) -> Result<Vec<Entry>, Error> {
+        for repository in &selection.repositories {
+            if !entries.iter().any(|entry| entry.repository.as_ref() == Some(repository)) {
+                return Err(Error::NotInTrash { run: self.run.to_owned(), what: repository.clone() });
+            }
+        }
+        for digest in &selection.digests {
+            if !entries.iter().any(|entry| entry.digest == Some(*digest)) {
+                return Err(Error::NotInTrash { run: self.run.to_owned(), what: digest.to_string() });
+            }
+        }
+        // A digest, and the repositories whose links to it come back; none says all.
+        let mut pending: Vec<(Digest, Option<String>)> =
+            selection.digests.iter().map(|digest| (*digest, None)).collect();
+        for entry in &entries {
+            if let Some(repository) = entry.repository.as_ref().filter(|name| selection.repositories.contains(name)) {
+                pending.extend(entry.digest.map(|digest| (digest, Some(repository.clone()))));
+            }
+        }
+        let mut revisions: BTreeMap<Digest, Vec<&String>> = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.kind == Kind::Revision) {
+            let digest = entry.digest.iter();
+            digest.for_each(|digest| revisions.entry(*digest).or_default().extend(&entry.repository));
+        }
+        let attached = self.attached(&entries)?;
+        let mut wanted = BTreeSet::new();
+        while let Some((digest, repository)) = pending.pop() {
+            if !wanted.insert((digest, repository.clone())) {
+                continue;
+            }
+            let all = revisions.get(&digest).into_iter().flatten().copied();
+            let here: Vec<&String> = all.filter(|name| repository.as_ref().is_none_or(|here| here == *name)).collect();
+            if here.is_empty() {
+                continue;
+            }
+            let references = self.manifest(&digest)?.map_or_else(Vec::new, |manifest| manifest.references);
+            for name in here {
+                let stored = references.iter().filter(|reference| reference.role != Role::ForeignLayer);
+                let attached = attached.get(&(name.clone(), digest)).into_iter().flatten();
+                let belonging = stored.map(|reference| &reference.digest).chain(attached);
+                pending.extend(belonging.map(|digest| (*digest, Some(name.clone()))));
+            }
+        }
+        let digests: BTreeSet<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
+        let is_wanted = |entry: &Entry| match (&entry.repository, entry.digest) {
+            (None, digest) => digest.is_some_and(|digest| digests.contains(&digest)),
+            (Some(repository), None) => selection.repositories.contains(repository),
+            (Some(_), Some(digest)) => {
+                wanted.contains(&(digest, None)) || wanted.contains(&(digest, entry.repository.clone()))
+            }
+        };
+        Ok(entries.into_iter().filter(is_wanted).collect())
+    }
+
+    /// The referrers and tags that a run has moved together with what they are attached to.
+    fn attached(&self, entries: &[Entry]) -> Result<Attached, Error> {
+        let mut attached = Attached::new();
+        for entry in entries {
+            let (Some(repository), Some(digest)) = (&entry.repository, entry.digest) else { continue };
+            let to = match entry.kind {
+                Kind::Revision => self.manifest(&digest)?.and_then(|manifest| manifest.subject),
+                Kind::Tag => layout::subject(&entry.path).tag.as_deref().and_then(attached_to),
+                _ => None,
+            };
+            if let Some(to) = to {
+                attached.entry((repository.clone(), to)).or_default().push(digest);
+            }
+        }
+        Ok(attached)
+    }
+
+    /// A manifest, in the trash or in the registry.
+    fn manifest(&self, digest: &Digest) -> Result<Option<References>, Error> {
+        let path = layout::blob_data(digest);
+        for key in [self.key(&path), path] {
+            if let Some(Content::Whole(content)) = self.storage.read(&key, MAX_MANIFEST_BYTES)?
+                && let Ok(parsed) = References::of_blob(digest, &content)
+            {
+                return Ok(Some(parsed));
+            }
+        }
+        Ok(None)
+    }
+}
