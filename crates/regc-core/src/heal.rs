@@ -125,6 +125,7 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
         let revisions = format!("{}/", layout::revisions(name));
         if trashed.range(revisions.clone()..).next().is_some_and(|(key, _)| key.starts_with(&revisions)) {
             for digest in catalog::tags(storage, name)?.into_iter().filter_map(|tag| tag.digest) {
+                needed.push((digest, layout::blob_data(&digest)));
                 needed.push((digest, layout::revision_link(name, &digest)));
             }
         }
