@@ -110,5 +110,6 @@ fn an_index_that_is_in_itself_is_listed_once() {
     let run = regc(["ls", "--tree", "--root", root.path().to_str().unwrap()]);
     assert_eq!((run.code, run.stdout.lines().count()), (0, 4), "{}", run.stdout);
     fs::remove_dir_all(root.path().join("docker")).unwrap();
-    assert_eq!(regc(["ls", "--root", root.path().to_str().unwrap()]).code, 0);
+    assert_eq!(regc(["ls", "--root", root.path().to_str().unwrap()]).code, 1);
+    assert_eq!(regc(["ls", "--allow-empty", "--root", root.path().to_str().unwrap()]).code, 0);
 }

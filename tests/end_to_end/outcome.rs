@@ -33,11 +33,29 @@ fn an_absent_root_is_told_with_its_path() {
 }
 
 #[test]
-fn an_empty_root_has_nothing_to_collect() {
+fn every_command_refuses_a_root_without_a_registry() {
     let root = tempfile::tempdir().unwrap();
-    let run = gc(root.path(), &[]);
-    assert_eq!(run.code, 0);
-    assert!(run.stderr.contains("holds no docker/registry/v2: there is nothing to collect"), "{}", run.stderr);
+    let root = root.path().to_str().unwrap();
+    for command in [
+        &["gc"][..],
+        &["gc", "-m", "--quiet"],
+        &["gc", "--dry-run", "--format", "json"],
+        &["ls"],
+        &["du"],
+        &["rm", "--yes", "app"],
+        &["prune", "--yes", "--quiet", "--keep", "1"],
+        &["verify", "--quiet"],
+        &["repair"],
+        &["repair", "--apply"],
+        &["trash", "list"],
+        &["trash", "restore"],
+        &["trash", "empty"],
+    ] {
+        let run = regc(command.iter().copied().chain(["--root", root]));
+        assert!(run.code == 1 && run.stderr.contains("holds no docker/registry/v2"), "{command:?}: {}", run.stderr);
+        let allowed = regc(command.iter().copied().chain(["--allow-empty", "--root", root]));
+        assert!(!allowed.stderr.contains("holds no"), "{command:?}: {}", allowed.stderr);
+    }
 }
 
 #[test]

@@ -23,16 +23,21 @@ fn a_store_whose_blobs_are_not_mounted_is_refused() {
     let elsewhere = root.path().join("elsewhere");
     fs::rename(&blobs, &elsewhere).unwrap();
     // Not at all, or with nothing in it, or with what was pushed since.
-    for made in ["", "sha256", "sha256/00/00ff"] {
-        if !made.is_empty() {
-            fs::create_dir_all(blobs.join(made)).unwrap();
+    let pushed = layout::blob_data(&layer("pushed since"));
+    for made in ["", "sha256", "content"] {
+        match made {
+            "content" => {
+                fs::create_dir_all(root.path().join(&pushed).parent().unwrap()).unwrap();
+                fs::write(root.path().join(&pushed), regc_testkit::layer_content("pushed since")).unwrap();
+            }
+            made => fs::create_dir_all(blobs.join(made)).unwrap(),
         }
         let before = files_below(root.path());
         let run = repair(root.path(), &["--apply"]);
-        assert!(run.code == 1 && run.stderr.contains("half-mounted"), "{made}: {}", run.stderr);
+        assert!(run.code == 1 && run.stderr.contains("mounted"), "{made}: {}", run.stderr);
         assert_eq!(files_below(root.path()), before, "{made}");
     }
-    assert_eq!(repair(root.path(), &["--allow-empty"]).code, 3);
+    assert_eq!(repair(root.path(), &["--allow-missing"]).code, 3);
     fs::remove_dir_all(&blobs).unwrap();
     fs::rename(&elsewhere, &blobs).unwrap();
     let run = repair(root.path(), &["--apply"]);

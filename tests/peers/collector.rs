@@ -96,13 +96,12 @@ fn the_registrys_own_command_stops_at_damage_and_regc_goes_on() {
 }
 
 #[test]
-fn a_store_without_a_layout_is_an_error_for_the_registrys_own_command_only() {
+fn a_store_without_a_layout_is_an_error_for_both() {
     let (root, config) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let config = peer::write_config(config.path(), root.path(), 0);
     assert!(!peer::garbage_collect(&config, &["-d"]).status.success());
     let run = regc(["gc", config.to_str().unwrap()]);
-    assert_eq!(run.code, 0);
-    assert!(run.stderr.contains("nothing to collect"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("holds no docker/registry/v2"), "{}", run.stderr);
 }
 
 #[test]

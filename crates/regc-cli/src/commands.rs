@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use regc_core::error::Error;
+use regc_core::guards::refuse_missing_layout;
 use regc_core::storage::{self, TrashStorage};
 
 use crate::source::{self, Source};
@@ -31,6 +32,10 @@ pub struct Common {
     /// A storage root instead of a configuration file
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+
+    /// Go on although the root holds no registry, or the store has no repository or no blob
+    #[arg(long)]
+    pub allow_empty: bool,
 
     /// What to print: text for people, or JSON Lines
     #[arg(long, value_enum, default_value = "human")]
@@ -51,7 +56,9 @@ impl Common {
 
     /// Opens the store.
     pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
-        storage::open(&self.source()?.config)
+        let storage = storage::open(&self.source()?.config)?;
+        refuse_missing_layout(&*storage, self.allow_empty)?;
+        Ok(storage)
     }
 
     /// Finds out which store it is.

@@ -156,6 +156,35 @@ pub enum Refusal {
          half-mounted root. If it is what you want, say --allow-empty"
     )]
     NoRepositories,
+    /// The storage root is there, and holds no registry.
+    #[error(
+        "the storage root holds no docker/registry/v2. This is what a file system looks like that is not mounted. If it is a \
+         registry to which nothing was pushed yet, say --allow-empty"
+    )]
+    NoLayout,
+    /// An empty directory is a file system of its own, or its siblings are.
+    #[error(
+        "{0} is empty, and is a file system of its own, or what is beside it is. This is what it looks like when a file \
+         system is not mounted. If it is what you want, remove the directory, or say --allow-missing"
+    )]
+    Unmounted(String),
+    /// Much of what images need is missing.
+    #[error(
+        "{missing} of {needed} blobs that images need are missing. This is what it looks like when a file system is not \
+         mounted. `regc verify` lists them; if they are lost for good, say --allow-missing"
+    )]
+    MissingContent {
+        /// How many digests are missing.
+        missing: u64,
+        /// How many are needed.
+        needed: u64,
+    },
+    /// All that a directory of blobs should hold is missing.
+    #[error(
+        "all blobs that images need of {0} are missing. This is what it looks like when a file system is not mounted. If they \
+         are lost for good, say --allow-missing"
+    )]
+    MissingDirectory(String),
     /// Something answers at the registry's address.
     #[error(
         "a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost. Stop it; or set \
@@ -171,8 +200,8 @@ pub enum Refusal {
     KeptBack(Vec<KeptBack>),
     /// Revisions, but not one blob.
     #[error(
-        "the store has repositories with manifests, but no blobs, or hardly any of those manifests, so the links would go. \
-         This is the look of a half-mounted root. If it is what you want, say --allow-empty"
+        "the store has repositories with manifests, but no blobs, so the links would go. This is the look of a \
+         half-mounted root. If it is what you want, say --allow-empty"
     )]
     NoBlobs,
     /// Untagged manifests should go, and the store has no tag.

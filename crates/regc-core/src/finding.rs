@@ -18,7 +18,7 @@ pub enum Finding {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// A linked revision whose blob is missing. There is nothing left to protect.
+    /// A linked revision whose blob is missing. Nobody knows what it needs, so its whole repository is kept.
     DanglingRevision {
         /// The repository that links it.
         repository: String,
@@ -173,7 +173,9 @@ impl Finding {
                 format!("{repository}: manifest {manifest} is damaged: {damage}; the whole repository is kept")
             }
             Finding::DanglingRevision { repository, manifest } => {
-                format!("{repository}: manifest {manifest} is linked, but its content is missing")
+                format!(
+                    "{repository}: manifest {manifest} is linked, but its content is missing; the whole repository is kept"
+                )
             }
             Finding::GarbledRevisionLink { repository, manifest } => {
                 format!("{repository}: the link of manifest {manifest} is empty or garbled; it counts as linked")
@@ -207,7 +209,7 @@ impl Finding {
                 "restore the file from a backup; or delete the manifest through the API, collect again, and push the image anew"
             }
             Finding::DanglingRevision { .. } => {
-                "restore the file from a backup, or push the image again; if nobody needs it, delete the manifest"
+                "restore the file from a backup, or push the image again; if nobody needs it, `regc rm REPOSITORY@DIGEST`"
             }
             Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
             Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",

@@ -8,6 +8,7 @@ mod blobs;
 mod digests;
 mod repositories;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
@@ -33,6 +34,8 @@ pub struct Inventory {
     pub symlinked_blobs: Vec<DigestId>,
     /// The repositories, in the order in which the registry walks them.
     pub repositories: Vec<Repository>,
+    /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
+    pub unmounted: Vec<String>,
     /// How many names were met that are no part of the layout. They are left alone.
     pub passed_over: u64,
     /// What was found damaged.
@@ -80,7 +83,7 @@ pub fn take(
     young_since: Option<SystemTime>,
     monitor: &dyn Monitor,
 ) -> Result<Inventory, Error> {
-    let walk = Walk { storage, young_since, monitor, passed_over: AtomicU64::new(0), findings: Mutex::default() };
+    let walk = Walk::new(storage, young_since, monitor);
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
@@ -95,16 +98,16 @@ pub fn take(
     monitor.phase(Phase::ListRepositories, None);
     let repositories = walk.repositories(&digests)?;
 
+    let unmounted = walk.unmounted()?;
     let mut findings = walk.findings.into_inner();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     let passed_over = walk.passed_over.into_inner();
-    Ok(Inventory { has_layout, digests, symlinked_blobs, repositories, passed_over, findings })
+    Ok(Inventory { has_layout, digests, symlinked_blobs, repositories, unmounted, passed_over, findings })
 }
 
 /// The names of all repositories, as they are now.
 pub(crate) fn repository_names(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
-    let (passed_over, findings) = (AtomicU64::new(0), Mutex::default());
-    Walk { storage, young_since: None, monitor: &Silent, passed_over, findings }.names()
+    Walk::new(storage, None, &Silent).names()
 }
 
 struct Walk<'a> {
@@ -112,10 +115,49 @@ struct Walk<'a> {
     young_since: Option<SystemTime>,
     monitor: &'a dyn Monitor,
     passed_over: AtomicU64,
+    /// Directories that hold nothing of the layout.
+    empty: Mutex<BTreeSet<String>>,
     findings: Mutex<Vec<Finding>>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(storage: &'a dyn ReadStorage, young_since: Option<SystemTime>, monitor: &'a dyn Monitor) -> Self {
+        let (passed_over, empty, findings) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Self { storage, young_since, monitor, passed_over, empty, findings }
+    }
+
+    /// Notes a directory that holds nothing of the layout.
+    fn note_empty(&self, directory: &str) {
+        self.empty.lock().insert(directory.to_owned());
+    }
+
+    /// Those of the empty directories that are a file system of their own, or of which all siblings that are not empty are on
+    /// other file systems. One behind a symbolic link is on purpose where it is.
+    fn unmounted(&self) -> Result<Vec<String>, Error> {
+        let empty = self.empty.lock();
+        let device = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.and_then(|found| found.device));
+        let (mut unmounted, mut above, mut siblings) = (Vec::new(), String::new(), BTreeSet::new());
+        for directory in empty.iter() {
+            let Some((parent, _)) = directory.rsplit_once('/') else { continue };
+            if parent != above {
+                above = parent.to_owned();
+                siblings.clear();
+                for (name, _) in self.directories(parent, |name| Some(name.to_owned()))? {
+                    let sibling = format!("{parent}/{name}");
+                    siblings.extend(if empty.contains(&sibling) { None } else { device(&sibling)? });
+                }
+            }
+            let Some(found) = self.storage.stat(directory)?.filter(|found| !found.symlink) else { continue };
+            let own = found.device;
+            let is_mounted_alone = own != device(parent)?;
+            let is_left_alone = own.is_some_and(|own| !siblings.is_empty() && !siblings.contains(&own));
+            if is_mounted_alone || is_left_alone {
+                unmounted.push(directory.clone());
+            }
+        }
+        Ok(unmounted)
+    }
+
     fn pass_over(&self) {
         self.passed_over.fetch_add(1, Relaxed);
     }

@@ -57,6 +57,7 @@ pub mod digest;
 pub mod duration;
 pub mod error;
 pub mod finding;
+pub mod guards;
 pub mod heal;
 pub mod image;
 pub mod inventory;

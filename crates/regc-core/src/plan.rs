@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use crate::guards::refuse_missing_parts;
 use crate::inventory::{DigestId, Digests};
 use crate::layout;
 use crate::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
@@ -166,22 +167,13 @@ pub struct Share<'a> {
 
 /// Decides what goes.
 ///
-/// Refuses if the store looks as if a part of it was missing: blobs without any repository, manifests without any
-/// blob, and, where untagged manifests go, manifests without any tag.
+/// Refuses a store that looks as if a part of it was missing (see [`Refusal`](crate::error::Refusal)), unless the options
+/// allow that: no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory that is a file
+/// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than one in
+/// twenty; a directory of blobs that holds none although four and more should be there.
 pub fn plan<'a>(survey: &'a Survey, options: &Options<'_>) -> Result<Plan<'a>, Error> {
-    let has_revisions = survey.inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
-    let loses_revisions = survey.reachable.garbage.iter().any(|garbage| !garbage.revisions.is_empty());
-    let has_blobs = survey.inventory.digests.stored_len() > 0;
-    let refusal = if has_blobs && survey.inventory.repositories.is_empty() {
-        Refusal::NoRepositories
-    } else if has_revisions && !has_blobs {
-        Refusal::NoBlobs
-    } else if options.delete_untagged && loses_revisions && survey.reachable.tags == 0 {
-        Refusal::NoTags
-    } else {
-        return Ok(Plan { survey });
-    };
-    if options.allow_empty { Ok(Plan { survey }) } else { Err(Error::Refused(refusal)) }
+    refuse_missing_parts(survey, options)?;
+    Ok(Plan { survey })
 }
 
 impl<'a> Plan<'a> {

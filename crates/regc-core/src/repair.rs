@@ -20,8 +20,10 @@ use crate::trash;
 pub struct Options<'a> {
     /// Another store, a backup or a mirror, of which content is taken that is missing or damaged.
     pub from: Option<&'a dyn ReadStorage>,
-    /// Whether to go on although most manifests are missing: their disk may not be mounted, and every link to them would go.
+    /// Whether to go on although the store has no repository or no blob.
     pub allow_empty: bool,
+    /// Whether to go on although much of what images need is missing: its file system may not be mounted.
+    pub allow_missing: bool,
     /// How content is read.
     pub pace: &'a Pace<'a>,
 }

@@ -52,6 +52,9 @@ pub struct Metadata {
     /// Who owns it, and what others may do with it, where the storage knows such things. Of a symbolic link, what it leads
     /// to.
     pub owner: Option<Owner>,
+    /// The file system that it is on, by a number, where the storage knows such things. Of a symbolic link, that of what it
+    /// leads to.
+    pub device: Option<u64>,
     /// How many directories are directly in it, if it is a directory and the storage knows that without listing it.
     pub directories: Option<u64>,
 }

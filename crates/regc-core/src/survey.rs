@@ -23,6 +23,8 @@ pub struct Options<'a> {
     pub delete_untagged: bool,
     /// Whether to go on although the store looks as if something was missing (see [`Refusal`]).
     pub allow_empty: bool,
+    /// Whether to go on although much of what images need is missing, or a directory looks as if it was not mounted.
+    pub allow_missing: bool,
     /// Whether to go on although Harbor's database also describes the store.
     pub allow_harbor: bool,
     /// What was modified at this time or later is not garbage, and neither is what it refers to.
@@ -43,8 +45,8 @@ pub struct Options<'a> {
 /// Directories of links without a link go in any case, and so do entries in tags' indexes for manifests that are not linked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leftovers {
-    /// Uploads that began before this are garbage; none if not given. When one began is what its `startedat` says, or if
-    /// that is not there, when it was written last.
+    /// Uploads that began before this, and were not written since, are garbage; none if not given. When one began is what its
+    /// `startedat` says, or if that is not there, when it was written last.
     pub uploads_before: Option<SystemTime>,
     /// Whether a repository without any manifest, tag or upload is garbage.
     pub empty_repositories: bool,
@@ -60,6 +62,7 @@ impl Default for Options<'_> {
         Self {
             delete_untagged: false,
             allow_empty: false,
+            allow_missing: false,
             allow_harbor: false,
             young_since: None,
             leftovers: Leftovers::default(),

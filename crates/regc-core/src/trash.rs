@@ -31,6 +31,9 @@ const JOURNAL: &str = "journal.jsonl";
 /// The largest journal that is read, in bytes: enough for ten million objects.
 const MAX_JOURNAL_BYTES: u64 = 4 << 30;
 
+/// The command of a run that was a repair.
+const REPAIR: &str = "repair";
+
 /// The first line of a journal: which run it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -309,7 +312,7 @@ fn is_blob(key: &str) -> bool {
 /// Whether a run was a repair.
 pub(crate) fn is_of_repair(storage: &dyn ReadStorage, run: &str) -> Result<bool, Error> {
     match read_header(storage, run) {
-        Ok(header) => Ok(header.command == "repair"),
+        Ok(header) => Ok(header.command == REPAIR),
         Err(Error::Journal { .. }) => Ok(false),
         Err(error) => Err(error),
     }

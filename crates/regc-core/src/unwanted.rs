@@ -108,7 +108,7 @@ pub enum Reason {
     Symlinks,
     /// This is in its directory, which no registry has put there, and regc does not remove.
     Foreign(String),
-    /// This manifest, which stays, is damaged, so nobody knows what it needs.
+    /// This manifest, which is not named itself, is damaged or missing, so nobody knows what it needs.
     Damaged(Digest),
     /// A tag that stays is garbled, and nobody knows what it named.
     GarbledTag,
@@ -139,7 +139,11 @@ impl fmt::Display for Reason {
             Reason::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
             Reason::Foreign(path) => write!(f, "{path} is in it, which no registry has put there; remove it first"),
             Reason::Damaged(manifest) => {
-                write!(f, "the manifest {manifest} in this repository is damaged, so nobody knows what it needs")
+                write!(
+                    f,
+                    "the manifest {manifest} in this repository is damaged or missing, so nobody knows what it needs; \
+                     restore it, or name it, too"
+                )
             }
             Reason::GarbledTag => f.write_str("a tag of this repository is garbled, so nobody knows what it named"),
             Reason::BeingRestored(run) => write!(

@@ -186,6 +186,11 @@ impl Verification {
         Ok(())
     }
 
+    /// What was found out on the way.
+    pub(crate) fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
     /// Whether symbolic links lead into a repository, or from within it to somewhere else.
     pub(crate) fn is_shared(&self, repository: &str) -> bool {
         self.survey.inventory.repositories.iter().any(|found| found.shared && found.name == repository)

@@ -1,5 +1,6 @@
 //! Storage that fails where it is told to, and remembers what was asked of it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -122,6 +123,51 @@ impl<S: TrashStorage> TrashStorage for Recording<S> {
 
     fn remove_all(&self, directory: &str) -> Result<(), Error> {
         self.inner.remove_all(directory)
+    }
+}
+
+/// Storage of which some directories are on other file systems.
+pub struct Mounted<S> {
+    inner: S,
+    devices: BTreeMap<String, u64>,
+}
+
+impl<S> Mounted<S> {
+    /// `inner`, with each of these directories and all below it on the file system of that number; all else is on number 0.
+    pub fn new<K: Into<String>>(inner: S, devices: impl IntoIterator<Item = (K, u64)>) -> Self {
+        Self { inner, devices: devices.into_iter().map(|(key, device)| (key.into(), device)).collect() }
+    }
+
+    fn device(&self, key: &str) -> u64 {
+        let ends = key.match_indices('/').map(|(end, _)| end).chain([key.len()]);
+        ends.filter_map(|end| self.devices.get(&key[..end])).next_back().copied().unwrap_or(0)
+    }
+}
+
+impl<S: ReadStorage> ReadStorage for Mounted<S> {
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        self.inner.list(directory, visit)
+    }
+
+    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.inner.list_prefix(prefix)
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
+        self.inner.read(key, limit)
+    }
+
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        self.inner.read_in_parts(key, visit)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
+        let device = Some(self.device(key));
+        Ok(self.inner.stat(key)?.map(|metadata| Metadata { device, ..metadata }))
+    }
+
+    fn real_directory(&self, directory: &str) -> Result<String, Error> {
+        self.inner.real_directory(directory)
     }
 }
 

@@ -10,7 +10,7 @@ use regc_core::pattern::Pattern;
 use regc_core::plan::plan;
 use regc_core::report::Summary;
 use regc_core::survey::{Leftovers, Options};
-use regc_core::{duration, layout, pattern};
+use regc_core::{duration, pattern};
 
 use crate::commands::removing::{MIN_AGE_LIVE, Removal, finish, header, tell_of_unused, trash_bytes};
 use crate::commands::store::{Opening, Store};
@@ -84,9 +84,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
-    /// Go on although the store has no repository, no blob, or (with -m) no tag at all
+    /// Go on although the root holds no registry, or the store has no repository, no blob, or (with -m) no tag at all
     #[arg(long)]
     allow_empty: bool,
+
+    /// Go on although much of what images need is missing, or a directory looks like an unmounted file system
+    #[arg(long)]
+    allow_missing: bool,
 
     /// Go on although the configuration is that of Harbor's registry. Never with -m: Harbor keeps tags in its database
     #[arg(long)]
@@ -146,6 +150,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let options = Options {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
+        allow_missing: args.allow_missing,
         allow_harbor: args.allow_harbor,
         young_since: min_age.map(ago),
         leftovers: Leftovers {
@@ -192,8 +197,5 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             run.carry_out(&planned, &mut *printer, &progress)?
         }
     };
-    if !survey.inventory.has_layout && !args.quiet {
-        eprintln!("regc: {} holds no {}: there is nothing to collect", source.root.display(), layout::ROOT);
-    }
     Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
 }

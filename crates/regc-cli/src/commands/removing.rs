@@ -50,9 +50,9 @@ pub struct Removing {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
-    /// Go on although the store has no repository or no blob
+    /// Go on although much of what images need is missing, or a directory looks like an unmounted file system
     #[arg(long)]
-    allow_empty: bool,
+    allow_missing: bool,
 
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
@@ -64,6 +64,7 @@ pub struct Session<'a> {
     command: &'static str,
     removing: &'a Removing,
     format: Format,
+    allow_empty: bool,
     pub store: Store,
     pub started: SystemTime,
 }
@@ -82,10 +83,11 @@ impl<'a> Session<'a> {
             return Err(Error::Refused(Refusal::Unconfirmed));
         }
         let nothing = Unwanted::default();
-        let removes_tags = Options { unwanted: Some(&nothing), ..Options::default() };
+        let allow_empty = common.allow_empty;
+        let removes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
         let opening = Opening { dry_run: removing.dry_run, live: removing.live, quiet: removing.quiet };
         let store = Store::open(common.source()?, opening, &removes_tags)?;
-        Ok(Self { command, removing, format: common.format, store, started })
+        Ok(Self { command, removing, format: common.format, allow_empty, store, started })
     }
 
     /// Removes what is unwanted, once everybody who is asked agrees: `check`, and whoever sits at the terminal.
@@ -97,7 +99,8 @@ impl<'a> Session<'a> {
         let ago = |age: Duration| self.started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let options = Options {
             young_since: min_age.map(ago),
-            allow_empty: self.removing.allow_empty,
+            allow_empty: self.allow_empty,
+            allow_missing: self.removing.allow_missing,
             unwanted: Some(&unwanted),
             ..Options::default()
         };

@@ -46,9 +46,9 @@ pub struct Args {
     #[arg(long, value_name = "ROOT|CONFIG")]
     from: Option<PathBuf>,
 
-    /// Go on although most manifests are missing
+    /// Go on although much of what images need is missing, or a directory looks like an unmounted file system
     #[arg(long)]
-    allow_empty: bool,
+    allow_missing: bool,
 
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
@@ -62,7 +62,8 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
     let started = SystemTime::now();
     let nothing = Unwanted::default();
-    let removes_tags = SurveyOptions { unwanted: Some(&nothing), ..SurveyOptions::default() };
+    let allow_empty = args.common.allow_empty;
+    let removes_tags = SurveyOptions { unwanted: Some(&nothing), allow_empty, ..SurveyOptions::default() };
     let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
@@ -73,7 +74,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
     let from = from.as_deref().map(|from| from as &dyn ReadStorage);
     let to_verify = VerifyOptions { stale_before: None, every_name: false, jobs: SurveyOptions::default().jobs };
-    let options = Options { from, allow_empty: args.allow_empty, pace: &pace };
+    let options = Options { from, allow_empty, allow_missing: args.allow_missing, pace: &pace };
     let planned = verify(&*storage, &to_verify, &progress).and_then(|mut verification| {
         let hashed = args.hashing.run(&*storage, &source.root, &mut verification, to_verify.jobs, &progress)?;
         if hashed.interrupted {

@@ -61,6 +61,9 @@ impl Walk<'_> {
             }
         })?;
         blobs.lock().sha256.append(&mut sha256);
+        if count == 0 {
+            self.note_empty(&directory);
+        }
         self.monitor.advance(count);
         Ok(())
     }

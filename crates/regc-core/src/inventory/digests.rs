@@ -82,6 +82,19 @@ impl Digests {
         shard(self.digest(a)) == shard(self.digest(b))
     }
 
+    /// Whether there is a blob whose hash begins with this byte.
+    pub(crate) fn has_shard(&self, algorithm: Algorithm, first: u8) -> bool {
+        if algorithm != Algorithm::Sha256 {
+            let is_there = |digest: &Digest| digest.algorithm() == algorithm && digest.as_bytes()[0] == first;
+            return self.stored_otherwise.iter().any(is_there);
+        }
+        let start = usize::from(first) << 8;
+        match (self.starts.get(start), self.starts.get(start + (1 << 8))) {
+            (Some(start), Some(end)) => start < end,
+            _ => false,
+        }
+    }
+
     /// Where a hash stands among the stored ones.
     fn position(&self, hash: &[u8; 32]) -> Option<usize> {
         let prefix = first_two(hash);

@@ -126,6 +126,9 @@ impl Walk<'_> {
             let is_part = !is_top && [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].contains(&name);
             (is_part || layout::is_repository_component(name)).then(|| name.to_owned())
         })?;
+        if names.is_empty() && !is_top {
+            self.note_empty(&key);
+        }
         let mut below = Vec::new();
         let mut parts = Vec::new();
         let mut symlinks = Vec::new();
@@ -211,7 +214,11 @@ impl Walk<'_> {
         if has_manifests {
             let manifests = format!("{}/{}", layout::repository(&name), layout::MANIFESTS);
             let is_part = |part: &str| matches!(part, "revisions" | "tags").then(|| part.to_owned());
-            for (part, symlink) in self.directories(&manifests, is_part)? {
+            let parts = self.directories(&manifests, is_part)?;
+            if parts.is_empty() {
+                self.note_empty(&manifests);
+            }
+            for (part, symlink) in parts {
                 symlinks.extend(symlink.then(|| format!("{manifests}/{part}")));
             }
             let revisions = layout::revisions(&name);

@@ -79,8 +79,11 @@ impl Marking<'_> {
                 }
             };
             let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
-            garbage.tag_index_entries =
-                self.tag_index_entries(&looked_at, |id| Ok(removed.contains(&id) || !self.is_known(id)?))?;
+            let unlinked: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
+            let is_garbage = |id: DigestId| {
+                Ok(removed.contains(&id) || !self.has_revision(id) && (unlinked.contains(&id) || !self.is_known(id)?))
+            };
+            garbage.tag_index_entries = self.tag_index_entries(&looked_at, is_garbage)?;
             if !garbage.revisions.is_empty() {
                 garbage.tags = directories;
             }
@@ -153,7 +156,8 @@ impl Marking<'_> {
         Ok(entries)
     }
 
-    /// Looks at the uploads: those that began before `before` were given up, or all if there is no such time.
+    /// Lists the uploads: those that began before `before`, and were not written since, are abandoned; all if there is no
+    /// such time.
     pub(super) fn uploads(&self, before: Option<SystemTime>) -> Result<Uploads, Error> {
         let all = layout::uploads(self.name());
         let mut uploads = Uploads::default();
@@ -179,7 +183,7 @@ impl Marking<'_> {
         Ok(uploads)
     }
 
-    /// An upload, if it began before `before`.
+    /// An upload, if it began before `before` and was not written since.
     fn old_upload(&self, all: &str, name: String, before: Option<SystemTime>) -> Result<Option<GarbageUpload>, Error> {
         let directory = format!("{all}/{name}");
         let mut files = below(self.storage, &directory)?.files;
@@ -200,7 +204,7 @@ impl Marking<'_> {
         };
         let began = started.map_or(written, |started: Timestamp| started.into());
         let is_young = self.options.young_since.is_some_and(|since| written >= since);
-        let is_old = !is_young && before.is_none_or(|before| began < before);
+        let is_old = !is_young && before.is_none_or(|before| began.max(written) < before);
         Ok(is_old.then(|| GarbageUpload { upload: name, files: files.into(), bytes }))
     }
 }

@@ -4,6 +4,7 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::manifests::{self, Manifest, Manifests};
 use super::{RepositoryGarbage, RepositoryReachable};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::{DigestId, Digests, Repository};
@@ -51,8 +52,12 @@ pub(super) fn mark(
     }
 }
 
-pub(super) fn has_damage(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| matches!(finding, Finding::DamagedManifest { .. }))
+/// The first linked manifest of which nobody can know what it needs: it is damaged, or missing.
+pub(super) fn not_understood(findings: &[Finding]) -> Option<Digest> {
+    findings.iter().find_map(|finding| match finding {
+        Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => Some(*manifest),
+        _ => None,
+    })
 }
 
 /// One repository, and what is needed to mark it.
@@ -86,7 +91,7 @@ impl Marking<'_> {
         let being_restored =
             |run: &str| Finding::BeingRestored { repository: repository.name.clone(), run: run.into() };
         findings.extend(self.restoring.map(being_restored));
-        let mut is_damaged = has_damage(&findings);
+        let mut is_damaged = not_understood(&findings).is_some();
         // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
         let are_needed = delete_untagged || self.options.unwanted.is_some();
         let tags = if are_needed { Some(self.tags()?) } else { None };

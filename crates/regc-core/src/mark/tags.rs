@@ -26,6 +26,8 @@ pub(super) struct Tags {
     pub(super) tagged: Vec<DigestId>,
     /// The tags that cannot be read.
     garbled: Vec<String>,
+    /// The tags that name what the repository does not link, with that.
+    dangling: Vec<(String, Digest)>,
     /// Whether one of them leaves no trace of what it named.
     pub(super) unknown: bool,
 }
@@ -45,7 +47,13 @@ pub(super) struct Tag {
 impl Tags {
     pub(super) fn findings<'t>(&'t self, repository: &'t str) -> impl Iterator<Item = Finding> + 't {
         let garbled = self.garbled.iter().cloned();
-        garbled.map(|tag| Finding::GarbledTag { repository: repository.to_owned(), tag })
+        let garbled = garbled.map(|tag| Finding::GarbledTag { repository: repository.to_owned(), tag });
+        let dangling = self.dangling.iter().cloned();
+        garbled.chain(dangling.map(|(tag, manifest)| Finding::DanglingTag {
+            repository: repository.to_owned(),
+            tag,
+            manifest,
+        }))
     }
 }
 
@@ -91,6 +99,11 @@ impl Marking<'_> {
             }
         }
         tags.tagged.sort_unstable();
+        for tag in &tags.each {
+            if let Some(id) = tag.digest.filter(|id| tags.tagged.binary_search(id).is_err()) {
+                tags.dangling.push((tag.name.clone(), self.digests.digest(id)));
+            }
+        }
         Ok(tags)
     }
 

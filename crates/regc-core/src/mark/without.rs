@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::manifests::Manifest;
-use super::repository::{Kept, Marked, Marking, Reach, has_damage, sorted};
+use super::repository::{Kept, Marked, Marking, Reach, not_understood, sorted};
 use super::tags::{Tag, Tags};
 use super::{GarbageTag, RepositoryGarbage, RepositoryReachable};
 use crate::digest::Digest;
@@ -114,14 +114,13 @@ impl Marking<'_> {
         roots.extend(self.repository.revisions.iter().filter(|id| !dying.contains(id)));
         let mut reach = self.reach_with(roots, &referrers, &attached)?;
 
-        let mut findings: Vec<Finding> = self.findings_of(&sorted(reach.manifests.clone()))?;
+        // What is damaged is removed only if it is named itself, not with an index that it is in.
+        let unnamed = dying.iter().filter(|id| self.has_revision(**id) && !direct.contains(id));
+        let concerned: HashSet<DigestId> = reach.manifests.iter().chain(unnamed).copied().collect();
+        let mut findings: Vec<Finding> = self.findings_of(&sorted(concerned))?;
         findings.extend(tags.findings(self.name()));
-        if has_damage(&findings) {
-            let damaged = findings.iter().find_map(|finding| match finding {
-                Finding::DamagedManifest { manifest, .. } => Some(*manifest),
-                _ => None,
-            });
-            return self.keep(damaged.map_or_else(Vec::new, |manifest| all_for(Reason::Damaged(manifest))));
+        if let Some(manifest) = not_understood(&findings) {
+            return self.keep(all_for(Reason::Damaged(manifest)));
         }
         for &digest in unwanted_manifests {
             let id = self.digests.id(&digest);

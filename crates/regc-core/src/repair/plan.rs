@@ -9,10 +9,12 @@ use super::{Action, Options};
 use crate::catalog::{self, Tag};
 use crate::content::hash_while;
 use crate::digest::{Algorithm, Digest};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use crate::guards::refuse_missing_parts;
 use crate::layout;
 use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
 use crate::storage::{Content, ReadStorage, below, directories, symlink_between};
+use crate::survey;
 use crate::trash;
 use crate::verify::{Defect, Kind, Verification};
 
@@ -33,15 +35,15 @@ pub struct Plan {
 /// Finds out what can be done about what a verification has found, and about what that uncovers: a manifest that is linked
 /// again needs its layers, too. Whatever would be linked is hashed, here or in the other store.
 ///
-/// Fails with [`Refusal::NoBlobs`] if most manifests are missing, unless that is allowed, and if the monitor says stop.
+/// Refuses a store that looks as if a part of it was missing, as a collection does, unless the options allow that. Fails if the
+/// monitor says stop.
 pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Options<'_>) -> Result<Plan, Error> {
-    let is_dangling = |defect: &&Defect| defect.kind == Kind::DanglingRevision;
-    let dangling = verification.defects.iter().filter(is_dangling).filter_map(|defect| defect.digest);
-    let dangling = dangling.collect::<HashSet<_>>().len() as u64;
-    let are_most_missing = dangling > SOME && dangling * 2 > verification.manifests;
-    if !options.allow_empty && dangling > 0 && (verification.blobs.is_empty() || are_most_missing) {
-        return Err(Error::Refused(Refusal::NoBlobs));
-    }
+    let allowed = survey::Options {
+        allow_empty: options.allow_empty,
+        allow_missing: options.allow_missing,
+        ..survey::Options::default()
+    };
+    refuse_missing_parts(verification.survey(), &allowed)?;
     let mut planner = Planner {
         storage,
         options,
@@ -89,9 +91,6 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
     });
     Ok(Plan { actions, failures, in_trash })
 }
-
-/// How many manifests may be missing of a store however small it is.
-const SOME: u64 = 10;
 
 /// What there is of a blob.
 #[derive(Clone, Copy, PartialEq, Eq)]

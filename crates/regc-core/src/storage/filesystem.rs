@@ -219,16 +219,20 @@ impl ReadStorage for FilesystemStorage {
             let kind = kind_of(metadata.file_type());
             let owner = Some(owner(metadata.uid(), metadata.gid(), metadata.mode()));
             let directories = directories_in(kind, metadata.nlink());
-            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified, owner, directories }));
+            let (bytes, device) = (metadata.len(), Some(metadata.dev()));
+            return Ok(Some(Metadata { kind, bytes, symlink: false, modified, owner, device, directories }));
         }
         let kind = target_kind(&path).map_err(fail)?;
         if kind == EntryKind::BrokenSymlink {
-            return Ok(Some(Metadata { kind, bytes: 0, symlink: true, modified, owner: None, directories: None }));
+            let nothing =
+                Metadata { kind, bytes: 0, symlink: true, modified, owner: None, device: None, directories: None };
+            return Ok(Some(nothing));
         }
         let target = fs::metadata(&path).map_err(fail)?;
         let modified = modified.max(target.modified().map_err(fail)?);
         let owner = Some(owner(target.uid(), target.gid(), target.mode()));
-        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified, owner, directories: None }))
+        let (bytes, device) = (target.len(), Some(target.dev()));
+        Ok(Some(Metadata { kind, bytes, symlink: true, modified, owner, device, directories: None }))
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
@@ -335,7 +339,8 @@ fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
     let owner = Some(owner(stat.st_uid, stat.st_gid, stat.st_mode));
     let directories = directories_in(kind, stat.st_nlink);
     let bytes = stat.st_size.unsigned_abs();
-    Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, directories }
+    let device = Some(stat.st_dev as u64);
+    Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, device, directories }
 }
 
 /// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not say 1,

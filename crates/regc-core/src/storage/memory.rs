@@ -91,13 +91,21 @@ impl ReadStorage for MemoryStorage {
                 symlink: false,
                 modified: UNIX_EPOCH,
                 owner: None,
+                device: None,
                 directories: None,
             }));
         }
         let is_directory = below(&objects, &format!("{key}/")).next().is_some();
         let kind = EntryKind::Directory;
-        let metadata =
-            Metadata { kind, bytes: 0, symlink: false, modified: UNIX_EPOCH, owner: None, directories: None };
+        let metadata = Metadata {
+            kind,
+            bytes: 0,
+            symlink: false,
+            modified: UNIX_EPOCH,
+            owner: None,
+            device: None,
+            directories: None,
+        };
         Ok(is_directory.then_some(metadata))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::selection::Selection;
-use super::{Entry, Kind, directory, forget_if_empty, is_blob, read_journal, restoring};
+use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_blob, read_journal, restoring};
 use crate::content::hash;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
@@ -40,7 +40,7 @@ const ORDER: [Kind; 6] = [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag
 
 /// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, no blob comes back whose
 /// content does not match its digest, and no link comes back before what it leads to: a layer link or revision needs its
-/// blob, a tag the manifest that it names. `None` for the lock says that nothing is to be changed.
+/// blob, a tag the manifest that it names. Only what a repair has removed comes back as it was. `None` for the lock says that nothing is to be changed.
 ///
 /// From the first change until all of it is back, a collection keeps everything that the run has removed, even if this
 /// process is killed. If something is missing or fails, that lasts until another restore of the run is complete, or the run is
@@ -54,7 +54,7 @@ pub fn restore(
     selection: Option<&Selection>,
     jobs: usize,
 ) -> Result<Restored, Error> {
-    let (_, mut entries) = read_journal(storage, run)?;
+    let (header, mut entries) = read_journal(storage, run)?;
     // Children before parents, content before links.
     entries.reverse();
     with_threads(jobs, || {
@@ -65,8 +65,13 @@ pub fn restore(
         if let Some(lock) = lock {
             restoring::begin(storage, lock, run)?;
         }
-        let mut restoration =
-            Restoration { trash, really: lock.is_some(), back: HashSet::new(), done: Restored::default() };
+        let mut restoration = Restoration {
+            trash,
+            really: lock.is_some(),
+            is_repair: header.command == REPAIR,
+            back: HashSet::new(),
+            done: Restored::default(),
+        };
         ORDER.into_iter().for_each(|kind| restoration.of_kind(kind, &entries));
         let restored = restoration.done;
         if let Some(lock) = lock.filter(|_| restored.is_complete()) {
@@ -81,6 +86,8 @@ pub fn restore(
 struct Restoration<'a> {
     trash: Trash<'a>,
     really: bool,
+    /// Whether the run was a repair, which removes links that led to nothing: undone, they do so again.
+    is_repair: bool,
     /// The keys that are back, or in a dry run would be.
     back: HashSet<String>,
     done: Restored,
@@ -119,7 +126,7 @@ impl Restoration<'_> {
     }
 
     fn put_back(&self, entry: &Entry) -> Result<Came, Error> {
-        if self.trash.has(entry)? && !self.leads_somewhere(entry)? {
+        if !self.is_repair && self.trash.has(entry)? && !self.leads_somewhere(entry)? {
             return Ok(Came::Missing);
         }
         Ok(match self.trash.put_back(&entry.path, entry.digest.as_ref(), self.really)? {

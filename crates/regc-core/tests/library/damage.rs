@@ -7,6 +7,9 @@ use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::layout;
 use regc_core::manifest::{Damage, MAX_MANIFEST_BYTES};
+use regc_core::monitor::Silent;
+use regc_core::survey::survey;
+use regc_core::unwanted::{KeptBack, Reason, Unwanted};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
 
@@ -146,10 +149,53 @@ fn a_damaged_manifest_protects_every_repository_that_links_it() {
 fn a_revision_whose_blob_is_missing() {
     let Damaged { mut registry, image, .. } = before();
     registry.remove(&layout::blob_data(&image));
-    let found = on_disk(&registry, DEFAULT).unwrap();
-    assert_eq!(found.findings, vec![Finding::DanglingRevision { repository: "hurt".into(), manifest: image }]);
-    assert!(found.blobs.contains(&layer("of the image")), "its content is gone, so there is nothing to protect");
-    assert!(found.revisions.is_empty(), "it is tagged, or every revision is a root");
+    for options in [DEFAULT, UNTAGGED] {
+        let found = on_disk(&registry, options).unwrap();
+        assert_eq!(found.findings, vec![Finding::DanglingRevision { repository: "hurt".into(), manifest: image }]);
+        assert_protected(&found);
+    }
+    // The remedy works after a collection: the file is restored, and the image is whole.
+    let storage = registry.in_memory();
+    crate::collect(&storage, UNTAGGED).unwrap();
+    let keys = storage.keys();
+    let needed = [layout::blob_data(&layer("of the image")), layout::layer_link("hurt", &layer("of the image"))];
+    assert!(needed.iter().all(|key| keys.contains(key)));
+    // Or somebody decides that nobody needs it.
+    let mut unwanted = Unwanted::default();
+    unwanted.manifest("hurt", image);
+    unwanted.tag("hurt", "v1", Some(image));
+    crate::collect(&storage, crate::Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    crate::collect(&storage, DEFAULT).unwrap();
+    assert!(!storage.keys().contains(&needed[0]));
+}
+
+#[test]
+fn an_index_is_not_removed_with_a_damaged_child() {
+    let mut registry = TestRegistry::new();
+    let child = registry.image("app").layers(["a"]).push();
+    let index = registry.index("app:v1").manifests([child]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    registry.put(layout::blob_data(&child), "{");
+    let storage = registry.in_memory();
+    let mut unwanted = Unwanted::default();
+    unwanted.tag("app", "v1", Some(index));
+    let survey = survey(&storage, &crate::Options { unwanted: Some(&unwanted), ..DEFAULT }, &Silent).unwrap();
+    assert!(
+        matches!(&survey.reachable.kept_back[..], [KeptBack { reason: Reason::Damaged(damaged), .. }] if *damaged == child)
+    );
+    unwanted.manifest("app", child);
+    let found = decide(&storage, crate::Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    assert_eq!(found.revisions, here("app", [index, child]), "both are named");
+}
+
+#[test]
+fn a_tag_without_a_linked_manifest_is_reported() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let gone = registry.image("app:v2").layers(["b"]).push();
+    registry.remove(&layout::revision_link("app", &gone));
+    let expected = Finding::DanglingTag { repository: "app".into(), tag: "v2".into(), manifest: gone };
+    assert_eq!(garbage(&registry, UNTAGGED).findings, vec![expected]);
 }
 
 #[test]
@@ -286,12 +332,6 @@ fn a_garbled_tag_counts_what_its_index_has_a_directory_for() {
     assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap().revisions, here("hurt", [untagged]));
 }
 
-#[test]
-fn no_layout_is_an_empty_registry() {
-    let root = tempfile::tempdir().unwrap();
-    assert_eq!(decide(&at(root.path()), DEFAULT).unwrap(), Decided::default());
-}
-
 fn refusal(registry: &TestRegistry, options: crate::Options) -> Refusal {
     match decide(&registry.in_memory(), options) {
         Err(Error::Refused(refusal)) => refusal,
@@ -316,7 +356,7 @@ fn repositories_without_any_blob_are_refused() {
     registry.link_layer("app", &layer("x"));
     assert_eq!(refusal(&registry, DEFAULT), Refusal::NoBlobs);
     let allowed = crate::Options { allow_empty: true, ..DEFAULT };
-    assert_eq!(garbage(&registry, allowed).layer_links, here("app", [layer("x")]));
+    assert_eq!(garbage(&registry, allowed).layer_links, set([]), "nobody knows what the manifest needs");
 }
 
 #[test]

@@ -48,10 +48,18 @@ fn uploads_go_by_when_they_began() {
     let root = registry.on_disk();
     let directory = upload_directory(root.path());
     let decided = |hours: u64| decide(&at(root.path()), uploads_before(hours_ago(hours))).unwrap();
-    // Its files were written just now, but it says that it began on the first of January.
+    // It says that it began on the first of January, but its files were written just now.
+    assert_eq!(decided(168).uploads, set([]), "somebody goes on with it");
+    written(&directory, hours_ago(200));
     assert_eq!(decided(168).uploads, set([format!("app/{UPLOAD}")]));
+    for file in ["data", "hashstates/sha256/14"] {
+        File::open(directory.join(file)).unwrap().set_modified(hours_ago(100)).unwrap();
+        assert_eq!((decided(168).uploads.len(), decided(99).uploads.len()), (0, 1), "{file}");
+        written(&directory, hours_ago(200));
+    }
     let started = jiff_time(hours_ago(100));
     fs::write(directory.join("startedat"), &started).unwrap();
+    written(&directory, hours_ago(200));
     assert_eq!((decided(168).uploads.len(), decided(99).uploads.len()), (0, 1));
     // Without a time of its own it is as old as what was written last.
     for text in ["", "yesterday"] {
@@ -70,6 +78,13 @@ fn uploads_go_by_when_they_began() {
     assert_eq!((outcome.removed.uploads, outcome.removed.upload_bytes), (1, 14 + 5));
 }
 
+/// Sets when each file of an upload was written.
+fn written(upload: &Path, time: SystemTime) {
+    for key in regc_testkit::files_below(upload) {
+        File::open(upload.join(key)).unwrap().set_modified(time).unwrap();
+    }
+}
+
 fn jiff_time(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     jiff::Timestamp::from_second(seconds as i64).unwrap().to_string()
@@ -82,6 +97,7 @@ fn an_upload_that_is_being_written_stays_whole() {
     registry.upload("app", UPLOAD);
     let root = registry.on_disk();
     let storage = at(root.path());
+    written(&upload_directory(root.path()), hours_ago(2));
     let options = uploads_before(hours_ago(1));
     let lock = regc_core::storage::DeleteStorage::lock(&storage, &crate::holder()).unwrap();
     let survey = regc_core::survey::survey(&storage, &options, &regc_core::monitor::Silent).unwrap();
@@ -190,6 +206,9 @@ fn only_some_repositories_are_tidied() {
     let some = patterns(&["team/**"]);
     let leftovers = Leftovers { uploads_before: Some(SystemTime::now()), ..TIDY.leftovers };
     let root = registry.on_disk();
+    for name in ["team/app", "other"] {
+        written(&root.path().join(layout::uploads(name)).join(UPLOAD), hours_ago(1));
+    }
     let decided = decide(&at(root.path()), Options { leftovers, repositories: &some, ..UNTAGGED }).unwrap();
     assert_eq!(decided.uploads, set([format!("team/app/{UPLOAD}")]));
     assert_eq!(decided.repositories, set(["team/app/empty".to_owned()]));

@@ -5,6 +5,7 @@ mod calls;
 mod content;
 mod damage;
 mod faults;
+mod guards;
 mod hostile;
 mod leftovers;
 mod properties;
@@ -34,6 +35,7 @@ use regc_testkit::TestRegistry;
 const DEFAULT: Options<'_> = Options {
     delete_untagged: false,
     allow_empty: false,
+    allow_missing: false,
     allow_harbor: false,
     young_since: None,
     leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false, no_links: false },

@@ -42,7 +42,8 @@ fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {
 
 fn planned(storage: &dyn ReadStorage, from: Option<&dyn ReadStorage>) -> Plan {
     let pace = Pace::new(None, &NoClock, &Silent);
-    plan(storage, &look(storage), &RepairOptions { from, allow_empty: false, pace: &pace }).unwrap()
+    plan(storage, &look(storage), &RepairOptions { from, allow_empty: false, allow_missing: false, pace: &pace })
+        .unwrap()
 }
 
 fn repair_as(
@@ -53,7 +54,7 @@ fn repair_as(
 ) -> Result<Outcome, Error> {
     let lock = storage.lock(&holder())?;
     let pace = Pace::new(None, &NoClock, monitor);
-    let options = RepairOptions { from, allow_empty: false, pace: &pace };
+    let options = RepairOptions { from, allow_empty: false, allow_missing: false, pace: &pace };
     let actions = planned(storage, from).actions;
     apply(storage, &lock, &actions, &options, &Header { command: "repair".into(), ..header(name) })
 }

@@ -1,0 +1,146 @@
+//! What looks as if a part of the store was not mounted.
+
+use std::fs;
+
+use regc_core::error::{Error, Refusal};
+use regc_core::layout;
+use regc_core::storage::ReadStorage;
+use regc_testkit::TestRegistry;
+use regc_testkit::wrapped::Mounted;
+
+use crate::{DEFAULT, Options, UNTAGGED, at, decide};
+
+const ANYTHING: Options<'_> = Options { allow_missing: true, allow_empty: true, ..DEFAULT };
+
+/// A hundred images of one layer each: 300 blobs, of which no image shares one.
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    for number in 0..100 {
+        registry.image(&format!("app{}:v{number}", number % 5)).layers([format!("layer {number}")]).push();
+    }
+    registry
+}
+
+fn refusal(storage: &dyn ReadStorage) -> Option<Refusal> {
+    match decide(storage, DEFAULT) {
+        Ok(_) => None,
+        Err(Error::Refused(refusal)) => Some(refusal),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn blobs(registry: &TestRegistry) -> Vec<String> {
+    registry.keys().filter(|key| key.starts_with(layout::BLOBS)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_root_without_a_registry_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(refusal(&at(root.path())), Some(Refusal::NoLayout));
+    decide(&at(root.path()), ANYTHING).unwrap();
+    fs::create_dir_all(root.path().join(layout::REPOSITORIES)).unwrap();
+    assert_eq!(refusal(&at(root.path())), None, "a registry to which nothing was pushed");
+}
+
+#[test]
+fn a_store_of_which_half_the_blobs_are_missing_is_refused() {
+    let mut registry = registry();
+    for key in blobs(&registry).iter().filter(|key| matches!(key[layout::BLOBS.len() + 8..].as_bytes()[0], b'0'..=b'7'))
+    {
+        registry.remove(key);
+    }
+    for options in [DEFAULT, UNTAGGED] {
+        let refused = decide(&registry.in_memory(), options);
+        assert!(matches!(refused, Err(Error::Refused(Refusal::MissingContent { missing: 100.., needed: 200.. }))));
+    }
+    assert!(decide(&registry.in_memory(), ANYTHING).unwrap().blobs.is_empty(), "and nobody knows what those needed");
+}
+
+#[test]
+fn a_store_that_has_lost_some_files_is_collected() {
+    let mut registry = registry();
+    let gone = registry.image("app0:gone").layers(["garbage"]).push();
+    registry.delete("app0", &gone);
+    let keys = blobs(&registry);
+    // One in thirty, of different directories.
+    for key in keys.iter().step_by(30) {
+        registry.remove(key);
+    }
+    assert!(!decide(&registry.in_memory(), DEFAULT).unwrap().findings.is_empty());
+    let mut small = TestRegistry::new();
+    let image = small.image("app:v1").layers(["a"]).push();
+    small.image("app:v2").layers(["b"]).push();
+    small.remove(&layout::blob_data(&image));
+    assert_eq!(refusal(&small.in_memory()), None, "one lost file");
+}
+
+#[test]
+fn a_missing_directory_of_blobs_is_refused() {
+    let mut registry = registry();
+    for number in 0..2000 {
+        registry.layer("base", &format!("more {number}"));
+    }
+    let layers: Vec<String> = (0..2000).map(|number| format!("more {number}")).collect();
+    registry.image("base:v1").layers(layers).push();
+    let shard = format!("{}/sha256/ab/", layout::BLOBS);
+    let lost: Vec<String> = blobs(&registry).into_iter().filter(|key| key.starts_with(&shard)).collect();
+    assert!(lost.len() >= 4 && lost.len() <= 30);
+    let (last, others) = lost.split_last().unwrap();
+    others.iter().for_each(|key| drop(registry.remove(key)));
+    assert_eq!(refusal(&registry.in_memory()), None, "one is there, so the directory is");
+    registry.remove(last);
+    assert_eq!(refusal(&registry.in_memory()), Some(Refusal::MissingDirectory(shard.trim_end_matches('/').to_owned())));
+    decide(&registry.in_memory(), ANYTHING).unwrap();
+}
+
+#[test]
+fn an_empty_directory_where_a_file_system_may_be_missing_is_refused() {
+    let registry = registry();
+    for (empty, mounted, expected) in [
+        // A file system of its own, with nothing in it.
+        ("repositories/team", vec![("repositories/team", 1)], true),
+        ("blobs/sha256/ab0", vec![("blobs/sha256/ab0", 1)], false),
+        ("repositories/app9/_manifests", vec![("repositories/app9/_manifests", 1)], true),
+        // All others are mounted.
+        (
+            "repositories/team",
+            (0..5)
+                .map(|n| {
+                    (
+                        [
+                            "repositories/app0",
+                            "repositories/app1",
+                            "repositories/app2",
+                            "repositories/app3",
+                            "repositories/app4",
+                        ][n],
+                        1,
+                    )
+                })
+                .collect(),
+            true,
+        ),
+        // Some are; an empty directory beside a repository is nothing unusual.
+        ("repositories/team", vec![("repositories/app0", 1), ("repositories/app1", 2)], false),
+        ("repositories/team", vec![], false),
+    ] {
+        let root = registry.on_disk();
+        let empty = format!("{}/{empty}", layout::ROOT);
+        fs::create_dir_all(root.path().join(&empty)).unwrap();
+        let mounted: Vec<_> =
+            mounted.into_iter().map(|(key, device)| (format!("{}/{key}", layout::ROOT), device)).collect();
+        let storage = Mounted::new(at(root.path()), mounted.clone());
+        let refused = matches!(refusal(&storage), Some(Refusal::Unmounted(directory)) if directory == empty);
+        assert_eq!(refused, expected, "{empty}: {mounted:?}");
+        decide(&storage, ANYTHING).unwrap();
+    }
+    // A directory of blobs.
+    let root = registry.on_disk();
+    let shard = (0..=255u8)
+        .map(|byte| format!("{}/sha256/{byte:02x}", layout::BLOBS))
+        .find(|shard| !root.path().join(shard).exists());
+    let shard = shard.expect("300 blobs leave one empty");
+    fs::create_dir_all(root.path().join(&shard)).unwrap();
+    assert_eq!(refusal(&at(root.path())), None);
+    assert_eq!(refusal(&Mounted::new(at(root.path()), [(shard.clone(), 1)])), Some(Refusal::Unmounted(shard)));
+}
