@@ -499,7 +499,7 @@ pub const CASES: [(&str, Case); 59] = [
     }),
     ("an upload that was given up", |store| {
         let upload = store.upload();
-        store.write(&format!("{upload}/startedat"), "2020-01-01T00:00:00Z");
+        regc_testkit::peer::make_upload_old(&store.root.join(&upload));
         store.expect("RG041", upload, &[]);
     }),
 ];

@@ -180,7 +180,7 @@ fn what_is_left_over_goes_and_nothing_else() {
     // The upload to `team/app` is old, the one to `other` is not.
     let uploads = store.root.path().join(layout::uploads("team/app"));
     let upload = fs::read_dir(uploads).unwrap().next().unwrap().unwrap().path();
-    fs::write(upload.join("startedat"), "2020-01-01T00:00:00Z").unwrap();
+    peer::make_upload_old(&upload);
     let bytes = store.bytes();
     let told = summary(&store.regc("gc", &["--dry-run", "--tidy", "--format", "json"]))["garbage"].clone();
     let run = store.regc("gc", &["--tidy", "--format", "json"]);

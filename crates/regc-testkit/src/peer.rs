@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A registry that serves a storage root on a free port of the loopback interface. It ends when this is dropped.
 pub struct PeerRegistry {
@@ -212,5 +212,14 @@ impl Drop for PeerRegistry {
         // It may have ended by itself; then there is nothing to end.
         self.process.kill().ok();
         self.process.wait().ok();
+    }
+}
+
+/// Makes an upload look as if it had been begun in 2020, and not been written to since.
+pub fn make_upload_old(upload: &Path) {
+    fs::write(upload.join("startedat"), "2020-01-01T00:00:00Z").unwrap();
+    for key in crate::files_below(upload) {
+        let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_800);
+        fs::File::open(upload.join(key)).unwrap().set_modified(begun).unwrap();
     }
 }

@@ -160,6 +160,10 @@ impl ReadStorage for Tolerant<'_> {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
+        // The registry need not read what is regc's own.
+        if key.starts_with(layout::OWN) {
+            return self.inner.stat(key);
+        }
         let metadata = self.tolerate(key, self.inner.stat(key), None)?;
         Ok(self.look(key, metadata))
     }
