@@ -10,6 +10,7 @@ mod collector;
 mod damage;
 mod lifecycle;
 mod listing;
+mod missing;
 mod removal;
 mod repair;
 mod safety;

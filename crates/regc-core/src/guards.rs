@@ -39,8 +39,9 @@ pub fn refuse_missing_layout(storage: &dyn ReadStorage, allow_empty: bool) -> Re
     Ok(())
 }
 
-/// Refuses a store that looks as if a part of it was missing, unless the options allow that.
-pub(crate) fn refuse_missing_parts(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
+/// Refuses a store that looks as if a part of it was missing, unless the options allow that. It judges by the survey's
+/// findings, so all of them must be there.
+pub fn refuse_missing_parts(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
     let refusal = if options.allow_empty { None } else { empty_part(survey, options) };
     let missing = || if options.allow_missing { None } else { missing_part(survey) };
     refusal.or_else(missing).map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))

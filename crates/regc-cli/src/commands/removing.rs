@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
+use regc_core::guards::refuse_missing_parts;
 use regc_core::heal::survey_and_heal;
 use regc_core::lock::Lock;
 use regc_core::pattern::Pattern;
@@ -108,6 +109,7 @@ impl<'a> Session<'a> {
         let survey = survey_and_heal(&**storage, lock.as_ref(), &options, progress);
         progress.clear();
         let mut survey = survey?;
+        refuse_missing_parts(&survey, &options)?;
         // Damage elsewhere is for a collection to tell.
         let concerns = |finding: &Finding| {
             matches!(finding, Finding::InTrash { .. }) || unwanted.of(finding.repository()).is_some()

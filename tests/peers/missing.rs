@@ -1,0 +1,131 @@
+//! What is missing, and comes back: file systems that were not mounted, files that were lost and restored.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regc_core::layout;
+use regc_testkit::files_below;
+use regc_testkit::oci_layout::{LayerSpec, OciLayout};
+use regc_testkit::peer::{self, PeerRegistry};
+use tempfile::TempDir;
+
+use crate::common::{Run, regc};
+
+/// Twenty images of three layers each in four repositories, and two that were deleted.
+struct Store {
+    root: TempDir,
+    work: TempDir,
+    config: PathBuf,
+}
+
+const IMAGES: usize = 20;
+
+fn reference(image: usize) -> (String, String) {
+    (format!("team/app-{}", image % 4), format!("v{image}"))
+}
+
+impl Store {
+    fn new() -> Self {
+        let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut images = OciLayout::create(work.path().join("images"));
+        for image in 0..IMAGES + 2 {
+            let names = ["a", "b", "c"].map(|layer| format!("{image} {layer}"));
+            let layers: Vec<LayerSpec<'_>> = names.iter().map(|name| LayerSpec { name, bytes: 300 }).collect();
+            images.image(&format!("image-{image}"), "amd64", &layers);
+        }
+        let registry = PeerRegistry::start(root.path());
+        for image in 0..IMAGES + 2 {
+            let (repository, tag) = reference(image);
+            registry.push(images.path(), &format!("image-{image}"), &format!("{repository}:{tag}"), "oci");
+            if image >= IMAGES {
+                registry.delete(&repository, &registry.digest(&repository, &tag));
+            }
+        }
+        registry.stop();
+        let config = peer::write_config(work.path(), root.path(), 0);
+        Self { root, work, config }
+    }
+
+    fn regc(&self, arguments: &[&str]) -> Run {
+        regc(arguments.iter().copied().chain(["--config", self.config.to_str().unwrap()]))
+    }
+
+    fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let read = |key: String| (key.clone(), fs::read(self.root.path().join(key)).unwrap());
+        files_below(self.root.path()).into_iter().map(read).collect()
+    }
+
+    /// Every image can be pulled, by a client that hashes what it gets.
+    fn assert_pulls(&self) {
+        let registry = PeerRegistry::start(self.root.path());
+        for image in 0..IMAGES {
+            let (repository, tag) = reference(image);
+            let target = self.work.path().join("pulled");
+            registry.pull(&format!("{repository}:{tag}"), &target);
+            fs::remove_dir_all(target).unwrap();
+        }
+    }
+}
+
+/// Moves the directories of blobs `00` to `7f` away, and leaves what mount points look like.
+fn unmount(root: &Path, away: &Path) {
+    fs::create_dir_all(away).unwrap();
+    for shard in fs::read_dir(root.join(layout::BLOBS).join("sha256")).unwrap() {
+        let shard = shard.unwrap();
+        if shard.file_name().to_str().unwrap() < "80" {
+            fs::rename(shard.path(), away.join(shard.file_name())).unwrap();
+            fs::create_dir(shard.path()).unwrap();
+        }
+    }
+}
+
+fn mount(root: &Path, away: &Path) {
+    for shard in fs::read_dir(away).unwrap() {
+        let shard = shard.unwrap();
+        let place = root.join(layout::BLOBS).join("sha256").join(shard.file_name());
+        fs::remove_dir(&place).unwrap();
+        fs::rename(shard.path(), place).unwrap();
+    }
+}
+
+#[test]
+fn no_image_is_lost_while_half_of_the_blobs_are_not_mounted() {
+    let store = Store::new();
+    let (root, away) = (store.root.path(), store.work.path().join("disks"));
+    unmount(root, &away);
+    let before = store.contents();
+    for command in [
+        &["gc"][..],
+        &["gc", "-m", "--tidy", "--quiet"],
+        &["rm", "--yes", "team/app-0:v0"],
+        &["prune", "--yes", "--keep", "1"],
+        &["repair", "--apply"],
+    ] {
+        let run = store.regc(command);
+        assert!(run.code == 1 && run.stderr.contains("not mounted"), "{command:?}: {}", run.stderr);
+        assert_eq!(store.contents(), before, "{command:?}");
+    }
+    // Whoever insists keeps what the manifests that are missing may need.
+    assert_eq!(store.regc(&["gc", "-m", "--allow-missing"]).code, 3);
+    mount(root, &away);
+    store.assert_pulls();
+    assert_eq!(store.regc(&["gc", "-m"]).code, 0);
+    store.assert_pulls();
+}
+
+#[test]
+fn a_lost_manifest_can_be_restored_after_a_collection() {
+    let store = Store::new();
+    let (repository, tag) = reference(0);
+    let link = fs::read_to_string(store.root.path().join(layout::tag_link(&repository, &tag))).unwrap();
+    let data = store.root.path().join(layout::blob_data(&link.parse().unwrap()));
+    let kept = store.work.path().join("kept");
+    fs::rename(&data, &kept).unwrap();
+    let run = store.regc(&["gc", "-m"]);
+    assert!(run.code == 3 && run.stdout.contains("whole repository is kept"), "{}", run.stdout);
+    fs::create_dir_all(data.parent().unwrap()).unwrap();
+    fs::rename(&kept, &data).unwrap();
+    store.assert_pulls();
+    assert_eq!(store.regc(&["gc", "-m"]).code, 0);
+}
