@@ -34,6 +34,9 @@ pub enum Error {
     /// With untagged manifests to go, a tag's link that is a symbolic link to somewhere else than its repository.
     #[error("{0} is a symbolic link to another place, where what it leads to may be garbage; put a copy in its place")]
     SymlinkElsewhere(String),
+    /// Something would be changed through a symbolic link in a place where no registry makes one.
+    #[error("{0} is a symbolic link, and nothing is changed through one; put what it leads to in its place")]
+    ThroughSymlink(String),
     /// The store's blobs are those of another store, whose repositories are not looked at.
     #[error("{0} leads to the blobs of another store, whose repositories are not looked at; collect in that store")]
     BlobsOfAnotherStore(String),

@@ -1,5 +1,6 @@
 //! A registry's storage in a directory.
 
+mod beneath;
 mod lock;
 mod names;
 mod remove;
@@ -362,7 +363,8 @@ fn modified(stat: &Stat) -> SystemTime {
 
 /// The same error once more.
 fn copy(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)
+    let other = || io::Error::new(error.kind(), error.to_string());
+    error.raw_os_error().map_or_else(other, io::Error::from_raw_os_error)
 }
 
 /// Nothing is there, or something on the way is no directory, which for a key is the same.

@@ -1,6 +1,7 @@
 //! The library on whole registries, in memory and on disk.
 
 mod arrivals;
+mod beneath;
 mod calls;
 mod content;
 mod damage;

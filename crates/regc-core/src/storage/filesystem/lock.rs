@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use super::trash::make_directories;
 use crate::storage::{Content, ReadStorage};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -92,11 +91,7 @@ impl FilesystemStorage {
 
     /// The path of a file in the directory of what is regc's own, which is made unless it is there.
     fn own(&self, key: &str) -> io::Result<PathBuf> {
-        let directory = self.path(layout::OWN);
-        if directory.is_symlink() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        make_directories(&directory)?;
+        self.make_beneath(layout::OWN, false)?;
         Ok(self.path(key))
     }
 

@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, Stat, Uid};
 
-use super::trash::{make_directories, rename};
-use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine, open_directory};
+use super::beneath::{open_child, split};
+use super::trash::rename;
+use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine};
 use crate::error::Error;
 use crate::layout;
 use crate::lock::{Holder, Lock};
@@ -74,17 +75,15 @@ impl DeleteStorage for FilesystemStorage {
         unless_modified_since: Option<SystemTime>,
     ) -> Vec<Result<(), Error>> {
         let remove = |directory: &String| {
-            let path = self.path(directory);
-            let fail = |error| self.error("remove", directory, error);
-            if let Some(since) = unless_modified_since {
-                match fs::symlink_metadata(&path).and_then(|metadata| metadata.modified()) {
-                    Ok(modified) if modified >= since => return Ok(()),
-                    Ok(_) => {}
-                    Err(error) if is_absent(&error) => return Ok(()),
-                    Err(error) => return Err(fail(error)),
+            let (above, name) = split(directory);
+            let removed = self.open_beneath(above).and_then(|above| {
+                let found = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if unless_modified_since.is_some_and(|since| modified(&found) >= since) {
+                    return Ok(());
                 }
-            }
-            not_empty_is_fine(fs::remove_dir(path)).map_err(fail)
+                Ok(rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR)?)
+            });
+            not_empty_is_fine(removed).map_err(|error| self.error("remove", directory, error))
         };
         directories.iter().map(remove).collect()
     }
@@ -111,15 +110,13 @@ impl DeleteStorage for FilesystemStorage {
 
 impl FilesystemStorage {
     fn open_above(&self, above: &str, how: &Removing<'_>) -> io::Result<Above> {
-        let directory = match open_directory(&self.path(above)) {
+        let directory = match self.open_beneath(above) {
             Ok(directory) => Some(directory),
             Err(error) if is_absent(&error) => return Ok(Above { directory: None, into: None }),
             Err(error) => return Err(error),
         };
         let into = how.into.map(|into| {
-            let path = self.path(into).join(above);
-            make_directories(&path)?;
-            let directory = open_directory(&path)?;
+            let directory = self.make_beneath(&format!("{into}/{above}"), false)?;
             let stat = rustix::fs::fstat(&directory)?;
             let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             let own = (rustix::process::geteuid(), rustix::process::getegid());
@@ -135,37 +132,44 @@ impl FilesystemStorage {
 fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<SystemTime>) -> io::Result<Left> {
     let is_late = |stat: &Stat| unless.is_some_and(|since| modified(stat) >= since);
     let Some(at) = &above.directory else { return Ok(Left::Nothing) };
-    match rustix::fs::statat(at, directory, AtFlags::SYMLINK_NOFOLLOW) {
-        // Going on would remove what another directory holds, maybe another store's.
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_symlink() => {
-            if is_late(&stat) {
-                return Ok(Left::Everything);
-            }
-            match take_away(at, above.into.as_ref().map(|into| &into.directory), directory, is_late)? {
-                true => Ok(Left::Nothing),
-                false => Ok(Left::Everything),
-            }
+    let opened = match open_child(at, directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return remove_in_place(above, directory, is_late);
         }
-        Ok(_) => {
-            let object = [directory, "/", object].concat();
-            if unless.is_some() {
-                match rustix::fs::statat(at, &*object, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from) {
-                    Ok(stat) if is_late(&stat) => return Ok(Left::Everything),
-                    Ok(_) => {}
-                    Err(error) if is_absent(&error) => return Ok(Left::Directory),
-                    Err(error) => return Err(error),
-                }
-            }
-            if let Some(into) = &above.into {
-                make_directory(into, directory)?;
-            }
-            match take_away(at, above.into.as_ref().map(|into| &into.directory), &object, is_late)? {
-                true => Ok(Left::Directory),
-                false => Ok(Left::Everything),
-            }
+        Err(error) if is_absent(&error) => return Ok(Left::Nothing),
+        opened => opened?,
+    };
+    if unless.is_some() {
+        match rustix::fs::statat(&opened, object, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from) {
+            Ok(stat) if is_late(&stat) => return Ok(Left::Everything),
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => return Ok(Left::Directory),
+            Err(error) => return Err(error),
         }
-        Err(error) => absent_is_fine(Err(error.into())).map(|()| Left::Nothing),
     }
+    let into = above.into.as_ref().map(|into| {
+        make_directory(into, directory)?;
+        open_child(&into.directory, directory)
+    });
+    match take_away(&opened, into.transpose()?.as_ref(), object, is_late)? {
+        true => Ok(Left::Directory),
+        false => Ok(Left::Everything),
+    }
+}
+
+/// Removes a symbolic link that is in the place of an object's directory. Going on would remove what another directory
+/// holds, maybe another store's.
+fn remove_in_place(above: &Above, directory: &str, is_late: impl Fn(&Stat) -> bool) -> io::Result<Left> {
+    let Some(at) = &above.directory else { return Ok(Left::Nothing) };
+    let stat = rustix::fs::statat(at, directory, AtFlags::SYMLINK_NOFOLLOW)?;
+    // Somebody else's file: what was to be removed is not there.
+    if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
+        return Ok(Left::Nothing);
+    }
+    if is_late(&stat) || !take_away(at, above.into.as_ref().map(|into| &into.directory), directory, is_late)? {
+        return Ok(Left::Everything);
+    }
+    Ok(Left::Nothing)
 }
 
 /// Makes a directory unless it is there. A registry that is not root must be able to use what root has made for it.
@@ -212,6 +216,9 @@ fn remove_directory(above: &Above, directory: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::open_directory;
     use super::*;
 
     #[test]

@@ -1,0 +1,205 @@
+//! Reaching what is changed without following a symbolic link.
+//!
+//! Operators may put the directories above repositories and blobs on other disks, behind symbolic links. Those are
+//! followed. Below them, and in what is regc's own, whoever may write to the storage could lead a removal to somewhere else,
+//! into another repository for one. So each component from there on is opened by itself, and never through a link.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{FilesystemStorage, open_directory};
+use crate::error::Error;
+use crate::layout;
+
+/// How much of a key names directories that may be symbolic links: all down to the directory of all repositories, or to the
+/// directory of blobs whose hash begins the same.
+pub(super) fn known(key: &str) -> usize {
+    let is_below = |top: &str| key.strip_prefix(top).is_some_and(|below| below.is_empty() || below.starts_with('/'));
+    if is_below(layout::BLOBS) {
+        let below = &key[layout::BLOBS.len()..];
+        // `/<algorithm>/<first two hex>`
+        below.match_indices('/').nth(2).map_or(key.len(), |(end, _)| layout::BLOBS.len() + end)
+    } else if is_below(layout::REPOSITORIES) {
+        layout::REPOSITORIES.len()
+    } else if layout::REPOSITORIES.starts_with(key) || layout::BLOBS.starts_with(key) {
+        key.len()
+    } else {
+        0
+    }
+}
+
+impl FilesystemStorage {
+    /// Opens a directory as a place to change something in.
+    ///
+    /// Fails with [`Error::ThroughSymlink`] as the inner error if a symbolic link is on the way where none may be.
+    pub(super) fn open_beneath(&self, directory: &str) -> io::Result<OwnedFd> {
+        let known = known(directory);
+        let start = open_directory(&self.path(&directory[..known]))?;
+        let rest = directory[known..].trim_start_matches('/');
+        if rest.is_empty() {
+            return Ok(start);
+        }
+        match open_without_links(&start, rest) {
+            Err(error) if is_symlink_error(&error) => Err(self.at_symlink(&start, directory, known, error)),
+            opened => opened,
+        }
+    }
+
+    /// Makes a directory and those above it that are absent, and opens it. What is made belongs to whom the directory above it
+    /// belongs, so that a registry that is not root can use what root has made for it. If it is to last, it survives a power
+    /// cut.
+    pub(super) fn make_beneath(&self, directory: &str, lasting: bool) -> io::Result<OwnedFd> {
+        match self.open_beneath(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_empty() => {}
+            opened => return opened,
+        }
+        let (above, name) = split(directory);
+        let parent = self.make_beneath(above, lasting)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) => {
+                // Whoever may write above could put a symbolic link here, and would be given what it leads to.
+                let made = File::from(rustix::fs::openat(&parent, name, READ, Mode::empty())?);
+                made.set_permissions(give_as(&made, &parent)?)?;
+                if lasting {
+                    sync(&parent)?;
+                }
+            }
+            // Another thread has made it.
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.open_beneath(directory)
+    }
+
+    /// The error for a symbolic link, with its path, if one is there.
+    fn at_symlink(&self, start: &OwnedFd, directory: &str, known: usize, error: io::Error) -> io::Error {
+        let offset = directory.len() - directory[known..].trim_start_matches('/').len();
+        let rest = &directory[offset..];
+        let ends = rest.match_indices('/').map(|(end, _)| end).chain([rest.len()]);
+        for end in ends {
+            match rustix::fs::statat(start, &rest[..end], AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() => {
+                    let key = &directory[..offset + end];
+                    return io::Error::other(Error::ThroughSymlink(self.path(key).display().to_string()));
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        error
+    }
+}
+
+/// A directory that is a symbolic link is no directory, for a call that follows none.
+fn is_symlink_error(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NOTDIR | Errno::MLINK))
+}
+
+/// To read a directory, or to change what it is.
+const READ: OFlags = FLAGS.union(OFlags::RDONLY);
+const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+#[cfg(target_os = "linux")]
+const PLACE: OFlags = FLAGS.union(OFlags::PATH);
+#[cfg(not(target_os = "linux"))]
+const PLACE: OFlags = FLAGS;
+
+/// Opens a directory below another one, in one call where the system can.
+#[cfg(target_os = "linux")]
+fn open_without_links(start: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
+    use rustix::fs::ResolveFlags;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    match rustix::fs::openat2(start, path, PLACE, Mode::empty(), resolve) {
+        // Old kernels, and sandboxes that do not know it.
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => open_each(start, path),
+        opened => Ok(opened?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_without_links(start: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
+    open_each(start, path)
+}
+
+/// Opens a directory component by component.
+fn open_each(start: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
+    let mut opened: Option<OwnedFd> = None;
+    for name in path.split('/') {
+        // `..` would lead out, and no key holds it.
+        if matches!(name, "" | "." | "..") {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        opened = Some(open_child(opened.as_ref().unwrap_or(start), name)?);
+    }
+    opened.ok_or(io::ErrorKind::InvalidInput.into())
+}
+
+/// A key's directory, and its last component.
+pub(super) fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('/').unwrap_or(("", key))
+}
+
+/// Gives a new file or directory to whom the directory above it belongs, and answers that one's permissions.
+pub(super) fn give_as(made: &File, above: &OwnedFd) -> io::Result<Permissions> {
+    let (like, own) = (rustix::fs::fstat(above)?, made.metadata()?);
+    if (like.st_uid, like.st_gid) != (own.uid(), own.gid()) {
+        match fchown(made, Some(like.st_uid), Some(like.st_gid)) {
+            // Only root may, and only who is root must.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
+            given => given?,
+        }
+    }
+    Ok(Permissions::from_mode(u32::from(like.st_mode) & 0o7777))
+}
+
+/// Makes names in a directory last that were just made.
+pub(super) fn sync(directory: &OwnedFd) -> io::Result<()> {
+    File::from(rustix::fs::openat(directory, ".", READ, Mode::empty())?).sync_all()
+}
+
+/// Opens a directory directly in another one, unless it is a symbolic link.
+pub(super) fn open_child(directory: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(directory, name, PLACE, Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_symbolic_link() {
+        let shard = format!("{}/sha256/ab", layout::BLOBS);
+        for (key, expected) in [
+            (format!("{shard}/abcd"), shard.len()),
+            (shard.clone(), shard.len()),
+            (layout::BLOBS.to_owned(), layout::BLOBS.len()),
+            (format!("{}x/sha256", layout::BLOBS), 0),
+            (format!("{}/app/_layers", layout::REPOSITORIES), layout::REPOSITORIES.len()),
+            ("docker/registry".to_owned(), 15),
+            (format!(".regc/trash/run/{shard}"), 0),
+            (".regc".to_owned(), 0),
+        ] {
+            assert_eq!(known(&key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn both_ways_of_opening_follow_no_link() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("a/b/c")).unwrap();
+        symlink("b", root.path().join("a/link")).unwrap();
+        let start = open_directory(root.path()).unwrap();
+        for open in [open_without_links, open_each] {
+            assert!(open(&start, "a/b/c").is_ok());
+            for path in ["a/link/c", "a/link", "..", "a/b/none"] {
+                assert!(open(&start, path).is_err(), "{path}");
+            }
+        }
+    }
+}
