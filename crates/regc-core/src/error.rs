@@ -40,6 +40,9 @@ pub enum Error {
     /// The store's blobs are those of another store, whose repositories are not looked at.
     #[error("{0} leads to the blobs of another store, whose repositories are not looked at; collect in that store")]
     BlobsOfAnotherStore(String),
+    /// The store's repositories are those of another store, whose blobs are elsewhere.
+    #[error("{0} leads to the repositories of another store, whose blobs are elsewhere; collect in that store")]
+    RepositoriesOfAnotherStore(String),
     /// The configuration could not be read as the registry reads it.
     #[error("cannot use the configuration: {0}")]
     Config(String),

@@ -71,6 +71,11 @@ pub enum Finding {
         /// The run that is being restored.
         run: String,
     },
+    /// Blobs that are reached through a symbolic link out of the storage root. Another store may use them, so they are kept.
+    BlobsElsewhere {
+        /// The key of the link.
+        path: String,
+    },
     /// Something that is live was not in the store, but in the trash.
     InTrash {
         /// A repository that needs it.
@@ -98,6 +103,7 @@ impl Finding {
             Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
             Finding::BeingRestored { .. } => "being_restored",
+            Finding::BlobsElsewhere { .. } => "blobs_elsewhere",
             Finding::InTrash { .. } => "in_trash",
         }
     }
@@ -116,11 +122,12 @@ impl Finding {
             Finding::UnknownAge { .. } => Kind::UnknownAge,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
             Finding::BeingRestored { .. } => Kind::BeingRestored,
+            Finding::BlobsElsewhere { .. } => Kind::BlobsElsewhere,
             Finding::InTrash { .. } => Kind::InTrash,
         }
     }
 
-    /// The repository that is affected.
+    /// The repository that is affected; empty if it is none in particular.
     pub fn repository(&self) -> &str {
         match self {
             Finding::DamagedManifest { repository, .. }
@@ -132,6 +139,7 @@ impl Finding {
             | Finding::MissingBlob { repository, .. }
             | Finding::BeingRestored { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
+            Finding::BlobsElsewhere { .. } => "",
         }
     }
 
@@ -146,6 +154,7 @@ impl Finding {
             Finding::GarbledTag { .. }
             | Finding::UnknownAge { .. }
             | Finding::BeingRestored { .. }
+            | Finding::BlobsElsewhere { .. }
             | Finding::InTrash { .. } => None,
         }
     }
@@ -162,7 +171,7 @@ impl Finding {
             | Finding::UnknownAge { repository, tag } => layout::tag_link(repository, tag),
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
             Finding::BeingRestored { repository, .. } => layout::repository(repository),
-            Finding::InTrash { path, .. } => path.clone(),
+            Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => path.clone(),
         }
     }
 
@@ -195,6 +204,9 @@ impl Finding {
             Finding::BeingRestored { repository, run } => {
                 format!("{repository}: the restore of run {run} is not complete; the whole repository is kept")
             }
+            Finding::BlobsElsewhere { path } => format!(
+                "{path} is a symbolic link out of the storage root; the blobs in it are kept, since another store may use them"
+            ),
             Finding::InTrash { repository, digest, run, restored, .. } => {
                 let what = if *restored { "was put back from the trash" } else { "is in the trash" };
                 format!("{repository}: {digest} is in use, and {what} of run {run}")
@@ -219,6 +231,7 @@ impl Finding {
             Finding::BeingRestored { .. } => {
                 "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"
             }
+            Finding::BlobsElsewhere { .. } => "if no other store uses them, say --allow-symlinked-blobs",
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
             Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",
         }

@@ -7,6 +7,7 @@
 mod blobs;
 mod digests;
 mod repositories;
+mod signatures;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,7 +17,8 @@ use parking_lot::Mutex;
 
 use self::blobs::Blobs;
 pub use self::digests::{DigestId, Digests};
-use crate::digest::Algorithm;
+pub(crate) use self::signatures::signatures;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
@@ -32,6 +34,11 @@ pub struct Inventory {
     pub digests: Digests,
     /// Blobs whose directory is a symbolic link, sorted. Their content is kept elsewhere, and stays there.
     pub symlinked_blobs: Vec<DigestId>,
+    /// The directories of blobs that are reached through a symbolic link out of the storage root, with the blobs in each.
+    /// Another store may use those as well.
+    pub blobs_elsewhere: Vec<(String, Vec<DigestId>)>,
+    /// The names of the directories of repositories to which symbolic links give another name.
+    pub aliased: BTreeSet<String>,
     /// The repositories, in the order in which the registry walks them.
     pub repositories: Vec<Repository>,
     /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
@@ -60,6 +67,8 @@ pub struct Repository {
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
     /// removed, and all of it counts as in use: what looks unused here may be in use under the other name.
     pub shared: bool,
+    /// Whether a symbolic link gives the repository another name, and would lead to nothing if it were removed.
+    pub aliased: bool,
 }
 
 impl Repository {
@@ -73,6 +82,7 @@ impl Repository {
             young: Box::default(),
             layer_algorithms: Box::default(),
             shared: false,
+            aliased: false,
         }
     }
 }
@@ -87,22 +97,36 @@ pub fn take(
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
-    let Blobs { sha256, otherwise, symlinked } = walk.blobs()?;
+    let Blobs { sha256, otherwise, symlinked, elsewhere } = walk.blobs()?;
     let digests = Digests::new(sha256, otherwise);
     if digests.stored_len() > DigestId::COUNT / 2 {
         return Err(Error::TooMany("blobs"));
     }
     let mut symlinked_blobs: Vec<_> = symlinked.iter().map(|digest| digests.id(digest)).collect();
     symlinked_blobs.sort_unstable();
+    let ids = |blobs: Vec<Digest>| blobs.iter().map(|digest| digests.id(digest)).collect();
+    let blobs_elsewhere = elsewhere.into_iter().map(|(directory, blobs)| (directory, ids(blobs))).collect();
 
     monitor.phase(Phase::ListRepositories, None);
-    let repositories = walk.repositories(&digests)?;
+    let mut repositories = walk.repositories(&digests)?;
+    let aliased = walk.aliased.lock().clone();
+    repositories.iter_mut().for_each(|repository| repository.aliased = aliased.contains(&repository.name));
 
     let unmounted = walk.unmounted()?;
     let mut findings = walk.findings.into_inner();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     let passed_over = walk.passed_over.into_inner();
-    Ok(Inventory { has_layout, digests, symlinked_blobs, repositories, unmounted, passed_over, findings })
+    Ok(Inventory {
+        has_layout,
+        digests,
+        symlinked_blobs,
+        blobs_elsewhere,
+        aliased,
+        repositories,
+        unmounted,
+        passed_over,
+        findings,
+    })
 }
 
 /// The names of all repositories, as they are now.
@@ -117,13 +141,15 @@ struct Walk<'a> {
     passed_over: AtomicU64,
     /// Directories that hold nothing of the layout.
     empty: Mutex<BTreeSet<String>>,
+    /// The names of directories of repositories that symbolic links lead to.
+    aliased: Mutex<BTreeSet<String>>,
     findings: Mutex<Vec<Finding>>,
 }
 
 impl<'a> Walk<'a> {
     fn new(storage: &'a dyn ReadStorage, young_since: Option<SystemTime>, monitor: &'a dyn Monitor) -> Self {
-        let (passed_over, empty, findings) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        Self { storage, young_since, monitor, passed_over, empty, findings }
+        let (empty, aliased, findings) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { storage, young_since, monitor, passed_over: AtomicU64::new(0), empty, aliased, findings }
     }
 
     /// Notes a directory that holds nothing of the layout.
@@ -185,23 +211,34 @@ impl<'a> Walk<'a> {
             }
         }
         self.directories(layout::ROOT, |name| matches!(name, "blobs" | "repositories").then_some(()))?;
-        self.refuse_blobs_of_another_store()?;
+        for (directory, above) in [(layout::BLOBS.to_owned(), ".."), (layout::blobs(Algorithm::Sha256), "../..")] {
+            self.refuse_blobs_of_another_store(&directory, above)?;
+        }
+        let beside = format!("{}/../blobs", layout::REPOSITORIES);
+        if self.storage.stat(&beside)?.is_some()
+            && (self.storage.stat(layout::BLOBS)?.is_none()
+                || self.storage.real_directory(&beside)? != self.storage.real_directory(layout::BLOBS)?)
+        {
+            return Err(Error::RepositoriesOfAnotherStore(layout::REPOSITORIES.to_owned()));
+        }
         Ok(true)
     }
 
     /// Blobs may be behind a symbolic link, on another disk. If that leads to a whole store with repositories of its
     /// own, what those use would be taken for garbage.
-    fn refuse_blobs_of_another_store(&self) -> Result<(), Error> {
-        let blobs = [layout::BLOBS.to_owned(), layout::blobs(Algorithm::Sha256)];
-        for (directory, above) in blobs.iter().zip(["..", "../.."]) {
-            let beside = format!("{directory}/{above}/repositories");
-            if self.storage.stat(&beside)?.is_some()
-                && self.storage.stat(layout::REPOSITORIES)?.is_some()
-                && self.storage.real_directory(&beside)? != self.storage.real_directory(layout::REPOSITORIES)?
-            {
-                return Err(Error::BlobsOfAnotherStore(directory.clone()));
-            }
+    fn refuse_blobs_of_another_store(&self, directory: &str, above: &str) -> Result<(), Error> {
+        let beside = format!("{directory}/{above}/repositories");
+        if self.storage.stat(&beside)?.is_some()
+            && self.storage.stat(layout::REPOSITORIES)?.is_some()
+            && self.storage.real_directory(&beside)? != self.storage.real_directory(layout::REPOSITORIES)?
+        {
+            return Err(Error::BlobsOfAnotherStore(directory.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a directory that is a symbolic link leads out of the storage root.
+    fn leads_out(&self, directory: &str) -> Result<bool, Error> {
+        Ok(self.storage.real_directory(directory)?.starts_with('/'))
     }
 }

@@ -192,6 +192,12 @@ pub fn mark(
     let (live, released) = (DigestSet::new(digests), DigestSet::new(digests));
     let restoring = trash::restoring(storage)?;
     live.extend(digests, restoring.digests.iter().map(|digest| digests.id(digest)));
+    let mut findings = Vec::new();
+    for (directory, blobs) in inventory.blobs_elsewhere.iter().filter(|_| !options.allow_symlinked_blobs) {
+        live.extend(digests, blobs.iter().copied());
+        findings.push(Finding::BlobsElsewhere { path: directory.clone() });
+    }
+    findings.iter().for_each(|finding| monitor.finding(finding));
     let tags = AtomicU64::new(0);
     let marked: Vec<repository::Kept> = inventory
         .repositories
@@ -211,7 +217,7 @@ pub fn mark(
         .collect::<Result<_, Error>>()?;
 
     let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
-    let (mut findings, mut kept_back) = (Vec::new(), Vec::new());
+    let mut kept_back = Vec::new();
     for kept in marked {
         repositories.push(kept.reachable);
         garbage.push(kept.garbage);

@@ -25,6 +25,8 @@ pub struct Options<'a> {
     pub allow_empty: bool,
     /// Whether to go on although much of what images need is missing, or a directory looks as if it was not mounted.
     pub allow_missing: bool,
+    /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: nobody else uses them.
+    pub allow_symlinked_blobs: bool,
     /// Whether to go on although Harbor's database also describes the store.
     pub allow_harbor: bool,
     /// What was modified at this time or later is not garbage, and neither is what it refers to.
@@ -63,6 +65,7 @@ impl Default for Options<'_> {
             delete_untagged: false,
             allow_empty: false,
             allow_missing: false,
+            allow_symlinked_blobs: false,
             allow_harbor: false,
             young_since: None,
             leftovers: Leftovers::default(),

@@ -243,7 +243,10 @@ impl Sweep<'_> {
         let parts = [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].map(|part| format!("{directory}/{part}"));
         parts.iter().try_for_each(|part| self.remove_directories(part))?;
         let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
-        let mut above: Vec<String> = ends.chain([repository]).map(layout::repository).collect();
+        // A symbolic link that leads to one would lead to nothing.
+        let is_aliased = |name: &&str| self.second_look.survey.inventory.aliased.contains(*name);
+        let mut above: Vec<String> =
+            ends.chain([repository]).filter(|name| !is_aliased(name)).map(layout::repository).collect();
         above.reverse();
         self.storage.remove_empty_directories(&above, None).into_iter().collect::<Result<(), Error>>()?;
         for part in &parts {

@@ -92,6 +92,10 @@ pub struct Args {
     #[arg(long)]
     allow_missing: bool,
 
+    /// Also remove blobs behind a symbolic link out of the storage root: no other store uses them
+    #[arg(long)]
+    allow_symlinked_blobs: bool,
+
     /// Go on although the configuration is that of Harbor's registry. Never with -m: Harbor keeps tags in its database
     #[arg(long)]
     allow_harbor: bool,
@@ -151,6 +155,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
         allow_missing: args.allow_missing,
+        allow_symlinked_blobs: args.allow_symlinked_blobs,
         allow_harbor: args.allow_harbor,
         young_since: min_age.map(ago),
         leftovers: Leftovers {

@@ -55,6 +55,10 @@ pub struct Removing {
     #[arg(long)]
     allow_missing: bool,
 
+    /// Also remove blobs behind a symbolic link out of the storage root: no other store uses them
+    #[arg(long)]
+    allow_symlinked_blobs: bool,
+
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     pub quiet: bool,
@@ -102,6 +106,7 @@ impl<'a> Session<'a> {
             young_since: min_age.map(ago),
             allow_empty: self.allow_empty,
             allow_missing: self.removing.allow_missing,
+            allow_symlinked_blobs: self.removing.allow_symlinked_blobs,
             unwanted: Some(&unwanted),
             ..Options::default()
         };
@@ -112,7 +117,8 @@ impl<'a> Session<'a> {
         refuse_missing_parts(&survey, &options)?;
         // Damage elsewhere is for a collection to tell.
         let concerns = |finding: &Finding| {
-            matches!(finding, Finding::InTrash { .. }) || unwanted.of(finding.repository()).is_some()
+            matches!(finding, Finding::InTrash { .. } | Finding::BlobsElsewhere { .. })
+                || unwanted.of(finding.repository()).is_some()
         };
         survey.findings.retain(concerns);
         survey.add_findings(findings);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::{Digests, Repository, Walk};
+use super::{Digests, Repository, Walk, signatures};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
@@ -93,7 +93,9 @@ impl Walk<'_> {
             symlinks.sort_unstable();
             for name in symlinks {
                 let key = layout::repository(&name);
-                let is_met_by_its_own_name = self.below_repositories(&key)?.is_some_and(|below| is_walked(&below));
+                let below = self.below_repositories(&key)?;
+                self.aliased.lock().extend(below.clone());
+                let is_met_by_its_own_name = below.is_some_and(|below| is_walked(&below));
                 if is_met_by_its_own_name || !followed.insert(self.storage.real_directory(&key)?) {
                     self.pass_over();
                 } else {
@@ -250,7 +252,8 @@ impl Walk<'_> {
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
         let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));
-        let repository = Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared };
+        let repository =
+            Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared, aliased: false };
         Ok(Listed { repository, symlinks })
     }
 
@@ -280,8 +283,11 @@ impl Walk<'_> {
                         None => links.unlinked.push(*digest),
                     }
                 }
-                for (digest, signatures) in links.linked.iter().zip(stat(&links.linked, layout::signatures_below)?) {
-                    links.signed.extend(signatures.map(|_| *digest));
+                for (digest, found) in links.linked.iter().zip(stat(&links.linked, layout::signatures_below)?) {
+                    if found.is_some() {
+                        links.symlinks.extend(signatures(self.storage, repository, digest)?.symlinks);
+                        links.signed.push(*digest);
+                    }
                 }
                 Ok(links)
             })

@@ -7,7 +7,7 @@ use super::{RepositoryGarbage, RepositoryReachable};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::inventory::{DigestId, Digests, Repository};
+use crate::inventory::{DigestId, Digests, Repository, signatures};
 use crate::layout;
 use crate::manifest::{Damage, Role};
 use crate::storage::ReadStorage;
@@ -274,8 +274,8 @@ impl Marking<'_> {
 
     /// The signatures of a revision.
     pub(super) fn signatures(&self, id: DigestId) -> Result<Vec<DigestId>, Error> {
-        let keys = self.storage.list_prefix(&layout::signatures(self.name(), &self.digests.digest(id)))?;
-        Ok(keys.iter().filter_map(|key| layout::digest_of_link(key)).map(|digest| self.digests.id(&digest)).collect())
+        let found = signatures(self.storage, self.name(), &self.digests.digest(id))?;
+        Ok(found.digests.iter().map(|digest| self.digests.id(digest)).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use crate::catalog;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::inventory::{DigestId, Repository};
+use crate::inventory::{DigestId, Repository, signatures};
 use crate::layout;
 use crate::mark::{self, Manifest, RepositoryReachable};
 use crate::storage::{ReadStorage, directories};
@@ -132,10 +132,8 @@ impl Needing<'_> {
             }
         }
         for &id in &self.repository.signed {
-            let directory = layout::signatures(&self.repository.name, &inventory.digests.digest(id));
-            let keys = self.storage.list_prefix(&directory)?;
-            let signatures = keys.iter().filter_map(|key| layout::digest_of_link(key));
-            let signatures: Vec<_> = signatures.map(|digest| inventory.digests.id(&digest)).collect();
+            let found = signatures(self.storage, &self.repository.name, &inventory.digests.digest(id))?;
+            let signatures: Vec<_> = found.digests.iter().map(|digest| inventory.digests.id(digest)).collect();
             all.extend(&signatures);
             self.signatures.insert(id, signatures);
         }

@@ -73,6 +73,7 @@ pub enum Kind {
     DamagedBlob,
     UnreferencedBlob,
     StaleUpload,
+    BlobsElsewhere,
     InTrash,
     BeingRestored,
     UnknownAge,
@@ -80,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 25] = [
+    pub const ALL: [Kind; 26] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -103,6 +104,7 @@ impl Kind {
         Kind::DamagedBlob,
         Kind::UnreferencedBlob,
         Kind::StaleUpload,
+        Kind::BlobsElsewhere,
         Kind::InTrash,
         Kind::BeingRestored,
         Kind::UnknownAge,
@@ -362,6 +364,16 @@ impl Kind {
                 title: "an upload that began more than a week ago",
                 meaning: "It was given up. The registry keeps what was uploaded.",
                 remedy: "none is needed; `regc gc --purge-uploads` gives the space back",
+                repair: None,
+            },
+            Kind::BlobsElsewhere => &Page {
+                code: "RG042",
+                name: "blobs_elsewhere",
+                severity: Severity::Note,
+                title: "blobs behind a symbolic link out of the storage root",
+                meaning: "A directory of blobs is a symbolic link to somewhere else. Nothing there tells whether another \
+                          store links the same directory, so a collection keeps the blobs in it.",
+                remedy: "none is needed; if no other store uses them, `regc gc --allow-symlinked-blobs` collects them as well",
                 repair: None,
             },
             Kind::InTrash => &Page {

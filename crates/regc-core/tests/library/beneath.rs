@@ -62,7 +62,8 @@ fn nothing_is_removed_through_a_symbolic_link() {
             for into in [None, Some(".regc/trash/new")] {
                 planted(directory, "removal", |root| {
                     let how = Removing { into, ..Removing::default() };
-                    let removed = regc_core::storage::DeleteStorage::remove(&at(root), std::slice::from_ref(&key), &how);
+                    let removed =
+                        regc_core::storage::DeleteStorage::remove(&at(root), std::slice::from_ref(&key), &how);
                     // The directory of the object itself: the link goes.
                     let is_last = key.rsplit_once('/').unwrap().0 == directory;
                     match &removed[..] {

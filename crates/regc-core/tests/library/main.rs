@@ -37,6 +37,7 @@ const DEFAULT: Options<'_> = Options {
     delete_untagged: false,
     allow_empty: false,
     allow_missing: false,
+    allow_symlinked_blobs: false,
     allow_harbor: false,
     young_since: None,
     leftovers: Leftovers { uploads_before: None, empty_repositories: false, every_tag: false, no_links: false },

@@ -6,10 +6,15 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use regc_core::error::Error;
+use regc_core::finding::Finding;
 use regc_core::layout;
+use regc_core::monitor::Silent;
+use regc_core::storage::DeleteStorage;
+use regc_core::survey::survey;
+use regc_core::unwanted::{Reason, Unwanted};
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 
-use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, here};
+use crate::{DEFAULT, Decided, Options, UNTAGGED, at, collect, decide, here, holder};
 
 /// Moves what is at `key` below `root` to `elsewhere`, and leaves a symbolic link.
 fn move_away(root: &Path, key: &str, elsewhere: &Path) {
@@ -52,7 +57,9 @@ fn every_directory_may_be_a_symbolic_link() {
             let found = decide(&at(root.path()), options).unwrap();
             assert!(!found.blobs.contains(&layer("new")), "{key}");
             assert!(!found.blobs.contains(&layer("base")), "{key}");
-            assert_eq!(found.findings, vec![], "{key}");
+            let is_told = |finding: &Finding| matches!(finding, Finding::BlobsElsewhere { path } if *path == key);
+            let is_of_blobs = key.starts_with(layout::BLOBS) && key != layout::blob(&layer("new"));
+            assert!(found.findings.iter().all(is_told) && found.findings.len() == usize::from(is_of_blobs), "{key}");
         }
     }
 }
@@ -84,13 +91,92 @@ fn a_blob_behind_a_symbolic_link_loses_only_the_link() {
 }
 
 #[test]
-fn blobs_on_another_disk_are_collected_there() {
-    let (root, elsewhere) = (registry().on_disk(), tempfile::tempdir().unwrap());
-    move_away(root.path(), layout::BLOBS, elsewhere.path());
-    let outcome = collect(&at(root.path()), DEFAULT).unwrap();
-    assert_eq!(outcome.removed.blobs, 1);
-    assert!(outcome.removed.bytes > 0);
-    assert!(files_below(elsewhere.path()).iter().all(|key| !key.contains(&layer("garbage").hex())));
+fn blobs_on_another_disk_are_collected_there_if_nobody_else_uses_them() {
+    let shard = layout::blob(&layer("garbage")).rsplit_once('/').unwrap().0.to_owned();
+    for part in [layout::BLOBS.to_owned(), format!("{}/sha256", layout::BLOBS), shard] {
+        let (root, elsewhere) = (registry().on_disk(), tempfile::tempdir().unwrap());
+        move_away(root.path(), &part, elsewhere.path());
+        let before = files_below(elsewhere.path());
+        let outcome = collect(&at(root.path()), DEFAULT).unwrap();
+        assert_eq!((outcome.removed.blobs, files_below(elsewhere.path())), (0, before), "nobody knows who else does");
+        let told = decide(&at(root.path()), DEFAULT).unwrap().findings;
+        assert_eq!(told, vec![Finding::BlobsElsewhere { path: part }]);
+        let alone = Options { allow_symlinked_blobs: true, ..DEFAULT };
+        let outcome = collect(&at(root.path()), alone).unwrap();
+        assert!(outcome.removed.blobs == 1 && outcome.removed.bytes > 0);
+        assert!(files_below(elsewhere.path()).iter().all(|key| !key.contains(&layer("garbage").hex())));
+    }
+    // Elsewhere below the same root is this store's alone.
+    let root = registry().on_disk();
+    move_away(root.path(), layout::BLOBS, root.path());
+    assert_eq!(collect(&at(root.path()), DEFAULT).unwrap().removed.blobs, 1);
+}
+
+#[test]
+fn stores_that_link_the_same_directory_exclude_each_other() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for part in [layout::BLOBS.to_owned(), format!("{}/sha256", layout::BLOBS), layout::REPOSITORIES.to_owned()] {
+        let roots = [registry().on_disk(), registry().on_disk()];
+        let shared = elsewhere.path().join(part.replace('/', "_"));
+        fs::rename(roots[0].path().join(&part), &shared).unwrap();
+        fs::remove_dir_all(roots[1].path().join(&part)).unwrap();
+        roots.iter().for_each(|root| symlink(&shared, root.path().join(&part)).unwrap());
+        let [one, other] = roots.each_ref().map(|root| at(root.path()));
+        let lock = one.lock(&holder()).unwrap();
+        assert!(matches!(other.lock(&holder()), Err(Error::Locked { .. })), "{part}");
+        drop(lock);
+        assert!(other.lock(&holder()).is_ok(), "{part}");
+    }
+}
+
+#[test]
+fn a_repository_with_another_name_is_not_removed_as_a_whole() {
+    let root = registry().on_disk();
+    let alias = root.path().join(layout::REPOSITORIES).join("alias");
+    symlink("other", &alias).unwrap();
+    symlink("team", root.path().join(layout::REPOSITORIES).join("crew")).unwrap();
+    let mut unwanted = Unwanted::default();
+    unwanted.repository("other");
+    unwanted.repository("team/app");
+    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let survey = survey(&at(root.path()), &options, &Silent).unwrap();
+    let [kept] = &survey.reachable.kept_back[..] else { panic!("{:?}", survey.reachable.kept_back) };
+    assert_eq!((kept.repository.as_str(), &kept.reason), ("other", &Reason::Symlinks));
+    collect(&at(root.path()), options).unwrap();
+    assert!(!root.path().join(layout::repository("team/app")).exists());
+    assert!(alias.exists() && root.path().join(layout::repository("team")).exists(), "what the links lead to");
+    collect(&at(root.path()), DEFAULT).unwrap();
+}
+
+#[test]
+fn signatures_behind_symbolic_links_are_kept_and_end() {
+    let mut registry = registry();
+    let mut revisions = Vec::new();
+    for name in ["team/app", "other"] {
+        let image = registry.image(&format!("{name}:signed")).layers(["signed"]).push();
+        let untagged = registry.image(name).layers([format!("{name} untagged")]).push();
+        for revision in [image, untagged] {
+            let signature = registry.blob(format!("signature of {name} {revision}"));
+            registry.put(layout::signature_link(name, &revision, &signature), signature.to_string());
+        }
+        revisions.push(untagged);
+    }
+    let signatures = [layout::signatures("team/app", &revisions[0]), layout::signatures("other", &revisions[1])];
+    let root = registry.on_disk();
+    fs::remove_dir_all(root.path().join(&signatures[0])).unwrap();
+    symlink(root.path().join(&signatures[1]), root.path().join(&signatures[0])).unwrap();
+    let before = files_below(&root.path().join(layout::repository("other")));
+    let blobs = blobs_below(root.path());
+    collect(&at(root.path()), UNTAGGED).unwrap();
+    assert_eq!(files_below(&root.path().join(layout::repository("other"))), before);
+    assert!(blobs_below(root.path()).contains(&layer("other untagged")) && blobs.len() > 10);
+    // Links that multiply at each level, and names of no digest, are not followed.
+    let algorithm = root.path().join(&signatures[1]).join("sha256");
+    for level in 0..40 {
+        symlink(&algorithm, algorithm.join(format!("l{level}"))).unwrap();
+        symlink(&algorithm, algorithm.join(layer(&format!("{level}")).hex())).unwrap();
+    }
+    decide(&at(root.path()), UNTAGGED).unwrap();
 }
 
 #[test]
@@ -206,8 +292,13 @@ fn directories_that_all_lead_to_each_other_are_walked_once() {
 
 #[test]
 fn the_blobs_of_another_store_are_refused() {
-    for part in [layout::BLOBS.to_owned(), format!("{}/sha256", layout::BLOBS)] {
-        let (root, other) = (registry().on_disk(), registry().on_disk());
+    let mut registry = registry();
+    registry.put(format!("{}/sha512/ab/keep", layout::BLOBS), "");
+    let shard = layout::blob(&layer("garbage")).rsplit_once('/').unwrap().0.to_owned();
+    for part in
+        [layout::BLOBS.to_owned(), format!("{}/sha256", layout::BLOBS), format!("{}/sha512", layout::BLOBS), shard]
+    {
+        let (root, other) = (registry.on_disk(), registry.on_disk());
         let blobs = root.path().join(&part);
         fs::remove_dir_all(&blobs).unwrap();
         symlink(other.path().join(&part), &blobs).unwrap();
@@ -216,6 +307,10 @@ fn the_blobs_of_another_store_are_refused() {
             found => panic!("{part}: {found:?}"),
         }
     }
+    let (root, other) = (registry.on_disk(), registry.on_disk());
+    fs::remove_dir_all(root.path().join(layout::REPOSITORIES)).unwrap();
+    symlink(other.path().join(layout::REPOSITORIES), root.path().join(layout::REPOSITORIES)).unwrap();
+    assert!(matches!(decide(&at(root.path()), UNTAGGED), Err(Error::RepositoriesOfAnotherStore(_))));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{FilesystemStorage, absent_is_fine};
+use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::layout;
 use crate::lock::{Holder, Lock};
@@ -27,7 +28,8 @@ const NOTE_BYTES: u64 = 4096;
 
 /// What is locked, and the file that says by whom.
 struct Held {
-    _locked: File,
+    /// The directory of the layout; then those that it reaches through symbolic links, which another store may reach, too.
+    _locked: Vec<File>,
     note: Option<PathBuf>,
 }
 
@@ -49,10 +51,12 @@ impl FilesystemStorage {
         let directory = File::open(if layout.is_dir() { &layout } else { &self.root }).map_err(fail)?;
         match directory.try_lock() {
             Ok(()) => {
+                let mut locked = vec![directory];
+                locked.extend(self.lock_what_is_linked()?);
                 sleep(TICK);
                 let noted = self.note(holder);
                 let note = noted.is_ok().then(|| self.path(layout::LOCK));
-                Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: directory, note }))
+                Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: locked, note }))
             }
             Err(TryLockError::WouldBlock) => Err(self.locked()),
             Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
@@ -60,6 +64,31 @@ impl FilesystemStorage {
                 _ => Err(fail(error)),
             },
         }
+    }
+
+    /// Locks the directories of blobs and repositories that are symbolic links: stores that link the same ones exclude each
+    /// other there. Nobody waits for a lock, so the order does not matter.
+    fn lock_what_is_linked(&self) -> Result<Vec<File>, Error> {
+        let blobs = Algorithm::ALL.map(layout::blobs);
+        let mut locked = Vec::new();
+        for key in blobs.iter().map(String::as_str).chain([layout::BLOBS, layout::REPOSITORIES]) {
+            if !self.path(key).is_symlink() {
+                continue;
+            }
+            let directory = File::open(self.path(key)).map_err(|error| match super::is_absent(&error) {
+                true => Error::BrokenSymlink(key.to_owned()),
+                false => self.error("lock", key, error),
+            })?;
+            match directory.try_lock() {
+                Ok(()) => locked.push(directory),
+                Err(TryLockError::WouldBlock) => return Err(self.locked()),
+                Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+                    Some(Errno::BADF | Errno::INVAL | Errno::OPNOTSUPP) => {}
+                    _ => return Err(self.error("lock", key, error)),
+                },
+            }
+        }
+        Ok(locked)
     }
 
     /// Some file systems, as NFS, lock nothing but files that can be written. Such a file stays where it is: if it were
@@ -78,7 +107,7 @@ impl FilesystemStorage {
         }
         sleep(TICK);
         let noted = file.set_len(0).and_then(|()| write_note(&file, holder));
-        Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: file, note: None }))
+        Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: vec![file], note: None }))
     }
 
     /// Writes down who has the lock, and answers when that was by the storage's clock.
