@@ -78,6 +78,7 @@ pub mod storage;
 pub mod survey;
 pub mod sweep;
 pub mod trash;
+pub mod undelete;
 pub mod unfinished;
 pub mod unwanted;
 pub mod usage;

@@ -14,6 +14,7 @@ mod semantics;
 mod storage;
 mod symlinks;
 mod trash;
+mod undelete;
 mod unwanted;
 
 use std::collections::BTreeSet;
