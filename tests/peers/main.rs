@@ -13,5 +13,6 @@ mod listing;
 mod removal;
 mod repair;
 mod safety;
+mod undelete;
 mod usage;
 mod verify;

@@ -66,10 +66,15 @@ impl<'a> History<'a> {
 
     /// The link by which the repository serves a manifest: that of the revision, or as registry 2.1 wrote them, of a layer.
     pub(super) fn manifest_link(&self, digest: &Digest) -> Result<Link, Error> {
-        match self.link(&layout::revision_link(&self.repository, digest), digest)? {
+        match self.revision_link(digest)? {
             Link::Absent => self.layer_link(digest),
             link => Ok(link),
         }
+    }
+
+    /// The link that makes a manifest a root of a collection.
+    pub(super) fn revision_link(&self, digest: &Digest) -> Result<Link, Error> {
+        self.link(&layout::revision_link(&self.repository, digest), digest)
     }
 
     /// The link by which the repository serves a layer.

@@ -121,7 +121,12 @@ impl Planner<'_> {
                     self.write(LinkKind::LayerLink, layout::layer_link(self.repository, layer), *layer)?;
                 }
             }
-            if self.assessor.history.manifest_link(&manifest)? == Link::Absent {
+            let history = &self.assessor.history;
+            let link = match manifest == *digest {
+                true => history.revision_link(&manifest)?,
+                false => history.manifest_link(&manifest)?,
+            };
+            if link == Link::Absent {
                 self.write(LinkKind::Revision, layout::revision_link(self.repository, &manifest), manifest)?;
             }
             let repository = self.repository.to_owned();

@@ -12,8 +12,8 @@ use regc_core::error::Error;
 use regc_core::layout;
 use regc_core::lock::Holder;
 use regc_core::monitor::Silent;
-use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::TrashStorage;
+use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::undelete::{
     Deleted, Evidence, LinkKind, Missing, Outcome, Plan, Reason, Selection, apply, find, plan, select_since,
 };
