@@ -93,7 +93,6 @@ fn undelete_fails_with_a_reason_and_changes_nothing() {
         (vec![&*whole, &*broken], 1, "is not whole, and nothing was changed"),
         (vec![&*absent], 1, "cannot be undeleted"),
         (vec![&*whole, "--tag", "../v1"], 1, "is not a tag"),
-        (vec![&*whole, &*broken, "--tag", "v1"], 1, "--tag goes with one image only"),
         (vec!["team/app"], 2, "repository@digest"),
         (vec!["../app@sha256:00"], 2, "digest"),
         (vec![], 2, "required"),

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(value_name = "REPOSITORY@DIGEST", required_unless_present = "all_since", value_parser = name)]
     names: Vec<(String, Digest)>,
 
-    /// The tag to give the image, which may not name another one
+    /// The tag to give the image. A tag that names another one is never overwritten
     #[arg(long, conflicts_with = "all_since")]
     tag: Option<String>,
 
@@ -60,9 +60,6 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let started = SystemTime::now();
     let nothing = Unwanted::default();
     let changes_tags = Options { unwanted: Some(&nothing), ..Options::default() };
-    if args.tag.is_some() && args.names.len() > 1 {
-        return Err(Error::Pattern("--tag goes with one image only".to_owned()));
-    }
     let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet };
     let Store { storage, lock, progress, .. } = Store::open(args.common.source()?, opening, &changes_tags)?;
     if let Some(lock) = &lock {

@@ -184,11 +184,9 @@ impl<'a> Assessor<'a> {
             }
             match reference.role {
                 Role::ForeignLayer => {}
-                Role::Child => self.child(digest, needs)?,
-                Role::OddChild | Role::OpaqueChild if !self.is_had(&digest)? => needs.absent.push(digest),
-                // A registry serves it as a manifest if it was pushed as one.
-                Role::OddChild if self.history.was_manifest(&digest)? => needs.children.push(digest),
-                Role::Config | Role::Layer | Role::OddChild | Role::OpaqueChild => self.layer(digest, needs)?,
+                Role::Child | Role::OddChild => self.child(digest, needs)?,
+                Role::OpaqueChild if !self.is_had(&digest)? => needs.absent.push(digest),
+                Role::Config | Role::Layer | Role::OpaqueChild => self.layer(digest, needs)?,
             }
         }
         if let (Kind::Index, true, Some(&digest)) = (manifest.kind, needs.children.is_empty(), needs.absent.first()) {
@@ -197,9 +195,12 @@ impl<'a> Assessor<'a> {
         Ok(())
     }
 
+    /// A manifest in an index. What is linked only as a layer is one, as in build caches.
     fn child(&mut self, digest: Digest, needs: &mut Needs) -> Result<(), Error> {
-        if self.is_had(&digest)? {
+        if self.history.was_manifest(&digest)? {
             needs.children.push(digest);
+        } else if self.is_had(&digest)? {
+            self.layer(digest, needs)?;
         } else {
             needs.absent.push(digest);
         }

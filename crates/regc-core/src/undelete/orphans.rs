@@ -59,7 +59,8 @@ pub(super) fn infer(
     if orphans.is_empty() {
         return Ok(());
     }
-    let wanted: HashSet<Digest> = orphans.iter().flat_map(|orphan| orphan.needs.iter().copied()).collect();
+    let of_orphan = |orphan: &Orphan| orphan.needs.iter().copied().chain([orphan.digest]).collect::<Vec<_>>();
+    let wanted: HashSet<Digest> = orphans.iter().flat_map(of_orphan).collect();
     let layers: Vec<Vec<Digest>> = histories
         .par_iter()
         .map(|history| layer_links(storage, &history.repository, &wanted))
@@ -69,7 +70,9 @@ pub(super) fn infer(
         add(&mut owners, number, layers);
     }
     let note = |owners: &Owners, histories: &mut [History<'_>], of_indexes: bool| {
-        for orphan in orphans.iter().filter(|orphan| orphan.is_index == of_indexes) {
+        // What some repository has as a layer is not unknown.
+        let is_unknown = |orphan: &&Orphan| !owners.contains_key(&orphan.digest);
+        for orphan in orphans.iter().filter(|orphan| orphan.is_index == of_indexes).filter(is_unknown) {
             for number in owners_of_all(owners, &orphan.needs) {
                 histories[number].inferred.insert(orphan.digest);
             }

@@ -169,6 +169,42 @@ fn undelete_links_nothing_that_only_another_repository_had() {
 }
 
 #[test]
+fn a_deleted_manifest_is_not_listed_for_another_repository_that_has_its_layers() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("tenant/secret:v1").layers(["base"]).push();
+    let config: Vec<_> = registry.keys().filter(|key| key.contains("/_layers/")).map(str::to_owned).collect();
+    registry.delete("tenant/secret", &image);
+    for key in config {
+        let content = registry.get(&key).unwrap().to_vec();
+        registry.put(key.replace("tenant/secret", "app"), content);
+    }
+    let listed = |root: &Path| found(root).into_iter().map(|deleted| deleted.repository).collect::<Vec<_>>();
+    let root = registry.on_disk();
+    assert_eq!(listed(root.path()), ["tenant/secret"]);
+    assert!(matches!(planned(root.path(), &[selection("app", image, &[])]), Err(Error::NotDeleted { .. })));
+    // Or where it is known as a layer only.
+    fs::remove_dir(root.path().join(layout::revision("tenant/secret", &image))).unwrap();
+    assert_eq!(listed(root.path()), ["app", "tenant/secret"]);
+    registry.link_layer("tenant/secret", &image);
+    registry.write_to(root.path());
+    fs::remove_dir(root.path().join(layout::revision("tenant/secret", &image))).unwrap();
+    assert!(listed(root.path()).is_empty());
+}
+
+#[test]
+fn an_index_of_layers_comes_back_as_it_was() {
+    let mut registry = TestRegistry::new();
+    let (cached, odd) = (registry.layer("app", "cached"), registry.layer("app", "odd"));
+    let index = registry.index("app:cache").manifests([cached]);
+    let index = index.entry("application/vnd.oci.image.layer.v1.tar+gzip", &odd).push();
+    let before = registry.clone().on_disk();
+    registry.delete("app", &index);
+    let root = registry.on_disk();
+    undelete(root.path(), &[selection("app", index, &["cache"])]);
+    assert_eq!(files(root.path()), files(before.path()));
+}
+
+#[test]
 fn undelete_writes_layer_links_that_the_repository_had() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["base"]).push();
@@ -193,9 +229,9 @@ fn a_tag_that_names_something_else_is_not_overwritten() {
     assert_eq!(listed[0].tags, ["v1"]);
     assert!(listed[0].certain_tags.is_empty());
     let before = files(root.path());
-    for taken in ["v1"] {
-        let refused = planned(root.path(), &[selection("app", old, &[taken])]);
-        assert!(matches!(refused, Err(Error::TagExists { .. })));
+    let both = [selection("app", old, &["v2"]), selection("app", new, &["v2"])];
+    for taken in [&[selection("app", old, &["v1"])][..], &both] {
+        assert!(matches!(planned(root.path(), taken), Err(Error::TagExists { .. })));
     }
     for wrong in ["../v2", "", ".", "a/b", "-v2"] {
         assert!(matches!(planned(root.path(), &[selection("app", old, &[wrong])]), Err(Error::NoTag(_))), "{wrong}");
