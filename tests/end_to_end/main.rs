@@ -14,6 +14,7 @@ mod repair;
 mod rm;
 mod safety;
 mod source;
+mod undelete;
 mod verify;
 
 use std::fs;

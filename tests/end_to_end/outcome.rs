@@ -47,6 +47,8 @@ fn every_command_refuses_a_root_without_a_registry() {
         &["verify", "--quiet"],
         &["repair"],
         &["repair", "--apply"],
+        &["ls", "--deleted"],
+        &["undelete", "--all-since", "2h"],
         &["trash", "list"],
         &["trash", "restore"],
         &["trash", "empty"],

@@ -14,5 +14,6 @@ mod missing;
 mod removal;
 mod repair;
 mod safety;
+mod undelete;
 mod usage;
 mod verify;

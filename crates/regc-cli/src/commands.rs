@@ -11,6 +11,7 @@ pub mod repair;
 pub mod rm;
 pub mod store;
 pub mod trash;
+pub mod undelete;
 pub mod verify;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use regc_core::error::Error as CoreError;
 
-use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, verify};
+use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
 use crate::interruption::Interruption;
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
@@ -42,6 +42,8 @@ enum Command {
     Rm(rm::Args),
     #[command(after_help = EXIT_CODES)]
     Trash(trash::Args),
+    #[command(after_help = EXIT_CODES)]
+    Undelete(undelete::Args),
     #[command(after_help = EXIT_CODES)]
     Verify(verify::Args),
 }
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Repair(args) => repair::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),
+        Command::Undelete(args) => undelete::run(args),
         Command::Verify(args) => verify::run(args),
     };
     match ending {

@@ -49,6 +49,9 @@ impl Monitor for Progress {
             Phase::LookAgain => "looking again",
             Phase::PlanRepair => "looking for what can be repaired",
             Phase::Repair => "repairing",
+            Phase::FindDeleted => "looking for deleted manifests",
+            Phase::CheckDeleted => "checking deleted manifests",
+            Phase::Link => "writing links",
             Phase::Remove => "removing",
         };
         let template = match steps {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::digest::Digest;
+use crate::undelete::Missing;
 use crate::unwanted::KeptBack;
 
 /// Why something could not be done.
@@ -138,6 +139,43 @@ pub enum Error {
         /// A digest or repository.
         what: String,
     },
+    /// A manifest that is to be linked again is not among those that can be.
+    #[error("{repository}@{digest} cannot be undeleted; `regc ls --deleted` lists what can be")]
+    NotDeleted {
+        /// The repository.
+        repository: String,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Something is missing that a manifest needs that is to be linked again.
+    #[error(
+        "{repository}@{digest} is not whole, and nothing was changed: {}",
+        missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    NotWhole {
+        /// The repository.
+        repository: String,
+        /// The manifest.
+        digest: Digest,
+        /// What is missing.
+        missing: Vec<Missing>,
+    },
+    /// A tag that is to name a manifest again names something else.
+    #[error(
+        "{repository}:{tag} is there already and names something else; choose another tag, or remove that one first"
+    )]
+    TagExists {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+    },
+    /// What no registry takes for a tag.
+    #[error("{0:?} is not a tag")]
+    NoTag(String),
+    /// A link would be written where a symbolic link leads to somewhere else.
+    #[error("{0} is a symbolic link, and no link is written through one")]
+    BehindSymlink(String),
     /// A manifest that was pushed during the run is not whole yet.
     #[error("{0} is just being written; nothing was removed, run again")]
     BeingWritten(String),

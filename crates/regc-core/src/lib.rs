@@ -79,6 +79,7 @@ pub mod storage;
 pub mod survey;
 pub mod sweep;
 pub mod trash;
+pub mod undelete;
 pub mod unwanted;
 pub mod usage;
 pub mod verify;

@@ -25,6 +25,12 @@ pub enum Phase {
     PlanRepair,
     /// Carrying out repairs. Steps are those.
     Repair,
+    /// Looking for manifests that were deleted. Steps are repositories.
+    FindDeleted,
+    /// Checking and hashing what is to be linked again. Steps are manifests.
+    CheckDeleted,
+    /// Writing links. Steps are those.
+    Link,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.
     Remove,
 }

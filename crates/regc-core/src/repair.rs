@@ -7,6 +7,7 @@
 mod apply;
 mod plan;
 
+pub(crate) use self::apply::INCOMING;
 pub use self::apply::{Outcome, apply, check, forget_incoming};
 pub use self::plan::{Plan, plan};
 use crate::content::Pace;

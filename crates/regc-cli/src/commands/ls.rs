@@ -1,5 +1,7 @@
 //! `regc ls`.
 
+mod deleted;
+
 use indicatif::BinaryBytes;
 use regc_core::catalog::{Depth, Image, Listing, Tag, catalog};
 use regc_core::error::Error;
@@ -32,11 +34,18 @@ pub struct Args {
     /// Also what is in an index, and what is attached to an image
     #[arg(long)]
     tree: bool,
+
+    /// The manifests that were deleted and can still be had (`regc undelete`), instead of tags
+    #[arg(long, conflicts_with_all = ["tags_only", "untagged", "tree"])]
+    deleted: bool,
 }
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let patterns = &args.patterns;
     let storage = args.common.open()?;
+    if args.deleted {
+        return deleted::list(&*storage, patterns, args.common.format);
+    }
     let images = !args.tags_only && !args.untagged;
     let depth = Depth { images, untagged: args.untagged, trees: args.tree, owners: false };
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));

@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 /// Where that is written which is to take the place of something, until it is whole.
-const INCOMING: &str = ".regc/incoming";
+pub(crate) const INCOMING: &str = ".regc/incoming";
 
 /// Carries out a plan.
 ///

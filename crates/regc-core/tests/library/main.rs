@@ -16,6 +16,7 @@ mod semantics;
 mod storage;
 mod symlinks;
 mod trash;
+mod undelete;
 mod unwanted;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,192 @@
+//! `regc undelete`.
+
+use std::time::{Duration, SystemTime};
+
+use regc_core::digest::Digest;
+use regc_core::duration;
+use regc_core::error::Error;
+use regc_core::survey::Options;
+use regc_core::undelete::{LinkKind, Missing, NewLink, Outcome, Plan, Selection, apply, find, plan, select_since};
+use regc_core::unwanted::Unwanted;
+use serde_json::json;
+
+use crate::commands::store::{Opening, Store};
+use crate::commands::{Common, Format};
+use crate::output::{Output, printable};
+use crate::{Ending, print_error};
+
+/// Link again what was deleted through the registry's API.
+///
+/// The content of a deleted image stays in the storage until the next garbage collection. `regc ls --deleted` lists what can
+/// be undeleted. Everything that an image needs is checked and hashed first; if anything is missing, nothing is changed. Nothing
+/// is linked that its repository never had. Stop the registry first, or make it read-only.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The images, as `regc ls --deleted` lists them. An index comes back with its platforms; signatures and other referrers
+    /// must be named
+    #[arg(value_name = "REPOSITORY@DIGEST", required_unless_present = "all_since", value_parser = name)]
+    names: Vec<(String, Digest)>,
+
+    /// The tag to give the image. A tag that names another one is never overwritten
+    #[arg(long, conflicts_with = "all_since")]
+    tag: Option<String>,
+
+    /// Instead of naming images: all that were deleted within this time, with the tags that are known for certain. Images of
+    /// which something is missing are reported. 90m, 24h, 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "names")]
+    all_since: Option<Duration>,
+
+    /// Show which links would be written, change nothing
+    #[arg(short, long)]
+    dry_run: bool,
+
+    /// Print nothing but errors; with --format json, the summary too
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+fn name(text: &str) -> Result<(String, Digest), String> {
+    let malformed = || "not `repository@digest`".to_owned();
+    let (repository, digest) = text.split_once('@').ok_or_else(malformed)?;
+    let is_name = !repository.is_empty() && repository.split('/').all(regc_core::layout::is_repository_component);
+    let digest = Digest::parse_any_case(digest).map_err(|error| error.to_string())?;
+    if is_name { Ok((repository.to_owned(), digest)) } else { Err(malformed()) }
+}
+
+pub fn run(args: Args) -> Result<Ending, Error> {
+    let started = SystemTime::now();
+    let nothing = Unwanted::default();
+    let allow_empty = args.common.allow_empty;
+    let changes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
+    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet };
+    let Store { storage, lock, progress, .. } = Store::open(args.common.source()?, opening, &changes_tags)?;
+    let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|(repository, _)| repository == name);
+    let planned = find(&*storage, is_wanted, Options::default().jobs, &progress).and_then(|found| {
+        let selected = match args.all_since {
+            Some(age) => select_since(&found, started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
+            None => named(&args),
+        };
+        plan(&*storage, &found, &selected, &progress)
+    });
+    progress.clear();
+    let mut plan = planned?;
+    if args.all_since.is_none() && !plan.left.is_empty() {
+        let (Selection { repository, digest, .. }, missing) = plan.left.swap_remove(0);
+        return Err(Error::NotWhole { repository, digest, missing });
+    }
+    let outcome = match &lock {
+        Some(lock) => apply(&*storage, lock, &plan, &progress)?,
+        None => Outcome::default(),
+    };
+    progress.clear();
+    let mut output = Output::new();
+    report(&mut output, &args, &plan, &outcome);
+    output.flush();
+    if let Some(error) = &outcome.failure {
+        print_error(error);
+    }
+    if let Some(error) = output.take_error() {
+        eprintln!("regc: cannot write the report: {error}");
+        return Ok(Ending::Failed);
+    }
+    Ok(match outcome {
+        Outcome { failure: Some(_), .. } => Ending::Failed,
+        Outcome { interrupted: true, .. } => Ending::Interrupted,
+        _ if !plan.left.is_empty() => Ending::FoundDamage,
+        _ => Ending::Done,
+    })
+}
+
+fn named(args: &Args) -> Vec<Selection> {
+    let selection = |(repository, digest): &(String, Digest)| Selection {
+        repository: repository.clone(),
+        digest: *digest,
+        tags: args.tag.iter().cloned().collect(),
+    };
+    args.names.iter().map(selection).collect()
+}
+
+fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
+    let is_json = args.common.format == Format::Json;
+    let (links, state) = match args.dry_run {
+        true => (&plan.links[..], "planned"),
+        false => (&plan.links[..outcome.done], "done"),
+    };
+    for link in links.iter().filter(|_| !args.quiet) {
+        match is_json {
+            true => output.json(&json!({ "type": "link", "state": state, "link": link })),
+            false => output.line(format_args!("{}", printable(&human(link)))),
+        }
+    }
+    for (repository, digest) in &plan.absent {
+        match is_json {
+            true if args.quiet => {}
+            true => output.json(&json!({ "type": "absent", "repository": repository, "digest": digest })),
+            false => eprintln!("regc: warning: {repository} never had {digest}, which an index refers to"),
+        }
+    }
+    for (selection, missing) in &plan.left {
+        left(output, args, selection, missing);
+    }
+    if is_json {
+        output.json(&json!({
+            "type": "summary",
+            "schema_version": 1,
+            "dry_run": args.dry_run,
+            "images": plan.selected.len(),
+            "planned": plan.links.len(),
+            "done": outcome.done,
+            "left": plan.left.len(),
+            "failures": usize::from(outcome.failure.is_some()),
+            "interrupted": outcome.interrupted,
+        }));
+    } else if !args.quiet {
+        summarise(output, args, plan, outcome);
+    }
+}
+
+fn human(link: &NewLink) -> String {
+    let kind = match link.kind {
+        LinkKind::LayerLink => "layer link",
+        LinkKind::Revision => "manifest",
+        LinkKind::TagIndexEntry => "tag index entry",
+        LinkKind::Tag => "tag",
+    };
+    format!("{kind:<15}  {}", link.path)
+}
+
+fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Missing]) {
+    let Selection { repository, digest, .. } = selection;
+    if args.common.format == Format::Json {
+        if !args.quiet {
+            let line = json!({ "type": "left", "repository": repository, "digest": digest, "missing": missing });
+            output.json(&line);
+        }
+        return;
+    }
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    eprintln!(
+        "regc: {} is not whole and was left: {}",
+        printable(&format!("{repository}@{digest}")),
+        missing.join("; ")
+    );
+}
+
+fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
+    let (images, links) = (plan.selected.len(), plan.links.len());
+    match (links, args.dry_run) {
+        (0, _) => output.line(format_args!("There is nothing to undelete.")),
+        (_, true) => output.line(format_args!(
+            "{images} images need {links} links. Nothing was changed: to write them, stop the registry and run the same \
+             command without --dry-run."
+        )),
+        (_, false) if outcome.done < links => output.line(format_args!(
+            "{} of {links} links written. Run the same command again to write the others.",
+            outcome.done
+        )),
+        (_, false) => output.line(format_args!("{images} images undeleted, {links} links written.")),
+    }
+}

@@ -1,0 +1,62 @@
+//! Writing the links that are missing.
+
+use std::time::SystemTime;
+
+use super::{NewLink, Plan};
+use crate::error::Error;
+use crate::layout;
+use crate::lock::Lock;
+use crate::monitor::{Monitor, Phase};
+use crate::repair::{INCOMING, forget_incoming};
+use crate::storage::TrashStorage;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// How many of the plan's links were written: that many from the first.
+    pub done: usize,
+    /// Why the next one was not.
+    pub failure: Option<Error>,
+    /// Whether the monitor said stop before all was done.
+    pub interrupted: bool,
+}
+
+/// Writes the links of a plan, one after the other, until one cannot be written: what follows may lead to it.
+///
+/// The lock must have been taken before the plan was made. Each link appears in one step, whole and safe from a power cut, and
+/// nothing is ever overwritten. A run that is killed has linked nothing that is not whole, and the next one finishes it.
+pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn Monitor) -> Result<Outcome, Error> {
+    forget_incoming(storage, lock)?;
+    monitor.phase(Phase::Link, Some(plan.links.len() as u64));
+    let mut outcome = Outcome::default();
+    for link in &plan.links {
+        if monitor.is_stopped() {
+            outcome.interrupted = true;
+            break;
+        }
+        if let Err(error) = write(storage, link) {
+            outcome.failure = Some(error);
+            break;
+        }
+        outcome.done += 1;
+        monitor.advance(1);
+    }
+    storage.remove_all(&incoming())?;
+    storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
+    Ok(outcome)
+}
+
+fn incoming() -> String {
+    format!("{INCOMING}/{}", layout::LINK)
+}
+
+fn write(storage: &dyn TrashStorage, link: &NewLink) -> Result<(), Error> {
+    // A link that is half written when the power fails would be worse than none.
+    let incoming = incoming();
+    storage.create(&incoming, &mut |to| write!(to, "{}", link.digest))?;
+    // Whatever is there stays: everything is at least as old as this.
+    match storage.replace(&incoming, &link.path, layout::TRASH, Some(SystemTime::UNIX_EPOCH))? {
+        true => Ok(()),
+        false => Err(Error::storage("write", link.path.clone(), std::io::ErrorKind::AlreadyExists.into())),
+    }
+}

@@ -1,0 +1,137 @@
+//! Which manifests can still be had. Nothing is changed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::history::{History, Link};
+use super::needs::Assessor;
+use super::orphans::{self, Orphan};
+use super::{Deleted, Evidence};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::image::{Description, ImageConfig, ImageKind};
+use crate::inventory::Repository;
+use crate::layout;
+use crate::manifest::MAX_MANIFEST_BYTES;
+use crate::monitor::{Monitor, Phase};
+use crate::storage::{Content, ReadStorage};
+use crate::survey::{Options, Survey, survey, with_threads};
+
+/// Lists the manifests that the repositories which `is_wanted` wants do not link any more and whose content is there, by
+/// repository, what was deleted last first. One that is linked counts too while a tag that surely named it names nothing.
+pub fn find(
+    storage: &dyn ReadStorage,
+    is_wanted: impl Fn(&str) -> bool + Sync,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Deleted>, Error> {
+    let survey = survey(storage, &Options { jobs, ..Options::default() }, monitor)?;
+    let repositories = &survey.inventory.repositories;
+    monitor.phase(Phase::FindDeleted, Some(repositories.len() as u64));
+    with_threads(jobs, || {
+        let read = |repository: &Repository| History::read(storage, &repository.name);
+        let mut histories: Vec<History<'_>> = repositories.par_iter().map(read).collect::<Result<_, _>>()?;
+        let orphans = orphans(storage, &survey, &histories)?;
+        let digest = |id: &_| survey.inventory.digests.digest(*id);
+        let known = |number: usize| {
+            let Repository { revisions, unlinked, .. } = &repositories[number];
+            revisions.iter().chain(unlinked).map(digest).collect()
+        };
+        orphans::infer(storage, &mut histories, &known, &orphans)?;
+        let wanted = histories.into_par_iter().zip(repositories).filter(|(_, repository)| is_wanted(&repository.name));
+        let deleted: Vec<Vec<Deleted>> = wanted
+            .map(|(history, repository)| {
+                let deleted = deleted(&survey, repository, history, monitor);
+                monitor.advance(1);
+                deleted
+            })
+            .collect::<Result<_, _>>()?;
+        let mut deleted = deleted.concat();
+        deleted.sort_by(|a, b| {
+            let key = |deleted: &Deleted| (Reverse(deleted.deleted), deleted.digest);
+            a.repository.cmp(&b.repository).then_with(|| key(a).cmp(&key(b)))
+        });
+        Ok(deleted)
+    })
+}
+
+/// The manifests among the blobs that nothing refers to, but for those that some repository remembers.
+fn orphans(storage: &dyn ReadStorage, survey: &Survey, histories: &[History<'_>]) -> Result<Vec<Orphan>, Error> {
+    let digests = &survey.inventory.digests;
+    let unlinked = survey.inventory.repositories.iter().flat_map(|repository| repository.unlinked.iter());
+    let mut known: HashSet<Digest> = unlinked.map(|id| digests.digest(*id)).collect();
+    known.extend(histories.iter().flat_map(|history| history.remembered.keys().copied()));
+    let small = survey.sizes.unreferenced.par_iter().filter(|blob| blob.bytes <= orphans::MAX_BYTES);
+    let unknown = small.map(|blob| digests.digest(blob.id)).filter(|digest| !known.contains(digest));
+    unknown.filter_map(|digest| orphans::orphan(storage, digest).transpose()).collect()
+}
+
+/// What one repository does not link any more.
+fn deleted(
+    survey: &Survey,
+    repository: &Repository,
+    history: History<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Deleted>, Error> {
+    let digests = &survey.inventory.digests;
+    let mut candidates: BTreeMap<Digest, Evidence> = BTreeMap::new();
+    candidates.extend(history.inferred.iter().map(|digest| (*digest, Evidence::References)));
+    candidates.extend(history.remembered.keys().map(|digest| (*digest, Evidence::TagIndex)));
+    let directories = repository.unlinked.iter().map(|id| digests.digest(*id));
+    let linked = repository.revisions.iter().map(|id| digests.digest(*id));
+    let half_linked = linked.filter(|digest| candidates.contains_key(digest)).collect::<Vec<_>>();
+    candidates.extend(directories.chain(half_linked).map(|digest| (digest, Evidence::Revision)));
+    let mut assessor = Assessor::new(history, None, monitor);
+    let mut deleted = Vec::new();
+    for (digest, evidence) in candidates {
+        if digests.stored_index(digests.id(&digest)).is_none() {
+            continue;
+        }
+        let is_linked = assessor.history.manifest_link(&digest)? != Link::Absent;
+        if !is_linked || !assessor.history.certain_tags(&digest)?.is_empty() {
+            deleted.extend(describe(&mut assessor, digest, evidence)?);
+        }
+    }
+    Ok(deleted)
+}
+
+/// Describes a manifest; `None` if its content is not there after all.
+fn describe(assessor: &mut Assessor<'_>, digest: Digest, evidence: Evidence) -> Result<Option<Deleted>, Error> {
+    let storage = assessor.history.storage;
+    let Some(content) = storage.read(&layout::blob_data(&digest), MAX_MANIFEST_BYTES)? else { return Ok(None) };
+    let description = match content {
+        Content::Whole(content) => Description::of(&content),
+        Content::TooLarge => None,
+    };
+    let missing = assessor.verdict(&digest)?;
+    let bytes = assessor.bytes(&digest)?;
+    let history = &assessor.history;
+    let directory = storage.stat(&layout::revision(&history.repository, &digest))?;
+    let tags = history.remembered.get(&digest).cloned().unwrap_or_default();
+    let certain_tags = history.certain_tags(&digest)?;
+    Ok(Some(Deleted {
+        repository: history.repository.clone(),
+        digest,
+        evidence,
+        deleted: directory.map(|directory| directory.modified),
+        tags,
+        certain_tags,
+        kind: description.as_ref().map_or(ImageKind::Unknown, |description| description.kind),
+        platforms: description.map_or_else(|| Ok(Vec::new()), |description| platforms(storage, description))?,
+        bytes,
+        missing,
+    }))
+}
+
+fn platforms(storage: &dyn ReadStorage, description: Description) -> Result<Vec<String>, Error> {
+    if description.kind == ImageKind::Index {
+        return Ok(description.children.into_iter().filter_map(|child| child.platform).collect());
+    }
+    let Some(config) = description.config else { return Ok(Vec::new()) };
+    Ok(match storage.read(&layout::blob_data(&config.digest), orphans::MAX_BYTES)? {
+        Some(Content::Whole(content)) => ImageConfig::of(&content).platform.into_iter().collect(),
+        _ => Vec::new(),
+    })
+}

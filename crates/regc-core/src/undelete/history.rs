@@ -1,0 +1,109 @@
+//! What a repository has had, as far as its own directories show.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::layout;
+use crate::storage::{Content, ReadStorage, below, directories};
+
+/// What a repository has, and what it has had.
+pub(super) struct History<'a> {
+    pub(super) storage: &'a dyn ReadStorage,
+    pub(super) repository: String,
+    /// The tags whose indexes remember a digest, sorted.
+    pub(super) remembered: BTreeMap<Digest, Vec<String>>,
+    /// How many digests each tag's index remembers.
+    remembers: HashMap<String, usize>,
+    /// The manifests that it must have had, since it has everything that they refer to.
+    pub(super) inferred: HashSet<Digest>,
+}
+
+/// What a link leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Absent,
+    To(Digest),
+    /// It is garbled, or leads to something else.
+    Garbled,
+}
+
+impl<'a> History<'a> {
+    /// Reads what the tags of a repository remember.
+    pub(super) fn read(storage: &'a dyn ReadStorage, repository: &str) -> Result<Self, Error> {
+        let mut history = Self {
+            storage,
+            repository: repository.to_owned(),
+            remembered: BTreeMap::new(),
+            remembers: HashMap::new(),
+            inferred: HashSet::new(),
+        };
+        let all = layout::tags(repository);
+        let mut tags = directories(storage, &all, |name| Some(name.to_owned()), || ())?;
+        tags.sort_unstable();
+        for (tag, _) in tags {
+            let index = layout::tag_index(repository, &tag);
+            let links = below(storage, &index)?.files.into_iter();
+            for digest in links.filter_map(|file| layout::digest_of_link(&format!("{index}/{file}"))) {
+                history.remembered.entry(digest).or_default().push(tag.clone());
+                *history.remembers.entry(tag.clone()).or_default() += 1;
+            }
+        }
+        Ok(history)
+    }
+
+    /// The tags that surely named a digest last: they name nothing now, and remember nothing else.
+    pub(super) fn certain_tags(&self, digest: &Digest) -> Result<Vec<String>, Error> {
+        let mut certain = Vec::new();
+        for tag in self.remembered.get(digest).into_iter().flatten() {
+            let names_nothing = self.storage.stat(&layout::tag_link(&self.repository, tag))?.is_none();
+            if names_nothing && self.remembers.get(tag) == Some(&1) {
+                certain.push(tag.clone());
+            }
+        }
+        Ok(certain)
+    }
+
+    /// The link by which the repository serves a manifest: that of the revision, or as registry 2.1 wrote them, of a layer.
+    pub(super) fn manifest_link(&self, digest: &Digest) -> Result<Link, Error> {
+        match self.revision_link(digest)? {
+            Link::Absent => self.layer_link(digest),
+            link => Ok(link),
+        }
+    }
+
+    /// The link that makes a manifest a root of a collection.
+    pub(super) fn revision_link(&self, digest: &Digest) -> Result<Link, Error> {
+        self.link(&layout::revision_link(&self.repository, digest), digest)
+    }
+
+    /// The link by which the repository serves a layer.
+    pub(super) fn layer_link(&self, digest: &Digest) -> Result<Link, Error> {
+        self.link(&layout::layer_link(&self.repository, digest), digest)
+    }
+
+    fn link(&self, path: &str, digest: &Digest) -> Result<Link, Error> {
+        Ok(match self.storage.read(path, layout::link_bytes(Algorithm::Sha512))? {
+            None => Link::Absent,
+            Some(Content::TooLarge) => Link::Garbled,
+            Some(Content::Whole(text)) => match layout::digest_in_link(&text) {
+                // What was pushed by another algorithm's digest is stored under the canonical one.
+                Some(target) if target == *digest || target.algorithm() != digest.algorithm() => Link::To(target),
+                _ => Link::Garbled,
+            },
+        })
+    }
+
+    /// Whether something in the repository shows that it has had a manifest or a layer. Nothing that another repository has is
+    /// evidence here.
+    pub(super) fn had(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.was_manifest(digest)? || self.storage.stat(&layout::layer(&self.repository, digest))?.is_some())
+    }
+
+    /// Whether the repository has or had it as a manifest.
+    pub(super) fn was_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.remembered.contains_key(digest)
+            || self.inferred.contains(digest)
+            || self.storage.stat(&layout::revision(&self.repository, digest))?.is_some())
+    }
+}

@@ -1,0 +1,251 @@
+//! What a manifest needs in a repository, and whether that is there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use parking_lot::Mutex;
+
+use super::history::{History, Link};
+use super::{Missing, Reason};
+use crate::content::hash_while;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::layout;
+use crate::manifest::{Kind, MAX_MANIFEST_BYTES, References, Role};
+use crate::monitor::Monitor;
+use crate::storage::{Content, EntryKind, ReadStorage};
+
+/// What one manifest needs, apart from what is in other manifests.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// How long it is, in bytes.
+    bytes: u64,
+    /// What the repository lacks a layer link to.
+    pub(super) links: Vec<Digest>,
+    /// How long everything is that it refers to and that is there.
+    parts: Vec<(Digest, u64)>,
+    /// The manifests in it that the repository has or had.
+    pub(super) children: Vec<Digest>,
+    /// The manifests in it that the repository never had, as in an index of which only some platforms were pushed.
+    pub(super) absent: Vec<Digest>,
+    /// What cannot be had.
+    pub(super) missing: Vec<Missing>,
+}
+
+/// Content that was hashed, and whether it matches its digest.
+#[derive(Default)]
+pub(super) struct Hashes(Mutex<HashMap<Digest, bool>>);
+
+impl Hashes {
+    fn matches(&self, storage: &dyn ReadStorage, digest: &Digest, monitor: &dyn Monitor) -> Result<bool, Error> {
+        if let Some(known) = self.0.lock().get(digest) {
+            return Ok(*known);
+        }
+        let stop = |_| if monitor.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let hash = hash_while(storage, &layout::blob_data(digest), digest.algorithm(), &mut { stop })?;
+        let ControlFlow::Continue(actual) = hash else { return Err(Error::Interrupted) };
+        let matches = actual == Some(*digest);
+        self.0.lock().insert(*digest, matches);
+        Ok(matches)
+    }
+}
+
+/// Finds out what manifests of a repository need. Whatever was found out is remembered.
+pub(super) struct Assessor<'a> {
+    pub(super) history: History<'a>,
+    /// Where content is hashed, and not only looked for.
+    hashes: Option<&'a Hashes>,
+    monitor: &'a dyn Monitor,
+    needs: HashMap<Digest, Rc<Needs>>,
+    /// What keeps a manifest from being whole, with all that is in it.
+    verdicts: HashMap<Digest, Option<Missing>>,
+    parts: HashMap<Digest, Result<u64, Reason>>,
+}
+
+/// How many manifests of an index are summed up.
+const COUNTED: usize = 256;
+
+impl<'a> Assessor<'a> {
+    pub(super) fn new(history: History<'a>, hashes: Option<&'a Hashes>, monitor: &'a dyn Monitor) -> Self {
+        let (needs, verdicts, parts) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { history, hashes, monitor, needs, verdicts, parts }
+    }
+
+    /// Something without which a manifest cannot be pulled. However long a chain of indexes is, each is looked at once.
+    pub(super) fn verdict(&mut self, digest: &Digest) -> Result<Option<Missing>, Error> {
+        let mut pending = vec![*digest];
+        let mut entered = HashSet::new();
+        while let Some(&top) = pending.last() {
+            if self.verdicts.contains_key(&top) {
+                pending.pop();
+                continue;
+            }
+            let needs = self.needs(&top)?;
+            if entered.insert(top) {
+                let open = needs.children.iter().filter(|child| !self.verdicts.contains_key(child));
+                pending.extend(open.copied());
+                continue;
+            }
+            let of_children = || needs.children.iter().find_map(|child| self.verdicts.get(child).cloned().flatten());
+            let missing = needs.missing.first().cloned().or_else(of_children);
+            self.verdicts.insert(top, missing);
+            pending.pop();
+        }
+        Ok(self.verdicts.get(digest).cloned().flatten())
+    }
+
+    /// A manifest and everything in it, children before their parents, but for what is in `done`.
+    pub(super) fn in_order(
+        &mut self,
+        digest: &Digest,
+        done: &HashSet<Digest>,
+    ) -> Result<Vec<(Digest, Rc<Needs>)>, Error> {
+        let mut order = Vec::new();
+        let (mut entered, mut left) = (HashSet::new(), HashSet::new());
+        let mut pending = vec![*digest];
+        while let Some(&top) = pending.last() {
+            if done.contains(&top) || left.contains(&top) {
+                pending.pop();
+                continue;
+            }
+            let needs = self.needs(&top)?;
+            if entered.insert(top) {
+                pending.extend(needs.children.iter().filter(|child| !entered.contains(child)).copied());
+                continue;
+            }
+            order.push((top, needs));
+            left.insert(top);
+            pending.pop();
+        }
+        Ok(order)
+    }
+
+    /// How much a client pulls that has nothing yet, as far as it is there.
+    pub(super) fn bytes(&mut self, digest: &Digest) -> Result<u64, Error> {
+        let mut counted = BTreeMap::new();
+        let mut seen = HashSet::from([*digest]);
+        let mut pending = vec![*digest];
+        while let Some(digest) = pending.pop() {
+            let needs = self.needs(&digest)?;
+            counted.insert(digest, needs.bytes);
+            counted.extend(needs.parts.iter().copied());
+            let below = needs.children.iter().filter(|child| seen.len() < COUNTED && seen.insert(**child));
+            pending.extend(below);
+        }
+        Ok(counted.values().sum())
+    }
+
+    pub(super) fn needs(&mut self, digest: &Digest) -> Result<Rc<Needs>, Error> {
+        if let Some(known) = self.needs.get(digest) {
+            return Ok(known.clone());
+        }
+        if self.monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        let needs = Rc::new(self.look(digest)?);
+        self.needs.insert(*digest, needs.clone());
+        Ok(needs)
+    }
+
+    fn look(&mut self, digest: &Digest) -> Result<Needs, Error> {
+        let mut needs = Needs::default();
+        let stored = match self.history.manifest_link(digest)? {
+            Link::To(stored) => stored,
+            Link::Absent => *digest,
+            Link::Garbled => {
+                needs.missing.push(Missing { digest: *digest, reason: Reason::GarbledLink });
+                return Ok(needs);
+            }
+        };
+        let content = self.history.storage.read(&layout::blob_data(&stored), MAX_MANIFEST_BYTES)?;
+        let manifest = match content {
+            None => Err(Reason::NoContent),
+            Some(Content::TooLarge) => Err(Reason::NotUnderstood),
+            Some(Content::Whole(content)) if Digest::of(stored.algorithm(), &content) != stored => Err(Reason::Damaged),
+            Some(Content::Whole(content)) => {
+                needs.bytes = content.len() as u64;
+                References::parse(&content).map_err(|_| Reason::NotUnderstood)
+            }
+        };
+        match manifest {
+            Ok(manifest) => self.references(&manifest, &mut needs)?,
+            Err(reason) => needs.missing.push(Missing { digest: *digest, reason }),
+        }
+        Ok(needs)
+    }
+
+    fn references(&mut self, manifest: &References, needs: &mut Needs) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        for reference in &manifest.references {
+            let digest = reference.digest;
+            if !seen.insert(digest) {
+                continue;
+            }
+            match reference.role {
+                Role::ForeignLayer => {}
+                Role::Child | Role::OddChild => self.child(digest, needs)?,
+                Role::OpaqueChild if !self.is_had(&digest)? => needs.absent.push(digest),
+                Role::Config | Role::Layer | Role::OpaqueChild => self.layer(digest, needs)?,
+            }
+        }
+        if let (Kind::Index, true, Some(&digest)) = (manifest.kind, needs.children.is_empty(), needs.absent.first()) {
+            needs.missing.push(Missing { digest, reason: Reason::NeverInRepository });
+        }
+        Ok(())
+    }
+
+    /// A manifest in an index. What is linked only as a layer is one, as in build caches.
+    fn child(&mut self, digest: Digest, needs: &mut Needs) -> Result<(), Error> {
+        if self.history.was_manifest(&digest)? {
+            needs.children.push(digest);
+        } else if self.is_had(&digest)? {
+            self.layer(digest, needs)?;
+        } else {
+            needs.absent.push(digest);
+        }
+        Ok(())
+    }
+
+    fn is_had(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.history.manifest_link(digest)? != Link::Absent || self.history.had(digest)?)
+    }
+
+    fn layer(&mut self, digest: Digest, needs: &mut Needs) -> Result<(), Error> {
+        let reason = match self.history.layer_link(&digest)? {
+            Link::Garbled => Some(Reason::GarbledLink),
+            Link::To(stored) => self.part(&stored)?.map_or_else(Some, |bytes| {
+                needs.parts.push((digest, bytes));
+                None
+            }),
+            Link::Absent => match self.part(&digest)? {
+                Ok(_) if !self.history.had(&digest)? => Some(Reason::NeverInRepository),
+                Ok(bytes) => {
+                    needs.parts.push((digest, bytes));
+                    needs.links.push(digest);
+                    None
+                }
+                Err(reason) => Some(reason),
+            },
+        };
+        needs.missing.extend(reason.map(|reason| Missing { digest, reason }));
+        Ok(())
+    }
+
+    /// How long the content of a layer is, or what is wrong with it.
+    fn part(&mut self, digest: &Digest) -> Result<Result<u64, Reason>, Error> {
+        if let Some(known) = self.parts.get(digest) {
+            return Ok(*known);
+        }
+        let storage = self.history.storage;
+        let part = match storage.stat(&layout::blob_data(digest))? {
+            Some(data) if data.kind == EntryKind::File => match self.hashes {
+                Some(hashes) if !hashes.matches(storage, digest, self.monitor)? => Err(Reason::Damaged),
+                _ => Ok(data.bytes),
+            },
+            _ => Err(Reason::NoContent),
+        };
+        self.parts.insert(*digest, part);
+        Ok(part)
+    }
+}

@@ -1,0 +1,195 @@
+//! Which links are missing. Nothing is changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::SystemTime;
+
+use super::history::{History, Link};
+use super::needs::{Assessor, Hashes};
+use super::{Deleted, Evidence, LinkKind, Missing, NewLink};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::layout;
+use crate::monitor::{Monitor, Phase};
+use crate::storage::{Content, ReadStorage, symlink_between};
+
+/// A manifest that is to be linked again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Selection {
+    /// Its repository.
+    pub repository: String,
+    /// The manifest.
+    pub digest: Digest,
+    /// The tags that are to name it.
+    pub tags: Vec<String>,
+}
+
+/// What is done.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The links that are missing, in the order in which they are written: that of a push. At any moment, what a link leads to
+    /// is there.
+    pub links: Vec<NewLink>,
+    /// What is linked again, or is linked already.
+    pub selected: Vec<Selection>,
+    /// What is not linked again, since something is missing.
+    pub left: Vec<(Selection, Vec<Missing>)>,
+    /// The manifests in indexes that are linked again which the repository never had.
+    pub absent: Vec<(String, Digest)>,
+}
+
+/// How many things that are missing are named of one manifest.
+const NAMED: usize = 20;
+
+/// Everything that was deleted at `since` or later through the API, with the tags that surely named it.
+pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
+    let is_meant = |deleted: &&Deleted| {
+        deleted.evidence == Evidence::Revision && deleted.deleted.is_some_and(|deleted| deleted >= since)
+    };
+    let selection = |deleted: &Deleted| Selection {
+        repository: deleted.repository.clone(),
+        digest: deleted.digest,
+        tags: deleted.certain_tags.clone(),
+    };
+    found.iter().filter(is_meant).map(selection).collect()
+}
+
+/// Checks everything that the selected manifests need, hashes it, and decides which links are missing.
+///
+/// What is not whole goes to [`Plan::left`]. Fails with [`Error::NotDeleted`] if one is neither linked nor among `found`, with
+/// [`Error::TagExists`] if a tag names something else, and with [`Error::BehindSymlink`] if a link would be written through a
+/// symbolic link.
+pub fn plan(
+    storage: &dyn ReadStorage,
+    found: &[Deleted],
+    selected: &[Selection],
+    monitor: &dyn Monitor,
+) -> Result<Plan, Error> {
+    monitor.phase(Phase::CheckDeleted, Some(selected.len() as u64));
+    let mut by_repository: BTreeMap<&str, BTreeSet<&Selection>> = BTreeMap::new();
+    for selection in selected {
+        by_repository.entry(&selection.repository).or_default().insert(selection);
+    }
+    let inferred = |deleted: &&Deleted| deleted.evidence == Evidence::References;
+    let mut known: HashMap<&str, Vec<&Deleted>> = HashMap::new();
+    for deleted in found {
+        known.entry(&deleted.repository).or_default().push(deleted);
+    }
+    let (hashes, mut plan) = (Hashes::default(), Plan::default());
+    for (repository, selections) in by_repository {
+        let deleted = known.get(repository).map_or(&[][..], Vec::as_slice);
+        let mut history = History::read(storage, repository)?;
+        history.inferred = deleted.iter().copied().filter(inferred).map(|deleted| deleted.digest).collect();
+        let deleted: HashSet<Digest> = deleted.iter().map(|deleted| deleted.digest).collect();
+        let assessor = Assessor::new(history, Some(&hashes), monitor);
+        let (done, layers, tags) = (HashSet::new(), HashSet::new(), HashMap::new());
+        let mut planner = Planner { storage, repository, assessor, done, layers, tags, plan: &mut plan };
+        for selection in selections {
+            planner.select(selection, &deleted)?;
+            monitor.advance(1);
+        }
+    }
+    Ok(plan)
+}
+
+struct Planner<'a> {
+    storage: &'a dyn ReadStorage,
+    repository: &'a str,
+    assessor: Assessor<'a>,
+    /// The manifests whose links are planned, with all that is in them.
+    done: HashSet<Digest>,
+    /// The layers and tags whose links are planned.
+    layers: HashSet<Digest>,
+    tags: HashMap<String, Digest>,
+    plan: &'a mut Plan,
+}
+
+impl Planner<'_> {
+    fn select(&mut self, selection: &Selection, deleted: &HashSet<Digest>) -> Result<(), Error> {
+        let Selection { repository, digest, tags } = selection;
+        let is_linked = self.assessor.history.manifest_link(digest)? != Link::Absent;
+        if !is_linked && !deleted.contains(digest) {
+            return Err(Error::NotDeleted { repository: repository.clone(), digest: *digest });
+        }
+        if self.assessor.verdict(digest)?.is_some() {
+            let missing = self.missing(digest)?;
+            self.plan.left.push((selection.clone(), missing));
+            return Ok(());
+        }
+        for (manifest, needs) in self.assessor.in_order(digest, &self.done)? {
+            for layer in &needs.links {
+                if self.layers.insert(*layer) {
+                    self.write(LinkKind::LayerLink, layout::layer_link(self.repository, layer), *layer)?;
+                }
+            }
+            let history = &self.assessor.history;
+            let link = match manifest == *digest {
+                true => history.revision_link(&manifest)?,
+                false => history.manifest_link(&manifest)?,
+            };
+            if link == Link::Absent {
+                self.write(LinkKind::Revision, layout::revision_link(self.repository, &manifest), manifest)?;
+            }
+            let repository = self.repository.to_owned();
+            self.plan.absent.extend(needs.absent.iter().map(|absent| (repository.clone(), *absent)));
+            self.done.insert(manifest);
+        }
+        for tag in tags {
+            self.tag(tag, *digest)?;
+        }
+        self.plan.selected.push(selection.clone());
+        Ok(())
+    }
+
+    fn missing(&mut self, digest: &Digest) -> Result<Vec<Missing>, Error> {
+        let mut missing: Vec<Missing> = Vec::new();
+        for (_, needs) in self.assessor.in_order(digest, &HashSet::new())? {
+            for found in &needs.missing {
+                if missing.len() < NAMED && !missing.contains(found) {
+                    missing.push(found.clone());
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    fn tag(&mut self, tag: &str, digest: Digest) -> Result<(), Error> {
+        if !is_tag(tag) {
+            return Err(Error::NoTag(tag.to_owned()));
+        }
+        let link = layout::tag_link(self.repository, tag);
+        let names = match self.storage.read(&link, layout::link_bytes(Algorithm::Sha512))? {
+            None => self.tags.get(tag).copied().map(Some),
+            Some(Content::Whole(text)) => Some(layout::digest_in_link(&text)),
+            Some(Content::TooLarge) => Some(None),
+        };
+        match names {
+            Some(names) if names == Some(digest) => return Ok(()),
+            Some(_) => {
+                return Err(Error::TagExists { repository: self.repository.to_owned(), tag: tag.to_owned() });
+            }
+            None => {}
+        }
+        let entry = layout::tag_index_link(self.repository, tag, &digest);
+        if self.storage.stat(&entry)?.is_none() {
+            self.write(LinkKind::TagIndexEntry, entry, digest)?;
+        }
+        self.tags.insert(tag.to_owned(), digest);
+        self.write(LinkKind::Tag, link, digest)
+    }
+
+    fn write(&mut self, kind: LinkKind, path: String, digest: Digest) -> Result<(), Error> {
+        if let Some(symlink) = symlink_between(self.storage, layout::REPOSITORIES, &path)? {
+            return Err(Error::BehindSymlink(symlink));
+        }
+        let repository = self.repository.to_owned();
+        self.plan.links.push(NewLink { kind, repository, path, digest });
+        Ok(())
+    }
+}
+
+/// Whether a registry takes it for a tag.
+fn is_tag(name: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_next = |c: char| is_first(c) || matches!(c, '.' | '-');
+    name.len() <= 128 && name.starts_with(is_first) && name.chars().all(is_next)
+}
