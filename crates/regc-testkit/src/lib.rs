@@ -19,6 +19,7 @@ pub mod oci_layout;
 pub mod oracle;
 pub mod peer;
 pub mod scenario;
+pub mod soak;
 pub mod wrapped;
 
 use std::collections::{BTreeMap, BTreeSet};

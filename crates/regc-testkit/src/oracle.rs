@@ -2,6 +2,8 @@
 //!
 //! It shares nothing with the collector but paths and digests, so that an error in one is not an error in both.
 
+pub mod pull;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use regc_core::digest::Digest;

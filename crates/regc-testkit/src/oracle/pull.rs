@@ -1,0 +1,272 @@
+//! What a client can pull, read from the plain files of a store as a registry would serve them.
+//!
+//! It is a lower bound: whatever a registry might refuse to serve does not count. So whatever counts before a command,
+//! and was not named by it, must count afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use regc_core::digest::Digest;
+use regc_core::layout;
+use serde_json::Value;
+use walkdir::WalkDir;
+
+use crate::sha256;
+
+/// A repository and a digest in it.
+pub type Revision = (String, Digest);
+/// A repository and a tag in it.
+pub type Tag = (String, String);
+
+/// A manifest that its repository links and whose content is whole.
+#[derive(Clone, Debug)]
+struct Node {
+    children: BTreeSet<Digest>,
+    subject: Option<Digest>,
+    pullable: bool,
+}
+
+/// What a store serves.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    nodes: BTreeMap<Revision, Node>,
+    tags: BTreeMap<Tag, Digest>,
+    /// All repositories, also those that serve nothing.
+    pub repositories: BTreeSet<String>,
+}
+
+/// What must be left after a command.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    tags: BTreeMap<Tag, Digest>,
+    revisions: BTreeSet<Revision>,
+}
+
+/// What a command names.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// A tag.
+    Tag(Tag),
+    /// A manifest, and the tags that name it.
+    Revision(Revision),
+    /// A repository with all that is in it.
+    Repository(String),
+}
+
+/// Reads what the store at `root` serves.
+pub fn served(root: &Path) -> Served {
+    let mut served = Served::default();
+    let repositories = root.join(layout::REPOSITORIES);
+    let directories = WalkDir::new(&repositories).follow_links(true).into_iter();
+    for entry in directories.filter_map(Result::ok).filter(|entry| entry.file_type().is_dir()) {
+        let Some(name) = repository_of(&repositories, entry.path()) else { continue };
+        if served.repositories.insert(name.clone()) {
+            read_repository(root, &name, &mut served);
+        }
+    }
+    served
+}
+
+/// The repository whose `_manifests` or `_layers` a directory is.
+fn repository_of(repositories: &Path, directory: &Path) -> Option<String> {
+    let name = directory.strip_prefix(repositories).ok()?.to_str()?;
+    let (repository, own) = name.rsplit_once('/')?;
+    let belongs = matches!(own, "_manifests" | "_layers") && !repository.split('/').any(|part| part.starts_with('_'));
+    belongs.then(|| repository.to_owned())
+}
+
+fn read_repository(root: &Path, name: &str, served: &mut Served) {
+    let revisions = root.join(layout::revisions(name));
+    for entry in WalkDir::new(&revisions).follow_links(true).max_depth(3).into_iter().filter_map(Result::ok) {
+        let Some(digest) = digest_of_directory(&revisions, entry.path()) else { continue };
+        let node = (link(root, &layout::revision_link(name, &digest)) == Some(digest))
+            .then(|| node(root, name, &digest))
+            .flatten();
+        if let Some(node) = node {
+            served.nodes.insert((name.to_owned(), digest), node);
+        }
+    }
+    for entry in fs::read_dir(root.join(layout::tags(name))).into_iter().flatten().filter_map(Result::ok) {
+        let Ok(tag) = entry.file_name().into_string() else { continue };
+        if let Some(digest) = link(root, &layout::tag_link(name, &tag)) {
+            served.tags.insert((name.to_owned(), tag), digest);
+        }
+    }
+}
+
+fn digest_of_directory(revisions: &Path, directory: &Path) -> Option<Digest> {
+    let (algorithm, hex) = directory.strip_prefix(revisions).ok()?.to_str()?.split_once('/')?;
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
+fn link(root: &Path, key: &str) -> Option<Digest> {
+    fs::read_to_string(root.join(key)).ok()?.parse().ok()
+}
+
+/// The content of a blob, if it is what its digest says.
+fn content(root: &Path, digest: &Digest) -> Option<Vec<u8>> {
+    fs::read(root.join(layout::blob_data(digest))).ok().filter(|content| sha256(content) == *digest)
+}
+
+fn node(root: &Path, name: &str, digest: &Digest) -> Option<Node> {
+    let manifest: Value = serde_json::from_slice(&content(root, digest)?).ok()?;
+    let digests = |list: &str| -> Vec<Digest> {
+        let entries = manifest[list].as_array().into_iter().flatten();
+        entries.filter(|entry| entry["urls"].is_null()).filter_map(digest_in).collect()
+    };
+    let needs = digests("layers").into_iter().chain(digests("blobs")).chain(digest_in(&manifest["config"]));
+    let has = |needed: Digest| {
+        link(root, &layout::layer_link(name, &needed)) == Some(needed) && content(root, &needed).is_some()
+    };
+    Some(Node {
+        pullable: needs.into_iter().all(has),
+        children: digests("manifests").into_iter().collect(),
+        subject: digest_in(&manifest["subject"]),
+    })
+}
+
+fn digest_in(descriptor: &Value) -> Option<Digest> {
+    descriptor["digest"].as_str()?.parse().ok()
+}
+
+impl Served {
+    /// The tags that can be pulled.
+    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.tags.iter().filter(|(tag, digest)| self.is_pullable(&(tag.0.clone(), **digest))).map(|(tag, _)| tag)
+    }
+
+    /// The manifests that can be pulled, together with all that they need.
+    pub fn revisions(&self) -> impl Iterator<Item = &Revision> {
+        self.nodes.iter().filter(|(_, node)| node.pullable).map(|(revision, _)| revision)
+    }
+
+    fn is_pullable(&self, revision: &Revision) -> bool {
+        self.nodes.get(revision).is_some_and(|node| node.pullable)
+    }
+
+    /// Everything: what must be left by a command that removes no image.
+    pub fn all(&self) -> Kept {
+        self.only(&self.tags.keys().cloned().collect(), &self.nodes.keys().cloned().collect())
+    }
+
+    /// What must be left by a collection with untagged manifests: tags, and what is reachable from them.
+    pub fn tagged(&self) -> Kept {
+        let tagged = self.tags.iter().map(|(tag, digest)| (tag.0.clone(), *digest)).collect();
+        let reached = self.reach(tagged, &BTreeSet::new());
+        self.only(&self.tags.keys().cloned().collect(), &reached)
+    }
+
+    /// What must be left when what is named goes: everything but that, and what only that kept alive.
+    pub fn without(&self, named: &[Named]) -> Kept {
+        let (mut gone_tags, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for name in named {
+            match name {
+                Named::Tag(tag) => {
+                    gone_tags.insert(tag.clone());
+                    gone.extend(self.tags.get(tag).map(|digest| (tag.0.clone(), *digest)));
+                }
+                Named::Revision((repository, digest)) => {
+                    gone.insert((repository.clone(), *digest));
+                    let naming = |(tag, names): &(&Tag, &Digest)| tag.0 == *repository && *names == digest;
+                    gone_tags.extend(self.tags.iter().filter(naming).map(|(tag, _)| tag.clone()));
+                }
+                Named::Repository(name) => {
+                    gone_tags.extend(self.tags.keys().filter(|tag| tag.0 == *name).cloned());
+                    gone.extend(self.nodes.keys().filter(|revision| revision.0 == *name).cloned());
+                }
+            }
+        }
+        let concerned = self.concerned(gone.clone());
+        let mut kept: BTreeSet<Revision> =
+            self.nodes.keys().filter(|revision| !concerned.contains(*revision)).cloned().collect();
+        let mut tags: BTreeSet<Tag> = BTreeSet::new();
+        // A tag that cosign made stays as long as what it signs, so this takes several turns.
+        loop {
+            let before = (kept.len(), tags.len());
+            for (tag, digest) in self.tags.iter().filter(|(tag, _)| !gone_tags.contains(*tag)) {
+                let signed = signed_by(&tag.1).map(|signed| (tag.0.clone(), signed));
+                if signed.is_none_or(|signed| kept.contains(&signed) || !concerned.contains(&signed)) {
+                    tags.insert(tag.clone());
+                    kept.insert((tag.0.clone(), *digest));
+                }
+            }
+            kept = self.reach(kept, &gone);
+            if (kept.len(), tags.len()) == before {
+                return self.only(&tags, &kept);
+            }
+        }
+    }
+
+    /// What is reachable from what is named, tags of cosign's included.
+    fn concerned(&self, named: BTreeSet<Revision>) -> BTreeSet<Revision> {
+        let mut concerned = named;
+        loop {
+            let before = concerned.len();
+            concerned = self.reach(concerned, &BTreeSet::new());
+            for (tag, digest) in &self.tags {
+                if signed_by(&tag.1).is_some_and(|signed| concerned.contains(&(tag.0.clone(), signed))) {
+                    concerned.insert((tag.0.clone(), *digest));
+                }
+            }
+            if concerned.len() == before {
+                return concerned;
+            }
+        }
+    }
+
+    /// All that is reachable in its repository: children, and referrers unless they are among `named`.
+    fn reach(&self, mut reached: BTreeSet<Revision>, named: &BTreeSet<Revision>) -> BTreeSet<Revision> {
+        loop {
+            let before = reached.len();
+            for (revision, node) in &self.nodes {
+                let here = |digest: &Digest| (revision.0.clone(), *digest);
+                if reached.contains(revision) {
+                    reached.extend(node.children.iter().map(here).filter(|child| self.nodes.contains_key(child)));
+                }
+                if !named.contains(revision) && node.subject.is_some_and(|subject| reached.contains(&here(&subject))) {
+                    reached.insert(revision.clone());
+                }
+            }
+            if reached.len() == before {
+                return reached;
+            }
+        }
+    }
+
+    fn only(&self, tags: &BTreeSet<Tag>, revisions: &BTreeSet<Revision>) -> Kept {
+        let pulled = self.tags().filter(|tag| tags.contains(*tag)).map(|tag| (tag.clone(), self.tags[tag])).collect();
+        let revisions = self.revisions().filter(|revision| revisions.contains(*revision)).cloned().collect();
+        Kept { tags: pulled, revisions }
+    }
+
+    /// What must be there and is not.
+    pub fn lost(&self, kept: &Kept) -> Vec<String> {
+        let is_lost = |tag: &Tag, digest: &Digest| {
+            self.tags.get(tag) != Some(digest) || !self.is_pullable(&(tag.0.clone(), *digest))
+        };
+        let tags = kept.tags.iter().filter(|(tag, digest)| is_lost(tag, digest));
+        let revisions = kept.revisions.iter().filter(|revision| !self.is_pullable(revision));
+        let tags = tags.map(|((repository, tag), digest)| format!("{repository}:{tag} ({digest})"));
+        tags.chain(revisions.map(|(repository, digest)| format!("{repository}@{digest}"))).collect()
+    }
+}
+
+impl Kept {
+    /// How many tags and manifests that are.
+    pub fn len(&self) -> usize {
+        self.tags.len() + self.revisions.len()
+    }
+
+    /// Whether nothing must be left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a tag signs, if cosign made it.
+fn signed_by(tag: &str) -> Option<Digest> {
+    let (algorithm, rest) = tag.split_once('-')?;
+    let hex = rest.split_once('.').map_or(rest, |(hex, _)| hex);
+    format!("{algorithm}:{hex}").parse().ok()
+}

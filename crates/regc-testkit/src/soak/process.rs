@@ -1,0 +1,86 @@
+//! Running the real binary.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// After this long a command hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary.
+#[derive(Clone, Debug)]
+pub struct Regc {
+    path: PathBuf,
+}
+
+/// How a command ended, and what it printed.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// None if a signal ended it.
+    pub code: Option<i32>,
+    /// Whether it had to be ended because it took too long.
+    pub hung: bool,
+    /// The objects of its JSON.
+    pub lines: Vec<Value>,
+    /// Its standard error stream.
+    pub errors: String,
+}
+
+impl Regc {
+    /// The binary at this path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Runs it on the store at `root` with JSON as output; kills it after a time, if one is given.
+    pub fn run(&self, root: &Path, arguments: &[String], kill_after: Option<Duration>) -> Ended {
+        let output = tempfile::tempdir().expect("a temporary directory can be made");
+        let (out, err) = (output.path().join("out"), output.path().join("err"));
+        let file = |path: &Path| File::create(path).expect("a file can be made");
+        let mut command = Command::new(&self.path);
+        command.args(arguments).arg("--root").arg(root).args(["--format", "json"]);
+        command.stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err));
+        let started = Instant::now();
+        let mut child = command.spawn().expect("regc can be run");
+        let mut hung = false;
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                break status;
+            }
+            hung = started.elapsed() > PATIENCE;
+            if hung || kill_after.is_some_and(|after| started.elapsed() >= after) {
+                child.kill().expect("a child can be killed");
+                break child.wait().expect("a child can be waited for");
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        };
+        let text = fs::read_to_string(&out).unwrap_or_default();
+        Ended {
+            code: status.signal().is_none().then(|| status.code()).flatten(),
+            hung,
+            lines: text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            errors: fs::read_to_string(&err).unwrap_or_default(),
+        }
+    }
+}
+
+impl Ended {
+    /// The last line, if it is a summary.
+    pub fn summary(&self) -> Option<&Value> {
+        self.lines.last().filter(|line| line["type"] == "summary")
+    }
+
+    /// Whether it did what it was to do.
+    pub fn is_done(&self) -> bool {
+        matches!(self.code, Some(0 | 3))
+    }
+
+    /// Whether one of its findings has this code.
+    pub fn found(&self, code: &str) -> bool {
+        self.lines.iter().any(|line| line["type"] == "finding" && line["code"] == code)
+    }
+}

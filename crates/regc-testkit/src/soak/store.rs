@@ -1,0 +1,154 @@
+//! Random stores on disk, with damage and symbolic links.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use fastrand::Rng;
+use regc_core::layout;
+use walkdir::WalkDir;
+
+use crate::generate::{self, Features};
+use crate::{TestRegistry, files_below, oracle};
+
+/// How old everything is but a fresh upload.
+const AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The upload that somebody is still writing, in every store that has one.
+pub const FRESH: &str = "6d1c5e0b-0000-4000-8000-00000000ffff";
+
+/// A store in a directory that goes when it is dropped.
+pub struct Store {
+    directory: tempfile::TempDir,
+}
+
+impl Store {
+    /// Writes the store of this seed.
+    pub fn new(seed: u64) -> Self {
+        let store = Self { directory: tempfile::tempdir().expect("a temporary directory can be made") };
+        let mut rng = Rng::with_seed(seed);
+        let registry = registry(seed, &mut rng);
+        registry.write_to(&store.root());
+        fs::create_dir_all(store.elsewhere()).expect("a directory can be made");
+        if rng.bool() {
+            for _ in 0..rng.usize(1..6) {
+                damage(&store.root(), &mut rng);
+            }
+        }
+        if rng.u8(..3) == 0 {
+            link_elsewhere(&store, &mut rng);
+        }
+        make_old(store.directory.path());
+        if rng.bool() {
+            begin_upload(&store.root(), "app");
+        }
+        store
+    }
+
+    /// The storage root.
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    /// What some symbolic links of the store lead to.
+    fn elsewhere(&self) -> PathBuf {
+        self.directory.path().join("elsewhere")
+    }
+
+    /// Copies the store and what its links lead to, times included.
+    pub fn back_up(&self, to: &Path) {
+        fs::remove_dir_all(to).ok();
+        fs::create_dir_all(to).expect("a directory can be made");
+        copy(&self.root(), to);
+        copy(&self.elsewhere(), to);
+    }
+
+    /// Brings a copy back: all of it, or without what regc keeps for itself.
+    pub fn bring_back(&self, from: &Path, all: bool) {
+        let name = if all { "root" } else { "root/docker" };
+        let to = self.directory.path().join(name);
+        fs::remove_dir_all(&to).ok();
+        fs::remove_dir_all(self.elsewhere()).ok();
+        copy(&from.join(name), to.parent().expect("below the directory"));
+        copy(&from.join("elsewhere"), self.directory.path());
+    }
+}
+
+fn copy(from: &Path, into: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, into]).status().expect("cp can be run");
+    assert!(status.success(), "cp failed: {}", from.display());
+}
+
+/// A registry with signatures of both kinds and more uploads than the generator's.
+fn registry(seed: u64, rng: &mut Rng) -> TestRegistry {
+    let mut registry = generate::registry(seed, Features { referrers: true, partial_repositories: rng.bool() });
+    for name in oracle::repositories(&registry) {
+        for digest in oracle::revisions(&registry, &name) {
+            if rng.u8(..8) == 0 {
+                let tag = format!("{name}:sha256-{}.sig", digest.hex());
+                registry.image(&tag).layers([format!("cosign {}", rng.u8(..20))]).push();
+            }
+        }
+    }
+    registry
+}
+
+/// Does harm to a file of the registry.
+fn damage(root: &Path, rng: &mut Rng) {
+    let part = *rng.choice(&[layout::BLOBS, layout::REPOSITORIES]).expect("one of two");
+    let files: Vec<String> =
+        files_below(&root.join(part)).into_iter().filter(|key| !key.contains("/_uploads/")).collect();
+    let Some(key) = rng.choice(&files) else { return };
+    let path = root.join(part).join(key);
+    let done = match rng.u8(..5) {
+        0 => fs::remove_file(&path),
+        1 => fs::write(&path, ""),
+        2 => fs::read(&path).and_then(|content| fs::write(&path, &content[..content.len() / 2])),
+        3 => fs::remove_dir_all(path.parent().expect("a file has a parent")),
+        _ => fs::write(&path, "something else"),
+    };
+    done.expect("a file can be changed");
+}
+
+/// Puts a symbolic link in the place of something, as administrators do.
+fn link_elsewhere(store: &Store, rng: &mut Rng) {
+    let (root, elsewhere) = (store.root(), store.elsewhere());
+    let blobs = root.join(layout::BLOBS).join("sha256");
+    let repositories = root.join(layout::REPOSITORIES);
+    match rng.u8(..5) {
+        0 => move_and_link(&root.join(layout::BLOBS), &elsewhere.join("blobs")),
+        1 => {
+            let shards: Vec<PathBuf> =
+                fs::read_dir(&blobs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            if let Some(shard) = rng.choice(&shards) {
+                move_and_link(shard, &elsewhere.join("shard"));
+            }
+        }
+        2 => symlink("always", repositories.join("alias")).expect("a link can be made"),
+        3 => symlink("v1", repositories.join("always/_manifests/tags/linked")).expect("a link can be made"),
+        _ => move_and_link(&repositories.join("always"), &elsewhere.join("always")),
+    }
+}
+
+fn move_and_link(path: &Path, to: &Path) {
+    fs::rename(path, to).expect("a directory can be moved");
+    symlink(to, path).expect("a link can be made");
+}
+
+fn make_old(directory: &Path) {
+    let then = SystemTime::now() - AGE;
+    for entry in WalkDir::new(directory).contents_first(true).into_iter().filter_map(Result::ok) {
+        if !entry.path_is_symlink() {
+            let changed = File::open(entry.path()).and_then(|file| file.set_modified(then));
+            changed.expect("a file's time can be set");
+        }
+    }
+}
+
+fn begin_upload(root: &Path, repository: &str) {
+    let directory = root.join(layout::repository(repository)).join(layout::UPLOADS).join(FRESH);
+    fs::create_dir_all(&directory).expect("a directory can be made");
+    fs::write(directory.join("startedat"), "2026-01-01T00:00:00Z").expect("a file can be written");
+    fs::write(directory.join("data"), "just now").expect("a file can be written");
+}
