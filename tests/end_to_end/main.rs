@@ -13,6 +13,7 @@ mod prune;
 mod repair;
 mod rm;
 mod safety;
+mod shapes;
 mod source;
 mod undelete;
 mod verify;

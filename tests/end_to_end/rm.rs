@@ -104,8 +104,9 @@ fn what_is_in_use_otherwise_is_refused() {
     let before = files_below(root.path());
     let list = regc(["ls", "--tree", "--format", "json", "--root", root.path().to_str().unwrap()]).stdout;
     let lines: Vec<Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let index = &lines.iter().find(|line| line["tag"] == "multi").unwrap()["image"];
-    let (index, platform) = (index["digest"].as_str().unwrap(), index["children"][0]["digest"].as_str().unwrap());
+    let index = lines.iter().find(|line| line["tag"] == "multi").unwrap()["digest"].as_str().unwrap();
+    let tree = lines.iter().find(|line| line["type"] == "image" && line["image"]["digest"] == index).unwrap();
+    let platform = tree["children"][0].as_str().unwrap();
     let run = rm(root.path(), &["--yes", "other:v1", &format!("team/app@{platform}")]);
     assert!(run.code == 1 && run.stderr.contains(&format!("part of the index {index}")), "{}", run.stderr);
     let run = rm(root.path(), &["--yes", &format!("team/app@{index}")]);

@@ -2,7 +2,8 @@
 //!
 //! Only what is asked for is read. Damage is shown as what is missing; nothing here decides what is removed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::image::{Description, ImageConfig, ImageKind, Part};
 use crate::inventory;
 use crate::layout;
-use crate::manifest::MAX_MANIFEST_BYTES;
+use crate::memory::with_manifest;
 use crate::storage::{Content, ReadStorage, directories};
 use crate::survey::with_threads;
 
@@ -38,6 +39,20 @@ pub struct Listing {
     pub tags: Vec<Tag>,
     /// The manifests that no tag reaches, the newest first; empty unless asked for.
     pub untagged: Vec<Untagged>,
+    /// What is in each image and what is attached to it, for those of `tags` and `untagged` and all that they lead to. Each
+    /// is here once, however many lead to it; empty unless asked for.
+    pub trees: BTreeMap<Digest, Tree>,
+}
+
+/// An image, and the images that it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// The image.
+    pub image: Image,
+    /// What is in it, if it is an index.
+    pub children: Vec<Digest>,
+    /// What is attached to it.
+    pub referrers: Vec<Digest>,
 }
 
 /// A tag.
@@ -76,15 +91,12 @@ pub struct Image {
     /// The platforms that it is for, in its own order.
     pub platforms: Vec<String>,
     /// How much a client pulls that has nothing yet, in bytes: the manifest, and everything that it refers to, each once.
-    pub bytes: u64,
+    /// `None` in a repository whose indexes hold each other so often that adding up takes longer than reading.
+    pub bytes: Option<u64>,
     /// When it was made, as its configuration says: RFC 3339. That of an index is its first image's.
     pub created: Option<String>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,
-    /// What is in it, if it is an index and that was asked for.
-    pub children: Vec<Image>,
-    /// What is attached to it, if that was asked for.
-    pub referrers: Vec<Image>,
 }
 
 /// Lists the repositories that `is_wanted` wants, sorted by name.
@@ -129,14 +141,27 @@ struct Repository<'a> {
     storage: &'a dyn ReadStorage,
     name: String,
     depth: Depth,
-    manifests: HashMap<Digest, Option<(u64, Description)>>,
+    manifests: HashMap<Digest, Option<Rc<(u64, Description)>>>,
+    images: HashMap<Digest, Image>,
+    configs: HashMap<Digest, ImageConfig>,
+    /// How many more parts of images are added up.
+    parts_left: u64,
     /// The manifests that are attached to another one, by that one.
     referrers: BTreeMap<Digest, Vec<Digest>>,
 }
 
 impl<'a> Repository<'a> {
     fn new(storage: &'a dyn ReadStorage, name: String, depth: Depth) -> Self {
-        Self { storage, name, depth, manifests: HashMap::new(), referrers: BTreeMap::new() }
+        Self {
+            storage,
+            name,
+            depth,
+            manifests: HashMap::new(),
+            images: HashMap::new(),
+            configs: HashMap::new(),
+            parts_left: PARTS,
+            referrers: BTreeMap::new(),
+        }
     }
 
     fn list(mut self) -> Result<Listing, Error> {
@@ -145,7 +170,7 @@ impl<'a> Repository<'a> {
         if self.depth.untagged || self.depth.trees || self.depth.owners {
             let revisions = self.revisions()?;
             for digest in revisions.keys() {
-                if let Some(subject) = self.manifest(digest)?.and_then(|(_, manifest)| manifest.subject) {
+                if let Some(subject) = self.manifest(digest)?.and_then(|manifest| manifest.1.subject) {
                     self.referrers.entry(subject).or_default().push(*digest);
                 }
             }
@@ -172,7 +197,10 @@ impl<'a> Repository<'a> {
         if self.depth.owners {
             self.name_owners(&mut tags)?;
         }
-        Ok(Listing { repository: self.name, tags, untagged })
+        let named = tags.iter().filter(|tag| tag.image.is_some()).filter_map(|tag| tag.digest);
+        let listed: Vec<Digest> = named.chain(untagged.iter().map(|untagged| untagged.image.digest)).collect();
+        let trees = if self.depth.trees { self.trees(listed)? } else { BTreeMap::new() };
+        Ok(Listing { repository: self.name, tags, untagged, trees })
     }
 
     /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
@@ -219,8 +247,8 @@ impl<'a> Repository<'a> {
         while let Some(digest) = pending.pop() {
             if reached.insert(digest) {
                 pending.extend(self.referrers.get(&digest).into_iter().flatten());
-                if let Some((_, manifest)) = self.manifest(&digest)? {
-                    pending.extend(manifest.children.iter().map(|child| child.digest));
+                if let Some(manifest) = self.manifest(&digest)? {
+                    pending.extend(manifest.1.children.iter().map(|child| child.digest));
                 }
             }
         }
@@ -228,85 +256,107 @@ impl<'a> Repository<'a> {
     }
 
     /// A manifest and its length in bytes; `None` if it is missing or not understood.
-    fn manifest(&mut self, digest: &Digest) -> Result<Option<(u64, Description)>, Error> {
+    fn manifest(&mut self, digest: &Digest) -> Result<Option<Rc<(u64, Description)>>, Error> {
         if let Some(known) = self.manifests.get(digest) {
             return Ok(known.clone());
         }
-        let content = self.storage.read(&layout::blob_data(digest), MAX_MANIFEST_BYTES)?;
-        let manifest = match content {
+        let describe = |content: Option<Content>| match content {
             Some(Content::Whole(content)) => Description::of(&content).map(|manifest| (content.len() as u64, manifest)),
             _ => None,
         };
+        let manifest = with_manifest(self.storage, &layout::blob_data(digest), describe)?.map(Rc::new);
+        if let Some(manifest) = &manifest {
+            self.parts_left += PARTS_OF_EACH * (1 + parts_of(&manifest.1).count() as u64);
+        }
         self.manifests.insert(*digest, manifest.clone());
         Ok(manifest)
     }
 
     fn image(&mut self, digest: &Digest) -> Result<Option<Image>, Error> {
-        let mut above = Vec::new();
-        self.image_below(digest, &mut above)
-    }
-
-    /// `above` are the manifests in which this one is, so that none is in itself.
-    fn image_below(&mut self, digest: &Digest, above: &mut Vec<Digest>) -> Result<Option<Image>, Error> {
-        let Some((length, manifest)) = self.manifest(digest)? else { return Ok(None) };
-        let mut parts: BTreeMap<Digest, u64> = BTreeMap::from([(*digest, length)]);
-        self.parts(&manifest, &mut parts)?;
-        let mut image = Image {
-            digest: *digest,
-            kind: manifest.kind,
-            platforms: Vec::new(),
-            bytes: parts.values().sum(),
-            created: None,
-            subject: manifest.subject,
-            children: Vec::new(),
-            referrers: Vec::new(),
-        };
+        if let Some(known) = self.images.get(digest) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(manifest) = self.manifest(digest)? else { return Ok(None) };
+        let (_, manifest) = &*manifest;
         let first = manifest.children.first().map(|child| child.digest);
         let of_first = first.map(|first| self.manifest(&first)).transpose()?.flatten();
-        let config = manifest.config.clone().or_else(|| of_first.and_then(|(_, manifest)| manifest.config));
-        let config = config.map(|config| self.config(&config)).transpose()?.unwrap_or_default();
-        image.created = config.created;
-        image.platforms = match manifest.kind {
+        let config = manifest.config.as_ref().or_else(|| of_first.as_ref().and_then(|first| first.1.config.as_ref()));
+        let config = config.map(|config| self.config(config)).transpose()?.unwrap_or_default();
+        let platforms = match manifest.kind {
             ImageKind::Index => manifest.children.iter().filter_map(|child| child.platform.clone()).collect(),
             _ => config.platform.into_iter().collect(),
         };
-        if self.depth.trees && !above.contains(digest) {
-            above.push(*digest);
-            for child in &manifest.children {
-                image.children.extend(self.image_below(&child.digest, above)?);
-            }
-            for referrer in self.referrers.get(digest).cloned().unwrap_or_default() {
-                image.referrers.extend(self.image_below(&referrer, above)?);
-            }
-            above.pop();
-        }
+        let bytes = self.bytes(digest)?;
+        let (kind, created, subject) = (manifest.kind, config.created, manifest.subject);
+        let image = Image { digest: *digest, kind, platforms, bytes, created, subject };
+        self.images.insert(*digest, image.clone());
         Ok(Some(image))
     }
 
-    /// Everything that a client pulls with a manifest.
-    fn parts(&mut self, manifest: &Description, parts: &mut BTreeMap<Digest, u64>) -> Result<(), Error> {
-        let mut pending = vec![manifest.clone()];
-        while let Some(manifest) = pending.pop() {
-            for Part { digest, bytes, .. } in manifest.config.iter().chain(&manifest.layers) {
+    /// What some images lead to, and all that does.
+    fn trees(&mut self, mut pending: Vec<Digest>) -> Result<BTreeMap<Digest, Tree>, Error> {
+        let (mut trees, mut seen) = (BTreeMap::new(), HashSet::new());
+        while let Some(digest) = pending.pop() {
+            if !seen.insert(digest) {
+                continue;
+            }
+            let (Some(image), Some(manifest)) = (self.image(&digest)?, self.manifest(&digest)?) else { continue };
+            let mut children: Vec<Digest> = Vec::new();
+            for child in &manifest.1.children {
+                if self.manifest(&child.digest)?.is_some() {
+                    children.push(child.digest);
+                }
+            }
+            let referrers = self.referrers.get(&digest).cloned().unwrap_or_default();
+            pending.extend(children.iter().chain(&referrers));
+            trees.insert(digest, Tree { image, children, referrers });
+        }
+        Ok(trees)
+    }
+
+    /// How long everything is together that a client pulls with a manifest.
+    fn bytes(&mut self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let mut parts: HashMap<Digest, u64> = HashMap::new();
+        let mut pending = vec![*digest];
+        while let Some(digest) = pending.pop() {
+            let Some(manifest) = self.manifest(&digest)? else { continue };
+            let (length, manifest) = &*manifest;
+            parts.insert(digest, *length);
+            for Part { digest, bytes, .. } in parts_of(manifest) {
+                let Some(left) = self.parts_left.checked_sub(1) else { return Ok(None) };
+                self.parts_left = left;
                 parts.insert(*digest, *bytes);
             }
             for child in &manifest.children {
-                if parts.insert(child.digest, child.bytes).is_none()
-                    && let Some((length, manifest)) = self.manifest(&child.digest)?
-                {
-                    parts.insert(child.digest, length);
-                    pending.push(manifest);
+                let Some(left) = self.parts_left.checked_sub(1) else { return Ok(None) };
+                self.parts_left = left;
+                if parts.insert(child.digest, child.bytes).is_none() {
+                    pending.push(child.digest);
                 }
             }
         }
-        Ok(())
+        Ok(Some(parts.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))))
     }
 
-    fn config(&self, config: &Part) -> Result<ImageConfig, Error> {
-        let content = self.storage.read(&layout::blob_data(&config.digest), MAX_MANIFEST_BYTES)?;
-        Ok(match content {
+    fn config(&mut self, config: &Part) -> Result<ImageConfig, Error> {
+        if let Some(known) = self.configs.get(&config.digest) {
+            return Ok(known.clone());
+        }
+        let read = |content| match content {
             Some(Content::Whole(content)) => ImageConfig::of(&content),
             _ => ImageConfig::default(),
-        })
+        };
+        let read = with_manifest(self.storage, &layout::blob_data(&config.digest), read)?;
+        self.configs.insert(config.digest, read.clone());
+        Ok(read)
     }
+}
+
+/// How many parts of images are added up in a repository, at least, and how many more for each that a manifest has. Adding
+/// up would take time with the square of their number where thousands of indexes hold each other.
+const PARTS: u64 = 1 << 20;
+const PARTS_OF_EACH: u64 = 64;
+
+fn parts_of(manifest: &Description) -> impl Iterator<Item = &Part> {
+    manifest.config.iter().chain(&manifest.layers)
 }

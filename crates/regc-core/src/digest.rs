@@ -107,23 +107,28 @@ impl Digest {
     /// without an algorithm before them, at the beginning or end of a longer run of digits too, and spelled with JSON's
     /// escapes. What damaged text may have referred to, for those who must not lose it.
     pub fn mentioned_in(text: &[u8]) -> Vec<Self> {
-        let unescaped = unescaped(text);
-        let runs = [text, &unescaped].into_iter().flat_map(|text| text.split(|byte| !byte.is_ascii_hexdigit()));
         let mut found = Vec::new();
-        for run in runs {
+        Self::each_mentioned_in(text, |digest| found.push(digest));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Calls `visit` with every digest that [`mentioned_in`](Self::mentioned_in) would answer, some of them several times.
+    pub(crate) fn each_mentioned_in(text: &[u8], mut visit: impl FnMut(Self)) {
+        let unescaped = if text.windows(4).any(|at| at == b"\\u00") { unescaped(text) } else { Vec::new() };
+        for run in [text, &unescaped].into_iter().flat_map(|text| text.split(|byte| !byte.is_ascii_hexdigit())) {
             for algorithm in Algorithm::ALL {
                 let length = algorithm.bytes() * 2;
-                let ends = [run.get(..length), run.len().checked_sub(length).and_then(|start| run.get(start..))];
+                let last = run.len().checked_sub(length).filter(|start| *start > 0).and_then(|start| run.get(start..));
+                let ends = [run.get(..length), last];
                 let digests = ends
                     .into_iter()
                     .flatten()
                     .filter_map(|hex| Self::from_hex(algorithm, &std::str::from_utf8(hex).ok()?.to_ascii_lowercase()));
-                found.extend(digests);
+                digests.for_each(&mut visit);
             }
         }
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 
     /// The hash algorithm.

@@ -66,6 +66,7 @@ pub mod lock;
 pub mod manifest;
 pub mod mark;
 pub mod measure;
+mod memory;
 pub mod monitor;
 pub mod naming;
 pub mod pattern;

@@ -22,8 +22,9 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::manifest::{MAX_MANIFEST_BYTES, References};
+use crate::manifest::References;
 use crate::mark::Manifest;
+use crate::memory::with_each_manifest;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::{Content, EntryKind, ReadStorage};
 use crate::survey::{self, Leftovers, Survey, with_threads};
@@ -336,7 +337,7 @@ fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]
         let blobs: Vec<Digest> = shard.iter().map(|&id| digests.digest(id)).collect();
         let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
         let (mut wrong, mut index) = (Vec::new(), 0);
-        storage.read_each(&layout::shard(&blobs[0]), &keys, MAX_MANIFEST_BYTES, &mut |content| {
+        with_each_manifest(storage, &layout::shard(&blobs[0]), &keys, &mut |content| {
             let manifest = blobs[index];
             index += 1;
             let Some(Content::Whole(content)) = content else { return };

@@ -3,7 +3,10 @@
 mod deleted;
 
 use indicatif::BinaryBytes;
-use regc_core::catalog::{Depth, Image, Listing, Tag, catalog};
+use std::collections::{BTreeSet, HashSet};
+
+use regc_core::catalog::{Depth, Image, Listing, Tag, Tree, catalog};
+use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::pattern::{Part, Pattern};
 use regc_core::survey::Options;
@@ -93,17 +96,17 @@ fn human(output: &mut Output, listing: &Listing, untagged: bool) {
     if untagged {
         for untagged in &listing.untagged {
             row(output, 1, "", &untagged.image, Some(process::time(untagged.pushed)));
-            below(output, 2, &untagged.image);
         }
         return;
     }
+    let mut shown = HashSet::new();
     let width = listing.tags.iter().map(|tag| tag.name.chars().count()).max().unwrap_or(0).min(40);
     for tag in &listing.tags {
         let name = format!("{:width$}  ", printable(&tag.name));
         match (&tag.image, tag.digest) {
             (Some(image), _) => {
                 row(output, 1, &name, image, Some(process::time(tag.pushed)));
-                below(output, 2, image);
+                below(output, listing, image.digest, &mut shown);
             }
             (None, Some(digest)) => output.line(format_args!("  {name}missing: {digest}")),
             (None, None) => output.line(format_args!("  {name}garbled")),
@@ -111,18 +114,50 @@ fn human(output: &mut Output, listing: &Listing, untagged: bool) {
     }
 }
 
-fn below(output: &mut Output, depth: usize, image: &Image) {
-    for (what, images) in [("", &image.children), ("attached: ", &image.referrers)] {
-        for image in images {
-            row(output, depth, what, image, None);
-            below(output, depth + 1, image);
+/// How deep what is below something is indented. Each line would be longer than the one before it in a long chain.
+const DEEPEST: usize = 12;
+
+/// Prints what an image leads to, unless that is shown above.
+fn below(output: &mut Output, listing: &Listing, top: Digest, shown: &mut HashSet<Digest>) {
+    let mut pending: Vec<(usize, &str, Digest)> = Vec::new();
+    let mut next = Some((1, "", top));
+    while let Some((depth, what, digest)) = next {
+        if let Some(Tree { image, children, referrers }) = listing.trees.get(&digest) {
+            let is_new = shown.insert(digest);
+            let leads_on = !children.is_empty() || !referrers.is_empty();
+            let name = if !is_new && leads_on { format!("{what}shown above: ") } else { what.to_owned() };
+            if depth > 1 {
+                row(output, depth.min(DEEPEST), &name, image, None);
+            } else if !is_new && leads_on {
+                output.line(format_args!("    shown above"));
+            }
+            if is_new {
+                // The last first, since the last is taken first.
+                pending.extend(referrers.iter().rev().map(|digest| (depth + 1, "attached: ", *digest)));
+                pending.extend(children.iter().rev().map(|digest| (depth + 1, "", *digest)));
+            }
+        }
+        next = pending.pop();
+    }
+}
+
+/// What is listed with its tags, and what that leads to.
+fn reached(listing: &Listing) -> BTreeSet<Digest> {
+    let mut reached = BTreeSet::new();
+    let mut pending: Vec<Digest> = listing.tags.iter().filter_map(|tag| tag.digest).collect();
+    while let Some(digest) = pending.pop() {
+        if let Some(tree) = listing.trees.get(&digest)
+            && reached.insert(digest)
+        {
+            pending.extend(tree.children.iter().chain(&tree.referrers));
         }
     }
+    reached
 }
 
 fn row(output: &mut Output, depth: usize, name: &str, image: &Image, pushed: Option<String>) {
     let platforms = if image.platforms.is_empty() { "-".to_owned() } else { image.platforms.join(",") };
-    let bytes = BinaryBytes(image.bytes).to_string();
+    let bytes = image.bytes.map_or_else(|| "-".to_owned(), |bytes| BinaryBytes(bytes).to_string());
     let created = image.created.as_deref().map_or(String::new(), |created| {
         let day: String = created.chars().take(10).collect();
         format!("  created {day}")
@@ -152,6 +187,12 @@ fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
         });
         output.json(&line);
     }
+    for tree in reached(listing).iter().filter_map(|digest| listing.trees.get(digest)) {
+        output.json(&json!({
+            "type": "image", "repository": listing.repository, "image": image(&tree.image),
+            "children": tree.children, "referrers": tree.referrers,
+        }));
+    }
 }
 
 fn image(found: &Image) -> Value {
@@ -161,7 +202,5 @@ fn image(found: &Image) -> Value {
         "platforms": found.platforms,
         "bytes": found.bytes,
         "created": found.created,
-        "children": found.children.iter().map(image).collect::<Vec<_>>(),
-        "referrers": found.referrers.iter().map(image).collect::<Vec<_>>(),
     })
 }

@@ -11,7 +11,8 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::{DigestId, Digests, Inventory};
 use crate::layout;
-use crate::manifest::{Damage, MAX_MANIFEST_BYTES, Reference, References, Role};
+use crate::manifest::{Damage, Reference, References, Role};
+use crate::memory::{with_each_manifest, with_manifest};
 use crate::monitor::Monitor;
 use crate::storage::{Content, ReadStorage};
 use crate::trash;
@@ -262,16 +263,20 @@ fn protect_moved_aside(
 }
 
 fn damaged_copy(storage: &dyn ReadStorage, digests: &Digests, copy: Option<&str>) -> Result<Box<Damaged>, Error> {
-    let content = copy.map(|copy| storage.read(copy, MAX_MANIFEST_BYTES)).transpose()?.flatten();
-    let mentioned = match content {
+    let mentioned = |content| match content {
         Some(Content::Whole(content)) => mentioned_in(digests, &content),
         _ => Box::default(),
     };
+    let mentioned = copy.map(|copy| with_manifest(storage, copy, mentioned)).transpose()?.unwrap_or_default();
     Ok(Box::new(Damaged { damage: Damage::MovedAside, mentioned }))
 }
 
 fn mentioned_in(digests: &Digests, content: &[u8]) -> Box<[DigestId]> {
-    Digest::mentioned_in(content).iter().map(|digest| digests.id(digest)).collect()
+    let mut mentioned = Vec::new();
+    Digest::each_mentioned_in(content, |digest| mentioned.push(digests.id(&digest)));
+    mentioned.sort_unstable_by_key(|&id| digests.digest(id));
+    mentioned.dedup();
+    mentioned.into()
 }
 
 /// How many manifests one task reads.
@@ -287,7 +292,7 @@ fn read_batch(
     let blobs: Vec<Digest> = ids.iter().map(|&id| digests.digest(id)).collect();
     let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
     let mut manifests = Vec::with_capacity(ids.len());
-    storage.read_each(&layout::shard(&blobs[0]), &keys, MAX_MANIFEST_BYTES, &mut |content| {
+    with_each_manifest(storage, &layout::shard(&blobs[0]), &keys, &mut |content| {
         let index = manifests.len();
         manifests.push(understand(digests, sizes, ids[index], &blobs[index], content));
     })?;

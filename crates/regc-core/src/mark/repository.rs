@@ -194,10 +194,27 @@ impl Marking<'_> {
         referrers: &HashMap<DigestId, Vec<DigestId>>,
     ) -> Result<Reach, Error> {
         let mut reach = Reach::default();
+        self.reach_more(roots, referrers, &HashMap::default(), &mut reach)?;
+        Ok(reach)
+    }
+
+    /// The same, with the linked manifests that tags name which are attached to something in it.
+    pub(super) fn reach_more(
+        &self,
+        roots: &[DigestId],
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+        tags: &HashMap<DigestId, Vec<DigestId>>,
+        reach: &mut Reach,
+    ) -> Result<(), Error> {
         let mut pending: Vec<DigestId> = roots.to_vec();
         while let Some(id) = pending.pop() {
             if !reach.manifests.insert(id) {
                 continue;
+            }
+            for &named in tags.get(&id).into_iter().flatten() {
+                if self.is_linked(named)? {
+                    pending.push(named);
+                }
             }
             let mut became_live = vec![id];
             let mut children = Vec::new();
@@ -243,7 +260,7 @@ impl Marking<'_> {
             }
         }
         reach.damaged_others.sort_unstable_by_key(|&id| self.digests.digest(id));
-        Ok(reach)
+        Ok(())
     }
 
     /// Whether something in an index, whose media type says nothing, is a manifest, or was one before it was damaged.

@@ -122,21 +122,19 @@ impl Marking<'_> {
         if let Some(manifest) = not_understood(&findings) {
             return self.keep(all_for(Reason::Damaged(manifest)));
         }
-        for &digest in unwanted_manifests {
-            let id = self.digests.id(&digest);
-            if reach.manifests.contains(&id) {
-                kept_back.push((Named::Manifest(digest), self.reason(id, &tags, &going, &reach)));
-            }
-        }
+        let live = unwanted_manifests.iter().map(|digest| (*digest, self.digests.id(digest)));
+        let live: Vec<(Digest, DigestId)> = live.filter(|(_, id)| reach.manifests.contains(id)).collect();
+        let mut reasons = self.reasons(&live.iter().map(|(_, id)| *id).collect(), &tags, &going, &reach);
+        let reason = |(digest, id)| (Named::Manifest(digest), reasons.remove(&id).unwrap_or(Reason::Young));
+        kept_back.extend(live.into_iter().map(reason));
 
         let released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
         let mut garbage = RepositoryGarbage::default();
         self.layer_links(false, &mut reach.live, &mut garbage)?;
         self.unused_revisions(&reach.manifests, &mut garbage)?;
         // What is left of an earlier run that was stopped.
-        let is_left = |name: &&String| {
-            tags.directories.binary_search(name).is_ok() && !tags.each.iter().any(|tag| tag.name == **name)
-        };
+        let whole: HashSet<&str> = tags.each.iter().map(|tag| tag.name.as_str()).collect();
+        let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
         garbage.dead_tags = unwanted_tags.keys().filter(is_left).cloned().collect();
         let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
         let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
@@ -220,10 +218,21 @@ impl Marking<'_> {
             return;
         }
         let (attached, _) = self.staying(tags, &HashSet::default());
+        let named = tags.each.iter().filter(|tag| going.contains(tag.name.as_str()));
+        let named: HashSet<DigestId> = named.filter_map(|tag| tag.digest).collect();
+        // The other way round: what would die with something young, or that with it.
+        let mut above: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
+        self.dying_by(&named, referrers, &attached, |from, to| above.entry(to).or_default().push(from));
+        let mut with_young: HashSet<DigestId> = HashSet::default();
+        let mut pending: Vec<DigestId> = self.repository.young.to_vec();
+        while let Some(id) = pending.pop() {
+            if with_young.insert(id) {
+                pending.extend(above.remove(&id).unwrap_or_default());
+            }
+        }
         for tag in &tags.each {
             let Some(digest) = tag.digest.filter(|_| going.contains(tag.name.as_str())) else { continue };
-            let dying = self.dying(&HashSet::from_iter([digest]), referrers, &attached);
-            if self.repository.young.iter().any(|young| dying.contains(young)) {
+            if with_young.contains(&digest) {
                 going.remove(tag.name.as_str());
                 kept_back.push((Named::Tag(tag.name.clone()), Reason::Young));
             }
@@ -262,6 +271,17 @@ impl Marking<'_> {
         referrers: &HashMap<DigestId, Vec<DigestId>>,
         attached: &[Attached<'_>],
     ) -> HashSet<DigestId> {
+        self.dying_by(direct, referrers, attached, |_, _| {})
+    }
+
+    /// The same, and what dies by what.
+    fn dying_by(
+        &self,
+        direct: &HashSet<DigestId>,
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+        attached: &[Attached<'_>],
+        mut by: impl FnMut(DigestId, DigestId),
+    ) -> HashSet<DigestId> {
         let mut tags: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
         for Attached { tag, to } in attached {
             tags.entry(*to).or_default().extend(tag.digest);
@@ -273,6 +293,7 @@ impl Marking<'_> {
             if !dying.insert(id) {
                 continue;
             }
+            let before = pending.len();
             self.manifests.with(id, |manifest| {
                 if let Manifest::Parsed { references, .. } = manifest {
                     // Whatever an index calls what is in it; but no layer of an image, even if it is a manifest as well.
@@ -282,6 +303,7 @@ impl Marking<'_> {
                 }
             });
             pending.extend([referrers, &tags].into_iter().filter_map(|attached| attached.get(&id)).flatten());
+            pending[before..].iter().for_each(|&dies| by(id, dies));
         }
         dying
     }
@@ -289,43 +311,53 @@ impl Marking<'_> {
     /// Everything that is live when `roots` are, with the tags that are attached to any of it.
     fn reach_with(
         &self,
-        mut roots: HashSet<DigestId>,
+        roots: HashSet<DigestId>,
         referrers: &HashMap<DigestId, Vec<DigestId>>,
         attached: &[Attached<'_>],
     ) -> Result<Reach, Error> {
-        loop {
-            let all: Vec<DigestId> = sorted(roots.clone()).into();
-            let reach = self.reach(&all, referrers)?;
-            let is_live = |attached: &&Attached<'_>| reach.manifests.contains(&attached.to);
-            let before = roots.len();
-            for id in attached.iter().filter(is_live).filter_map(|attached| attached.tag.digest) {
-                if self.is_linked(id)? {
-                    roots.insert(id);
-                }
-            }
-            if roots.len() == before {
-                return Ok(reach);
-            }
+        let mut tags: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
+        for Attached { tag, to } in attached {
+            tags.entry(*to).or_default().extend(tag.digest);
         }
+        let mut reach = Reach::default();
+        self.reach_more(&sorted(roots), referrers, &tags, &mut reach)?;
+        Ok(reach)
     }
 
-    /// Why a manifest is live.
-    fn reason(&self, id: DigestId, tags: &Tags, going: &HashSet<&str>, reach: &Reach) -> Reason {
-        let names_it = |tag: &&Tag| tag.keeps.contains(&id) && !going.contains(tag.name.as_str());
-        if let Some(tag) = tags.each.iter().find(names_it) {
-            return Reason::Tagged(tag.name.clone());
+    /// Why each of some manifests is live that are not only so by being young.
+    fn reasons(
+        &self,
+        ids: &HashSet<DigestId>,
+        tags: &Tags,
+        going: &HashSet<&str>,
+        reach: &Reach,
+    ) -> HashMap<DigestId, Reason> {
+        let mut reasons: HashMap<DigestId, Reason> = HashMap::default();
+        if ids.is_empty() {
+            return reasons;
         }
-        let refers_to_it = |parent: &DigestId| {
-            let refers = self.manifests.with(*parent, |manifest| match manifest {
-                Manifest::Parsed { references, .. } => references.iter().any(|reference| reference.id() == id),
-                _ => false,
+        let mut parents: HashMap<DigestId, Digest> = HashMap::default();
+        for &parent in &reach.manifests {
+            let parts = self.manifests.with(parent, |manifest| match manifest {
+                Manifest::Parsed { references, .. } => {
+                    let parts = references.iter().map(|reference| reference.id());
+                    parts.filter(|id| *id != parent && ids.contains(id)).collect()
+                }
+                _ => Vec::new(),
             });
-            *parent != id && refers.unwrap_or(false)
-        };
-        let parents = reach.manifests.iter().copied().filter(refers_to_it);
-        match parents.map(|parent| self.digests.digest(parent)).min() {
-            Some(index) => Reason::PartOf(index),
-            None => Reason::Young,
+            let digest = self.digests.digest(parent);
+            for id in parts.unwrap_or_default() {
+                parents.entry(id).and_modify(|first| *first = digest.min(*first)).or_insert(digest);
+            }
         }
+        reasons.extend(parents.into_iter().map(|(id, parent)| (id, Reason::PartOf(parent))));
+        let staying = tags.each.iter().filter(|tag| !going.contains(tag.name.as_str()));
+        // The first tag that names it says why.
+        for tag in staying.rev() {
+            for &id in tag.keeps.iter().filter(|id| ids.contains(id)) {
+                reasons.insert(id, Reason::Tagged(tag.name.clone()));
+            }
+        }
+        reasons
     }
 }
