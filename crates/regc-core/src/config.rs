@@ -100,6 +100,8 @@ impl Config {
     ///
     /// Fails if the text is no YAML, is of an unknown version, or names no storage driver or more than one.
     pub fn parse(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        // What an editor on Windows writes first.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let invalid = |error: serde_yaml::Error| Error::Config(format!("not valid YAML: {error}"));
         let mut document: Value = serde_yaml::from_str(text).map_err(invalid)?;
         document.apply_merge().map_err(invalid)?;
@@ -113,9 +115,16 @@ impl Config {
         }
         normalize_short_form(&mut document, "storage");
         normalize_short_form(&mut document, "auth");
-        override_with(&mut document, environment)?;
+        let mut texts = vec![text.to_owned()];
+        let mut blamed = Blamed::new(&document, &texts);
+        for variable in Variable::of(environment)? {
+            variable.apply(&mut document);
+            texts.push(variable.text.clone());
+            blamed.look(&document, &texts, &variable.name);
+        }
+        let driver = blamed.driver()?;
         let (metadata, listener) = (metadata(&document), listener(&document));
-        Ok(Self { driver: driver(&document)?, metadata, listener, read_only: is_read_only(&document) })
+        Ok(Self { driver, metadata, listener, read_only: is_read_only(&document) })
     }
 }
 
@@ -128,25 +137,80 @@ fn normalize_short_form(document: &mut Mapping, section: &str) {
     }
 }
 
-fn override_with(document: &mut Mapping, environment: impl IntoIterator<Item = (String, String)>) -> Result<(), Error> {
-    let mut environment: Vec<_> = environment.into_iter().collect();
-    environment.sort();
-    for (name, text) in environment {
-        let Some(path) = name.strip_prefix("REGISTRY_") else { continue };
-        let path: Vec<&str> = path.split('_').collect();
-        let Some(section) = SECTIONS.into_iter().find(|section| section.to_uppercase() == path[0]) else { continue };
-        let mut value: Value = serde_yaml::from_str(&text)
-            .map_err(|error| Error::Environment { name: name.clone(), reason: format!("not valid YAML: {error}") })?;
-        value.apply_merge().map_err(|error| Error::Environment { name: name.clone(), reason: error.to_string() })?;
-        if path.len() == 1 {
-            document.insert(section.into(), value);
-            normalize_short_form(document, section);
+/// An environment variable that overrides a part of the configuration.
+struct Variable {
+    name: String,
+    text: String,
+    section: &'static str,
+    value: Value,
+}
+
+impl Variable {
+    /// The variables that matter, in the order in which the registry applies them.
+    fn of(environment: impl IntoIterator<Item = (String, String)>) -> Result<Vec<Self>, Error> {
+        let mut environment: Vec<_> = environment.into_iter().collect();
+        environment.sort();
+        let mut variables = Vec::new();
+        for (name, text) in environment {
+            let Some(path) = name.strip_prefix("REGISTRY_") else { continue };
+            let first = path.split('_').next().unwrap_or_default();
+            let Some(section) = SECTIONS.into_iter().find(|section| section.to_uppercase() == first) else { continue };
+            let fail = |reason: String| Error::Environment { name: name.clone(), reason };
+            let mut value: Value =
+                serde_yaml::from_str(&text).map_err(|error| fail(format!("not valid YAML: {error}")))?;
+            value.apply_merge().map_err(|error| fail(error.to_string()))?;
+            variables.push(Self { name, text, section, value });
+        }
+        Ok(variables)
+    }
+
+    fn apply(&self, document: &mut Mapping) {
+        let path: Vec<&str> = self.name.split('_').skip(2).collect();
+        if path.is_empty() {
+            document.insert(self.section.into(), self.value.clone());
+            normalize_short_form(document, self.section);
         } else {
-            let section = document.entry(section.into()).or_insert(Value::Null);
-            override_in(section, &path[1..], value, 0);
+            let section = document.entry(self.section.into()).or_insert(Value::Null);
+            override_in(section, &path, self.value.clone(), 0);
         }
     }
-    Ok(())
+}
+
+/// The driver that a configuration names, or what is wrong with that and which variable has made it so.
+struct Blamed {
+    driver: Result<Driver, String>,
+    variable: Option<String>,
+}
+
+impl Blamed {
+    fn new(document: &Mapping, texts: &[String]) -> Self {
+        Self { driver: driver(document, texts), variable: None }
+    }
+
+    /// Looks again, after a variable was applied.
+    fn look(&mut self, document: &Mapping, texts: &[String], variable: &str) {
+        let driver = driver(document, texts);
+        if driver != self.driver {
+            *self = Self { driver, variable: Some(variable.to_owned()) };
+        }
+    }
+
+    fn driver(self) -> Result<Driver, Error> {
+        self.driver.map_err(|reason| match self.variable {
+            None => Error::Config(reason),
+            // Kubernetes makes variables of the names of services.
+            Some(name)
+                if ["_PORT", "_SERVICE_HOST", "_SERVICE_PORT", "_TCP"].iter().any(|part| name.contains(part)) =>
+            {
+                let reason = format!(
+                    "{reason}. Kubernetes sets such variables for a service of that name: unset it, or say \
+                     `enableServiceLinks: false`"
+                );
+                Error::Environment { name, reason }
+            }
+            Some(name) => Error::Environment { name, reason },
+        })
+    }
 }
 
 /// Sets `value` at `path` below `target`, whose keys are compared in upper case and made in lower case.
@@ -179,31 +243,31 @@ fn override_in(target: &mut Value, path: &[&str], value: Value, depth: usize) {
     }
 }
 
-fn driver(document: &Mapping) -> Result<Driver, Error> {
-    let none = || Error::Config("no storage driver; is this a registry's config.yml?".into());
+fn driver(document: &Mapping, texts: &[String]) -> Result<Driver, String> {
+    let none = || "no storage driver; is this a registry's config.yml?".to_owned();
     let storage = match document.get("storage") {
         Some(Value::Mapping(storage)) => storage,
         None | Some(Value::Null) => return Err(none()),
-        Some(_) => return Err(Error::Config("storage is neither a mapping nor a driver's name".into())),
+        Some(_) => return Err("storage is neither a mapping nor a driver's name".into()),
     };
     let mut drivers = storage.iter().filter(|(key, _)| !key.as_str().is_some_and(|key| RESERVED.contains(&key)));
     let (name, parameters) = drivers.next().ok_or_else(none)?;
     let name = scalar(name).unwrap_or_default();
     if let Some((other, _)) = drivers.next() {
         let other = scalar(other).unwrap_or_default();
-        return Err(Error::Config(format!("more than one storage driver: {name}, {other}")));
+        return Err(format!("more than one storage driver: {name}, {other}"));
     }
     Ok(match name.as_str() {
         "inmemory" => Driver::InMemory,
-        "filesystem" => Driver::Filesystem { root: root_directory(parameters)? },
+        "filesystem" => Driver::Filesystem { root: root_directory(parameters, texts)? },
         _ => Driver::Other(name),
     })
 }
 
 /// The filesystem driver's root. What the registry would take for another directory than a reader does is refused: the
 /// wrong store must not be collected.
-fn root_directory(parameters: &Value) -> Result<PathBuf, Error> {
-    let invalid = |reason: &str| Error::Config(format!("storage.filesystem{reason}"));
+fn root_directory(parameters: &Value, texts: &[String]) -> Result<PathBuf, String> {
+    let invalid = |reason: &str| format!("storage.filesystem{reason}");
     let parameters = match parameters {
         Value::Null => return Ok(DEFAULT_ROOT_DIRECTORY.into()),
         Value::Mapping(parameters) => parameters,
@@ -212,9 +276,9 @@ fn root_directory(parameters: &Value) -> Result<PathBuf, Error> {
     match parameters.get("rootdirectory") {
         None => Ok(DEFAULT_ROOT_DIRECTORY.into()),
         Some(Value::String(root)) if root.is_empty() => Err(invalid(".rootdirectory is empty")),
-        Some(Value::String(root)) if is_no_text_in_yaml_1_1(root) => {
-            Err(invalid(&format!(".rootdirectory: the registry does not read {root} as text; write ./{root}")))
-        }
+        Some(Value::String(root)) if is_no_text_in_yaml_1_1(root) && !is_quoted(root, texts) => Err(invalid(&format!(
+            ".rootdirectory: the registry does not read {root} as text; quote it, or write ./{root}"
+        ))),
         Some(Value::String(root)) => Ok(root.into()),
         Some(_) => Err(invalid(".rootdirectory is not a path in text; if it is meant as one, quote it")),
     }
@@ -224,6 +288,26 @@ fn root_directory(parameters: &Value) -> Result<PathBuf, Error> {
 fn is_no_text_in_yaml_1_1(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off"].contains(&text.to_lowercase().as_str())
         || text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')) && !text.contains('/')
+}
+
+/// Whether a text stands in quotes wherever it is the value of `rootdirectory`, or is all that a variable holds: then it is text
+/// in every version of YAML. The parser does not tell. Where it cannot be found, it counts as not quoted.
+fn is_quoted(root: &str, texts: &[String]) -> bool {
+    let (mut quoted, mut plain) = (false, false);
+    for text in texts {
+        let values = text.match_indices("rootdirectory").map(|(start, key)| &text[start + key.len()..]);
+        let values = values.map(|rest| rest.trim_start_matches(['"', '\'']).trim_start().trim_start_matches(':'));
+        for value in values.chain([text.as_str()]).map(str::trim_start) {
+            plain |= value.starts_with(root);
+            quoted |= ['"', '\''].iter().any(|quote| {
+                value
+                    .strip_prefix(*quote)
+                    .and_then(|rest| rest.strip_prefix(root))
+                    .is_some_and(|rest| rest.starts_with(*quote))
+            });
+        }
+    }
+    quoted && !plain
 }
 
 fn metadata(document: &Mapping) -> Metadata {
@@ -348,6 +432,7 @@ storage:
             ("version: 0.1\nstorage: {filesystem: {rootdirectory: ''}}", "empty"),
             ("version: 0.1\nstorage: {filesystem: {rootdirectory: 0755}}", "write ./0755"),
             ("version: 0.1\nstorage: {filesystem: {rootdirectory: yes}}", "write ./yes"),
+            ("version: 0.1\nstorage: {filesystem: {rootdirectory: 0755}}\nx: '0755'", "write ./0755"),
         ] {
             let error = parse(text, &[]).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");
@@ -375,14 +460,59 @@ storage:
     }
 
     #[test]
+    fn quoted_text_is_text() {
+        for quoted in ["'0755'", "\"0755\""] {
+            assert_eq!(
+                root(&format!("version: 0.1\nstorage: {{filesystem: {{rootdirectory: {quoted}}}}}"), &[]),
+                "0755"
+            );
+            let text = format!("version: 0.1\nstorage:\n  filesystem:\n    'rootdirectory':   {quoted}  # a comment\n");
+            assert_eq!(root(&text, &[]), "0755");
+            let variable = ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", quoted);
+            assert_eq!(root("version: 0.1\nstorage: filesystem", &[variable]), "0755");
+        }
+        assert_eq!(root("version: 0.1\nstorage: {filesystem: {rootdirectory: 'yes'}}", &[]), "yes");
+    }
+
+    #[test]
+    fn what_an_editor_on_windows_writes() {
+        let text = format!("\u{feff}{}", DEBIAN.trim_start().replace('\n', "\r\n"));
+        assert_eq!(root(&text, &[]), "/var/lib/docker-registry");
+    }
+
+    #[test]
+    fn a_variable_that_causes_an_error_is_named() {
+        for (name, value) in [
+            ("REGISTRY_STORAGE_PORT", "tcp://10.0.0.1:5000"),
+            ("REGISTRY_STORAGE_PORT_5000_TCP_ADDR", "10.0.0.1"),
+            ("REGISTRY_STORAGE_SERVICE_HOST", "10.0.0.1"),
+            ("REGISTRY_STORAGE_S3", "{bucket: b}"),
+            ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "0755"),
+            ("REGISTRY_STORAGE_FILESYSTEM", "/data"),
+            ("REGISTRY_STORAGE", "[a]"),
+        ] {
+            match parse(DEBIAN, &[("REGISTRY_HTTP_ADDR", ":5000"), (name, value)]) {
+                Err(Error::Environment { name: blamed, .. }) => assert_eq!(blamed, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        let twice = "version: 0.1\nstorage: {inmemory: , filesystem: }";
+        let unrelated = parse(twice, &[("REGISTRY_HTTP_ADDR", ":5000")]);
+        assert!(matches!(unrelated, Err(Error::Config(_))), "the file's own fault");
+    }
+
+    #[test]
     fn the_environment_creates_deep_mappings_but_does_not_change_those_of_the_file() {
         let mut document: Mapping =
             serde_yaml::from_str("storage: {maintenance: {readonly: {enabled: true}}}").unwrap();
+        let apply = |document: &mut Mapping, environment| {
+            Variable::of(environment).unwrap().iter().for_each(|variable| variable.apply(document));
+        };
         let readonly = [("REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED".to_owned(), "false".to_owned())];
-        override_with(&mut document, readonly.clone()).unwrap();
+        apply(&mut document, readonly.clone());
         assert_eq!(document["storage"]["maintenance"]["readonly"]["enabled"], Value::Bool(true));
         let mut document: Mapping = serde_yaml::from_str("storage: {maintenance: }").unwrap();
-        override_with(&mut document, readonly).unwrap();
+        apply(&mut document, readonly);
         assert_eq!(document["storage"]["maintenance"]["readonly"]["enabled"], Value::Bool(false));
     }
 
