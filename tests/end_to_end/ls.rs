@@ -52,7 +52,7 @@ fn tags_for_scripts() {
         let run = ls(&["--tags-only", nothing]);
         assert_eq!(
             (run.code, run.stdout.as_str(), run.stderr.as_str()),
-            (1, "", "regc: nothing matches\n"),
+            (1, "", format!("regc: nothing matches {nothing}\n").as_str()),
             "{nothing}"
         );
     }
@@ -119,4 +119,20 @@ fn an_index_that_is_in_itself_is_listed_once() {
     fs::remove_dir_all(root.path().join("docker")).unwrap();
     assert_eq!(regc(["ls", "--root", root.path().to_str().unwrap()]).code, 1);
     assert_eq!(regc(["ls", "--allow-empty", "--root", root.path().to_str().unwrap()]).code, 0);
+}
+
+#[test]
+fn each_pattern_that_matches_nothing_is_named() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    let root = root.path().to_str().unwrap();
+    let run = regc(["ls", "--tags-only", "app:v1", "app:v99", "nosuch", "--root", root]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, "app:v1\n"));
+    assert!(
+        run.stderr.contains("nothing matches app:v99") && run.stderr.contains("nothing matches nosuch"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(regc(["ls", "app", "app:v*", "--root", root]).code, 0);
 }

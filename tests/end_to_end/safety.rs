@@ -83,6 +83,8 @@ fn a_running_registry_is_noticed() {
         for way_out in ["Stop it", "maintenance.readonly.enabled", "--live"] {
             assert!(run.stderr.contains(way_out), "{}", run.stderr);
         }
+        let repair = regc(["repair", "--apply", config]);
+        assert!(repair.stderr.contains("Stop it") && !repair.stderr.contains("--live"), "{}", repair.stderr);
         let dry = regc(["gc", "--dry-run", config]);
         assert!(dry.code == 0 && dry.stderr.contains("warning: a registry answers"), "{}", dry.stderr);
     }

@@ -30,6 +30,8 @@ pub struct Config {
     pub metadata: Metadata,
     /// Where the registry answers; `None` if it is not said, or chosen by the system.
     pub listener: Option<Listener>,
+    /// Where the registry remembers which blobs it has (`storage.cache.blobdescriptor`).
+    pub blob_descriptors: BlobDescriptors,
     /// Whether the registry takes no changes (`storage.maintenance.readonly.enabled`).
     pub read_only: bool,
 }
@@ -67,6 +69,21 @@ pub enum Driver {
     Other(String),
 }
 
+/// Where a registry remembers which blobs it has. What is removed from the storage is still remembered there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BlobDescriptors {
+    /// Nowhere, or in its own memory, which ends with it.
+    #[default]
+    None,
+    /// In Redis.
+    Redis {
+        /// `redis.addr`, or of registry 3 `redis.addrs`.
+        addresses: Vec<String>,
+        /// `redis.db`, the number of the database.
+        database: String,
+    },
+}
+
 /// Who knows what a store's repositories and tags are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metadata {
@@ -86,13 +103,19 @@ pub enum Metadata {
 const RESERVED: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
 
 /// The sections that are read, and that an environment variable can therefore change.
-const SECTIONS: [&str; 4] = ["storage", "auth", "database", "http"];
+const SECTIONS: [&str; 5] = ["storage", "auth", "database", "http", "redis"];
 
 impl Config {
     /// The configuration of a store of which only the root directory is known.
     pub fn at_root(root: impl Into<PathBuf>) -> Self {
         let driver = Driver::Filesystem { root: root.into() };
-        Self { driver, metadata: Metadata::Storage, listener: None, read_only: false }
+        Self {
+            driver,
+            metadata: Metadata::Storage,
+            listener: None,
+            blob_descriptors: BlobDescriptors::None,
+            read_only: false,
+        }
     }
 
     /// Reads the text of a configuration file, and overrides it with those variables of `environment` that start with
@@ -124,7 +147,8 @@ impl Config {
         }
         let driver = blamed.driver()?;
         let (metadata, listener) = (metadata(&document), listener(&document));
-        Ok(Self { driver, metadata, listener, read_only: is_read_only(&document) })
+        let (blob_descriptors, read_only) = (blob_descriptors(&document), is_read_only(&document));
+        Ok(Self { driver, metadata, listener, blob_descriptors, read_only })
     }
 }
 
@@ -337,6 +361,19 @@ fn listener(document: &Mapping) -> Option<Listener> {
     }
 }
 
+fn blob_descriptors(document: &Mapping) -> BlobDescriptors {
+    let cache = document.get("storage").and_then(|storage| storage.get("cache"));
+    // `layerinfo` is what registry 2.0 called it.
+    let kind = |name: &str| cache.and_then(|cache| cache.get(name)).and_then(scalar);
+    if kind("blobdescriptor").or(kind("layerinfo")).as_deref() != Some("redis") {
+        return BlobDescriptors::None;
+    }
+    let redis = |key: &str| document.get("redis").and_then(|redis| redis.get(key));
+    let mut addresses: Vec<String> = redis("addr").and_then(scalar).into_iter().collect();
+    addresses.extend(redis("addrs").and_then(Value::as_sequence).into_iter().flatten().filter_map(scalar));
+    BlobDescriptors::Redis { addresses, database: redis("db").and_then(scalar).unwrap_or_else(|| "0".to_owned()) }
+}
+
 fn is_read_only(document: &Mapping) -> bool {
     let maintenance = document.get("storage").and_then(|storage| storage.get("maintenance"));
     let enabled = maintenance.and_then(|maintenance| maintenance.get("readonly")?.get("enabled")).and_then(scalar);
@@ -457,6 +494,19 @@ storage:
             assert!(parse(DEBIAN, &[(ROOT, value)]).is_err(), "never the default root: {value:?}");
         }
         assert!(parse(DEBIAN, &[("REGISTRY_STORAGE_FILESYSTEM", "/data")]).is_err());
+    }
+
+    #[test]
+    fn where_blobs_are_remembered() {
+        let remembered = |text: &str| parse(&format!("version: 0.1\n{text}"), &[]).unwrap().blob_descriptors;
+        let redis = |address: &str, database: &str| BlobDescriptors::Redis {
+            addresses: vec![address.to_owned()],
+            database: database.to_owned(),
+        };
+        let storage = "storage: {filesystem: , cache: {blobdescriptor: redis}}\n";
+        assert_eq!(remembered(&format!("{storage}redis: {{addr: 'redis:6379', db: 3}}")), redis("redis:6379", "3"));
+        assert_eq!(remembered(&format!("{storage}redis: {{addrs: ['redis:6379']}}")), redis("redis:6379", "0"));
+        assert_eq!(remembered("storage: {filesystem: , cache: {blobdescriptor: inmemory}}"), BlobDescriptors::None);
     }
 
     #[test]

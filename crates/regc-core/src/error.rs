@@ -231,11 +231,16 @@ pub enum Refusal {
     MissingDirectory(String),
     /// Something answers at the registry's address.
     #[error(
-        "a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost. Stop it; or set \
-         storage.maintenance.readonly.enabled to true and restart it; or say --live, which keeps what it removes in the \
-         trash"
+        "a registry answers at {address}, and is not read-only: what is pushed to it meanwhile could be lost. Stop it; or set \
+         storage.maintenance.readonly.enabled to true and restart it{}",
+        if *.or_live { "; or say --live, which keeps what it removes in the trash" } else { "" }
     )]
-    RegistryRuns(String),
+    RegistryRuns {
+        /// Where it answers.
+        address: String,
+        /// Whether the command has a way to run beside it.
+        or_live: bool,
+    },
     /// Somebody would have to be asked, and cannot be.
     #[error("nobody can be asked here whether this is to go: say --yes, or see what would go with --dry-run")]
     Unconfirmed,

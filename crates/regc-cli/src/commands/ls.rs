@@ -61,6 +61,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         let of_tags = patterns.iter().all(|pattern| !matches!(pattern.part(), Part::All));
         listings.retain(|listing| !of_tags || !listing.tags.is_empty());
     }
+    let unmatched: Vec<&Pattern> = patterns.iter().filter(|pattern| !is_matched(pattern, &listings)).collect();
     let mut output = Output::new();
     for listing in &listings {
         match args.common.format {
@@ -79,13 +80,24 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             eprintln!("regc: cannot write the list: {error}");
             Ok(Ending::Failed)
         }
-        // As grep: nothing that matches is no success.
-        None if listings.is_empty() && !patterns.is_empty() => {
-            eprintln!("regc: nothing matches");
+        // As ls: what is named and is not there is no success.
+        None if !unmatched.is_empty() => {
+            unmatched.iter().for_each(|pattern| eprintln!("regc: nothing matches {}", printable(&pattern.to_string())));
             Ok(Ending::Failed)
         }
         None => Ok(Ending::Done),
     }
+}
+
+/// Whether a pattern names a repository or tag that is there.
+fn is_matched(pattern: &Pattern, listings: &[Listing]) -> bool {
+    listings.iter().any(|Listing { repository, tags, .. }| match pattern.part() {
+        Part::All => pattern.matches_repository(repository),
+        Part::Tags(_) => tags.iter().any(|tag| pattern.matches_tag(repository, &tag.name)),
+        Part::Manifest(digest) => {
+            pattern.matches_repository(repository) && tags.iter().any(|tag| tag.digest == Some(*digest))
+        }
+    })
 }
 
 fn human(output: &mut Output, listing: &Listing, untagged: bool) {

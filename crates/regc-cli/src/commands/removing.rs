@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
+use regc_core::config::BlobDescriptors;
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::guards::refuse_missing_parts;
@@ -90,7 +91,7 @@ impl<'a> Session<'a> {
         let nothing = Unwanted::default();
         let allow_empty = common.allow_empty;
         let removes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
-        let opening = Opening { dry_run: removing.dry_run, live: removing.live, quiet: removing.quiet };
+        let opening = Opening { dry_run: removing.dry_run, live: Some(removing.live), quiet: removing.quiet };
         let store = Store::open(common.source()?, opening, &removes_tags)?;
         Ok(Self { command, removing, format: common.format, allow_empty, store, started })
     }
@@ -144,11 +145,15 @@ impl<'a> Session<'a> {
                 let to_trash = self.removing.trash || self.removing.live;
                 let header =
                     to_trash.then(|| header(self.command, self.started, &options, min_age, self.removing.live));
-                let run = Removal { storage: &**storage, lock, options: &options, header: header.as_ref() };
+                let (storage, cache) = (&**storage, &source.config.blob_descriptors);
+                let run = Removal { storage, lock, options: &options, header: header.as_ref(), cache };
                 run.carry_out(&planned, &mut *printer, progress)?
             }
             _ => {
-                printer.done(&planned);
+                // Where nothing is to be removed, nothing was, and that was no dry run.
+                let nothing = lock.as_ref().map(|_| Outcome::default());
+                let summary = Summary::new(&survey, &options, &plan, nothing.as_ref(), summary.trash_bytes);
+                printer.done(&Run { summary: &summary, ..planned });
                 finish(&mut *printer, Ending::Done)
             }
         };
@@ -211,6 +216,8 @@ pub struct Removal<'a> {
     pub lock: &'a Lock,
     pub options: &'a Options<'a>,
     pub header: Option<&'a trash::Header>,
+    /// Where the registry remembers blobs.
+    pub cache: &'a BlobDescriptors,
 }
 
 impl Removal<'_> {
@@ -231,6 +238,9 @@ impl Removal<'_> {
         let summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
         printer.done(&Run { summary: &summary, failures: &outcome.failures, ..*planned });
         outcome.failures.iter().for_each(|failure| print_error(failure));
+        if outcome.removed.blobs > 0 {
+            warn_of_cache(self.cache);
+        }
         let ending = match outcome {
             Outcome { interrupted: true, .. } => Ending::Interrupted,
             Outcome { failures, .. } if failures.is_empty() => Ending::Done,
@@ -238,6 +248,16 @@ impl Removal<'_> {
         };
         Ok(finish(printer, ending))
     }
+}
+
+/// What was removed is still remembered elsewhere. The registry would say of it that it has it.
+fn warn_of_cache(cache: &BlobDescriptors) {
+    let BlobDescriptors::Redis { addresses, database } = cache else { return };
+    let at = if addresses.is_empty() { String::new() } else { format!(" at {}", addresses.join(", ")) };
+    eprintln!(
+        "regc: the registry remembers blobs in Redis{at}, database {database}: empty that database (FLUSHDB) before the registry \
+         is used again, or it accepts images whose layers are gone"
+    );
 }
 
 /// The ending of a run whose report is printed.

@@ -64,7 +64,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let nothing = Unwanted::default();
     let allow_empty = args.common.allow_empty;
     let removes_tags = SurveyOptions { unwanted: Some(&nothing), allow_empty, ..SurveyOptions::default() };
-    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
+    let opening = Opening { dry_run: !args.apply, live: None, quiet: args.quiet };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let store = Store::open(source, opening, &removes_tags)?;
