@@ -177,7 +177,9 @@ fn names_of_repositories_and_tags_are_not_taken_for_parts_of_the_layout() {
         registry.remove(&layout::blob_data(&image));
         let root = registry.on_disk();
         let before = files_below(root.path());
-        assert_eq!(repair(root.path(), &["--apply"]).code, 0, "{reference}");
+        assert_eq!(repair(root.path(), &["--apply"]).code, 3, "{reference}: nobody has decided");
+        assert_eq!(files_below(root.path()), before, "{reference}");
+        assert_eq!(repair(root.path(), &["--apply", "--drop-lost"]).code, 0, "{reference}");
         assert_ne!(files_below(root.path()), before, "{reference}");
         let run = regc(["trash", "restore", "--root", root.path().to_str().unwrap()]);
         assert_eq!((run.code, files_below(root.path())), (0, before), "{reference}: {}", run.stderr);
@@ -193,7 +195,7 @@ fn a_tag_goes_with_its_directory() {
     let root = registry.on_disk();
     let index = root.path().join(layout::tag_index("app", "v1"));
     fs::create_dir_all(index.join("sha256").join(layer("gone").hex())).unwrap();
-    let run = repair(root.path(), &["--apply"]);
+    let run = repair(root.path(), &["--apply", "--drop-lost"]);
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     assert!(!root.path().join(layout::tag("app", "v1")).exists());
 }

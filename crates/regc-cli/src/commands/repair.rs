@@ -50,6 +50,11 @@ pub struct Args {
     #[arg(long)]
     allow_missing: bool,
 
+    /// Also remove links to manifests that are missing, with the tags that name them. Then their repositories are collected
+    /// again, and restoring the manifests' files brings the images back no more
+    #[arg(long, conflicts_with = "from")]
+    drop_lost: bool,
+
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     quiet: bool,
@@ -74,7 +79,8 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
     let from = from.as_deref().map(|from| from as &dyn ReadStorage);
     let to_verify = VerifyOptions { stale_before: None, every_name: false, jobs: SurveyOptions::default().jobs };
-    let options = Options { from, allow_empty, allow_missing: args.allow_missing, pace: &pace };
+    let options =
+        Options { from, allow_empty, allow_missing: args.allow_missing, drop_lost: args.drop_lost, pace: &pace };
     let planned = verify(&*storage, &to_verify, &progress).and_then(|mut verification| {
         let hashed = args.hashing.run(&*storage, &source.root, &mut verification, to_verify.jobs, &progress)?;
         if hashed.interrupted {
@@ -114,6 +120,13 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         eprintln!(
             "regc: {} of what is missing is in the trash: `regc gc` puts back what is in use, `regc trash restore` all of it",
             plan.in_trash.len()
+        );
+    }
+    if !plan.lost.is_empty() {
+        eprintln!(
+            "regc: {} linked manifests are missing, and their repositories are kept whole: restore the files, push the images \
+             again, or give them up with --drop-lost",
+            plan.lost.len()
         );
     }
     summarise(&mut output, &args, &plan, &outcome, left.as_ref());

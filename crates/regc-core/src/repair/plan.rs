@@ -30,6 +30,8 @@ pub struct Plan {
     /// What is missing and in the trash, where a collection has moved it: the next one puts it back if it is in use. So no
     /// link to it is removed.
     pub in_trash: BTreeSet<Digest>,
+    /// The manifests that repositories link and that are nowhere, where nobody has decided to drop them.
+    pub lost: BTreeSet<(String, Digest)>,
 }
 
 /// Finds out what can be done about what a verification has found, and about what that uncovers: a manifest that is linked
@@ -54,6 +56,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         trashed_links: trash::links(storage)?,
         checked_parts: HashMap::new(),
         in_trash: BTreeSet::new(),
+        lost: BTreeSet::new(),
         here: HashMap::new(),
         there: HashMap::new(),
         incomplete: Vec::new(),
@@ -75,7 +78,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
             Ok(()) => {}
         }
     }
-    let Planner { actions, failures, in_trash, here, .. } = planner;
+    let Planner { actions, failures, in_trash, lost, here, .. } = planner;
     let mut actions: Vec<Action> = actions.into_iter().collect();
     actions.sort_by_cached_key(|action| {
         let stage = match (action, action.digest().and_then(|digest| here.get(&digest))) {
@@ -91,7 +94,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
             Action::RemoveLink { .. } => (stage, 3, None, Some(action.kind())),
         }
     });
-    Ok(Plan { actions, failures, in_trash })
+    Ok(Plan { actions, failures, in_trash, lost })
 }
 
 /// What there is of a blob.
@@ -113,6 +116,7 @@ struct Planner<'a> {
     /// What collections have moved to the trash, and what of that is missing.
     trashed: BTreeSet<Digest>,
     in_trash: BTreeSet<Digest>,
+    lost: BTreeSet<(String, Digest)>,
     /// What was hashed here, and in the other store.
     here: HashMap<Digest, Found>,
     there: HashMap<Digest, Found>,
@@ -146,11 +150,7 @@ impl Planner<'_> {
             (Kind::GarbledRevisionLink | Kind::GarbledLayerLink | Kind::MisdirectedLink, Some(_)) => {
                 self.link_content(path, digest)?;
             }
-            (Kind::MissingLayerLink, Some(repository)) => {
-                if self.had_layer(repository, digest)? {
-                    self.link_content(path, digest)?;
-                }
-            }
+            (Kind::MissingLayerLink, Some(repository)) => self.relink_layer(repository, digest)?,
             (Kind::MissingBlob, Some(repository)) => {
                 let link = layout::layer_link(repository, digest);
                 if self.storage.stat(&link)?.is_some() || !self.had_layer(repository, digest)? {
@@ -159,16 +159,15 @@ impl Planner<'_> {
                     self.link_content(&link, digest)?;
                 }
             }
-            (Kind::MissingChild, Some(repository)) => {
-                if self.had(repository, digest)? {
-                    self.link_manifest(repository, digest)?;
-                }
-            }
+            (Kind::MissingChild, Some(repository)) => self.relink_manifest(repository, digest)?,
             (Kind::DanglingRevision, Some(repository)) => {
                 if self.has_content(digest)? {
                     self.incomplete.push((repository.clone(), *digest));
                 } else if self.is_lost(digest)? {
-                    self.remove_image(repository, digest)?;
+                    match self.options.drop_lost {
+                        true => self.remove_image(repository, digest)?,
+                        false => drop(self.lost.insert((repository.clone(), *digest))),
+                    }
                 }
             }
             (Kind::DanglingTag, Some(repository)) => {
@@ -264,6 +263,22 @@ impl Planner<'_> {
         Ok(is_trashed || self.leads(repository)?.entries.contains_key(digest))
     }
 
+    /// Links a manifest again that the repository has had.
+    fn relink_manifest(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        if self.had(repository, digest)? {
+            self.link_manifest(repository, digest)?;
+        }
+        Ok(())
+    }
+
+    /// Links a layer again that the repository has had.
+    fn relink_layer(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        if self.had_layer(repository, digest)? {
+            self.link_content(&layout::layer_link(repository, digest), digest)?;
+        }
+        Ok(())
+    }
+
     /// Whether a repository has had a layer: it shows that itself, or an image that it links needs the layer, which the
     /// registry checks when the image is pushed. It does not check what an index lists.
     fn had_layer(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
@@ -354,15 +369,9 @@ impl Planner<'_> {
                 self.link_content(&layer_link, digest)?;
             }
             match reference.role {
-                Role::Child if !is_linked => {
-                    if self.had(repository, digest)? {
-                        self.link_manifest(repository, digest)?;
-                    }
-                }
+                Role::Child if !is_linked => self.relink_manifest(repository, digest)?,
                 Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
-                    if self.had_layer(repository, digest)? {
-                        self.link_content(&layer_link, digest)?;
-                    }
+                    self.relink_layer(repository, digest)?;
                 }
                 Role::Config | Role::Layer | Role::Child => {
                     let bytes = self.storage.stat(&layout::blob_data(digest))?.map(|data| data.bytes);

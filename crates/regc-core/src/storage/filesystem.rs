@@ -340,6 +340,7 @@ fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
     let owner = Some(owner(stat.st_uid, stat.st_gid, stat.st_mode));
     let directories = directories_in(kind, stat.st_nlink);
     let bytes = stat.st_size.unsigned_abs();
+    #[allow(clippy::unnecessary_cast, reason = "it has 32 bits on macOS")]
     let device = Some(stat.st_dev as u64);
     Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, device, directories }
 }

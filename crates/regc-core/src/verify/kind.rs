@@ -227,10 +227,12 @@ impl Kind {
                 severity: Severity::Error,
                 title: "a manifest is linked, and its content is missing",
                 meaning: "The image cannot be pulled. Content is lost where files were removed by hand, or when an image \
-                          was pushed while the registry collected garbage.",
-                remedy: "take the content from a backup with `regc repair --from`, push the image again, or remove the link",
+                          was pushed while the registry collected garbage. Nobody knows what the manifest needs, so a \
+                          collection keeps the whole repository until the content is back or somebody gives it up.",
+                remedy: "take the content from a backup with `regc repair --from`, push the image again, or give it up with \
+                         `regc rm REPOSITORY@DIGEST` or `regc repair --drop-lost`",
                 repair: Some(
-                    "takes the content from another store with `--from`; without `--from`, removes the link, and with it \
+                    "takes the content from another store with `--from`; with `--drop-lost`, removes the link, and with it \
                      the tags that name the manifest, unless it is in the trash, cannot be read now, or something is \
                      attached to it",
                 ),

@@ -42,8 +42,12 @@ fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {
 
 fn planned(storage: &dyn ReadStorage, from: Option<&dyn ReadStorage>) -> Plan {
     let pace = Pace::new(None, &NoClock, &Silent);
-    plan(storage, &look(storage), &RepairOptions { from, allow_empty: false, allow_missing: false, pace: &pace })
-        .unwrap()
+    plan(
+        storage,
+        &look(storage),
+        &RepairOptions { from, allow_empty: false, allow_missing: false, drop_lost: true, pace: &pace },
+    )
+    .unwrap()
 }
 
 fn repair_as(
@@ -54,7 +58,7 @@ fn repair_as(
 ) -> Result<Outcome, Error> {
     let lock = storage.lock(&holder())?;
     let pace = Pace::new(None, &NoClock, monitor);
-    let options = RepairOptions { from, allow_empty: false, allow_missing: false, pace: &pace };
+    let options = RepairOptions { from, allow_empty: false, allow_missing: false, drop_lost: true, pace: &pace };
     let actions = planned(storage, from).actions;
     apply(storage, &lock, &actions, &options, &Header { command: "repair".into(), ..header(name) })
 }

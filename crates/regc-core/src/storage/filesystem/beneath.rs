@@ -153,6 +153,7 @@ pub(super) fn give_as(made: &File, above: &OwnedFd) -> io::Result<Permissions> {
             given => given?,
         }
     }
+    #[allow(clippy::useless_conversion, reason = "it has 16 bits on macOS")]
     Ok(Permissions::from_mode(u32::from(like.st_mode) & 0o7777))
 }
 
