@@ -9,7 +9,7 @@ mod digests;
 mod repositories;
 mod signatures;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
@@ -37,8 +37,8 @@ pub struct Inventory {
     /// The directories of blobs that are reached through a symbolic link out of the storage root, with the blobs in each.
     /// Another store may use those as well.
     pub blobs_elsewhere: Vec<(String, Vec<DigestId>)>,
-    /// The names of the directories of repositories to which symbolic links give another name.
-    pub aliased: BTreeSet<String>,
+    /// The names of the directories of repositories to which symbolic links give another name, with one of those.
+    pub aliased: BTreeMap<String, String>,
     /// The repositories, in the order in which the registry walks them.
     pub repositories: Vec<Repository>,
     /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
@@ -50,7 +50,7 @@ pub struct Inventory {
 }
 
 /// A repository and the manifests that it links.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Repository {
     /// Its name, `team/project/app`.
     pub name: String,
@@ -67,8 +67,8 @@ pub struct Repository {
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
     /// removed, and all of it counts as in use: what looks unused here may be in use under the other name.
     pub shared: bool,
-    /// Whether a symbolic link gives the repository another name, and would lead to nothing if it were removed.
-    pub aliased: bool,
+    /// A symbolic link that gives the repository another name, and would lead to nothing if it were removed.
+    pub alias: Option<String>,
 }
 
 impl Repository {
@@ -82,7 +82,7 @@ impl Repository {
             young: Box::default(),
             layer_algorithms: Box::default(),
             shared: false,
-            aliased: false,
+            alias: None,
         }
     }
 }
@@ -110,7 +110,7 @@ pub fn take(
     monitor.phase(Phase::ListRepositories, None);
     let mut repositories = walk.repositories(&digests)?;
     let aliased = walk.aliased.lock().clone();
-    repositories.iter_mut().for_each(|repository| repository.aliased = aliased.contains(&repository.name));
+    repositories.iter_mut().for_each(|repository| repository.alias = aliased.get(&repository.name).cloned());
 
     let unmounted = walk.unmounted()?;
     let mut findings = walk.findings.into_inner();
@@ -141,8 +141,8 @@ struct Walk<'a> {
     passed_over: AtomicU64,
     /// Directories that hold nothing of the layout.
     empty: Mutex<BTreeSet<String>>,
-    /// The names of directories of repositories that symbolic links lead to.
-    aliased: Mutex<BTreeSet<String>>,
+    /// The names of directories of repositories that symbolic links lead to, with one of those.
+    aliased: Mutex<BTreeMap<String, String>>,
     findings: Mutex<Vec<Finding>>,
 }
 

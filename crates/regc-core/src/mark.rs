@@ -6,6 +6,7 @@
 
 mod garbage;
 mod leftovers;
+mod linked;
 mod manifests;
 mod repository;
 mod tags;
@@ -22,7 +23,7 @@ pub(crate) use self::manifests::target;
 pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::inventory::{DigestId, Digests, Inventory};
+use crate::inventory::{DigestId, Digests, Inventory, Repository};
 use crate::monitor::{Monitor, Phase};
 use crate::storage::ReadStorage;
 use crate::survey::Options;
@@ -86,6 +87,8 @@ pub struct RepositoryGarbage {
     pub whole: bool,
     /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
     pub tags: Vec<String>,
+    /// Directories of its layer links that are symbolic links. What they lead to is in use there.
+    pub(crate) symlinks: Vec<String>,
 }
 
 /// A tag has named a digest.
@@ -199,7 +202,7 @@ pub fn mark(
     }
     findings.iter().for_each(|finding| monitor.finding(finding));
     let tags = AtomicU64::new(0);
-    let marked: Vec<repository::Kept> = inventory
+    let mut marked: Vec<repository::Kept> = inventory
         .repositories
         .par_iter()
         .map(|repository| {
@@ -215,6 +218,13 @@ pub fn mark(
             Ok(marked.kept)
         })
         .collect::<Result<_, Error>>()?;
+    let symlinks = marked.iter().flat_map(|kept| &kept.garbage.symlinks);
+    for index in linked::repositories(storage, inventory, symlinks)? {
+        let shared = Repository { shared: true, ..inventory.repositories[index].clone() };
+        let again = repository::mark(storage, digests, &manifests, &shared, options, &restoring)?;
+        live.extend(digests, again.live);
+        marked[index] = again.kept;
+    }
 
     let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
     let mut kept_back = Vec::new();

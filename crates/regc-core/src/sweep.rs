@@ -244,7 +244,7 @@ impl Sweep<'_> {
         parts.iter().try_for_each(|part| self.remove_directories(part))?;
         let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
         // A symbolic link that leads to one would lead to nothing.
-        let is_aliased = |name: &&str| self.second_look.survey.inventory.aliased.contains(*name);
+        let is_aliased = |name: &&str| self.second_look.survey.inventory.aliased.contains_key(*name);
         let mut above: Vec<String> =
             ends.chain([repository]).filter(|name| !is_aliased(name)).map(layout::repository).collect();
         above.reverse();

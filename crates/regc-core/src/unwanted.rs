@@ -106,6 +106,8 @@ pub enum Reason {
     PartOf(Digest),
     /// Symbolic links lead into or out of the repository, or to the tag.
     Symlinks,
+    /// This symbolic link gives the repository another name, and would lead to nothing.
+    Alias(String),
     /// This is in its directory, which no registry has put there, and regc does not remove.
     Foreign(String),
     /// This manifest, which is not named itself, is damaged or missing, so nobody knows what it needs.
@@ -137,6 +139,9 @@ impl fmt::Display for Reason {
             Reason::Tagged(tag) => write!(f, "the tag {tag} names it, and stays"),
             Reason::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
             Reason::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
+            Reason::Alias(link) => {
+                write!(f, "the symbolic link {link} leads to it, and would lead to nothing; remove the link first")
+            }
             Reason::Foreign(path) => write!(f, "{path} is in it, which no registry has put there; remove it first"),
             Reason::Damaged(manifest) => {
                 write!(

@@ -94,7 +94,7 @@ impl Walk<'_> {
             for name in symlinks {
                 let key = layout::repository(&name);
                 let below = self.below_repositories(&key)?;
-                self.aliased.lock().extend(below.clone());
+                self.aliased.lock().extend(below.clone().map(|below| (below, key.clone())));
                 let is_met_by_its_own_name = below.is_some_and(|below| is_walked(&below));
                 if is_met_by_its_own_name || !followed.insert(self.storage.real_directory(&key)?) {
                     self.pass_over();
@@ -252,8 +252,7 @@ impl Walk<'_> {
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
         let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));
-        let repository =
-            Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared, aliased: false };
+        let repository = Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared, alias: None };
         Ok(Listed { repository, symlinks })
     }
 

@@ -31,6 +31,8 @@ impl Marking<'_> {
         for &algorithm in &self.repository.layer_algorithms {
             let directory = format!("{layers}/{}", algorithm.name());
             let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let symlinks = links.iter().filter(|(_, symlink)| *symlink);
+            garbage.symlinks.extend(symlinks.map(|(digest, _)| layout::layer(self.name(), digest)));
             let ids = links.iter().map(|(digest, _)| self.digests.id(digest));
             candidates.extend(ids.filter(|id| keep || !live.contains(id)));
         }

@@ -58,7 +58,7 @@ impl Marking<'_> {
             garbage.uploads = self.uploads(Some(before))?.old;
         }
         let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
-        if leftovers.empty_repositories && !self.repository.aliased && !keeps_revisions && live.is_empty() {
+        if leftovers.empty_repositories && self.repository.alias.is_none() && !keeps_revisions && live.is_empty() {
             let has_tags = !self.tag_directories(|link| link.is_some())?.is_empty();
             garbage.whole =
                 !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();

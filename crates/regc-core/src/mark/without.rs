@@ -38,7 +38,10 @@ impl Marking<'_> {
         let tags = self.tags()?;
         let uploads = self.uploads(None)?;
         let is_old = |tag: &Tag| !self.is_young(tag);
-        if self.repository.shared || self.repository.aliased || tags.each.iter().any(|tag| tag.symlink) {
+        if let Some(link) = &self.repository.alias {
+            return self.keep(vec![(Named::Repository, Reason::Alias(link.clone()))]);
+        }
+        if self.repository.shared || tags.each.iter().any(|tag| tag.symlink) {
             return self.keep(vec![(Named::Repository, Reason::Symlinks)]);
         }
         if let Some(path) = self.foreign()? {

@@ -130,6 +130,57 @@ fn stores_that_link_the_same_directory_exclude_each_other() {
 }
 
 #[test]
+fn a_store_and_one_that_links_to_it_exclude_each_other() {
+    let shard = layout::shard(&layer("garbage"));
+    for parts in [&[layout::BLOBS, layout::REPOSITORIES][..], &[layout::BLOBS], &[layout::REPOSITORIES]] {
+        let (whole, linking) = (registry().on_disk(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(linking.path().join(layout::ROOT)).unwrap();
+        parts.iter().for_each(|part| symlink(whole.path().join(part), linking.path().join(part)).unwrap());
+        let stores = [at(whole.path()), at(linking.path())];
+        for (one, other) in [(&stores[0], &stores[1]), (&stores[1], &stores[0])] {
+            let lock = one.lock(&holder()).unwrap();
+            assert!(matches!(other.lock(&holder()), Err(Error::Locked { .. })), "{parts:?}");
+            drop(lock);
+            assert!(other.lock(&holder()).is_ok(), "{parts:?}");
+        }
+    }
+    // Directories on another disk that two stores link, one of them under two names.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let roots = [registry().on_disk(), registry().on_disk()];
+    for root in &roots {
+        fs::remove_dir_all(root.path().join(&shard)).unwrap();
+        symlink(elsewhere.path(), root.path().join(&shard)).unwrap();
+        for algorithm in ["sha384", "sha512"] {
+            symlink(elsewhere.path(), root.path().join(layout::BLOBS).join(algorithm)).unwrap();
+        }
+    }
+    let lock = at(roots[0].path()).lock(&holder()).unwrap();
+    assert!(matches!(at(roots[1].path()).lock(&holder()), Err(Error::Locked { .. })));
+    drop(lock);
+}
+
+#[test]
+fn a_layer_link_of_another_repository_keeps_what_it_leads_to() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("lodger:v1").layers(["lent"]).push();
+    registry.image("owner:v1").layers(["own"]).push();
+    registry.layer("owner", "lent");
+    let link = layout::layer("lodger", &layer("lent"));
+    let mut unwanted = Unwanted::default();
+    unwanted.repository("owner");
+    for options in [DEFAULT, UNTAGGED, Options { unwanted: Some(&unwanted), ..DEFAULT }] {
+        let root = registry.on_disk();
+        fs::remove_dir_all(root.path().join(&link)).unwrap();
+        symlink(root.path().join(layout::layer("owner", &layer("lent"))), root.path().join(&link)).unwrap();
+        collect(&at(root.path()), options).unwrap();
+        assert!(root.path().join(&link).join(layout::LINK).exists(), "what the image needs is served");
+        assert!(root.path().join(layout::revision_link("lodger", &image)).exists());
+        assert!(root.path().join(layout::blob_data(&layer("lent"))).exists());
+        collect(&at(root.path()), options).unwrap();
+    }
+}
+
+#[test]
 fn a_repository_with_another_name_is_not_removed_as_a_whole() {
     let root = registry().on_disk();
     let alias = root.path().join(layout::REPOSITORIES).join("alias");
@@ -141,7 +192,7 @@ fn a_repository_with_another_name_is_not_removed_as_a_whole() {
     let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
     let survey = survey(&at(root.path()), &options, &Silent).unwrap();
     let [kept] = &survey.reachable.kept_back[..] else { panic!("{:?}", survey.reachable.kept_back) };
-    assert_eq!((kept.repository.as_str(), &kept.reason), ("other", &Reason::Symlinks));
+    assert_eq!((kept.repository.as_str(), &kept.reason), ("other", &Reason::Alias(layout::repository("alias"))));
     collect(&at(root.path()), options).unwrap();
     assert!(!root.path().join(layout::repository("team/app")).exists());
     assert!(alias.exists() && root.path().join(layout::repository("team")).exists(), "what the links lead to");

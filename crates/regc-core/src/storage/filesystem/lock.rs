@@ -4,8 +4,10 @@
 //! when regc is needed. The system lets go of such a lock when its process ends, however it ends. Who has it is told by a
 //! file beside, where there is room for that.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
@@ -28,7 +30,7 @@ const NOTE_BYTES: u64 = 4096;
 
 /// What is locked, and the file that says by whom.
 struct Held {
-    /// The directory of the layout; then those that it reaches through symbolic links, which another store may reach, too.
+    /// The directory of the layout; then those in it that another store may reach, too.
     _locked: Vec<File>,
     note: Option<PathBuf>,
 }
@@ -52,7 +54,7 @@ impl FilesystemStorage {
         match directory.try_lock() {
             Ok(()) => {
                 let mut locked = vec![directory];
-                locked.extend(self.lock_what_is_linked()?);
+                locked.extend(self.lock_what_may_be_linked()?);
                 sleep(TICK);
                 let noted = self.note(holder);
                 let note = noted.is_ok().then(|| self.path(layout::LOCK));
@@ -66,29 +68,47 @@ impl FilesystemStorage {
         }
     }
 
-    /// Locks the directories of blobs and repositories that are symbolic links: stores that link the same ones exclude each
-    /// other there. Nobody waits for a lock, so the order does not matter.
-    fn lock_what_is_linked(&self) -> Result<Vec<File>, Error> {
-        let blobs = Algorithm::ALL.map(layout::blobs);
+    /// Locks the directories of blobs and of repositories where they really are: another store may reach the same ones through
+    /// symbolic links. Nobody waits for a lock, so the order does not matter.
+    fn lock_what_may_be_linked(&self) -> Result<Vec<File>, Error> {
+        let mut seen = HashSet::new();
         let mut locked = Vec::new();
-        for key in blobs.iter().map(String::as_str).chain([layout::BLOBS, layout::REPOSITORIES]) {
-            if !self.path(key).is_symlink() {
+        for key in self.what_may_be_linked()? {
+            let directory = match File::open(self.path(&key)) {
+                Err(error) if super::is_absent(&error) && self.path(&key).is_symlink() => {
+                    return Err(Error::BrokenSymlink(key));
+                }
+                Err(error) if super::is_absent(&error) => continue,
+                opened => opened.map_err(|error| self.error("lock", &key, error))?,
+            };
+            let found = directory.metadata().map_err(|error| self.error("lock", &key, error))?;
+            // Under two names it would exclude itself.
+            if !seen.insert((found.dev(), found.ino())) {
                 continue;
             }
-            let directory = File::open(self.path(key)).map_err(|error| match super::is_absent(&error) {
-                true => Error::BrokenSymlink(key.to_owned()),
-                false => self.error("lock", key, error),
-            })?;
             match directory.try_lock() {
                 Ok(()) => locked.push(directory),
                 Err(TryLockError::WouldBlock) => return Err(self.locked()),
                 Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
                     Some(Errno::BADF | Errno::INVAL | Errno::OPNOTSUPP) => {}
-                    _ => return Err(self.error("lock", key, error)),
+                    _ => return Err(self.error("lock", &key, error)),
                 },
             }
         }
         Ok(locked)
+    }
+
+    /// The directories of all blobs and of all repositories, and those below that are symbolic links.
+    fn what_may_be_linked(&self) -> Result<Vec<String>, Error> {
+        let mut keys = vec![layout::BLOBS.to_owned(), layout::REPOSITORIES.to_owned()];
+        for blobs in Algorithm::ALL.map(layout::blobs) {
+            keys.extend(self.path(&blobs).is_symlink().then(|| blobs.clone()));
+            self.list(&blobs, &mut |entry| {
+                let is_linked = entry.symlink && layout::is_shard(entry.name);
+                keys.extend(is_linked.then(|| format!("{blobs}/{}", entry.name)));
+            })?;
+        }
+        Ok(keys)
     }
 
     /// Some file systems, as NFS, lock nothing but files that can be written. Such a file stays where it is: if it were
@@ -105,9 +125,12 @@ impl FilesystemStorage {
             Err(TryLockError::WouldBlock) => return Err(self.locked()),
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
+        let mut locked = vec![file];
+        locked.extend(self.lock_what_may_be_linked()?);
         sleep(TICK);
-        let noted = file.set_len(0).and_then(|()| write_note(&file, holder));
-        Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: vec![file], note: None }))
+        let file = &locked[0];
+        let noted = file.set_len(0).and_then(|()| write_note(file, holder));
+        Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: locked, note: None }))
     }
 
     /// Writes down who has the lock, and answers when that was by the storage's clock.
