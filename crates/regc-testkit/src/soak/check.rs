@@ -55,7 +55,10 @@ pub fn agree(command: &Command, dry_run: &Ended, real: &Ended) -> Result<(), Str
     let (planned, done) =
         (dry_run.summary().map(|summary| &summary[field]), real.summary().map(|summary| &summary[field]));
     if planned != done && (dry_run.is_done() || real.is_done()) {
-        return Err(format!("a dry run says {planned:?} ({}), the real one {done:?} ({})", dry_run.errors, real.errors));
+        return Err(format!(
+            "a dry run says {planned:?} ({}), the real one {done:?} ({})",
+            dry_run.errors, real.errors
+        ));
     }
     Ok(())
 }

@@ -49,7 +49,15 @@ impl<'a> Round<'a> {
         counts.rounds += 1;
         let backup = tempfile::tempdir().expect("a temporary directory can be made");
         let rng = Rng::with_seed(seed ^ 0x5eed);
-        Self { regc, store: Store::new(seed), rng, backup, keep: keep.map(Path::to_owned), commands: Vec::new(), counts }
+        Self {
+            regc,
+            store: Store::new(seed),
+            rng,
+            backup,
+            keep: keep.map(Path::to_owned),
+            commands: Vec::new(),
+            counts,
+        }
     }
 
     /// Runs about ten commands. Fails at the first that does what none may.
