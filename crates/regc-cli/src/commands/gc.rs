@@ -198,7 +198,13 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         }
         Some(lock) => {
             let header = (args.trash || args.live).then(|| header("gc", started, &options, min_age, args.live));
-            let run = Removal { storage: &*storage, lock: &lock, options: &options, header: header.as_ref() };
+            let run = Removal {
+                config: &source.config,
+                storage: &*storage,
+                lock: &lock,
+                options: &options,
+                header: header.as_ref(),
+            };
             run.carry_out(&planned, &mut *printer, &progress)?
         }
     };

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
+use regc_core::config::Config;
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::guards::refuse_missing_parts;
@@ -18,7 +19,7 @@ use regc_core::unwanted::Unwanted;
 use regc_core::{duration, trash};
 
 use crate::commands::store::{Opening, Store};
-use crate::commands::{Common, Format};
+use crate::commands::{Common, Format, cache};
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
 use crate::{Ending, print_error, process};
@@ -144,10 +145,22 @@ impl<'a> Session<'a> {
                 let to_trash = self.removing.trash || self.removing.live;
                 let header =
                     to_trash.then(|| header(self.command, self.started, &options, min_age, self.removing.live));
-                let run = Removal { storage: &**storage, lock, options: &options, header: header.as_ref() };
+                let run = Removal {
+                    config: &source.config,
+                    storage: &**storage,
+                    lock,
+                    options: &options,
+                    header: header.as_ref(),
+                };
                 run.carry_out(&planned, &mut *printer, progress)?
             }
-            _ => {
+            Some(_) => {
+                let nothing = Outcome::default();
+                let summary = Summary::new(&survey, &options, &plan, Some(&nothing), summary.trash_bytes);
+                printer.done(&Run { summary: &summary, ..planned });
+                finish(&mut *printer, Ending::Done)
+            }
+            None => {
                 printer.done(&planned);
                 finish(&mut *printer, Ending::Done)
             }
@@ -207,6 +220,7 @@ pub fn trash_bytes(storage: &dyn ReadStorage) -> u64 {
 
 /// A plan that is about to be carried out.
 pub struct Removal<'a> {
+    pub config: &'a Config,
     pub storage: &'a dyn TrashStorage,
     pub lock: &'a Lock,
     pub options: &'a Options<'a>,
@@ -228,9 +242,13 @@ impl Removal<'_> {
             outcome => outcome?,
         };
         let trash_bytes = trash_bytes(self.storage);
-        let summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
+        let mut summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
+        if outcome.removed.blobs > 0 || outcome.removed.layer_links > 0 {
+            summary.stale_cache = cache::stale(self.config);
+        }
         printer.done(&Run { summary: &summary, failures: &outcome.failures, ..*planned });
         outcome.failures.iter().for_each(|failure| print_error(failure));
+        summary.stale_cache.iter().for_each(cache::warn);
         let ending = match outcome {
             Outcome { interrupted: true, .. } => Ending::Interrupted,
             Outcome { failures, .. } if failures.is_empty() => Ending::Done,
