@@ -129,6 +129,7 @@ fn each_pattern_that_matches_nothing_is_named() {
         assert_eq!(run.stderr, "regc: nothing matches nosuch\nregc: nothing matches team/app:v3\n", "{arguments:?}");
         assert!(run.stdout.contains("team/app"), "the rest is listed: {}", run.stdout);
     }
+    assert_eq!(ls(&["team/app", "team/app:v*"]).code, 0);
     let run = ls(&["--deleted", "nosuch"]);
     assert_eq!((run.code, run.stderr.as_str()), (1, "regc: nothing matches nosuch\n"));
 }

@@ -114,3 +114,34 @@ fn closed_pipe() -> Stdio {
     drop(reader);
     writer.into()
 }
+
+#[test]
+fn a_run_with_nothing_to_do_is_no_dry_run() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    let root = root.path().to_str().unwrap();
+    for command in [&["gc"][..], &["prune", "--yes", "--keep", "5"]] {
+        let run = regc(command.iter().copied().chain(["--root", root]));
+        assert!(run.code == 0 && !run.stdout.contains("dry run"), "{command:?}: {}", run.stdout);
+        let run = regc(command.iter().copied().chain(["--format", "json", "--root", root]));
+        assert!(run.stdout.lines().last().unwrap().contains(r#""dry_run":false"#), "{command:?}: {}", run.stdout);
+        let run = regc(command.iter().copied().filter(|flag| *flag != "--yes").chain(["--dry-run", "--root", root]));
+        assert!(run.stdout.contains("dry run") || command[0] == "gc", "{command:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn redis_is_named_after_a_run_that_removed_blobs() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = registry().on_disk();
+    let storage =
+        format!("{{filesystem: {{rootdirectory: {}}}, cache: {{blobdescriptor: redis}}}}", root.path().display());
+    let config = crate::config(&directory, &storage, "redis: {addr: 'cache:6379', db: 7}\n");
+    let config = config.to_str().unwrap();
+    let told = |run: &crate::common::Run| run.stderr.contains("Redis at cache:6379, database 7");
+    assert!(!told(&regc(["gc", "--dry-run", config])));
+    let run = regc(["gc", "--quiet", config]);
+    assert!(run.code == 0 && told(&run), "{}", run.stderr);
+    assert!(!told(&regc(["gc", config])), "nothing was removed");
+}

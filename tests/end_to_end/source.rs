@@ -74,6 +74,7 @@ fn a_variable_that_breaks_the_configuration_is_named() {
         assert_eq!(run.code, 1, "{name}={value}");
         let named = format!("regc: cannot use the environment variable {name}: ");
         assert!(run.stderr.starts_with(&named), "{name}={value}: {}", run.stderr);
+        assert_eq!(run.stderr.contains("Kubernetes"), name.contains("_PORT") || name.contains("_SERVICE"), "{name}");
         assert!(!run.stderr.contains(config), "the file is not to blame: {}", run.stderr);
     }
     let run = regc_with(["gc", "-d"], &[(PATH, "/nowhere/config.yml")]);

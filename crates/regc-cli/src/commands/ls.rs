@@ -92,7 +92,7 @@ fn is_matched(pattern: &Pattern, listing: &Listing) -> bool {
         && match pattern.part() {
             Part::All => true,
             Part::Tags(_) => listing.tags.iter().any(|tag| pattern.matches_tag(repository, &tag.name)),
-            Part::Manifest(_) => false,
+            Part::Manifest(digest) => listing.untagged.iter().any(|untagged| untagged.image.digest == *digest),
         }
 }
 

@@ -58,7 +58,8 @@ impl Printer for Human {
             return;
         }
         if summary.garbage.is_empty() {
-            self.output.line(format_args!("There is nothing to remove."));
+            let dry_run = if summary.dry_run { " This was a dry run." } else { "" };
+            self.output.line(format_args!("There is nothing to remove.{dry_run}"));
         } else if summary.dry_run {
             self.output.line(format_args!("Nothing was removed: this was a dry run."));
         } else {

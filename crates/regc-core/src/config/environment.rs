@@ -39,7 +39,7 @@ pub(super) fn apply(
         }
     }
     let blamed = |reason: String| match stray.clone().or_else(|| origin.clone()) {
-        Some(name) => Error::Environment { name, reason },
+        Some(name) => blame(&name, reason),
         None => Error::Config(reason),
     };
     match chosen {
@@ -48,6 +48,19 @@ pub(super) fn apply(
         Err(Error::Config(reason)) => Err(blamed(reason)),
         Err(error) => Err(error),
     }
+}
+
+/// The error that a variable causes.
+fn blame(name: &str, reason: String) -> Error {
+    let is_of_a_service =
+        name.ends_with("_PORT") || ["_PORT_", "_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|part| name.contains(part));
+    let advice = match is_of_a_service {
+        true => {
+            ". Kubernetes sets such variables for a service of that name: unset it, or set `enableServiceLinks: false`"
+        }
+        false => "",
+    };
+    Error::Environment { name: name.to_owned(), reason: reason + advice }
 }
 
 fn is_same(a: &Result<Driver, Error>, b: &Result<Driver, Error>) -> bool {
@@ -70,7 +83,7 @@ fn override_by(document: &mut Mapping, name: &str, text: &str) -> Result<bool, E
     let Some(section) = SECTIONS.into_iter().find(|section| section.to_uppercase() == path[0]) else {
         return Ok(false);
     };
-    let fail = |reason| Error::Environment { name: name.to_owned(), reason };
+    let fail = |reason| blame(name, reason);
     let value = yaml::read(text).map_err(|error| fail(format!("not valid YAML: {error}")))?;
     if let ["STORAGE", driver] = path[..]
         && !matches!(value, Value::Null | Value::Mapping(_))

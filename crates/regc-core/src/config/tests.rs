@@ -161,6 +161,9 @@ fn scalars_are_read_as_the_registry_reads_them() {
         let error = read(plain).unwrap_err().to_string();
         assert!(error.contains(&format!("reads it as {as_read}")), "{plain}: {error}");
     }
+    let quoted_key = "version: 0.1\nstorage:\n  filesystem:\n    'rootdirectory':   '0755'  # a comment\n";
+    assert_eq!(root(quoted_key, &[]), "0755");
+    assert!(parse("version: 0.1\nstorage: {filesystem: {rootdirectory: 0755}}\nx: '0755'", &[]).is_err());
     let anchored = "version: 0.1\nx: &root '0755'\nstorage:\n  filesystem:\n    rootdirectory: *root\n";
     assert_eq!(root(anchored, &[]), "0755");
     const ROOT: &str = "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY";

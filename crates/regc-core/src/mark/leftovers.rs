@@ -57,11 +57,8 @@ impl Marking<'_> {
         if let Some(before) = leftovers.uploads_before {
             garbage.uploads = self.uploads(Some(before))?.old;
         }
-        if leftovers.empty_repositories
-            && !self.repository.aliased
-            && self.repository.revisions.is_empty()
-            && live.is_empty()
-        {
+        let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
+        if leftovers.empty_repositories && !self.repository.aliased && !keeps_revisions && live.is_empty() {
             let has_tags = !self.tag_directories(|link| link.is_some())?.is_empty();
             garbage.whole =
                 !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();

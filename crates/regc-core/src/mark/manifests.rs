@@ -274,7 +274,7 @@ fn damaged_copy(storage: &dyn ReadStorage, digests: &Digests, copy: Option<&str>
 fn mentioned_in(digests: &Digests, content: &[u8]) -> Box<[DigestId]> {
     let mut mentioned = Vec::new();
     Digest::each_mentioned_in(content, |digest| mentioned.push(digests.id(&digest)));
-    mentioned.sort_unstable_by_key(|&id| digests.digest(id));
+    mentioned.sort_unstable();
     mentioned.dedup();
     mentioned.into()
 }

@@ -9,7 +9,7 @@ use regc_core::pattern::{self, Pattern};
 use regc_core::survey::{Leftovers, Options};
 use regc_testkit::{TestRegistry, layer, sha256};
 
-use crate::{DEFAULT, UNTAGGED, at, collect, decide, set};
+use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, set};
 
 const TIDY: Options<'_> = Options {
     leftovers: Leftovers {
@@ -191,6 +191,20 @@ fn tags_that_name_nothing_go() {
     collect(&at(root.path()), TIDY).unwrap();
     let left = fs::read_dir(root.path().join(layout::tags("app"))).unwrap().map(|tag| tag.unwrap().file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["v2"]);
+}
+
+#[test]
+fn a_repository_whose_every_manifest_is_deleted_is_deleted_in_the_same_run() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("gone").layers(["a"]).push();
+    registry.index("gone").manifests([image]).push();
+    registry.image("app:v1").layers(["b"]).push();
+    let options = Options { delete_untagged: true, ..TIDY };
+    let storage = registry.in_memory();
+    assert_eq!(decide(&storage, options).unwrap().repositories, set(["gone".to_owned()]));
+    collect(&storage, options).unwrap();
+    assert_eq!(decide(&storage, options).unwrap(), Decided::default(), "a second run has nothing to do");
+    assert_eq!(decide(&registry.in_memory(), TIDY).unwrap().repositories, set([]), "untagged, and nobody asked");
 }
 
 #[test]

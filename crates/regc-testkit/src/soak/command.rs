@@ -4,6 +4,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use super::process::Ended;
+use super::store::{ALIAS, ALIASED};
 use crate::oracle::pull::{Kept, Named, Served};
 
 /// What a command does to images.
@@ -119,11 +120,11 @@ impl Command {
         match &self.effect {
             Effect::Keeps => served.all(),
             Effect::Collects => served.tagged(),
-            Effect::Removes(named) => served.without(named),
+            Effect::Removes(named) => served.without(&with_aliases(named)),
             Effect::Prunes => {
                 let decisions = dry_run.into_iter().flat_map(|ended| &ended.lines);
                 let gone: Vec<Named> = decisions.filter_map(no_longer_kept).collect();
-                served.without(&gone)
+                served.without(&with_aliases(&gone))
             }
         }
     }
@@ -138,6 +139,18 @@ impl Command {
             Counted::Nothing => 0,
         }
     }
+}
+
+/// What is named, by all names that it has.
+fn with_aliases(named: &[Named]) -> Vec<Named> {
+    let other = |name: &str| (name == ALIASED).then(|| ALIAS.to_owned());
+    let alias = |named: &Named| match named {
+        Named::Tag((repository, tag)) => other(repository).map(|alias| Named::Tag((alias, tag.clone()))),
+        Named::Revision((repository, digest)) => other(repository).map(|alias| Named::Revision((alias, *digest))),
+        // The link would lead to nothing.
+        Named::Repository(_) => None,
+    };
+    named.iter().cloned().chain(named.iter().filter_map(alias)).collect()
 }
 
 fn no_longer_kept(line: &Value) -> Option<Named> {

@@ -13,6 +13,11 @@ use walkdir::WalkDir;
 use crate::generate::{self, Features};
 use crate::{TestRegistry, files_below, oracle};
 
+/// A symbolic link that may give a repository another name, and that repository. What is named by one is named by the other.
+pub const ALIAS: &str = "alias";
+/// The repository with the other name.
+pub const ALIASED: &str = "always";
+
 /// How old everything is but a fresh upload.
 const AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The upload that somebody is still writing, in every store that has one.
@@ -125,7 +130,7 @@ fn link_elsewhere(store: &Store, rng: &mut Rng) {
                 move_and_link(shard, &elsewhere.join("shard"));
             }
         }
-        2 => symlink("always", repositories.join("alias")).expect("a link can be made"),
+        2 => symlink(ALIASED, repositories.join(ALIAS)).expect("a link can be made"),
         3 => symlink("v1", repositories.join("always/_manifests/tags/linked")).expect("a link can be made"),
         _ => move_and_link(&repositories.join("always"), &elsewhere.join("always")),
     }
