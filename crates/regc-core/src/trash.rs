@@ -329,6 +329,18 @@ pub(crate) fn digests(storage: &dyn ReadStorage) -> Result<BTreeSet<Digest>, Err
     Ok(digests)
 }
 
+/// The links that runs have moved to the trash that were no repairs, by their repository and digest.
+pub(crate) fn links(storage: &dyn ReadStorage) -> Result<BTreeSet<(String, Digest)>, Error> {
+    let mut links = BTreeSet::new();
+    for run in runs(storage)? {
+        if !is_of_repair(storage, &run)? {
+            let subjects = objects(storage, &run)?.into_iter().map(|(key, _)| layout::subject(&key));
+            links.extend(subjects.filter_map(|subject| subject.repository.zip(subject.digest)));
+        }
+    }
+    Ok(links)
+}
+
 /// Damaged content that repairs have moved aside, so that it can be pushed again: by its digest, the key of the copy in the
 /// trash that was moved there last. `None` where that is a symbolic link, which leads to somewhere else.
 pub(crate) fn moved_aside(storage: &dyn ReadStorage) -> Result<BTreeMap<Digest, Option<String>>, Error> {

@@ -197,6 +197,13 @@ impl Verification {
         self.survey.inventory.repositories.iter().any(|found| found.shared && found.name == repository)
     }
 
+    /// The manifests that a repository links as revisions.
+    pub(crate) fn manifests_of(&self, repository: &str) -> Vec<Digest> {
+        let Survey { inventory, .. } = &self.survey;
+        let found = inventory.repositories.iter().find(|found| found.name == repository);
+        found.map_or_else(Vec::new, |found| found.revisions.iter().map(|&id| inventory.digests.digest(id)).collect())
+    }
+
     /// The repositories that link a manifest as a revision, but for those into which symbolic links lead.
     pub(crate) fn repositories_of(&self, manifest: &Digest) -> Vec<String> {
         let Survey { inventory, .. } = &self.survey;

@@ -51,6 +51,8 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         actions: BTreeSet::new(),
         failures: Vec::new(),
         trashed: trash::digests(storage)?,
+        trashed_links: trash::links(storage)?,
+        checked_parts: HashMap::new(),
         in_trash: BTreeSet::new(),
         here: HashMap::new(),
         there: HashMap::new(),
@@ -117,6 +119,10 @@ struct Planner<'a> {
     /// The manifests that are to be looked into for what they need, each with its repository, and those that were.
     incomplete: Vec<(String, Digest)>,
     completed: HashSet<(String, Digest)>,
+    /// The links of repositories that collections have moved to the trash.
+    trashed_links: BTreeSet<(String, Digest)>,
+    /// The parts of images that a repository links, which the registry has checked when they were pushed.
+    checked_parts: HashMap<String, HashSet<Digest>>,
     /// What leads to the manifests of the repositories in which something is removed.
     leads: HashMap<String, Rc<Leads>>,
 }
@@ -137,19 +143,26 @@ impl Planner<'_> {
         let Defect { kind, path, repository, digest, .. } = defect;
         let Some(digest) = digest else { return Ok(()) };
         match (kind, repository) {
-            (
-                Kind::GarbledRevisionLink | Kind::GarbledLayerLink | Kind::MisdirectedLink | Kind::MissingLayerLink,
-                Some(_),
-            ) => self.link_content(path, digest)?,
+            (Kind::GarbledRevisionLink | Kind::GarbledLayerLink | Kind::MisdirectedLink, Some(_)) => {
+                self.link_content(path, digest)?;
+            }
+            (Kind::MissingLayerLink, Some(repository)) => {
+                if self.had_layer(repository, digest)? {
+                    self.link_content(path, digest)?;
+                }
+            }
             (Kind::MissingBlob, Some(repository)) => {
                 let link = layout::layer_link(repository, digest);
-                match self.storage.stat(&link)? {
-                    Some(_) => drop(self.has_content(digest)?),
-                    None => self.link_content(&link, digest)?,
+                if self.storage.stat(&link)?.is_some() || !self.had_layer(repository, digest)? {
+                    self.has_content(digest)?;
+                } else {
+                    self.link_content(&link, digest)?;
                 }
             }
             (Kind::MissingChild, Some(repository)) => {
-                self.link_manifest(repository, digest)?;
+                if self.had(repository, digest)? {
+                    self.link_manifest(repository, digest)?;
+                }
             }
             (Kind::DanglingRevision, Some(repository)) => {
                 if self.has_content(digest)? {
@@ -234,13 +247,52 @@ impl Planner<'_> {
         })
     }
 
-    /// A manifest that is here or can be had.
-    fn manifest(&mut self, digest: &Digest) -> Option<References> {
+    /// Whether a repository has had a manifest or layer, as far as it shows itself, here or in the other store. What another
+    /// repository has is no evidence: whoever may push to one could name it, and would be given it.
+    fn had(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        let (revision, layer) = (layout::revision(repository, digest), layout::layer(repository, digest));
+        if self.storage.stat(&revision)?.is_some() || self.storage.stat(&layer)?.is_some() {
+            return Ok(true);
+        }
+        if let Some(from) = self.options.from
+            && (from.stat(&format!("{revision}/{}", layout::LINK))?.is_some()
+                || from.stat(&format!("{layer}/{}", layout::LINK))?.is_some())
+        {
+            return Ok(true);
+        }
+        let is_trashed = self.trashed_links.contains(&(repository.to_owned(), *digest));
+        Ok(is_trashed || self.leads(repository)?.entries.contains_key(digest))
+    }
+
+    /// Whether a repository has had a layer: it shows that itself, or an image that it links needs the layer, which the
+    /// registry checks when the image is pushed. It does not check what an index lists.
+    fn had_layer(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        if self.had(repository, digest)? {
+            return Ok(true);
+        }
+        Ok(self.checked_parts(repository).contains(digest))
+    }
+
+    /// The parts of a repository's images that the registry has checked.
+    fn checked_parts(&mut self, repository: &str) -> &mut HashSet<Digest> {
+        if !self.checked_parts.contains_key(repository) {
+            let mut parts = HashSet::new();
+            for manifest in self.verification.manifests_of(repository) {
+                parts.extend(self.manifest(&manifest).into_iter().flat_map(|(_, parts)| parts));
+            }
+            self.checked_parts.insert(repository.to_owned(), parts);
+        }
+        self.checked_parts.entry(repository.to_owned()).or_default()
+    }
+
+    /// A manifest that is here or can be had, with the parts of it that the registry has checked when it was pushed.
+    fn manifest(&mut self, digest: &Digest) -> Option<(References, Vec<Digest>)> {
         for storage in [Some(self.storage), self.options.from].into_iter().flatten() {
             match storage.read(&layout::blob_data(digest), MAX_MANIFEST_BYTES) {
                 Ok(Some(Content::Whole(content))) => {
                     if let Ok(parsed) = References::of_blob(digest, &content) {
-                        return Some(parsed);
+                        let parts = parsed.checked_at_push(&content);
+                        return Some((parsed, parts));
                     }
                 }
                 Ok(_) => {}
@@ -280,8 +332,9 @@ impl Planner<'_> {
     fn complete(&mut self) -> Result<(), Error> {
         while let Some((repository, digest)) = self.incomplete.pop() {
             if self.completed.insert((repository.clone(), digest))
-                && let Some(manifest) = self.manifest(&digest)
+                && let Some((manifest, parts)) = self.manifest(&digest)
             {
+                self.checked_parts(&repository).extend(parts);
                 self.mend(&repository, &manifest)?;
             }
         }
@@ -301,9 +354,15 @@ impl Planner<'_> {
                 self.link_content(&layer_link, digest)?;
             }
             match reference.role {
-                Role::Child if !is_linked => drop(self.link_manifest(repository, digest)?),
+                Role::Child if !is_linked => {
+                    if self.had(repository, digest)? {
+                        self.link_manifest(repository, digest)?;
+                    }
+                }
                 Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
-                    self.link_content(&layer_link, digest)?;
+                    if self.had_layer(repository, digest)? {
+                        self.link_content(&layer_link, digest)?;
+                    }
                 }
                 Role::Config | Role::Layer | Role::Child => {
                     let bytes = self.storage.stat(&layout::blob_data(digest))?.map(|data| data.bytes);

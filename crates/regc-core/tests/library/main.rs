@@ -16,6 +16,7 @@ mod repair;
 mod semantics;
 mod storage;
 mod symlinks;
+mod tenants;
 mod trash;
 mod undelete;
 mod unwanted;

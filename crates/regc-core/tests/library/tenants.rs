@@ -1,0 +1,84 @@
+//! Repositories of different tenants in one store: a repair gives none of them what another has.
+
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_core::storage::memory::MemoryStorage;
+use regc_testkit::{TestRegistry, layer};
+
+use crate::repair::repair;
+
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// Tenant `b` has a private image.
+fn private() -> (TestRegistry, Digest) {
+    let mut registry = TestRegistry::new();
+    let secret = registry.image("b/private:v1").layers(["secret"]).push();
+    registry.image("a/own:v1").layers(["own"]).push();
+    (registry, secret)
+}
+
+/// The keys of one tenant after a repair.
+fn of_a(registry: &TestRegistry) -> Vec<String> {
+    let storage = registry.in_memory();
+    let outcome = repair(&storage, None);
+    assert!(outcome.failures.is_empty());
+    keys_of_a(&storage)
+}
+
+fn keys_of_a(storage: &MemoryStorage) -> Vec<String> {
+    let prefix = layout::repository("a/");
+    storage.keys().into_iter().filter(|key| key.starts_with(&prefix)).collect()
+}
+
+#[test]
+fn an_index_gives_no_tenant_what_another_has() {
+    let (mut registry, secret) = private();
+    registry.index("a/own:index").manifests([secret]).push();
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "a manifest");
+
+    let (mut registry, _) = private();
+    registry.index("a/own:cache").entry(LAYER, &layer("secret")).push();
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "a layer in an index");
+
+    // An index with layers, of which no registry looks for any.
+    let (mut registry, _) = private();
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"layers":[{{"digest":"{}"}}]}}"#,
+        layer("secret")
+    );
+    registry.manifest("a/own:odd", text);
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "layers beside an index");
+
+    // A manifest of which a registry in Go reads the last list only.
+    let (mut registry, _) = private();
+    for (first, last) in [("layers", "Layers"), ("Layers", "layers"), ("layers", "layers")] {
+        let (secret, own) = (layer("secret"), layer("own"));
+        let text =
+            format!(r#"{{"schemaVersion":2,"{first}":[{{"digest":"{secret}"}}],"{last}":[{{"digest":"{own}"}}]}}"#);
+        registry.manifest(&format!("a/own:{first}{last}"), text);
+    }
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "two lists of layers");
+}
+
+#[test]
+fn what_a_repository_has_had_is_linked_again() {
+    for evidence in 0..4 {
+        let (mut registry, _) = private();
+        let child = registry.image("a/own").layers(["child"]).push();
+        registry.index("a/own:index").manifests([child]).push();
+        let link = layout::revision_link("a/own", &child);
+        registry.remove(&link);
+        match evidence {
+            0 => registry.put(layout::tag_index_link("a/own", "v1", &child), child.to_string()),
+            1 => registry.put(layout::layer_link("a/own", &child), child.to_string()),
+            2 => registry.put(format!("{}/note", layout::revision("a/own", &child)), ""),
+            _ => {}
+        }
+        let links_it = of_a(&registry).contains(&link);
+        // A layer link is one by which registries serve a manifest already.
+        assert_eq!(links_it, [true, false, true, false][evidence], "{evidence}");
+    }
+    let (mut registry, _) = private();
+    registry.remove(&layout::layer_link("a/own", &layer("own")));
+    assert!(of_a(&registry).contains(&layout::layer_link("a/own", &layer("own"))), "an image needs it");
+}
