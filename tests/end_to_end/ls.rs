@@ -52,7 +52,7 @@ fn tags_for_scripts() {
         let run = ls(&["--tags-only", nothing]);
         assert_eq!(
             (run.code, run.stdout.as_str(), run.stderr.as_str()),
-            (1, "", format!("regc: nothing matches {nothing}\n").as_str()),
+            (1, "", &*format!("regc: nothing matches {nothing}\n")),
             "{nothing}"
         );
     }
@@ -115,7 +115,7 @@ fn an_index_that_is_in_itself_is_listed_once() {
     registry.tag("app", "v1", &one);
     let root = registry.on_disk();
     let run = regc(["ls", "--tree", "--root", root.path().to_str().unwrap()]);
-    assert_eq!((run.code, run.stdout.lines().count()), (0, 4), "{}", run.stdout);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 5), "with what is wrong with it: {}", run.stdout);
     fs::remove_dir_all(root.path().join("docker")).unwrap();
     assert_eq!(regc(["ls", "--root", root.path().to_str().unwrap()]).code, 1);
     assert_eq!(regc(["ls", "--allow-empty", "--root", root.path().to_str().unwrap()]).code, 0);
@@ -123,16 +123,42 @@ fn an_index_that_is_in_itself_is_listed_once() {
 
 #[test]
 fn each_pattern_that_matches_nothing_is_named() {
-    let mut registry = TestRegistry::new();
-    registry.image("app:v1").layers(["a"]).push();
+    for arguments in [&[][..], &["--tags-only"], &["--format", "json"], &["--untagged"], &["--tree"]] {
+        let run = ls(&[arguments, &["team/app:v1", "nosuch", "team/app", "team/app:v3"]].concat());
+        assert_eq!(run.code, 1, "{arguments:?}");
+        assert_eq!(run.stderr, "regc: nothing matches nosuch\nregc: nothing matches team/app:v3\n", "{arguments:?}");
+        assert!(run.stdout.contains("team/app"), "the rest is listed: {}", run.stdout);
+    }
+    assert_eq!(ls(&["team/app", "team/app:v*"]).code, 0);
+    let run = ls(&["--deleted", "nosuch"]);
+    assert_eq!((run.code, run.stderr.as_str()), (1, "regc: nothing matches nosuch\n"));
+}
+
+#[test]
+fn what_cannot_be_pulled_is_marked() {
+    let mut registry = registry();
+    let unlinked = registry.image("hurt:unlinked").layers(["base"]).push();
+    registry.remove(&layout::revision_link("hurt", &unlinked));
+    registry.image("hurt:torn").layers(["torn"]).push();
+    registry.remove(&layout::blob_data(&regc_testkit::layer("torn")));
     let root = registry.on_disk();
     let root = root.path().to_str().unwrap();
-    let run = regc(["ls", "--tags-only", "app:v1", "app:v99", "nosuch", "--root", root]);
-    assert_eq!((run.code, run.stdout.as_str()), (1, "app:v1\n"));
-    assert!(
-        run.stderr.contains("nothing matches app:v99") && run.stderr.contains("nothing matches nosuch"),
-        "{}",
-        run.stderr
-    );
-    assert_eq!(regc(["ls", "app", "app:v*", "--root", root]).code, 0);
+    let people = regc(["ls", "--root", root]);
+    assert_eq!(people.code, 0, "{}", people.stderr);
+    for (tag, mark) in [
+        ("unlinked", format!("RG021: a tag names a manifest that the repository does not link: {unlinked}")),
+        ("torn", format!("RG024: a layer or configuration is missing: {}", regc_testkit::layer("torn"))),
+        ("garbled", "RG012: a tag's link is empty or garbled".to_owned()),
+        ("lost", "RG020: a manifest is linked, and its content is missing: sha256:".to_owned()),
+    ] {
+        let mut lines = people.stdout.lines().skip_while(|line| !line.starts_with(&format!("  {tag} ")));
+        let after = lines.nth(1).unwrap_or_default();
+        assert!(after.starts_with(&format!("    {mark}")), "{tag}: {}", people.stdout);
+    }
+    assert_eq!(people.stdout.matches("RG0").count(), 4, "{}", people.stdout);
+    let json = lines(&regc(["ls", "--format", "json", "--root", root]));
+    let problem = |tag: &str| &json.iter().find(|line| line["tag"] == tag).unwrap()["problem"];
+    assert_eq!(*problem("v1"), Value::Null);
+    assert_eq!((&problem("torn")["id"], &problem("torn")["code"]), (&"RG024".into(), &"missing_blob".into()));
+    assert_eq!(problem("unlinked")["digest"], unlinked.to_string());
 }

@@ -132,7 +132,7 @@ fn what_belongs_to_an_image_stays_and_goes_with_it() {
         assert!(run.stdout.contains(&line), "{line}: {}", run.stdout);
     }
     let decided = decide_again(root.path());
-    assert!(decided.stdout.contains("This removes nothing."), "{}", decided.stdout);
+    assert!(decided.stdout.contains("There is nothing to remove."), "{}", decided.stdout);
 }
 
 fn decide_again(root: &Path) -> Run {
@@ -316,4 +316,28 @@ fn what_is_damaged_is_kept_and_told_of() {
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(run.stderr.contains("app:v1 stays: the manifest sha256:"), "{}", run.stderr);
     assert_eq!(tags(root.path()), ["app:v1", "app:v2", "other:v2"]);
+}
+
+#[test]
+fn a_real_run_with_nothing_to_do_is_no_dry_run() {
+    let root = store();
+    let run = prune(root.path(), &["--yes", "--keep", "all"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("There is nothing to remove.") && !run.stdout.contains("dry run"), "{}", run.stdout);
+    let dry = prune(root.path(), &["--dry-run", "--keep", "all"]);
+    assert!(dry.stdout.contains("There is nothing to remove."), "{}", dry.stdout);
+    for (arguments, is_dry) in [(&["--yes"][..], false), (&["--dry-run"], true)] {
+        let run = prune(root.path(), &[&["--keep", "all", "--format", "json"], arguments].concat());
+        assert_eq!(lines(&run).last().unwrap()["dry_run"], is_dry, "{}", run.stdout);
+    }
+    // So it is where what is named is too young, and with the other commands.
+    let at = ["--root", root.path().to_str().unwrap(), "--format", "json"];
+    for arguments in [&["gc"][..], &["trash", "empty"]] {
+        let run = regc([arguments, &at].concat());
+        let lines = lines(&run);
+        let last = lines.last().unwrap();
+        assert_eq!((&last["dry_run"], run.code), (&false.into(), 0), "{arguments:?}: {}", run.stdout);
+    }
+    let repair = regc([&["repair", "--apply"], &at[..]].concat());
+    assert_eq!(lines(&repair).last().unwrap()["applied"], true);
 }

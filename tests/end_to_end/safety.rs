@@ -80,11 +80,12 @@ fn a_running_registry_is_noticed() {
         let config = config.to_str().unwrap();
         let run = regc(["gc", config]);
         assert_eq!(run.code, 1, "{http}");
-        for way_out in ["Stop it", "maintenance.readonly.enabled", "--live"] {
+        for way_out in ["hint: stop it", "maintenance.readonly.enabled", "--live"] {
             assert!(run.stderr.contains(way_out), "{}", run.stderr);
         }
         let repair = regc(["repair", "--apply", config]);
-        assert!(repair.stderr.contains("Stop it") && !repair.stderr.contains("--live"), "{}", repair.stderr);
+        assert!(repair.code == 1 && repair.stderr.contains("hint: stop it"), "{}", repair.stderr);
+        assert!(!repair.stderr.contains("--live"), "repair has no such flag: {}", repair.stderr);
         let dry = regc(["gc", "--dry-run", config]);
         assert!(dry.code == 0 && dry.stderr.contains("warning: a registry answers"), "{}", dry.stderr);
     }

@@ -57,6 +57,32 @@ fn a_configuration_that_cannot_be_used_is_told_with_its_path() {
 }
 
 #[test]
+fn a_variable_that_breaks_the_configuration_is_named() {
+    let (root, directory) = (registry().on_disk(), tempfile::tempdir().unwrap());
+    let config = config(&directory, &at(root.path()), "");
+    let config = config.to_str().unwrap();
+    for (name, value) in [
+        ("REGISTRY_STORAGE_PORT", "tcp://10.0.0.1:5000"),
+        ("REGISTRY_STORAGE_PORT_5000_TCP", "tcp://10.0.0.1:5000"),
+        ("REGISTRY_STORAGE_SERVICE_HOST", "10.0.0.1"),
+        ("REGISTRY_STORAGE", "inmemory"),
+        ("REGISTRY_STORAGE", "s3"),
+        (ROOT, "/nowhere"),
+        (ROOT, "0755"),
+    ] {
+        let run = regc_with(["gc", "-d", config], &[(name, value)]);
+        assert_eq!(run.code, 1, "{name}={value}");
+        let named = format!("regc: cannot use the environment variable {name}: ");
+        assert!(run.stderr.starts_with(&named), "{name}={value}: {}", run.stderr);
+        assert_eq!(run.stderr.contains("Kubernetes"), name.contains("_PORT") || name.contains("_SERVICE"), "{name}");
+        assert!(!run.stderr.contains(config), "the file is not to blame: {}", run.stderr);
+    }
+    let run = regc_with(["gc", "-d"], &[(PATH, "/nowhere/config.yml")]);
+    assert!(run.code == 1 && run.stderr.contains(&format!("variable {PATH}: ")), "{}", run.stderr);
+    assert!(is_dry_run_of(&regc_with(["gc", "-d", config], &[("REGISTRY_PORT", "tcp://1")]), root.path()));
+}
+
+#[test]
 fn flags_of_the_registrys_own_command_are_understood() {
     let root = registry().on_disk();
     let root = root.path().to_str().unwrap();

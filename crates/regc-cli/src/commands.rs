@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments with their help, then what it does.
 
+pub mod cache;
 pub mod content;
 pub mod du;
 pub mod explain;

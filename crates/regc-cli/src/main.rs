@@ -1,6 +1,7 @@
 //! `regc`: the garbage collector for self-hosted Docker and OCI registries.
 
 mod commands;
+mod hints;
 mod interruption;
 mod output;
 mod process;
@@ -10,10 +11,11 @@ mod source;
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 use regc_core::error::Error as CoreError;
 
 use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
+use crate::hints::Flags;
 use crate::interruption::Interruption;
 
 /// Give back the disk space that a Docker or OCI registry never frees by itself.
@@ -67,7 +69,9 @@ enum Ending {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (command, matches) = (command(), command().get_matches());
+    let flags = Flags::of(&command, &matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
         Command::Du(args) => du::run(args),
@@ -87,9 +91,17 @@ fn main() -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(Interruption::exit_code()),
         Err(error) => {
             print_error(&error);
+            if let Some(hint) = flags.hint(&error) {
+                eprintln!("  hint: {hint}");
+            }
             ExitCode::from(if matches!(error, CoreError::Interrupted) { Interruption::exit_code() } else { 1 })
         }
     }
+}
+
+/// The command line, as it is parsed.
+fn command() -> ClapCommand {
+    Cli::command()
 }
 
 /// Prints an error and what caused it to the standard error stream.

@@ -1,5 +1,6 @@
 //! Which store is meant: the configuration or the root that the command line, the environment or the system names.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -27,7 +28,15 @@ pub fn other(path: &Path) -> Result<Source, Error> {
 pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Error> {
     let config = match root {
         Some(root) => Config::at_root(root),
-        None => read(&path(config)?)?,
+        None => {
+            let (path, variable) = path(config)?;
+            read(&path).map_err(|error| match (variable, error) {
+                (Some(name), Error::Storage { action, path, source }) => {
+                    Error::Environment { name: name.to_owned(), reason: format!("cannot {action} {path}: {source}") }
+                }
+                (_, error) => error,
+            })?
+        }
     };
     let root = root_of(&config);
     Ok(Source { config, root })
@@ -40,15 +49,22 @@ fn root_of(config: &Config) -> PathBuf {
     }
 }
 
-fn path(argument: Option<PathBuf>) -> Result<PathBuf, Error> {
-    let named = argument.or_else(|| env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from));
-    let existing = || DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.try_exists().unwrap_or(true));
-    named.or_else(existing).ok_or_else(|| {
+/// Where the configuration is, and the environment variable that says so, if one does.
+fn path(argument: Option<PathBuf>) -> Result<(PathBuf, Option<&'static str>), Error> {
+    if let Some(path) = argument {
+        return Ok((path, None));
+    }
+    if let Some(path) = env::var_os(PATH_VARIABLE).filter(|path| !path.is_empty()) {
+        return Ok((path.into(), Some(PATH_VARIABLE)));
+    }
+    let existing = DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.try_exists().unwrap_or(true));
+    let path = existing.ok_or_else(|| {
         Error::Config(format!(
             "there is none at {}. Name the registry's config.yml, or the directory that holds docker/registry/v2 with --root",
             DEFAULT_PATHS.join(", ")
         ))
-    })
+    })?;
+    Ok((path, None))
 }
 
 fn read(path: &Path) -> Result<Config, Error> {
@@ -67,13 +83,37 @@ fn read(path: &Path) -> Result<Config, Error> {
 }
 
 fn parse(path: &Path, environment: Vec<(String, String)>) -> Result<Config, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Storage {
-        action: "read the configuration",
-        path: path.display().to_string(),
-        source,
-    })?;
+    let fail = |source| Error::Storage { action: "read the configuration", path: path.display().to_string(), source };
+    let text = text(fs::read(path).map_err(fail)?).map_err(fail)?;
     Config::parse(&text, environment).map_err(|error| match error {
         Error::Config(reason) => Error::Config(format!("{}: {reason}", path.display())),
         error => error,
     })
+}
+
+/// The text of a file that an editor may have written as UTF-16, which the registry reads as well.
+fn text(content: Vec<u8>) -> io::Result<String> {
+    let units = |decode: fn([u8; 2]) -> u16| -> Vec<u16> {
+        content[2..].chunks_exact(2).map(|pair| decode([pair[0], pair[1]])).collect()
+    };
+    let units = match content.as_slice() {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        _ => return String::from_utf8(content).map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),
+    };
+    String::from_utf16(&units).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn both_orders_of_utf_16_are_text() {
+        let bytes = |decode: fn(u16) -> [u8; 2]| "\u{feff}käse".encode_utf16().flat_map(decode).collect();
+        assert_eq!(text(bytes(u16::to_le_bytes)).unwrap(), "käse");
+        assert_eq!(text(bytes(u16::to_be_bytes)).unwrap(), "käse");
+        assert_eq!(text(b"\xef\xbb\xbfx".to_vec()).unwrap(), "\u{feff}x");
+        assert!(text(b"\xff\xfe\x00\xd8".to_vec()).is_err() && text(b"\xc3".to_vec()).is_err());
+    }
 }

@@ -2,12 +2,16 @@
 //!
 //! Only what is asked for is read. Damage is shown as what is missing; nothing here decides what is removed.
 
+mod problems;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+pub use self::problems::Problem;
+use self::problems::Read;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::image::{Description, ImageConfig, ImageKind, Part};
@@ -28,6 +32,8 @@ pub struct Depth {
     pub trees: bool,
     /// Which tagged images each tagged image belongs to.
     pub owners: bool,
+    /// Why tags cannot be pulled; only found out with images.
+    pub problems: bool,
 }
 
 /// A repository and what is in it.
@@ -70,6 +76,8 @@ pub struct Tag {
     pub image: Option<Image>,
     /// What other tags name and this is part of or attached to, directly or through others; empty unless asked for.
     pub owners: Vec<Digest>,
+    /// Why it cannot be pulled, or not for all of its platforms; `None` if it can be, or that was not asked for.
+    pub problem: Option<Problem>,
 }
 
 /// A manifest that no tag reaches.
@@ -131,7 +139,15 @@ pub(crate) fn tags(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Ta
             Content::Whole(text) => layout::digest_in_link(&text),
             Content::TooLarge => None,
         };
-        Some(Tag { name, digest, pushed: link?.modified, is_linked: false, image: None, owners: Vec::new() })
+        Some(Tag {
+            name,
+            digest,
+            pushed: link?.modified,
+            is_linked: false,
+            image: None,
+            owners: Vec::new(),
+            problem: None,
+        })
     });
     Ok(tags.collect())
 }
@@ -143,6 +159,8 @@ struct Repository<'a> {
     depth: Depth,
     manifests: HashMap<Digest, Option<Rc<(u64, Description)>>>,
     images: HashMap<Digest, Image>,
+    /// What the manifests refer to that were read; empty unless problems are asked for.
+    read: HashMap<Digest, Read>,
     configs: HashMap<Digest, ImageConfig>,
     /// How many more parts of images are added up.
     parts_left: u64,
@@ -158,6 +176,7 @@ impl<'a> Repository<'a> {
             depth,
             manifests: HashMap::new(),
             images: HashMap::new(),
+            read: HashMap::new(),
             configs: HashMap::new(),
             parts_left: PARTS,
             referrers: BTreeMap::new(),
@@ -193,6 +212,9 @@ impl<'a> Repository<'a> {
                     tag.image = self.image(&digest)?;
                 }
             }
+        }
+        if self.depth.images && self.depth.problems {
+            self.find_problems(&mut tags)?;
         }
         if self.depth.owners {
             self.name_owners(&mut tags)?;
@@ -260,11 +282,15 @@ impl<'a> Repository<'a> {
         if let Some(known) = self.manifests.get(digest) {
             return Ok(known.clone());
         }
-        let describe = |content: Option<Content>| match content {
-            Some(Content::Whole(content)) => Description::of(&content).map(|manifest| (content.len() as u64, manifest)),
-            _ => None,
+        let finds_problems = self.depth.problems;
+        let describe = |content: Option<Content>| {
+            let read = finds_problems.then(|| problems::read(digest, content.as_ref()));
+            let Some(Content::Whole(content)) = content else { return (None, read) };
+            (Description::of(&content).map(|manifest| (content.len() as u64, manifest)), read)
         };
-        let manifest = with_manifest(self.storage, &layout::blob_data(digest), describe)?.map(Rc::new);
+        let (manifest, read) = with_manifest(self.storage, &layout::blob_data(digest), describe)?;
+        self.read.extend(read.map(|read| (*digest, read)));
+        let manifest = manifest.map(Rc::new);
         if let Some(manifest) = &manifest {
             self.parts_left += PARTS_OF_EACH * (1 + parts_of(&manifest.1).count() as u64);
         }

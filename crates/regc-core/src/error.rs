@@ -67,10 +67,7 @@ pub enum Error {
         holder: String,
     },
     /// Something cannot be moved to the trash, which is on another file system, and nothing is copied silently.
-    #[error(
-        "{0} is on another file system than the trash below the storage root, and nothing is copied there; collect without \
-         --trash, and repair by hand what is there"
-    )]
+    #[error("{0} is on another file system than the trash below the storage root, and nothing is copied there")]
     OtherFilesystem(String),
     /// The journal of a run that has moved something to the trash cannot be used.
     #[error("cannot use the journal {path}: {reason}")]
@@ -116,7 +113,7 @@ pub enum Error {
     #[error("nothing matches {0}; see what there is with `regc ls`")]
     NothingMatches(String),
     /// A manifest that is to go is still named by tags.
-    #[error("{repository}@{digest} is still named by {}; name the tags instead, or say --force", tags.join(", "))]
+    #[error("{repository}@{digest} is still named by {}", tags.join(", "))]
     StillTagged {
         /// The repository.
         repository: String,
@@ -197,25 +194,22 @@ pub enum Refusal {
     /// Blobs, but not one repository.
     #[error(
         "the store has blobs but not one repository, so everything would go. This is the look of a wrong or \
-         half-mounted root. If it is what you want, say --allow-empty"
+         half-mounted root"
     )]
     NoRepositories,
     /// The storage root is there, and holds no registry.
-    #[error(
-        "the storage root holds no docker/registry/v2. This is what a file system looks like that is not mounted. If it is a \
-         registry to which nothing was pushed yet, say --allow-empty"
-    )]
+    #[error("the storage root holds no docker/registry/v2. This is what a file system looks like that is not mounted")]
     NoLayout,
     /// An empty directory is a file system of its own, or its siblings are.
     #[error(
         "{0} is empty, and is a file system of its own, or what is beside it is. This is what it looks like when a file \
-         system is not mounted. If it is what you want, remove the directory, or say --allow-missing"
+         system is not mounted"
     )]
     Unmounted(String),
     /// Much of what images need is missing.
     #[error(
         "{missing} of {needed} blobs that images need are missing. This is what it looks like when a file system is not \
-         mounted. `regc verify` lists them; if they are lost for good, say --allow-missing"
+         mounted"
     )]
     MissingContent {
         /// How many digests are missing.
@@ -225,24 +219,14 @@ pub enum Refusal {
     },
     /// All that a directory of blobs should hold is missing.
     #[error(
-        "all blobs that images need of {0} are missing. This is what it looks like when a file system is not mounted. If they \
-         are lost for good, say --allow-missing"
+        "all blobs that images need of {0} are missing. This is what it looks like when a file system is not mounted"
     )]
     MissingDirectory(String),
     /// Something answers at the registry's address.
-    #[error(
-        "a registry answers at {address}, and is not read-only: what is pushed to it meanwhile could be lost. Stop it; or set \
-         storage.maintenance.readonly.enabled to true and restart it{}",
-        if *.or_live { "; or say --live, which keeps what it removes in the trash" } else { "" }
-    )]
-    RegistryRuns {
-        /// Where it answers.
-        address: String,
-        /// Whether the command has a way to run beside it.
-        or_live: bool,
-    },
+    #[error("a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost")]
+    RegistryRuns(String),
     /// Somebody would have to be asked, and cannot be.
-    #[error("nobody can be asked here whether this is to go: say --yes, or see what would go with --dry-run")]
+    #[error("nobody can be asked here whether this is to go")]
     Unconfirmed,
     /// Something that was named cannot go, so nothing does.
     #[error("nothing was removed, since this cannot go: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -250,13 +234,13 @@ pub enum Refusal {
     /// Revisions, but not one blob.
     #[error(
         "the store has repositories with manifests, but no blobs, so the links would go. This is the look of a \
-         half-mounted root. If it is what you want, say --allow-empty"
+         half-mounted root"
     )]
     NoBlobs,
     /// Untagged manifests should go, and the store has no tag.
     #[error(
-        "the store has manifests but not one tag, so --delete-untagged would remove all of them. Tags may be kept in \
-         somebody's database. If it is what you want, say --allow-empty"
+        "the store has manifests but not one tag, so all of them are untagged and would go. Tags may be kept in somebody's \
+         database"
     )]
     NoTags,
     /// GitLab's registry describes this storage in its database.
@@ -268,14 +252,13 @@ pub enum Refusal {
     /// Untagged manifests should go, and Harbor keeps the tags.
     #[error(
         "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
-         looks untagged here, and what is removed here is not removed there. Use Harbor's own retention and garbage \
-         collection, or `regc gc` without --delete-untagged"
+         looks untagged here, and what is removed here is not removed there"
     )]
     HarborUntagged,
     /// Harbor's registry, without permission.
     #[error(
         "this is a Harbor registry, by its `auth` section, whose database also describes this store. Harbor collects \
-         garbage by itself; to remove only what no manifest refers to, with Harbor stopped, say --allow-harbor"
+         garbage by itself"
     )]
     Harbor,
 }

@@ -231,7 +231,9 @@ impl Finding {
             Finding::BeingRestored { .. } => {
                 "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"
             }
-            Finding::BlobsElsewhere { .. } => "if no other store uses them, say --allow-symlinked-blobs",
+            Finding::BlobsElsewhere { .. } => {
+                "if no other store uses them, `regc gc --allow-symlinked-blobs` collects them as well"
+            }
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
             Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",
         }

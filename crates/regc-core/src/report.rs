@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::config::Cache;
 use crate::plan::{Plan, Totals};
 use crate::survey::{Options, Survey};
 use crate::sweep::Outcome;
@@ -47,6 +48,9 @@ pub struct Summary {
     pub trashed_as: Option<String>,
     /// The length of the content of all blobs that are in the trash, in bytes. `regc trash empty` gives it back.
     pub trash_bytes: u64,
+    /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, or nothing was
+    /// removed. Whether a registry is running is known to the caller, who sets it.
+    pub stale_cache: Option<Cache>,
     /// Whether the run was told to stop before it was done.
     pub interrupted: bool,
     /// Removals that failed.
@@ -86,6 +90,7 @@ impl Summary {
             spared: outcome.map(|outcome| outcome.spared).unwrap_or_default(),
             trashed_as: outcome.and_then(|outcome| outcome.trashed_as.clone()),
             trash_bytes,
+            stale_cache: None,
             interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
             failures: outcome.map_or(0, |outcome| outcome.failures.len() as u64),
             findings: survey.findings.len() as u64,

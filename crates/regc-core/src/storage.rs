@@ -274,7 +274,16 @@ pub trait TrashStorage: DeleteStorage {
 /// Fails if its root directory is absent, and for drivers that keep nothing here: `inmemory`, and so far everything but
 /// `filesystem`.
 pub fn open(config: &Config) -> Result<Box<dyn TrashStorage>, Error> {
-    match &config.driver {
+    open_driver(&config.driver).map_err(|error| match (&config.driver_variable, error) {
+        (Some(name), error @ (Error::RootMissing(_) | Error::RootNotDirectory(_) | Error::Config(_))) => {
+            Error::Environment { name: name.clone(), reason: error.to_string() }
+        }
+        (_, error) => error,
+    })
+}
+
+fn open_driver(driver: &Driver) -> Result<Box<dyn TrashStorage>, Error> {
+    match driver {
         Driver::Filesystem { root } => Ok(Box::new(filesystem::FilesystemStorage::open(root)?)),
         Driver::InMemory => Err(Error::Config(
             "storage is `inmemory`: the registry forgets everything when it stops, so there is nothing to collect"

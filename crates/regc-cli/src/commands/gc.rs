@@ -169,7 +169,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         jobs: args.jobs,
     };
     let source = source::find(args.config.or(args.configuration), args.root)?;
-    let opening = Opening { dry_run: args.dry_run, live: Some(args.live), quiet: args.quiet };
+    let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet };
     let store = Store::open(source, opening, &options)?;
     let Store { source, storage, lock, progress } = store;
     let survey = survey_and_heal(&*storage, lock.as_ref(), &options, &progress);
@@ -198,8 +198,13 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         }
         Some(lock) => {
             let header = (args.trash || args.live).then(|| header("gc", started, &options, min_age, args.live));
-            let (storage, cache) = (&*storage, &source.config.blob_descriptors);
-            let run = Removal { storage, lock: &lock, options: &options, header: header.as_ref(), cache };
+            let run = Removal {
+                config: &source.config,
+                storage: &*storage,
+                lock: &lock,
+                options: &options,
+                header: header.as_ref(),
+            };
             run.carry_out(&planned, &mut *printer, &progress)?
         }
     };

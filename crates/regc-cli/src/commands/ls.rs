@@ -5,7 +5,7 @@ mod deleted;
 use indicatif::BinaryBytes;
 use std::collections::{BTreeSet, HashSet};
 
-use regc_core::catalog::{Depth, Image, Listing, Tag, Tree, catalog};
+use regc_core::catalog::{Depth, Image, Listing, Problem, Tag, Tree, catalog};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::pattern::{Part, Pattern};
@@ -50,9 +50,11 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         return deleted::list(&*storage, patterns, args.common.format);
     }
     let images = !args.tags_only && !args.untagged;
-    let depth = Depth { images, untagged: args.untagged, trees: args.tree, owners: false };
+    let depth = Depth { images, untagged: args.untagged, trees: args.tree, problems: images, ..Depth::default() };
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
+    let unmatched: Vec<&Pattern> =
+        patterns.iter().filter(|pattern| !listings.iter().any(|listing| is_matched(pattern, listing))).collect();
     if !patterns.is_empty() {
         for listing in &mut listings {
             let repository = listing.repository.clone();
@@ -61,7 +63,6 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         let of_tags = patterns.iter().all(|pattern| !matches!(pattern.part(), Part::All));
         listings.retain(|listing| !of_tags || !listing.tags.is_empty());
     }
-    let unmatched: Vec<&Pattern> = patterns.iter().filter(|pattern| !is_matched(pattern, &listings)).collect();
     let mut output = Output::new();
     for listing in &listings {
         match args.common.format {
@@ -80,24 +81,27 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             eprintln!("regc: cannot write the list: {error}");
             Ok(Ending::Failed)
         }
-        // As ls: what is named and is not there is no success.
-        None if !unmatched.is_empty() => {
-            unmatched.iter().for_each(|pattern| eprintln!("regc: nothing matches {}", printable(&pattern.to_string())));
-            Ok(Ending::Failed)
-        }
-        None => Ok(Ending::Done),
+        None => Ok(tell_of_unmatched(&unmatched)),
     }
 }
 
-/// Whether a pattern names a repository or tag that is there.
-fn is_matched(pattern: &Pattern, listings: &[Listing]) -> bool {
-    listings.iter().any(|Listing { repository, tags, .. }| match pattern.part() {
-        Part::All => pattern.matches_repository(repository),
-        Part::Tags(_) => tags.iter().any(|tag| pattern.matches_tag(repository, &tag.name)),
-        Part::Manifest(digest) => {
-            pattern.matches_repository(repository) && tags.iter().any(|tag| tag.digest == Some(*digest))
+/// Whether a pattern matches something in a repository that can be listed.
+fn is_matched(pattern: &Pattern, listing: &Listing) -> bool {
+    let repository = &listing.repository;
+    pattern.matches_repository(repository)
+        && match pattern.part() {
+            Part::All => true,
+            Part::Tags(_) => listing.tags.iter().any(|tag| pattern.matches_tag(repository, &tag.name)),
+            Part::Manifest(digest) => listing.untagged.iter().any(|untagged| untagged.image.digest == *digest),
         }
-    })
+}
+
+/// Names the patterns that match nothing, which is no success: one of them may be misspelled.
+fn tell_of_unmatched(patterns: &[&Pattern]) -> Ending {
+    for pattern in patterns {
+        eprintln!("regc: nothing matches {}", printable(&pattern.to_string()));
+    }
+    if patterns.is_empty() { Ending::Done } else { Ending::Failed }
 }
 
 fn human(output: &mut Output, listing: &Listing, untagged: bool) {
@@ -118,11 +122,26 @@ fn human(output: &mut Output, listing: &Listing, untagged: bool) {
         match (&tag.image, tag.digest) {
             (Some(image), _) => {
                 row(output, 1, &name, image, Some(process::time(tag.pushed)));
+                mark(output, tag);
                 below(output, listing, image.digest, &mut shown);
             }
-            (None, Some(digest)) => output.line(format_args!("  {name}missing: {digest}")),
-            (None, None) => output.line(format_args!("  {name}garbled")),
+            (None, Some(digest)) => {
+                output.line(format_args!("  {name}missing: {digest}"));
+                mark(output, tag);
+            }
+            (None, None) => {
+                output.line(format_args!("  {name}garbled"));
+                mark(output, tag);
+            }
         }
+    }
+}
+
+/// Prints why a tag cannot be pulled, if it cannot.
+fn mark(output: &mut Output, tag: &Tag) {
+    if let Some(Problem { kind, digest }) = &tag.problem {
+        let digest = digest.map_or_else(String::new, |digest| format!(": {digest}"));
+        output.line(format_args!("    {}: {}{digest}", kind.code(), kind.page().title));
     }
 }
 
@@ -191,11 +210,12 @@ fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
         }
         return;
     }
-    for Tag { name, digest, pushed, image: found, .. } in &listing.tags {
+    for Tag { name, digest, pushed, image: found, problem, .. } in &listing.tags {
         let pushed = process::time(*pushed);
         let found = found.as_ref().map(image);
         let line = json!({
             "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed, "image": found,
+            "problem": problem,
         });
         output.json(&line);
     }

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
-use regc_core::config::BlobDescriptors;
+use regc_core::config::Config;
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::guards::refuse_missing_parts;
@@ -19,7 +19,7 @@ use regc_core::unwanted::Unwanted;
 use regc_core::{duration, trash};
 
 use crate::commands::store::{Opening, Store};
-use crate::commands::{Common, Format};
+use crate::commands::{Common, Format, cache};
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
 use crate::{Ending, print_error, process};
@@ -91,7 +91,7 @@ impl<'a> Session<'a> {
         let nothing = Unwanted::default();
         let allow_empty = common.allow_empty;
         let removes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
-        let opening = Opening { dry_run: removing.dry_run, live: Some(removing.live), quiet: removing.quiet };
+        let opening = Opening { dry_run: removing.dry_run, live: removing.live, quiet: removing.quiet };
         let store = Store::open(common.source()?, opening, &removes_tags)?;
         Ok(Self { command, removing, format: common.format, allow_empty, store, started })
     }
@@ -145,15 +145,23 @@ impl<'a> Session<'a> {
                 let to_trash = self.removing.trash || self.removing.live;
                 let header =
                     to_trash.then(|| header(self.command, self.started, &options, min_age, self.removing.live));
-                let (storage, cache) = (&**storage, &source.config.blob_descriptors);
-                let run = Removal { storage, lock, options: &options, header: header.as_ref(), cache };
+                let run = Removal {
+                    config: &source.config,
+                    storage: &**storage,
+                    lock,
+                    options: &options,
+                    header: header.as_ref(),
+                };
                 run.carry_out(&planned, &mut *printer, progress)?
             }
-            _ => {
-                // Where nothing is to be removed, nothing was, and that was no dry run.
-                let nothing = lock.as_ref().map(|_| Outcome::default());
-                let summary = Summary::new(&survey, &options, &plan, nothing.as_ref(), summary.trash_bytes);
+            Some(_) => {
+                let nothing = Outcome::default();
+                let summary = Summary::new(&survey, &options, &plan, Some(&nothing), summary.trash_bytes);
                 printer.done(&Run { summary: &summary, ..planned });
+                finish(&mut *printer, Ending::Done)
+            }
+            None => {
+                printer.done(&planned);
                 finish(&mut *printer, Ending::Done)
             }
         };
@@ -212,12 +220,11 @@ pub fn trash_bytes(storage: &dyn ReadStorage) -> u64 {
 
 /// A plan that is about to be carried out.
 pub struct Removal<'a> {
+    pub config: &'a Config,
     pub storage: &'a dyn TrashStorage,
     pub lock: &'a Lock,
     pub options: &'a Options<'a>,
     pub header: Option<&'a trash::Header>,
-    /// Where the registry remembers blobs.
-    pub cache: &'a BlobDescriptors,
 }
 
 impl Removal<'_> {
@@ -235,12 +242,13 @@ impl Removal<'_> {
             outcome => outcome?,
         };
         let trash_bytes = trash_bytes(self.storage);
-        let summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
+        let mut summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
+        if outcome.removed.blobs > 0 || outcome.removed.layer_links > 0 {
+            summary.stale_cache = cache::stale(self.config);
+        }
         printer.done(&Run { summary: &summary, failures: &outcome.failures, ..*planned });
         outcome.failures.iter().for_each(|failure| print_error(failure));
-        if outcome.removed.blobs > 0 {
-            warn_of_cache(self.cache);
-        }
+        summary.stale_cache.iter().for_each(cache::warn);
         let ending = match outcome {
             Outcome { interrupted: true, .. } => Ending::Interrupted,
             Outcome { failures, .. } if failures.is_empty() => Ending::Done,
@@ -248,16 +256,6 @@ impl Removal<'_> {
         };
         Ok(finish(printer, ending))
     }
-}
-
-/// What was removed is still remembered elsewhere. The registry would say of it that it has it.
-fn warn_of_cache(cache: &BlobDescriptors) {
-    let BlobDescriptors::Redis { addresses, database } = cache else { return };
-    let at = if addresses.is_empty() { String::new() } else { format!(" at {}", addresses.join(", ")) };
-    eprintln!(
-        "regc: the registry remembers blobs in Redis{at}, database {database}: empty that database (FLUSHDB) before the registry \
-         is used again, or it accepts images whose layers are gone"
-    );
 }
 
 /// The ending of a run whose report is printed.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use regc_core::config::Cache;
 use regc_core::content::{Hashed, Pace};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
@@ -19,7 +20,7 @@ use serde_json::json;
 use crate::commands::content::{Hashing, Watch};
 use crate::commands::removing::header;
 use crate::commands::store::{Opening, Store};
-use crate::commands::{Common, Format};
+use crate::commands::{Common, Format, cache};
 use crate::output::{Output, printable};
 use crate::{Ending, print_error, source};
 
@@ -69,7 +70,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let nothing = Unwanted::default();
     let allow_empty = args.common.allow_empty;
     let removes_tags = SurveyOptions { unwanted: Some(&nothing), allow_empty, ..SurveyOptions::default() };
-    let opening = Opening { dry_run: !args.apply, live: None, quiet: args.quiet };
+    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let store = Store::open(source, opening, &removes_tags)?;
@@ -129,8 +130,11 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
             plan.lost.len()
         );
     }
-    summarise(&mut output, &args, &plan, &outcome, left.as_ref());
+    let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
+    let stale_cache = if outcome.done.iter().any(changes_content) { cache::stale(&source.config) } else { None };
+    summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
     output.flush();
+    stale_cache.iter().for_each(cache::warn);
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the report: {error}");
         return Ok(Ending::Failed);
@@ -195,7 +199,16 @@ fn tell(output: &mut Output, args: &Args, state: &str, actions: &[Action]) {
     }
 }
 
-fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome, left: Option<&Verification>) {
+/// How a repair ended.
+struct Ended<'a> {
+    outcome: &'a Outcome,
+    /// What is still wrong; `None` if that is not known.
+    left: Option<&'a Verification>,
+    stale_cache: &'a Option<Cache>,
+}
+
+fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
+    let Ended { outcome, left, stale_cache } = ended;
     let is_wrong = |defect: &&Defect| defect.kind.severity() < Severity::Note;
     let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
     let (planned, done) = (plan.actions.len(), outcome.done.len());
@@ -210,6 +223,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome, l
             "failures": plan.failures.len() + outcome.failures.len(),
             "interrupted": outcome.interrupted || left.is_none(),
             "left": left,
+            "stale_cache": stale_cache,
         })),
         Format::Human if args.quiet => {}
         Format::Human if !args.apply && planned > 0 => output.line(format_args!(

@@ -25,8 +25,8 @@ pub struct Store {
 #[derive(Clone, Copy)]
 pub struct Opening {
     pub dry_run: bool,
-    /// Whether a registry may be running; none if the command cannot be told so.
-    pub live: Option<bool>,
+    /// Whether a registry may be running.
+    pub live: bool,
     pub quiet: bool,
 }
 
@@ -43,7 +43,7 @@ impl Store {
         if let Some(lock) = &lock {
             repair::forget_incoming(&*storage, lock)?;
         }
-        if opening.live != Some(true) {
+        if !opening.live {
             refuse_running_registry(&source.config, opening)?;
         }
         let progress = Progress::new(opening.quiet)?;
@@ -63,12 +63,7 @@ fn refuse_running_registry(config: &Config, opening: Opening) -> Result<(), Erro
                 );
             }
         }
-        Ok(true) => {
-            return Err(Error::Refused(Refusal::RegistryRuns {
-                address: listener.to_string(),
-                or_live: opening.live.is_some(),
-            }));
-        }
+        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
         Ok(false) => {}
         Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
     }

@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let nothing = Unwanted::default();
     let allow_empty = args.common.allow_empty;
     let changes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
-    let opening = Opening { dry_run: args.dry_run, live: None, quiet: args.quiet };
+    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet };
     let Store { storage, lock, progress, .. } = Store::open(args.common.source()?, opening, &changes_tags)?;
     let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|(repository, _)| repository == name);
     let planned = find(&*storage, is_wanted, Options::default().jobs, &progress).and_then(|found| {

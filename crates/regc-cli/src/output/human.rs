@@ -101,6 +101,9 @@ impl Human {
             (false, false, true) if summary.trashed_as.is_some() => {
                 "Done. Nothing is lost yet: `regc trash restore` brings it back, `regc trash empty` gives the space back."
             }
+            (false, false, true) if summary.stale_cache.is_some() => {
+                "Done. The registry's cache must be cleared before the registry takes pushes again; a note says how."
+            }
             (false, false, true) => "Done. The registry can be started again.",
             (false, false, false) => {
                 "Not everything could be removed; the errors follow. Everything that clients can pull is still there, \

@@ -46,7 +46,9 @@ impl Printer for Human {
             self.output.line(format_args!("{}", printable(repository)));
             lines.iter().for_each(|line| self.output.line(format_args!("  {}", printable(line))));
         }
-        self.output.line(format_args!("This removes {}.", describe(&run.summary.garbage)));
+        if !run.summary.garbage.is_empty() {
+            self.output.line(format_args!("This removes {}.", describe(&run.summary.garbage)));
+        }
         self.output.flush();
     }
 
@@ -55,7 +57,10 @@ impl Printer for Human {
         if self.quiet {
             return;
         }
-        if summary.dry_run {
+        if summary.garbage.is_empty() {
+            let dry_run = if summary.dry_run { " This was a dry run." } else { "" };
+            self.output.line(format_args!("There is nothing to remove.{dry_run}"));
+        } else if summary.dry_run {
             self.output.line(format_args!("Nothing was removed: this was a dry run."));
         } else {
             let what = if summary.trashed_as.is_some() { "Moved to the trash" } else { "Removed" };

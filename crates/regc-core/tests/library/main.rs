@@ -9,6 +9,7 @@ mod faults;
 mod guards;
 mod hostile;
 mod leftovers;
+mod problems;
 mod properties;
 mod removal;
 mod repair;

@@ -17,6 +17,8 @@ use crate::{Ending, process};
 pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> Result<Ending, Error> {
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut deleted = find(storage, is_wanted, Options::default().jobs, &Silent)?;
+    let is_matched = |pattern: &&Pattern| deleted.iter().any(|deleted| is_named(pattern, deleted));
+    let unmatched: Vec<&Pattern> = patterns.iter().filter(|pattern| !is_matched(pattern)).collect();
     deleted.retain(|deleted| patterns.is_empty() || patterns.iter().any(|pattern| is_named(pattern, deleted)));
     let mut output = Output::new();
     let mut repository = None;
@@ -36,11 +38,7 @@ pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> 
         eprintln!("regc: cannot write the list: {error}");
         return Ok(Ending::Failed);
     }
-    if deleted.is_empty() && !patterns.is_empty() {
-        eprintln!("regc: nothing matches");
-        return Ok(Ending::Failed);
-    }
-    Ok(Ending::Done)
+    Ok(super::tell_of_unmatched(&unmatched))
 }
 
 /// Whether a pattern names a manifest: by its repository, a tag that remembers it, or its digest.

@@ -1,0 +1,34 @@
+//! What a registry still remembers of blobs that are gone.
+
+use regc_core::config::{Cache, Config};
+use regc_core::running;
+
+use crate::output::printable;
+
+/// The cache that still lists what a run has just removed, if there is one. Redis outlives the registry; the registry's own
+/// memory matters only if the registry was not stopped.
+pub fn stale(config: &Config) -> Option<Cache> {
+    let is_stale = match &config.cache {
+        Cache::Redis { .. } => true,
+        // One that cannot be asked may be running.
+        Cache::InMemory => config.listener.as_ref().is_some_and(|listener| running::answers(listener).unwrap_or(true)),
+        _ => false,
+    };
+    is_stale.then(|| config.cache.clone())
+}
+
+/// Says what to do about it. This is printed whatever else is not: a registry that believes to have a blob accepts images
+/// that nobody can pull.
+pub fn warn(cache: &Cache) {
+    let advice = match cache {
+        Cache::Redis { addresses, db } => {
+            let at = if addresses.is_empty() { String::new() } else { format!(" at {}", addresses.join(", ")) };
+            format!(
+                "the registry's cache in Redis{at}, database {db}, still lists what was removed: empty that database (FLUSHDB) \
+                 before the registry starts again or takes pushes"
+            )
+        }
+        _ => "the running registry's memory still lists what was removed: restart it before it takes pushes".to_owned(),
+    };
+    eprintln!("regc: note: {}", printable(&advice));
+}
