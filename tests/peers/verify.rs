@@ -31,7 +31,8 @@ fn told(run: &Run) -> BTreeSet<Told> {
 }
 
 /// The kinds that need more than a look at the store: `--content`, a trash, a rule.
-const ELSEWHERE: [Kind; 4] = [Kind::DamagedBlob, Kind::InTrash, Kind::BeingRestored, Kind::UnknownAge];
+const ELSEWHERE: [Kind; 5] =
+    [Kind::DamagedBlob, Kind::BlobsElsewhere, Kind::InTrash, Kind::BeingRestored, Kind::UnknownAge];
 
 /// Whether every image that is named cannot be pulled, and every other tag can.
 fn check_pulls(damage: &Damage<'_>) -> Result<(), String> {
