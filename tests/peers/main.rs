@@ -14,6 +14,7 @@ mod missing;
 mod removal;
 mod repair;
 mod safety;
+mod tenants;
 mod undelete;
 mod usage;
 mod verify;

@@ -8,6 +8,8 @@
 //! Sources: distribution's `manifest/{schema1,schema2,manifestlist,ocischema}` and `registry/storage/manifeststore.go`;
 //! OCI image specification 1.1, "manifest.md", "image-index.md", "descriptor.md"; OCI artifact manifest (1.1.0-rc2).
 
+mod checked;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -111,22 +113,6 @@ impl References {
             return Err(Damage::DigestMismatch(actual));
         }
         Self::parse(content)
-    }
-
-    /// The parts of an image that every registry has looked for in its repository when it took the manifest, whose text is
-    /// `content`: the configuration and the layers. None where readers may differ on what they are, and none of an index, of
-    /// which some registries check nothing.
-    pub fn checked_at_push(&self, content: &[u8]) -> Vec<Digest> {
-        let is_part = |reference: &&Reference| matches!(reference.role, Role::Config | Role::Layer);
-        let parts: Vec<Digest> = self.references.iter().filter(is_part).map(|reference| reference.digest).collect();
-        let Ok(serde_json::Value::Object(read)) = serde_json::from_slice(content) else { return Vec::new() };
-        let digests = |key: &str| read.get(key).and_then(serde_json::Value::as_array).map_or(0, Vec::len);
-        let once = usize::from(read.get("config").is_some_and(serde_json::Value::is_object));
-        // A key that is there twice, in whatever spelling, has more parts for us than for a reader who takes the last.
-        let is_plain = self.kind != Kind::Index
-            && self.references.iter().all(|reference| is_part(&reference))
-            && parts.len() == once + digests("layers") + digests("fsLayers");
-        if is_plain { parts } else { Vec::new() }
     }
 
     /// Reads a manifest's text.

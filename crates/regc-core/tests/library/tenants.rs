@@ -82,3 +82,30 @@ fn what_a_repository_has_had_is_linked_again() {
     registry.remove(&layout::layer_link("a/own", &layer("own")));
     assert!(of_a(&registry).contains(&layout::layer_link("a/own", &layer("own"))), "an image needs it");
 }
+
+#[test]
+fn what_no_registry_has_checked_gives_no_tenant_what_another_has() {
+    let (secret, own) = (layer("secret"), layer("own"));
+    let texts = [
+        // Schema 1's layers beside those of schema 2, which are all that a registry reads there.
+        format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{own}"}}],"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
+        // No layers, and so to be pushed as an index.
+        format!(r#"{{"schemaVersion":2,"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
+        // And the other way round.
+        format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{own}"}}],"layers":[{{"digest":"{secret}"}}]}}"#),
+        format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{own}"}}],"config":{{"digest":"{secret}"}}}}"#),
+        // As many as there are, but not the same.
+        format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{secret}"}},{{}}],"Layers":[{{"digest":"{own}"}}]}}"#),
+        format!(r#"{{"schemaVersion":2,"layers":[null],"blobs":[{{"digest":"{secret}"}}]}}"#),
+        format!(r#"{{"schemaVersion":2,"blobs":[{{"digest":"{secret}"}}],"fsLayers":[null]}}"#),
+    ];
+    let mut wrong = Vec::new();
+    for text in texts {
+        let (mut registry, _) = private();
+        registry.manifest("a/own:odd", text.clone());
+        if of_a(&registry) != keys_of_a(&registry.in_memory()) {
+            wrong.push(text);
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}

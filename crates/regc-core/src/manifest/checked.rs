@@ -1,0 +1,72 @@
+//! Which references of a manifest the registry checks when the manifest is pushed.
+//!
+//! [`References::parse`] counts every reference that any reader may see. What a repository may be given is the opposite: only
+//! what the registry itself has seen, and has found in the repository.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::{Kind, Reference, References, Role, folded};
+use crate::digest::Digest;
+
+impl References {
+    /// The configuration and layers that the registry looks for in the repository when the manifest is pushed. `content` is the
+    /// text from which these references were parsed. None if registries may read them differently, and none of an index, of
+    /// which some registries check nothing.
+    pub fn checked_at_push(&self, content: &[u8]) -> Vec<Digest> {
+        // A registry ignores digests under all other keys.
+        let checked: &[&str] = match self.kind {
+            Kind::Schema1 => &["fsLayers"],
+            Kind::Image => &["config", "layers"],
+            Kind::Index => &[],
+        };
+        let is_part = |reference: &&Reference| matches!(reference.role, Role::Config | Role::Layer);
+        match serde_json::from_slice::<Keys>(content) {
+            Ok(keys) if keys.are_unambiguous(checked) => {
+                self.references.iter().filter(is_part).map(|reference| reference.digest).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The keys that decide what a manifest refers to, as the registry spells them.
+const DECISIVE: [&str; 7] = ["schemaVersion", "mediaType", "config", "layers", "fsLayers", "blobs", "manifests"];
+
+/// The keys of a manifest that fold to [`DECISIVE`] ones, each as often as it occurs; no more than it takes to see that one of
+/// them occurs twice.
+struct Keys(Vec<String>);
+
+impl Keys {
+    /// Whether each occurs once, spelled exactly, and those that list digests are among `checked`.
+    fn are_unambiguous(&self, checked: &[&str]) -> bool {
+        self.0.iter().enumerate().all(|(at, key)| {
+            let is_allowed = matches!(&**key, "schemaVersion" | "mediaType") || checked.contains(&&**key);
+            is_allowed && !self.0[..at].contains(key)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeysVisitor;
+        impl<'de> Visitor<'de> for KeysVisitor {
+            type Value = Keys;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a manifest")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    let is_decisive = DECISIVE.iter().any(|decisive| folded(decisive) == folded(&key));
+                    if is_decisive && keys.len() <= DECISIVE.len() {
+                        keys.push(key);
+                    }
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
