@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::RwLock;
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
@@ -27,6 +28,8 @@ pub struct FilesystemStorage {
     root: PathBuf,
     /// The root without symbolic links, to tell what leads out of it.
     real_root: PathBuf,
+    /// Held while a directory is made, until it belongs to whom it should.
+    making: RwLock<()>,
 }
 
 impl FilesystemStorage {
@@ -41,7 +44,7 @@ impl FilesystemStorage {
         }
         let real_root =
             root.canonicalize().map_err(|error| Error::storage("resolve", root.display().to_string(), error))?;
-        Ok(Self { root, real_root })
+        Ok(Self { root, real_root, making: RwLock::default() })
     }
 
     fn path(&self, key: &str) -> PathBuf {

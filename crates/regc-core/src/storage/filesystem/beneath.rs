@@ -54,12 +54,28 @@ impl FilesystemStorage {
     /// belongs, so that a registry that is not root can use what root has made for it. If it is to last, it survives a power
     /// cut.
     pub(super) fn make_beneath(&self, directory: &str, lasting: bool) -> io::Result<OwnedFd> {
+        // Whoever saw a directory that another thread has made and not given away yet would make more like it.
+        let opened = {
+            let _nothing_is_made = self.making.read();
+            self.open_beneath(directory)
+        };
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let _making = self.making.write();
+                self.make(directory, lasting)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Makes a directory and those above it, while no other thread makes any.
+    fn make(&self, directory: &str, lasting: bool) -> io::Result<OwnedFd> {
         match self.open_beneath(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_empty() => {}
             opened => return opened,
         }
         let (above, name) = split(directory);
-        let parent = self.make_beneath(above, lasting)?;
+        let parent = self.make(above, lasting)?;
         match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
             Ok(()) => {
                 // Whoever may write above could put a symbolic link here, and would be given what it leads to.
@@ -69,7 +85,7 @@ impl FilesystemStorage {
                     sync(&parent)?;
                 }
             }
-            // Another thread has made it.
+            // Another process has made it.
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
