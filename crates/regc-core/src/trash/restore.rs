@@ -40,11 +40,12 @@ const ORDER: [Kind; 6] = [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag
 
 /// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, no blob comes back whose
 /// content does not match its digest, and no link comes back before what it leads to: a layer link or revision needs its
-/// blob, a tag the manifest that it names. Only what a repair has removed comes back as it was. `None` for the lock says that nothing is to be changed.
+/// blob, a tag the manifest that it names. Only what a repair has removed comes back as it was. `None` for the lock says that
+/// nothing is to be changed.
 ///
 /// From the first change until all of it is back, a collection keeps everything that the run has removed, even if this
-/// process is killed. If something is missing or fails, that lasts until another restore of the run is complete, or the run is
-/// [emptied](super::empty).
+/// process is killed. If something is missing or fails, that lasts until a restore of all of the run is complete, or the run is
+/// [emptied](super::empty): one of a part does not know what the earlier one has left.
 ///
 /// Fails before anything is moved if there is no such run, or nothing of what is selected in it.
 pub fn restore(
@@ -62,6 +63,7 @@ pub fn restore(
         if let Some(selection) = selection {
             entries = trash.select(entries, selection)?;
         }
+        let is_all = selection.is_none() || !restoring::is_restoring(storage, run)?;
         if let Some(lock) = lock {
             restoring::begin(storage, lock, run)?;
         }
@@ -75,7 +77,9 @@ pub fn restore(
         ORDER.into_iter().for_each(|kind| restoration.of_kind(kind, &entries));
         let restored = restoration.done;
         if let Some(lock) = lock.filter(|_| restored.is_complete()) {
-            restoring::end(storage, lock, run)?;
+            if is_all {
+                restoring::end(storage, lock, run)?;
+            }
             forget_if_empty(storage, run)?;
         }
         Ok(restored)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use regc_core::digest::Digest;
@@ -15,6 +16,7 @@ use regc_core::survey::Options;
 use regc_core::trash::{self, Kind, Restored, Selection};
 use regc_core::unwanted::Unwanted;
 use regc_testkit::generate::{self, Features};
+use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, layer};
 
 use crate::faults::run;
@@ -149,6 +151,27 @@ fn no_link_comes_back_without_what_it_leads_to() {
     assert_eq!(trash::empty(&storage, Some(&lock), &["run".into()], None).unwrap().runs.len(), 1);
     drop(lock);
     assert!(run(&storage, UNTAGGED, None).unwrap().removed.blobs > 0);
+}
+
+#[test]
+fn a_part_that_is_restored_ends_no_protection_of_the_rest() {
+    let (registry, [index, image]) = registry();
+    let root = registry.on_disk();
+    let storage = at(root.path());
+    run(&storage, UNTAGGED, Some("run")).unwrap();
+    // Killed when content was back and no link was.
+    let stop = Faulty::changing(at(root.path()), |n| if n > 4 { Fault::Error(ErrorKind::Other) } else { Fault::None });
+    let lock = stop.lock(&holder()).unwrap();
+    assert!(!trash::restore(&stop, Some(&lock), "run", None, 1).unwrap().is_complete());
+    drop(lock);
+    let part = Selection { digests: vec![image], ..Selection::default() };
+    assert!(restore(root.path(), Some(&part)).unwrap().is_complete());
+    let before = regc_testkit::blobs_below(root.path());
+    run(&storage, UNTAGGED, None).unwrap();
+    assert_eq!(regc_testkit::blobs_below(root.path()), before, "what is back is kept until all of it is");
+    assert!(restore(root.path(), None).unwrap().is_complete());
+    assert!(root.path().join(layout::revision_link("multi", &index)).exists());
+    assert!(run(&storage, UNTAGGED, None).unwrap().removed.blobs > 0, "and then it is as before");
 }
 
 #[test]
