@@ -25,8 +25,8 @@ pub struct Options<'a> {
     pub allow_empty: bool,
     /// Whether to go on although much of what images need is missing: its file system may not be mounted.
     pub allow_missing: bool,
-    /// Whether links are removed to manifests that are nowhere. As long as they are there, a collection keeps their repositories
-    /// whole, so that the manifest's file can be restored.
+    /// Whether links to manifests that are nowhere are removed, and the tags that name them. As long as a revision's link is
+    /// there, a collection keeps its repository whole, so that the manifest's file can be restored.
     pub drop_lost: bool,
     /// How content is read.
     pub pace: &'a Pace<'a>,

@@ -125,8 +125,8 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     }
     if !plan.lost.is_empty() {
         eprintln!(
-            "regc: {} linked manifests are missing, and their repositories are kept whole: restore the files, push the images \
-             again, or give them up with --drop-lost",
+            "regc: {} manifests that repositories link or tags name are missing: restore the files, push the images again, or give \
+             them up with --drop-lost, or each with `regc rm`",
             plan.lost.len()
         );
     }

@@ -30,7 +30,8 @@ pub struct Plan {
     /// What is missing and in the trash, where a collection has moved it: the next one puts it back if it is in use. So no
     /// link to it is removed.
     pub in_trash: BTreeSet<Digest>,
-    /// The manifests that repositories link and that are nowhere, where nobody has decided to drop them.
+    /// The manifests that repositories link, or that their tags name, and that are nowhere, where nobody has decided to drop
+    /// them.
     pub lost: BTreeSet<(String, Digest)>,
 }
 
@@ -175,7 +176,10 @@ impl Planner<'_> {
                     && self.is_lost(digest)?
                     && let Some(tag) = layout::subject(path).tag
                 {
-                    self.remove_tag(repository, &tag, *digest)?;
+                    match self.options.drop_lost {
+                        true => self.remove_tag(repository, &tag, *digest)?,
+                        false => drop(self.lost.insert((repository.clone(), *digest))),
+                    }
                 }
             }
             (Kind::GarbledTagIndexEntry, Some(repository)) => match self.will_be_linked(repository, digest)? {

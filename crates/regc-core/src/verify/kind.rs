@@ -246,7 +246,7 @@ impl Kind {
                 remedy: "repair it, push the tag again, or remove it with `regc rm`",
                 repair: Some(
                     "links the manifest again with what it needs, where its content is there and is that of its digest, \
-                     even if somebody has deleted the manifest and the tag was left; else, without `--from`, removes the tag",
+                     even if somebody has deleted the manifest and the tag was left; else, with `--drop-lost`, removes the tag",
                 ),
             },
             Kind::DanglingTagIndexEntry => &Page {

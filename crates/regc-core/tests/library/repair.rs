@@ -150,6 +150,32 @@ fn assert_nothing_lost(storage: &MemoryStorage, when: &str) {
 }
 
 #[test]
+fn what_is_lost_keeps_its_links_and_tags_until_somebody_decides() {
+    for is_linked in [true, false] {
+        let mut registry = whole();
+        let v1 = manifest(&registry, "app", "v1");
+        registry.tag("app", "v1", &manifest(&registry, "app", "v2"));
+        registry.tag("app", "v1", &v1);
+        registry.remove(&layout::blob_data(&v1));
+        if !is_linked {
+            registry.remove(&layout::revision_link("app", &v1));
+        }
+        let storage = registry.in_memory();
+        let (pace, seen) = (Pace::new(None, &NoClock, &Silent), look(&storage));
+        let plan_with = |drop_lost| {
+            let options =
+                RepairOptions { from: None, allow_empty: false, allow_missing: false, drop_lost, pace: &pace };
+            plan(&storage, &seen, &options).unwrap()
+        };
+        let undecided = plan_with(false);
+        assert_eq!((undecided.actions, undecided.lost), (vec![], BTreeSet::from([("app".to_owned(), v1)])));
+        let decided = plan_with(true);
+        let removes_tag = |action: &Action| action.path() == layout::tag_link("app", "v1");
+        assert!(decided.lost.is_empty() && decided.actions.iter().any(removes_tag), "linked: {is_linked}");
+    }
+}
+
+#[test]
 fn a_repair_that_is_killed_loses_nothing_and_is_finished_by_the_next() {
     for from in [None, Some(whole().in_memory())] {
         let from = from.as_ref().map(|from| from as &dyn ReadStorage);
