@@ -102,9 +102,6 @@ pub trait ReadStorage: Send + Sync {
     /// directory is there. `.` and `..` are not among the names.
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error>;
 
-    /// The keys of all objects below `prefix`, a directory, at any depth, sorted. Empty where there are none.
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error>;
-
     /// The whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error>;
 

@@ -8,7 +8,7 @@ mod restore;
 mod restoring;
 mod selection;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
@@ -318,27 +318,15 @@ pub(crate) fn is_of_repair(storage: &dyn ReadStorage, run: &str) -> Result<bool,
     }
 }
 
-/// What runs have moved to the trash that were no repairs.
-pub(crate) fn digests(storage: &dyn ReadStorage) -> Result<BTreeSet<Digest>, Error> {
-    let mut digests = BTreeSet::new();
+/// What runs have moved to the trash that were no repairs: what each object was about.
+pub(crate) fn subjects(storage: &dyn ReadStorage) -> Result<Vec<layout::Subject>, Error> {
+    let mut subjects = Vec::new();
     for run in runs(storage)? {
         if !is_of_repair(storage, &run)? {
-            digests.extend(objects(storage, &run)?.iter().filter_map(|(key, _)| layout::subject(key).digest));
+            subjects.extend(objects(storage, &run)?.iter().map(|(key, _)| layout::subject(key)));
         }
     }
-    Ok(digests)
-}
-
-/// The links that runs have moved to the trash that were no repairs, by their repository and digest.
-pub(crate) fn links(storage: &dyn ReadStorage) -> Result<BTreeSet<(String, Digest)>, Error> {
-    let mut links = BTreeSet::new();
-    for run in runs(storage)? {
-        if !is_of_repair(storage, &run)? {
-            let subjects = objects(storage, &run)?.into_iter().map(|(key, _)| layout::subject(&key));
-            links.extend(subjects.filter_map(|subject| subject.repository.zip(subject.digest)));
-        }
-    }
-    Ok(links)
+    Ok(subjects)
 }
 
 /// Damaged content that repairs have moved aside, so that it can be pushed again: by its digest, the key of the copy in the

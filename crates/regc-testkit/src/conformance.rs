@@ -24,10 +24,6 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>) {
     assert_eq!(list("a/top/below"), (false, vec![]), "nor is one below a file");
     assert_eq!(list("a/top"), (false, vec![]), "nor is a file");
 
-    assert_eq!(storage.list_prefix("a/b").unwrap(), ["a/b/one/link", "a/b/two/link", "a/b/two/more"]);
-    assert_eq!(storage.list_prefix("a/b/t").unwrap(), [""; 0], "a prefix is a directory");
-    assert_eq!(storage.list_prefix("nothing").unwrap(), [""; 0]);
-
     assert_eq!(storage.read("a/b/two/link", 2).unwrap(), Some(Content::Whole(b"22".to_vec())));
     assert_eq!(storage.read("a/b/two/link", 1).unwrap(), Some(Content::TooLarge));
     assert_eq!(storage.read("a/top", 0).unwrap(), Some(Content::Whole(Vec::new())));

@@ -63,11 +63,6 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
         self.inner.list(directory, visit)
     }
 
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.record(Operation::List(prefix.to_owned()));
-        self.inner.list_prefix(prefix)
-    }
-
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
         self.record(Operation::Read(key.to_owned()));
         self.inner.read(key, limit)
@@ -149,10 +144,6 @@ impl<S: ReadStorage> ReadStorage for Mounted<S> {
         self.inner.list(directory, visit)
     }
 
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.inner.list_prefix(prefix)
-    }
-
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
         self.inner.read(key, limit)
     }
@@ -225,11 +216,6 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
         self.check(directory)?;
         self.inner.list(directory, visit)
-    }
-
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.check(prefix)?;
-        self.inner.list_prefix(prefix)
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {

@@ -47,14 +47,15 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         ..survey::Options::default()
     };
     refuse_missing_parts(verification.survey(), &allowed)?;
+    let trashed = trash::subjects(storage)?;
     let mut planner = Planner {
         storage,
         options,
         verification,
         actions: BTreeSet::new(),
         failures: Vec::new(),
-        trashed: trash::digests(storage)?,
-        trashed_links: trash::links(storage)?,
+        trashed: trashed.iter().filter_map(|subject| subject.digest).collect(),
+        trashed_links: trashed.into_iter().filter_map(|subject| subject.repository.zip(subject.digest)).collect(),
         checked_parts: HashMap::new(),
         in_trash: BTreeSet::new(),
         lost: BTreeSet::new(),

@@ -135,32 +135,6 @@ impl ReadStorage for FilesystemStorage {
         directories.iter().enumerate().map(list).collect()
     }
 
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let mut keys = Vec::new();
-        for entry in WalkDir::new(self.path(prefix)).follow_links(true).sort_by_file_name() {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() => {
-                    let below_root = entry.path().strip_prefix(&self.root).unwrap_or(entry.path());
-                    keys.extend(below_root.to_str().map(str::to_owned));
-                }
-                Ok(_) => {}
-                // A loop of symbolic links leads to nothing that is not listed already.
-                Err(error) if error.loop_ancestor().is_some() => {}
-                Err(error) => {
-                    let path = error.path().unwrap_or(Path::new(prefix)).display().to_string();
-                    let is_symlink = error.path().is_some_and(Path::is_symlink);
-                    let error = io::Error::from(error);
-                    match is_absent(&error) {
-                        true if is_symlink => return Err(Error::BrokenSymlink(path)),
-                        true => {}
-                        false => return Err(Error::storage("list", path, error)),
-                    }
-                }
-            }
-        }
-        Ok(keys)
-    }
-
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
         match read_at(CWD, self.path(key), limit).map_err(|error| self.error("read", key, error))? {
             None => self.absent(key),

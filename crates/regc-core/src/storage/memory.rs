@@ -65,10 +65,6 @@ impl ReadStorage for MemoryStorage {
         Ok(!entries.is_empty())
     }
 
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        Ok(below(&self.objects(), &format!("{prefix}/")).map(str::to_owned).collect())
-    }
-
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
         Ok(self.objects().get(key).map(|content| {
             if content.len() as u64 > limit { Content::TooLarge } else { Content::Whole(content.clone()) }

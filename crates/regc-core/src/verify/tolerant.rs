@@ -147,10 +147,6 @@ impl ReadStorage for Tolerant<'_> {
         keys.iter().zip(listed).map(|(key, listed)| self.listed(key, listed)).collect()
     }
 
-    fn list_prefix(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.tolerate(prefix, self.inner.list_prefix(prefix), Vec::new())
-    }
-
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
         self.tolerate(key, self.inner.read(key, limit), None)
     }
