@@ -5,6 +5,7 @@
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -29,13 +30,17 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// The header by which a registry is told from another one that has taken its port: the directory of its configuration.
+const NAME: &str = "X-Registry";
+
 /// Writes the configuration of a registry at `root` to `config.yml` in `directory`, and returns its path.
 pub fn write_config(directory: &Path, root: &Path, port: u16) -> PathBuf {
     let path = directory.join("config.yml");
     let text = format!(
         "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    \
-         rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
-        root.display()
+         rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n  headers:\n    {NAME}: [{name}]\n",
+        root.display(),
+        name = directory.display()
     );
     fs::write(&path, text).expect("a configuration can be written");
     path
@@ -101,7 +106,7 @@ impl PeerRegistry {
             let mut registry = Self { process, port };
             let deadline = Instant::now() + Duration::from_secs(20);
             while registry.process.try_wait().expect("a child can be waited for").is_none() {
-                if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() && registry.get("/v2/").status == 200 {
+                if registry.answers_as(directory.path()) {
                     return registry;
                 }
                 assert!(Instant::now() < deadline, "docker-registry does not answer");
@@ -109,6 +114,14 @@ impl PeerRegistry {
             }
         }
         panic!("docker-registry cannot be started");
+    }
+
+    /// Whether this registry answers, and not another one that was given the same port meanwhile.
+    fn answers_as(&self, directory: &Path) -> bool {
+        let answer = ureq::get(format!("http://{}/v2/", self.address())).call();
+        answer.is_ok_and(|answer| {
+            answer.headers().get(NAME).is_some_and(|name| name.as_bytes() == directory.as_os_str().as_bytes())
+        })
     }
 
     /// Ends the registry.

@@ -141,6 +141,34 @@ impl Served {
         self.nodes.iter().filter(|(_, node)| node.pullable).map(|(revision, _)| revision)
     }
 
+    /// Those of the manifests whose children can be pulled too, to any depth.
+    pub fn whole_revisions(&self) -> impl Iterator<Item = &Revision> {
+        self.revisions().filter(|revision| {
+            let reached = self.descend(BTreeSet::from([(*revision).clone()]));
+            reached.iter().all(|revision| self.is_pullable(revision))
+        })
+    }
+
+    /// The tags of a repository that name a manifest.
+    pub fn tags_of(&self, repository: &str, digest: &Digest) -> impl Iterator<Item = &str> {
+        let names = move |(tag, named): &(&Tag, &Digest)| tag.0 == repository && *named == digest;
+        self.tags.iter().filter(names).map(|(tag, _)| tag.1.as_str())
+    }
+
+    /// A revision, its children, theirs, and so on, whether they are there or not.
+    fn descend(&self, mut reached: BTreeSet<Revision>) -> BTreeSet<Revision> {
+        let mut pending: Vec<Revision> = reached.iter().cloned().collect();
+        while let Some(revision) = pending.pop() {
+            for child in self.nodes.get(&revision).into_iter().flat_map(|node| &node.children) {
+                let child = (revision.0.clone(), *child);
+                if reached.insert(child.clone()) {
+                    pending.push(child);
+                }
+            }
+        }
+        reached
+    }
+
     fn is_pullable(&self, revision: &Revision) -> bool {
         self.nodes.get(revision).is_some_and(|node| node.pullable)
     }
@@ -155,6 +183,19 @@ impl Served {
         let tagged = self.tags.iter().map(|(tag, digest)| (tag.0.clone(), *digest)).collect();
         let reached = self.reach(tagged, &BTreeSet::new());
         self.only(&self.tags.keys().cloned().collect(), &reached)
+    }
+
+    /// The same, and everything in the repositories that link this digest as a manifest.
+    pub fn tagged_or_beside(&self, digest: &Digest) -> Kept {
+        let mut kept = self.tagged();
+        let protected = |revision: &&Revision| self.nodes.contains_key(&(revision.0.clone(), *digest));
+        kept.revisions.extend(self.revisions().filter(protected).cloned());
+        kept
+    }
+
+    /// These manifests, by digest alone.
+    pub fn revisions_alone(&self, revisions: &[Revision]) -> Kept {
+        Kept { tags: BTreeMap::new(), revisions: revisions.iter().cloned().collect() }
     }
 
     /// What must be left when what is named goes: everything but that, and what only that kept alive.
@@ -222,7 +263,7 @@ impl Served {
             for (revision, node) in &self.nodes {
                 let here = |digest: &Digest| (revision.0.clone(), *digest);
                 if reached.contains(revision) {
-                    reached.extend(node.children.iter().map(here).filter(|child| self.nodes.contains_key(child)));
+                    reached.extend(node.children.iter().map(here));
                 }
                 if !named.contains(revision) && node.subject.is_some_and(|subject| reached.contains(&here(&subject))) {
                     reached.insert(revision.clone());

@@ -77,9 +77,14 @@ impl Command {
         Self::new(&["trash", "restore"], Effect::Keeps, Counted::Nothing)
     }
 
+    /// `regc undelete` of all that was deleted lately.
+    pub fn undelete() -> Self {
+        Self::new(&["undelete", "--all-since", "1h"], Effect::Keeps, Counted::Nothing)
+    }
+
     /// Any of the commands. New commands get a number here.
     pub fn random(rng: &mut Rng, served: &Served) -> Self {
-        let mut command = match rng.u8(..20) {
+        let mut command = match rng.u8(..22) {
             0..=2 => Self::gc(&[]),
             3..=4 => Self::gc(&["-m"]),
             5 => Self::gc(&["--tidy"]),
@@ -90,6 +95,8 @@ impl Command {
             16 => Self::restore(),
             17 => Self::new(&["trash", "empty"], Effect::Keeps, Counted::Nothing),
             18 => Self::new(&["verify", "--content"], Effect::Keeps, Counted::Nothing),
+            19 => Self::undelete(),
+            20 => Self::new(&["ls", "--deleted"], Effect::Keeps, Counted::Nothing),
             _ => Self::new(&[*rng.choice(&["ls", "du", "verify"]).expect("one")], Effect::Keeps, Counted::Nothing),
         };
         if command.counted == Counted::Garbage && rng.u8(..3) == 0 {

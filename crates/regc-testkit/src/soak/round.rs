@@ -1,15 +1,17 @@
 //! A store and a sequence of commands.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
+use regc_core::layout;
 
 use super::check;
 use super::command::{Command, Effect};
 use super::process::{Ended, Regc};
 use super::store::Store;
-use crate::oracle::pull::{Kept, served};
+use crate::oracle::pull::{Kept, Revision, served};
 
 /// How much was done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +80,12 @@ impl<'a> Round<'a> {
                 }
                 _ => {}
             }
-            if let Err(message) = self.step() {
+            let done = match self.rng.u8(..12) {
+                0 => self.delete_and_undelete(),
+                1 => self.lose_and_find_again(),
+                _ => self.step(),
+            };
+            if let Err(message) = done {
                 return Err(Failure { commands: self.commands, message });
             }
         }
@@ -116,6 +123,44 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Deletes manifests over the API, and has them back.
+    fn delete_and_undelete(&mut self) -> Result<(), String> {
+        let before = served(&self.store.root());
+        let whole: Vec<Revision> = before.whole_revisions().cloned().collect();
+        let Some(first) = self.rng.choice(&whole).cloned() else { return Ok(()) };
+        // An index is often deleted before its platforms.
+        let deleted: Vec<Revision> =
+            whole.into_iter().filter(|revision| *revision == first || self.rng.u8(..4) == 0).collect();
+        for (repository, digest) in &deleted {
+            self.commands.push(format!("# the API deletes {repository}@{digest}"));
+            self.store.delete(&before, repository, digest);
+        }
+        let undelete = Command::undelete();
+        self.dry_run(&undelete)?;
+        self.check(&undelete, &before.revisions_alone(&deleted), None).map(drop)
+    }
+
+    /// Takes a file away, lets a command run, and brings the file back: what only it protected must be there.
+    fn lose_and_find_again(&mut self) -> Result<(), String> {
+        let root = self.store.root();
+        let before = served(&root);
+        let Some((_, digest)) = self.rng.choice(before.revisions().collect::<Vec<_>>()).cloned() else { return Ok(()) };
+        let path = root.join(layout::blob_data(&digest));
+        let content = fs::read(&path).expect("a manifest that can be pulled has content");
+        fs::remove_file(&path).expect("a file can be removed");
+        self.commands.push(format!("# the content of {digest} is lost"));
+        let left = served(&root);
+        let options: &[&str] = self.rng.choice(&[&[] as &[_], &["-m"], &["--tidy"], &["-m", "--tidy"]]).expect("one");
+        let command = Command::gc(options);
+        let dry_run = self.dry_run(&command)?;
+        self.check(&command, &command.keeps(&left, dry_run.as_ref()), None)?;
+        fs::create_dir_all(path.parent().expect("a file has a parent")).expect("a directory can be made");
+        fs::write(&path, content).expect("a file can be written");
+        self.commands.push("# it is found again".to_owned());
+        let kept = if options.contains(&"-m") { before.tagged_or_beside(&digest) } else { before.all() };
+        none_lost(&root, &kept)
+    }
+
     /// A dry run, which must change nothing.
     fn dry_run(&mut self, command: &Command) -> Result<Option<Ended>, String> {
         let Some(arguments) = command.dry_run() else { return Ok(None) };
@@ -143,10 +188,7 @@ impl<'a> Round<'a> {
         self.counts.commands += 1;
         self.counts.kills += u64::from(was_killed);
         self.counts.pulls += kept.len() as u64;
-        let lost = served(&root).lost(kept);
-        if !lost.is_empty() {
-            return Err(format!("{} lost:\n    {}", lost.len(), lost.join("\n    ")));
-        }
+        none_lost(&root, kept)?;
         check::ending(&ended, was_killed, &before, &after)?;
         if command.only_looks() && before != after {
             return Err("a command that only looks changes something".to_owned());
@@ -169,5 +211,12 @@ impl<'a> Round<'a> {
         }
         self.counts.restores += 1;
         self.check(&restore, kept, None).map(drop)
+    }
+}
+
+fn none_lost(root: &Path, kept: &Kept) -> Result<(), String> {
+    match served(root).lost(kept) {
+        lost if lost.is_empty() => Ok(()),
+        lost => Err(format!("{} lost:\n    {}", lost.len(), lost.join("\n    "))),
     }
 }

@@ -7,10 +7,12 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
+use regc_core::digest::Digest;
 use regc_core::layout;
 use walkdir::WalkDir;
 
 use crate::generate::{self, Features};
+use crate::oracle::pull::Served;
 use crate::{TestRegistry, files_below, oracle};
 
 /// A symbolic link that may give a repository another name, and that repository. What is named by one is named by the other.
@@ -59,6 +61,15 @@ impl Store {
     /// What some symbolic links of the store lead to.
     fn elsewhere(&self) -> PathBuf {
         self.directory.path().join("elsewhere")
+    }
+
+    /// Deletes a manifest as the API does: the tags that name it, and its link. `served` is what the store serves.
+    pub fn delete(&self, served: &Served, repository: &str, digest: &Digest) {
+        for tag in served.tags_of(repository, digest) {
+            // A repository with two names loses it by the first.
+            fs::remove_dir_all(self.root().join(layout::tag(repository, tag))).ok();
+        }
+        fs::remove_file(self.root().join(layout::revision_link(repository, digest))).ok();
     }
 
     /// Copies the store and what its links lead to, times included.
