@@ -90,7 +90,7 @@ fn undelete_fails_with_a_reason_and_changes_nothing() {
     for (arguments, code, reason) in [
         (vec![&*broken], 1, "has no content in the store"),
         // One that is not whole keeps the other from being linked.
-        (vec![&*whole, &*broken], 1, "is not whole, and nothing was changed"),
+        (vec![&*whole, &*broken], 1, "cannot be undeleted, and nothing was changed"),
         (vec![&*absent], 1, "cannot be undeleted"),
         (vec![&*whole, "--tag", "../v1"], 1, "is not a tag"),
         (vec!["team/app"], 2, "repository@digest"),

@@ -146,7 +146,7 @@ pub enum Error {
     },
     /// Something is missing that a manifest needs that is to be linked again.
     #[error(
-        "{repository}@{digest} is not whole, and nothing was changed: {}",
+        "{repository}@{digest} cannot be undeleted, and nothing was changed: {}",
         missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     NotWhole {
@@ -170,9 +170,6 @@ pub enum Error {
     /// What no registry takes for a tag.
     #[error("{0:?} is not a tag")]
     NoTag(String),
-    /// A link would be written where a symbolic link leads to somewhere else.
-    #[error("{0} is a symbolic link, and no link is written through one")]
-    BehindSymlink(String),
     /// A manifest that was pushed during the run is not whole yet.
     #[error("{0} is just being written; nothing was removed, run again")]
     BeingWritten(String),

@@ -84,6 +84,8 @@ pub enum Reason {
     NeverInRepository,
     /// The repository's link to it is garbled, or names something else.
     GarbledLink,
+    /// A directory of the repository is a symbolic link, and no link is written through one.
+    BehindSymlink,
 }
 
 impl fmt::Display for Missing {
@@ -94,6 +96,7 @@ impl fmt::Display for Missing {
             Reason::NotUnderstood => "is not understood as a manifest",
             Reason::NeverInRepository => "is not known to have been in this repository",
             Reason::GarbledLink => "has a garbled link, see `regc repair`",
+            Reason::BehindSymlink => "is behind a symbolic link, and no link is written through one",
         };
         write!(f, "{} {reason}", self.digest)
     }

@@ -168,11 +168,7 @@ fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Miss
         return;
     }
     let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    eprintln!(
-        "regc: {} is not whole and was left: {}",
-        printable(&format!("{repository}@{digest}")),
-        missing.join("; ")
-    );
+    eprintln!("regc: {} was left: {}", printable(&format!("{repository}@{digest}")), missing.join("; "));
 }
 
 fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {

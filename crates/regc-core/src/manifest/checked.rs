@@ -12,8 +12,8 @@ use crate::digest::Digest;
 
 impl References {
     /// The configuration and layers that the registry looks for in the repository when the manifest is pushed. `content` is the
-    /// text from which these references were parsed. None if registries may read them differently, and none of an index, of
-    /// which some registries check nothing.
+    /// text from which these references were parsed. None if registries may read them differently, and none of an index, or what
+    /// may have been pushed as one, of which some registries check nothing.
     pub fn checked_at_push(&self, content: &[u8]) -> Vec<Digest> {
         // A registry ignores digests under all other keys.
         let checked: &[&str] = match self.kind {
@@ -21,9 +21,11 @@ impl References {
             Kind::Image => &["config", "layers"],
             Kind::Index => &[],
         };
+        // An image without a media type can be pushed as an index to distribution 2.7, which then looks for none of its layers.
+        let is_known = |keys: &Keys| self.kind != Kind::Image || keys.0.iter().any(|key| key == "mediaType");
         let is_part = |reference: &&Reference| matches!(reference.role, Role::Config | Role::Layer);
         match serde_json::from_slice::<Keys>(content) {
-            Ok(keys) if keys.are_unambiguous(checked) => {
+            Ok(keys) if keys.are_unambiguous(checked) && is_known(&keys) => {
                 self.references.iter().filter(is_part).map(|reference| reference.digest).collect()
             }
             _ => Vec::new(),

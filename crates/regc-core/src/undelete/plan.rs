@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::history::{History, Link};
 use super::needs::{Assessor, Hashes};
-use super::{Deleted, Evidence, LinkKind, Missing, NewLink};
+use super::{Deleted, Evidence, LinkKind, Missing, NewLink, Reason};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::layout;
@@ -55,9 +55,8 @@ pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
 
 /// Checks everything that the selected manifests need, hashes it, and decides which links are missing.
 ///
-/// What is not whole goes to [`Plan::left`]. Fails with [`Error::NotDeleted`] if one is neither linked nor among `found`, with
-/// [`Error::TagExists`] if a tag names something else, and with [`Error::BehindSymlink`] if a link would be written through a
-/// symbolic link.
+/// What is not whole goes to [`Plan::left`], and so does what would be linked through a symbolic link. Fails with [`Error::NotDeleted`] if one is neither linked nor among `found`, with
+/// [`Error::TagExists`] if a tag names something else.
 pub fn plan(
     storage: &dyn ReadStorage,
     found: &[Deleted],
@@ -115,10 +114,11 @@ impl Planner<'_> {
             self.plan.left.push((selection.clone(), missing));
             return Ok(());
         }
+        let (mut links, mut manifests, mut layers, mut absent) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
         for (manifest, needs) in self.assessor.in_order(digest, &self.done)? {
-            for layer in &needs.links {
-                if self.layers.insert(*layer) {
-                    self.write(LinkKind::LayerLink, layout::layer_link(self.repository, layer), *layer)?;
+            for layer in needs.links.iter().filter(|layer| !self.layers.contains(*layer)) {
+                if layers.insert(*layer) {
+                    links.push(self.link(LinkKind::LayerLink, layout::layer_link(repository, layer), *layer));
                 }
             }
             let history = &self.assessor.history;
@@ -127,15 +127,24 @@ impl Planner<'_> {
                 false => history.manifest_link(&manifest)?,
             };
             if link == Link::Absent {
-                self.write(LinkKind::Revision, layout::revision_link(self.repository, &manifest), manifest)?;
+                links.push(self.link(LinkKind::Revision, layout::revision_link(repository, &manifest), manifest));
             }
-            let repository = self.repository.to_owned();
-            self.plan.absent.extend(needs.absent.iter().map(|absent| (repository.clone(), *absent)));
-            self.done.insert(manifest);
+            absent.extend(needs.absent.iter().map(|absent| (repository.clone(), *absent)));
+            manifests.push(manifest);
         }
         for tag in tags {
-            self.tag(tag, *digest)?;
+            self.tag(tag, *digest, &mut links)?;
         }
+        if self.is_behind_symlink(&links)? {
+            let missing = Missing { digest: *digest, reason: Reason::BehindSymlink };
+            self.plan.left.push((selection.clone(), vec![missing]));
+            return Ok(());
+        }
+        self.done.extend(manifests);
+        self.layers.extend(layers);
+        self.tags.extend(tags.iter().map(|tag| (tag.clone(), *digest)));
+        self.plan.links.extend(links);
+        self.plan.absent.extend(absent);
         self.plan.selected.push(selection.clone());
         Ok(())
     }
@@ -152,7 +161,7 @@ impl Planner<'_> {
         Ok(missing)
     }
 
-    fn tag(&mut self, tag: &str, digest: Digest) -> Result<(), Error> {
+    fn tag(&self, tag: &str, digest: Digest, links: &mut Vec<NewLink>) -> Result<(), Error> {
         if !is_tag(tag) {
             return Err(Error::NoTag(tag.to_owned()));
         }
@@ -171,19 +180,24 @@ impl Planner<'_> {
         }
         let entry = layout::tag_index_link(self.repository, tag, &digest);
         if self.storage.stat(&entry)?.is_none() {
-            self.write(LinkKind::TagIndexEntry, entry, digest)?;
+            links.push(self.link(LinkKind::TagIndexEntry, entry, digest));
         }
-        self.tags.insert(tag.to_owned(), digest);
-        self.write(LinkKind::Tag, link, digest)
+        links.push(self.link(LinkKind::Tag, link, digest));
+        Ok(())
     }
 
-    fn write(&mut self, kind: LinkKind, path: String, digest: Digest) -> Result<(), Error> {
-        if let Some(symlink) = symlink_between(self.storage, layout::REPOSITORIES, &path)? {
-            return Err(Error::BehindSymlink(symlink));
+    fn link(&self, kind: LinkKind, path: String, digest: Digest) -> NewLink {
+        NewLink { kind, repository: self.repository.to_owned(), path, digest }
+    }
+
+    /// Whether one of the links would be written where a symbolic link leads to somewhere else.
+    fn is_behind_symlink(&self, links: &[NewLink]) -> Result<bool, Error> {
+        for link in links {
+            if symlink_between(self.storage, layout::REPOSITORIES, &link.path)?.is_some() {
+                return Ok(true);
+            }
         }
-        let repository = self.repository.to_owned();
-        self.plan.links.push(NewLink { kind, repository, path, digest });
-        Ok(())
+        Ok(false)
     }
 }
 

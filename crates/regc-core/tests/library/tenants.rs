@@ -53,8 +53,9 @@ fn an_index_gives_no_tenant_what_another_has() {
     let (mut registry, _) = private();
     for (first, last) in [("layers", "Layers"), ("Layers", "layers"), ("layers", "layers")] {
         let (secret, own) = (layer("secret"), layer("own"));
-        let text =
-            format!(r#"{{"schemaVersion":2,"{first}":[{{"digest":"{secret}"}}],"{last}":[{{"digest":"{own}"}}]}}"#);
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","{first}":[{{"digest":"{secret}"}}],"{last}":[{{"digest":"{own}"}}]}}"#
+        );
         registry.manifest(&format!("a/own:{first}{last}"), text);
     }
     assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "two lists of layers");
@@ -86,18 +87,21 @@ fn what_a_repository_has_had_is_linked_again() {
 #[test]
 fn what_no_registry_has_checked_gives_no_tenant_what_another_has() {
     let (secret, own) = (layer("secret"), layer("own"));
+    let typed = r#""schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json""#;
     let texts = [
         // Schema 1's layers beside those of schema 2, which are all that a registry reads there.
-        format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{own}"}}],"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
+        format!(r#"{{{typed},"layers":[{{"digest":"{own}"}}],"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
         // No layers, and so to be pushed as an index.
-        format!(r#"{{"schemaVersion":2,"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
+        format!(r#"{{{typed},"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
+        // No media type: to be pushed as an index to distribution 2.7.
+        format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{secret}"}}]}}"#),
         // And the other way round.
         format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{own}"}}],"layers":[{{"digest":"{secret}"}}]}}"#),
         format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{own}"}}],"config":{{"digest":"{secret}"}}}}"#),
         // As many as there are, but not the same.
-        format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{secret}"}},{{}}],"Layers":[{{"digest":"{own}"}}]}}"#),
-        format!(r#"{{"schemaVersion":2,"layers":[null],"blobs":[{{"digest":"{secret}"}}]}}"#),
-        format!(r#"{{"schemaVersion":2,"blobs":[{{"digest":"{secret}"}}],"fsLayers":[null]}}"#),
+        format!(r#"{{{typed},"layers":[{{"digest":"{secret}"}},{{}}],"Layers":[{{"digest":"{own}"}}]}}"#),
+        format!(r#"{{{typed},"layers":[null],"blobs":[{{"digest":"{secret}"}}]}}"#),
+        format!(r#"{{{typed},"blobs":[{{"digest":"{secret}"}}],"fsLayers":[null]}}"#),
     ];
     let mut wrong = Vec::new();
     for text in texts {

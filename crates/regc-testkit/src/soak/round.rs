@@ -80,6 +80,9 @@ impl<'a> Round<'a> {
                 }
                 _ => {}
             }
+            if let Some(keep) = &self.keep {
+                self.store.back_up(keep);
+            }
             let done = match self.rng.u8(..12) {
                 0 => self.delete_and_undelete(),
                 1 => self.lose_and_find_again(),
@@ -99,9 +102,6 @@ impl<'a> Round<'a> {
         let kill_after = (self.rng.u8(..4) == 0).then(|| Duration::from_micros(self.rng.u64(..20_000)));
         let restores = command.trashes() && self.rng.bool();
         let again = self.rng.bool();
-        if let Some(keep) = &self.keep {
-            self.store.back_up(keep);
-        }
         let dry_run = self.dry_run(&command)?;
         let ended = self.check(&command, &command.keeps(&before, dry_run.as_ref()), kill_after)?;
         let was_killed = ended.code.is_none();
@@ -126,7 +126,9 @@ impl<'a> Round<'a> {
     /// Deletes manifests over the API, and has them back.
     fn delete_and_undelete(&mut self) -> Result<(), String> {
         let before = served(&self.store.root());
-        let whole: Vec<Revision> = before.whole_revisions().cloned().collect();
+        // No link is written through a symbolic link.
+        let is_real = |(repository, _): &&Revision| self.store.is_real(repository);
+        let whole: Vec<Revision> = before.whole_revisions().filter(is_real).cloned().collect();
         let Some(first) = self.rng.choice(&whole).cloned() else { return Ok(()) };
         // An index is often deleted before its platforms.
         let deleted: Vec<Revision> =
@@ -188,7 +190,7 @@ impl<'a> Round<'a> {
         self.counts.commands += 1;
         self.counts.kills += u64::from(was_killed);
         self.counts.pulls += kept.len() as u64;
-        none_lost(&root, kept)?;
+        none_lost(&root, kept).map_err(|lost| format!("{lost}\n    {}", ended.errors.trim_end()))?;
         check::ending(&ended, was_killed, &before, &after)?;
         if command.only_looks() && before != after {
             return Err("a command that only looks changes something".to_owned());

@@ -63,10 +63,17 @@ impl Store {
         self.directory.path().join("elsewhere")
     }
 
+    /// Whether no symbolic link leads to the directory of a repository.
+    pub fn is_real(&self, repository: &str) -> bool {
+        let root = self.root().canonicalize().expect("the root is there");
+        let path = root.join(layout::repository(repository));
+        path.canonicalize().is_ok_and(|real| real == path)
+    }
+
     /// Deletes a manifest as the API does: the tags that name it, and its link. `served` is what the store serves.
     pub fn delete(&self, served: &Served, repository: &str, digest: &Digest) {
         for tag in served.tags_of(repository, digest) {
-            // A repository with two names loses it by the first.
+            // Of a tag that is a symbolic link, the registry removes nothing.
             fs::remove_dir_all(self.root().join(layout::tag(repository, tag))).ok();
         }
         fs::remove_file(self.root().join(layout::revision_link(repository, digest))).ok();
