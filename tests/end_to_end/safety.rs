@@ -301,3 +301,19 @@ fn names_that_are_commands_or_no_names_at_all() {
     assert_eq!(trash(root.path(), &["restore"]).code, 0);
     assert!(root.path().join(layout::blob_data(&layer("long"))).exists());
 }
+
+#[test]
+fn an_unreadable_journal_of_an_incomplete_restore_stops_a_run_and_the_error_says_how_to_go_on() {
+    let root = registry().on_disk();
+    let trashed = last_line(&gc(root.path(), &["--trash", "--format", "json"]));
+    let run = trashed["trashed_as"].as_str().unwrap();
+    let directory = root.path().join(layout::TRASH).join(run);
+    fs::write(directory.join("restoring"), "").unwrap();
+    let journal = files_below(&directory).into_iter().find(|name| name.starts_with("journal")).unwrap();
+    fs::write(directory.join(journal), "garbled").unwrap();
+    let refused = gc(root.path(), &[]);
+    let remedy = format!("regc trash empty {run}");
+    assert!(refused.code == 1 && refused.stderr.contains(&remedy), "{}", refused.stderr);
+    assert_eq!(trash(root.path(), &["empty", run]).code, 0);
+    assert_eq!(gc(root.path(), &[]).code, 0);
+}

@@ -31,6 +31,10 @@ impl Flags {
         match error {
             Error::Refused(refusal) => self.hint_of_refusal(refusal),
             Error::OtherFilesystem(_) => self.if_has("trash", "run without --trash and --live"),
+            Error::Journal { path, .. } => {
+                let run = path.rsplit('/').nth(1)?;
+                Some(format!("restore that file, or delete what the run holds with `regc trash empty {run}`"))
+            }
             Error::StillTagged { .. } => self.if_has("force", "name the tags instead, or use --force"),
             _ => None,
         }
@@ -90,8 +94,9 @@ mod tests {
             Refusal::Harbor,
             Refusal::GitLabDatabase("database.enabled"),
         ];
-        let other = Error::OtherFilesystem("blobs".into());
-        refusals.into_iter().map(Error::Refused).chain([other]).collect()
+        let journal = Error::Journal { path: ".regc/trash/run/journal".into(), reason: "garbled".into() };
+        let others = [Error::OtherFilesystem("blobs".into()), journal];
+        refusals.into_iter().map(Error::Refused).chain(others).collect()
     }
 
     /// The flags that a text names.
