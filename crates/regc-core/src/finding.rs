@@ -32,7 +32,7 @@ pub enum Finding {
         /// The revision.
         manifest: Digest,
     },
-    /// A tag whose link holds no digest. Everything that the tag has ever named counts as tagged.
+    /// A tag whose link is missing or holds no digest, and that has an index. Everything that the tag has ever named counts as tagged.
     GarbledTag {
         /// The repository.
         repository: String,
@@ -190,7 +190,7 @@ impl Finding {
                 format!("{repository}: the link of manifest {manifest} is empty or garbled; it counts as linked")
             }
             Finding::GarbledTag { repository, tag } => format!(
-                "{repository}: the tag {tag} is empty or garbled; everything it has ever named counts as tagged"
+                "{repository}: the link of the tag {tag} is missing, empty or garbled; everything it has ever named counts as tagged"
             ),
             Finding::DanglingTag { repository, tag, manifest } => {
                 format!("{repository}: the tag {tag} names {manifest}, which the repository does not link")

@@ -116,6 +116,15 @@ pub fn tags(name: &str) -> String {
     format!("{REPOSITORIES}/{name}/{MANIFESTS}/tags")
 }
 
+/// The name of a tag. `None` for what no registry takes for one.
+///
+/// Source: the grammar of `tag` in `reference/reference.go` of distribution.
+pub fn tag_name(name: &str) -> Option<String> {
+    let is_first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_next = |c: char| is_first(c) || matches!(c, '.' | '-');
+    (name.len() <= 128 && name.starts_with(is_first) && name.chars().all(is_next)).then(|| name.to_owned())
+}
+
 /// The directory of a tag.
 pub fn tag(name: &str, tag: &str) -> String {
     format!("{}/{tag}", tags(name))

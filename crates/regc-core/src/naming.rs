@@ -56,8 +56,8 @@ fn tags(
         .map(|repository| {
             // The registry lists a tag for its directory, even if it names nothing any more.
             let all = layout::tags(repository);
-            let all = directories(storage, &all, |name| Some((name.to_owned(), None)), || ())?;
-            Ok((all.into_iter().map(|(name, _)| name).collect(), catalog::tags(storage, repository)?))
+            let all = directories(storage, &all, layout::tag_name, || ())?;
+            Ok((all.into_iter().map(|(name, _)| (name, None)).collect(), catalog::tags(storage, repository)?))
         })
         .collect::<Result<_, Error>>()?;
     let mut found = 0;

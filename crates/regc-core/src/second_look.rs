@@ -145,7 +145,7 @@ impl<'a> SecondLook<'a> {
     /// What the tags name that are new.
     fn new_tags(&self, repository: &str) -> Result<Vec<DigestId>, Error> {
         let mut named = Vec::new();
-        let tags = directories(self.storage, &layout::tags(repository), |name| Some(name.to_owned()), || ())?;
+        let tags = directories(self.storage, &layout::tags(repository), layout::tag_name, || ())?;
         for (tag, _) in tags {
             let link = layout::tag_link(repository, &tag);
             if self.storage.stat(&link)?.is_some_and(|link| link.modified >= self.since) {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use rayon::prelude::*;
-use rustc_hash::FxHashSet as HashSet;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::repository::Marking;
 use super::tags::Tags;
@@ -51,9 +51,6 @@ impl Marking<'_> {
     ) -> Result<(), Error> {
         let leftovers = self.options.leftovers;
         garbage.empty_revisions = self.repository.unlinked.to_vec();
-        if leftovers.every_tag {
-            garbage.dead_tags = self.tag_directories(|link| link.is_none())?;
-        }
         if let Some(before) = leftovers.uploads_before {
             garbage.uploads = self.uploads(Some(before))?.old;
         }
@@ -89,7 +86,24 @@ impl Marking<'_> {
                 garbage.tags = directories;
             }
         }
+        if leftovers.every_tag {
+            garbage.dead_tags = self.dead_tags(&garbage.tag_index_entries)?;
+        }
         Ok(())
+    }
+
+    /// The tags that name nothing, and remember nothing when these entries of their indexes are gone.
+    fn dead_tags(&self, gone: &[TagIndexEntry]) -> Result<Vec<String>, Error> {
+        let mut entries_gone: HashMap<&str, usize> = HashMap::default();
+        for entry in gone {
+            *entries_gone.entry(&entry.tag).or_default() += 1;
+        }
+        let mut dead = Vec::new();
+        for tag in self.tag_directories(|link| link.is_none())? {
+            let remembered = self.entries_of(&tag)?.len();
+            dead.extend((remembered <= entries_gone.get(&*tag).copied().unwrap_or(0)).then_some(tag));
+        }
+        Ok(dead)
     }
 
     /// Whether the repository has a link for a manifest.

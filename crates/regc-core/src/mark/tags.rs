@@ -16,7 +16,7 @@ use crate::storage::{Content, EntryKind, Metadata, directories};
 /// What the tags of a repository name.
 #[derive(Default)]
 pub(super) struct Tags {
-    /// How many tags name something now.
+    /// How many tags name something, or did.
     pub(super) count: u64,
     /// Each of them, by name.
     pub(super) each: Vec<Tag>,
@@ -35,9 +35,9 @@ pub(super) struct Tags {
 /// A tag.
 pub(super) struct Tag {
     pub(super) name: String,
-    /// What it names; `None` if it is garbled.
+    /// What it names; `None` if its link is garbled or missing.
     pub(super) digest: Option<DigestId>,
-    /// What it keeps in use: what it names, or if it is garbled, all that it has ever named.
+    /// What it keeps in use: what it names, or if that cannot be told, all that it has ever named.
     pub(super) keeps: Box<[DigestId]>,
     /// Whether a symbolic link is in its place, or in its directory where it matters.
     pub(super) symlink: bool,
@@ -57,6 +57,9 @@ impl Tags {
     }
 }
 
+/// What a tag's link holds, and when it was modified.
+type TagLink = (Content, SystemTime);
+
 /// How many tags one task reads.
 const BATCH: usize = 64;
 
@@ -64,9 +67,9 @@ impl Marking<'_> {
     /// Reads every tag.
     pub(super) fn tags(&self) -> Result<Tags, Error> {
         let all = layout::tags(self.name());
-        let mut found = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let mut found = directories(self.storage, &all, layout::tag_name, || ())?;
         found.sort_unstable();
-        let links: Vec<Vec<Option<(Content, SystemTime)>>> =
+        let links: Vec<Vec<Option<TagLink>>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
 
         let symlinks = if self.options.unwanted.is_some() { self.symlinks_in(&found)? } else { HashSet::default() };
@@ -74,24 +77,10 @@ impl Marking<'_> {
         let mut named = HashSet::default();
         for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
             tags.directories.extend((!symlink).then(|| tag.clone()));
-            let Some((link, modified)) = link else { continue };
             let symlink = symlink || symlinks.contains(&tag);
-            tags.count += 1;
-            let text = if let Content::Whole(text) = link { text } else { Vec::new() };
-            let digest = layout::digest_in_link(&text);
-            let digest = digest.map(|digest| self.digests.id(&digest));
-            let keeps = match digest {
-                Some(digest) => Box::from([digest]),
-                None => {
-                    let mut ever = Digest::mentioned_in(&text);
-                    ever.extend(self.ever_named(&tag)?);
-                    tags.unknown |= ever.is_empty();
-                    tags.garbled.push(tag.clone());
-                    ever.iter().map(|digest| self.digests.id(digest)).collect()
-                }
-            };
-            named.extend(&keeps);
-            tags.each.push(Tag { name: tag, digest, keeps, symlink, modified });
+            let Some(tag) = self.tag(tag, symlink, link, &mut tags)? else { continue };
+            named.extend(&tag.keeps);
+            tags.each.push(tag);
         }
         for id in named {
             if self.is_linked(id)? {
@@ -107,8 +96,37 @@ impl Marking<'_> {
         Ok(tags)
     }
 
+    /// A tag by its name and its link. None if it names nothing, and has not named anything either.
+    fn tag(&self, name: String, symlink: bool, link: Option<TagLink>, tags: &mut Tags) -> Result<Option<Tag>, Error> {
+        let is_there = link.is_some();
+        let (text, modified) = match link {
+            Some((Content::Whole(text), modified)) => (text, modified),
+            Some((Content::TooLarge, modified)) => (Vec::new(), modified),
+            None => match self.storage.stat(&layout::tag_index(self.name(), &name))? {
+                Some(index) => (Vec::new(), index.modified),
+                None => return Ok(None),
+            },
+        };
+        let digest = layout::digest_in_link(&text).map(|digest| self.digests.id(&digest));
+        let keeps = match digest {
+            Some(digest) => Box::from([digest]),
+            None => {
+                let mut ever = Digest::mentioned_in(&text);
+                ever.extend(self.ever_named(&name)?);
+                if !is_there && ever.is_empty() {
+                    return Ok(None);
+                }
+                tags.unknown |= ever.is_empty();
+                tags.garbled.push(name.clone());
+                ever.iter().map(|digest| self.digests.id(digest)).collect()
+            }
+        };
+        tags.count += 1;
+        Ok(Some(Tag { name, digest, keeps, symlink, modified }))
+    }
+
     /// Reads the links of some tags.
-    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<(Content, SystemTime)>>, Error> {
+    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<TagLink>>, Error> {
         let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
         let found = self.storage.stat_each(all, &keys)?;
         for (key, link) in keys.iter().zip(&found) {
@@ -131,7 +149,7 @@ impl Marking<'_> {
 
     /// The names of the directories of all tags, sorted. A symbolic link is none of them.
     pub(super) fn all_tag_directories(&self) -> Result<Vec<String>, Error> {
-        let all = directories(self.storage, &layout::tags(self.name()), |name| Some(name.to_owned()), || ())?;
+        let all = directories(self.storage, &layout::tags(self.name()), layout::tag_name, || ())?;
         let mut names: Vec<String> = all.into_iter().filter(|(_, symlink)| !symlink).map(|(name, _)| name).collect();
         names.sort_unstable();
         Ok(names)
@@ -140,7 +158,7 @@ impl Marking<'_> {
     /// The names of the directories of tags, sorted, of whose links `is_meant` says so. A symbolic link is none of them.
     pub(super) fn tag_directories(&self, is_meant: impl Fn(Option<&Metadata>) -> bool) -> Result<Vec<String>, Error> {
         let all = layout::tags(self.name());
-        let mut names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let mut names = directories(self.storage, &all, layout::tag_name, || ())?;
         names.sort_unstable();
         let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
         let links = self.storage.stat_each(&all, &keys)?;

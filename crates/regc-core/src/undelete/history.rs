@@ -39,7 +39,7 @@ impl<'a> History<'a> {
             inferred: HashSet::new(),
         };
         let all = layout::tags(repository);
-        let mut tags = directories(storage, &all, |name| Some(name.to_owned()), || ())?;
+        let mut tags = directories(storage, &all, layout::tag_name, || ())?;
         tags.sort_unstable();
         for (tag, _) in tags {
             let index = layout::tag_index(repository, &tag);

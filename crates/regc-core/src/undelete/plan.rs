@@ -162,7 +162,7 @@ impl Planner<'_> {
     }
 
     fn tag(&self, tag: &str, digest: Digest, links: &mut Vec<NewLink>) -> Result<(), Error> {
-        if !is_tag(tag) {
+        if layout::tag_name(tag).is_none() {
             return Err(Error::NoTag(tag.to_owned()));
         }
         let link = layout::tag_link(self.repository, tag);
@@ -199,11 +199,4 @@ impl Planner<'_> {
         }
         Ok(false)
     }
-}
-
-/// Whether a registry takes it for a tag.
-fn is_tag(name: &str) -> bool {
-    let is_first = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let is_next = |c: char| is_first(c) || matches!(c, '.' | '-');
-    name.len() <= 128 && name.starts_with(is_first) && name.chars().all(is_next)
 }

@@ -8,7 +8,7 @@ use regc_core::finding::Finding;
 use regc_core::layout;
 use regc_core::manifest::{Damage, MAX_MANIFEST_BYTES};
 use regc_core::monitor::Silent;
-use regc_core::survey::survey;
+use regc_core::survey::{Leftovers, survey};
 use regc_core::unwanted::{KeptBack, Reason, Unwanted};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
@@ -330,6 +330,43 @@ fn a_garbled_tag_counts_what_its_index_has_a_directory_for() {
     fs::write(root.path().join(layout::tag_link("hurt", "v1")), "").unwrap();
     fs::remove_file(root.path().join(layout::tag_index_link("hurt", "v1", &image))).unwrap();
     assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap().revisions, here("hurt", [untagged]));
+}
+
+#[test]
+fn a_tag_without_a_link_keeps_what_its_index_remembers() {
+    let Damaged { mut registry, untagged, .. } = before();
+    registry.image("hurt:v2").layers(["another"]).push();
+    registry.remove(&layout::tag_link("hurt", "v1"));
+    let root = registry.on_disk();
+    for is_directory_there in [true, false] {
+        let current = root.path().join(layout::tag("hurt", "v1")).join("current");
+        match is_directory_there {
+            true => fs::create_dir_all(&current).unwrap(),
+            false => fs::remove_dir(&current).unwrap(),
+        }
+        let leftovers = Leftovers { every_tag: true, ..Leftovers::default() };
+        for options in [UNTAGGED, crate::Options { leftovers, ..UNTAGGED }] {
+            let found = decide(&at(root.path()), options).unwrap();
+            assert_eq!(found.revisions, here("hurt", [untagged]));
+            assert_eq!(found.findings, [Finding::GarbledTag { repository: "hurt".into(), tag: "v1".into() }]);
+            assert!(root.path().join(layout::tag("hurt", "v1")).exists());
+        }
+    }
+}
+
+#[test]
+fn names_that_no_tag_can_have_are_not_opened() {
+    let Damaged { mut registry, untagged, image } = before();
+    for name in ["@eaDir", "lost+found", ".snapshot", "v1~"] {
+        registry.put(layout::tag_link("hurt", name), untagged.to_string());
+        registry.put(format!("{}/@eaDir", layout::tag("hurt", name)), "");
+    }
+    let at_foreign = |key: &str| key.contains("@eaDir") || key.contains("lost+found") || key.contains("v1~");
+    let storage = Faulty::reading(registry.in_memory(), at_foreign);
+    let leftovers = Leftovers { every_tag: true, ..Leftovers::default() };
+    let found = decide(&storage, crate::Options { leftovers, ..UNTAGGED }).unwrap();
+    assert_eq!(found.revisions, here("hurt", [untagged]));
+    assert!(registry.get(&layout::revision_link("hurt", &image)).is_some());
 }
 
 fn refusal(registry: &TestRegistry, options: crate::Options) -> Refusal {
