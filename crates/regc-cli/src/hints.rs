@@ -42,7 +42,7 @@ impl Flags {
 
     fn hint_of_refusal(&self, refusal: &Refusal) -> Option<String> {
         match refusal {
-            Refusal::NoRepositories | Refusal::NoBlobs | Refusal::NoTags => {
+            Refusal::NoRepositories | Refusal::NoBlobs | Refusal::NoManifests | Refusal::NoTags => {
                 self.if_has("allow-empty", "if it is what you want, use --allow-empty")
             }
             Refusal::NoLayout => {
@@ -84,6 +84,7 @@ mod tests {
             Refusal::NoRepositories,
             Refusal::NoLayout,
             Refusal::NoBlobs,
+            Refusal::NoManifests,
             Refusal::NoTags,
             Refusal::Unmounted("blobs".into()),
             Refusal::MissingContent { missing: 11, needed: 12 },

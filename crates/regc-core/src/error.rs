@@ -234,6 +234,12 @@ pub enum Refusal {
          half-mounted root"
     )]
     NoBlobs,
+    /// Layer links that lead to blobs, and no manifest that says which of them are in use.
+    #[error(
+        "the store has repositories with layers, but not one of them links a manifest, so every layer would be deleted. \
+         Manifests may be kept in an external metadata database, as OpenShift's registry kept them"
+    )]
+    NoManifests,
     /// Untagged manifests should go, and the store has no tag.
     #[error(
         "the store has manifests but not one tag, so all of them are untagged and would go. Tags may be kept in somebody's \

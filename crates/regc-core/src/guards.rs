@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Refusal};
 use crate::finding::Finding;
-use crate::inventory::{Digests, Inventory};
+use crate::inventory::{DigestId, Digests, Inventory};
 use crate::layout;
 use crate::storage::{EntryKind, ReadStorage};
 use crate::survey::{Options, Survey};
@@ -52,6 +52,8 @@ fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
     let Survey { inventory, reachable, .. } = survey;
     let has_revisions = inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
     let has_blobs = inventory.digests.stored_len() > 0;
+    let is_stored = |id: &DigestId| inventory.digests.stored_index(*id).is_some();
+    let leads_to_blobs = reachable.garbage.iter().any(|garbage| garbage.layer_links.iter().any(is_stored));
     let loses_revisions = reachable.garbage.iter().any(|garbage| !garbage.revisions.is_empty());
     if !inventory.has_layout {
         Some(Refusal::NoLayout)
@@ -59,6 +61,8 @@ fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
         Some(Refusal::NoRepositories)
     } else if has_revisions && !has_blobs {
         Some(Refusal::NoBlobs)
+    } else if inventory.lacks_manifests && leads_to_blobs {
+        Some(Refusal::NoManifests)
     } else if options.delete_untagged && loses_revisions && reachable.tags == 0 {
         Some(Refusal::NoTags)
     } else {

@@ -41,6 +41,9 @@ pub struct Inventory {
     pub aliased: BTreeMap<String, String>,
     /// The repositories, in the order in which the registry walks them.
     pub repositories: Vec<Repository>,
+    /// Whether no repository links a manifest, and nothing shows that one was deleted. OpenShift's registry kept them in etcd,
+    /// and left but signatures here.
+    pub lacks_manifests: bool,
     /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
     pub unmounted: Vec<String>,
     /// How many names were met that are no part of the layout. They are left alone.
@@ -112,6 +115,7 @@ pub fn take(
     let aliased = walk.aliased.lock().clone();
     repositories.iter_mut().for_each(|repository| repository.alias = aliased.get(&repository.name).cloned());
 
+    let lacks_manifests = walk.lacks_manifests(&repositories, &digests)?;
     let unmounted = walk.unmounted()?;
     let mut findings = walk.findings.into_inner();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -123,6 +127,7 @@ pub fn take(
         blobs_elsewhere,
         aliased,
         repositories,
+        lacks_manifests,
         unmounted,
         passed_over,
         findings,
@@ -182,6 +187,21 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(unmounted)
+    }
+
+    fn lacks_manifests(&self, repositories: &[Repository], digests: &Digests) -> Result<bool, Error> {
+        if repositories.iter().any(|repository| !repository.revisions.is_empty()) {
+            return Ok(false);
+        }
+        // The API's DELETE removes the link alone, so only where there are signatures was there never one.
+        for Repository { name, unlinked, .. } in repositories {
+            for revision in unlinked {
+                if self.storage.stat(&layout::signatures(name, &digests.digest(*revision)))?.is_none() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn pass_over(&self) {

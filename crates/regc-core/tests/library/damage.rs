@@ -397,6 +397,27 @@ fn repositories_without_any_blob_are_refused() {
 }
 
 #[test]
+fn layers_without_any_manifest_are_refused() {
+    let mut registry = TestRegistry::new();
+    for name in ["project/app", "project/base"] {
+        let image = registry.image(&format!("{name}:v1")).layers(["x", name]).push();
+        registry.remove(&layout::revision_link(name, &image));
+        registry.remove(&layout::blob_data(&image));
+        registry.remove(&layout::tag_link(name, "v1"));
+        registry.remove(&layout::tag_index_link(name, "v1", &image));
+        let signature = registry.blob("signature");
+        registry.put(layout::signature_link(name, &image, &signature), signature.to_string());
+    }
+    for options in [DEFAULT, UNTAGGED] {
+        assert_eq!(refusal(&registry, options), Refusal::NoManifests);
+        let allowed = crate::Options { allow_empty: true, ..options };
+        assert!(garbage(&registry, allowed).blobs.contains(&layer("x")));
+    }
+    registry.image("another:v1").layers(["y"]).push();
+    assert!(garbage(&registry, DEFAULT).blobs.contains(&layer("x")), "a repository of uploads that were given up");
+}
+
+#[test]
 fn untagged_manifests_without_any_tag_are_refused() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app").layers(["x"]).push();
@@ -411,7 +432,9 @@ fn repositories_whose_every_revision_was_deleted_are_collected() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["x"]).push();
     registry.delete("app", &image);
+    let root = registry.on_disk();
+    fs::create_dir_all(root.path().join(layout::revision("app", &image))).unwrap();
     for options in [DEFAULT, UNTAGGED] {
-        assert_eq!(garbage(&registry, options).blobs.len(), 3);
+        assert_eq!(decide(&at(root.path()), options).unwrap().blobs.len(), 3);
     }
 }
