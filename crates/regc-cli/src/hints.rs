@@ -94,6 +94,7 @@ mod tests {
             Refusal::HarborUntagged,
             Refusal::Harbor,
             Refusal::GitLabDatabase("database.enabled"),
+            Refusal::OpenShift,
         ];
         let journal = Error::Journal { path: ".regc/trash/run/journal".into(), reason: "garbled".into() };
         let others = [Error::OtherFilesystem("blobs".into()), journal];

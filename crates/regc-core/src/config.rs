@@ -107,6 +107,8 @@ pub enum Metadata {
     /// Harbor (`auth.token.issuer: harbor-token-issuer`, or `auth.htpasswd.realm: harbor-registry-basic-realm`): tags
     /// are in its database.
     Harbor,
+    /// OpenShift's registry (`openshift`, or a middleware of that name): manifests and tags are in etcd.
+    OpenShift,
 }
 
 /// The keys of `storage` that are no driver.
@@ -224,7 +226,20 @@ fn metadata(document: &Mapping) -> Metadata {
     // Harbor 1 lets the registry check its tokens; Harbor 2 stands before it and logs in.
     let is_harbor = auth("token", "issuer").is_some_and(|issuer| issuer == "harbor-token-issuer")
         || auth("htpasswd", "realm").is_some_and(|realm| realm == "harbor-registry-basic-realm");
-    if is_harbor { Metadata::Harbor } else { Metadata::Storage }
+    if is_harbor {
+        Metadata::Harbor
+    } else if is_openshift(document) {
+        Metadata::OpenShift
+    } else {
+        Metadata::Storage
+    }
+}
+
+fn is_openshift(document: &Mapping) -> bool {
+    let middleware = document.get("middleware").and_then(|middleware| middleware.get("registry"));
+    let named = middleware.and_then(Value::as_sequence).into_iter().flatten().filter_map(|item| item.get("name"));
+    let mut names = named.chain(middleware).filter_map(scalar);
+    document.get("openshift").is_some() || names.any(|name| name == "openshift")
 }
 
 fn listener(document: &Mapping) -> Option<Listener> {

@@ -252,6 +252,12 @@ pub enum Refusal {
          storage do not say what is in use. That registry collects garbage online, by itself"
     )]
     GitLabDatabase(&'static str),
+    /// OpenShift's registry keeps manifests and tags in etcd.
+    #[error(
+        "this is OpenShift's registry, by its `openshift` section or middleware, which keeps manifests and tags in etcd, so the \
+         storage does not say what is in use. `oc adm prune images` deletes what is not"
+    )]
+    OpenShift,
     /// Untagged manifests should go, and Harbor keeps the tags.
     #[error(
         "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \

@@ -135,6 +135,8 @@ pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, optio
         && storage.stat(layout::GITLAB_FILESYSTEM_IN_USE)?.is_none()
     {
         Refusal::GitLabDatabase("database.enabled: prefer, and no docker/registry/lockfiles/filesystem-in-use")
+    } else if config.metadata == Metadata::OpenShift {
+        Refusal::OpenShift
     } else if config.metadata == Metadata::Harbor && (options.delete_untagged || options.unwanted.is_some()) {
         Refusal::HarborUntagged
     } else if config.metadata == Metadata::Harbor && !options.allow_harbor {

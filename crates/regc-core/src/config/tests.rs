@@ -120,6 +120,10 @@ fn somebody_elses_metadata() {
     let metadata = |extra: &str| parse(&format!("version: 0.1\nstorage: inmemory\n{extra}"), &[]).unwrap().metadata;
     assert_eq!(metadata("database: {enabled: true, host: db}"), Metadata::GitLabDatabase);
     assert_eq!(metadata("database: {enabled: 'true'}"), Metadata::GitLabDatabase);
+    for text in ["openshift: {version: 1.0}", "openshift:", "middleware: {registry: [{name: openshift}]}"] {
+        assert_eq!(metadata(text), Metadata::OpenShift, "{text}");
+    }
+    assert_eq!(metadata("middleware: {registry: [{name: other}], repository: [{name: openshift}]}"), Metadata::Storage);
     assert_eq!(metadata("database: {enabled: yes}"), Metadata::GitLabDatabase);
     assert_eq!(metadata("database: {enabled: prefer}"), Metadata::GitLabPrefersDatabase);
     assert_eq!(metadata("database: {enabled: false}"), Metadata::Storage);
