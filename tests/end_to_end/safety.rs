@@ -317,3 +317,25 @@ fn an_unreadable_journal_of_an_incomplete_restore_stops_a_run_and_the_error_says
     assert_eq!(trash(root.path(), &["empty", run]).code, 0);
     assert_eq!(gc(root.path(), &[]).code, 0);
 }
+
+#[test]
+fn a_store_that_is_nearly_all_untagged_is_collected_only_when_that_is_confirmed() {
+    let mut registry = TestRegistry::new();
+    for number in 0..20 {
+        registry.image(&format!("project/app{}", number % 3)).layers([format!("layer {number}")]).push();
+    }
+    registry.image("library/left:over").layers(["tagged"]).push();
+    let root = registry.on_disk();
+    let before = files_below(root.path());
+    let warned = gc(root.path(), &["-m", "--dry-run"]);
+    let warning = "20 of 21 manifests are untagged";
+    assert!(warned.code == 0 && warned.stderr.contains(warning), "{}", warned.stderr);
+    assert!(warned.stdout.contains("20 "), "{}", warned.stdout);
+    for format in ["human", "json", "registry"] {
+        let refused = gc(root.path(), &["-m", "--format", format]);
+        assert!(refused.code == 1 && refused.stderr.contains("--allow-mostly-untagged"), "{}", refused.stderr);
+    }
+    assert_eq!(files_below(root.path()), before);
+    assert_eq!(gc(root.path(), &["-m", "--allow-mostly-untagged"]).code, 0);
+    assert!(files_below(root.path()).len() < before.len() / 10);
+}

@@ -48,6 +48,10 @@ impl Flags {
             Refusal::NoLayout => {
                 self.if_has("allow-empty", "if it is a registry to which nothing was pushed yet, use --allow-empty")
             }
+            Refusal::MostlyUntagged { .. } => self.if_has(
+                "allow-mostly-untagged",
+                "if it is what you want, see what is deleted with --dry-run, and use --allow-mostly-untagged",
+            ),
             Refusal::Unmounted(_) => {
                 self.if_has("allow-missing", "if it is what you want, remove the directory, or use --allow-missing")
             }
@@ -86,6 +90,7 @@ mod tests {
             Refusal::NoBlobs,
             Refusal::NoManifests,
             Refusal::NoTags,
+            Refusal::MostlyUntagged { untagged: 20, linked: 20 },
             Refusal::Unmounted("blobs".into()),
             Refusal::MissingContent { missing: 11, needed: 12 },
             Refusal::MissingDirectory("blobs/sha256/ab".into()),

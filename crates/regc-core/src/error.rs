@@ -246,6 +246,17 @@ pub enum Refusal {
          database"
     )]
     NoTags,
+    /// Untagged manifests should go, and nearly all are untagged.
+    #[error(
+        "{untagged} of {linked} manifests are untagged and would be deleted. Tags may be kept in an external metadata database, \
+         as Harbor keeps them"
+    )]
+    MostlyUntagged {
+        /// How many manifests no tag reaches.
+        untagged: u64,
+        /// How many there are.
+        linked: u64,
+    },
     /// GitLab's registry describes this storage in its database.
     #[error(
         "GitLab's registry keeps this store's repositories and tags in its database ({0}), so the links in the \

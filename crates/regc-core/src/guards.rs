@@ -47,6 +47,19 @@ pub fn refuse_missing_parts(survey: &Survey, options: &Options<'_>) -> Result<()
     refusal.or_else(missing).map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
 }
 
+/// Refuses to delete nearly all manifests as untagged, unless the options allow that: tags may be kept elsewhere, as Harbor
+/// keeps them.
+pub fn refuse_mostly_untagged(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
+    let Survey { inventory, reachable, .. } = survey;
+    let linked: usize = inventory.repositories.iter().map(|repository| repository.revisions.len()).sum();
+    let untagged: usize = reachable.garbage.iter().map(|garbage| garbage.revisions.len()).sum();
+    let is_most = untagged > FEW && untagged * 10 > linked * 9;
+    match options.delete_untagged && !options.allow_mostly_untagged && is_most {
+        true => Err(Error::Refused(Refusal::MostlyUntagged { untagged: untagged as u64, linked: linked as u64 })),
+        false => Ok(()),
+    }
+}
+
 /// What there should be some of, and is none.
 fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
     let Survey { inventory, reachable, .. } = survey;

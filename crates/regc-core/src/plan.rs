@@ -8,7 +8,7 @@ use serde::ser::SerializeSeq;
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::guards::refuse_missing_parts;
+use crate::guards::{refuse_missing_parts, refuse_mostly_untagged};
 use crate::inventory::{DigestId, Digests};
 use crate::layout;
 use crate::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
@@ -170,9 +170,11 @@ pub struct Share<'a> {
 /// Refuses a store that looks as if a part of it was missing (see [`Refusal`](crate::error::Refusal)), unless the options
 /// allow that: no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory that is a file
 /// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than one in
-/// twenty; a directory of blobs that holds none although four and more should be there.
+/// twenty; a directory of blobs that holds none although four and more should be there; layer links and no manifest; more than
+/// nine in ten manifests untagged and to be deleted, if those are more than ten.
 pub fn plan<'a>(survey: &'a Survey, options: &Options<'_>) -> Result<Plan<'a>, Error> {
     refuse_missing_parts(survey, options)?;
+    refuse_mostly_untagged(survey, options)?;
     Ok(Plan { survey })
 }
 

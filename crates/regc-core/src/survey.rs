@@ -25,6 +25,8 @@ pub struct Options<'a> {
     pub allow_empty: bool,
     /// Whether to go on although much of what images need is missing, or a directory looks as if it was not mounted.
     pub allow_missing: bool,
+    /// Whether to go on although nearly all manifests are untagged and would be deleted.
+    pub allow_mostly_untagged: bool,
     /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: nobody else uses them.
     pub allow_symlinked_blobs: bool,
     /// Whether to go on although Harbor's database also describes the store.
@@ -65,6 +67,7 @@ impl Default for Options<'_> {
             delete_untagged: false,
             allow_empty: false,
             allow_missing: false,
+            allow_mostly_untagged: false,
             allow_symlinked_blobs: false,
             allow_harbor: false,
             young_since: None,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
 use regc_core::error::Error;
+use regc_core::guards::refuse_mostly_untagged;
 use regc_core::heal::survey_and_heal;
 use regc_core::pattern::Pattern;
 use regc_core::plan::plan;
@@ -12,7 +13,9 @@ use regc_core::report::Summary;
 use regc_core::survey::{Leftovers, Options};
 use regc_core::{duration, pattern};
 
-use crate::commands::removing::{MIN_AGE_LIVE, Removal, finish, header, tell_of_unused, trash_bytes};
+use crate::commands::removing::{
+    MIN_AGE_LIVE, Removal, can_ask, finish, header, is_agreed, tell_of_unused, trash_bytes,
+};
 use crate::commands::store::{Opening, Store};
 use crate::output::{self, Printer, Run};
 use crate::{Ending, source};
@@ -92,6 +95,10 @@ pub struct Args {
     #[arg(long)]
     allow_missing: bool,
 
+    /// With -m: go on although nearly all manifests are untagged and would be deleted. At a terminal, you are asked
+    #[arg(long)]
+    allow_mostly_untagged: bool,
+
     /// Also remove blobs behind a symbolic link out of the storage root: no other store uses them
     #[arg(long)]
     allow_symlinked_blobs: bool,
@@ -155,6 +162,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
         allow_missing: args.allow_missing,
+        allow_mostly_untagged: args.allow_mostly_untagged,
         allow_symlinked_blobs: args.allow_symlinked_blobs,
         allow_harbor: args.allow_harbor,
         young_since: min_age.map(ago),
@@ -176,7 +184,15 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     progress.clear();
     let survey = survey?;
     tell_of_unused(&args.repository, survey.inventory.repositories.iter().map(|repository| &*repository.name));
-    let plan = plan(&survey, &options)?;
+    let must_ask = match refuse_mostly_untagged(&survey, &options) {
+        Err(Error::Refused(refusal)) if args.dry_run => {
+            eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
+            false
+        }
+        Err(_) if args.format == Format::Human && can_ask() => true,
+        refused => refused.map(|()| false)?,
+    };
+    let plan = plan(&survey, &Options { allow_mostly_untagged: true, ..options })?;
     let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*storage));
     let mut printer: Box<dyn Printer> = match args.format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
@@ -196,6 +212,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             printer.done(&planned);
             finish(&mut *printer, Ending::Done)
         }
+        Some(_) if must_ask && !is_agreed() => return Err(Error::Declined),
         Some(lock) => {
             let header = (args.trash || args.live).then(|| header("gc", started, &options, min_age, args.live));
             let run = Removal {

@@ -84,8 +84,8 @@ impl<'a> Session<'a> {
     /// Fails if somebody would have to be asked and cannot be, or if the store is described by somebody else's database.
     pub fn open(command: &'static str, common: &Common, removing: &'a Removing) -> Result<Self, Error> {
         let started = SystemTime::now();
-        let can_ask = common.format == Format::Human && io::stdin().is_terminal() && io::stderr().is_terminal();
-        if !removing.dry_run && !removing.yes && !can_ask {
+        let is_asked = common.format == Format::Human && can_ask();
+        if !removing.dry_run && !removing.yes && !is_asked {
             return Err(Error::Refused(Refusal::Unconfirmed));
         }
         let nothing = Unwanted::default();
@@ -169,8 +169,13 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Whether somebody sits at a terminal and can answer.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks whoever sits at the terminal.
-fn is_agreed() -> bool {
+pub fn is_agreed() -> bool {
     eprint!("Remove this? [y/N] ");
     io::stderr().flush().ok();
     let mut answer = String::new();

@@ -40,6 +40,7 @@ const DEFAULT: Options<'_> = Options {
     delete_untagged: false,
     allow_empty: false,
     allow_missing: false,
+    allow_mostly_untagged: true,
     allow_symlinked_blobs: false,
     allow_harbor: false,
     young_since: None,

@@ -46,8 +46,11 @@ impl Command {
 
     /// `regc gc` with these options.
     pub fn gc(options: &[&str]) -> Self {
-        let effect = if options.contains(&"-m") { Effect::Collects } else { Effect::Keeps };
-        Self::new(&[&["gc"], options].concat(), effect, Counted::Garbage)
+        let (effect, more): (_, &[&str]) = match options.contains(&"-m") {
+            true => (Effect::Collects, &["--allow-mostly-untagged"]),
+            false => (Effect::Keeps, &[]),
+        };
+        Self::new(&[&["gc"], options, more].concat(), effect, Counted::Garbage)
     }
 
     /// `regc rm` of one thing.
