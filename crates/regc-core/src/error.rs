@@ -170,6 +170,9 @@ pub enum Error {
     /// What no registry takes for a tag.
     #[error("{0:?} is not a tag")]
     NoTag(String),
+    /// A directory where repositories are whose name is not UTF-8.
+    #[error("the name of the directory {0} is not UTF-8; rename it")]
+    NotUtf8(String),
     /// A manifest that was pushed during the run is not whole yet.
     #[error("{0} is just being written; nothing was removed, run again")]
     BeingWritten(String),
@@ -284,6 +287,11 @@ pub enum Refusal {
 }
 
 impl Error {
+    /// Whether the storage refused access.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Storage { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     pub(crate) fn storage(action: &'static str, path: impl Into<String>, source: io::Error) -> Self {
         Self::Storage { action, path: path.into(), source }
     }

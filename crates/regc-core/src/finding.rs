@@ -64,6 +64,11 @@ pub enum Finding {
         /// What is missing.
         blob: Digest,
     },
+    /// A repository of a name that no registry serves: somebody has renamed its directory. Nothing in it is removed.
+    UnservedRepository {
+        /// The repository.
+        repository: String,
+    },
     /// A restore from the trash that brings back something of the repository is not complete. The whole repository is kept.
     BeingRestored {
         /// The repository.
@@ -102,6 +107,7 @@ impl Finding {
             Finding::DanglingTag { .. } => "dangling_tag",
             Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
+            Finding::UnservedRepository { .. } => "unserved_repository",
             Finding::BeingRestored { .. } => "being_restored",
             Finding::BlobsElsewhere { .. } => "blobs_elsewhere",
             Finding::InTrash { .. } => "in_trash",
@@ -121,6 +127,7 @@ impl Finding {
             Finding::DanglingTag { .. } => Kind::DanglingTag,
             Finding::UnknownAge { .. } => Kind::UnknownAge,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
+            Finding::UnservedRepository { .. } => Kind::UnservedRepository,
             Finding::BeingRestored { .. } => Kind::BeingRestored,
             Finding::BlobsElsewhere { .. } => Kind::BlobsElsewhere,
             Finding::InTrash { .. } => Kind::InTrash,
@@ -137,6 +144,7 @@ impl Finding {
             | Finding::DanglingTag { repository, .. }
             | Finding::UnknownAge { repository, .. }
             | Finding::MissingBlob { repository, .. }
+            | Finding::UnservedRepository { repository }
             | Finding::BeingRestored { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
             Finding::BlobsElsewhere { .. } => "",
@@ -153,6 +161,7 @@ impl Finding {
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
             Finding::GarbledTag { .. }
             | Finding::UnknownAge { .. }
+            | Finding::UnservedRepository { .. }
             | Finding::BeingRestored { .. }
             | Finding::BlobsElsewhere { .. }
             | Finding::InTrash { .. } => None,
@@ -170,7 +179,9 @@ impl Finding {
             | Finding::DanglingTag { repository, tag, .. }
             | Finding::UnknownAge { repository, tag } => layout::tag_link(repository, tag),
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
-            Finding::BeingRestored { repository, .. } => layout::repository(repository),
+            Finding::UnservedRepository { repository } | Finding::BeingRestored { repository, .. } => {
+                layout::repository(repository)
+            }
             Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => path.clone(),
         }
     }
@@ -201,6 +212,9 @@ impl Finding {
             Finding::MissingBlob { repository, manifest, blob } => {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
             }
+            Finding::UnservedRepository { repository } => {
+                format!("{repository}: no registry serves a repository of this name; it is kept")
+            }
             Finding::BeingRestored { repository, run } => {
                 format!("{repository}: the restore of run {run} is not complete; the whole repository is kept")
             }
@@ -228,6 +242,7 @@ impl Finding {
             Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
             Finding::UnknownAge { .. } => "decide by `pushed`, or give it a keep-tag of its own",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
+            Finding::UnservedRepository { .. } => "rename its directory, or delete it with `regc rm --path`",
             Finding::BeingRestored { .. } => {
                 "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"
             }

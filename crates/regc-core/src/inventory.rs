@@ -75,6 +75,17 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Whether a registry serves a repository of this name. In one of another name, nothing is removed unless it is named
+    /// itself.
+    pub fn is_served(&self) -> bool {
+        layout::is_repository_name(&self.name)
+    }
+
+    /// Whether it may link anything, now or before a deletion.
+    pub(crate) fn is_linking(&self) -> bool {
+        !self.revisions.is_empty() || !self.unlinked.is_empty() || !self.layer_algorithms.is_empty()
+    }
+
     /// A repository of which nothing is known.
     pub(crate) fn empty(name: String) -> Self {
         Self {

@@ -191,12 +191,14 @@ pub fn subject(key: &str) -> Subject {
     let below = key.strip_prefix(REPOSITORIES).and_then(|below| below.strip_prefix('/'));
     let (repository, rest) = match below {
         Some(below) => {
-            let (name, rest) = below.split_once("/_").unwrap_or((below, ""));
-            (Some(name.to_owned()), rest)
+            let starts = below.match_indices('/').map(|(at, _)| at);
+            let part = |at: &usize| below[at + 1..].split('/').next().is_some_and(is_repository_part);
+            let at = starts.clone().find(part).unwrap_or(below.len());
+            (Some(below[..at].to_owned()), below[at..].trim_start_matches('/'))
         }
         None => (None, key),
     };
-    let tag = rest.strip_prefix("manifests/tags/").and_then(|below| below.split('/').next()).map(str::to_owned);
+    let tag = rest.strip_prefix("_manifests/tags/").and_then(|below| below.split('/').next()).map(str::to_owned);
     let mut digest = None;
     let mut algorithm = None;
     for component in key.split('/') {
@@ -260,7 +262,7 @@ impl Holds {
             };
         }
         let parts: Vec<&str> = below(REPOSITORIES)?.split('/').filter(|part| !part.is_empty()).collect();
-        let Some(at) = parts.iter().position(|part| part.starts_with('_')) else {
+        let Some(at) = parts.iter().position(|part| is_repository_part(part)) else {
             return Some(if parts.is_empty() { Holds::Repositories } else { Holds::Repository });
         };
         match parts[at..] {
@@ -291,8 +293,8 @@ impl Holds {
             Holds::Shards => is_shard(name),
             Holds::Digests(algorithm) => Digest::from_hex(algorithm, name).is_some(),
             Holds::Content => name == DATA,
-            Holds::Repositories => is_repository_component(name),
-            Holds::Repository => [MANIFESTS, LAYERS, UPLOADS].contains(&name) || is_repository_component(name),
+            Holds::Repositories => is_path_component(name),
+            Holds::Repository => is_repository_part(name) || is_path_component(name),
             Holds::Manifests => matches!(name, "revisions" | "tags"),
             Holds::Revision => matches!(name, LINK | "signatures"),
             Holds::Link => name == LINK,
@@ -312,15 +314,38 @@ impl Holds {
     }
 }
 
-/// Whether a directory may be a component of a repository's name.
+/// Whether a directory is one of the parts of a repository, and not a component of a name.
+pub fn is_repository_part(name: &str) -> bool {
+    matches!(name, MANIFESTS | LAYERS | UPLOADS)
+}
+
+/// Whether a registry serves a repository of this name. One of another name is a directory that somebody has renamed.
 ///
-/// The registry's own grammar (`reference/regexp.go`: lower-case letters and digits, separated by `.`, `_`, `__` or
-/// dashes) is taken loosely here: any case, any mixture of separators. It costs nothing to protect what no client can
-/// ask for. What it keeps out are the names that only a file system or an operator's desktop makes: `lost+found`,
-/// `.snapshot`, `@eaDir`; and the reserved ones, which start with `_`.
-pub fn is_repository_component(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+/// Source: `reference/regexp.go` of distribution 2.8, where the first component of several may also be a host with a port.
+pub fn is_repository_name(name: &str) -> bool {
+    let is_host = |first: &str| {
+        let (host, port) = first.rsplit_once(':').unwrap_or((first, "0"));
+        let is_label = |label: &str| {
+            let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            !label.is_empty() && label.chars().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+        };
+        host.split('.').all(is_label) && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut components = name.split('/');
+    let first = components.next().unwrap_or_default();
+    let mut below = components.peekable();
+    let is_first = is_path_component(first) || below.peek().is_some() && is_host(first);
+    is_first && below.all(is_path_component) && name.len() <= 255
+}
+
+/// Whether it is lower-case letters and digits, in which single dots, one or two underscores, or dashes separate.
+fn is_path_component(name: &str) -> bool {
+    let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_separator =
+        |between: &str| matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-');
+    name.starts_with(is_alphanumeric)
+        && name.ends_with(is_alphanumeric)
+        && name.split(is_alphanumeric).all(is_separator)
 }
 
 /// The digits that a blob's parent directory is named after: the first two of its hexadecimal form.
@@ -426,12 +451,38 @@ mod tests {
     }
 
     #[test]
-    fn repository_components() {
-        for name in ["app", "a", "0", "my-app", "a__b", "a.b", "Upper", "lost"] {
-            assert!(is_repository_component(name), "{name}");
+    fn names_of_repositories() {
+        for name in ["app", "a", "0", "my-app", "a--b", "a__b", "a.b/c_d", "localhost:5000/app", "Host.example/app"] {
+            assert!(is_repository_name(name), "{name}");
         }
-        for name in ["", "_layers", ".DS_Store", ".nfs0001", "lost+found", "@eaDir", "..", "a b", "ä"] {
-            assert!(!is_repository_component(name), "{name}");
+        for name in [
+            "",
+            "App",
+            "_layers",
+            ".DS_Store",
+            "lost+found",
+            "@eaDir",
+            "..",
+            "a b",
+            "ä",
+            "app~",
+            "-app",
+            "app-",
+            "a..b",
+            "a._b",
+            "a___b",
+            "_old/app",
+            "app/",
+            "a//b",
+            "localhost:5000",
+            "host:/app",
+            "host:x/app",
+            "a/host:5000/b",
+            "lost+found/#12",
+            "-a.b/app",
+        ] {
+            assert!(!is_repository_name(name), "{name}");
         }
+        assert!(is_repository_name(&"a".repeat(255)) && !is_repository_name(&"a".repeat(256)));
     }
 }

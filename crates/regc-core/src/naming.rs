@@ -11,16 +11,18 @@ use crate::inventory;
 use crate::layout;
 use crate::pattern::{Part, Pattern};
 use crate::storage::{ReadStorage, directories};
-use crate::survey::with_threads;
+use crate::survey::{Options, with_threads};
 use crate::unwanted::{Unwanted, UnwantedIn};
 
 /// Everything in a store that patterns name, as something that is not wanted any more.
 ///
 /// Fails with [`Error::NothingMatches`] if there is nothing that one of them names, and with [`Error::StillTagged`] if one
-/// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too.
+/// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too. No pattern
+/// names a repository of a name that no registry serves: see [`repository_at`].
 pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, jobs: usize) -> Result<Unwanted, Error> {
     with_threads(jobs, || {
         let mut names = inventory::repository_names(storage)?;
+        names.retain(|name| layout::is_repository_name(name));
         names.sort_unstable();
         let mut unwanted = Unwanted::default();
         // Manifests last: what tags go is known then.
@@ -42,6 +44,16 @@ pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, job
         }
         Ok(unwanted)
     })
+}
+
+/// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all repositories.
+///
+/// Fails with [`Error::NothingMatches`] if it is none.
+pub fn repository_at(storage: &dyn ReadStorage, path: &str) -> Result<String, Error> {
+    let name = path.trim_matches('/');
+    let name = name.strip_prefix(layout::REPOSITORIES).map_or(name, |below| below.trim_start_matches('/'));
+    let names = with_threads(Options::default().jobs, || inventory::repository_names(storage))?;
+    names.into_iter().find(|found| found == name).ok_or_else(|| Error::NothingMatches(path.to_owned()))
 }
 
 fn tags(

@@ -46,7 +46,8 @@ impl Pattern {
         let (repository, part) = if let Some((repository, digest)) = text.split_once('@') {
             let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is no digest")))?;
             (repository, Part::Manifest(digest))
-        } else if let Some((repository, tag)) = text.rsplit_once(':') {
+        } else if let Some((repository, tag)) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+            // Before a component is the port of a host: `localhost:5000/app`.
             (repository, Part::Tags(glob(tag)?))
         } else {
             (text, Part::All)
@@ -114,6 +115,9 @@ mod tests {
         let pattern = |text: &str| Pattern::parse(text).unwrap();
         assert!(pattern("app:v*").matches_tag("app", "v1") && !pattern("app:v*").matches_tag("app", "latest"));
         assert!(pattern("app").matches_tag("app", "v1"));
+        let mirror = pattern("localhost:5000/*");
+        assert!(matches!(mirror.part(), Part::All) && mirror.matches_repository("localhost:5000/app"));
+        assert!(pattern("localhost:5000/app:v1").matches_tag("localhost:5000/app", "v1"));
         let digest = format!("sha256:{}", "0".repeat(64));
         let one = pattern(&format!("app@{digest}"));
         assert!(matches!(one.part(), Part::Manifest(named) if named.to_string() == digest));

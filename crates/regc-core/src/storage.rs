@@ -17,7 +17,8 @@ use crate::lock::{Holder, Lock};
 /// One name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The name alone. Where the backend's name is not UTF-8, a replacement, and `kind` is [`EntryKind::Other`].
+    /// The name alone. Where the backend's name is not UTF-8, a replacement, and `kind` is [`EntryKind::Unnameable`] or
+    /// [`EntryKind::Other`].
     pub name: &'a str,
     /// What is there, seen through symbolic links.
     pub kind: EntryKind,
@@ -34,7 +35,9 @@ pub enum EntryKind {
     File,
     /// A symbolic link that leads nowhere or in a circle.
     BrokenSymlink,
-    /// A socket, a device, a name that is not UTF-8.
+    /// A directory whose name is not UTF-8: no key leads there.
+    Unnameable,
+    /// A socket, a device, or anything else whose name is not UTF-8.
     Other,
 }
 
@@ -163,7 +166,7 @@ pub trait ReadStorage: Send + Sync {
             bytes += match kind {
                 EntryKind::Directory => self.bytes_below(&key, &|_| false)?,
                 EntryKind::File => self.stat(&key)?.map_or(0, |metadata| metadata.bytes),
-                EntryKind::BrokenSymlink | EntryKind::Other => 0,
+                EntryKind::BrokenSymlink | EntryKind::Unnameable | EntryKind::Other => 0,
             };
         }
         Ok(bytes)
@@ -296,7 +299,7 @@ fn open_driver(driver: &Driver) -> Result<Box<dyn TrashStorage>, Error> {
 /// called for every other name.
 ///
 /// A symbolic link to nothing is an error where its name is accepted: it may lead to a disk that is not mounted, and
-/// what is there must not be taken for absent.
+/// what is there must not be taken for absent. So is a directory whose name is not UTF-8, where the replacement is accepted.
 pub(crate) fn directories<T>(
     storage: &dyn ReadStorage,
     directory: &str,
@@ -316,16 +319,14 @@ pub(crate) fn each_directory<T>(
     mut visit: impl FnMut(T, bool),
     pass_over: impl Fn(),
 ) -> Result<(), Error> {
-    let mut broken = None;
+    let mut error = None;
     storage.list(directory, &mut |Entry { name, kind, symlink }| match (accept(name), kind) {
         (Some(meaning), EntryKind::Directory) => visit(meaning, symlink),
-        (Some(_), EntryKind::BrokenSymlink) => broken = Some(format!("{directory}/{name}")),
+        (Some(_), EntryKind::BrokenSymlink) => error = Some(Error::BrokenSymlink(format!("{directory}/{name}"))),
+        (Some(_), EntryKind::Unnameable) => error = Some(Error::NotUtf8(format!("{directory}/{name}"))),
         _ => pass_over(),
     })?;
-    match broken {
-        Some(key) => Err(Error::BrokenSymlink(key)),
-        None => Ok(()),
-    }
+    error.map_or(Ok(()), Err)
 }
 
 /// The first directory on the way from `top`, which is above it, to `key` that is a symbolic link.

@@ -83,7 +83,9 @@ pub struct Entry {
 impl Entry {
     /// Whether its path is that of what it says to be.
     fn is_consistent(&self) -> bool {
-        let is_name = |name: &&String| name.split('/').all(layout::is_repository_component);
+        // It may be one that no registry serves, but leads nowhere else.
+        let is_component = |part: &str| !matches!(part, "" | "." | "..") && !layout::is_repository_part(part);
+        let is_name = |name: &&String| name.split('/').all(is_component);
         let repository = self.repository.as_ref().filter(is_name);
         let is_part = |part: &&str| !matches!(*part, "" | "." | "..");
         let tag = |name: &str| {
@@ -297,7 +299,9 @@ pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(Strin
                 }
                 _ if entry.symlink => objects.push((key, true)),
                 EntryKind::Directory => pending.push(key),
-                EntryKind::File | EntryKind::Other | EntryKind::BrokenSymlink => objects.push((key, false)),
+                EntryKind::File | EntryKind::Unnameable | EntryKind::Other | EntryKind::BrokenSymlink => {
+                    objects.push((key, false))
+                }
             }
         })?;
     }

@@ -224,7 +224,7 @@ pub fn blob_of(key: &str) -> Option<Digest> {
 }
 
 fn split(reference: &str) -> (&str, Option<&str>) {
-    match reference.split_once(':') {
+    match reference.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
         Some((repository, tag)) => (repository, Some(tag)),
         None => (reference, None),
     }

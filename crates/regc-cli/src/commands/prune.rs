@@ -145,8 +145,10 @@ fn judge(
     rules: &Rules,
     now: SystemTime,
 ) -> Result<Vec<Judged>, Error> {
-    let is_meant =
-        |name: &str| repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name));
+    let is_meant = |name: &str| {
+        regc_core::layout::is_repository_name(name)
+            && (repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name)))
+    };
     let depth = Depth { images: true, owners: true, ..Depth::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
     tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));

@@ -1,7 +1,7 @@
 //! `regc rm`.
 
 use regc_core::error::{Error, Refusal};
-use regc_core::naming::resolve;
+use regc_core::naming::{repository_at, resolve};
 use regc_core::pattern::Pattern;
 use regc_core::survey::{Options, Survey};
 
@@ -18,8 +18,13 @@ use crate::commands::removing::{Removing, Session};
 pub struct Args {
     /// What goes: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
     /// any number of components. A repository goes with its tags and uploads; those below it stay
-    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required = true, value_parser = Pattern::parse)]
+    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required_unless_present = "path", value_parser = Pattern::parse)]
     names: Vec<Pattern>,
+
+    /// A repository by its directory: one that was renamed to a name that no registry serves, `app~` or `_old/app`. No pattern
+    /// matches those. A path as the finding reports it, or absolute
+    #[arg(long, value_name = "DIR")]
+    path: Vec<String>,
 
     /// Remove a manifest that is named by its digest although tags name it, and those tags
     #[arg(short, long)]
@@ -34,7 +39,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let session = Session::open("rm", &args.common, &args.removing)?;
-    let unwanted = resolve(&*session.store.storage, &args.names, args.force, Options::default().jobs)?;
+    let mut unwanted = resolve(&*session.store.storage, &args.names, args.force, Options::default().jobs)?;
+    for path in &args.path {
+        let root = session.store.source.root.to_string_lossy();
+        let below = path.strip_prefix(&*root).unwrap_or(path);
+        unwanted.repository(&repository_at(&*session.store.storage, below)?);
+    }
     session.remove(unwanted, Vec::new(), &all_of_it)
 }
 

@@ -51,7 +51,7 @@ pub struct Args {
 fn name(text: &str) -> Result<(String, Digest), String> {
     let malformed = || "not `repository@digest`".to_owned();
     let (repository, digest) = text.split_once('@').ok_or_else(malformed)?;
-    let is_name = !repository.is_empty() && repository.split('/').all(regc_core::layout::is_repository_component);
+    let is_name = regc_core::layout::is_repository_name(repository);
     let digest = Digest::parse_any_case(digest).map_err(|error| error.to_string())?;
     if is_name { Ok((repository.to_owned(), digest)) } else { Err(malformed()) }
 }

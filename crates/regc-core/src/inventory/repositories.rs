@@ -124,10 +124,16 @@ impl Walk<'_> {
     fn look_into(&self, directory: Directory, descent: &Descent) -> Result<Vec<Directory>, Error> {
         let is_top = directory.name.is_empty();
         let key = if is_top { layout::REPOSITORIES.to_owned() } else { layout::repository(&directory.name) };
-        let names = self.directories(&key, |name| {
-            let is_part = !is_top && [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].contains(&name);
-            (is_part || layout::is_repository_component(name)).then(|| name.to_owned())
-        })?;
+        let names =
+            self.directories(&key, |name| (!is_top || !layout::is_repository_part(name)).then(|| name.to_owned()));
+        let names = match names {
+            // A file system's own directory, which is root's alone.
+            Err(error) if error.is_denied() && is_lost_and_found(&directory.name) => {
+                self.pass_over();
+                return Ok(Vec::new());
+            }
+            names => names?,
+        };
         if names.is_empty() && !is_top {
             self.note_empty(&key);
         }
@@ -136,7 +142,7 @@ impl Walk<'_> {
         let mut symlinks = Vec::new();
         for (name, symlink) in names {
             let path = format!("{key}/{name}");
-            if name.starts_with('_') {
+            if layout::is_repository_part(&name) {
                 // What is being uploaded is never removed, so it may be anywhere.
                 symlinks.extend((symlink && name != layout::UPLOADS).then_some(path));
                 parts.push(name);
@@ -319,7 +325,12 @@ const BATCH: usize = 256;
 
 /// Whether the walk comes to a directory of this path without following a symbolic link.
 fn is_walked(path: &str) -> bool {
-    path.is_empty() || path.split('/').all(layout::is_repository_component)
+    path.is_empty() || !path.split('/').any(layout::is_repository_part)
+}
+
+/// Whether it is a directory that a file system makes for what its check finds.
+fn is_lost_and_found(name: &str) -> bool {
+    name.rsplit('/').next() == Some("lost+found")
 }
 
 /// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.

@@ -85,12 +85,15 @@ impl Marking<'_> {
     /// Marks what is live where nothing is unwanted.
     pub(super) fn collect(&self) -> Result<Marked, Error> {
         let repository = self.repository;
-        let may_tidy = self.options.may_tidy(self.name()) && self.restoring.is_none();
+        let is_served = repository.is_served();
+        let may_tidy = self.options.may_tidy(self.name()) && self.restoring.is_none() && is_served;
         let delete_untagged = self.options.delete_untagged && may_tidy;
         let mut findings = self.findings_of(&repository.revisions)?;
         let being_restored =
             |run: &str| Finding::BeingRestored { repository: repository.name.clone(), run: run.into() };
         findings.extend(self.restoring.map(being_restored));
+        let unserved = || Finding::UnservedRepository { repository: repository.name.clone() };
+        findings.extend((!is_served && repository.is_linking()).then(unserved));
         let mut is_damaged = not_understood(&findings).is_some();
         // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
         let are_needed = delete_untagged || self.options.unwanted.is_some();
@@ -126,6 +129,9 @@ impl Marking<'_> {
         let count = tags.as_ref().map_or(0, |tags| tags.count);
         if may_tidy && !repository.shared && !is_damaged {
             self.leftovers(tags, &reach.live, &mut garbage)?;
+        }
+        if !is_served {
+            garbage = RepositoryGarbage::default();
         }
         let roots = if only_tagged { wanted.into() } else { repository.revisions.clone() };
         let reachable = RepositoryReachable { roots, manifests: sorted(reach.manifests), protected: is_damaged };

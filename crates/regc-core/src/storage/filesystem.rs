@@ -89,7 +89,12 @@ impl FilesystemStorage {
         };
         let listed = names::each(start, path, &mut |name, kind| {
             let Some(name) = name.to_str() else {
-                visit(Entry { name: &name.to_string_lossy(), kind: EntryKind::Other, symlink: false });
+                let target = || target_kind(&self.path(key).join(name)).unwrap_or(EntryKind::Other);
+                let kind = match kind.unwrap_or_else(target) {
+                    EntryKind::Directory => EntryKind::Unnameable,
+                    _ => EntryKind::Other,
+                };
+                visit(Entry { name: &name.to_string_lossy(), kind, symlink: false });
                 return Ok(());
             };
             match kind {

@@ -55,6 +55,7 @@ pub enum Kind {
     BrokenSymlink,
     Unreadable,
     CannotBeRead,
+    UnservedRepository,
     GarbledRevisionLink,
     GarbledLayerLink,
     GarbledTag,
@@ -81,11 +82,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 26] = [
+    pub const ALL: [Kind; 27] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
         Kind::CannotBeRead,
+        Kind::UnservedRepository,
         Kind::GarbledRevisionLink,
         Kind::GarbledLayerLink,
         Kind::GarbledTag,
@@ -166,6 +168,17 @@ impl Kind {
                 meaning: "The storage answers with an error. A disk may be failing, or regc may not have the rights.",
                 remedy: "look into the system's log for errors of the disk, and run regc as the registry's user",
                 repair: Some("takes content that cannot be read from another store with `--from`"),
+            },
+            Kind::UnservedRepository => &Page {
+                code: "RG005",
+                name: "unserved_repository",
+                severity: Severity::Warning,
+                title: "a repository under a name that no registry serves",
+                meaning: "A directory was renamed, `app` to `app~` or `_old/app`, to put the repository aside. No client can \
+                          reach it, and the registry's own collection stops at it. regc keeps what its manifests need, \
+                          and deletes nothing in it.",
+                remedy: "rename the directory to have the repository back, or delete it with `regc rm --path`",
+                repair: None,
             },
             Kind::GarbledRevisionLink => &Page {
                 code: "RG010",

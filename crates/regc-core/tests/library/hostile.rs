@@ -99,7 +99,7 @@ proptest! {
             prop_assert!(key.ends_with(&end));
         }
         for name in &names {
-            prop_assert!(!layout::is_repository_component(name) || ![".", "..", ""].contains(&name.as_str()));
+            prop_assert!(!layout::is_repository_name(name) || ![".", "..", ""].contains(&name.as_str()));
             prop_assert_eq!(Digest::from_hex(Algorithm::Sha256, name).is_some(), name.len() == 64);
         }
     }

@@ -19,6 +19,7 @@ mod symlinks;
 mod tenants;
 mod trash;
 mod undelete;
+mod unserved;
 mod unwanted;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,116 @@
+//! Repositories under names that no registry serves: directories that somebody has renamed.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use regc_core::error::Error;
+use regc_core::finding::Finding;
+use regc_core::layout;
+use regc_core::naming::{repository_at, resolve};
+use regc_core::pattern::Pattern;
+use regc_core::survey::Leftovers;
+use regc_core::unwanted::Unwanted;
+use regc_testkit::wrapped::Faulty;
+use regc_testkit::{TestRegistry, layer};
+
+use crate::{DEFAULT, Options, UNTAGGED, at, collect, decide, set};
+
+const NAMES: [&str; 9] =
+    ["app~", "app copy", "-app", ".app", "app@old", "App", "_old/app", "lost+found/#12", "team/.snapshot/team/app"];
+
+/// A registry with an image in each of the repositories, and one in an ordinary one.
+fn renamed() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    for name in NAMES {
+        let manifest = registry.image("app:v1").layers([name]).push();
+        registry.layer("app", &format!("orphan of {name}"));
+        let moved: Vec<String> =
+            registry.keys().filter(|key| key.starts_with(&layout::repository("app/"))).map(str::to_owned).collect();
+        for key in moved {
+            let content = registry.get(&key).unwrap().to_vec();
+            registry.put(key.replacen("/app/", &format!("/{name}/"), 1), content);
+            registry.remove(&key);
+        }
+        assert!(registry.get(&layout::revision_link(name, &manifest)).is_some());
+    }
+    registry.image("app:v1").layers(["served"]).push();
+    registry
+}
+
+const TIDY: Leftovers = Leftovers { uploads_before: None, empty_repositories: true, every_tag: true, no_links: false };
+
+#[test]
+fn repositories_of_other_names_keep_what_their_manifests_need_and_lose_nothing() {
+    let mut registry = renamed();
+    for name in NAMES {
+        registry.image(&format!("{name}")).layers([format!("untagged in {name}")]).push();
+    }
+    for options in [DEFAULT, UNTAGGED, Options { leftovers: TIDY, ..UNTAGGED }] {
+        let root = registry.on_disk();
+        let found = decide(&at(root.path()), options).unwrap();
+        assert_eq!(found.blobs, NAMES.iter().map(|name| layer(&format!("orphan of {name}"))).collect());
+        assert_eq!((found.revisions, found.layer_links), (set([]), set([])));
+        assert!(found.tags.is_empty() && found.tag_index_entries.is_empty() && found.repositories.is_empty());
+        let mut reported: Vec<String> = NAMES.map(str::to_owned).into();
+        reported.sort_unstable();
+        let findings = reported.into_iter().map(|repository| Finding::UnservedRepository { repository });
+        assert_eq!(found.findings, findings.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_host_with_a_port_is_an_ordinary_first_component() {
+    let mut registry = TestRegistry::new();
+    registry.image("localhost:5000/app:v1").layers(["mirrored"]).push();
+    registry.image("app:v1").layers(["other"]).push();
+    let found = decide(&registry.in_memory(), UNTAGGED).unwrap();
+    assert!(found.findings.is_empty() && found.blobs.is_empty());
+}
+
+#[test]
+fn no_pattern_names_a_repository_of_another_name_but_its_path_does() {
+    let storage = renamed().in_memory();
+    let everything = resolve(&storage, &[Pattern::parse("**").unwrap()], false, 4).unwrap();
+    assert!(NAMES.iter().all(|name| everything.of(name).is_none()) && everything.of("app").is_some());
+    for path in ["_old/app", "docker/registry/v2/repositories/_old/app", "/docker/registry/v2/repositories/_old/app/"] {
+        assert_eq!(repository_at(&storage, path).unwrap(), "_old/app");
+    }
+    for path in ["_old", "nothing", "", "..", "app/_manifests"] {
+        assert!(matches!(repository_at(&storage, path), Err(Error::NothingMatches(_))), "{path}");
+    }
+    let mut unwanted = Unwanted::default();
+    unwanted.repository("_old/app");
+    let before = storage.keys();
+    collect(&storage, Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    let gone: Vec<String> = before.into_iter().filter(|key| !storage.keys().contains(key)).collect();
+    assert!(gone.contains(&layout::blob_data(&layer("_old/app"))));
+    let of_repository = |key: &String| key.starts_with(&layout::repository("_old/app/"));
+    assert!(!storage.keys().iter().any(of_repository), "{:?}", storage.keys());
+    assert!(gone.iter().all(|key| of_repository(key) || key.starts_with(layout::BLOBS)));
+}
+
+#[test]
+fn a_directory_whose_name_is_not_utf8_stops_the_run() {
+    let root = renamed().on_disk();
+    let repositories = root.path().join(layout::REPOSITORIES);
+    let name = OsStr::from_bytes(b"caf\xe9");
+    fs::write(repositories.join(name), "").unwrap();
+    decide(&at(root.path()), DEFAULT).unwrap();
+    fs::remove_file(repositories.join(name)).unwrap();
+    fs::rename(repositories.join("app"), repositories.join(name)).unwrap();
+    assert!(matches!(decide(&at(root.path()), DEFAULT), Err(Error::NotUtf8(path)) if path.contains("caf")));
+}
+
+#[test]
+fn a_file_systems_own_directory_that_cannot_be_read_is_passed_over() {
+    let denied = |name: &'static str| {
+        let mut registry = TestRegistry::new();
+        registry.image("app:v1").layers(["a"]).push();
+        let directory = layout::repository(name);
+        registry.put(format!("{directory}/#1"), "");
+        decide(&Faulty::reading(registry.in_memory(), move |key| key == directory), DEFAULT)
+    };
+    denied("lost+found").unwrap();
+    assert!(matches!(denied("private"), Err(Error::Storage { .. })));
+}
