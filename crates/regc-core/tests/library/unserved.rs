@@ -44,7 +44,7 @@ const TIDY: Leftovers = Leftovers { uploads_before: None, empty_repositories: tr
 fn repositories_of_other_names_keep_what_their_manifests_need_and_lose_nothing() {
     let mut registry = renamed();
     for name in NAMES {
-        registry.image(&format!("{name}")).layers([format!("untagged in {name}")]).push();
+        registry.image(name).layers([format!("untagged in {name}")]).push();
     }
     for options in [DEFAULT, UNTAGGED, Options { leftovers: TIDY, ..UNTAGGED }] {
         let root = registry.on_disk();
