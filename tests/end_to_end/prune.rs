@@ -1,6 +1,7 @@
 //! What no rule keeps.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -340,4 +341,35 @@ fn a_real_run_with_nothing_to_do_is_no_dry_run() {
     }
     let repair = regc([&["repair", "--apply"], &at[..]].concat());
     assert_eq!(lines(&repair).last().unwrap()["applied"], true);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_prune_is_a_finding_in_every_format() {
+    for (way, code) in [("v1/.nfs0001", "RG006"), ("latest -> v1", "RG007")] {
+        let mut registry = TestRegistry::new();
+        registry.image("app:v1").layers(["a"]).push();
+        registry.image("app:v2").layers(["b"]).push();
+        for (arguments, is_quiet) in [(&["--quiet"][..], true), (&[], false), (&["--format", "json"], false)] {
+            let root = registry.on_disk();
+            pushed(root.path(), "app", "v1", 50);
+            pushed(root.path(), "app", "v2", 1);
+            let tags = root.path().join(layout::tags("app"));
+            match way.split_once(" -> ") {
+                Some((link, target)) => symlink(target, tags.join(link)).unwrap(),
+                None => fs::write(tags.join(way), "").unwrap(),
+            }
+            let run = prune(root.path(), &[&["--yes", "--keep", "1"], arguments].concat());
+            assert_eq!(run.code, 3, "{way}: {}{}", run.stdout, run.stderr);
+            let report = if is_quiet { &run.stderr } else { &run.stdout };
+            let what = way.split(" -> ").last().unwrap();
+            assert!(
+                report.contains(what) || report.contains(code),
+                "{way} {arguments:?}: {}{}",
+                run.stdout,
+                run.stderr
+            );
+            let is_gone = !root.path().join(layout::blob_data(&layer("a"))).exists();
+            assert_eq!(is_gone, code == "RG006", "{way}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::layout;
 use crate::manifest::Damage;
+use crate::unwanted::KeptBack;
 use crate::verify::Kind;
 
 /// Damage in a store. None stops a run: what it may have referred to is protected, and the rest is collected.
@@ -64,6 +65,16 @@ pub enum Finding {
         /// What is missing.
         blob: Digest,
     },
+    /// A file that no registry has put there, beside something that is removed. It stays, and its directory with it, so the
+    /// registry goes on listing the tag or repository.
+    ForeignFile {
+        /// The repository.
+        repository: String,
+        /// Its key.
+        path: String,
+    },
+    /// Something that a rule says is to be removed, and that stays.
+    KeptBack(KeptBack),
     /// A repository of a name that no registry serves: somebody has renamed its directory. Nothing in it is removed.
     UnservedRepository {
         /// The repository.
@@ -107,6 +118,8 @@ impl Finding {
             Finding::DanglingTag { .. } => "dangling_tag",
             Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
+            Finding::ForeignFile { .. } => "foreign_file",
+            Finding::KeptBack(_) => "kept_back",
             Finding::UnservedRepository { .. } => "unserved_repository",
             Finding::BeingRestored { .. } => "being_restored",
             Finding::BlobsElsewhere { .. } => "blobs_elsewhere",
@@ -127,6 +140,8 @@ impl Finding {
             Finding::DanglingTag { .. } => Kind::DanglingTag,
             Finding::UnknownAge { .. } => Kind::UnknownAge,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
+            Finding::ForeignFile { .. } => Kind::ForeignFile,
+            Finding::KeptBack(_) => Kind::KeptBack,
             Finding::UnservedRepository { .. } => Kind::UnservedRepository,
             Finding::BeingRestored { .. } => Kind::BeingRestored,
             Finding::BlobsElsewhere { .. } => Kind::BlobsElsewhere,
@@ -144,6 +159,8 @@ impl Finding {
             | Finding::DanglingTag { repository, .. }
             | Finding::UnknownAge { repository, .. }
             | Finding::MissingBlob { repository, .. }
+            | Finding::ForeignFile { repository, .. }
+            | Finding::KeptBack(KeptBack { repository, .. })
             | Finding::UnservedRepository { repository }
             | Finding::BeingRestored { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
@@ -161,6 +178,8 @@ impl Finding {
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
             Finding::GarbledTag { .. }
             | Finding::UnknownAge { .. }
+            | Finding::ForeignFile { .. }
+            | Finding::KeptBack(_)
             | Finding::UnservedRepository { .. }
             | Finding::BeingRestored { .. }
             | Finding::BlobsElsewhere { .. }
@@ -182,7 +201,10 @@ impl Finding {
             Finding::UnservedRepository { repository } | Finding::BeingRestored { repository, .. } => {
                 layout::repository(repository)
             }
-            Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => path.clone(),
+            Finding::KeptBack(kept_back) => kept_back.path(),
+            Finding::ForeignFile { path, .. } | Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => {
+                path.clone()
+            }
         }
     }
 
@@ -212,6 +234,10 @@ impl Finding {
             Finding::MissingBlob { repository, manifest, blob } => {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
             }
+            Finding::ForeignFile { path, .. } => {
+                format!("{path} is no file of a registry; it stays, and so does its directory")
+            }
+            Finding::KeptBack(kept_back) => format!("{kept_back}; it is not removed"),
             Finding::UnservedRepository { repository } => {
                 format!("{repository}: no registry serves a repository of this name; it is kept")
             }
@@ -242,6 +268,8 @@ impl Finding {
             Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
             Finding::UnknownAge { .. } => "decide by `pushed`, or give it a keep-tag of its own",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
+            Finding::ForeignFile { .. } => "delete the file, and run `regc gc --tidy`",
+            Finding::KeptBack(_) => "clear what is in the way, and run the same command again",
             Finding::UnservedRepository { .. } => "rename its directory, or delete it with `regc rm --path`",
             Finding::BeingRestored { .. } => {
                 "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::digest::{Algorithm, Digest};
+use crate::layout;
 
 /// Tags, manifests and repositories that are to go, and with them what only they keep alive.
 ///
@@ -108,8 +109,6 @@ pub enum Reason {
     Symlinks,
     /// This symbolic link gives the repository another name, and would lead to nothing.
     Alias(String),
-    /// This is in its directory, which no registry has put there, and regc does not remove.
-    Foreign(String),
     /// This manifest, which is not named itself, is damaged or missing, so nobody knows what it needs.
     Damaged(Digest),
     /// A tag that stays is garbled, and nobody knows what it named.
@@ -120,6 +119,22 @@ pub enum Reason {
     Young,
     /// The tag names something else by now.
     Changed,
+}
+
+impl KeptBack {
+    /// The key of what stays.
+    pub(crate) fn path(&self) -> String {
+        match &self.what {
+            Named::Repository => layout::repository(&self.repository),
+            Named::Tag(tag) => layout::tag(&self.repository, tag),
+            Named::Manifest(digest) => layout::revision(&self.repository, digest),
+        }
+    }
+
+    /// Whether it stays because something is in the way; not because it is young, or in use.
+    pub fn is_obstructed(&self) -> bool {
+        matches!(self.reason, Reason::Symlinks | Reason::Alias(_) | Reason::GarbledTag)
+    }
 }
 
 impl fmt::Display for KeptBack {
@@ -142,7 +157,6 @@ impl fmt::Display for Reason {
             Reason::Alias(link) => {
                 write!(f, "the symbolic link {link} leads to it, and would lead to nothing; remove the link first")
             }
-            Reason::Foreign(path) => write!(f, "{path} is in it, which no registry has put there; remove it first"),
             Reason::Damaged(manifest) => {
                 write!(
                     f,

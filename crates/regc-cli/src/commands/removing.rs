@@ -123,6 +123,9 @@ impl<'a> Session<'a> {
         };
         survey.findings.retain(concerns);
         survey.add_findings(findings);
+        let obstructed = survey.reachable.kept_back.iter().filter(|kept_back| kept_back.is_obstructed()).cloned();
+        let obstructed = obstructed.map(Finding::KeptBack).collect();
+        survey.add_findings(obstructed);
         let plan = plan(&survey, &options)?;
         check(&survey)?;
         let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&**storage));

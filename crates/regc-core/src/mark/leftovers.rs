@@ -11,6 +11,7 @@ use super::tags::Tags;
 use super::{GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
 use crate::storage::{Content, EntryKind, Metadata, ReadStorage, below, directories};
@@ -48,6 +49,7 @@ impl Marking<'_> {
         tags: Option<Tags>,
         live: &HashSet<DigestId>,
         garbage: &mut RepositoryGarbage,
+        findings: &mut Vec<Finding>,
     ) -> Result<(), Error> {
         let leftovers = self.options.leftovers;
         garbage.empty_revisions = self.repository.unlinked.to_vec();
@@ -57,8 +59,11 @@ impl Marking<'_> {
         let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
         if leftovers.empty_repositories && self.repository.alias.is_none() && !keeps_revisions && live.is_empty() {
             let has_tags = !self.tag_directories(|link| link.is_some())?.is_empty();
-            garbage.whole =
-                !has_tags && !self.uploads(leftovers.uploads_before)?.has_others && self.foreign()?.is_none();
+            if !has_tags && !self.uploads(leftovers.uploads_before)?.has_others {
+                let foreign = self.foreign()?;
+                garbage.whole = foreign.is_none();
+                findings.extend(foreign);
+            }
         }
         if !leftovers.no_links {
             let directories = match tags {
@@ -87,7 +92,12 @@ impl Marking<'_> {
             }
         }
         if leftovers.every_tag {
-            garbage.dead_tags = self.dead_tags(&garbage.tag_index_entries)?;
+            for tag in self.dead_tags(&garbage.tag_index_entries)? {
+                match self.foreign_in_tag(&tag)? {
+                    Some(finding) => findings.push(finding),
+                    None => garbage.dead_tags.push(tag),
+                }
+            }
         }
         Ok(())
     }
@@ -113,7 +123,7 @@ impl Marking<'_> {
     }
 
     /// Something in the repository that no registry puts there, and that would keep its directory.
-    pub(super) fn foreign(&self) -> Result<Option<String>, Error> {
+    pub(super) fn foreign(&self) -> Result<Option<Finding>, Error> {
         for part in [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS] {
             let directory = format!("{}/{part}", layout::repository(self.name()));
             let is_foreign = |file: &String| {
@@ -125,7 +135,7 @@ impl Marking<'_> {
                 }
             };
             if let Some(file) = below(self.storage, &directory)?.files.into_iter().find(is_foreign) {
-                return Ok(Some(format!("{directory}/{file}")));
+                return Ok(Some(self.foreign_file(format!("{directory}/{file}"))));
             }
         }
         Ok(None)

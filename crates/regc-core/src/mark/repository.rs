@@ -128,7 +128,7 @@ impl Marking<'_> {
         }
         let count = tags.as_ref().map_or(0, |tags| tags.count);
         if may_tidy && !repository.shared && !is_damaged {
-            self.leftovers(tags, &reach.live, &mut garbage)?;
+            self.leftovers(tags, &reach.live, &mut garbage, &mut findings)?;
         }
         if !is_served {
             garbage = RepositoryGarbage::default();

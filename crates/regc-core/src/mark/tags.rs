@@ -28,6 +28,8 @@ pub(super) struct Tags {
     garbled: Vec<String>,
     /// The tags that name what the repository does not link, with that.
     dangling: Vec<(String, Digest)>,
+    /// Whether a symbolic link among them leads to something else of the repository than a tag.
+    pub(super) symlinks_elsewhere: bool,
     /// Whether one of them leaves no trace of what it named.
     pub(super) unknown: bool,
 }
@@ -39,7 +41,7 @@ pub(super) struct Tag {
     pub(super) digest: Option<DigestId>,
     /// What it keeps in use: what it names, or if that cannot be told, all that it has ever named.
     pub(super) keeps: Box<[DigestId]>,
-    /// Whether a symbolic link is in its place, or in its directory where it matters.
+    /// Whether a symbolic link is in its place, or in its directory where it matters, or leads to it.
     pub(super) symlink: bool,
     pub(super) modified: SystemTime,
 }
@@ -72,8 +74,11 @@ impl Marking<'_> {
         let links: Vec<Vec<Option<TagLink>>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
 
-        let symlinks = if self.options.unwanted.is_some() { self.symlinks_in(&found)? } else { HashSet::default() };
         let mut tags = Tags::default();
+        let mut symlinks = HashSet::default();
+        if self.options.unwanted.is_some() {
+            (symlinks, tags.symlinks_elsewhere) = self.symlinks_in(&found)?;
+        }
         let mut named = HashSet::default();
         for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
             tags.directories.extend((!symlink).then(|| tag.clone()));
@@ -166,21 +171,34 @@ impl Marking<'_> {
         Ok(named.map(|((name, _), _)| name).collect())
     }
 
-    /// The tags in which a symbolic link takes the place of a directory or of the link. Those that lead out of the
-    /// repository are refused: what they lead to may go there.
-    fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<HashSet<String>, Error> {
+    /// The tags in which a symbolic link takes the place of a directory or of the link, and those that such a link leads to;
+    /// and whether one leads to something else. Those that lead out of the repository are refused: what they lead to may go
+    /// there.
+    fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<(HashSet<String>, bool), Error> {
         let all = layout::tags(self.name());
-        let mut found = HashSet::default();
+        let (mut found, mut elsewhere) = (HashSet::default(), false);
         for part in ["", "/current", "/current/link", "/index"] {
             let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}{part}")).collect();
             for ((tag, _), metadata) in tags.iter().zip(self.storage.stat_each(&all, &keys)?) {
                 if metadata.is_some_and(|metadata| metadata.symlink && metadata.kind != EntryKind::BrokenSymlink) {
-                    self.refuse_link_elsewhere(&format!("{all}/{tag}{part}"))?;
+                    let link = format!("{all}/{tag}{part}");
+                    self.refuse_link_elsewhere(&link)?;
                     found.insert(tag.clone());
+                    match self.tag_at(&link)? {
+                        Some(target) => drop(found.insert(target)),
+                        None => elsewhere = true,
+                    }
                 }
             }
         }
-        Ok(found)
+        Ok((found, elsewhere))
+    }
+
+    /// The tag that a symbolic link leads to, or to a part of.
+    fn tag_at(&self, link: &str) -> Result<Option<String>, Error> {
+        let all = self.storage.real_directory(&layout::tags(self.name()))? + "/";
+        let target = self.storage.real_directory(link)?;
+        Ok(target.strip_prefix(&all).and_then(|below| below.split('/').next()).map(str::to_owned))
     }
 
     /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names

@@ -44,9 +44,6 @@ impl Marking<'_> {
         if self.repository.shared || tags.each.iter().any(|tag| tag.symlink) {
             return self.keep(vec![(Named::Repository, Reason::Symlinks)]);
         }
-        if let Some(path) = self.foreign()? {
-            return self.keep(vec![(Named::Repository, Reason::Foreign(path))]);
-        }
         if uploads.has_others {
             let reason = if self.options.young_since.is_some() { Reason::Young } else { Reason::Symlinks };
             return self.keep(vec![(Named::Repository, reason)]);
@@ -66,8 +63,9 @@ impl Marking<'_> {
         garbage.tag_index_entries = self.tag_index_entries(&tags.directories, |_| Ok(true))?;
         garbage.removed_tags = tags.each.into_iter().map(|tag| GarbageTag { tag: tag.name, id: tag.digest }).collect();
         garbage.uploads = uploads.old;
-        garbage.whole = true;
-        Ok(Marked { released, kept: Kept { garbage, ..Kept::default() }, ..Marked::default() })
+        let findings = Vec::from_iter(self.foreign()?);
+        garbage.whole = findings.is_empty();
+        Ok(Marked { released, kept: Kept { garbage, findings, ..Kept::default() }, ..Marked::default() })
     }
 
     /// Marks the repository as it is without some tags and manifests.
@@ -88,12 +86,11 @@ impl Marking<'_> {
             return self.keep(all_for(Reason::Symlinks));
         }
         let tags = self.tags()?;
-        // What a symbolic link leads to may be what goes.
-        if tags.each.iter().any(|tag| tag.symlink) {
+        if tags.symlinks_elsewhere {
             return self.keep(all_for(Reason::Symlinks));
         }
         let mut referrers = self.referrers();
-        let (mut going, mut kept_back) = self.going(&tags, unwanted_tags)?;
+        let (mut going, mut kept_back) = self.going(&tags, unwanted_tags);
         self.keep_young(&tags, &referrers, &mut going, &mut kept_back);
         let is_going = |tag: &&Tag| going.contains(tag.name.as_str());
         if tags.each.iter().any(|tag| tag.digest.is_none() && tag.keeps.is_empty() && !is_going(&tag)) {
@@ -139,6 +136,9 @@ impl Marking<'_> {
         let whole: HashSet<&str> = tags.each.iter().map(|tag| tag.name.as_str()).collect();
         let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
         garbage.dead_tags = unwanted_tags.keys().filter(is_left).cloned().collect();
+        for tag in garbage.dead_tags.iter().map(String::as_str).chain(going.iter().copied()) {
+            findings.extend(self.foreign_in_tag(tag)?);
+        }
         let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
         let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
         removed.extend(dead.map(|attached| attached.tag));
@@ -153,6 +153,7 @@ impl Marking<'_> {
             garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, |id| Ok(gone.contains(&id)))?);
         }
         garbage.removed_tags = removed.iter().map(|tag| GarbageTag { tag: tag.name.clone(), id: tag.digest }).collect();
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         let reachable = RepositoryReachable {
             roots: sorted(
                 self.repository.revisions.iter().copied().filter(|id| reach.manifests.contains(id)).collect(),
@@ -190,12 +191,13 @@ impl Marking<'_> {
     }
 
     /// The unwanted tags that go, and those that do not.
-    fn going<'t>(&self, tags: &'t Tags, unwanted: &BTreeMap<String, Option<Digest>>) -> Result<Going<'t>, Error> {
+    fn going<'t>(&self, tags: &'t Tags, unwanted: &BTreeMap<String, Option<Digest>>) -> Going<'t> {
         let (mut going, mut kept_back) = (HashSet::default(), Vec::new());
         for tag in &tags.each {
             let Some(digest) = unwanted.get(&tag.name) else { continue };
-            let reason = if let Some(path) = self.foreign_in_tag(&tag.name)? {
-                Reason::Foreign(path)
+            let reason = if tag.symlink {
+                // What the symbolic link leads to, or it itself, may be what goes.
+                Reason::Symlinks
             } else if tag.digest != digest.map(|digest| self.digests.id(&digest)) {
                 Reason::Changed
             } else if self.is_young(tag) {
@@ -206,7 +208,7 @@ impl Marking<'_> {
             };
             kept_back.push((Named::Tag(tag.name.clone()), reason));
         }
-        Ok((going, kept_back))
+        (going, kept_back)
     }
 
     /// Keeps tags back in whose images something is too young to go.
@@ -243,14 +245,18 @@ impl Marking<'_> {
     }
 
     /// Something in a tag's directory that no registry puts there, and that would keep the directory.
-    fn foreign_in_tag(&self, tag: &str) -> Result<Option<String>, Error> {
+    pub(super) fn foreign_in_tag(&self, tag: &str) -> Result<Option<Finding>, Error> {
         let directory = layout::tag(self.name(), tag);
         let is_foreign = |file: &String| {
             let parts: Vec<&str> = file.split('/').collect();
             !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
         };
         let foreign = below(self.storage, &directory)?.files.into_iter().find(is_foreign);
-        Ok(foreign.map(|file| format!("{directory}/{file}")))
+        Ok(foreign.map(|file| self.foreign_file(format!("{directory}/{file}"))))
+    }
+
+    pub(super) fn foreign_file(&self, path: String) -> Finding {
+        Finding::ForeignFile { repository: self.name().to_owned(), path }
     }
 
     /// The tags that are attached to a manifest of the repository, and all others that stay.

@@ -56,6 +56,8 @@ pub enum Kind {
     Unreadable,
     CannotBeRead,
     UnservedRepository,
+    ForeignFile,
+    KeptBack,
     GarbledRevisionLink,
     GarbledLayerLink,
     GarbledTag,
@@ -82,12 +84,14 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 27] = [
+    pub const ALL: [Kind; 29] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
         Kind::CannotBeRead,
         Kind::UnservedRepository,
+        Kind::ForeignFile,
+        Kind::KeptBack,
         Kind::GarbledRevisionLink,
         Kind::GarbledLayerLink,
         Kind::GarbledTag,
@@ -178,6 +182,27 @@ impl Kind {
                           reach it, and the registry's own collection stops at it. regc keeps what its manifests need, \
                           and deletes nothing in it.",
                 remedy: "rename the directory to have the repository back, or delete it with `regc rm --path`",
+                repair: None,
+            },
+            Kind::ForeignFile => &Page {
+                code: "RG006",
+                name: "foreign_file",
+                severity: Severity::Warning,
+                title: "a foreign file beside what is removed",
+                meaning: "A tag or repository is removed, and in its directory is a file that no registry has put there: \
+                          `.nfs0000`, `.DS_Store`, `@eaDir`. The links are deleted; the file stays where it is, and its \
+                          directory with it, so the registry goes on listing a name that cannot be pulled.",
+                remedy: "delete the file, and run `regc gc --tidy`",
+                repair: None,
+            },
+            Kind::KeptBack => &Page {
+                code: "RG007",
+                name: "kept_back",
+                severity: Severity::Warning,
+                title: "something in the way of what should be removed",
+                meaning: "A retention rule removes a tag, and it stays: it is a symbolic link, one leads to it or to its \
+                          repository, or a garbled tag of the repository may have named the same image.",
+                remedy: "clear what is in the way, and run the same command again",
                 repair: None,
             },
             Kind::GarbledRevisionLink => &Page {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use regc_core::digest::Digest;
+use regc_core::finding::Finding;
 use regc_core::layout;
 use regc_core::monitor::Silent;
 use regc_core::plan::plan;
@@ -262,11 +263,12 @@ fn a_tag_that_only_begins_like_one_of_cosigns_stays() {
 }
 
 #[test]
-fn nothing_goes_where_tags_are_symbolic_links() {
+fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:old").layers(["c"]).push();
     registry.image("other:v1").layers(["b"]).push();
-    let unwanted = tags(&registry, &["app:v1"]);
+    let unwanted = tags(&registry, &["app:v1", "app:old"]);
     for (link, target) in [
         ("app/_manifests/tags/v2", "v1"),
         ("app/_manifests/tags/v2/current", "../v1/current"),
@@ -279,9 +281,17 @@ fn nothing_goes_where_tags_are_symbolic_links() {
         let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
         let survey = survey(&at(root.path()), &options, &Silent).unwrap();
         let [kept_back] = &survey.reachable.kept_back[..] else { panic!("{link}") };
-        assert_eq!(kept_back.reason, Reason::Symlinks, "{link}");
-        assert!(plan(&survey, &options).unwrap().totals().is_empty());
+        assert_eq!((&kept_back.what, &kept_back.reason), (&Named::Tag("v1".into()), &Reason::Symlinks), "{link}");
+        let decided = decide(&at(root.path()), options).unwrap();
+        assert_eq!(decided.tags, set(["app:old".to_owned()]), "{link}");
+        assert!(decided.blobs.contains(&layer("c")) && !decided.blobs.contains(&layer("a")));
     }
+    // Something else than a tag.
+    let root = registry.on_disk();
+    let path = root.path().join(layout::tags("app")).join("v2");
+    std::os::unix::fs::symlink("../revisions", &path).unwrap();
+    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    assert_eq!(decide(&at(root.path()), options).unwrap().tags, set([]));
     // From another repository, which loses its tag.
     for (link, target) in [("v2", "v1"), ("v2/current", "v1/current"), ("v2/current/link", "v1/current/link")] {
         let root = registry.on_disk();
@@ -296,22 +306,37 @@ fn nothing_goes_where_tags_are_symbolic_links() {
 }
 
 #[test]
-fn what_no_registry_put_there_keeps_a_repository_or_tag() {
-    for (path, name) in
-        [("_manifests/tags/v1/note", "app:v1"), ("_uploads/note", "app"), ("_layers/sha256/note", "app")]
-    {
+fn a_foreign_file_stays_and_what_is_named_goes() {
+    for (path, whole) in [
+        ("_manifests/tags/v1/.nfs0001", false),
+        ("_manifests/tags/v1/current/.DS_Store", false),
+        ("_manifests/tags/v1/@eaDir/link", false),
+        ("_uploads/note", true),
+        ("_layers/sha256/note", true),
+    ] {
         let mut registry = TestRegistry::new();
         registry.image("app:v1").layers(["a"]).push();
         registry.image("app:v2").layers(["b"]).push();
         let path = format!("{}/{path}", layout::repository("app"));
         registry.put(path.clone(), "somebody's");
         let mut unwanted = tags(&registry, &["app:v1"]);
-        if name == "app" {
+        if whole {
             unwanted.repository("app");
         }
-        let [(_, reason)] = &kept_back(&registry, &unwanted)[..] else { panic!("{path}") };
-        assert_eq!(*reason, Reason::Foreign(path));
-        assert_eq!(without(&registry, &unwanted), Decided::default());
+        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+        let found = decide(&registry.in_memory(), options).unwrap();
+        let finding = Finding::ForeignFile { repository: "app".into(), path: path.clone() };
+        assert_eq!(found.findings, [finding.clone()]);
+        assert!(found.tags.contains("app:v1") && found.blobs.contains(&layer("a")));
+        assert!(found.repositories.is_empty(), "its directory stays");
+        let root = registry.on_disk();
+        crate::collect(&at(root.path()), options).unwrap();
+        let left = regc_testkit::files_below(&root.path().join(layout::repository("app")));
+        assert_eq!(left.iter().filter(|file| path.ends_with(*file)).count(), 1);
+        assert!(whole == (left.len() == 1), "{left:?}");
+        // The same again has nothing to do, and still says so.
+        let again = decide(&at(root.path()), options).unwrap();
+        assert_eq!(again, Decided { findings: vec![finding], ..Decided::default() });
     }
 }
 
