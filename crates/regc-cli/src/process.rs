@@ -21,9 +21,10 @@ pub fn watch() -> Result<Interruption, Error> {
     Interruption::watch().map_err(fail)
 }
 
-/// The name of a run that began at that time: `20261121T031502Z-4711`.
+/// The name of a run that began at that time, to the microsecond: `20261121T031502123456Z-4711`. Names in their order are runs
+/// in theirs.
 pub fn run_name(started: SystemTime) -> String {
-    let name = timestamp(started).to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string();
+    let name = timestamp(started).to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%6fZ").to_string();
     format!("{name}-{}", std::process::id())
 }
 
@@ -46,7 +47,9 @@ mod tests {
     #[test]
     fn a_run_is_named_after_its_beginning() {
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        assert_eq!(run_name(started), format!("20010909T014640Z-{}", std::process::id()));
+        let name = |nanos| run_name(started + Duration::from_nanos(nanos));
+        assert_eq!(name(123_456_789), format!("20010909T014640123456Z-{}", std::process::id()));
+        assert!(name(0) < name(1_000) && name(9_000) < name(10_000));
         assert_eq!(time(started), "2001-09-09T01:46:40Z");
     }
 }
