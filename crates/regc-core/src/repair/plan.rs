@@ -12,7 +12,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::guards::refuse_missing_parts;
 use crate::layout;
-use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
+use crate::manifest::{MAX_MANIFEST_BYTES, Reference, References, Role};
 use crate::storage::{Content, ReadStorage, below, directories, symlink_between};
 use crate::survey;
 use crate::trash;
@@ -56,29 +56,30 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         failures: Vec::new(),
         trashed: trashed.iter().filter_map(|subject| subject.digest).collect(),
         trashed_links: trashed.into_iter().filter_map(|subject| subject.repository.zip(subject.digest)).collect(),
+        set_aside: trash::moved_aside(storage)?.into_keys().collect(),
         checked_parts: HashMap::new(),
         in_trash: BTreeSet::new(),
         lost: BTreeSet::new(),
+        lost_tags: Vec::new(),
+        attached_to: BTreeSet::new(),
         here: HashMap::new(),
         there: HashMap::new(),
         incomplete: Vec::new(),
         completed: HashSet::new(),
         leads: HashMap::new(),
     };
-    // Whether an entry leads to something depends on what is linked.
+    // Whether an entry leads to something, and whether something is attached to what is lost, depends on what is linked.
     let is_entry = |kind| matches!(kind, Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
     let (entries, others): (Vec<&Defect>, Vec<&Defect>) =
         verification.defects.iter().partition(|defect| is_entry(defect.kind));
-    for defect in others.into_iter().chain(entries) {
-        // Nothing is written or removed through a symbolic link.
-        if defect.repository.as_ref().is_some_and(|repository| verification.is_shared(repository)) {
-            continue;
-        }
-        match planner.defect(defect).and_then(|()| planner.complete()) {
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => planner.failures.push(error),
-            Ok(()) => {}
-        }
+    for defect in others {
+        planner.attempt(|planner| planner.defect(defect).and_then(|()| planner.complete()))?;
+    }
+    if options.drop_lost {
+        planner.drop_lost()?;
+    }
+    for defect in entries {
+        planner.attempt(|planner| planner.entry(defect))?;
     }
     let Planner { actions, failures, in_trash, lost, here, .. } = planner;
     let mut actions: Vec<Action> = actions.into_iter().collect();
@@ -109,6 +110,16 @@ enum Found {
     Unreadable,
 }
 
+/// What a link is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LinkState {
+    Absent,
+    /// It names this digest: that of its directory, or the canonical one under which the content is stored.
+    Good(Digest),
+    /// It names no digest, or another one than its directory.
+    Garbled,
+}
+
 struct Planner<'a> {
     storage: &'a dyn ReadStorage,
     options: &'a Options<'a>,
@@ -117,8 +128,14 @@ struct Planner<'a> {
     failures: Vec<Error>,
     /// What collections have moved to the trash, and what of that is missing.
     trashed: BTreeSet<Digest>,
+    /// The damaged content that repairs have moved aside.
+    set_aside: BTreeSet<Digest>,
     in_trash: BTreeSet<Digest>,
     lost: BTreeSet<(String, Digest)>,
+    /// The tags that name manifests that are lost and not linked.
+    lost_tags: Vec<(String, String, Digest)>,
+    /// The manifests to which something is attached that is linked again.
+    attached_to: BTreeSet<(String, Digest)>,
     /// What was hashed here, and in the other store.
     here: HashMap<Digest, Found>,
     there: HashMap<Digest, Found>,
@@ -145,31 +162,37 @@ struct Leads {
 }
 
 impl Planner<'_> {
+    /// Plans a part. If that fails, nothing is done about that part.
+    fn attempt(&mut self, part: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        match part(self) {
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            failed => {
+                self.failures.extend(failed.err());
+                Ok(())
+            }
+        }
+    }
+
+    /// What is wrong with anything but an entry in a tag's index.
     fn defect(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { kind, path, repository, digest, .. } = defect;
         let Some(digest) = digest else { return Ok(()) };
+        // Nothing is written or removed through a symbolic link.
+        if repository.as_ref().is_some_and(|repository| self.verification.is_shared(repository)) {
+            return Ok(());
+        }
         match (kind, repository) {
             (Kind::GarbledRevisionLink | Kind::GarbledLayerLink | Kind::MisdirectedLink, Some(_)) => {
                 self.link_content(path, digest)?;
             }
             (Kind::MissingLayerLink, Some(repository)) => self.relink_layer(repository, digest)?,
-            (Kind::MissingBlob, Some(repository)) => {
-                let link = layout::layer_link(repository, digest);
-                if self.storage.stat(&link)?.is_some() || !self.had_layer(repository, digest)? {
-                    self.has_content(digest)?;
-                } else {
-                    self.link_content(&link, digest)?;
-                }
-            }
+            (Kind::MissingBlob, Some(repository)) => self.mend_missing(repository, digest)?,
             (Kind::MissingChild, Some(repository)) => self.relink_manifest(repository, digest)?,
             (Kind::DanglingRevision, Some(repository)) => {
                 if self.has_content(digest)? {
                     self.incomplete.push((repository.clone(), *digest));
                 } else if self.is_lost(digest)? {
-                    match self.options.drop_lost {
-                        true => self.remove_image(repository, digest)?,
-                        false => drop(self.lost.insert((repository.clone(), *digest))),
-                    }
+                    self.lost.insert((repository.clone(), *digest));
                 }
             }
             (Kind::DanglingTag, Some(repository)) => {
@@ -177,23 +200,45 @@ impl Planner<'_> {
                     && self.is_lost(digest)?
                     && let Some(tag) = layout::subject(path).tag
                 {
-                    match self.options.drop_lost {
-                        true => self.remove_tag(repository, &tag, *digest)?,
-                        false => drop(self.lost.insert((repository.clone(), *digest))),
-                    }
+                    self.lost.insert((repository.clone(), *digest));
+                    self.lost_tags.push((repository.clone(), tag, *digest));
                 }
-            }
-            (Kind::GarbledTagIndexEntry, Some(repository)) => match self.will_be_linked(repository, digest)? {
-                true => self.write_link(path, digest)?,
-                false => self.remove_link(path, *digest)?,
-            },
-            (Kind::DanglingTagIndexEntry, Some(repository)) if !self.will_be_linked(repository, digest)? => {
-                self.remove_link(path, *digest)?;
             }
             (Kind::DamagedManifest, _) => self.replace_manifest(digest)?,
             (Kind::WrongSize | Kind::DamagedBlob, _) => drop(self.has_content(digest)?),
-            (Kind::CannotBeRead, None) if *path == layout::blob_data(digest) => drop(self.take(digest)?),
+            (Kind::CannotBeRead, None) if *path == layout::blob_data(digest) => {
+                if self.take(digest)? {
+                    self.look_into(digest);
+                }
+            }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an entry in a tag's index, or will be once what it names is linked.
+    fn entry(&mut self, defect: &Defect) -> Result<(), Error> {
+        let Defect { path, repository: Some(repository), digest: Some(digest), .. } = defect else { return Ok(()) };
+        if self.verification.is_shared(repository) {
+            return Ok(());
+        }
+        let is_removed = self.actions.contains(&Action::RemoveLink { path: path.clone(), digest: Some(*digest) });
+        if !self.will_be_linked(repository, digest)? {
+            self.remove_link(path, *digest)
+        } else if !is_removed && self.link_state(path, digest)? == LinkState::Garbled {
+            self.write_link(path, digest)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes the links to what is lost.
+    fn drop_lost(&mut self) -> Result<(), Error> {
+        for (repository, digest) in &std::mem::take(&mut self.lost) - &self.attached_to {
+            self.attempt(|planner| planner.remove_image(&repository, &digest))?;
+        }
+        for (repository, tag, digest) in std::mem::take(&mut self.lost_tags) {
+            self.attempt(|planner| planner.remove_tag(&repository, &tag, digest))?;
         }
         Ok(())
     }
@@ -307,7 +352,9 @@ impl Planner<'_> {
 
     /// A manifest that is here or can be had, with the parts of it that the registry has checked when it was pushed.
     fn manifest(&mut self, digest: &Digest) -> Option<(References, Vec<Digest>)> {
-        for storage in [Some(self.storage), self.options.from].into_iter().flatten() {
+        let is_taken = self.actions.contains(&Action::Take { path: layout::blob_data(digest), digest: *digest });
+        let here = (!is_taken).then_some(self.storage);
+        for storage in [here, self.options.from].into_iter().flatten() {
             match storage.read(&layout::blob_data(digest), MAX_MANIFEST_BYTES) {
                 Ok(Some(Content::Whole(content))) => {
                     if let Ok(parsed) = References::of_blob(digest, &content) {
@@ -325,10 +372,15 @@ impl Planner<'_> {
     /// Takes a manifest from the other store, or moves it aside. Nobody has known what it needs.
     fn replace_manifest(&mut self, digest: &Digest) -> Result<(), Error> {
         if self.has_content(digest)? {
-            let linking = self.verification.repositories_of(digest).into_iter();
-            self.incomplete.extend(linking.map(|repository| (repository, *digest)));
+            self.look_into(digest);
         }
         Ok(())
+    }
+
+    /// Has a manifest that will be whole looked into for what it needs, in all repositories that link it.
+    fn look_into(&mut self, digest: &Digest) {
+        let linking = self.verification.repositories_of(digest).into_iter();
+        self.incomplete.extend(linking.map(|repository| (repository, *digest)));
     }
 
     /// Links a manifest that is here or can be had, and what it needs. Answers whether it is.
@@ -355,39 +407,62 @@ impl Planner<'_> {
                 && let Some((manifest, parts)) = self.manifest(&digest)
             {
                 self.checked_parts(&repository).extend(parts);
+                self.attached_to.extend(manifest.subject.map(|subject| (repository.clone(), subject)));
                 self.mend(&repository, &manifest)?;
             }
         }
         Ok(())
     }
 
+    /// Does about what a manifest refers to what would be done if a verification had found it.
     fn mend(&mut self, repository: &str, manifest: &References) -> Result<(), Error> {
-        let references = manifest.references.iter();
-        for reference in references.filter(|reference| reference.digest.algorithm() == Algorithm::Sha256) {
-            let digest = &reference.digest;
-            let layer_link = layout::layer_link(repository, digest);
-            let text = self.storage.read(&layer_link, layout::link_bytes(Algorithm::Sha512))?;
-            let is_linked = text.is_some() || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
-            let names_it =
-                |text| matches!(text, Content::Whole(text) if layout::digest_in_link(&text) == Some(*digest));
-            if text.is_some_and(|text| !names_it(text)) {
-                self.link_content(&layer_link, digest)?;
+        for Reference { digest, role, bytes } in &manifest.references {
+            let link = layout::layer_link(repository, digest);
+            let layer = self.link_state(&link, digest)?;
+            if layer == LinkState::Garbled {
+                self.link_content(&link, digest)?;
             }
-            match reference.role {
-                Role::Child if !is_linked => self.relink_manifest(repository, digest)?,
-                Role::Config | Role::Layer | Role::OpaqueChild if !is_linked => {
-                    self.relink_layer(repository, digest)?;
-                }
-                Role::Config | Role::Layer | Role::Child => {
-                    let bytes = self.storage.stat(&layout::blob_data(digest))?.map(|data| data.bytes);
-                    if bytes.is_none_or(|bytes| reference.bytes > 0 && bytes != reference.bytes) {
-                        self.has_content(digest)?;
-                    }
-                }
+            let content = match layer {
+                LinkState::Good(content) => content,
+                _ if digest.algorithm() == Algorithm::Sha256 => *digest,
+                // Without a link, nobody knows where it is.
+                _ => continue,
+            };
+            let is_layer = layer != LinkState::Absent;
+            let is_linked = is_layer || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
+            let is_part = matches!(role, Role::Config | Role::Layer | Role::OpaqueChild);
+            match self.storage.stat(&layout::blob_data(&content))? {
+                None if is_part || *role == Role::OddChild && is_layer => self.mend_missing(repository, &content)?,
+                _ if is_part && !is_linked => self.relink_layer(repository, digest)?,
+                _ if role.may_be_child() && !is_linked => self.relink_manifest(repository, digest)?,
+                Some(data) if *bytes > 0 && data.bytes != *bytes => drop(self.has_content(&content)?),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Has the content of a layer or configuration that is missing, and links it where the repository has lost the link.
+    fn mend_missing(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        let link = layout::layer_link(repository, digest);
+        if self.storage.stat(&link)?.is_some() || !self.had_layer(repository, digest)? {
+            self.has_content(digest).map(drop)
+        } else {
+            self.link_content(&link, digest)
+        }
+    }
+
+    fn link_state(&self, path: &str, digest: &Digest) -> Result<LinkState, Error> {
+        let named = match self.storage.read(path, layout::link_bytes(Algorithm::Sha512))? {
+            Some(Content::Whole(text)) => layout::digest_in_link(&text),
+            Some(Content::TooLarge) => None,
+            None if self.storage.stat(path)?.is_none() => return Ok(LinkState::Absent),
+            None => None,
+        };
+        let is_canonical =
+            |named: Digest| digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256;
+        let good = named.filter(|named| named == digest || is_canonical(*named));
+        Ok(good.map_or(LinkState::Garbled, LinkState::Good))
     }
 
     /// Whether content is nowhere, so that links to it may go. Whoever has a backup may have another one, and what is in the
@@ -397,7 +472,9 @@ impl Planner<'_> {
             self.in_trash.insert(*digest);
             return Ok(false);
         }
-        Ok(self.options.from.is_none() && self.look(digest)? == Found::Absent)
+        // Whoever has damaged content moved aside means to push it again.
+        let is_expected = self.options.from.is_some() || self.set_aside.contains(digest);
+        Ok(!is_expected && self.look(digest)? == Found::Absent)
     }
 
     fn will_be_linked(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
@@ -405,9 +482,11 @@ impl Planner<'_> {
         let is_there = self.storage.stat(&path)?.is_some();
         let removed = Action::RemoveLink { path: path.clone(), digest: Some(*digest) };
         let written = Action::WriteLink { path, digest: *digest };
+        let layer = layout::layer_link(repository, digest);
         Ok(self.actions.contains(&written)
             || is_there && !self.actions.contains(&removed)
-            || self.storage.stat(&layout::layer_link(repository, digest))?.is_some())
+            || self.storage.stat(&layer)?.is_some()
+            || self.actions.contains(&Action::WriteLink { path: layer, digest: *digest }))
     }
 
     /// Removes the link of a manifest that cannot be had, the tags that name it, and what tags remember of it.

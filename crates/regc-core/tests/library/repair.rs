@@ -475,3 +475,95 @@ fn the_link_by_which_only_a_tag_is_served_is_read() {
         assert_eq!(wrong(&storage), BTreeSet::new());
     }
 }
+
+/// What a second repair after a first one would do.
+fn second(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Vec<Action> {
+    let first = repair(storage, from);
+    assert!(!first.done.is_empty() && first.failures.is_empty(), "{first:?}");
+    planned(storage, from).actions
+}
+
+#[test]
+fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
+    // The tag itself, another tag that has named the image before, and what is linked as a part of an index.
+    let mut registry = whole();
+    let [v1, multi] = ["v1", "multi"].map(|tag| manifest(&registry, "app", tag));
+    let x86 = registry.image("app").layers(["x86"]).push();
+    for (tag, digest) in [("v1", v1), ("v2", v1), ("v2", multi), ("v2", x86)] {
+        registry.put(layout::tag_index_link("app", tag, &digest), "garbled");
+    }
+    for digest in [v1, multi, x86] {
+        registry.remove(&layout::revision_link("app", &digest));
+    }
+    let storage = registry.in_memory();
+    assert_eq!(second(&storage, None), []);
+    for (tag, digest) in [("v1", v1), ("v2", v1), ("v2", multi), ("v2", x86)] {
+        assert_eq!(text(&storage, &layout::tag_index_link("app", tag, &digest)), Some(digest.to_string()));
+    }
+    // Linked where registry 2.1 did, by a link that is lost, since an image needs it as a layer, too.
+    let mut registry = whole();
+    registry.put(layout::tag_index_link("app", "v1", &layer("two")), "garbled");
+    registry.remove(&layout::layer_link("app", &layer("two")));
+    assert_eq!(second(&registry.in_memory(), None), []);
+}
+
+#[test]
+fn what_something_linked_again_is_attached_to_stays() {
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    let signature = registry.image("app:signature").layers(["signature"]).subject(v1).push();
+    registry.remove(&layout::revision_link("app", &signature));
+    registry.remove(&layout::blob_data(&v1));
+    let storage = registry.in_memory();
+    assert_eq!(second(&storage, None), []);
+    assert!(text(&storage, &layout::revision_link("app", &v1)).is_some());
+}
+
+#[test]
+fn a_tag_of_what_was_moved_aside_waits_for_it() {
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    registry.remove(&layout::revision_link("app", &v1));
+    registry.put(layout::blob_data(&v1), "damaged");
+    let storage = registry.in_memory();
+    assert_eq!(second(&storage, None), []);
+    assert!(text(&storage, &layout::tag_link("app", "v1")).is_some());
+}
+
+#[test]
+fn what_a_manifest_needs_that_cannot_be_read_is_mended_in_the_same_run() {
+    let backup = whole().in_memory();
+    let mut registry = whole();
+    let v1 = manifest(&registry, "app", "v1");
+    registry.remove(&layout::layer_link("app", &layer("one")));
+    let blob = layout::blob_data(&v1);
+    let path = blob.clone();
+    let storage = Faulty::reading(registry.in_memory(), move |key| key == path);
+    let actions = planned(&storage, Some(&backup)).actions;
+    let link = Action::WriteLink { path: layout::layer_link("app", &layer("one")), digest: layer("one") };
+    assert_eq!(actions, [Action::Take { path: blob, digest: v1 }, link]);
+}
+
+#[test]
+fn everything_that_what_is_linked_again_refers_to_is_mended_in_the_same_run() {
+    let mut registry = whole();
+    let artifact = registry.image("app").layers(["odd"]).push();
+    let multi = registry
+        .index("app:odd")
+        .entry("application/vnd.oci.image.layer.v1.tar", &layer("cached"))
+        .entry("application/vnd.oci.image.layer.v1.tar", &layer("base"))
+        .entry("application/vnd.example", &artifact)
+        .push();
+    registry.layer("app", "cached");
+    let backup = registry.in_memory();
+    for digest in [multi, artifact] {
+        registry.remove(&layout::revision_link("app", &digest));
+        registry.put(layout::revision("app", &digest) + "/left", "");
+    }
+    registry.put(layout::blob_data(&layer("base")), "damaged, and longer than it was");
+    registry.remove(&layout::blob_data(&layer("cached")));
+    registry.remove(&layout::layer_link("app", &layer("odd")));
+    let storage = registry.in_memory();
+    assert_eq!(second(&storage, Some(&backup)), []);
+    assert!(text(&storage, &layout::revision_link("app", &artifact)).is_some());
+}
