@@ -255,3 +255,27 @@ fn what_is_on_another_disk_is_told_and_the_rest_is_done() {
     let link = root.path().join(layout::revision_link("app", &image));
     assert_eq!(fs::read_to_string(link).unwrap(), image.to_string(), "the rest is done");
 }
+
+#[test]
+fn the_summary_counts_what_is_lost() {
+    let mut registry = TestRegistry::new();
+    let [v1, v2] = ["v1", "v2"].map(|tag| registry.image(&format!("app:{tag}")).layers([tag]).push());
+    registry.image("app").layers(["signature"]).subject(v1).push();
+    for digest in [v1, v2] {
+        registry.remove(&layout::blob_data(&digest));
+    }
+    let root = registry.on_disk();
+    for (arguments, lost) in [(&[][..], 2), (&["--apply"], 2), (&["--apply", "--drop-lost"], 1)] {
+        let run = repair(root.path(), &[arguments, &["--format", "json"]].concat());
+        let summary: serde_json::Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(summary["lost"], lost, "{arguments:?}: {summary}");
+        assert!(run.stderr.starts_with(&format!("regc: {lost} manifests ")), "{arguments:?}: {}", run.stderr);
+    }
+    let page = fs::read_to_string(crate::project().join("docs/json.md")).unwrap();
+    let run = repair(root.path(), &["--format", "json"]);
+    let summary: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+    for field in summary.keys() {
+        assert!(page.contains(&format!("\"{field}\":")), "docs/json.md does not show {field}");
+    }
+}

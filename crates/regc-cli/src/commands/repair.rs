@@ -124,10 +124,14 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         );
     }
     if !plan.lost.is_empty() {
+        let lost = plan.lost.len();
+        let or_else = match args.drop_lost {
+            true => "the links stay, since something is attached to them or a tag is a symbolic link",
+            false => "or give them up with --drop-lost, or each with `regc rm`",
+        };
         eprintln!(
-            "regc: {} manifests that repositories link or tags name are missing: restore the files, push the images again, or give \
-             them up with --drop-lost, or each with `regc rm`",
-            plan.lost.len()
+            "regc: {lost} manifests that repositories link or tags name are missing: restore the files, push the images again; \
+             {or_else}"
         );
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
@@ -223,6 +227,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
             "failures": plan.failures.len() + outcome.failures.len(),
             "interrupted": outcome.interrupted || left.is_none(),
             "left": left,
+            "lost": plan.lost.len(),
             "stale_cache": stale_cache,
         })),
         Format::Human if args.quiet => {}

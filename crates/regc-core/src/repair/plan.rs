@@ -30,8 +30,8 @@ pub struct Plan {
     /// What is missing and in the trash, where a collection has moved it: the next one puts it back if it is in use. So no
     /// link to it is removed.
     pub in_trash: BTreeSet<Digest>,
-    /// The manifests that repositories link, or that their tags name, and that are nowhere, where nobody has decided to drop
-    /// them.
+    /// The manifests that repositories link, or that their tags name, and that are nowhere, where the links stay: nobody has
+    /// decided to drop them, or something else needs the links.
     pub lost: BTreeSet<(String, Digest)>,
 }
 
@@ -234,11 +234,19 @@ impl Planner<'_> {
 
     /// Removes the links to what is lost.
     fn drop_lost(&mut self) -> Result<(), Error> {
-        for (repository, digest) in &std::mem::take(&mut self.lost) - &self.attached_to {
+        for (repository, digest) in &self.lost - &self.attached_to {
+            let planned = self.actions.len();
             self.attempt(|planner| planner.remove_image(&repository, &digest))?;
+            if self.actions.len() > planned {
+                self.lost.remove(&(repository, digest));
+            }
         }
         for (repository, tag, digest) in std::mem::take(&mut self.lost_tags) {
+            let planned = self.actions.len();
             self.attempt(|planner| planner.remove_tag(&repository, &tag, digest))?;
+            if self.actions.len() > planned {
+                self.lost.remove(&(repository, digest));
+            }
         }
         Ok(())
     }
