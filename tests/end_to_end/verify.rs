@@ -302,3 +302,53 @@ fn hashing_goes_on_where_it_was_interrupted() {
     let run = verify(root.path(), &arguments);
     assert!(run.code == 1 && run.stderr.contains("cannot read the checkpoint"), "{}", run.stderr);
 }
+
+#[test]
+fn a_platform_that_the_repository_never_had_is_a_note() {
+    let mut registry = TestRegistry::new();
+    let [here, had] = ["here", "had"].map(|name| registry.image("app").layers([name]).push());
+    let never = registry.image("other:v1").layers(["elsewhere"]).push();
+    registry.index("app:sparse").manifests([here, never, layer("nowhere")]).push();
+    let mut cache = registry.index("app:cache");
+    for name in ["here", "cached"] {
+        cache = cache.entry("application/vnd.oci.image.layer.v1.tar+gzip", &layer(name));
+    }
+    cache.push();
+    let root = registry.on_disk();
+    let run = verify(root.path(), &["--notes", "--format", "json"]);
+    let notes: BTreeSet<_> = lines(&run)
+        .into_iter()
+        .filter(|line| line["id"] == "RG028")
+        .map(|line| (line["path"].as_str().unwrap().to_owned(), line["images"][0].as_str().unwrap().to_owned()))
+        .collect();
+    let sparse = [never, layer("nowhere")].map(|digest| (layout::revision_link("app", &digest), "app:sparse"));
+    let cached = (layout::layer_link("app", &layer("cached")), "app:cache");
+    let expected = sparse.into_iter().chain([cached]).map(|(path, image)| (path, image.to_owned())).collect();
+    assert_eq!((run.code, wrong(&run), notes), (0, BTreeSet::new(), expected));
+    let quiet = verify(root.path(), &[]);
+    assert!(quiet.stdout.starts_with("RG028 note: ") && quiet.code == 0, "{}", quiet.stdout);
+
+    // It is a warning where anything shows that the repository has had it: a directory of a link, what a tag remembers, the
+    // trash; or if the repository has no platform at all.
+    registry.index("app:had").manifests([here, had]).push();
+    registry.index("app:none").manifests([layer("none")]).push();
+    registry.remove(&layout::revision_link("app", &had));
+    registry.put(layout::tag_index_link("app", "sparse", &had), had.to_string());
+    let root = registry.on_disk();
+    let missing = |digests: &[Digest]| -> BTreeSet<(String, String)> {
+        digests.iter().map(|digest| ("RG023".to_owned(), layout::revision_link("app", digest))).collect()
+    };
+    let found = || wrong(&verify(root.path(), &["--format", "json"]));
+    assert_eq!(found(), missing(&[had, layer("none")]));
+    fs::create_dir_all(root.path().join(layout::revision("app", &never))).unwrap();
+    assert_eq!(found(), missing(&[had, layer("none"), never]));
+    let run = root.path().join(".regc/trash/20261121T031502Z-4711");
+    let link = run.join(layout::revision_link("app", &layer("nowhere")));
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    fs::write(link, layer("nowhere").to_string()).unwrap();
+    fs::write(run.join("journal.jsonl"), "").unwrap();
+    assert_eq!(found(), missing(&[had, layer("none"), never, layer("nowhere")]));
+    fs::create_dir_all(root.path().join(layout::layer("app", &layer("cached")))).unwrap();
+    let cached = ("RG024".to_owned(), layout::blob_data(&layer("cached")));
+    assert!(found().contains(&cached));
+}

@@ -137,6 +137,11 @@ impl<'a> Damage<'a> {
         fs::remove_dir_all(self.root.join(key).parent().unwrap()).unwrap();
     }
 
+    /// Removes a file as the API's deletion does: its directory stays.
+    fn unlink(&self, key: &str) {
+        fs::remove_file(self.root.join(key)).unwrap();
+    }
+
     /// Puts a symbolic link in place of what is there.
     fn lead(&self, key: &str, target: &str) {
         let path = self.root.join(key);
@@ -165,7 +170,7 @@ impl<'a> Damage<'a> {
 pub type Case = fn(&mut Damage<'_>);
 
 /// Everything that can be damaged, by what it is.
-pub const CASES: [(&str, Case); 59] = [
+pub const CASES: [(&str, Case); 60] = [
     ("a desktop's file in a repository", |store| {
         let path = format!("{}/.DS_Store", layout::repository("team/app"));
         store.write(&path, "");
@@ -416,12 +421,17 @@ pub const CASES: [(&str, Case); 59] = [
     }),
     ("a platform without link", |store| {
         let link = layout::revision_link("team/app", &store.image("team/app:multi").children[1]);
-        store.remove(&link);
+        store.unlink(&link);
         store.expect("RG023", link, &["team/app:multi"]);
+    }),
+    ("a platform of which there is no trace", |store| {
+        let link = layout::revision_link("team/app", &store.image("team/app:multi").children[1]);
+        store.remove(&link);
+        store.expect("RG028", link, &["team/app:multi"]);
     }),
     ("a platform without link and content", |store| {
         let child = store.image("other:list").children[0];
-        store.remove(&layout::revision_link("other", &child));
+        store.unlink(&layout::revision_link("other", &child));
         store.remove(&layout::blob_data(&child));
         store.expect("RG023", layout::revision_link("other", &child), &["other:list"]);
     }),

@@ -322,13 +322,21 @@ pub(crate) fn is_of_repair(storage: &dyn ReadStorage, run: &str) -> Result<bool,
     }
 }
 
-/// What runs have moved to the trash that were no repairs: what each object was about.
-pub(crate) fn subjects(storage: &dyn ReadStorage) -> Result<Vec<layout::Subject>, Error> {
+/// An object that a run has moved to the trash.
+pub(crate) struct Subject {
+    /// What it was about.
+    pub(crate) subject: layout::Subject,
+    /// Whether the run was a repair, so that it was damaged or led to nothing.
+    pub(crate) of_repair: bool,
+}
+
+/// What runs have moved to the trash.
+pub(crate) fn subjects(storage: &dyn ReadStorage) -> Result<Vec<Subject>, Error> {
     let mut subjects = Vec::new();
     for run in runs(storage)? {
-        if !is_of_repair(storage, &run)? {
-            subjects.extend(objects(storage, &run)?.iter().map(|(key, _)| layout::subject(key)));
-        }
+        let of_repair = is_of_repair(storage, &run)?;
+        let subject = |(key, _): &(String, bool)| Subject { subject: layout::subject(key), of_repair };
+        subjects.extend(objects(storage, &run)?.iter().map(subject));
     }
     Ok(subjects)
 }

@@ -95,6 +95,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
         defects.extend(wrong_sizes(&tolerant, &survey, &sizes)?);
 
         monitor.phase(Phase::CheckLinks, Some(inventory.repositories.len() as u64));
+        let trashed = repository::Trashed::new(&tolerant);
         let of_repositories: Vec<Vec<Defect>> = inventory
             .repositories
             .par_iter()
@@ -102,7 +103,8 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             .zip(&reachable.garbage)
             .map(|((repository, marked), garbage)| {
                 let (storage, survey, sizes, every_name) = (&tolerant, &survey, &*sizes, options.every_name);
-                let check = repository::Check { storage, survey, sizes, repository, marked, every_name };
+                let trashed = &trashed;
+                let check = repository::Check { storage, survey, sizes, repository, marked, trashed, every_name };
                 let defects = check.run(garbage)?;
                 monitor.advance(1);
                 if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(defects) }

@@ -64,6 +64,8 @@ struct Known {
     stored: HashMap<Digest, bool>,
     /// The directories of revisions, whether a link is in them or not.
     directories: HashMap<Digest, bool>,
+    /// The same of layers.
+    layer_directories: HashMap<Digest, bool>,
 }
 
 impl Repository<'_> {
@@ -134,8 +136,12 @@ impl Repository<'_> {
         };
         let (in_index, parts): (Vec<Reference>, Vec<Reference>) =
             references.into_iter().partition(|reference| reference.role.may_be_child());
-        let parts = parts.iter().filter(|part| part.role != Role::ForeignLayer).map(|part| part.digest);
-        let missing_part = self.missing_part(parts.collect(), known)?;
+        let of_role = |is_wanted: fn(Role) -> bool| -> Vec<Digest> {
+            parts.iter().filter(|part| is_wanted(part.role)).map(|part| part.digest).collect()
+        };
+        let mut parts = self.had_layers(of_role(|role| role == Role::OpaqueChild), known)?;
+        parts.extend(of_role(|role| matches!(role, Role::Config | Role::Layer)));
+        let missing_part = self.missing_part(parts, known)?;
         let missing_child = self.missing_child(in_index.iter().map(|child| child.digest).collect(), children, known)?;
         Ok(missing_part.or(missing_child))
     }
@@ -157,6 +163,15 @@ impl Repository<'_> {
             return Ok(Some(Problem { kind, digest: Some(digest) }));
         }
         Ok(None)
+    }
+
+    /// Those of some layers in a build cache's index that the repository has had. Others are as normal as platforms that it
+    /// never had.
+    fn had_layers(&self, mut layers: Vec<Digest>, known: &mut Known) -> Result<Vec<Digest>, Error> {
+        self.look_for(&layers, &layout::layers(&self.name), directory_below, &mut known.layer_directories)?;
+        self.look_for(&layers, &layout::revisions(&self.name), directory_below, &mut known.directories)?;
+        layers.retain(|layer| known.layer_directories[layer] || known.directories[layer]);
+        Ok(layers)
     }
 
     /// The first platform that the repository has lost. One that it never had is normal (a sparse index), but not if it has

@@ -47,16 +47,24 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         ..survey::Options::default()
     };
     refuse_missing_parts(verification.survey(), &allowed)?;
-    let trashed = trash::subjects(storage)?;
+    let (mut trashed, mut set_aside, mut trashed_links) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for trash::Subject { subject: layout::Subject { repository, digest, .. }, of_repair } in trash::subjects(storage)? {
+        match (&repository, of_repair) {
+            (_, false) => trashed.extend(digest),
+            (None, true) => set_aside.extend(digest),
+            (Some(_), true) => {}
+        }
+        trashed_links.extend(repository.zip(digest));
+    }
     let mut planner = Planner {
         storage,
         options,
         verification,
         actions: BTreeSet::new(),
         failures: Vec::new(),
-        trashed: trashed.iter().filter_map(|subject| subject.digest).collect(),
-        trashed_links: trashed.into_iter().filter_map(|subject| subject.repository.zip(subject.digest)).collect(),
-        set_aside: trash::moved_aside(storage)?.into_keys().collect(),
+        trashed,
+        set_aside,
+        trashed_links,
         checked_parts: HashMap::new(),
         in_trash: BTreeSet::new(),
         lost: BTreeSet::new(),
@@ -142,7 +150,7 @@ struct Planner<'a> {
     /// The manifests that are to be looked into for what they need, each with its repository, and those that were.
     incomplete: Vec<(String, Digest)>,
     completed: HashSet<(String, Digest)>,
-    /// The links of repositories that collections have moved to the trash.
+    /// The links of repositories that were moved to the trash.
     trashed_links: BTreeSet<(String, Digest)>,
     /// The parts of images that a repository links, which the registry has checked when they were pushed.
     checked_parts: HashMap<String, HashSet<Digest>>,
@@ -187,7 +195,10 @@ impl Planner<'_> {
             }
             (Kind::MissingLayerLink, Some(repository)) => self.relink_layer(repository, digest)?,
             (Kind::MissingBlob, Some(repository)) => self.mend_missing(repository, digest)?,
-            (Kind::MissingChild, Some(repository)) => self.relink_manifest(repository, digest)?,
+            (Kind::AbsentChild, Some(repository)) if *path == layout::layer_link(repository, digest) => {
+                self.relink_layer(repository, digest)?;
+            }
+            (Kind::MissingChild | Kind::AbsentChild, Some(repository)) => self.relink_manifest(repository, digest)?,
             (Kind::DanglingRevision, Some(repository)) => {
                 if self.has_content(digest)? {
                     self.incomplete.push((repository.clone(), *digest));
@@ -206,10 +217,8 @@ impl Planner<'_> {
             }
             (Kind::DamagedManifest, _) => self.replace_manifest(digest)?,
             (Kind::WrongSize | Kind::DamagedBlob, _) => drop(self.has_content(digest)?),
-            (Kind::CannotBeRead, None) if *path == layout::blob_data(digest) => {
-                if self.take(digest)? {
-                    self.look_into(digest);
-                }
+            (Kind::CannotBeRead, None) if *path == layout::blob_data(digest) && self.take(digest)? => {
+                self.look_into(digest);
             }
             _ => {}
         }
@@ -438,10 +447,17 @@ impl Planner<'_> {
             };
             let is_layer = layer != LinkState::Absent;
             let is_linked = is_layer || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
-            let is_part = matches!(role, Role::Config | Role::Layer | Role::OpaqueChild);
+            let is_needed = match role {
+                Role::Config | Role::Layer => true,
+                Role::OpaqueChild => is_linked,
+                Role::OddChild => is_layer,
+                Role::Child | Role::ForeignLayer => false,
+            };
             match self.storage.stat(&layout::blob_data(&content))? {
-                None if is_part || *role == Role::OddChild && is_layer => self.mend_missing(repository, &content)?,
-                _ if is_part && !is_linked => self.relink_layer(repository, digest)?,
+                None if is_needed => self.mend_missing(repository, &content)?,
+                _ if !role.may_be_child() && *role != Role::ForeignLayer && !is_linked => {
+                    self.relink_layer(repository, digest)?;
+                }
                 _ if role.may_be_child() && !is_linked => self.relink_manifest(repository, digest)?,
                 Some(data) if *bytes > 0 && data.bytes != *bytes => drop(self.has_content(&content)?),
                 _ => {}

@@ -71,6 +71,7 @@ pub enum Kind {
     WrongSize,
     DanglingLayerLink,
     MissingLayerLink,
+    AbsentChild,
     DamagedManifest,
     UnknownManifest,
     DamagedBlob,
@@ -84,7 +85,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: [Kind; 30] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -105,6 +106,7 @@ impl Kind {
         Kind::WrongSize,
         Kind::DanglingLayerLink,
         Kind::MissingLayerLink,
+        Kind::AbsentChild,
         Kind::DamagedManifest,
         Kind::UnknownManifest,
         Kind::DamagedBlob,
@@ -301,8 +303,10 @@ impl Kind {
                 name: "missing_child",
                 severity: Severity::Warning,
                 title: "a platform of an index is missing",
-                meaning: "The index can be pulled for its other platforms only. Some indexes are made so on purpose; \
-                          otherwise, `registry garbage-collect --delete-untagged` of distribution 2.8 removes platforms.",
+                meaning: "The index can be pulled for its other platforms only, and the repository has had this one: the \
+                          directory of its link is there, a tag's index has an entry for it, or its link is in the trash; or \
+                          the repository has no platform of the index at all. A deletion through the API leaves the \
+                          directory. One of which nothing shows that the repository has had it is RG028.",
                 remedy: "push the platform's image again, or take it from a backup with `regc repair --from`",
                 repair: Some(
                     "links it again with what it needs, where its content is there; takes the content from another store \
@@ -348,7 +352,24 @@ impl Kind {
                 meaning: "The content is there, and the registry answers that it is not: it serves a layer only in \
                           repositories that link it. Links are lost where files were removed by hand.",
                 remedy: "repair it, or push the image again",
-                repair: Some("links it, where its content is that of its digest"),
+                repair: Some(
+                    "links it, where its content is that of its digest, and where the repository has had it: the directory of \
+                     its link is there, a tag's index has an entry for it, its link is in the trash or in the other store of \
+                     `--from`, or an image needs it whose layers the registry has checked when it was pushed",
+                ),
+            },
+            Kind::AbsentChild => &Page {
+                code: "RG028",
+                name: "absent_child",
+                severity: Severity::Note,
+                title: "an index lists a platform or layer that the repository never had",
+                meaning: "Such an index is sparse: whoever made it has pushed only some of its platforms, and it can be \
+                          pulled for those. Nothing shows that the repository has had this one: neither the directory of a \
+                          link, nor an entry in a tag's index, nor a link in the trash. But `registry garbage-collect \
+                          --delete-untagged` of distribution 2.8 leaves no trace of the platforms that it removes.",
+                remedy: "none is needed if the index was pushed like that; else push the platform's image, or take it from a \
+                         backup with `regc repair --from`",
+                repair: Some("links it where the other store of `--from` has it in the same repository"),
             },
             Kind::DamagedManifest => &Page {
                 code: "RG030",

@@ -1,5 +1,6 @@
 //! Whether the links of one repository are whole, and lead to what its images need.
 
+use parking_lot::Mutex;
 use rustc_hash::FxHashSet as HashSet;
 
 use super::Defect;
@@ -13,6 +14,7 @@ use crate::manifest::Role;
 use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
 use crate::survey::Survey;
+use crate::trash;
 
 /// One repository, and what is needed to check it.
 pub(super) struct Check<'a> {
@@ -22,6 +24,7 @@ pub(super) struct Check<'a> {
     pub(super) sizes: &'a [Option<u64>],
     pub(super) repository: &'a Repository,
     pub(super) marked: &'a RepositoryReachable,
+    pub(super) trashed: &'a Trashed<'a>,
     /// Whether names that do not belong are looked for where nothing else would be.
     pub(super) every_name: bool,
 }
@@ -92,8 +95,8 @@ impl Check<'_> {
         }
         self.revisions(&mut defects)?;
         let layers = self.layers(&live, &mut defects)?;
-        self.tags(&layers, &mut defects)?;
-        self.images(needs, &layers, &mut defects)?;
+        let remembered = self.tags(&layers, &mut defects)?;
+        self.images(needs, &layers, &remembered, &mut defects)?;
         for upload in &garbage.uploads {
             let path = format!("{}/{}", layout::uploads(self.name()), upload.upload);
             defects.push(self.defect(Kind::StaleUpload, path, None, format!("{} bytes", upload.bytes)));
@@ -260,7 +263,8 @@ impl Check<'_> {
         Ok(links.into_iter().flatten().collect())
     }
 
-    fn tags(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
+    /// Looks at the tags, and answers what they remember that the repository does not link.
+    fn tags(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<HashSet<DigestId>, Error> {
         let all = layout::tags(self.name());
         let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
         if self.storage.asks_for_owners() {
@@ -301,16 +305,20 @@ impl Check<'_> {
             }
             tags.push((tag.as_str(), named));
         }
-        tags.chunks(TAGS_AT_ONCE).try_for_each(|tags| self.tag_indexes(tags, &is_linked, defects))
+        let mut remembered = HashSet::default();
+        for tags in tags.chunks(TAGS_AT_ONCE) {
+            remembered.extend(self.tag_indexes(tags, &is_linked, defects)?);
+        }
+        Ok(remembered)
     }
 
-    /// Looks at what tags remember, each with what it names.
+    /// Looks at what tags remember, each with what it names, and answers what of it is not linked.
     fn tag_indexes(
         &self,
         tags: &[(&str, Option<Digest>)],
         is_linked: &dyn Fn(&Digest) -> bool,
         defects: &mut Vec<Defect>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<DigestId>, Error> {
         let names: Vec<String> = tags.iter().map(|(tag, _)| (*tag).to_owned()).collect();
         let have_a_past = match self.every_name {
             true => vec![true; tags.len()],
@@ -333,11 +341,16 @@ impl Check<'_> {
         }
         let others = self.list_entries(&names, &unknown)?;
         read.extend(self.entry_texts(&names, others)?);
+        let mut remembered = Vec::new();
         for (Entry { tag, digest }, text) in read {
             let (tag, named) = tags[tag];
             let path = || layout::tag_index_link(self.name(), tag, &digest);
+            let is_linked = is_linked(&digest);
+            if !is_linked && !matches!(text, Text::Absent) {
+                remembered.push(self.survey.inventory.digests.id(&digest));
+            }
             // What the tag itself names is told of the tag.
-            let is_dangling = !is_linked(&digest) && named != Some(digest);
+            let is_dangling = !is_linked && named != Some(digest);
             match Link::of(&digest, text) {
                 Link::Absent => {}
                 _ if is_dangling => {
@@ -351,7 +364,7 @@ impl Check<'_> {
                 link => defects.extend(self.of_link(Kind::GarbledTagIndexEntry, path, digest, link)),
             }
         }
-        Ok(())
+        Ok(remembered)
     }
 
     /// What some tags have named. They are told by their numbers among `names`.
@@ -386,15 +399,29 @@ impl Check<'_> {
         Ok(entries.into_iter().zip(texts).collect())
     }
 
-    /// Whether what the images need is there, and linked.
-    fn images(&self, needs: Vec<Needs>, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<(), Error> {
+    /// Whether what the images need is there, and linked. `remembered` are the digests that tags remember and that are not.
+    fn images(
+        &self,
+        mut needs: Vec<Needs>,
+        layers: &HashSet<DigestId>,
+        remembered: &HashSet<DigestId>,
+        defects: &mut Vec<Defect>,
+    ) -> Result<(), Error> {
+        let is_linked = |id: DigestId| layers.contains(&id) || self.has_revision(id);
+        let with_a_part: HashSet<DigestId> =
+            needs.iter().filter(|needs| is_linked(needs.id)).map(|needs| needs.manifest).collect();
+        // An index can do without a part that an image cannot do without, and one that has no other part cannot.
+        needs.sort_by_key(|needs| (is_listed(needs.role), with_a_part.contains(&needs.manifest)));
+        let unlinked: Vec<DigestId> =
+            needs.iter().filter(|needs| is_listed(needs.role) && !is_linked(needs.id)).map(|needs| needs.id).collect();
+        let had = self.had(unlinked, remembered)?;
         let mut seen = HashSet::default();
         for Needs { manifest, id, role } in needs {
             if !seen.insert(id) {
                 continue;
             }
             let needed_by = || format!("the manifest {} needs it", self.digest(manifest));
-            let is_linked = layers.contains(&id) || self.has_revision(id);
+            let is_linked = is_linked(id);
             // What was pushed by another algorithm's digest is stored under its canonical one, which the link holds.
             let (content, is_stored) = match self.survey.inventory.digests.algorithm(id) {
                 Algorithm::Sha256 => (id, self.is_stored(id)),
@@ -408,7 +435,16 @@ impl Check<'_> {
             };
             let digest = self.digest(id);
             let is_part = matches!(role, Role::Config | Role::Layer | Role::OpaqueChild);
+            let is_absent = is_listed(role) && !is_linked && !had.contains(&id);
             match role {
+                Role::OpaqueChild if is_absent => {
+                    let path = layout::layer_link(self.name(), &digest);
+                    defects.push(self.defect(Kind::AbsentChild, path, Some(digest), listed_by(self.digest(manifest))));
+                }
+                Role::Child | Role::OddChild if is_absent && with_a_part.contains(&manifest) => {
+                    let path = layout::revision_link(self.name(), &digest);
+                    defects.push(self.defect(Kind::AbsentChild, path, Some(digest), listed_by(self.digest(manifest))));
+                }
                 _ if !is_stored && (is_part || role == Role::OddChild && layers.contains(&id)) => {
                     let content = self.digest(content);
                     let path = layout::blob_data(&content);
@@ -432,6 +468,57 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Which of some digests that the repository does not link it has had, as far as it or the trash shows that: by the
+    /// directory of a link, or by what a tag remembers.
+    fn had(&self, ids: Vec<DigestId>, remembered: &HashSet<DigestId>) -> Result<HashSet<DigestId>, Error> {
+        let (had, mut unknown): (Vec<DigestId>, Vec<DigestId>) =
+            ids.into_iter().partition(|id| remembered.contains(id));
+        let mut had: HashSet<DigestId> = had.into_iter().collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        for links in [layout::revisions(self.name()), layout::layers(self.name())] {
+            let keys: Vec<String> = unknown.iter().map(|&id| directory_of(&self.digest(id))).collect();
+            let found = self.storage.stat_each(&links, &keys)?;
+            had.extend(unknown.iter().zip(found).filter_map(|(id, directory)| directory.map(|_| *id)));
+        }
+        for id in unknown {
+            if !had.contains(&id) && self.trashed.has_link(self.name(), &self.digest(id))? {
+                had.insert(id);
+            }
+        }
+        Ok(had)
+    }
+}
+
+/// Whether it is part of an index.
+fn is_listed(role: Role) -> bool {
+    matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild)
+}
+
+fn listed_by(index: Digest) -> String {
+    format!("the index {index} lists it")
+}
+
+/// The links of repositories that were moved to the trash, which is walked only if somebody asks.
+pub(super) struct Trashed<'a> {
+    storage: &'a dyn ReadStorage,
+    links: Mutex<Option<HashSet<(String, Digest)>>>,
+}
+
+impl<'a> Trashed<'a> {
+    pub(super) fn new(storage: &'a dyn ReadStorage) -> Self {
+        Self { storage, links: Mutex::default() }
+    }
+
+    fn has_link(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
+        let mut links = self.links.lock();
+        if links.is_none() {
+            let subjects = trash::subjects(self.storage)?.into_iter();
+            *links = Some(subjects.filter_map(|moved| moved.subject.repository.zip(moved.subject.digest)).collect());
+        }
+        Ok(links.as_ref().is_some_and(|links| links.contains(&(repository.to_owned(), *digest))))
     }
 }
 

@@ -79,6 +79,21 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
     assert_eq!([found["whole"], found["sparse"], found["nested"]], [None; 3]);
     assert_eq!(found["empty"], is(Kind::MissingChild, elsewhere));
 
+    // So it is with a layer in a build cache's index.
+    let cache = |registry: &mut TestRegistry, layer| {
+        registry.index("cache:v1").entry("application/vnd.oci.image.layer.v1.tar", &layer).push();
+    };
+    let mut cached = registry.clone();
+    cached.blob(regc_testkit::layer_content("cached"));
+    cache(&mut cached, layer("cached"));
+    let of_cache = |storage: &dyn ReadStorage| {
+        let all = catalog(storage, |name| name == "cache", PROBLEMS, 2).unwrap();
+        all[0].tags[0].problem.map(|problem| problem.kind)
+    };
+    assert_eq!(of_cache(&cached.in_memory()), None);
+    cached.put(layout::layer("cache", &layer("cached")) + "/left", "");
+    assert_eq!(of_cache(&cached.in_memory()), Some(Kind::MissingLayerLink));
+
     // What a platform lacks, all indexes above it lack.
     let root = registry.on_disk();
     fs::remove_file(root.path().join(layout::layer_link("app", &layer("arm64")))).unwrap();
