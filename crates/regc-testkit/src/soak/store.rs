@@ -58,6 +58,19 @@ impl Store {
         self.directory.path().join("root")
     }
 
+    /// Does harm to some more of its files: each time to one, and mostly to another one of the same digest, too.
+    pub fn damage(&self, rng: &mut Rng, times: usize) {
+        for _ in 0..times {
+            let Some(damaged) = damage(&self.root(), rng) else { continue };
+            let hex = damaged.split('/').find(|component| component.len() == 64);
+            let of_same = |key: &String| hex.is_some_and(|hex| key.contains(hex)) && *key != damaged;
+            let others: Vec<String> = files_below(&self.root()).into_iter().filter(of_same).collect();
+            if let Some(other) = rng.choice(&others).filter(|_| rng.u8(..4) > 0) {
+                harm(&self.root().join(other), rng);
+            }
+        }
+    }
+
     /// What some symbolic links of the store lead to.
     fn elsewhere(&self) -> PathBuf {
         self.directory.path().join("elsewhere")
@@ -117,19 +130,23 @@ fn registry(seed: u64, rng: &mut Rng) -> TestRegistry {
     registry
 }
 
-/// Does harm to a file of the registry.
-fn damage(root: &Path, rng: &mut Rng) {
+/// Does harm to a file of the registry, and answers which.
+fn damage(root: &Path, rng: &mut Rng) -> Option<String> {
     let part = *rng.choice(&[layout::BLOBS, layout::REPOSITORIES]).expect("one of two");
     let files: Vec<String> =
         files_below(&root.join(part)).into_iter().filter(|key| !key.contains("/_uploads/")).collect();
-    let Some(key) = rng.choice(&files) else { return };
-    let path = root.join(part).join(key);
+    let key = format!("{part}/{}", rng.choice(&files)?);
+    harm(&root.join(&key), rng);
+    Some(key)
+}
+
+fn harm(path: &Path, rng: &mut Rng) {
     let done = match rng.u8(..5) {
-        0 => fs::remove_file(&path),
-        1 => fs::write(&path, ""),
-        2 => fs::read(&path).and_then(|content| fs::write(&path, &content[..content.len() / 2])),
+        0 => fs::remove_file(path),
+        1 => fs::write(path, ""),
+        2 => fs::read(path).and_then(|content| fs::write(path, &content[..content.len() / 2])),
         3 => fs::remove_dir_all(path.parent().expect("a file has a parent")),
-        _ => fs::write(&path, "something else"),
+        _ => fs::write(path, "something else"),
     };
     done.expect("a file can be changed");
 }
