@@ -89,7 +89,8 @@ fn missing_part(survey: &Survey) -> Option<Refusal> {
     if let Some(directory) = inventory.unmounted.first() {
         return Some(Refusal::Unmounted(directory.clone()));
     }
-    let missing: BTreeSet<Digest> = survey.findings.iter().filter_map(missing_digest).collect();
+    let missing = survey.findings.iter().filter_map(missing_digest);
+    let missing: BTreeSet<Digest> = missing.filter(|digest| !survey.set_aside.contains(digest)).collect();
     let needed = reachable.live.len();
     if missing.len() > FEW && missing.len() as u64 * SHARE > needed {
         return Some(Refusal::MissingContent { missing: missing.len() as u64, needed });

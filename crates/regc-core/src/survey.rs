@@ -1,10 +1,12 @@
 //! Everything that is found out before anything is decided.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use rayon::ThreadPoolBuilder;
 
 use crate::config::{Config, Metadata};
+use crate::digest::Digest;
 use crate::error::{Error, Refusal};
 use crate::finding::Finding;
 use crate::inventory::{self, Inventory};
@@ -14,6 +16,7 @@ use crate::measure::{self, Sizes};
 use crate::monitor::Monitor;
 use crate::pattern::Pattern;
 use crate::storage::ReadStorage;
+use crate::trash;
 use crate::unwanted::Unwanted;
 
 /// What a run may do, and with how many threads.
@@ -98,6 +101,8 @@ pub struct Survey {
     pub sizes: Sizes,
     /// Everything that was found damaged, in a fixed order.
     pub findings: Vec<Finding>,
+    /// Damaged content that repairs have moved aside, where any is missing: nobody need wonder where that is.
+    pub set_aside: BTreeSet<Digest>,
 }
 
 impl Survey {
@@ -124,7 +129,11 @@ pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Mo
 
         let mut findings = [&*inventory.findings, &*reachable.findings, &*missing].concat();
         findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        Ok(Survey { inventory, reachable, sizes, findings })
+        let set_aside = match missing.is_empty() {
+            true => BTreeSet::new(),
+            false => trash::moved_aside(storage)?.into_keys().collect(),
+        };
+        Ok(Survey { inventory, reachable, sizes, findings, set_aside })
     })
 }
 

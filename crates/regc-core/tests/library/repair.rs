@@ -567,3 +567,17 @@ fn everything_that_what_is_linked_again_refers_to_is_mended_in_the_same_run() {
     assert_eq!(second(&storage, Some(&backup)), []);
     assert!(text(&storage, &layout::revision_link("app", &artifact)).is_some());
 }
+
+#[test]
+fn what_was_moved_aside_does_not_count_as_unmounted() {
+    let mut registry = TestRegistry::new();
+    for n in 0..15 {
+        let name = format!("layer {n}");
+        registry.image(&format!("app:v{n}")).layers([&name]).push();
+        registry.put(layout::blob_data(&layer(&name)), "cut");
+    }
+    let storage = registry.in_memory();
+    assert_eq!(second(&storage, None), []);
+    assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]));
+    assert!(run(&storage, DEFAULT, None).is_ok());
+}
