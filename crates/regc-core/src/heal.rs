@@ -121,12 +121,15 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
                 needed.push((digest, layout::revision_link(name, &digest)));
             }
         }
-        // A tag that was pushed just as its manifest was moved away names what the repository does not link.
+        // A tag that was pushed just as its manifest was moved away names what the repository does not link. Without that link
+        // the content would be garbage again.
         let revisions = format!("{}/", layout::revisions(name));
         if trashed.range(revisions.clone()..).next().is_some_and(|(key, _)| key.starts_with(&revisions)) {
-            for digest in catalog::tags(storage, name)?.into_iter().filter_map(|tag| tag.digest) {
+            let with_link = |digest| (digest, layout::revision_link(name, &digest));
+            let named = catalog::tags(storage, name)?.into_iter().filter_map(|tag| tag.digest).map(with_link);
+            for (digest, link) in named.filter(|(_, link)| trashed.contains_key(link)) {
                 needed.push((digest, layout::blob_data(&digest)));
-                needed.push((digest, layout::revision_link(name, &digest)));
+                needed.push((digest, link));
             }
         }
         for (digest, path) in needed {

@@ -298,6 +298,20 @@ fn a_tag_whose_manifest_was_moved_away_brings_it_back() {
 }
 
 #[test]
+fn content_whose_link_is_not_in_the_trash_does_not_come_back_for_a_tag() {
+    let mut registry = TestRegistry::new();
+    let named = registry.image("app:v1").layers(["a"]).push();
+    registry.remove(&layout::revision_link("app", &named));
+    registry.image("app:v2").layers(["b"]).push();
+    registry.image("app:v2").layers(["c"]).push();
+    let storage = registry.in_memory();
+    assert!(run(&storage, UNTAGGED, Some("first")).unwrap().removed.blobs > 1);
+    let left = storage.keys();
+    assert_eq!(run(&storage, UNTAGGED, Some("second")).unwrap().removed.blobs, 0);
+    assert_eq!(storage.keys(), left);
+}
+
+#[test]
 fn a_damaged_copy_in_the_trash_stops_nothing() {
     let (registry, [_, image]) = registry();
     let root = registry.on_disk();
