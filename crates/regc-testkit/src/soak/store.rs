@@ -63,7 +63,8 @@ impl Store {
         for _ in 0..times {
             let Some(damaged) = damage(&self.root(), rng) else { continue };
             let hex = damaged.split('/').find(|component| component.len() == 64);
-            let of_same = |key: &String| hex.is_some_and(|hex| key.contains(hex)) && *key != damaged;
+            let is_file = |key: &String| self.root().join(key).is_file();
+            let of_same = |key: &String| hex.is_some_and(|hex| key.contains(hex)) && *key != damaged && is_file(key);
             let others: Vec<String> = files_below(&self.root()).into_iter().filter(of_same).collect();
             if let Some(other) = rng.choice(&others).filter(|_| rng.u8(..4) > 0) {
                 harm(&self.root().join(other), rng);
@@ -133,9 +134,10 @@ fn registry(seed: u64, rng: &mut Rng) -> TestRegistry {
 /// Does harm to a file of the registry, and answers which.
 fn damage(root: &Path, rng: &mut Rng) -> Option<String> {
     let part = *rng.choice(&[layout::BLOBS, layout::REPOSITORIES]).expect("one of two");
-    let files: Vec<String> =
-        files_below(&root.join(part)).into_iter().filter(|key| !key.contains("/_uploads/")).collect();
-    let key = format!("{part}/{}", rng.choice(&files)?);
+    // Symbolic links to directories are listed, too.
+    let may_be_harmed = |key: &String| !key.contains("/_uploads/") && root.join(key).is_file();
+    let keys = files_below(&root.join(part)).into_iter().map(|key| format!("{part}/{key}"));
+    let key = rng.choice(keys.filter(may_be_harmed).collect::<Vec<_>>())?;
     harm(&root.join(&key), rng);
     Some(key)
 }
