@@ -218,6 +218,7 @@ fn an_interrupted_run_leaves_no_image_half_there() {
         let platforms: Vec<_> = (0..20).map(|n| registry.image(&name).layers([format!("{name} {n}")]).push()).collect();
         registry.index(&format!("{name}:v1")).manifests(platforms).push();
     }
+    registry.image("other:v1").layers(["stays"]).push();
     let root = registry.on_disk();
     let path = root.path().to_str().unwrap();
     let mut regc_rm = Command::new(env!("CARGO_BIN_EXE_regc"))

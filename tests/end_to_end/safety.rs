@@ -1,7 +1,9 @@
 //! What regc refuses, waits for, keeps, and brings back.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -274,18 +276,16 @@ fn what_stays_keeps_its_owner_and_mode_and_what_comes_back_gets_those_around_it(
 
 #[test]
 fn names_that_are_commands_or_no_names_at_all() {
-    use std::os::unix::ffi::OsStrExt;
     let mut registry: TestRegistry = registry();
     registry.put(format!("{}/hurt\u{1b}[2J/_manifests/tags/x/current/link", layout::REPOSITORIES), "x");
     let long = "a".repeat(250);
     let gone = registry.image(&format!("{long}/{long}:v1")).layers(["long"]).push();
     registry.delete(&format!("{long}/{long}"), &gone);
-    let tag = "new\nline\u{1b}[31m";
-    registry.put(layout::tag_link("other", tag), "garbled");
+    registry.image("new\nline\u{1b}[31m:v1").layers(["renamed"]).push();
     let root = registry.on_disk();
-    for name in [&b"\xff\xfe"[..], b"..."] {
-        let repositories = root.path().join(layout::REPOSITORIES).join("other");
-        fs::create_dir_all(repositories.join(std::ffi::OsStr::from_bytes(name)).join("_layers")).unwrap();
+    let other = root.path().join(layout::repository("other"));
+    for name in [other.join(OsStr::from_bytes(b"_layers/\xff\xfe")), other.join(".../_layers")] {
+        fs::create_dir_all(name).unwrap();
     }
     for format in ["human", "json", "registry"] {
         let run = gc(root.path(), &["-m", "--dry-run", "--format", format]);

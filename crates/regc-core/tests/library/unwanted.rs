@@ -326,7 +326,7 @@ fn a_foreign_file_stays_and_what_is_named_goes() {
         let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
         let found = decide(&registry.in_memory(), options).unwrap();
         let finding = Finding::ForeignFile { repository: "app".into(), path: path.clone() };
-        assert_eq!(found.findings, [finding.clone()]);
+        assert_eq!(found.findings, std::slice::from_ref(&finding));
         assert!(found.tags.contains("app:v1") && found.blobs.contains(&layer("a")));
         assert!(found.repositories.is_empty(), "its directory stays");
         let root = registry.on_disk();
