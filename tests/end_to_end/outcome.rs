@@ -145,3 +145,18 @@ fn redis_is_named_after_a_run_that_removed_blobs() {
     assert!(run.code == 0 && told(&run), "{}", run.stderr);
     assert!(!told(&regc(["gc", config])), "nothing was removed");
 }
+
+#[test]
+fn a_root_too_deep_or_one_above_is_answered_with_the_one_that_was_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("registry");
+    registry().write_to(&root);
+    let meant = format!("did you mean {}?", root.canonicalize().unwrap().display());
+    let deep = ["docker", "docker/registry", "docker/registry/v2"].map(|below| root.join(below));
+    for given in deep.iter().map(std::path::PathBuf::as_path).chain([directory.path()]) {
+        for command in ["gc", "ls", "du", "verify", "repair"] {
+            let run = regc([command, "--root", given.to_str().unwrap()]);
+            assert!(run.code == 1 && run.stderr.contains(&meant), "{command} {}: {}", given.display(), run.stderr);
+        }
+    }
+}

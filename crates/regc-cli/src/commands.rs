@@ -19,7 +19,6 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use regc_core::error::Error;
-use regc_core::guards::refuse_missing_layout;
 use regc_core::storage::{self, TrashStorage};
 
 use crate::source::{self, Source};
@@ -58,8 +57,9 @@ impl Common {
 
     /// Opens the store.
     pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
-        let storage = storage::open(&self.source()?.config)?;
-        refuse_missing_layout(&*storage, self.allow_empty)?;
+        let source = self.source()?;
+        let storage = storage::open(&source.config)?;
+        source.refuse_missing_layout(&*storage, self.allow_empty)?;
         Ok(storage)
     }
 

@@ -5,12 +5,37 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use regc_core::config::{Config, DEFAULT_PATHS, Driver, PATH_VARIABLE};
-use regc_core::error::Error;
+use regc_core::error::{Error, Refusal};
+use regc_core::storage::ReadStorage;
+use regc_core::{guards, layout};
 
 /// A store's configuration, and its root for people to read.
 pub struct Source {
     pub config: Config,
     pub root: PathBuf,
+}
+
+impl Source {
+    /// Refuses a storage root without a registry, unless that is allowed, and says where one is close by: a root that is given
+    /// too deep, or one directory above.
+    pub fn refuse_missing_layout(&self, storage: &dyn ReadStorage, allow_empty: bool) -> Result<(), Error> {
+        match guards::refuse_missing_layout(storage, allow_empty) {
+            Err(Error::Refused(Refusal::NoLayout)) => Err(Error::Refused(match nearby(&self.root) {
+                Some(root) => Refusal::LayoutElsewhere(root.display().to_string()),
+                None => Refusal::NoLayout,
+            })),
+            result => result,
+        }
+    }
+}
+
+/// The storage root that was meant instead of `root`, if it can be guessed.
+fn nearby(root: &Path) -> Option<PathBuf> {
+    let holds_layout = |directory: &PathBuf| directory.join(layout::ROOT).is_dir();
+    let root = root.canonicalize().ok()?;
+    let above = root.ancestors().skip(1).take(layout::ROOT.split('/').count()).map(Path::to_owned);
+    let below = fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
+    above.chain(below).find(holds_layout)
 }
 
 /// Another store than the one that is meant, a backup: its root, or the configuration of its registry. The environment says

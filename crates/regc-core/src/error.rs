@@ -200,6 +200,9 @@ pub enum Refusal {
     /// The storage root is there, and holds no registry.
     #[error("the storage root holds no docker/registry/v2. This is what a file system looks like that is not mounted")]
     NoLayout,
+    /// The storage root is there and holds no registry, and another directory close by does.
+    #[error("the storage root holds no docker/registry/v2; did you mean {0}?")]
+    LayoutElsewhere(String),
     /// An empty directory is a file system of its own, or its siblings are.
     #[error(
         "{0} is empty, and is a file system of its own, or what is beside it is. This is what it looks like when a file \

@@ -2,7 +2,6 @@
 
 use regc_core::config::Config;
 use regc_core::error::{Error, Refusal};
-use regc_core::guards::refuse_missing_layout;
 use regc_core::lock::Lock;
 use regc_core::storage::{self, TrashStorage};
 use regc_core::survey::{Options, refuse_foreign_metadata};
@@ -38,7 +37,7 @@ impl Store {
     pub fn open(source: Source, opening: Opening, options: &Options<'_>) -> Result<Self, Error> {
         let storage = storage::open(&source.config)?;
         refuse_foreign_metadata(&source.config, &*storage, options)?;
-        refuse_missing_layout(&*storage, options.allow_empty)?;
+        source.refuse_missing_layout(&*storage, options.allow_empty)?;
         let lock = if opening.dry_run { None } else { Some(storage.lock(&process::holder())?) };
         if let Some(lock) = &lock {
             repair::forget_incoming(&*storage, lock)?;
