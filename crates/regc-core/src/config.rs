@@ -63,16 +63,25 @@ pub enum Cache {
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listener::Tcp(address) => f.write_str(address),
-            Listener::Unix(path) => path.display().fmt(f),
+        match &self.place {
+            Place::Tcp(address) => f.write_str(address),
+            Place::Unix(path) => path.display().fmt(f),
         }
     }
 }
 
 /// Where a registry answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listener {
+pub struct Listener {
+    /// Where it takes connections.
+    pub place: Place,
+    /// `http.prefix`: what all its paths start with. Mostly empty.
+    pub prefix: String,
+}
+
+/// Where a registry takes connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
     /// `http.addr`: a host, which may be empty for all, and a port.
     Tcp(String),
     /// With `http.net: unix`, the socket.
@@ -245,11 +254,12 @@ fn is_openshift(document: &Mapping) -> bool {
 fn listener(document: &Mapping) -> Option<Listener> {
     let http = document.get("http")?;
     let address = http.get("addr").and_then(scalar).filter(|address| !address.is_empty())?;
-    match http.get("net").and_then(scalar).as_deref() {
-        Some("unix") => Some(Listener::Unix(address.into())),
-        _ if address.ends_with(":0") => None,
-        _ => Some(Listener::Tcp(address)),
-    }
+    let place = match http.get("net").and_then(scalar).as_deref() {
+        Some("unix") => Place::Unix(address.into()),
+        _ if address.ends_with(":0") => return None,
+        _ => Place::Tcp(address),
+    };
+    Some(Listener { place, prefix: http.get("prefix").and_then(scalar).unwrap_or_default() })
 }
 
 fn is_read_only(document: &Mapping) -> bool {

@@ -1,7 +1,7 @@
 //! What a registry still remembers of blobs that are gone.
 
 use regc_core::config::{Cache, Config};
-use regc_core::running;
+use regc_core::running::{self, Answer};
 
 use crate::output::printable;
 
@@ -11,7 +11,10 @@ pub fn stale(config: &Config) -> Option<Cache> {
     let is_stale = match &config.cache {
         Cache::Redis { .. } => true,
         // One that cannot be asked may be running.
-        Cache::InMemory => config.listener.as_ref().is_some_and(|listener| running::answers(listener).unwrap_or(true)),
+        Cache::InMemory => config
+            .listener
+            .as_ref()
+            .is_some_and(|listener| running::answers(listener).map_or(true, |answer| answer == Answer::Registry)),
         _ => false,
     };
     is_stale.then(|| config.cache.clone())

@@ -3,10 +3,12 @@
 use regc_core::config::Config;
 use regc_core::error::{Error, Refusal};
 use regc_core::lock::Lock;
+use regc_core::repair;
+use regc_core::running::{self, Answer};
 use regc_core::storage::{self, TrashStorage};
 use regc_core::survey::{Options, refuse_foreign_metadata};
-use regc_core::{repair, running};
 
+use crate::output::printable;
 use crate::process;
 use crate::progress::Progress;
 use crate::source::Source;
@@ -54,7 +56,7 @@ impl Store {
 fn refuse_running_registry(config: &Config, opening: Opening) -> Result<(), Error> {
     let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
     match running::answers(listener) {
-        Ok(true) if opening.dry_run => {
+        Ok(Answer::Registry) if opening.dry_run => {
             if !opening.quiet {
                 eprintln!(
                     "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
@@ -62,8 +64,13 @@ fn refuse_running_registry(config: &Config, opening: Opening) -> Result<(), Erro
                 );
             }
         }
-        Ok(true) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
-        Ok(false) => {}
+        Ok(Answer::Registry) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
+        Ok(Answer::Nobody) => {}
+        Ok(Answer::Other(name)) => {
+            if !opening.quiet {
+                eprintln!("regc: warning: {listener} is answered by {}, not by a registry", printable(&name));
+            }
+        }
         Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
     }
     Ok(())

@@ -180,7 +180,9 @@ impl Served {
 
     /// What must be left by a collection with untagged manifests: tags, and what is reachable from them.
     pub fn tagged(&self) -> Kept {
-        let tagged = self.tags.iter().map(|(tag, digest)| (tag.0.clone(), *digest)).collect();
+        let named = self.tags.iter().map(|(tag, digest)| (tag.0.clone(), *digest));
+        // What is not linked is no root.
+        let tagged = named.filter(|revision| self.nodes.contains_key(revision)).collect();
         let reached = self.reach(tagged, &BTreeSet::new());
         self.only(&self.tags.keys().cloned().collect(), &reached)
     }
@@ -229,7 +231,8 @@ impl Served {
                 let signed = signed_by(&tag.1).map(|signed| (tag.0.clone(), signed));
                 if signed.is_none_or(|signed| kept.contains(&signed) || !concerned.contains(&signed)) {
                     tags.insert(tag.clone());
-                    kept.insert((tag.0.clone(), *digest));
+                    let revision = (tag.0.clone(), *digest);
+                    kept.extend(self.nodes.contains_key(&revision).then_some(revision));
                 }
             }
             kept = self.reach(kept, &gone);
