@@ -74,6 +74,7 @@ fn programs_read_the_same() {
         "digest": layer("lost").to_string(),
         "detail": error["detail"],
         "images": ["hurt:v1"],
+        "more_images": false,
         "remedy": error["remedy"],
     });
     assert_eq!(*error, expected);

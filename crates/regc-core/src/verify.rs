@@ -56,6 +56,8 @@ pub struct Defect {
     pub detail: String,
     /// The images that it concerns, sorted: `repository:tag`, or `repository@digest` where no tag reaches it.
     pub images: Vec<String>,
+    /// Whether it may concern others as well: those that are named are the nearest ones of too many.
+    pub has_more_images: bool,
 }
 
 /// What was found of a whole store.
@@ -142,7 +144,7 @@ impl Defect {
     /// Something that is wrong with the content of a digest, wherever it is linked.
     fn of_content(kind: Kind, digest: &Digest, detail: String) -> Self {
         let path = layout::blob_data(digest);
-        Self { kind, path, repository: None, digest: Some(*digest), detail, images: Vec::new() }
+        Self { kind, path, repository: None, digest: Some(*digest), detail, images: Vec::new(), has_more_images: false }
     }
 }
 
@@ -309,7 +311,15 @@ fn of_findings(survey: &Survey) -> Vec<Defect> {
         let digest = finding.manifest().copied();
         let is_content = matches!(finding, Finding::DamagedManifest { .. });
         let repository = (!is_content).then(|| finding.repository().to_owned());
-        Some(Defect { kind: finding.kind(), path: finding.path(), repository, digest, detail, images: Vec::new() })
+        Some(Defect {
+            kind: finding.kind(),
+            path: finding.path(),
+            repository,
+            digest,
+            detail,
+            images: Vec::new(),
+            has_more_images: false,
+        })
     };
     survey.findings.iter().filter_map(defect).collect()
 }
@@ -401,8 +411,7 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
         match cause.and_then(|cause| hiding.get_mut(&cause)) {
             Some(cause) => {
                 cause.images.extend(defect.images);
-                cause.images.sort_unstable();
-                cause.images.dedup();
+                cause.has_more_images |= defect.has_more_images;
             }
             None if is_cause(defect.kind) && (defect.kind != Kind::Unreadable || !defect.detail.is_empty()) => {
                 hiding.insert(defect.path.clone(), defect);
@@ -410,7 +419,13 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
             None => kept.push(defect),
         }
     }
-    kept.extend(hiding.into_values());
+    // Once for each, however many it hides.
+    let in_order = |mut cause: Defect| {
+        cause.images.sort_unstable();
+        cause.images.dedup();
+        cause
+    };
+    kept.extend(hiding.into_values().map(in_order));
     kept
 }
 
@@ -434,6 +449,7 @@ fn of_met(met: Met) -> Vec<Defect> {
             path,
             detail,
             images: Vec::new(),
+            has_more_images: false,
         }
     };
     all.into_iter().map(defect).collect()

@@ -84,7 +84,8 @@ fn tell(output: &mut Output, defect: &Defect) {
     output.line(format_args!("{code} {}: {title}{}", severity.name(), printable(&detail)));
     output.line(format_args!("    path:   {}", printable(&defect.path)));
     if !defect.images.is_empty() {
-        output.line(format_args!("    images: {}", printable(&defect.images.join(", "))));
+        let more = if defect.has_more_images { ", and more" } else { "" };
+        output.line(format_args!("    images: {}{more}", printable(&defect.images.join(", "))));
     }
     output.line(format_args!("    remedy: {remedy}"));
 }
@@ -132,11 +133,11 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
 
 fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
     for defect in verification.each().filter(|_| !args.quiet) {
-        let Defect { kind, path, repository, digest, detail, images } = &*defect;
+        let Defect { kind, path, repository, digest, detail, images, has_more_images } = &*defect;
         let Page { code, name, severity, remedy, .. } = kind.page();
         output.json(&json!({
             "type": "finding", "id": code, "code": name, "severity": severity, "path": path, "repository": repository,
-            "digest": digest, "detail": detail, "images": images, "remedy": remedy,
+            "digest": digest, "detail": detail, "images": images, "more_images": has_more_images, "remedy": remedy,
         }));
     }
     let [errors, warnings, notes] = counts(verification);

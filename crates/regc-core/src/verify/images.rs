@@ -1,6 +1,6 @@
 //! Which images something wrong concerns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
@@ -11,38 +11,50 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::inventory::{DigestId, Repository};
 use crate::layout;
-use crate::mark::{Manifest, RepositoryReachable};
+use crate::mark::Manifest;
 use crate::storage::ReadStorage;
 use crate::survey::Survey;
 
 /// The images that need a digest, by the repository.
-type Images = BTreeMap<(String, DigestId), Vec<String>>;
+type Images = BTreeMap<(String, DigestId), Concerned>;
+
+/// The images that something wrong concerns.
+#[derive(Default)]
+struct Concerned {
+    names: BTreeSet<String>,
+    /// Whether there may be others.
+    has_more: bool,
+}
 
 /// Names the images that defects concern, where that is not done.
 pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [Defect]) -> Result<(), Error> {
-    let Survey { inventory, reachable, .. } = survey;
+    let digests = &survey.inventory.digests;
     let (mut everywhere, mut wanted): (HashSet<DigestId>, BTreeMap<&str, HashSet<DigestId>>) = Default::default();
     for defect in defects.iter().filter(|defect| are_concerned(defect.kind)) {
         let Some(digest) = &defect.digest else { continue };
-        let id = inventory.digests.id(digest);
+        let id = digests.id(digest);
         match &defect.repository {
             Some(repository) => drop(wanted.entry(repository).or_default().insert(id)),
             None => drop(everywhere.insert(id)),
         }
     }
-    let repositories: Vec<_> = inventory.repositories.iter().zip(&reachable.repositories).collect();
-    let found: Vec<Images> = repositories
-        .into_par_iter()
-        .map(|(repository, marked)| {
-            let mut ids = everywhere.clone();
-            ids.extend(wanted.get(&*repository.name).into_iter().flatten());
-            if ids.is_empty() { Ok(Images::new()) } else { images_of(storage, survey, repository, marked, &ids) }
+    let none = HashSet::default();
+    let found: Vec<Images> = survey
+        .inventory
+        .repositories
+        .par_iter()
+        .map(|repository| {
+            let here = wanted.get(&*repository.name).unwrap_or(&none);
+            match here.is_empty() && everywhere.is_empty() {
+                true => Ok(Images::new()),
+                false => images_of(storage, survey, repository, &|id| here.contains(&id) || everywhere.contains(&id)),
+            }
         })
         .collect::<Result<_, Error>>()?;
     let images: Images = found.into_iter().flatten().collect();
-    let mut by_digest: BTreeMap<DigestId, BTreeSet<&String>> = BTreeMap::new();
-    for ((_, id), names) in &images {
-        by_digest.entry(*id).or_default().extend(names);
+    let mut by_digest: BTreeMap<DigestId, Vec<&Concerned>> = BTreeMap::new();
+    for ((_, id), concerned) in &images {
+        by_digest.entry(*id).or_default().push(concerned);
     }
     for defect in defects.iter_mut().filter(|defect| are_concerned(defect.kind)) {
         let layout::Subject { repository, tag, .. } = layout::subject(&defect.path);
@@ -51,17 +63,15 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
             defect.images = vec![format!("{repository}:{tag}")];
             continue;
         }
-        let mut names: BTreeSet<String> = BTreeSet::new();
-        if let Some(digest) = &defect.digest {
-            let id = inventory.digests.id(digest);
-            match &defect.repository {
-                Some(repository) => {
-                    names.extend(images.get(&(repository.clone(), id)).into_iter().flatten().cloned());
-                }
-                None => names.extend(by_digest.get(&id).into_iter().flatten().map(|name| (*name).clone())),
-            }
-        }
-        defect.images = names.into_iter().collect();
+        let Some(id) = defect.digest.map(|digest| digests.id(&digest)) else { continue };
+        let concerned: Vec<&Concerned> = match &defect.repository {
+            Some(repository) => images.get(&(repository.clone(), id)).into_iter().collect(),
+            None => by_digest.get(&id).cloned().unwrap_or_default(),
+        };
+        let mut names: Vec<String> = concerned.iter().flat_map(|concerned| &concerned.names).cloned().collect();
+        names.sort_unstable();
+        defect.images = names;
+        defect.has_more_images = concerned.iter().any(|concerned| concerned.has_more);
     }
     Ok(())
 }
@@ -71,62 +81,119 @@ pub(super) fn are_concerned(kind: Kind) -> bool {
     !matches!(kind, Kind::ForeignName | Kind::DanglingTagIndexEntry | Kind::UnreferencedBlob | Kind::StaleUpload)
 }
 
-/// The images of one repository that need each of some digests: tags, or where none does, manifests.
+/// The images of one repository that need each of the digests that are wanted.
 fn images_of(
     storage: &dyn ReadStorage,
     survey: &Survey,
     repository: &Repository,
-    marked: &RepositoryReachable,
-    ids: &HashSet<DigestId>,
+    is_wanted: &dyn Fn(DigestId) -> bool,
 ) -> Result<Images, Error> {
-    let digests = &survey.inventory.digests;
-    let mut reached = Reached { survey, repository, ids, known: HashMap::default() };
-    let mut images: BTreeMap<DigestId, Vec<String>> = BTreeMap::new();
-    for tag in catalog::tags(storage, &repository.name)? {
-        let Some(digest) = tag.digest else { continue };
-        for id in reached.from(digests.id(&digest)) {
-            images.entry(id).or_default().push(format!("{}:{}", repository.name, tag.name));
-        }
-    }
-    let mut untagged: BTreeMap<DigestId, BTreeSet<Digest>> = BTreeMap::new();
-    for &root in &marked.roots {
-        for id in reached.from(root).into_iter().filter(|id| !images.contains_key(id)) {
-            untagged.entry(id).or_default().insert(digests.digest(root));
-        }
-    }
-    for (id, roots) in untagged {
-        images.insert(id, roots.iter().map(|root| format!("{}@{root}", repository.name)).collect());
-    }
-    Ok(images.into_iter().map(|(id, names)| ((repository.name.clone(), id), names)).collect())
+    let mut above = Above::new(storage, survey, repository, is_wanted)?;
+    // What the steps are spent on must not depend on the numbers of digests.
+    let mut wanted: Vec<(Digest, DigestId)> =
+        above.wanted.iter().map(|&id| (survey.inventory.digests.digest(id), id)).collect();
+    wanted.sort_unstable();
+    Ok(wanted.into_iter().map(|(_, id)| ((repository.name.clone(), id), above.images(id))).collect())
 }
 
-/// Which of some digests manifests of a repository reach.
-struct Reached<'a> {
+/// How many steps are taken in a repository from what is wrong to the images that it concerns, at least, and how many more
+/// for each reference and tag. Where thousands of indexes hold each other and something is wrong with each, to name all
+/// images of all would take time and memory with the square of their number.
+const STEPS: u64 = 1 << 16;
+const STEPS_OF_EACH: u64 = 8;
+/// How many steps are taken for each digest when those are spent.
+const STEPS_AT_LEAST: u64 = 16;
+
+/// What leads to the digests of a repository.
+struct Above<'a> {
     survey: &'a Survey,
     repository: &'a Repository,
-    ids: &'a HashSet<DigestId>,
-    known: HashMap<DigestId, Vec<DigestId>>,
+    /// The digests that are wanted and that something here names.
+    wanted: HashSet<DigestId>,
+    /// The tags that name a digest.
+    tags: HashMap<DigestId, Vec<String>>,
+    /// The manifests that refer to a digest.
+    manifests: HashMap<DigestId, Vec<DigestId>>,
+    /// The damaged manifests whose text mentions a digest. Nobody knows whether they refer to it.
+    damaged: HashMap<DigestId, Vec<DigestId>>,
+    steps_left: u64,
 }
 
-impl Reached<'_> {
-    fn from(&mut self, manifest: DigestId) -> Vec<DigestId> {
-        if let Some(known) = self.known.get(&manifest) {
-            return known.clone();
-        }
-        let (mut seen, mut pending) = (HashSet::default(), vec![manifest]);
-        while let Some(id) = pending.pop() {
-            if seen.insert(id) && (id == manifest || self.repository.revisions.binary_search(&id).is_ok()) {
-                self.survey.reachable.manifests.with(id, |found| match found {
-                    Manifest::Parsed { references, .. } => pending.extend(references.iter().map(|r| r.id())),
-                    Manifest::Missing => {}
-                    Manifest::Damaged(damaged) => seen.extend(&damaged.mentioned),
-                });
+impl<'a> Above<'a> {
+    fn new(
+        storage: &dyn ReadStorage,
+        survey: &'a Survey,
+        repository: &'a Repository,
+        is_wanted: &dyn Fn(DigestId) -> bool,
+    ) -> Result<Self, Error> {
+        let mut tags: HashMap<DigestId, Vec<String>> = HashMap::default();
+        for tag in catalog::tags(storage, &repository.name)? {
+            if let Some(digest) = tag.digest {
+                tags.entry(survey.inventory.digests.id(&digest)).or_default().push(tag.name);
             }
         }
-        seen.retain(|id| self.ids.contains(id));
-        let mut reached: Vec<DigestId> = seen.into_iter().collect();
-        reached.sort_unstable();
-        self.known.insert(manifest, reached.clone());
-        reached
+        let revisions = &repository.revisions;
+        let mut nodes: Vec<DigestId> = revisions.iter().chain(tags.keys()).copied().collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let wanted = nodes.iter().copied().filter(|&id| is_wanted(id)).collect();
+        let steps_left = STEPS + STEPS_OF_EACH * nodes.len() as u64;
+        let (manifests, damaged) = (HashMap::default(), HashMap::default());
+        let mut above = Self { survey, repository, wanted, tags, manifests, damaged, steps_left };
+        for &manifest in &nodes {
+            survey.reachable.manifests.with(manifest, |found| match found {
+                Manifest::Parsed { references, .. } => {
+                    above.steps_left += STEPS_OF_EACH * references.len() as u64;
+                    for id in references.iter().map(|reference| reference.id()) {
+                        if is_wanted(id) {
+                            above.wanted.insert(id);
+                        }
+                        if is_wanted(id) || nodes.binary_search(&id).is_ok() {
+                            above.manifests.entry(id).or_default().push(manifest);
+                        }
+                    }
+                }
+                Manifest::Missing => {}
+                Manifest::Damaged(damaged) => {
+                    for &id in damaged.mentioned.iter().filter(|&&id| is_wanted(id)) {
+                        above.wanted.insert(id);
+                        above.damaged.entry(id).or_default().push(manifest);
+                    }
+                }
+            });
+        }
+        Ok(above)
+    }
+
+    /// The images that need a digest: tags, or where none does, manifests. Those that are nearest come first if not all can be
+    /// named.
+    fn images(&mut self, id: DigestId) -> Concerned {
+        let allowed = self.steps_left.max(STEPS_AT_LEAST);
+        let mut steps = 0;
+        let (mut tags, mut manifests) = (BTreeSet::new(), BTreeSet::new());
+        let (mut pending, mut seen) = (VecDeque::from([id]), HashSet::from_iter([id]));
+        while let Some(next) = pending.pop_front().filter(|_| steps < allowed) {
+            steps += 1;
+            let is_linked = self.repository.revisions.binary_search(&next).is_ok();
+            if is_linked {
+                manifests.insert(next);
+            }
+            for tag in self.tags.get(&next).into_iter().flatten() {
+                steps += 1;
+                tags.insert(format!("{}:{tag}", self.repository.name));
+            }
+            let damaged = self.damaged.get(&next).filter(|_| next == id);
+            let above = self.manifests.get(&next).filter(|_| is_linked || next == id);
+            for &manifest in [above, damaged].into_iter().flatten().flatten() {
+                steps += 1;
+                if seen.insert(manifest) {
+                    pending.push_back(manifest);
+                }
+            }
+        }
+        self.steps_left = self.steps_left.saturating_sub(steps);
+        let untagged = |id: DigestId| format!("{}@{}", self.repository.name, self.survey.inventory.digests.digest(id));
+        let names = if tags.is_empty() { manifests.into_iter().map(untagged).collect() } else { tags };
+        Concerned { names, has_more: !pending.is_empty() }
     }
 }

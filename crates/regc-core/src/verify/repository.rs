@@ -113,7 +113,15 @@ impl Check<'_> {
     }
 
     fn defect(&self, kind: Kind, path: String, digest: Option<Digest>, detail: String) -> Defect {
-        Defect { kind, path, repository: Some(self.name().to_owned()), digest, detail, images: Vec::new() }
+        Defect {
+            kind,
+            path,
+            repository: Some(self.name().to_owned()),
+            digest,
+            detail,
+            images: Vec::new(),
+            has_more_images: false,
+        }
     }
 
     /// Whether content is there.
