@@ -30,7 +30,7 @@ pub struct Depth {
     pub untagged: bool,
     /// What is in an index, and what is attached to an image.
     pub trees: bool,
-    /// Which tagged images each tagged image belongs to.
+    /// What each tagged image belongs to.
     pub owners: bool,
     /// Why tags cannot be pulled; only found out with images.
     pub problems: bool,
@@ -48,6 +48,9 @@ pub struct Listing {
     /// What is in each image and what is attached to it, for those of `tags` and `untagged` and all that they lead to. Each
     /// is here once, however many lead to it; empty unless asked for.
     pub trees: BTreeMap<Digest, Tree>,
+    /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or attached to;
+    /// empty unless owners are asked for.
+    pub between: BTreeMap<Digest, Vec<Digest>>,
 }
 
 /// An image, and the images that it leads to.
@@ -74,7 +77,7 @@ pub struct Tag {
     pub is_linked: bool,
     /// What that is; `None` if it was not asked for, or is missing.
     pub image: Option<Image>,
-    /// What other tags name and this is part of or attached to, directly or through others; empty unless asked for.
+    /// What this is directly part of or attached to, as far as other tags reach that; empty unless asked for.
     pub owners: Vec<Digest>,
     /// Why it cannot be pulled, or not for all of its platforms; `None` if it can be, or that was not asked for.
     pub problem: Option<Problem>,
@@ -216,13 +219,19 @@ impl<'a> Repository<'a> {
         if self.depth.images && self.depth.problems {
             self.find_problems(&mut tags)?;
         }
+        let mut between = BTreeMap::new();
         if self.depth.owners {
-            self.name_owners(&mut tags)?;
+            between = self.owners(tags.iter().filter_map(|tag| tag.digest))?;
+            let named: BTreeMap<Digest, Vec<Digest>> =
+                tags.iter().filter_map(|tag| between.remove_entry(&tag.digest?)).collect();
+            for tag in &mut tags {
+                tag.owners = tag.digest.and_then(|digest| named.get(&digest).cloned()).unwrap_or_default();
+            }
         }
         let named = tags.iter().filter(|tag| tag.image.is_some()).filter_map(|tag| tag.digest);
         let listed: Vec<Digest> = named.chain(untagged.iter().map(|untagged| untagged.image.digest)).collect();
         let trees = if self.depth.trees { self.trees(listed)? } else { BTreeMap::new() };
-        Ok(Listing { repository: self.name, tags, untagged, trees })
+        Ok(Listing { repository: self.name, tags, untagged, trees, between })
     }
 
     /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
@@ -231,20 +240,23 @@ impl<'a> Repository<'a> {
         Ok(self.storage.stat(&links[0])?.is_some() || self.storage.stat(&links[1])?.is_some())
     }
 
-    fn name_owners(&mut self, tags: &mut [Tag]) -> Result<(), Error> {
-        let tagged: BTreeSet<Digest> = tags.iter().filter_map(|tag| tag.digest).collect();
+    /// What each manifest is directly part of or attached to, for all that are reached from some. What it belongs to through
+    /// others is not listed: in a chain, that is the square of its length.
+    fn owners(&mut self, from: impl Iterator<Item = Digest>) -> Result<BTreeMap<Digest, Vec<Digest>>, Error> {
         let mut owners: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
-        for &owner in &tagged {
-            for digest in self.reached([owner].into_iter())?.intersection(&tagged) {
-                if *digest != owner {
-                    owners.entry(*digest).or_default().push(owner);
+        for owner in self.reached(from)? {
+            let children = self.manifest(&owner)?;
+            let children = children.iter().flat_map(|manifest| &manifest.1.children).map(|child| child.digest);
+            let attached = self.referrers.get(&owner).into_iter().flatten().copied();
+            for digest in children.chain(attached).filter(|digest| *digest != owner) {
+                let owners = owners.entry(digest).or_default();
+                // Those of one owner come one after the other.
+                if owners.last() != Some(&owner) {
+                    owners.push(owner);
                 }
             }
         }
-        for tag in tags {
-            tag.owners = tag.digest.and_then(|digest| owners.get(&digest).cloned()).unwrap_or_default();
-        }
-        Ok(())
+        Ok(owners)
     }
 
     /// The linked revisions, and when each was pushed last.
@@ -380,8 +392,8 @@ impl<'a> Repository<'a> {
 
 /// How many parts of images are added up in a repository, at least, and how many more for each that a manifest has. Adding
 /// up would take time with the square of their number where thousands of indexes hold each other.
-const PARTS: u64 = 1 << 20;
-const PARTS_OF_EACH: u64 = 64;
+const PARTS: u64 = 1 << 18;
+const PARTS_OF_EACH: u64 = 16;
 
 fn parts_of(manifest: &Description) -> impl Iterator<Item = &Part> {
     manifest.config.iter().chain(&manifest.layers)

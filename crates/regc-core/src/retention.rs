@@ -7,6 +7,7 @@
 //! its tags does, and what cannot be judged (a garbled link, a date that is none, a tag that is no version) stays.
 //!
 //! ```
+//! use std::collections::BTreeMap;
 //! use std::time::{Duration, SystemTime};
 //!
 //! use regc_core::digest::{Algorithm, Digest};
@@ -25,7 +26,7 @@
 //!     is_understood: true,
 //! };
 //! let tags = [tag("v1", "old", 30), tag("v2", "new", 20), tag("latest", "new", 10)];
-//! let kept: Vec<bool> = decide(&rule, &tags, now).iter().map(|decision| decision.keep).collect();
+//! let kept: Vec<bool> = decide(&rule, &tags, &BTreeMap::new(), now).iter().map(|decision| decision.keep).collect();
 //! assert_eq!(kept, [false, true, true]);
 //! # Ok(())
 //! # }
@@ -63,7 +64,7 @@ pub struct TagFacts {
     pub created: Option<String>,
     /// The manifest that what it names is attached to.
     pub subject: Option<Digest>,
-    /// What it belongs to: what it is part of or attached to, directly or through others. Only what other tags name counts.
+    /// What it is directly part of or attached to. Only what other tags name counts, and what belongs to that.
     pub owners: Vec<Digest>,
     /// Whether the manifest is there, linked and understood, so that the image can be pulled.
     pub is_understood: bool,

@@ -152,10 +152,11 @@ fn judge(
     let depth = Depth { images: true, owners: true, ..Depth::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
     tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
-    let judge = |Listing { repository, tags, .. }: Listing| {
+    let judge = |Listing { repository, tags, between, .. }: Listing| {
         let decisions = match rules.of(&repository) {
             Some(rule) => {
-                decide(rule, &tags.iter().map(facts).collect::<Vec<_>>(), now).into_iter().map(Some).collect()
+                let facts: Vec<TagFacts> = tags.iter().map(facts).collect();
+                decide(rule, &facts, &between, now).into_iter().map(Some).collect()
             }
             None => vec![None; tags.len()],
         };

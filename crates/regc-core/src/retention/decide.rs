@@ -14,9 +14,17 @@ use crate::digest::Digest;
 use crate::unwanted::attached_to;
 
 /// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
-pub fn decide(rule: &Rule, tags: &[TagFacts], now: SystemTime) -> Vec<Decision> {
+///
+/// `between` are the manifests that no tag names, each with what it is directly part of or attached to, through which tagged
+/// images belong to others.
+pub fn decide(
+    rule: &Rule,
+    tags: &[TagFacts],
+    between: &BTreeMap<Digest, Vec<Digest>>,
+    now: SystemTime,
+) -> Vec<Decision> {
     let by_name: Vec<Option<Reason>> = tags.iter().map(|facts| by_name(rule, facts)).collect();
-    let images = images(tags);
+    let images = images(tags, between);
     let mut fates = BTreeMap::new();
     for (facts, reason) in tags.iter().zip(&by_name) {
         if let (Some(digest), Some(reason)) = (facts.digest, reason) {
@@ -30,7 +38,7 @@ pub fn decide(rule: &Rule, tags: &[TagFacts], now: SystemTime) -> Vec<Decision> 
     let (belonging, left): (Vec<&Image<'_>>, Vec<&Image<'_>>) =
         images.values().filter(is_undecided).partition(|image| !image.owners.is_empty());
     judge(rule, left, now, &mut fates);
-    follow(&belonging, &mut fates);
+    follow(&belonging, between, &mut fates);
     let decisions = tags.iter().zip(by_name).map(|(facts, by_name)| match (by_name, facts.digest) {
         (Some(reason), _) => Decision { keep: true, reason },
         (None, Some(digest)) => fates[&digest].decision(),
@@ -63,7 +71,7 @@ struct Image<'a> {
     created: Option<SystemTime>,
     version: Option<Version>,
     subject: Option<Digest>,
-    /// The images with tags that it belongs to: what it is attached to, and the indexes that it is part of.
+    /// What it is attached to, and the indexes that it is part of, directly.
     owners: BTreeSet<Digest>,
     is_understood: bool,
 }
@@ -81,8 +89,8 @@ impl Image<'_> {
     }
 }
 
-fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
-    let mut images: BTreeMap<Digest, Image<'_>> = BTreeMap::new();
+fn images<'a>(tags: &'a [TagFacts], between: &BTreeMap<Digest, Vec<Digest>>) -> BTreeMap<Digest, Image<'a>> {
+    let mut images: BTreeMap<Digest, Image<'a>> = BTreeMap::new();
     for facts in tags {
         let Some(digest) = facts.digest else { continue };
         let created = facts.created.as_deref().filter(|_| facts.is_understood).and_then(order::created);
@@ -112,7 +120,8 @@ fn images(tags: &[TagFacts]) -> BTreeMap<Digest, Image<'_>> {
         image.is_understood &= of_tag.is_understood;
     }
     let all: BTreeSet<Digest> = images.keys().copied().collect();
-    images.values_mut().for_each(|image| image.owners.retain(|owner| all.contains(owner)));
+    let is_known = |owner: &Digest| all.contains(owner) || between.contains_key(owner);
+    images.values_mut().for_each(|image| image.owners.retain(is_known));
     images
 }
 
@@ -192,23 +201,36 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
 }
 
 /// Gives what belongs to other images their fate: it stays with any of them, and goes with the last.
-fn follow<'a>(belonging: &[&Image<'a>], fates: &mut BTreeMap<Digest, Fate<'a>>) {
-    let mut of_owner: BTreeMap<Digest, Vec<&Image<'a>>> = BTreeMap::new();
+fn follow<'a>(
+    belonging: &[&Image<'a>],
+    between: &BTreeMap<Digest, Vec<Digest>>,
+    fates: &mut BTreeMap<Digest, Fate<'a>>,
+) {
+    // What has no tag only hands on the fate of what it belongs to.
+    let mut of_owner: BTreeMap<Digest, Vec<(Digest, Option<&Image<'a>>)>> = BTreeMap::new();
     let mut undecided_owners = BTreeMap::new();
     for image in belonging {
-        image.owners.iter().for_each(|owner| of_owner.entry(*owner).or_default().push(image));
+        image.owners.iter().for_each(|owner| of_owner.entry(*owner).or_default().push((image.digest, Some(image))));
         undecided_owners.insert(image.digest, image.owners.len());
+    }
+    for (digest, owners) in between {
+        owners.iter().for_each(|owner| of_owner.entry(*owner).or_default().push((*digest, None)));
+        undecided_owners.insert(*digest, owners.len());
     }
     // Not by recursion: a chain may be as long as there are tags, and who pushes decides.
     let mut decided: Vec<Digest> = of_owner.keys().filter(|owner| fates.contains_key(owner)).copied().collect();
     while let Some(owner) = decided.pop() {
         let fate = fates[&owner].clone();
-        for image in of_owner.remove(&owner).unwrap_or_default() {
-            let undecided = undecided_owners.entry(image.digest).or_default();
+        for (digest, image) in of_owner.remove(&owner).unwrap_or_default() {
+            let undecided = undecided_owners.entry(digest).or_default();
             *undecided -= 1;
-            if (fate.keep || *undecided == 0) && !fates.contains_key(&image.digest) {
-                fates.insert(image.digest, Fate::of_image(image, fate.keep, fate.of_what_belongs(image, owner)));
-                decided.push(image.digest);
+            if (fate.keep || *undecided == 0) && !fates.contains_key(&digest) {
+                let followed = image.map_or_else(
+                    || fate.clone(),
+                    |image| Fate::of_image(image, fate.keep, fate.of_what_belongs(image, owner)),
+                );
+                fates.insert(digest, followed);
+                decided.push(digest);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What becomes of tags, by examples and by laws.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::{PartialRule, Policy, Rule, TagFacts, decide};
@@ -44,7 +45,7 @@ fn created(name: &str, image: &str, created: &str) -> TagFacts {
 /// Decides in both orders of `tags`, and says it: `+` before what stays, `-` before what goes.
 fn said(text: &str, tags: &[TagFacts]) -> Vec<String> {
     let say = |tags: &[TagFacts]| -> Vec<String> {
-        let decisions = decide(&rule(text), tags, now());
+        let decisions = decide(&rule(text), tags, &BTreeMap::new(), now());
         let lines = tags.iter().zip(decisions).map(|(facts, decision)| {
             format!("{} {} {}", if decision.keep { '+' } else { '-' }, facts.tag, decision.reason)
         });
@@ -119,7 +120,7 @@ fn what_is_young_stays_beside_the_newest() {
     assert_eq!(said("keep-within: 30d, by: semver", &tags)[0], "+ v1 was pushed in the last 30d");
     assert_eq!(said("keep-within: 30d, by: semver", &tags)[2], "- v2 was pushed more than 30d ago");
     let forever = PartialRule { keep_within: Some(Duration::MAX), ..PartialRule::default() }.finish().unwrap();
-    assert!(decide(&forever, &tags, now()).iter().all(|decision| decision.keep));
+    assert!(decide(&forever, &tags, &BTreeMap::new(), now()).iter().all(|decision| decision.keep));
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn by_creation_only_dates_that_are_some_count() {
             "+ damaged names a manifest that is missing, not linked, or not understood".to_owned(),
         ]
     );
-    let decisions = decide(&rule("keep: 1, by: created"), &tags, now());
+    let decisions = decide(&rule("keep: 1, by: created"), &tags, &BTreeMap::new(), now());
     let is_unknown: Vec<bool> = decisions.iter().map(|decision| decision.reason.is_age_unknown()).collect();
     assert_eq!(is_unknown, [false, false, false, true, true, true, false]);
     assert!(said("keep: 0", &tags[..6]).iter().all(|line| line.starts_with('-')));

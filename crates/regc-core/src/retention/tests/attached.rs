@@ -1,5 +1,7 @@
 //! Tags of what belongs to another manifest, by its name or by its `subject`.
 
+use std::collections::BTreeMap;
+
 use super::{digest, now, rule, said, tag};
 use crate::digest::{Algorithm, Digest};
 use crate::retention::{TagFacts, decide};
@@ -118,7 +120,24 @@ fn what_is_attached_in_a_circle_stays() {
 fn a_long_chain_of_attachments_is_followed() {
     let mut tags = vec![tag("0", "0", 0)];
     tags.extend((1..20_000).map(|at| attached(&at.to_string(), &at.to_string(), &(at - 1).to_string())));
-    let decisions = decide(&rule("keep: 0"), &tags, now());
+    let decisions = decide(&rule("keep: 0"), &tags, &BTreeMap::new(), now());
     assert!(decisions.iter().all(|decision| !decision.keep));
     assert_eq!(decisions[19_999].reason.to_string(), "is attached to 0, which is kept by nothing");
+}
+
+#[test]
+fn what_belongs_to_a_tagged_image_through_untagged_ones_shares_its_fate() {
+    let between = BTreeMap::from([
+        (digest("middle"), vec![digest("v1"), digest("v2")]),
+        (digest("below"), vec![digest("middle")]),
+    ]);
+    let part = TagFacts { owners: vec![digest("below")], ..tag("part", "part", 1000) };
+    let tags = [tag("v1", "v1", 2), tag("v2", "v2", 1), part];
+    let reasons = |text: &str| {
+        let decisions = decide(&rule(text), &tags, &between, now());
+        let said = decisions.iter().map(|decision| (decision.keep, decision.reason.to_string()));
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(reasons("keep: 1")[2], (true, "is part of v2, which is number 1 of the 1 pushed last".to_owned()));
+    assert!(!reasons("keep: 0")[2].0, "it goes with the last of them");
 }

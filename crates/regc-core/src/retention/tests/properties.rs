@@ -63,7 +63,7 @@ fn rule() -> impl Strategy<Value = PartialRule> {
 }
 
 fn decided(rule: &PartialRule, tags: &[TagFacts]) -> Vec<Decision> {
-    decide(&rule.clone().finish().unwrap(), tags, now())
+    decide(&rule.clone().finish().unwrap(), tags, &BTreeMap::new(), now())
 }
 
 fn removed(rule: &PartialRule, tags: &[TagFacts]) -> BTreeSet<String> {
