@@ -4,6 +4,7 @@
 //! none does, or no blob's content at all. So the parts are together what the file system says, and what repositories
 //! have for themselves is, with what several need counted once, all that is in use.
 
+mod dominators;
 mod files;
 mod namespaces;
 mod needs;
@@ -111,8 +112,8 @@ pub struct TagUsage<'a> {
     /// What would be freed if the tag went, and with it its image: all that it reaches and that no other tag, no
     /// untagged manifest and no other repository needs. Nothing if another tag names the same.
     pub exclusive: u64,
-    /// What it pulls.
-    pub pulled: u64,
+    /// What it pulls; `None` in a repository whose indexes hold each other so often that adding up takes longer than reading.
+    pub pulled: Option<u64>,
 }
 
 /// How much the repositories below a beginning of their names take up together, in bytes, everything once.
@@ -206,19 +207,25 @@ impl<'a> Counted<'_, 'a> {
         let Sharing { with, with_more, by_many } = sharing::sharing(number as u32, &needs.all, self.users, self.sizes);
         let shared_with =
             with.into_iter().map(|(other, bytes)| SharedWith { repository: self.names[other as usize], bytes });
-        let mut tags: Vec<TagUsage<'a>> = tags
-            .into_iter()
-            .map(|TagNeeds { name, digest, tags_of_image, pulled, alone }| TagUsage {
-                repository,
-                tag: name,
-                digest,
-                tags_of_image,
-                exclusive: self.exclusive(&alone),
-                pulled,
-            })
-            .collect();
-        // Stable, so that equals stay in the order of their names.
-        tags.sort_by_key(|tag| Reverse((tag.exclusive, tag.pulled)));
+        let mut exclusive_of_tags: Vec<u64> = tags.iter().map(|tag| self.exclusive(&tag.alone)).collect();
+        for (below, tag) in tags.iter().enumerate().rev() {
+            if let Some(above) = tag.above {
+                exclusive_of_tags[above] += exclusive_of_tags[below];
+            }
+        }
+        let usage = |(TagNeeds { name, digest, tags_of_image, pulled, .. }, exclusive)| TagUsage {
+            repository,
+            tag: name,
+            digest,
+            tags_of_image,
+            exclusive,
+            pulled,
+        };
+        let mut tags: Vec<TagUsage<'a>> = tags.into_iter().zip(exclusive_of_tags).map(usage).collect();
+        tags.sort_unstable_by(|a, b| {
+            let key = |tag: &TagUsage<'_>| Reverse((tag.exclusive, tag.pulled));
+            key(a).cmp(&key(b)).then_with(|| a.tag.cmp(&b.tag))
+        });
         RepositoryUsage {
             repository,
             exclusive,

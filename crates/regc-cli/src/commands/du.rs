@@ -75,7 +75,7 @@ fn human(output: &mut Output, found: &Usage<'_>) {
         }
         for TagUsage { tag, tags_of_image, exclusive, pulled, .. } in &usage.tags {
             let others = if *tags_of_image > 1 { format!("  ({tags_of_image} tags name it)") } else { String::new() };
-            row(output, [Some(*exclusive), None, Some(*pulled), None, None], &format!("  :{tag}{others}"));
+            row(output, [Some(*exclusive), None, *pulled, None, None], &format!("  :{tag}{others}"));
         }
     }
     if found.unlinked_garbage > 0 {
