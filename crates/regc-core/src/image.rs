@@ -5,7 +5,10 @@
 //! Sources: OCI image specification 1.1 ("manifest.md": `artifactType`, `config.mediaType`), and what cosign, notation,
 //! Helm and BuildKit push.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::digest::Digest;
 
@@ -92,10 +95,10 @@ struct Document {
     media_type: Option<String>,
     artifact_type: Option<String>,
     config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    blobs: Option<Vec<Descriptor>>,
-    fs_layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
+    layers: Option<Parts>,
+    blobs: Option<Parts>,
+    fs_layers: Option<Parts>,
+    manifests: Option<Parts>,
     subject: Option<Descriptor>,
 }
 
@@ -107,6 +110,54 @@ struct Descriptor {
     media_type: Option<String>,
     size: Option<u64>,
     platform: Option<Platform>,
+}
+
+/// An array of descriptors. It is made as the text is read: descriptors would take far more room than their text.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    /// What their media types tell.
+    tells: Option<ImageKind>,
+    has_cache: bool,
+}
+
+impl<'de> Deserialize<'de> for Parts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartsVisitor;
+        impl<'de> Visitor<'de> for PartsVisitor {
+            type Value = Parts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of descriptors")
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut array: S) -> Result<Parts, S::Error> {
+                let mut parts = Parts::default();
+                while let Some(descriptor) = array.next_element::<Descriptor>()? {
+                    parts.parts.extend(descriptor.part());
+                    let media_type = descriptor.media_type.as_deref().unwrap_or("");
+                    parts.tells = [parts.tells, told_by(media_type)].into_iter().flatten().min();
+                    parts.has_cache |= media_type.contains(CACHE);
+                }
+                Ok(parts)
+            }
+        }
+        deserializer.deserialize_seq(PartsVisitor)
+    }
+}
+
+/// A part of the media types in BuildKit's caches, which are images or indexes of layers.
+const CACHE: &str = "buildkit.cacheconfig";
+
+/// What a media type tells of the manifest that it is in. Of several, the first in the order of kinds counts.
+fn told_by(media_type: &str) -> Option<ImageKind> {
+    const TELLING: [(ImageKind, &[&str]); 5] = [
+        (ImageKind::Signature, &["cosign.simplesigning", "notary.signature", "sigstore.bundle"]),
+        (ImageKind::Attestation, &["in-toto", "dsse.envelope"]),
+        (ImageKind::Sbom, &["spdx", "cyclonedx", "syft"]),
+        (ImageKind::Chart, &["cncf.helm"]),
+        (ImageKind::Cache, &[CACHE]),
+    ];
+    let tells = TELLING.into_iter().find(|(_, parts)| parts.iter().any(|part| media_type.contains(part)));
+    tells.map(|(kind, _)| kind)
 }
 
 #[derive(Deserialize, Default)]
@@ -140,17 +191,19 @@ impl Description {
     pub fn of(content: &[u8]) -> Option<Self> {
         let document: Document = serde_json::from_slice(content).ok()?;
         document.schema_version.or(document.artifact_type.as_ref().map(|_| 2))?;
-        let parts = |list: &Option<Vec<Descriptor>>| -> Vec<Part> {
-            list.iter().flatten().filter_map(Descriptor::part).collect()
-        };
-        let mut layers = parts(&document.layers);
-        layers.extend(parts(&document.blobs));
-        layers.extend(parts(&document.fs_layers));
+        let kind = document.kind();
+        let mut layers = Vec::new();
+        for list in [document.layers, document.blobs, document.fs_layers].into_iter().flatten() {
+            match layers.is_empty() {
+                true => layers = list.parts,
+                false => layers.extend(list.parts),
+            }
+        }
         Some(Self {
-            kind: document.kind(),
+            kind,
             config: document.config.as_ref().and_then(Descriptor::part),
             layers,
-            children: parts(&document.manifests),
+            children: document.manifests.map_or_else(Vec::new, |manifests| manifests.parts),
             subject: document.subject.as_ref().and_then(Descriptor::part).map(|part| part.digest),
         })
     }
@@ -160,30 +213,17 @@ impl Document {
     fn kind(&self) -> ImageKind {
         let is_index = self.media_type.as_deref().is_some_and(|t| t.contains("index") || t.contains("manifest.list"));
         let config = self.config.as_ref().and_then(|config| config.media_type.as_deref());
-        let media_types = |list: &Option<Vec<Descriptor>>| -> Vec<String> {
-            list.iter().flatten().filter_map(|descriptor| descriptor.media_type.clone()).collect()
-        };
-        let layers = [media_types(&self.layers), media_types(&self.blobs)].concat();
-        let says =
-            [self.artifact_type.as_deref(), config].into_iter().flatten().chain(layers.iter().map(String::as_str));
-        let says: Vec<&str> = says.collect();
-        let any = |what: &[&str]| says.iter().any(|text| what.iter().any(|what| text.contains(what)));
         let is_image = |config: &str| {
             matches!(
                 config,
                 "application/vnd.docker.container.image.v1+json" | "application/vnd.oci.image.config.v1+json"
             )
         };
-        if any(&["cosign.simplesigning", "notary.signature", "sigstore.bundle"]) {
-            ImageKind::Signature
-        } else if any(&["in-toto", "dsse.envelope"]) {
-            ImageKind::Attestation
-        } else if any(&["spdx", "cyclonedx", "syft"]) {
-            ImageKind::Sbom
-        } else if any(&["cncf.helm"]) {
-            ImageKind::Chart
-        } else if any(&["buildkit.cacheconfig"]) || self.is_cache_index() {
-            ImageKind::Cache
+        let of_layers = [&self.layers, &self.blobs].into_iter().flatten().filter_map(|list| list.tells);
+        let of_itself = [self.artifact_type.as_deref(), config].into_iter().flatten().filter_map(told_by);
+        let of_index = self.manifests.as_ref().filter(|manifests| manifests.has_cache).map(|_| ImageKind::Cache);
+        if let Some(told) = of_layers.chain(of_itself).chain(of_index).min() {
+            told
         } else if is_index || self.manifests.is_some() {
             ImageKind::Index
         } else if self.fs_layers.is_some() || config.is_some_and(is_image) && self.artifact_type.is_none() {
@@ -191,14 +231,6 @@ impl Document {
         } else {
             ImageKind::Artifact
         }
-    }
-
-    /// BuildKit's cache is an index of layers.
-    fn is_cache_index(&self) -> bool {
-        let is_cache = |descriptor: &Descriptor| {
-            descriptor.media_type.as_deref().is_some_and(|media_type| media_type.contains("buildkit.cacheconfig"))
-        };
-        self.manifests.iter().flatten().any(is_cache)
     }
 }
 

@@ -13,7 +13,7 @@ mod checked;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::digest::Digest;
@@ -126,7 +126,7 @@ impl References {
         let media_type = document.media_type.as_deref().unwrap_or("");
         let kind = match (document.schema_version, media_type) {
             (Some(1), _) => Kind::Schema1,
-            (Some(2), "") if document.manifests.is_some() => Kind::Index,
+            (Some(2), "") if document.has_manifests => Kind::Index,
             (Some(2), "" | DOCKER_MANIFEST | OCI_MANIFEST) | (_, OCI_ARTIFACT) => Kind::Image,
             (Some(2), DOCKER_LIST | OCI_INDEX) => Kind::Index,
             (Some(2), other) => return Err(Damage::UnknownMediaType(other.to_owned())),
@@ -134,20 +134,14 @@ impl References {
         };
 
         let mut references = Vec::new();
-        let mut add = |descriptor: &Descriptor<'_>, role| {
-            let Some(text) = descriptor.digest.as_deref().filter(|text| !text.is_empty()) else { return Ok(()) };
-            let digest = Digest::parse_any_case(text).map_err(|error| Damage::InvalidReference(error.0))?;
-            references.push(Reference { digest, role, bytes: descriptor.bytes });
-            Ok(())
-        };
-        for descriptor in &document.config {
-            add(descriptor, Role::Config)?;
-        }
-        for descriptor in document.layers.iter().chain(&document.blobs).chain(&document.fs_layers) {
-            add(descriptor, if descriptor.has_urls { Role::ForeignLayer } else { Role::Layer })?;
-        }
-        for descriptor in document.manifests.iter().flatten() {
-            add(descriptor, descriptor.role_in_index())?;
+        for list in [document.config, document.layers, document.blobs, document.fs_layers, document.manifests] {
+            if let Some(text) = list.invalid {
+                return Err(Damage::InvalidReference(text));
+            }
+            match references.is_empty() {
+                true => references = list.references,
+                false => references.extend(list.references),
+            }
         }
         // The subject only ever keeps its referrer alive. One that cannot be read must not be taken for none.
         let subject = match document.subject.as_deref() {
@@ -171,13 +165,37 @@ const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 struct Document<'a> {
     schema_version: Option<u64>,
     media_type: Option<Cow<'a, str>>,
-    config: Vec<Descriptor<'a>>,
-    layers: Vec<Descriptor<'a>>,
-    blobs: Vec<Descriptor<'a>>,
-    fs_layers: Vec<Descriptor<'a>>,
-    /// `None` when absent or null, which tells an image from an empty index where no media type does.
-    manifests: Option<Vec<Descriptor<'a>>>,
+    config: List,
+    layers: List,
+    blobs: List,
+    fs_layers: List,
+    manifests: List,
+    /// Whether there are any, or an empty array of them, which tells an image from an empty index where no media type does.
+    has_manifests: bool,
     subject: Option<Cow<'a, str>>,
+}
+
+/// What a key of a manifest refers to. It is made as the text is read: descriptors would take far more room than their text.
+#[derive(Default)]
+struct List {
+    references: Vec<Reference>,
+    /// The first text that should be a digest and is none.
+    invalid: Option<String>,
+}
+
+impl List {
+    /// Those without a digest, and nulls, which Go makes such of, refer to nothing.
+    fn add(&mut self, descriptor: Option<Descriptor<'_>>, role: fn(&Descriptor<'_>) -> Role) {
+        let Some(descriptor) = descriptor else { return };
+        let Some(text) = descriptor.digest.as_deref().filter(|text| !text.is_empty()) else { return };
+        match Digest::parse_any_case(text) {
+            Ok(digest) => {
+                self.references.push(Reference { digest, role: role(&descriptor), bytes: descriptor.bytes });
+            }
+            Err(_) if self.invalid.is_some() => {}
+            Err(error) => self.invalid = Some(error.0),
+        }
+    }
 }
 
 /// A descriptor, or one of schema 1's `fsLayers`.
@@ -189,27 +207,29 @@ struct Descriptor<'a> {
     has_urls: bool,
 }
 
-impl Descriptor<'_> {
-    fn role_in_index(&self) -> Role {
-        const NO_MANIFESTS: [&str; 5] = [
-            "application/vnd.oci.image.layer.",
-            "application/vnd.oci.image.config.",
-            "application/vnd.docker.image.rootfs.",
-            "application/vnd.docker.container.image.",
-            "application/vnd.buildkit.cacheconfig.",
-        ];
-        match self.media_type.as_deref().unwrap_or("") {
-            ""
-            | DOCKER_SCHEMA1
-            | DOCKER_SCHEMA1_SIGNED
-            | DOCKER_MANIFEST
-            | DOCKER_LIST
-            | OCI_MANIFEST
-            | OCI_INDEX
-            | OCI_ARTIFACT => Role::Child,
-            other if NO_MANIFESTS.iter().any(|prefix| other.starts_with(prefix)) => Role::OpaqueChild,
-            _ => Role::OddChild,
-        }
+fn role_in_image(descriptor: &Descriptor<'_>) -> Role {
+    if descriptor.has_urls { Role::ForeignLayer } else { Role::Layer }
+}
+
+fn role_in_index(descriptor: &Descriptor<'_>) -> Role {
+    const NO_MANIFESTS: [&str; 5] = [
+        "application/vnd.oci.image.layer.",
+        "application/vnd.oci.image.config.",
+        "application/vnd.docker.image.rootfs.",
+        "application/vnd.docker.container.image.",
+        "application/vnd.buildkit.cacheconfig.",
+    ];
+    match descriptor.media_type.as_deref().unwrap_or("") {
+        ""
+        | DOCKER_SCHEMA1
+        | DOCKER_SCHEMA1_SIGNED
+        | DOCKER_MANIFEST
+        | DOCKER_LIST
+        | OCI_MANIFEST
+        | OCI_INDEX
+        | OCI_ARTIFACT => Role::Child,
+        other if NO_MANIFESTS.iter().any(|prefix| other.starts_with(prefix)) => Role::OpaqueChild,
+        _ => Role::OddChild,
     }
 }
 
@@ -284,14 +304,12 @@ impl<'de> Deserialize<'de> for Document<'de> {
                     match &*folded(&key) {
                         "schemaversion" => document.schema_version = map.next_value()?,
                         "mediatype" => document.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
-                        "config" => document.config.extend(map.next_value::<Option<Descriptor<'_>>>()?),
-                        "layers" => document.layers.extend(descriptors(&mut map)?.into_iter().flatten()),
-                        "blobs" => document.blobs.extend(descriptors(&mut map)?.into_iter().flatten()),
-                        "fslayers" => document.fs_layers.extend(descriptors(&mut map)?.into_iter().flatten()),
+                        "config" => document.config.add(map.next_value()?, |_| Role::Config),
+                        "layers" => drop(read_list(&mut map, &mut document.layers, role_in_image)?),
+                        "blobs" => drop(read_list(&mut map, &mut document.blobs, role_in_image)?),
+                        "fslayers" => drop(read_list(&mut map, &mut document.fs_layers, role_in_image)?),
                         "manifests" => {
-                            if let Some(more) = descriptors(&mut map)? {
-                                document.manifests.get_or_insert_default().extend(more);
-                            }
+                            document.has_manifests |= read_list(&mut map, &mut document.manifests, role_in_index)?;
                         }
                         "subject" => {
                             let subject =
@@ -308,31 +326,41 @@ impl<'de> Deserialize<'de> for Document<'de> {
     }
 }
 
-/// An array of descriptors; `None` for null. Those without a digest, and nulls, which Go makes such of, refer to
-/// nothing. They are dropped as they are read, so that no array takes more room than its text.
-fn descriptors<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Vec<Descriptor<'de>>>, A::Error> {
-    struct Descriptors<'de>(Vec<Descriptor<'de>>);
-    impl<'de> Deserialize<'de> for Descriptors<'de> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct DescriptorsVisitor;
-            impl<'de> Visitor<'de> for DescriptorsVisitor {
-                type Value = Descriptors<'de>;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an array of descriptors")
-                }
-                fn visit_seq<S: SeqAccess<'de>>(self, mut array: S) -> Result<Descriptors<'de>, S::Error> {
-                    let mut descriptors = Vec::new();
-                    while let Some(descriptor) = array.next_element::<Option<Descriptor<'de>>>()? {
-                        let has_digest = |d: &Descriptor<'_>| d.digest.as_deref().is_some_and(|text| !text.is_empty());
-                        descriptors.extend(descriptor.filter(has_digest));
-                    }
-                    Ok(Descriptors(descriptors))
-                }
-            }
-            deserializer.deserialize_seq(DescriptorsVisitor)
+/// Reads an array of descriptors. Answers whether it is one, and not null.
+fn read_list<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    list: &mut List,
+    role: fn(&Descriptor<'_>) -> Role,
+) -> Result<bool, A::Error> {
+    struct Reading<'l> {
+        list: &'l mut List,
+        role: fn(&Descriptor<'_>) -> Role,
+    }
+    impl<'de> DeserializeSeed<'de> for Reading<'_> {
+        type Value = bool;
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+            deserializer.deserialize_option(self)
         }
     }
-    Ok(map.next_value::<Option<Descriptors<'de>>>()?.map(|descriptors| descriptors.0))
+    impl<'de> Visitor<'de> for Reading<'_> {
+        type Value = bool;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of descriptors")
+        }
+        fn visit_none<E>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+        fn visit_seq<S: SeqAccess<'de>>(self, mut array: S) -> Result<bool, S::Error> {
+            while let Some(descriptor) = array.next_element()? {
+                self.list.add(descriptor, self.role);
+            }
+            Ok(true)
+        }
+    }
+    map.next_value_seed(Reading { list, role })
 }
 
 impl<'de> Deserialize<'de> for Descriptor<'de> {
