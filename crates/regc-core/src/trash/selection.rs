@@ -7,7 +7,8 @@ use super::{Entry, Kind};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
-use crate::manifest::{MAX_MANIFEST_BYTES, References, Role};
+use crate::manifest::{References, Role};
+use crate::memory::with_manifest;
 use crate::storage::Content;
 use crate::unwanted::attached_to;
 
@@ -27,25 +28,31 @@ type Attached = BTreeMap<(String, Digest), Vec<Digest>>;
 impl Trash<'_> {
     /// Those of `entries` that are selected, with what they need.
     pub(super) fn select(&self, entries: Vec<Entry>, selection: &Selection) -> Result<Vec<Entry>, Error> {
+        let (mut repositories, mut digests) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &entries {
+            repositories.extend(&entry.repository);
+            digests.extend(entry.digest);
+        }
         for repository in &selection.repositories {
-            if !entries.iter().any(|entry| entry.repository.as_ref() == Some(repository)) {
+            if !repositories.contains(repository) {
                 return Err(Error::NotInTrash { run: self.run.to_owned(), what: repository.clone() });
             }
         }
         for digest in &selection.digests {
-            if !entries.iter().any(|entry| entry.digest == Some(*digest)) {
+            if !digests.contains(digest) {
                 return Err(Error::NotInTrash { run: self.run.to_owned(), what: digest.to_string() });
             }
         }
         // A digest, and the repositories whose links to it come back; none says all.
         let mut pending: Vec<(Digest, Option<String>)> =
             selection.digests.iter().map(|digest| (*digest, None)).collect();
+        let selected: BTreeSet<&String> = selection.repositories.iter().collect();
         for entry in &entries {
-            if let Some(repository) = entry.repository.as_ref().filter(|name| selection.repositories.contains(name)) {
+            if let Some(repository) = entry.repository.as_ref().filter(|name| selected.contains(name)) {
                 pending.extend(entry.digest.map(|digest| (digest, Some(repository.clone()))));
             }
         }
-        let mut revisions: BTreeMap<Digest, Vec<&String>> = BTreeMap::new();
+        let mut revisions: BTreeMap<Digest, BTreeSet<&String>> = BTreeMap::new();
         for entry in entries.iter().filter(|entry| entry.kind == Kind::Revision) {
             let digest = entry.digest.iter();
             digest.for_each(|digest| revisions.entry(*digest).or_default().extend(&entry.repository));
@@ -56,8 +63,11 @@ impl Trash<'_> {
             if !wanted.insert((digest, repository.clone())) {
                 continue;
             }
-            let all = revisions.get(&digest).into_iter().flatten().copied();
-            let here: Vec<&String> = all.filter(|name| repository.as_ref().is_none_or(|here| here == *name)).collect();
+            let all = revisions.get(&digest);
+            let here: Vec<&String> = match &repository {
+                None => all.into_iter().flatten().copied().collect(),
+                Some(name) => all.and_then(|all| all.get(name)).into_iter().copied().collect(),
+            };
             if here.is_empty() {
                 continue;
             }
@@ -72,7 +82,7 @@ impl Trash<'_> {
         let digests: BTreeSet<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
         let is_wanted = |entry: &Entry| match (&entry.repository, entry.digest) {
             (None, digest) => digest.is_some_and(|digest| digests.contains(&digest)),
-            (Some(repository), None) => selection.repositories.contains(repository),
+            (Some(repository), None) => selected.contains(repository),
             (Some(_), Some(digest)) => {
                 wanted.contains(&(digest, None)) || wanted.contains(&(digest, entry.repository.clone()))
             }
@@ -101,9 +111,11 @@ impl Trash<'_> {
     fn manifest(&self, digest: &Digest) -> Result<Option<References>, Error> {
         let path = layout::blob_data(digest);
         for key in [self.key(&path), path] {
-            if let Some(Content::Whole(content)) = self.storage.read(&key, MAX_MANIFEST_BYTES)?
-                && let Ok(parsed) = References::of_blob(digest, &content)
-            {
+            let parse = |content| match content {
+                Some(Content::Whole(content)) => References::of_blob(digest, &content).ok(),
+                _ => None,
+            };
+            if let Some(parsed) = with_manifest(self.storage, &key, parse)? {
                 return Ok(Some(parsed));
             }
         }

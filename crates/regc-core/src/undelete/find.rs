@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::image::{Description, ImageConfig, ImageKind};
 use crate::inventory::Repository;
 use crate::layout;
-use crate::manifest::MAX_MANIFEST_BYTES;
+use crate::memory::with_manifest;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::{Content, ReadStorage};
 use crate::survey::{Options, Survey, survey, with_threads};
@@ -100,12 +100,13 @@ fn deleted(
 /// Describes a manifest; `None` if its content is not there after all.
 fn describe(assessor: &mut Assessor<'_>, digest: Digest, evidence: Evidence) -> Result<Option<Deleted>, Error> {
     let storage = assessor.history.storage;
-    let Some(content) = storage.read(&layout::blob_data(&digest), MAX_MANIFEST_BYTES)? else { return Ok(None) };
-    let description = match content {
-        Content::Whole(content) => Description::of(&content),
-        Content::TooLarge => None,
+    let describe = |content| match content {
+        Some(Content::Whole(content)) => Some(Description::of(&content)),
+        Some(Content::TooLarge) => Some(None),
+        None => None,
     };
-    let missing = assessor.verdict(&digest)?;
+    let Some(description) = with_manifest(storage, &layout::blob_data(&digest), describe)? else { return Ok(None) };
+    let missing = assessor.verdict(&digest)?.first().cloned();
     let bytes = assessor.bytes(&digest)?;
     let history = &assessor.history;
     let directory = storage.stat(&layout::revision(&history.repository, &digest))?;

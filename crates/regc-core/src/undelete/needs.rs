@@ -12,7 +12,8 @@ use crate::content::hash_while;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
-use crate::manifest::{Kind, MAX_MANIFEST_BYTES, References, Role};
+use crate::manifest::{Kind, References, Role};
+use crate::memory::with_manifest;
 use crate::monitor::Monitor;
 use crate::storage::{Content, EntryKind, ReadStorage};
 
@@ -58,10 +59,13 @@ pub(super) struct Assessor<'a> {
     hashes: Option<&'a Hashes>,
     monitor: &'a dyn Monitor,
     needs: HashMap<Digest, Rc<Needs>>,
-    /// What keeps a manifest from being whole, with all that is in it.
-    verdicts: HashMap<Digest, Option<Missing>>,
+    /// What keeps a manifest from being whole, with all that is in it; no more than [`NAMED`] for each.
+    verdicts: HashMap<Digest, Rc<[Missing]>>,
     parts: HashMap<Digest, Result<u64, Reason>>,
 }
+
+/// How many things that are missing are named of one manifest.
+const NAMED: usize = 20;
 
 /// How many manifests of an index are summed up.
 const COUNTED: usize = 256;
@@ -72,8 +76,9 @@ impl<'a> Assessor<'a> {
         Self { history, hashes, monitor, needs, verdicts, parts }
     }
 
-    /// Something without which a manifest cannot be pulled. However long a chain of indexes is, each is looked at once.
-    pub(super) fn verdict(&mut self, digest: &Digest) -> Result<Option<Missing>, Error> {
+    /// Some of what a manifest cannot be pulled without, if it cannot. However long a chain of indexes is, each is looked at
+    /// once.
+    pub(super) fn verdict(&mut self, digest: &Digest) -> Result<Rc<[Missing]>, Error> {
         let mut pending = vec![*digest];
         let mut entered = HashSet::new();
         while let Some(&top) = pending.last() {
@@ -87,12 +92,17 @@ impl<'a> Assessor<'a> {
                 pending.extend(open.copied());
                 continue;
             }
-            let of_children = || needs.children.iter().find_map(|child| self.verdicts.get(child).cloned().flatten());
-            let missing = needs.missing.first().cloned().or_else(of_children);
-            self.verdicts.insert(top, missing);
+            let of_children = needs.children.iter().filter_map(|child| self.verdicts.get(child));
+            let mut missing: Vec<Missing> = Vec::new();
+            for found in needs.missing.iter().chain(of_children.flat_map(|found| &**found)) {
+                if missing.len() < NAMED && !missing.contains(found) {
+                    missing.push(found.clone());
+                }
+            }
+            self.verdicts.insert(top, missing.into());
             pending.pop();
         }
-        Ok(self.verdicts.get(digest).cloned().flatten())
+        Ok(self.verdicts.get(digest).cloned().unwrap_or_default())
     }
 
     /// A manifest and everything in it, children before their parents, but for what is in `done`.
@@ -158,8 +168,7 @@ impl<'a> Assessor<'a> {
                 return Ok(needs);
             }
         };
-        let content = self.history.storage.read(&layout::blob_data(&stored), MAX_MANIFEST_BYTES)?;
-        let manifest = match content {
+        let parse = |content| match content {
             None => Err(Reason::NoContent),
             Some(Content::TooLarge) => Err(Reason::NotUnderstood),
             Some(Content::Whole(content)) if Digest::of(stored.algorithm(), &content) != stored => Err(Reason::Damaged),
@@ -168,7 +177,7 @@ impl<'a> Assessor<'a> {
                 References::parse(&content).map_err(|_| Reason::NotUnderstood)
             }
         };
-        match manifest {
+        match with_manifest(self.history.storage, &layout::blob_data(&stored), parse)? {
             Ok(manifest) => self.references(&manifest, &mut needs)?,
             Err(reason) => needs.missing.push(Missing { digest: *digest, reason }),
         }

@@ -37,9 +37,6 @@ pub struct Plan {
     pub absent: Vec<(String, Digest)>,
 }
 
-/// How many things that are missing are named of one manifest.
-const NAMED: usize = 20;
-
 /// Everything that was deleted at `since` or later through the API, with the tags that surely named it.
 pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
     let is_meant = |deleted: &&Deleted| {
@@ -109,9 +106,9 @@ impl Planner<'_> {
         if !is_linked && !deleted.contains(digest) {
             return Err(Error::NotDeleted { repository: repository.clone(), digest: *digest });
         }
-        if self.assessor.verdict(digest)?.is_some() {
-            let missing = self.missing(digest)?;
-            self.plan.left.push((selection.clone(), missing));
+        let missing = self.assessor.verdict(digest)?;
+        if !missing.is_empty() {
+            self.plan.left.push((selection.clone(), missing.to_vec()));
             return Ok(());
         }
         let (mut links, mut manifests, mut layers, mut absent) = (Vec::new(), Vec::new(), HashSet::new(), Vec::new());
@@ -147,18 +144,6 @@ impl Planner<'_> {
         self.plan.absent.extend(absent);
         self.plan.selected.push(selection.clone());
         Ok(())
-    }
-
-    fn missing(&mut self, digest: &Digest) -> Result<Vec<Missing>, Error> {
-        let mut missing: Vec<Missing> = Vec::new();
-        for (_, needs) in self.assessor.in_order(digest, &HashSet::new())? {
-            for found in &needs.missing {
-                if missing.len() < NAMED && !missing.contains(found) {
-                    missing.push(found.clone());
-                }
-            }
-        }
-        Ok(missing)
     }
 
     fn tag(&self, tag: &str, digest: Digest, links: &mut Vec<NewLink>) -> Result<(), Error> {
