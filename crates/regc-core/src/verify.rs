@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashSet as HashSet;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 pub use self::kind::{Kind, Page, Severity};
 use self::tolerant::{Met, Tolerant};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::inventory::DigestId;
+use crate::inventory::{DigestId, Repository};
 use crate::layout;
 use crate::manifest::References;
 use crate::mark::Manifest;
@@ -76,6 +76,8 @@ pub struct Verification {
     pub blobs: Vec<(Digest, u64)>,
     /// What was found out on the way.
     survey: Survey,
+    /// Where each repository stands in it.
+    numbers: HashMap<String, usize>,
 }
 
 /// Looks at a whole store, but not at what its blobs hold other than manifests. Nothing is changed.
@@ -127,7 +129,9 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
     .and_then(|(mut defects, blobs, unreferenced)| {
         defects.extend(of_met(tolerant.into_met()));
         name_images(storage, &survey, &mut defects, options.jobs)?;
+        let names = survey.inventory.repositories.iter().map(|repository| repository.name.clone());
         let mut verification = Verification {
+            numbers: names.zip(0..).collect(),
             repositories: survey.inventory.repositories.len() as u64,
             manifests: survey.reachable.manifests.len() as u64,
             defects: without_consequences(defects),
@@ -196,15 +200,19 @@ impl Verification {
         &self.survey
     }
 
+    fn repository(&self, name: &str) -> Option<&Repository> {
+        self.numbers.get(name).map(|&number| &self.survey.inventory.repositories[number])
+    }
+
     /// Whether symbolic links lead into a repository, or from within it to somewhere else.
     pub(crate) fn is_shared(&self, repository: &str) -> bool {
-        self.survey.inventory.repositories.iter().any(|found| found.shared && found.name == repository)
+        self.repository(repository).is_some_and(|found| found.shared)
     }
 
     /// The manifests that a repository links as revisions.
     pub(crate) fn manifests_of(&self, repository: &str) -> Vec<Digest> {
         let Survey { inventory, .. } = &self.survey;
-        let found = inventory.repositories.iter().find(|found| found.name == repository);
+        let found = self.repository(repository);
         found.map_or_else(Vec::new, |found| found.revisions.iter().map(|&id| inventory.digests.digest(id)).collect())
     }
 
@@ -226,7 +234,7 @@ impl Verification {
             });
             subject.flatten().map(|subject| inventory.digests.digest(subject))
         };
-        let found = inventory.repositories.iter().find(|found| found.name == repository);
+        let found = self.repository(repository);
         found.into_iter().flat_map(|found| found.revisions.iter().filter_map(subject)).collect()
     }
 
