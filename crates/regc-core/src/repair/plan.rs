@@ -12,7 +12,8 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::guards::refuse_missing_parts;
 use crate::layout;
-use crate::manifest::{MAX_MANIFEST_BYTES, Reference, References, Role};
+use crate::manifest::{Reference, References, Role};
+use crate::memory::with_manifest;
 use crate::storage::{Content, ReadStorage, below, directories, symlink_between};
 use crate::survey;
 use crate::trash;
@@ -161,7 +162,8 @@ struct Planner<'a> {
 /// What leads to the manifests of a repository, or is attached to them.
 #[derive(Default)]
 struct Leads {
-    tags: Vec<Tag>,
+    /// The tags, by the digest that they name.
+    tags: HashMap<Digest, Vec<String>>,
     subjects: BTreeSet<Digest>,
     /// The entries in tags' indexes, by the digest.
     entries: HashMap<Digest, Vec<String>>,
@@ -372,14 +374,15 @@ impl Planner<'_> {
         let is_taken = self.actions.contains(&Action::Take { path: layout::blob_data(digest), digest: *digest });
         let here = (!is_taken).then_some(self.storage);
         for storage in [here, self.options.from].into_iter().flatten() {
-            match storage.read(&layout::blob_data(digest), MAX_MANIFEST_BYTES) {
-                Ok(Some(Content::Whole(content))) => {
-                    if let Ok(parsed) = References::of_blob(digest, &content) {
-                        let parts = parsed.checked_at_push(&content);
-                        return Some((parsed, parts));
-                    }
-                }
-                Ok(_) => {}
+            let parse = |content| {
+                let Some(Content::Whole(content)) = content else { return None };
+                let parsed = References::of_blob(digest, &content).ok()?;
+                let parts = parsed.checked_at_push(&content);
+                Some((parsed, parts))
+            };
+            match with_manifest(storage, &layout::blob_data(digest), parse) {
+                Ok(None) => {}
+                Ok(found) => return found,
                 Err(error) => self.failures.push(error),
             }
         }
@@ -527,8 +530,8 @@ impl Planner<'_> {
         for entry in leads.entries.get(digest).into_iter().flatten() {
             self.remove_link(entry, *digest)?;
         }
-        for tag in leads.tags.iter().filter(|tag| tag.digest == Some(*digest)) {
-            self.remove_tag(repository, &tag.name, *digest)?;
+        for tag in leads.tags.get(digest).into_iter().flatten() {
+            self.remove_tag(repository, tag, *digest)?;
         }
         Ok(())
     }
@@ -554,8 +557,10 @@ impl Planner<'_> {
             return Ok(known.clone());
         }
         let all = layout::tags(repository);
-        let (tags, subjects) = (catalog::tags(self.storage, repository)?, self.verification.subjects(repository));
-        let mut leads = Leads { tags, subjects, ..Leads::default() };
+        let mut leads = Leads { subjects: self.verification.subjects(repository), ..Leads::default() };
+        for Tag { name, digest, .. } in catalog::tags(self.storage, repository)? {
+            digest.into_iter().for_each(|digest| leads.tags.entry(digest).or_default().push(name.clone()));
+        }
         let is_link = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.is_some_and(|found| found.symlink));
         for (tag, symlink) in directories(self.storage, &all, |name| Some(name.to_owned()), || ())? {
             let (current, index) = (format!("{all}/{tag}/current"), layout::tag_index(repository, &tag));
