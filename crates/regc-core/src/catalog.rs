@@ -392,7 +392,7 @@ impl<'a> Repository<'a> {
 
 /// How many parts of images are added up in a repository, at least, and how many more for each that a manifest has. Adding
 /// up would take time with the square of their number where thousands of indexes hold each other.
-const PARTS: u64 = 1 << 18;
+const PARTS: u64 = 1 << 16;
 const PARTS_OF_EACH: u64 = 16;
 
 fn parts_of(manifest: &Description) -> impl Iterator<Item = &Part> {

@@ -255,7 +255,7 @@ impl Needing<'_> {
 
 /// How many steps are taken in a repository to add up what its tags pull, at least, and how many more for each reference. In
 /// chains of tagged indexes, that would take time with the square of their length.
-const STEPS: u64 = 1 << 20;
+const STEPS: u64 = 1 << 16;
 const STEPS_OF_EACH: u64 = 16;
 
 /// What leads to what in a repository, so that what only one tag leads to can be told.
