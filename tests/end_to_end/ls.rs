@@ -148,7 +148,7 @@ fn what_cannot_be_pulled_is_marked() {
     for (tag, mark) in [
         ("unlinked", format!("RG021: a tag names a manifest that the repository does not link: {unlinked}")),
         ("torn", format!("RG024: a layer or configuration is missing: {}", regc_testkit::layer("torn"))),
-        ("garbled", "RG012: a tag's link is empty or garbled".to_owned()),
+        ("garbled", "RG012: a tag's link is missing, empty or garbled".to_owned()),
         ("lost", "RG020: a manifest is linked, and its content is missing: sha256:".to_owned()),
     ] {
         let mut lines = people.stdout.lines().skip_while(|line| !line.starts_with(&format!("  {tag} ")));

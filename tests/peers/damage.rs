@@ -170,7 +170,7 @@ impl<'a> Damage<'a> {
 pub type Case = fn(&mut Damage<'_>);
 
 /// Everything that can be damaged, by what it is.
-pub const CASES: [(&str, Case); 60] = [
+pub const CASES: [(&str, Case); 61] = [
     ("a desktop's file in a repository", |store| {
         let path = format!("{}/.DS_Store", layout::repository("team/app"));
         store.write(&path, "");
@@ -208,6 +208,11 @@ pub const CASES: [(&str, Case); 60] = [
             store.write(&format!("{directory}/.nfs0001"), "");
             store.expect("RG001", format!("{directory}/.nfs0001"), &[]);
         }
+    }),
+    ("a repository that was put aside", |store| {
+        let [from, to] = ["other", "other~"].map(|name| store.root.join(layout::repository(name)));
+        assert!(Command::new("cp").arg("-a").args([&from, &to]).status().unwrap().success());
+        store.expect("RG005", layout::repository("other~"), &[]);
     }),
     ("a layer that leads nowhere", |store| {
         let three = layout::blob_data(&store.image("other:moving").layers[1]);

@@ -31,8 +31,15 @@ fn told(run: &Run) -> BTreeSet<Told> {
 }
 
 /// The kinds that need more than a look at the store: `--content`, a trash, a rule.
-const ELSEWHERE: [Kind; 5] =
-    [Kind::DamagedBlob, Kind::BlobsElsewhere, Kind::InTrash, Kind::BeingRestored, Kind::UnknownAge];
+const ELSEWHERE: [Kind; 7] = [
+    Kind::ForeignFile,
+    Kind::KeptBack,
+    Kind::DamagedBlob,
+    Kind::BlobsElsewhere,
+    Kind::InTrash,
+    Kind::BeingRestored,
+    Kind::UnknownAge,
+];
 
 /// Whether every image that is named cannot be pulled, and every other tag can.
 fn check_pulls(damage: &Damage<'_>) -> Result<(), String> {

@@ -129,7 +129,7 @@ pub fn catalog(
 pub(crate) fn tags(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<Tag>, Error> {
     let all = layout::tags(repository);
     let mut names = Vec::new();
-    for (name, _) in directories(storage, &all, |name| Some(name.to_owned()), || ())? {
+    for (name, _) in directories(storage, &all, layout::tag_name, || ())? {
         names.push(name);
     }
     names.sort_unstable();

@@ -221,9 +221,9 @@ pub enum Holds {
     Digests(Algorithm),
     /// The content of a blob.
     Content,
-    /// Repositories, or the first components of their names.
+    /// Repositories, or the first components of their names. A directory may be called whatever somebody has renamed it to.
     Repositories,
-    /// The parts of a repository, and other repositories.
+    /// The parts of a repository, and other repositories, whatever they are called.
     Repository,
     /// Revisions and tags.
     Manifests,
@@ -233,7 +233,9 @@ pub enum Holds {
     Link,
     /// What a tag names and has named.
     Tag,
-    /// Tags or uploads, whatever they are called.
+    /// Tags.
+    Tags,
+    /// Uploads, whatever they are called.
     AnyNames,
     /// What was uploaded so far.
     Upload,
@@ -267,7 +269,8 @@ impl Holds {
         };
         match parts[at..] {
             [MANIFESTS] => Some(Holds::Manifests),
-            [MANIFESTS, "tags"] | [UPLOADS] => Some(Holds::AnyNames),
+            [MANIFESTS, "tags"] => Some(Holds::Tags),
+            [UPLOADS] => Some(Holds::AnyNames),
             [MANIFESTS, "tags", _] => Some(Holds::Tag),
             [MANIFESTS, "tags", _, "current"] => Some(Holds::Link),
             [MANIFESTS, "revisions", algorithm, hex] => if_digest(algorithm, hex, Holds::Revision),
@@ -293,12 +296,13 @@ impl Holds {
             Holds::Shards => is_shard(name),
             Holds::Digests(algorithm) => Digest::from_hex(algorithm, name).is_some(),
             Holds::Content => name == DATA,
-            Holds::Repositories => is_path_component(name),
-            Holds::Repository => is_repository_part(name) || is_path_component(name),
+            Holds::Repositories => !is_repository_part(name),
+            Holds::Repository => true,
             Holds::Manifests => matches!(name, "revisions" | "tags"),
             Holds::Revision => matches!(name, LINK | "signatures"),
             Holds::Link => name == LINK,
             Holds::Tag => matches!(name, "current" | "index"),
+            Holds::Tags => tag_name(name).is_some(),
             Holds::AnyNames => true,
             Holds::Upload => matches!(name, DATA | "startedat" | "hashstates"),
         }
@@ -421,8 +425,7 @@ mod tests {
             (&format!("{BLOBS}/sha256"), "lost+found"),
             (&format!("{BLOBS}/sha256/e3"), &hex[1..]),
             (REPOSITORIES, "_layers"),
-            (REPOSITORIES, ".DS_Store"),
-            (&repository, "_blobs"),
+            (&format!("{repository}/_manifests/tags"), "@eaDir"),
             (&format!("{repository}/_layers"), "old"),
             (&format!("{repository}/_layers/sha256"), "old"),
             (&format!("{repository}/_manifests"), "signatures"),

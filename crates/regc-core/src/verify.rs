@@ -313,7 +313,7 @@ fn of_findings(survey: &Survey) -> Vec<Defect> {
     let defect = |finding: &Finding| {
         let detail = match finding {
             Finding::DamagedManifest { damage, .. } => damage.to_string(),
-            Finding::DanglingRevision { .. } => String::new(),
+            Finding::DanglingRevision { .. } | Finding::UnservedRepository { .. } => String::new(),
             _ => return None,
         };
         let digest = finding.manifest().copied();

@@ -234,7 +234,7 @@ impl Kind {
                 code: "RG012",
                 name: "garbled_tag",
                 severity: Severity::Error,
-                title: "a tag's link is empty or garbled",
+                title: "a tag's link is missing, empty or garbled",
                 meaning: "The tag cannot be pulled. So it is where the link is missing: the registry lists every tag that has \
                           a directory, and a push that was cut off leaves one. With `--delete-untagged`, regc counts everything that it has ever named \
                           as tagged.",

@@ -274,7 +274,7 @@ impl Check<'_> {
     /// Looks at the tags, and answers what they remember that the repository does not link.
     fn tags(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<HashSet<DigestId>, Error> {
         let all = layout::tags(self.name());
-        let names = directories(self.storage, &all, |name| Some(name.to_owned()), || ())?;
+        let names = directories(self.storage, &all, layout::tag_name, || ())?;
         if self.storage.asks_for_owners() {
             self.storage.stat_each(&all, &names.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())?;
         }
