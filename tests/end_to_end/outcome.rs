@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use regc_core::layout;
 use regc_testkit::{TestRegistry, blobs_below, layer};
+use serde_json::Value;
 
 use crate::common::{gc, regc};
 use crate::{damaged, registry};
@@ -159,4 +160,21 @@ fn a_root_too_deep_or_one_above_is_answered_with_the_one_that_was_meant() {
             assert!(run.code == 1 && run.stderr.contains(&meant), "{command} {}: {}", given.display(), run.stderr);
         }
     }
+}
+
+#[test]
+fn bytes_that_have_other_names_are_not_said_to_be_freed() {
+    let root = registry().on_disk();
+    let copy = tempfile::tempdir_in(root.path().parent().unwrap()).unwrap();
+    let garbage = layer("deleted");
+    let blob = root.path().join(layout::blob_data(&garbage));
+    fs::hard_link(&blob, copy.path().join("data")).unwrap();
+    let bytes = fs::metadata(&blob).unwrap().len();
+    let dry_run = gc(root.path(), &["--dry-run", "--format", "json"]);
+    let summary: Value = serde_json::from_str(dry_run.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["hard_linked_bytes"], bytes);
+    assert!(summary["garbage"]["bytes"].as_u64().unwrap() > bytes);
+    let run = gc(root.path(), &[]);
+    assert!(run.stdout.contains("has other names, and is not freed"), "{}", run.stdout);
+    assert!(!gc(root.path(), &[]).stdout.contains("other names"));
 }

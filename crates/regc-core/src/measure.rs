@@ -35,6 +35,9 @@ pub struct Sizes {
     pub young_blobs: u64,
     /// How long their contents are together.
     pub young_bytes: u64,
+    /// How long the contents of those garbage blobs are together that have other names as well, as hard links: removing them
+    /// here frees nothing, in bytes.
+    pub hard_linked_bytes: u64,
     /// Digests with a directory but without content, as a run that was stopped leaves them.
     pub(crate) without_content: BTreeSet<DigestId>,
 }
@@ -94,6 +97,7 @@ pub fn measure(
         sizes.live_bytes += batch.live_bytes;
         sizes.young_blobs += batch.young_blobs;
         sizes.young_bytes += batch.young_bytes;
+        sizes.hard_linked_bytes += batch.hard_linked_bytes;
         sizes.without_content.extend(batch.without_content);
     }
     asked.retain(|blob| blob.bytes != NO_GARBAGE);
@@ -134,6 +138,7 @@ fn measure_batch(
             Some(data) => {
                 let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(id).is_ok();
                 *bytes = if is_elsewhere { 0 } else { data.bytes };
+                sizes.hard_linked_bytes += if data.hard_linked { *bytes } else { 0 };
             }
         }
     }

@@ -38,6 +38,8 @@ pub struct Summary {
     pub young_blobs: u64,
     /// The length of their content, in bytes.
     pub young_bytes: u64,
+    /// What of the bytes of garbage blobs is not freed, since their files have other names as well: hard links.
+    pub hard_linked_bytes: u64,
     /// What is garbage.
     pub garbage: Totals,
     /// What of it was removed, or moved to the trash: nothing in a dry run.
@@ -85,6 +87,7 @@ impl Summary {
             live_bytes: survey.sizes.live_bytes,
             young_blobs: survey.sizes.young_blobs,
             young_bytes: survey.sizes.young_bytes,
+            hard_linked_bytes: survey.sizes.hard_linked_bytes,
             garbage: plan.totals(),
             removed: outcome.map(|outcome| outcome.removed).unwrap_or_default(),
             spared: outcome.map(|outcome| outcome.spared).unwrap_or_default(),

@@ -60,6 +60,9 @@ pub struct Metadata {
     pub device: Option<u64>,
     /// How many directories are directly in it, if it is a directory and the storage knows that without listing it.
     pub directories: Option<u64>,
+    /// Whether it is a file that has other names as well, where the storage knows such things: hard links, as `cp -al` and
+    /// some backups make them. Removing one name frees nothing.
+    pub hard_linked: bool,
 }
 
 /// Who owns a file or directory, and who may read it.

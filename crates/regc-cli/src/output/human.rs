@@ -33,6 +33,12 @@ impl Human {
         row("Manifests", &HumanCount(summary.manifests).to_string());
         row("In use", &format!("{} in {}", BinaryBytes(summary.live_bytes), count(summary.live_blobs, "blob")));
         row("Garbage", &describe(&summary.garbage));
+        if summary.hard_linked_bytes > 0 {
+            row(
+                "Hard links",
+                &format!("{} of that has other names, and is not freed", BinaryBytes(summary.hard_linked_bytes)),
+            );
+        }
         if summary.young_blobs > 0 {
             let blobs = count(summary.young_blobs, "blob");
             row("Too young", &format!("{} in {blobs}, kept", BinaryBytes(summary.young_bytes)));

@@ -48,6 +48,10 @@ impl Printer for Human {
         }
         if !run.summary.garbage.is_empty() {
             self.output.line(format_args!("This removes {}.", describe(&run.summary.garbage)));
+            if run.summary.hard_linked_bytes > 0 {
+                let bytes = BinaryBytes(run.summary.hard_linked_bytes);
+                self.output.line(format_args!("{bytes} of that has other names, as hard links, and is not freed."));
+            }
         }
         self.output.flush();
     }

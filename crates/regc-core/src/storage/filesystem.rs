@@ -202,20 +202,47 @@ impl ReadStorage for FilesystemStorage {
             let kind = kind_of(metadata.file_type());
             let owner = Some(owner(metadata.uid(), metadata.gid(), metadata.mode()));
             let directories = directories_in(kind, metadata.nlink());
+            let hard_linked = kind == EntryKind::File && metadata.nlink() > 1;
             let (bytes, device) = (metadata.len(), Some(metadata.dev()));
-            return Ok(Some(Metadata { kind, bytes, symlink: false, modified, owner, device, directories }));
+            return Ok(Some(Metadata {
+                kind,
+                bytes,
+                symlink: false,
+                modified,
+                owner,
+                device,
+                directories,
+                hard_linked,
+            }));
         }
         let kind = target_kind(&path).map_err(fail)?;
         if kind == EntryKind::BrokenSymlink {
-            let nothing =
-                Metadata { kind, bytes: 0, symlink: true, modified, owner: None, device: None, directories: None };
+            let nothing = Metadata {
+                kind,
+                bytes: 0,
+                symlink: true,
+                modified,
+                owner: None,
+                device: None,
+                directories: None,
+                hard_linked: false,
+            };
             return Ok(Some(nothing));
         }
         let target = fs::metadata(&path).map_err(fail)?;
         let modified = modified.max(target.modified().map_err(fail)?);
         let owner = Some(owner(target.uid(), target.gid(), target.mode()));
         let (bytes, device) = (target.len(), Some(target.dev()));
-        Ok(Some(Metadata { kind, bytes, symlink: true, modified, owner, device, directories: None }))
+        Ok(Some(Metadata {
+            kind,
+            bytes,
+            symlink: true,
+            modified,
+            owner,
+            device,
+            directories: None,
+            hard_linked: false,
+        }))
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
@@ -321,10 +348,11 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
     let owner = Some(owner(stat.st_uid, stat.st_gid, stat.st_mode));
     let directories = directories_in(kind, stat.st_nlink);
+    let hard_linked = kind == EntryKind::File && stat.st_nlink > 1;
     let bytes = stat.st_size.unsigned_abs();
     #[allow(clippy::unnecessary_cast, reason = "it has 32 bits on macOS")]
     let device = Some(stat.st_dev as u64);
-    Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, device, directories }
+    Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, device, directories, hard_linked }
 }
 
 /// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not say 1,

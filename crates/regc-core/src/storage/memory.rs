@@ -89,6 +89,7 @@ impl ReadStorage for MemoryStorage {
                 owner: None,
                 device: None,
                 directories: None,
+                hard_linked: false,
             }));
         }
         let is_directory = below(&objects, &format!("{key}/")).next().is_some();
@@ -101,6 +102,7 @@ impl ReadStorage for MemoryStorage {
             owner: None,
             device: None,
             directories: None,
+            hard_linked: false,
         };
         Ok(is_directory.then_some(metadata))
     }
