@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::layout;
-use regc_testkit::{blobs_below, layer};
+use regc_testkit::{TestRegistry, blobs_below, layer};
 
 use crate::common::{Run, gc, regc, regc_with};
 use crate::{config, registry};
@@ -163,4 +163,51 @@ fn harbor_is_refused() {
     refused(&["-m"], &config(&directory2, &store, harbor2), "without --delete-untagged");
     assert_eq!(regc(["gc", "--allow-harbor", harbor.to_str().unwrap()]).code, 0);
     assert!(!blobs_below(root.path()).contains(&layer("deleted")));
+}
+
+#[test]
+fn what_a_pull_through_cache_has_let_expire_is_a_note() {
+    let mut registry = TestRegistry::new();
+    for number in 0..20 {
+        let expired = format!("expired {number}");
+        registry.image(&format!("library/app{number}:v1")).layers([expired.clone()]).push();
+        registry.remove(&layout::blob_data(&layer(&expired)));
+    }
+    let (root, directory) = (registry.on_disk(), tempfile::tempdir().unwrap());
+    let storage = at(root.path());
+    let ordinary = config(&directory, &storage, "");
+    assert_eq!(regc(["gc", "-d", ordinary.to_str().unwrap()]).code, 1, "too much is missing");
+    assert!(regc(["ls", "--config", ordinary.to_str().unwrap()]).stdout.contains("RG024"));
+    let cache = config(&directory, &storage, "proxy: {remoteurl: 'https://registry-1.docker.io'}");
+    let cache = cache.to_str().unwrap();
+    for command in
+        [&["gc", "-d"][..], &["gc", "-m"], &["verify"], &["repair"], &["ls"], &["prune", "-y", "--keep", "1"]]
+    {
+        let run = regc([command, &["--config", cache]].concat());
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{command:?}: {}", run.stdout);
+        assert!(!run.stdout.contains("RG024"), "{command:?}: {}", run.stdout);
+    }
+    let notes = regc(["verify", "--notes", "--config", cache]);
+    assert!(notes.code == 0 && notes.stdout.contains("RG029") && !notes.stdout.contains("push"), "{}", notes.stdout);
+}
+
+#[test]
+fn platforms_that_the_registry_does_not_ask_for_are_a_note() {
+    let mut registry = TestRegistry::new();
+    let platforms: Vec<_> = ["amd64", "arm64"].map(|name| registry.image("app").layers([name]).push()).into();
+    registry.index("app:v1").manifests(platforms.clone()).push();
+    registry.delete("app", &platforms[1]);
+    let (root, directory) = (registry.on_disk(), tempfile::tempdir().unwrap());
+    fs::create_dir_all(root.path().join(layout::revision("app", &platforms[1]))).unwrap();
+    let storage = at(root.path());
+    for (platforms, code) in [("all", 3), ("none", 0), ("list", 0)] {
+        let more = format!("validation: {{manifests: {{indexes: {{platforms: {platforms}}}}}}}");
+        let config = config(&directory, &storage, &more);
+        for command in ["verify", "repair"] {
+            let run = regc([command, "--config", config.to_str().unwrap()]);
+            assert_eq!(run.code, code, "{command} {platforms}: {}", run.stdout);
+        }
+        let listed = regc(["ls", "--config", config.to_str().unwrap()]);
+        assert_eq!(listed.stdout.contains("RG023"), code == 3, "{platforms}: {}", listed.stdout);
+    }
 }

@@ -31,7 +31,8 @@ fn told(run: &Run) -> BTreeSet<Told> {
 }
 
 /// The kinds that need more than a look at the store: `--content`, a trash, a rule.
-const ELSEWHERE: [Kind; 7] = [
+const ELSEWHERE: [Kind; 8] = [
+    Kind::ExpiredBlob,
     Kind::ForeignFile,
     Kind::KeptBack,
     Kind::DamagedBlob,

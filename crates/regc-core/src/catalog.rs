@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 pub use self::problems::Problem;
 use self::problems::Read;
+use crate::config::Absences;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::image::{Description, ImageConfig, ImageKind, Part};
@@ -34,6 +35,8 @@ pub struct Depth {
     pub owners: bool,
     /// Why tags cannot be pulled; only found out with images.
     pub problems: bool,
+    /// What may be missing without being a problem.
+    pub absences: Absences,
 }
 
 /// A repository and what is in it.

@@ -38,8 +38,20 @@ pub struct Config {
     pub read_only: bool,
     /// What the registry remembers of its blobs beside the storage (`storage.cache.blobdescriptor`).
     pub cache: Cache,
+    /// What of its images may be missing.
+    pub absences: Absences,
     /// The environment variable that the driver or its parameters come from, if they do.
     pub driver_variable: Option<String>,
+}
+
+/// What may be missing of a registry's images although nothing is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Absences {
+    /// Content: a pull-through cache (`proxy.remoteurl`) lets it expire, and fetches it again.
+    pub content: bool,
+    /// Platforms: the registry takes indexes without all or some of them (`validation.manifests.indexes.platforms` is `none`
+    /// or `list`).
+    pub platforms: bool,
 }
 
 /// Where the registry remembers which blobs it has. It goes on answering from there when a blob is deleted from the storage.
@@ -133,6 +145,7 @@ impl Config {
             listener: None,
             read_only: false,
             cache: Cache::None,
+            absences: Absences::default(),
             driver_variable: None,
         }
     }
@@ -160,6 +173,7 @@ impl Config {
             listener: listener(&document),
             read_only: is_read_only(&document),
             cache: cache(&document),
+            absences: absences(&document),
             driver_variable,
         })
     }
@@ -283,6 +297,16 @@ fn cache(document: &Mapping) -> Cache {
             Cache::Redis { addresses, db: of_redis("db").and_then(scalar).unwrap_or_else(|| "0".to_owned()) }
         }
         _ => Cache::None,
+    }
+}
+
+fn absences(document: &Mapping) -> Absences {
+    let remote = document.get("proxy").and_then(|proxy| proxy.get("remoteurl")).and_then(scalar);
+    let manifests = document.get("validation").and_then(|validation| validation.get("manifests"));
+    let platforms = manifests.and_then(|manifests| manifests.get("indexes")?.get("platforms")).and_then(scalar);
+    Absences {
+        content: remote.is_some_and(|remote| !remote.is_empty()),
+        platforms: platforms.is_some_and(|platforms| matches!(&*platforms.to_lowercase(), "none" | "list")),
     }
 }
 

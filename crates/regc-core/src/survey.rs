@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use rayon::ThreadPoolBuilder;
 
-use crate::config::{Config, Metadata};
+use crate::config::{Absences, Config, Metadata};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
 use crate::finding::Finding;
@@ -30,6 +30,8 @@ pub struct Options<'a> {
     pub allow_missing: bool,
     /// Whether to go on although nearly all manifests are untagged and would be deleted.
     pub allow_mostly_untagged: bool,
+    /// What may be missing although nothing is wrong.
+    pub absences: Absences,
     /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: nobody else uses them.
     pub allow_symlinked_blobs: bool,
     /// Whether to go on although Harbor's database also describes the store.
@@ -71,6 +73,7 @@ impl Default for Options<'_> {
             allow_empty: false,
             allow_missing: false,
             allow_mostly_untagged: false,
+            absences: Absences::default(),
             allow_symlinked_blobs: false,
             allow_harbor: false,
             young_since: None,
@@ -124,7 +127,10 @@ pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Mo
         let reachable = mark::mark(storage, &inventory, options, monitor)?;
         let sizes = measure::measure(storage, &inventory, &reachable, options.young_since, monitor)?;
         let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);
-        let missing = reachable.missing_blobs(storage, &inventory, is_missing)?;
+        let missing = match options.absences.content {
+            true => Vec::new(),
+            false => reachable.missing_blobs(storage, &inventory, is_missing)?,
+        };
         missing.iter().for_each(|finding| monitor.finding(finding));
 
         let mut findings = [&*inventory.findings, &*reachable.findings, &*missing].concat();

@@ -17,6 +17,7 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 pub use self::kind::{Kind, Page, Severity};
 use self::tolerant::{Met, Tolerant};
+use crate::config::Absences;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
@@ -37,6 +38,8 @@ pub struct Options {
     /// Whether names that do not belong are looked for in every directory: beside each link and blob, too, and in the indexes
     /// of all tags. Most of those need not be listed otherwise.
     pub every_name: bool,
+    /// What may be missing although nothing is wrong: it is a note.
+    pub absences: Absences,
     /// How many threads wait for the storage at once.
     pub jobs: usize,
 }
@@ -86,7 +89,8 @@ pub struct Verification {
 pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
     let tolerant = Tolerant::new(storage)?;
     let leftovers = Leftovers { uploads_before: options.stale_before, no_links: true, ..Leftovers::default() };
-    let to_survey = survey::Options { leftovers, jobs: options.jobs, ..survey::Options::default() };
+    let to_survey =
+        survey::Options { leftovers, jobs: options.jobs, absences: options.absences, ..survey::Options::default() };
     let survey = survey::survey(&tolerant, &to_survey, monitor)?;
     with_threads(options.jobs, || {
         let Survey { inventory, reachable, .. } = &survey;
@@ -128,6 +132,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
     })
     .and_then(|(mut defects, blobs, unreferenced)| {
         defects.extend(of_met(tolerant.into_met()));
+        defects.iter_mut().for_each(|defect| defect.kind = defect.kind.in_spite_of(options.absences));
         name_images(storage, &survey, &mut defects, options.jobs)?;
         let names = survey.inventory.repositories.iter().map(|repository| repository.name.clone());
         let mut verification = Verification {

@@ -156,6 +156,7 @@ pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let started = SystemTime::now();
+    let source = source::find(args.config.or(args.configuration), args.root)?;
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let options = Options {
@@ -163,6 +164,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         allow_empty: args.allow_empty,
         allow_missing: args.allow_missing,
         allow_mostly_untagged: args.allow_mostly_untagged,
+        absences: source.config.absences,
         allow_symlinked_blobs: args.allow_symlinked_blobs,
         allow_harbor: args.allow_harbor,
         young_since: min_age.map(ago),
@@ -176,7 +178,6 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         unwanted: None,
         jobs: args.jobs,
     };
-    let source = source::find(args.config.or(args.configuration), args.root)?;
     let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet };
     let store = Store::open(source, opening, &options)?;
     let Store { source, storage, lock, progress } = store;

@@ -108,6 +108,7 @@ impl<'a> Session<'a> {
             allow_empty: self.allow_empty,
             allow_missing: self.removing.allow_missing,
             allow_symlinked_blobs: self.removing.allow_symlinked_blobs,
+            absences: self.store.source.config.absences,
             unwanted: Some(&unwanted),
             ..Options::default()
         };

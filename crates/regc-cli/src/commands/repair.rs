@@ -79,7 +79,8 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let watch = Watch::start();
     let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
     let from = from.as_deref().map(|from| from as &dyn ReadStorage);
-    let to_verify = VerifyOptions { stale_before: None, every_name: false, jobs: SurveyOptions::default().jobs };
+    let (absences, jobs) = (source.config.absences, SurveyOptions::default().jobs);
+    let to_verify = VerifyOptions { stale_before: None, every_name: false, absences, jobs };
     let options =
         Options { from, allow_empty, allow_missing: args.allow_missing, drop_lost: args.drop_lost, pace: &pace };
     let planned = verify(&*storage, &to_verify, &progress).and_then(|mut verification| {

@@ -53,6 +53,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let options = Options {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
         every_name: args.notes,
+        absences: source.config.absences,
         jobs: regc_core::survey::Options::default().jobs,
     };
     let found = verify(&*storage, &options, &progress).and_then(|mut verification| {

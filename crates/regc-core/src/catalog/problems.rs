@@ -156,6 +156,7 @@ impl Repository<'_> {
             // Where the content of other algorithms' digests is, is written in their links.
             let is_stored = known.stored[&digest] || digest.algorithm() != Algorithm::Sha256;
             let kind = match known.layers[&digest] || known.revisions[&digest] {
+                _ if !is_stored && self.depth.absences.content => continue,
                 _ if !is_stored => Kind::MissingBlob,
                 false => Kind::MissingLayerLink,
                 true => continue,
@@ -190,6 +191,9 @@ impl Repository<'_> {
         linked.extend(here);
         if let Some(problem) = self.missing_part(layers, known)? {
             return Ok(Some(problem));
+        }
+        if Kind::MissingChild.in_spite_of(self.depth.absences) != Kind::MissingChild {
+            return Ok(None);
         }
         // The API's deletion leaves the directory of a link.
         let directory = layout::revisions(&self.name);

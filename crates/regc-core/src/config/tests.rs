@@ -116,6 +116,24 @@ fn the_environment_creates_deep_mappings_but_does_not_change_those_of_the_file()
 }
 
 #[test]
+fn what_may_be_missing() {
+    let absences = |extra: &str, environment: &[(&str, &str)]| {
+        let Absences { content, platforms } =
+            parse(&format!("version: 0.1\nstorage: inmemory\n{extra}"), environment).unwrap().absences;
+        (content, platforms)
+    };
+    let remote = [("REGISTRY_PROXY_REMOTEURL", "https://registry-1.docker.io")];
+    assert_eq!(absences("", &[]), (false, false));
+    assert_eq!(absences("proxy: {remoteurl: 'https://registry-1.docker.io'}", &[]), (true, false));
+    assert_eq!(absences("proxy: {remoteurl: ''}", &[]), (false, false));
+    assert_eq!(absences("", &remote), (true, false));
+    for (platforms, may_be_missing) in [("none", true), ("list", true), ("all", false)] {
+        let section = format!("validation: {{manifests: {{indexes: {{platforms: {platforms}}}}}}}");
+        assert_eq!(absences(&section, &[]), (false, may_be_missing), "{platforms}");
+    }
+}
+
+#[test]
 fn somebody_elses_metadata() {
     let metadata = |extra: &str| parse(&format!("version: 0.1\nstorage: inmemory\n{extra}"), &[]).unwrap().metadata;
     assert_eq!(metadata("database: {enabled: true, host: db}"), Metadata::GitLabDatabase);

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::config::Absences;
+
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +74,7 @@ pub enum Kind {
     DanglingLayerLink,
     MissingLayerLink,
     AbsentChild,
+    ExpiredBlob,
     DamagedManifest,
     UnknownManifest,
     DamagedBlob,
@@ -85,7 +88,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 30] = [
+    pub const ALL: [Kind; 31] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -107,6 +110,7 @@ impl Kind {
         Kind::DanglingLayerLink,
         Kind::MissingLayerLink,
         Kind::AbsentChild,
+        Kind::ExpiredBlob,
         Kind::DamagedManifest,
         Kind::UnknownManifest,
         Kind::DamagedBlob,
@@ -117,6 +121,15 @@ impl Kind {
         Kind::BeingRestored,
         Kind::UnknownAge,
     ];
+
+    /// What it is in a registry of which something may be missing.
+    pub fn in_spite_of(self, absences: Absences) -> Self {
+        match self {
+            Kind::MissingBlob if absences.content => Kind::ExpiredBlob,
+            Kind::MissingChild if absences.content || absences.platforms => Kind::AbsentChild,
+            kind => kind,
+        }
+    }
 
     /// The kind of a code, in any case: `RG012`.
     pub fn of_code(code: &str) -> Option<Self> {
@@ -370,6 +383,16 @@ impl Kind {
                 remedy: "none is needed if the index was pushed like that; else push the platform's image, or take it from a \
                          backup with `regc repair --from`",
                 repair: Some("links it where the other store of `--from` has it in the same repository"),
+            },
+            Kind::ExpiredBlob => &Page {
+                code: "RG029",
+                name: "expired_blob",
+                severity: Severity::Note,
+                title: "content that a pull-through cache does not have now",
+                meaning: "The configuration names a registry that this one is a cache of (`proxy.remoteurl`). It lets content \
+                          expire, and fetches it again when somebody pulls it.",
+                remedy: "none is needed: a pull brings it back",
+                repair: None,
             },
             Kind::DamagedManifest => &Page {
                 code: "RG030",

@@ -42,6 +42,7 @@ const DEFAULT: Options<'_> = Options {
     allow_empty: false,
     allow_missing: false,
     allow_mostly_untagged: true,
+    absences: regc_core::config::Absences { content: false, platforms: false },
     allow_symlinked_blobs: false,
     allow_harbor: false,
     young_since: None,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use regc_core::catalog::{Depth, Problem, catalog};
+use regc_core::config::Absences;
 use regc_core::digest::Digest;
 use regc_core::layout;
 use regc_core::storage::ReadStorage;
@@ -12,7 +13,14 @@ use regc_core::verify::Kind;
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, layer};
 
-const PROBLEMS: Depth = Depth { images: true, untagged: false, trees: false, owners: false, problems: true };
+const PROBLEMS: Depth = Depth {
+    images: true,
+    untagged: false,
+    trees: false,
+    owners: false,
+    problems: true,
+    absences: Absences { content: false, platforms: false },
+};
 
 /// The problem of each tag in `app`.
 fn problems(storage: &dyn ReadStorage) -> Vec<(String, Option<Problem>)> {

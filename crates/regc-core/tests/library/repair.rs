@@ -19,6 +19,7 @@ use regc_testkit::{TestRegistry, layer};
 
 use crate::faults::{header, run};
 use crate::{DEFAULT, Options, UNTAGGED, holder};
+use regc_core::config::Absences;
 
 /// Nothing here waits.
 struct NoClock;
@@ -32,7 +33,12 @@ impl Clock for NoClock {
 }
 
 fn look(storage: &dyn ReadStorage) -> Verification {
-    verify(storage, &VerifyOptions { stale_before: None, every_name: false, jobs: 2 }, &Silent).unwrap()
+    verify(
+        storage,
+        &VerifyOptions { stale_before: None, every_name: false, absences: Absences::default(), jobs: 2 },
+        &Silent,
+    )
+    .unwrap()
 }
 
 fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {
