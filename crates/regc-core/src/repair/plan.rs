@@ -19,6 +19,9 @@ use crate::survey;
 use crate::trash;
 use crate::verify::{Defect, Kind, Verification};
 
+/// How much white space in a tag's link is read, in bytes.
+const MAX_WHITE_SPACE_BYTES: u64 = 64;
+
 /// What can be done.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -77,8 +80,9 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         completed: HashSet::new(),
         leads: HashMap::new(),
     };
-    // Whether an entry leads to something, and whether something is attached to what is lost, depends on what is linked.
-    let is_entry = |kind| matches!(kind, Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
+    // Whether a tag or an entry leads to something, and whether something is attached to what is lost, depends on what is
+    // linked.
+    let is_entry = |kind| matches!(kind, Kind::GarbledTag | Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
     let (entries, others): (Vec<&Defect>, Vec<&Defect>) =
         verification.defects.iter().partition(|defect| is_entry(defect.kind));
     for defect in others {
@@ -88,7 +92,10 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         planner.drop_lost()?;
     }
     for defect in entries {
-        planner.attempt(|planner| planner.entry(defect))?;
+        planner.attempt(|planner| match defect.kind {
+            Kind::GarbledTag => planner.garbled_tag(defect),
+            _ => planner.entry(defect),
+        })?;
     }
     let Planner { actions, failures, in_trash, lost, here, .. } = planner;
     let mut actions: Vec<Action> = actions.into_iter().collect();
@@ -240,6 +247,22 @@ impl Planner<'_> {
             self.write_link(path, digest)
         } else {
             Ok(())
+        }
+    }
+
+    /// A tag whose link is legible all the same: it holds a digest with white space around it, as an editor leaves it.
+    fn garbled_tag(&mut self, defect: &Defect) -> Result<(), Error> {
+        let Defect { path, repository: Some(repository), .. } = defect else { return Ok(()) };
+        if self.verification.is_shared(repository) {
+            return Ok(());
+        }
+        let limit = layout::link_bytes(Algorithm::Sha512) + MAX_WHITE_SPACE_BYTES;
+        let Some(Content::Whole(text)) = self.storage.read(path, limit)? else { return Ok(()) };
+        match layout::digest_in_link(text.trim_ascii()) {
+            Some(digest) if self.will_be_linked(repository, &digest)? && self.has_content(&digest)? => {
+                self.write_link(path, &digest)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -252,7 +252,7 @@ impl Kind {
                           a directory, and a push that was cut off leaves one. With `--delete-untagged`, regc counts everything that it has ever named \
                           as tagged.",
                 remedy: "push the tag again, which writes the link anew",
-                repair: None,
+                repair: Some("writes the link anew, where it holds a digest and white space around it"),
             },
             Kind::GarbledTagIndexEntry => &Page {
                 code: "RG013",

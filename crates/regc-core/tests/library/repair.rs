@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use regc_core::config::Absences;
 use regc_core::content::{Clock, Pace};
 use regc_core::digest::{Algorithm, Digest};
 use regc_core::error::Error;
@@ -19,7 +20,6 @@ use regc_testkit::{TestRegistry, layer};
 
 use crate::faults::{header, run};
 use crate::{DEFAULT, Options, UNTAGGED, holder};
-use regc_core::config::Absences;
 
 /// Nothing here waits.
 struct NoClock;
@@ -586,4 +586,23 @@ fn what_was_moved_aside_does_not_count_as_unmounted() {
     assert_eq!(second(&storage, None), []);
     assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]));
     assert!(run(&storage, DEFAULT, None).is_ok());
+}
+
+#[test]
+fn a_tag_with_white_space_around_its_digest_is_written_anew() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let unlinked = registry.blob("no manifest of this repository");
+    let link = layout::tag_link("app", "v1");
+    for (written, mended) in [
+        (format!("{image}\n"), image.to_string()),
+        (format!("\r\n {image}\t\n"), image.to_string()),
+        (format!("{unlinked}\n"), format!("{unlinked}\n")),
+        (format!("{image}{image}\n"), format!("{image}{image}\n")),
+    ] {
+        registry.put(link.clone(), written);
+        let storage = registry.in_memory();
+        repair(&storage, None);
+        assert_eq!(text(&storage, &link), Some(mended));
+    }
 }
