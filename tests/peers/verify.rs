@@ -31,7 +31,7 @@ fn told(run: &Run) -> BTreeSet<Told> {
 }
 
 /// The kinds that need more than a look at the store: `--content`, a trash, a rule.
-const ELSEWHERE: [Kind; 8] = [
+const ELSEWHERE: [Kind; 7] = [
     Kind::ExpiredBlob,
     Kind::ForeignFile,
     Kind::KeptBack,
@@ -39,7 +39,6 @@ const ELSEWHERE: [Kind; 8] = [
     Kind::BlobsElsewhere,
     Kind::InTrash,
     Kind::BeingRestored,
-    Kind::UnknownAge,
 ];
 
 /// Whether every image that is named cannot be pulled, and every other tag can.

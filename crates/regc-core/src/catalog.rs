@@ -328,7 +328,8 @@ impl<'a> Repository<'a> {
             _ => config.platform.into_iter().collect(),
         };
         let bytes = self.bytes(digest)?;
-        let (kind, created, subject) = (manifest.kind, config.created, manifest.subject);
+        let created = config.created.or_else(|| manifest.created.clone());
+        let (kind, subject) = (manifest.kind, manifest.subject);
         let image = Image { digest: *digest, kind, platforms, bytes, created, subject };
         self.images.insert(*digest, image.clone());
         Ok(Some(image))

@@ -49,13 +49,6 @@ pub enum Finding {
         /// What it names.
         manifest: Digest,
     },
-    /// A tag that a rule would judge by the age of its image, which cannot be read. It stays.
-    UnknownAge {
-        /// The repository.
-        repository: String,
-        /// The tag.
-        tag: String,
-    },
     /// A layer or configuration of a live manifest is not in the store.
     MissingBlob {
         /// The repository.
@@ -116,7 +109,6 @@ impl Finding {
             Finding::GarbledRevisionLink { .. } => "garbled_revision_link",
             Finding::GarbledTag { .. } => "garbled_tag",
             Finding::DanglingTag { .. } => "dangling_tag",
-            Finding::UnknownAge { .. } => "unknown_age",
             Finding::MissingBlob { .. } => "missing_blob",
             Finding::ForeignFile { .. } => "foreign_file",
             Finding::KeptBack(_) => "kept_back",
@@ -138,7 +130,6 @@ impl Finding {
             Finding::GarbledRevisionLink { .. } => Kind::GarbledRevisionLink,
             Finding::GarbledTag { .. } => Kind::GarbledTag,
             Finding::DanglingTag { .. } => Kind::DanglingTag,
-            Finding::UnknownAge { .. } => Kind::UnknownAge,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
             Finding::ForeignFile { .. } => Kind::ForeignFile,
             Finding::KeptBack(_) => Kind::KeptBack,
@@ -157,7 +148,6 @@ impl Finding {
             | Finding::GarbledRevisionLink { repository, .. }
             | Finding::GarbledTag { repository, .. }
             | Finding::DanglingTag { repository, .. }
-            | Finding::UnknownAge { repository, .. }
             | Finding::MissingBlob { repository, .. }
             | Finding::ForeignFile { repository, .. }
             | Finding::KeptBack(KeptBack { repository, .. })
@@ -177,7 +167,6 @@ impl Finding {
             | Finding::DanglingTag { manifest, .. }
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
             Finding::GarbledTag { .. }
-            | Finding::UnknownAge { .. }
             | Finding::ForeignFile { .. }
             | Finding::KeptBack(_)
             | Finding::UnservedRepository { .. }
@@ -194,9 +183,9 @@ impl Finding {
                 layout::blob_data(manifest)
             }
             Finding::GarbledRevisionLink { repository, manifest } => layout::revision_link(repository, manifest),
-            Finding::GarbledTag { repository, tag }
-            | Finding::DanglingTag { repository, tag, .. }
-            | Finding::UnknownAge { repository, tag } => layout::tag_link(repository, tag),
+            Finding::GarbledTag { repository, tag } | Finding::DanglingTag { repository, tag, .. } => {
+                layout::tag_link(repository, tag)
+            }
             Finding::MissingBlob { blob, .. } => layout::blob_data(blob),
             Finding::UnservedRepository { repository } | Finding::BeingRestored { repository, .. } => {
                 layout::repository(repository)
@@ -227,9 +216,6 @@ impl Finding {
             ),
             Finding::DanglingTag { repository, tag, manifest } => {
                 format!("{repository}: the tag {tag} names {manifest}, which the repository does not link")
-            }
-            Finding::UnknownAge { repository, tag } => {
-                format!("{repository}: it cannot be read when the image of the tag {tag} was made; it stays")
             }
             Finding::MissingBlob { repository, manifest, blob } => {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
@@ -266,7 +252,6 @@ impl Finding {
             Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
             Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
             Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
-            Finding::UnknownAge { .. } => "decide by `pushed`, or give it a keep-tag of its own",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
             Finding::ForeignFile { .. } => "delete the file, and run `regc gc --tidy`",
             Finding::KeptBack(_) => "clear what is in the way, and run the same command again",

@@ -66,6 +66,9 @@ pub struct Description {
     pub children: Vec<Part>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,
+    /// When it was made, as its annotation `org.opencontainers.image.created` says: RFC 3339. Charts and other artifacts have no
+    /// configuration that does.
+    pub created: Option<String>,
 }
 
 /// Something that a manifest refers to.
@@ -100,6 +103,14 @@ struct Document {
     fs_layers: Option<Parts>,
     manifests: Option<Parts>,
     subject: Option<Descriptor>,
+    annotations: Option<Annotations>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "org.opencontainers.image.created")]
+    created: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -205,6 +216,7 @@ impl Description {
             layers,
             children: document.manifests.map_or_else(Vec::new, |manifests| manifests.parts),
             subject: document.subject.as_ref().and_then(Descriptor::part).map(|part| part.digest),
+            created: document.annotations.and_then(|annotations| annotations.created),
         })
     }
 }

@@ -115,6 +115,17 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             }
         }
     }
+    let undated = judged
+        .iter()
+        .flat_map(|judged| &judged.tags)
+        .filter(|(_, decision)| decision.as_ref().is_some_and(|decision| decision.reason.is_age_unknown()));
+    match undated.count() {
+        0 => {}
+        _ if args.removing.quiet => {}
+        undated => eprintln!(
+            "regc: warning: {undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
+        ),
+    }
     session.remove(unwanted, findings, &|survey| {
         if !args.removing.quiet {
             explain(&judged, survey, now, common.format, args.explain);
@@ -187,7 +198,6 @@ fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
             Some(Finding::DanglingTag { repository, tag, manifest })
         }
         (Reason::CannotBePulled, Some(manifest)) => Some(Finding::DanglingRevision { repository, manifest }),
-        (reason, _) if reason.is_age_unknown() => Some(Finding::UnknownAge { repository, tag }),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use super::{Driver, driver, normalize_short_form, yaml};
 use crate::error::Error;
 
 /// The sections that are read, and that an environment variable can therefore change.
-const SECTIONS: [&str; 5] = ["storage", "auth", "database", "http", "redis"];
+const SECTIONS: [&str; 8] = ["storage", "auth", "database", "http", "redis", "proxy", "validation", "openshift"];
 
 /// The storage drivers of the registries that regc knows. Only a variable that makes another one is a mistake in itself:
 /// Kubernetes sets `REGISTRY_STORAGE_PORT` and the like for a service that is called registry-storage.

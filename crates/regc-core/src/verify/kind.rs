@@ -83,12 +83,11 @@ pub enum Kind {
     BlobsElsewhere,
     InTrash,
     BeingRestored,
-    UnknownAge,
 }
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 31] = [
+    pub const ALL: [Kind; 30] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -119,7 +118,6 @@ impl Kind {
         Kind::BlobsElsewhere,
         Kind::InTrash,
         Kind::BeingRestored,
-        Kind::UnknownAge,
     ];
 
     /// What it is in a registry of which something may be missing.
@@ -478,16 +476,6 @@ impl Kind {
                 meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection deletes \
                           nothing of the repositories that it restores, and none of the content.",
                 remedy: "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name",
-                repair: None,
-            },
-            Kind::UnknownAge => &Page {
-                code: "RG060",
-                name: "unknown_age",
-                severity: Severity::Warning,
-                title: "a tag that cannot be judged by its age",
-                meaning: "A rule of `regc prune` needs to know when the image was made, and its configuration does not say, \
-                          or says what reproducible builds write. The tag stays.",
-                remedy: "decide by `pushed`, or give it a keep-tag of its own",
                 repair: None,
             },
         }
