@@ -381,3 +381,18 @@ fn what_is_in_the_way_of_a_prune_is_a_finding_in_every_format() {
         }
     }
 }
+
+#[test]
+fn a_referrers_tag_of_a_sha512_digest_stays() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let referrers = format!("sha512-{}", "0123456789abcdef".repeat(4));
+    registry.index(&format!("app:{referrers}")).manifests([]).push();
+    let root = registry.on_disk();
+    for (tag, days) in [("v1", 50), ("v2", 1), (&referrers, 60)] {
+        pushed(root.path(), "app", tag, days);
+    }
+    assert_eq!(prune(root.path(), &["--yes", "--keep", "1"]).code, 0);
+    assert_eq!(tags(root.path()), [format!("app:{referrers}"), "app:v2".to_owned()]);
+}

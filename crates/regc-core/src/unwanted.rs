@@ -184,6 +184,17 @@ pub fn attached_to(tag: &str) -> Option<Digest> {
     Digest::from_hex(algorithm, rest.split_once('.').map_or(rest, |(hex, _)| hex))
 }
 
+/// Whether it is the referrers tag of a digest that is longer than such a tag may be: it holds the first 64 digits.
+///
+/// Source: OCI distribution specification 1.1, "Referrers Tag Schema".
+pub fn is_abbreviated(tag: &str) -> bool {
+    const MAX_DIGITS: usize = 64;
+    let Some((algorithm, rest)) = tag.split_once('-') else { return false };
+    let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
+    let is_longer = Algorithm::from_name(algorithm).is_some_and(|algorithm| algorithm.bytes() * 2 > MAX_DIGITS);
+    is_longer && digits.len() == MAX_DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +209,9 @@ mod tests {
         let others = [&name[..70], &format!("{name}0"), &format!("{name}-arm64"), &name.replace("256", "512")];
         for tag in ["v1", "sha256-1234", "sha256-"].into_iter().chain(others) {
             assert_eq!(attached_to(tag), None, "{tag}");
+            let is_abbreviated = is_abbreviated(tag);
+            assert_eq!(is_abbreviated, tag.starts_with("sha512-"), "{tag}");
         }
+        assert!(!is_abbreviated(&name), "it is whole");
     }
 }

@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::rule::{Keep, Rule};
 use super::{Decision, TagFacts};
 use crate::digest::Digest;
-use crate::unwanted::attached_to;
+use crate::unwanted::{attached_to, is_abbreviated};
 
 /// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
 ///
@@ -54,6 +54,9 @@ fn by_name(rule: &Rule, facts: &TagFacts) -> Option<Reason> {
     // manifest that it is made of belongs to nothing else.
     if let Some(other) = attached_to(&facts.tag).filter(|other| *other != digest) {
         return Some(Reason::Attached(other));
+    }
+    if is_abbreviated(&facts.tag) {
+        return Some(Reason::Abbreviated);
     }
     if !rule.only_tags.is_empty() && !rule.only_tags.iter().any(|regex| regex.is_match(&facts.tag)) {
         return Some(Reason::NotSelected);

@@ -14,6 +14,8 @@ pub enum Reason {
     Garbled,
     /// Stays: it belongs to a manifest, as a signature's tag does, and is removed together with it and not before.
     Attached(Digest),
+    /// Stays: it is the referrers tag of a manifest whose digest it abbreviates, so which one it belongs to is not known.
+    Abbreviated,
     /// Stays: there are `only-tag`, and none matches it.
     NotSelected,
     /// Stays: this `keep-tag` matches it.
@@ -84,6 +86,7 @@ impl Reason {
         match self {
             Reason::Garbled => "garbled",
             Reason::Attached(_) => "attached",
+            Reason::Abbreviated => "abbreviated",
             Reason::NotSelected => "not_selected",
             Reason::KeepTag(_) => "keep_tag",
             Reason::SameImage { .. } => "same_image",
@@ -111,6 +114,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::Garbled => f.write_str("has a garbled link"),
             Reason::Attached(digest) => write!(f, "belongs to {digest}"),
+            Reason::Abbreviated => f.write_str("is the referrers tag of a manifest whose digest it abbreviates"),
             Reason::NotSelected => f.write_str("is matched by no only-tag"),
             Reason::KeepTag(regex) => write!(f, "is matched by keep-tag {regex}"),
             Reason::SameImage { tag, why } => write!(f, "is the same image as {tag}, which {why}"),

@@ -40,7 +40,7 @@ fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
         format!("sha256-{}", &hex[1..]),
         format!("sha256-{hex}0"),
         format!("sha256-{hex}-arm64"),
-        format!("sha512-{hex}"),
+        format!("sha512-{}", &hex[1..]),
         format!("sha256-{}", hex.to_uppercase()),
         format!("sha256:{hex}"),
         format!("md5-{}", &hex[..32]),
