@@ -127,7 +127,7 @@ impl References {
         let kind = match (document.schema_version, media_type) {
             (Some(1), _) => Kind::Schema1,
             (Some(2), "") if document.has_manifests => Kind::Index,
-            (Some(2), "" | DOCKER_MANIFEST | OCI_MANIFEST) | (_, OCI_ARTIFACT) => Kind::Image,
+            (Some(2), "" | DOCKER_MANIFEST | OCI_MANIFEST) | (_, OCI_ARTIFACT | ORAS_ARTIFACT) => Kind::Image,
             (Some(2), DOCKER_LIST | OCI_INDEX) => Kind::Index,
             (Some(2), other) => return Err(Damage::UnknownMediaType(other.to_owned())),
             _ => return Err(Damage::UnknownSchema),
@@ -159,6 +159,8 @@ const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+/// What ORAS pushed before OCI's artifact manifest: the same fields.
+const ORAS_ARTIFACT: &str = "application/vnd.cncf.oras.artifact.manifest.v1+json";
 
 /// The fields of all kinds of manifests together.
 #[derive(Default)]
@@ -227,7 +229,8 @@ fn role_in_index(descriptor: &Descriptor<'_>) -> Role {
         | DOCKER_LIST
         | OCI_MANIFEST
         | OCI_INDEX
-        | OCI_ARTIFACT => Role::Child,
+        | OCI_ARTIFACT
+        | ORAS_ARTIFACT => Role::Child,
         other if NO_MANIFESTS.iter().any(|prefix| other.starts_with(prefix)) => Role::OpaqueChild,
         _ => Role::OddChild,
     }
@@ -446,10 +449,12 @@ mod tests {
             r#"{"schemaVersion":1,"name":"app","fsLayers":[{"blobSum":"$a"},{"blobSum":"$a"}],"signatures":[{}]}"#;
         assert_eq!(names(schema1), vec![(digest("a"), Role::Layer); 2]);
 
-        let artifact =
-            format!(r#"{{"mediaType":"{OCI_ARTIFACT}","blobs":[{{"digest":"$a"}}],"subject":{{"digest":"$s"}}}}"#);
-        assert_eq!(names(&artifact), vec![(digest("a"), Role::Layer)]);
-        assert_eq!(parse(&artifact).unwrap().subject, Some(digest("s")));
+        for media_type in [OCI_ARTIFACT, ORAS_ARTIFACT] {
+            let artifact =
+                format!(r#"{{"mediaType":"{media_type}","blobs":[{{"digest":"$a"}}],"subject":{{"digest":"$s"}}}}"#);
+            assert_eq!(names(&artifact), vec![(digest("a"), Role::Layer)]);
+            assert_eq!(parse(&artifact).unwrap().subject, Some(digest("s")));
+        }
     }
 
     #[test]
