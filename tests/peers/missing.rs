@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regc_core::layout;
-use regc_testkit::files_below;
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::{self, PeerRegistry};
+use regc_testkit::{blobs_below, files_below};
 use tempfile::TempDir;
 
 use crate::common::{Run, regc};
@@ -128,4 +128,26 @@ fn a_lost_manifest_can_be_restored_after_a_collection() {
     fs::rename(&kept, &data).unwrap();
     store.assert_pulls();
     assert_eq!(store.regc(&["gc", "-m"]).code, 0);
+}
+
+#[test]
+fn a_renamed_repository_and_a_tag_without_a_link_lose_no_image() {
+    let store = Store::new();
+    let repository = |name: &str| store.root.path().join(layout::repository(name));
+    let (name, tag) = reference(2);
+    let current = store.root.path().join(layout::tag(&name, &tag)).join("current");
+    for aside in ["team/app-1~", "_old"] {
+        fs::rename(repository("team/app-1"), repository(aside)).unwrap();
+        let link = fs::read(current.join(layout::LINK)).unwrap();
+        fs::remove_dir_all(&current).unwrap();
+        for arguments in [&["gc"][..], &["gc", "-m", "--tidy"]] {
+            let run = store.regc(arguments);
+            assert!(run.code == 3 && run.stdout.contains(aside), "{arguments:?}: {}{}", run.stdout, run.stderr);
+        }
+        fs::rename(repository(aside), repository("team/app-1")).unwrap();
+        fs::create_dir(&current).unwrap();
+        fs::write(current.join(layout::LINK), link).unwrap();
+        store.assert_pulls();
+    }
+    assert!(blobs_below(store.root.path()).len() < 5 * (IMAGES + 2), "what was deleted is collected all the same");
 }
