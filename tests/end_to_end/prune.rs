@@ -396,3 +396,20 @@ fn a_referrers_tag_of_a_sha512_digest_stays() {
     assert_eq!(prune(root.path(), &["--yes", "--keep", "1"]).code, 0);
     assert_eq!(tags(root.path()), [format!("app:{referrers}"), "app:v2".to_owned()]);
 }
+
+#[test]
+fn explain_says_that_the_subject_of_a_signature_is_not_here() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let stays = registry.image("app:v2").layers(["b"]).push();
+    let gone = registry.image("app:v3").layers(["c"]).push();
+    for subject in [stays, gone] {
+        registry.image(&format!("app:sha256-{}.sig", subject.hex())).layers([&subject.hex()]).push();
+    }
+    registry.delete("app", &gone);
+    let root = registry.on_disk();
+    let run = prune(root.path(), &["--dry-run", "--explain", "--keep", "9"]);
+    let line = |subject: Digest| run.stdout.lines().find(|line| line.contains(&*subject.hex())).unwrap().to_owned();
+    assert!(line(stays).ends_with("which stays"), "{}", run.stdout);
+    assert!(line(gone).ends_with("which is not in this repository"), "{}", run.stdout);
+}

@@ -37,7 +37,12 @@ impl Flags {
             {
                 self.if_has("trash", "run without --trash and --live: deleting needs no space, and cannot be undone")
             }
-            Error::OtherFilesystem(_) => self.if_has("trash", "run without --trash and --live"),
+            Error::OtherFilesystem(_) => Some(match self.has("trash") {
+                true => "run without --trash and --live".to_owned(),
+                false => {
+                    "what is replaced is kept in .regc/trash, which would have to be on that file system".to_owned()
+                }
+            }),
             Error::Journal { path, .. } => {
                 let run = path.rsplit('/').nth(1)?;
                 Some(format!("restore that file, or delete what the run holds with `regc trash empty {run}`"))

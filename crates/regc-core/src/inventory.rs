@@ -81,6 +81,11 @@ impl Repository {
         layout::is_repository_name(&self.name)
     }
 
+    /// Whether it links this manifest as a revision.
+    pub fn links(&self, manifest: DigestId) -> bool {
+        self.revisions.binary_search(&manifest).is_ok()
+    }
+
     /// Whether it may link anything, now or before a deletion.
     pub(crate) fn is_linking(&self) -> bool {
         !self.revisions.is_empty() || !self.unlinked.is_empty() || !self.layer_algorithms.is_empty()

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use regc_core::catalog::{Depth, Listing, Tag, catalog};
+use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
+use regc_core::inventory::Repository;
 use regc_core::pattern::{self, Pattern};
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
 use regc_core::survey::{Options, Survey};
@@ -209,6 +211,11 @@ fn explain(judged: &[Judged], survey: &Survey, now: SystemTime, format: Format, 
     let going: HashSet<(&str, &str)> = garbage
         .flat_map(|(repository, garbage)| garbage.removed_tags.iter().map(|tag| (&*repository.name, &*tag.tag)))
         .collect();
+    let repositories: HashMap<&str, &Repository> =
+        survey.inventory.repositories.iter().map(|repository| (&*repository.name, repository)).collect();
+    let is_here = |repository: &str, manifest: &Digest| {
+        repositories.get(repository).is_some_and(|found| found.links(survey.inventory.digests.id(manifest)))
+    };
     let kept_back = &survey.reachable.kept_back;
     let kept_back: HashMap<(&str, &str), &KeptBack> = kept_back
         .iter()
@@ -231,8 +238,13 @@ fn explain(judged: &[Judged], survey: &Survey, now: SystemTime, format: Format, 
             let kept_back = kept_back.get(&(&**repository, &*tag.name));
             let (code, reason) = match (kept_back, decision) {
                 (Some(kept_back), _) => ("kept_back", format!("stays: {}", kept_back.reason)),
-                (None, Some(Decision { reason: reason @ Reason::Attached(_), .. })) => {
-                    (reason.code(), format!("{reason}, which {}", if goes { "goes" } else { "stays" }))
+                (None, Some(Decision { reason: reason @ Reason::Attached(subject), .. })) => {
+                    let fate = match goes {
+                        true => "goes",
+                        false if !is_here(repository, subject) => "is not in this repository",
+                        false => "stays",
+                    };
+                    (reason.code(), format!("{reason}, which {fate}"))
                 }
                 (None, Some(Decision { reason, .. })) => (reason.code(), reason.to_string()),
                 (None, None) => ("no_rule", "is in a repository without a rule".to_owned()),
