@@ -34,6 +34,7 @@ fn json_tells_everything_and_sums_it_up() {
             "uploads": 0, "upload_bytes": 0, "repositories": 0,
         },
         "removed": nothing, "spared": nothing, "stale_cache": null, "young_blobs": 0, "young_bytes": 0,
+        "hard_linked_bytes": 0,
         "trashed_as": null, "trash_bytes": 0, "interrupted": false,
         "failures": 0, "findings": 1, "passed_over": 0,
     });

@@ -125,8 +125,7 @@ fn how_it_ends() {
 #[test]
 fn names_cannot_give_the_terminal_orders() {
     let mut registry = registry();
-    let gone: Digest = layer("gone");
-    registry.put(layout::tag_link("team/app", "x\u{1b}[31m\ny"), gone.to_string());
+    registry.image("x\u{1b}[31m\ny:v1").layers(["renamed"]).push();
     registry.put(format!("{}/new\nline\u{1b}]0;title\u{7}", layout::BLOBS), "");
     let root = registry.on_disk();
     for arguments in [&["--notes"][..], &["--format", "json"]] {
@@ -134,7 +133,7 @@ fn names_cannot_give_the_terminal_orders() {
         assert_eq!(run.code, 3);
         assert!(!run.stdout.contains(['\u{1b}', '\u{7}']), "{:?}", run.stdout);
         assert!(!run.stdout.lines().any(|line| line.starts_with('y') || line.starts_with("line")), "{}", run.stdout);
-        assert!(run.stdout.contains("team/app:x"), "{}", run.stdout);
+        assert!(run.stdout.contains("repositories/x"), "{}", run.stdout);
     }
 }
 
