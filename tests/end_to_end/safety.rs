@@ -304,18 +304,34 @@ fn names_that_are_commands_or_no_names_at_all() {
 
 #[test]
 fn an_unreadable_journal_of_an_incomplete_restore_stops_a_run_and_the_error_says_how_to_go_on() {
-    let root = registry().on_disk();
-    let trashed = last_line(&gc(root.path(), &["--trash", "--format", "json"]));
-    let run = trashed["trashed_as"].as_str().unwrap();
-    let directory = root.path().join(layout::TRASH).join(run);
-    fs::write(directory.join("restoring"), "").unwrap();
-    let journal = files_below(&directory).into_iter().find(|name| name.starts_with("journal")).unwrap();
-    fs::write(directory.join(journal), "garbled").unwrap();
-    let refused = gc(root.path(), &[]);
-    let remedy = format!("regc trash empty {run}");
-    assert!(refused.code == 1 && refused.stderr.contains(&remedy), "{}", refused.stderr);
-    assert_eq!(trash(root.path(), &["empty", run]).code, 0);
-    assert_eq!(gc(root.path(), &[]).code, 0);
+    let ways: [fn(&Path); 4] = [
+        |journal| fs::write(journal, "garbled").unwrap(),
+        |journal| fs::remove_file(journal).unwrap(),
+        |journal| {
+            fs::remove_file(journal).unwrap();
+            fs::create_dir(journal).unwrap();
+        },
+        |journal| {
+            fs::rename(journal, journal.with_extension("real")).unwrap();
+            std::os::unix::fs::symlink(journal.with_extension("real"), journal).unwrap();
+        },
+    ];
+    for (number, damage) in ways.into_iter().enumerate() {
+        let root = registry().on_disk();
+        let trashed = last_line(&gc(root.path(), &["--trash", "--format", "json"]));
+        let run = trashed["trashed_as"].as_str().unwrap();
+        let directory = root.path().join(layout::TRASH).join(run);
+        fs::write(directory.join("restoring"), "").unwrap();
+        let journal = files_below(&directory).into_iter().find(|name| name.starts_with("journal")).unwrap();
+        damage(&directory.join(journal));
+        let refused = gc(root.path(), &[]);
+        let remedy = format!("regc trash empty {run}");
+        assert!(refused.code == 1 && refused.stderr.contains(&remedy), "{number}: {}", refused.stderr);
+        assert!(trash(root.path(), &["list"]).stdout.contains(run), "{number}");
+        assert_eq!(trash(root.path(), &["empty", run]).code, 0, "{number}");
+        assert!(!directory.join("docker").exists(), "{number}");
+        assert_eq!(gc(root.path(), &[]).code, 0, "{number}");
+    }
 }
 
 #[test]

@@ -129,7 +129,12 @@ pub fn take(
     monitor.phase(Phase::ListRepositories, None);
     let mut repositories = walk.repositories(&digests)?;
     let aliased = walk.aliased.lock().clone();
-    repositories.iter_mut().for_each(|repository| repository.alias = aliased.get(&repository.name).cloned());
+    for repository in &mut repositories {
+        let name = &repository.name;
+        // A namespace with another name gives one to all that is in it.
+        let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
+        repository.alias = ends.filter_map(|end| aliased.get(&name[..end])).next().cloned();
+    }
 
     let lacks_manifests = walk.lacks_manifests(&repositories, &digests)?;
     let unmounted = walk.unmounted()?;

@@ -213,6 +213,11 @@ fn role_in_image(descriptor: &Descriptor<'_>) -> Role {
     if descriptor.has_urls { Role::ForeignLayer } else { Role::Layer }
 }
 
+/// A registry that does not look for a layer with `urls` does not look for such a configuration either.
+fn role_of_config(descriptor: &Descriptor<'_>) -> Role {
+    if descriptor.has_urls { Role::ForeignLayer } else { Role::Config }
+}
+
 fn role_in_index(descriptor: &Descriptor<'_>) -> Role {
     const NO_MANIFESTS: [&str; 5] = [
         "application/vnd.oci.image.layer.",
@@ -307,7 +312,7 @@ impl<'de> Deserialize<'de> for Document<'de> {
                     match &*folded(&key) {
                         "schemaversion" => document.schema_version = map.next_value()?,
                         "mediatype" => document.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
-                        "config" => document.config.add(map.next_value()?, |_| Role::Config),
+                        "config" => document.config.add(map.next_value()?, role_of_config),
                         "layers" => drop(read_list(&mut map, &mut document.layers, role_in_image)?),
                         "blobs" => drop(read_list(&mut map, &mut document.blobs, role_in_image)?),
                         "fslayers" => drop(read_list(&mut map, &mut document.fs_layers, role_in_image)?),

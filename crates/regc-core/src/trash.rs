@@ -208,24 +208,34 @@ pub(crate) fn write_entries(
     })
 }
 
-/// The names of all runs of which something is in the trash, sorted.
+/// The names of all runs of which something is in the trash and that have a journal, sorted.
 pub fn runs(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
-    refuse_symlinks(storage)?;
     let mut runs = Vec::new();
-    storage.list(layout::TRASH, &mut |entry| {
-        if entry.kind == EntryKind::Directory && !entry.symlink && is_run(entry.name) {
-            runs.push(entry.name.to_owned());
-        }
-    })?;
-    // The journal comes first and goes last: what has none is somebody else's.
-    let mut with_journal = Vec::new();
-    for run in runs {
-        if storage.stat(&journal(&run))?.is_some_and(|journal| journal.kind == EntryKind::File && !journal.symlink) {
-            with_journal.push(run);
+    for (run, symlink) in directories(storage)? {
+        if !symlink && has_journal(storage, &run)? {
+            runs.push(run);
         }
     }
-    with_journal.sort_unstable();
-    Ok(with_journal)
+    Ok(runs)
+}
+
+/// The names of all directories in the trash that a run may have made, sorted, and whether each is a symbolic link.
+fn directories(storage: &dyn ReadStorage) -> Result<Vec<(String, bool)>, Error> {
+    refuse_symlinks(storage)?;
+    let mut directories = Vec::new();
+    storage.list(layout::TRASH, &mut |entry| {
+        if entry.kind == EntryKind::Directory && is_run(entry.name) {
+            directories.push((entry.name.to_owned(), entry.symlink));
+        }
+    })?;
+    directories.sort_unstable();
+    Ok(directories)
+}
+
+/// Whether a run has a journal, readable or not, and not a symbolic link to one.
+fn has_journal(storage: &dyn ReadStorage, run: &str) -> Result<bool, Error> {
+    let found = storage.stat(&journal(run))?;
+    Ok(found.is_some_and(|journal| journal.kind == EntryKind::File && !journal.symlink))
 }
 
 /// Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
@@ -247,16 +257,27 @@ fn is_run(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// All runs of which something is in the trash, by their names.
+/// All runs of which something is in the trash, by their names: also those that have lost their journal.
 pub fn list(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
-    runs(storage)?.into_iter().map(|run| look_into(storage, run)).collect()
+    let mut runs = Vec::new();
+    for (run, symlink) in directories(storage)? {
+        // The journal comes first and goes last: what has none, and nothing of a registry in it, is somebody else's.
+        let is_run = !symlink
+            && (has_journal(storage, &run)?
+                || restoring::is_restoring(storage, &run)?
+                || storage.stat(&format!("{}/docker", directory(&run)))?.is_some());
+        if is_run {
+            runs.push(look_into(storage, run)?);
+        }
+    }
+    Ok(runs)
 }
 
 fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error> {
-    let header = match read_header(storage, &run) {
-        Ok(header) => Some(header),
-        Err(Error::Journal { .. }) => None,
-        Err(error) => return Err(error),
+    let header = match has_journal(storage, &run)?.then(|| read_header(storage, &run)) {
+        Some(Ok(header)) => Some(header),
+        None | Some(Err(Error::Journal { .. })) => None,
+        Some(Err(error)) => return Err(error),
     };
     let restoring = restoring::is_restoring(storage, &run)?;
     let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, restoring, run };
@@ -365,6 +386,12 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
     let garbled = |reason: String| Error::Journal { path: path.clone(), reason };
     if !is_run(run) {
         return Err(garbled("this is no name of a run".to_owned()));
+    }
+    if storage.stat(&directory(run))?.is_some_and(|run| run.symlink) {
+        return Err(garbled("its directory is a symbolic link".to_owned()));
+    }
+    if !has_journal(storage, run)? {
+        return Err(garbled("there is none".to_owned()));
     }
     let text = match storage.read(&path, MAX_JOURNAL_BYTES)? {
         Some(Content::Whole(text)) => text,

@@ -155,7 +155,7 @@ impl fmt::Display for Reason {
             Reason::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
             Reason::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
             Reason::Alias(link) => {
-                write!(f, "the symbolic link {link} leads to it, and would lead to nothing; remove the link first")
+                write!(f, "the symbolic link {link} gives it another name; remove the link first")
             }
             Reason::Damaged(manifest) => {
                 write!(

@@ -134,7 +134,8 @@ impl Walk<'_> {
             }
             names => names?,
         };
-        if names.is_empty() && !is_top {
+        // A new file system has a directory of its own.
+        if !is_top && names.iter().all(|(name, _)| is_lost_and_found(name)) {
             self.note_empty(&key);
         }
         let mut below = Vec::new();
@@ -230,9 +231,17 @@ impl Walk<'_> {
                 symlinks.extend(symlink.then(|| format!("{manifests}/{part}")));
             }
             let revisions = layout::revisions(&name);
-            for (algorithm, symlink) in self.directories(&revisions, Algorithm::from_name)? {
+            let algorithms = self.directories(&revisions, Algorithm::from_name)?;
+            if algorithms.is_empty() {
+                self.note_empty(&revisions);
+            }
+            for (algorithm, symlink) in algorithms {
                 let directory = format!("{revisions}/{}", algorithm.name());
-                for (digest, symlink) in self.directories(&directory, |hex| Digest::from_hex(algorithm, hex))? {
+                let digests = self.directories(&directory, |hex| Digest::from_hex(algorithm, hex))?;
+                if digests.is_empty() {
+                    self.note_empty(&directory);
+                }
+                for (digest, symlink) in digests {
                     symlinks.extend(symlink.then(|| layout::revision(&name, &digest)));
                     candidates.push(digest);
                 }

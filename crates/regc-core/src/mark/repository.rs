@@ -126,7 +126,12 @@ impl Marking<'_> {
         if only_tagged {
             self.unused_revisions(&reach.manifests, &mut garbage)?;
         }
-        let count = tags.as_ref().map_or(0, |tags| tags.count);
+        let count = match &tags {
+            Some(tags) => tags.count,
+            // Whether the store has any tag decides whether its manifests may be untagged.
+            None if self.options.delete_untagged => self.all_tag_directories()?.len() as u64,
+            None => 0,
+        };
         if may_tidy && !repository.shared && !is_damaged {
             self.leftovers(tags, &reach.live, &mut garbage, &mut findings)?;
         }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet as HashSet;
 
 use super::repository::Marking;
 use crate::digest::{Algorithm, Digest};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
@@ -71,6 +71,9 @@ impl Marking<'_> {
         let all = layout::tags(self.name());
         let mut found = directories(self.storage, &all, layout::tag_name, || ())?;
         found.sort_unstable();
+        if found.is_empty() {
+            self.refuse_unmounted(&all)?;
+        }
         let links: Vec<Vec<Option<TagLink>>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
 
@@ -128,6 +131,21 @@ impl Marking<'_> {
         };
         tags.count += 1;
         Ok(Some(Tag { name, digest, keeps, symlink, modified }))
+    }
+
+    /// Refuses an empty directory that is a file system of its own: the one that should be there is not mounted.
+    fn refuse_unmounted(&self, directory: &str) -> Result<(), Error> {
+        if self.options.allow_missing {
+            return Ok(());
+        }
+        let Some(found) = self.storage.stat(directory)?.filter(|found| !found.symlink) else { return Ok(()) };
+        let above = directory.rsplit_once('/').map_or("", |(above, _)| above);
+        match self.storage.stat(above)? {
+            Some(above) if above.device != found.device => {
+                Err(Error::Refused(Refusal::Unmounted(directory.to_owned())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the links of some tags.

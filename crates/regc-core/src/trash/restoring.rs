@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{directory, read_journal, runs};
+use super::{directories, directory, read_journal};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::lock::Lock;
@@ -29,7 +29,8 @@ pub(crate) struct Restoring {
 /// Fails if the journal of one cannot be read: what it has brought back cannot be told from garbage.
 pub(crate) fn restoring(storage: &dyn ReadStorage) -> Result<Restoring, Error> {
     let mut restoring = Restoring::default();
-    for run in runs(storage)? {
+    // Whatever has become of the journal.
+    for (run, _) in directories(storage)? {
         if !is_restoring(storage, &run)? {
             continue;
         }

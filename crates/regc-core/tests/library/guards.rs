@@ -143,3 +143,33 @@ fn an_empty_directory_where_a_file_system_may_be_missing_is_refused() {
     assert_eq!(refusal(&at(root.path())), None);
     assert_eq!(refusal(&Mounted::new(at(root.path()), [(shard.clone(), 1)])), Some(Refusal::Unmounted(shard)));
 }
+
+#[test]
+fn an_empty_file_system_within_a_repository_or_with_its_own_directory_is_refused() {
+    let registry = registry();
+    for (empty, holds) in [
+        ("repositories/app9/_manifests/revisions", ""),
+        ("repositories/app9/_manifests/revisions/sha256", ""),
+        ("repositories/team", "lost+found"),
+        ("repositories/app9/_manifests/revisions", "lost+found"),
+    ] {
+        let root = registry.on_disk();
+        let empty = format!("{}/{empty}", layout::ROOT);
+        fs::create_dir_all(root.path().join(&empty).join(holds)).unwrap();
+        assert_eq!(refusal(&at(root.path())), None, "{empty}");
+        let storage = Mounted::new(at(root.path()), [(empty.clone(), 1)]);
+        assert_eq!(refusal(&storage), Some(Refusal::Unmounted(empty)));
+        decide(&storage, ANYTHING).unwrap();
+    }
+    // Tags decide with `-m`.
+    let root = registry.on_disk();
+    let tags = layout::tags("app0");
+    fs::remove_dir_all(root.path().join(&tags)).unwrap();
+    fs::create_dir_all(root.path().join(&tags)).unwrap();
+    let storage = Mounted::new(at(root.path()), [(tags.clone(), 1)]);
+    assert_eq!(refusal(&storage), None);
+    let refused = decide(&storage, UNTAGGED);
+    assert!(matches!(&refused, Err(Error::Refused(Refusal::Unmounted(found))) if *found == tags), "{refused:?}");
+    let allowed = Options { allow_missing: true, ..UNTAGGED };
+    assert!(!decide(&storage, allowed).unwrap().revisions.is_empty());
+}

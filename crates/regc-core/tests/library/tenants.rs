@@ -91,6 +91,10 @@ fn what_no_registry_has_checked_gives_no_tenant_what_another_has() {
     let texts = [
         // Schema 1's layers beside those of schema 2, which are all that a registry reads there.
         format!(r#"{{{typed},"layers":[{{"digest":"{own}"}}],"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
+        // What a client is to fetch elsewhere, as a layer and as the configuration.
+        format!(r#"{{{typed},"layers":[{{"digest":"{secret}","urls":["http://x"]}}]}}"#),
+        format!(r#"{{{typed},"config":{{"digest":"{secret}","urls":["http://x"]}},"layers":[{{"digest":"{own}"}}]}}"#),
+        format!(r#"{{{typed},"config":{{"digest":"{secret}","urls":[""]}},"layers":[{{"digest":"{own}"}}]}}"#),
         // No layers, and so to be pushed as an index.
         format!(r#"{{{typed},"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
         // No media type: to be pushed as an index to distribution 2.7.
