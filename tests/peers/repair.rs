@@ -282,7 +282,7 @@ fn codes(root: &Path) -> BTreeSet<String> {
 
 /// What nobody but the operator can mend: what a symbolic link should lead to, rights, a broken disk, what a garbled tag named,
 /// and a manifest that is none. And a link that a collection removes, since who knows what needs it while there is damage.
-const UNREPAIRABLE: [&str; 6] = ["RG002", "RG003", "RG004", "RG012", "RG026", "RG031"];
+const UNREPAIRABLE: [&str; 7] = ["RG005", "RG002", "RG003", "RG004", "RG012", "RG026", "RG031"];
 
 /// What needs a backup or a push.
 const LOST: [&str; 7] = ["RG020", "RG021", "RG023", "RG024", "RG025", "RG028", "RG030"];

@@ -19,7 +19,7 @@ pub type Revision = (String, Digest);
 /// A repository and a tag in it.
 pub type Tag = (String, String);
 
-/// A manifest that its repository links and whose content is whole.
+/// A manifest that its repository links, by a link that may be garbled, and whose content is whole.
 #[derive(Clone, Debug)]
 struct Node {
     children: BTreeSet<Digest>,
@@ -80,10 +80,10 @@ fn read_repository(root: &Path, name: &str, served: &mut Served) {
     let revisions = root.join(layout::revisions(name));
     for entry in WalkDir::new(&revisions).follow_links(true).max_depth(3).into_iter().filter_map(Result::ok) {
         let Some(digest) = digest_of_directory(&revisions, entry.path()) else { continue };
-        let node = (link(root, &layout::revision_link(name, &digest)) == Some(digest))
-            .then(|| node(root, name, &digest))
-            .flatten();
-        if let Some(node) = node {
+        let path = layout::revision_link(name, &digest);
+        let found = root.join(&path).exists().then(|| node(root, name, &digest)).flatten();
+        if let Some(mut node) = found {
+            node.pullable &= link(root, &path) == Some(digest);
             served.nodes.insert((name.to_owned(), digest), node);
         }
     }

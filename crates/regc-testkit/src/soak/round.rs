@@ -156,10 +156,16 @@ impl<'a> Round<'a> {
         let command = Command::gc(options);
         let dry_run = self.dry_run(&command)?;
         self.check(&command, &command.keeps(&left, dry_run.as_ref()), None)?;
+        // It may have been in the trash, and have come back from there at once.
+        let was_missing = !path.exists();
         fs::create_dir_all(path.parent().expect("a file has a parent")).expect("a directory can be made");
         fs::write(&path, content).expect("a file can be written");
         self.commands.push("# it is found again".to_owned());
-        let kept = if options.contains(&"-m") { before.tagged_or_beside(&digest) } else { before.all() };
+        let kept = match (options.contains(&"-m"), was_missing) {
+            (true, true) => before.tagged_or_beside(&digest),
+            (true, false) => before.tagged(),
+            (false, _) => before.all(),
+        };
         none_lost(&root, &kept)
     }
 
