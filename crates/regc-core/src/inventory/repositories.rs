@@ -28,6 +28,8 @@ struct Found {
     has_layers: bool,
     /// The symbolic links in it.
     symlinks: Vec<String>,
+    /// Its uploads, if they are a symbolic link. What is being uploaded is never removed, so it may be anywhere.
+    uploads_elsewhere: Option<String>,
 }
 
 /// A repository, and the symbolic links in it.
@@ -140,12 +142,14 @@ impl Walk<'_> {
         }
         let mut below = Vec::new();
         let mut parts = Vec::new();
-        let mut symlinks = Vec::new();
+        let (mut symlinks, mut uploads_elsewhere) = (Vec::new(), None);
         for (name, symlink) in names {
             let path = format!("{key}/{name}");
             if layout::is_repository_part(&name) {
-                // What is being uploaded is never removed, so it may be anywhere.
-                symlinks.extend((symlink && name != layout::UPLOADS).then_some(path));
+                match symlink.then_some(path) {
+                    Some(path) if name == layout::UPLOADS => uploads_elsewhere = Some(path),
+                    path => symlinks.extend(path),
+                }
                 parts.push(name);
             } else {
                 let name = if is_top { name } else { format!("{}/{name}", directory.name) };
@@ -160,7 +164,8 @@ impl Walk<'_> {
             self.monitor.advance(1);
             let has = |part: &str| parts.iter().any(|name| name == part);
             let (has_manifests, has_layers) = (has(layout::MANIFESTS), has(layout::LAYERS));
-            descent.found.lock().push(Found { directory, has_manifests, has_layers, symlinks });
+            let found = Found { directory, has_manifests, has_layers, symlinks, uploads_elsewhere };
+            descent.found.lock().push(found);
         }
         Ok(below)
     }
@@ -214,8 +219,8 @@ impl Walk<'_> {
 
     /// Lists what a repository links.
     fn repository(&self, digests: &Digests, found: Found) -> Result<Listed, Error> {
-        let Found { directory: Directory { name, reached_by_symlink }, has_manifests, has_layers, mut symlinks } =
-            found;
+        let Found { directory, has_manifests, has_layers, mut symlinks, uploads_elsewhere } = found;
+        let Directory { name, reached_by_symlink } = directory;
         if self.monitor.is_stopped() {
             return Err(Error::Interrupted);
         }
@@ -264,6 +269,7 @@ impl Walk<'_> {
             ids.into_boxed_slice()
         };
         let shared = reached_by_symlink || !symlinks.is_empty();
+        symlinks.extend(uploads_elsewhere);
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
         let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));

@@ -195,7 +195,7 @@ impl Marking<'_> {
     fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<(HashSet<String>, bool), Error> {
         let all = layout::tags(self.name());
         let (mut found, mut elsewhere) = (HashSet::default(), false);
-        for part in ["", "/current", "/current/link", "/index"] {
+        for part in ["", "/current", "/current/link", "/index", "/index/sha256"] {
             let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}{part}")).collect();
             for ((tag, _), metadata) in tags.iter().zip(self.storage.stat_each(&all, &keys)?) {
                 if metadata.is_some_and(|metadata| metadata.symlink && metadata.kind != EntryKind::BrokenSymlink) {

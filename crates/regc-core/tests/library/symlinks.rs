@@ -389,3 +389,17 @@ fn what_another_repository_reaches_by_a_symbolic_link_is_kept() {
     collect(&at(root.path()), UNTAGGED).unwrap();
     assert_eq!(blobs_below(root.path()), before);
 }
+
+#[test]
+fn a_repository_that_anothers_uploads_lead_to_is_kept() {
+    let root = registry().on_disk();
+    let repository = |name: &str| root.path().join(layout::repository(name));
+    symlink(repository("other").join(layout::MANIFESTS), repository("team/app").join(layout::UPLOADS)).unwrap();
+    let mut unwanted = Unwanted::default();
+    unwanted.repository("other");
+    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let survey = survey(&at(root.path()), &options, &Silent).unwrap();
+    assert_eq!(survey.reachable.kept_back[0].reason, Reason::Symlinks);
+    collect(&at(root.path()), options).unwrap();
+    collect(&at(root.path()), DEFAULT).unwrap();
+}

@@ -293,7 +293,13 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
     let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
     assert_eq!(decide(&at(root.path()), options).unwrap().tags, set([]));
     // From another repository, which loses its tag.
-    for (link, target) in [("v2", "v1"), ("v2/current", "v1/current"), ("v2/current/link", "v1/current/link")] {
+    for (link, target) in [
+        ("v2", "v1"),
+        ("v2/current", "v1/current"),
+        ("v2/current/link", "v1/current/link"),
+        ("v2/index", "v1/index"),
+        ("v2/index/sha256", "v1/index/sha256"),
+    ] {
         let root = registry.on_disk();
         let tags = |name: &str| root.path().join(layout::tags(name));
         let path = tags("other").join(link);
