@@ -62,6 +62,7 @@ pub mod heal;
 pub mod image;
 pub mod inventory;
 pub mod layout;
+mod link;
 pub mod lock;
 pub mod manifest;
 pub mod mark;

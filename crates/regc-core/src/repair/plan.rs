@@ -1,20 +1,23 @@
 //! What can be done about what is wrong. Nothing is changed.
 
+mod lost;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use self::lost::Leads;
 use super::{Action, Options};
-use crate::catalog::{self, Tag};
 use crate::content::hash_while;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::guards::refuse_missing_parts;
 use crate::layout;
+use crate::link::{self, Link};
 use crate::manifest::{Reference, References, Role};
 use crate::memory::with_manifest;
-use crate::storage::{Content, ReadStorage, below, directories, symlink_between};
+use crate::storage::{Content, ReadStorage, symlink_between};
 use crate::survey;
 use crate::trash;
 use crate::verify::{Defect, Kind, Verification};
@@ -83,8 +86,10 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
     // Whether a tag or an entry leads to something, and whether something is attached to what is lost, depends on what is
     // linked.
     let is_entry = |kind| matches!(kind, Kind::GarbledTag | Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
-    let (entries, others): (Vec<&Defect>, Vec<&Defect>) =
-        verification.defects.iter().partition(|defect| is_entry(defect.kind));
+    // Nothing is written or removed through a symbolic link.
+    let is_shared = |repository: &String| verification.is_shared(repository);
+    let defects = verification.defects.iter().filter(|defect| !defect.repository.as_ref().is_some_and(is_shared));
+    let (entries, others): (Vec<&Defect>, Vec<&Defect>) = defects.partition(|defect| is_entry(defect.kind));
     for defect in others {
         planner.attempt(|planner| planner.defect(defect).and_then(|()| planner.complete()))?;
     }
@@ -126,16 +131,6 @@ enum Found {
     Unreadable,
 }
 
-/// What a link is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LinkState {
-    Absent,
-    /// It names this digest: that of its directory, or the canonical one under which the content is stored.
-    Good(Digest),
-    /// It names no digest, or another one than its directory.
-    Garbled,
-}
-
 struct Planner<'a> {
     storage: &'a dyn ReadStorage,
     options: &'a Options<'a>,
@@ -166,18 +161,6 @@ struct Planner<'a> {
     leads: HashMap<String, Rc<Leads>>,
 }
 
-/// What leads to the manifests of a repository, or is attached to them.
-#[derive(Default)]
-struct Leads {
-    /// The tags, by the digest that they name.
-    tags: HashMap<Digest, Vec<String>>,
-    subjects: BTreeSet<Digest>,
-    /// The entries in tags' indexes, by the digest.
-    entries: HashMap<Digest, Vec<String>>,
-    /// Whether a tag, or a part of one, is a symbolic link, which would lead to nothing if another one went.
-    has_symlinks: bool,
-}
-
 impl Planner<'_> {
     /// Plans a part. If that fails, nothing is done about that part.
     fn attempt(&mut self, part: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
@@ -194,10 +177,6 @@ impl Planner<'_> {
     fn defect(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { kind, path, repository, digest, .. } = defect;
         let Some(digest) = digest else { return Ok(()) };
-        // Nothing is written or removed through a symbolic link.
-        if repository.as_ref().is_some_and(|repository| self.verification.is_shared(repository)) {
-            return Ok(());
-        }
         match (kind, repository) {
             (Kind::GarbledRevisionLink | Kind::GarbledLayerLink | Kind::MisdirectedLink, Some(_)) => {
                 self.link_content(path, digest)?;
@@ -237,13 +216,10 @@ impl Planner<'_> {
     /// What is wrong with an entry in a tag's index, or will be once what it names is linked.
     fn entry(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { path, repository: Some(repository), digest: Some(digest), .. } = defect else { return Ok(()) };
-        if self.verification.is_shared(repository) {
-            return Ok(());
-        }
         let is_removed = self.actions.contains(&Action::RemoveLink { path: path.clone(), digest: Some(*digest) });
         if !self.will_be_linked(repository, digest)? {
             self.remove_link(path, *digest)
-        } else if !is_removed && self.link_state(path, digest)? == LinkState::Garbled {
+        } else if !is_removed && link::read(self.storage, path, digest)? == Link::Garbled {
             self.write_link(path, digest)
         } else {
             Ok(())
@@ -253,9 +229,6 @@ impl Planner<'_> {
     /// A tag whose link is legible all the same: it holds a digest with white space around it, as an editor leaves it.
     fn garbled_tag(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { path, repository: Some(repository), .. } = defect else { return Ok(()) };
-        if self.verification.is_shared(repository) {
-            return Ok(());
-        }
         let limit = layout::link_bytes(Algorithm::Sha512) + MAX_WHITE_SPACE_BYTES;
         let Some(Content::Whole(text)) = self.storage.read(path, limit)? else { return Ok(()) };
         match layout::digest_in_link(text.trim_ascii()) {
@@ -264,25 +237,6 @@ impl Planner<'_> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Removes the links to what is lost.
-    fn drop_lost(&mut self) -> Result<(), Error> {
-        for (repository, digest) in &self.lost - &self.attached_to {
-            let planned = self.actions.len();
-            self.attempt(|planner| planner.remove_image(&repository, &digest))?;
-            if self.actions.len() > planned {
-                self.lost.remove(&(repository, digest));
-            }
-        }
-        for (repository, tag, digest) in std::mem::take(&mut self.lost_tags) {
-            let planned = self.actions.len();
-            self.attempt(|planner| planner.remove_tag(&repository, &tag, digest))?;
-            if self.actions.len() > planned {
-                self.lost.remove(&(repository, digest));
-            }
-        }
-        Ok(())
     }
 
     /// Whether a blob's content is that of its digest, or can be had. If it is another one, it is replaced, or moved aside.
@@ -352,7 +306,7 @@ impl Planner<'_> {
             return Ok(true);
         }
         let is_trashed = self.trashed_links.contains(&(repository.to_owned(), *digest));
-        Ok(is_trashed || self.leads(repository)?.entries.contains_key(digest))
+        Ok(is_trashed || self.leads(repository)?.remember(digest))
     }
 
     /// Links a manifest again that the repository has had.
@@ -461,17 +415,17 @@ impl Planner<'_> {
     fn mend(&mut self, repository: &str, manifest: &References) -> Result<(), Error> {
         for Reference { digest, role, bytes } in &manifest.references {
             let link = layout::layer_link(repository, digest);
-            let layer = self.link_state(&link, digest)?;
-            if layer == LinkState::Garbled {
+            let layer = link::read(self.storage, &link, digest)?;
+            if layer == Link::Garbled {
                 self.link_content(&link, digest)?;
             }
             let content = match layer {
-                LinkState::Good(content) => content,
+                Link::To(content) => content,
                 _ if digest.algorithm() == Algorithm::Sha256 => *digest,
                 // Without a link, nobody knows where it is.
                 _ => continue,
             };
-            let is_layer = layer != LinkState::Absent;
+            let is_layer = layer != Link::Absent;
             let is_linked = is_layer || self.storage.stat(&layout::revision_link(repository, digest))?.is_some();
             let is_needed = match role {
                 Role::Config | Role::Layer => true,
@@ -502,31 +456,6 @@ impl Planner<'_> {
         }
     }
 
-    fn link_state(&self, path: &str, digest: &Digest) -> Result<LinkState, Error> {
-        let named = match self.storage.read(path, layout::link_bytes(Algorithm::Sha512))? {
-            Some(Content::Whole(text)) => layout::digest_in_link(&text),
-            Some(Content::TooLarge) => None,
-            None if self.storage.stat(path)?.is_none() => return Ok(LinkState::Absent),
-            None => None,
-        };
-        let is_canonical =
-            |named: Digest| digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256;
-        let good = named.filter(|named| named == digest || is_canonical(*named));
-        Ok(good.map_or(LinkState::Garbled, LinkState::Good))
-    }
-
-    /// Whether content is nowhere, so that links to it may go. Whoever has a backup may have another one, and what is in the
-    /// trash, or cannot be read now, may come back.
-    fn is_lost(&mut self, digest: &Digest) -> Result<bool, Error> {
-        if self.trashed.contains(digest) {
-            self.in_trash.insert(*digest);
-            return Ok(false);
-        }
-        // Whoever has damaged content moved aside means to push it again.
-        let is_expected = self.options.from.is_some() || self.set_aside.contains(digest);
-        Ok(!is_expected && self.look(digest)? == Found::Absent)
-    }
-
     fn will_be_linked(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         let path = layout::revision_link(repository, digest);
         let is_there = self.storage.stat(&path)?.is_some();
@@ -537,68 +466,6 @@ impl Planner<'_> {
             || is_there && !self.actions.contains(&removed)
             || self.storage.stat(&layer)?.is_some()
             || self.actions.contains(&Action::WriteLink { path: layer, digest: *digest }))
-    }
-
-    /// Removes the link of a manifest that cannot be had, the tags that name it, and what tags remember of it.
-    fn remove_image(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
-        let leads = self.leads(repository)?;
-        let link = layout::revision_link(repository, digest);
-        // What is attached to it would be garbage without it, and has its content. What is linked by another algorithm's
-        // digest is not linked by this one.
-        let is_needed = leads.has_symlinks || leads.subjects.contains(digest);
-        if is_needed || self.storage.stat(&link)?.is_none() {
-            return Ok(());
-        }
-        self.remove_link(&link, *digest)?;
-        for entry in leads.entries.get(digest).into_iter().flatten() {
-            self.remove_link(entry, *digest)?;
-        }
-        for tag in leads.tags.get(digest).into_iter().flatten() {
-            self.remove_tag(repository, tag, *digest)?;
-        }
-        Ok(())
-    }
-
-    /// Removes a tag with all that it remembers: the registry lists whatever has a directory.
-    fn remove_tag(&mut self, repository: &str, tag: &str, digest: Digest) -> Result<(), Error> {
-        if self.leads(repository)?.has_symlinks {
-            return Ok(());
-        }
-        self.remove_link(&layout::tag_link(repository, tag), digest)?;
-        let index = layout::tag_index(repository, tag);
-        for file in below(self.storage, &index)?.files {
-            let path = format!("{index}/{file}");
-            if let Some(digest) = layout::digest_of_link(&path) {
-                self.remove_link(&path, digest)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn leads(&mut self, repository: &str) -> Result<Rc<Leads>, Error> {
-        if let Some(known) = self.leads.get(repository) {
-            return Ok(known.clone());
-        }
-        let all = layout::tags(repository);
-        let mut leads = Leads { subjects: self.verification.subjects(repository), ..Leads::default() };
-        for Tag { name, digest, .. } in catalog::tags(self.storage, repository)? {
-            digest.into_iter().for_each(|digest| leads.tags.entry(digest).or_default().push(name.clone()));
-        }
-        let is_link = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.is_some_and(|found| found.symlink));
-        for (tag, symlink) in directories(self.storage, &all, |name| Some(name.to_owned()), || ())? {
-            let (current, index) = (format!("{all}/{tag}/current"), layout::tag_index(repository, &tag));
-            let link = layout::tag_link(repository, &tag);
-            leads.has_symlinks |= symlink || is_link(&current)? || is_link(&link)? || is_link(&index)?;
-            for file in below(self.storage, &index)?.files {
-                let path = format!("{index}/{file}");
-                if let Some(digest) = layout::digest_of_link(&path) {
-                    leads.entries.entry(digest).or_default().push(path);
-                }
-            }
-        }
-        let leads = Rc::new(leads);
-        self.leads.insert(repository.to_owned(), leads.clone());
-        Ok(leads)
     }
 
     fn write_link(&mut self, path: &str, digest: &Digest) -> Result<(), Error> {

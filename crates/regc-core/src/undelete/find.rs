@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::history::{History, Link};
+use super::history::History;
 use super::needs::Assessor;
 use super::orphans::{self, Orphan};
 use super::{Deleted, Evidence};
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::image::{Description, ImageConfig, ImageKind};
 use crate::inventory::Repository;
 use crate::layout;
+use crate::link::Link;
 use crate::memory::with_manifest;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::{Content, ReadStorage};

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
-use crate::storage::{Content, ReadStorage, below, directories};
+use crate::link::{self, Link};
+use crate::storage::{ReadStorage, below, directories};
 
 /// What a repository has, and what it has had.
 pub(super) struct History<'a> {
@@ -17,15 +18,6 @@ pub(super) struct History<'a> {
     remembers: HashMap<String, usize>,
     /// The manifests that it must have had, since it has everything that they refer to.
     pub(super) inferred: HashSet<Digest>,
-}
-
-/// What a link leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Link {
-    Absent,
-    To(Digest),
-    /// It is garbled, or leads to something else.
-    Garbled,
 }
 
 impl<'a> History<'a> {
@@ -74,24 +66,12 @@ impl<'a> History<'a> {
 
     /// The link that makes a manifest a root of a collection.
     pub(super) fn revision_link(&self, digest: &Digest) -> Result<Link, Error> {
-        self.link(&layout::revision_link(&self.repository, digest), digest)
+        link::read(self.storage, &layout::revision_link(&self.repository, digest), digest)
     }
 
     /// The link by which the repository serves a layer.
     pub(super) fn layer_link(&self, digest: &Digest) -> Result<Link, Error> {
-        self.link(&layout::layer_link(&self.repository, digest), digest)
-    }
-
-    fn link(&self, path: &str, digest: &Digest) -> Result<Link, Error> {
-        Ok(match self.storage.read(path, layout::link_bytes(Algorithm::Sha512))? {
-            None => Link::Absent,
-            Some(Content::TooLarge) => Link::Garbled,
-            Some(Content::Whole(text)) => match layout::digest_in_link(&text) {
-                // What was pushed by another algorithm's digest is stored under the canonical one.
-                Some(target) if target == *digest || target.algorithm() != digest.algorithm() => Link::To(target),
-                _ => Link::Garbled,
-            },
-        })
+        link::read(self.storage, &layout::layer_link(&self.repository, digest), digest)
     }
 
     /// Whether something in the repository shows that it has had a manifest or a layer. Nothing that another repository has is

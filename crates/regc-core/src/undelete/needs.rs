@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use parking_lot::Mutex;
 
-use super::history::{History, Link};
+use super::history::History;
 use super::{Missing, Reason};
 use crate::content::hash_while;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout;
+use crate::link::Link;
 use crate::manifest::{Kind, References, Role};
 use crate::memory::with_manifest;
 use crate::monitor::Monitor;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
-use super::history::{History, Link};
+use super::history::History;
 use super::needs::{Assessor, Hashes};
 use super::{Deleted, Evidence, LinkKind, Missing, NewLink, Reason};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::layout;
+use crate::link::Link;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::{Content, ReadStorage, symlink_between};
 
@@ -52,8 +53,8 @@ pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
 
 /// Checks everything that the selected manifests need, hashes it, and decides which links are missing.
 ///
-/// What is not whole goes to [`Plan::left`], and so does what would be linked through a symbolic link. Fails with [`Error::NotDeleted`] if one is neither linked nor among `found`, with
-/// [`Error::TagExists`] if a tag names something else.
+/// What is not whole goes to [`Plan::left`], and so does what would be linked through a symbolic link. Fails with
+/// [`Error::NotDeleted`] if one is neither linked nor among `found`, with [`Error::TagExists`] if a tag names something else.
 pub fn plan(
     storage: &dyn ReadStorage,
     found: &[Deleted],

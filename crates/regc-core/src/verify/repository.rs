@@ -10,6 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::inventory::{DigestId, Repository};
 use crate::layout;
+use crate::link::may_lead_to;
 use crate::manifest::Role;
 use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
@@ -56,13 +57,7 @@ impl Link {
             Text::Absent => Link::Absent,
             Text::Unknown => Link::Good,
             Text::Garbled => Link::Garbled,
-            Text::Digest(named) if named == *digest => Link::Good,
-            // What was pushed by another algorithm's digest is stored under its canonical one.
-            Text::Digest(named)
-                if digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256 =>
-            {
-                Link::Good
-            }
+            Text::Digest(named) if may_lead_to(digest, &named) => Link::Good,
             Text::Digest(named) => Link::Other(named),
         }
     }
