@@ -86,7 +86,7 @@ fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
 /// What is missing of a store that has something.
 fn missing_part(survey: &Survey) -> Option<Refusal> {
     let Survey { inventory, reachable, .. } = survey;
-    if let Some(directory) = inventory.unmounted.first() {
+    if let Some(directory) = inventory.unmounted.iter().chain(&reachable.unmounted).next() {
         return Some(Refusal::Unmounted(directory.clone()));
     }
     let missing = survey.findings.iter().filter_map(missing_digest);

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::layout;
 use crate::monitor::{Monitor, Phase, Silent};
-use crate::storage::{EntryKind, ReadStorage, directories, each_directory};
+use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory};
 
 /// What a store holds.
 #[derive(Debug)]
@@ -187,7 +187,6 @@ impl<'a> Walk<'a> {
     /// other file systems. One behind a symbolic link is on purpose where it is.
     fn unmounted(&self) -> Result<Vec<String>, Error> {
         let empty = self.empty.lock();
-        let device = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.and_then(|found| found.device));
         let (mut unmounted, mut above, mut siblings) = (Vec::new(), String::new(), BTreeSet::new());
         for directory in empty.iter() {
             let Some((parent, _)) = directory.rsplit_once('/') else { continue };
@@ -196,12 +195,12 @@ impl<'a> Walk<'a> {
                 siblings.clear();
                 for (name, _) in self.directories(parent, |name| Some(name.to_owned()))? {
                     let sibling = format!("{parent}/{name}");
-                    siblings.extend(if empty.contains(&sibling) { None } else { device(&sibling)? });
+                    siblings.extend(if empty.contains(&sibling) { None } else { device(self.storage, &sibling)? });
                 }
             }
             let Some(found) = self.storage.stat(directory)?.filter(|found| !found.symlink) else { continue };
             let own = found.device;
-            let is_mounted_alone = own != device(parent)?;
+            let is_mounted_alone = own != device(self.storage, parent)?;
             let is_left_alone = own.is_some_and(|own| !siblings.is_empty() && !siblings.contains(&own));
             if is_mounted_alone || is_left_alone {
                 unmounted.push(directory.clone());

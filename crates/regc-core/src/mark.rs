@@ -24,6 +24,7 @@ pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::{DigestId, Digests, Inventory, Repository};
+use crate::layout;
 use crate::monitor::{Monitor, Phase};
 use crate::storage::ReadStorage;
 use crate::survey::Options;
@@ -48,6 +49,9 @@ pub struct Reachable {
     pub garbage: Vec<RepositoryGarbage>,
     /// How many tags there are; 0 unless they were asked for.
     pub tags: u64,
+    /// The directories of tags that are empty file systems of their own, as far as tags were read: those that should be there are
+    /// not mounted.
+    pub unmounted: Vec<String>,
     /// What was found damaged, in a fixed order.
     pub findings: Vec<Finding>,
 }
@@ -227,8 +231,9 @@ pub fn mark(
     }
 
     let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
-    let mut kept_back = Vec::new();
-    for kept in marked {
+    let (mut kept_back, mut unmounted) = (Vec::new(), Vec::new());
+    for (kept, repository) in marked.into_iter().zip(&inventory.repositories) {
+        unmounted.extend(kept.tags_unmounted.then(|| layout::tags(&repository.name)));
         repositories.push(kept.reachable);
         garbage.push(kept.garbage);
         findings.extend(kept.findings);
@@ -244,6 +249,7 @@ pub fn mark(
         repositories,
         garbage,
         tags: tags.into_inner(),
+        unmounted,
         findings,
     };
     if let Some(unwanted) = options.unwanted {

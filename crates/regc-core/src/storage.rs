@@ -332,6 +332,11 @@ pub(crate) fn each_directory<T>(
     error.map_or(Ok(()), Err)
 }
 
+/// The file system that something is on, by its number, where the storage knows that.
+pub(crate) fn device(storage: &dyn ReadStorage, key: &str) -> Result<Option<u64>, Error> {
+    Ok(storage.stat(key)?.and_then(|found| found.device))
+}
+
 /// The first directory on the way from `top`, which is above it, to `key` that is a symbolic link.
 pub(crate) fn symlink_between(storage: &dyn ReadStorage, top: &str, key: &str) -> Result<Option<String>, Error> {
     let ends = key.match_indices('/').map(|(end, _)| end).filter(|end| *end > top.len());

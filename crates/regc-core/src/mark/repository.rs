@@ -32,6 +32,8 @@ pub(super) struct Kept {
     pub(super) garbage: RepositoryGarbage,
     pub(super) findings: Vec<Finding>,
     pub(super) kept_back: Vec<KeptBack>,
+    /// Whether the directory of its tags is one of which the file system is not mounted.
+    pub(super) tags_unmounted: bool,
 }
 
 /// Marks what is live in `repository`, and lists what is not.
@@ -126,6 +128,7 @@ impl Marking<'_> {
         if only_tagged {
             self.unused_revisions(&reach.manifests, &mut garbage)?;
         }
+        let tags_unmounted = tags.as_ref().is_some_and(|tags| tags.is_unmounted);
         let count = match &tags {
             Some(tags) => tags.count,
             // Whether the store has any tag decides whether its manifests may be untagged.
@@ -140,7 +143,7 @@ impl Marking<'_> {
         }
         let roots = if only_tagged { wanted.into() } else { repository.revisions.clone() };
         let reachable = RepositoryReachable { roots, manifests: sorted(reach.manifests), protected: is_damaged };
-        let kept = Kept { reachable, garbage, findings, kept_back: Vec::new() };
+        let kept = Kept { reachable, garbage, findings, kept_back: Vec::new(), tags_unmounted };
         Ok(Marked { live: reach.live, released: HashSet::default(), tags: count, kept })
     }
 

@@ -7,11 +7,11 @@ use rustc_hash::FxHashSet as HashSet;
 
 use super::repository::Marking;
 use crate::digest::{Algorithm, Digest};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::storage::{Content, EntryKind, Metadata, directories};
+use crate::storage::{Content, EntryKind, Metadata, device, directories};
 
 /// What the tags of a repository name.
 #[derive(Default)]
@@ -30,6 +30,8 @@ pub(super) struct Tags {
     dangling: Vec<(String, Digest)>,
     /// Whether a symbolic link among them leads to something else of the repository than a tag.
     pub(super) symlinks_elsewhere: bool,
+    /// Whether there are none, in a directory that is a file system of its own: the one that should be there is not mounted.
+    pub(super) is_unmounted: bool,
     /// Whether one of them leaves no trace of what it named.
     pub(super) unknown: bool,
 }
@@ -71,13 +73,10 @@ impl Marking<'_> {
         let all = layout::tags(self.name());
         let mut found = directories(self.storage, &all, layout::tag_name, || ())?;
         found.sort_unstable();
-        if found.is_empty() {
-            self.refuse_unmounted(&all)?;
-        }
         let links: Vec<Vec<Option<TagLink>>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
 
-        let mut tags = Tags::default();
+        let mut tags = Tags { is_unmounted: found.is_empty() && self.is_file_system(&all)?, ..Tags::default() };
         let mut symlinks = HashSet::default();
         if self.options.unwanted.is_some() {
             (symlinks, tags.symlinks_elsewhere) = self.symlinks_in(&found)?;
@@ -133,19 +132,11 @@ impl Marking<'_> {
         Ok(Some(Tag { name, digest, keeps, symlink, modified }))
     }
 
-    /// Refuses an empty directory that is a file system of its own: the one that should be there is not mounted.
-    fn refuse_unmounted(&self, directory: &str) -> Result<(), Error> {
-        if self.options.allow_missing {
-            return Ok(());
-        }
-        let Some(found) = self.storage.stat(directory)?.filter(|found| !found.symlink) else { return Ok(()) };
-        let above = directory.rsplit_once('/').map_or("", |(above, _)| above);
-        match self.storage.stat(above)? {
-            Some(above) if above.device != found.device => {
-                Err(Error::Refused(Refusal::Unmounted(directory.to_owned())))
-            }
-            _ => Ok(()),
-        }
+    /// Whether a directory is a file system of its own.
+    fn is_file_system(&self, directory: &str) -> Result<bool, Error> {
+        let found = self.storage.stat(directory)?.filter(|found| !found.symlink);
+        let Some((found, (above, _))) = found.zip(directory.rsplit_once('/')) else { return Ok(false) };
+        Ok(found.device != device(self.storage, above)?)
     }
 
     /// Reads the links of some tags.

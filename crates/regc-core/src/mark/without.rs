@@ -65,7 +65,11 @@ impl Marking<'_> {
         garbage.uploads = uploads.old;
         let findings = Vec::from_iter(self.foreign()?);
         garbage.whole = findings.is_empty();
-        Ok(Marked { released, kept: Kept { garbage, findings, ..Kept::default() }, ..Marked::default() })
+        Ok(Marked {
+            released,
+            kept: Kept { garbage, findings, tags_unmounted: tags.is_unmounted, ..Kept::default() },
+            ..Marked::default()
+        })
     }
 
     /// Marks the repository as it is without some tags and manifests.
@@ -166,7 +170,7 @@ impl Marking<'_> {
             live: reach.live,
             released,
             tags: tags.count,
-            kept: Kept { reachable, garbage, findings, kept_back },
+            kept: Kept { reachable, garbage, findings, kept_back, tags_unmounted: tags.is_unmounted },
         })
     }
 
