@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use regc_core::error::Error;
-use regc_core::storage::{self, TrashStorage};
+use regc_core::storage::TrashStorage;
 
 use crate::source::{self, Source};
 
@@ -57,10 +57,7 @@ impl Common {
 
     /// Opens the store.
     pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
-        let source = self.source()?;
-        let storage = storage::open(&source.config)?;
-        source.refuse_missing_layout(&*storage, self.allow_empty)?;
-        Ok(storage)
+        self.source()?.open(self.allow_empty)
     }
 
     /// Finds out which store it is.

@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use regc_core::config::{Config, DEFAULT_PATHS, Driver, PATH_VARIABLE};
 use regc_core::error::{Error, Refusal};
-use regc_core::storage::ReadStorage;
+use regc_core::storage::{self, ReadStorage, TrashStorage};
 use regc_core::{guards, layout};
 
 /// A store's configuration, and its root for people to read.
@@ -16,6 +16,13 @@ pub struct Source {
 }
 
 impl Source {
+    /// Opens the store, to look at it.
+    pub fn open(&self, allow_empty: bool) -> Result<Box<dyn TrashStorage>, Error> {
+        let storage = storage::open(&self.config)?;
+        self.refuse_missing_layout(&*storage, allow_empty)?;
+        Ok(storage)
+    }
+
     /// Refuses a storage root without a registry, unless that is allowed, and says where one is close by: a root that is given
     /// too deep, or one directory above.
     pub fn refuse_missing_layout(&self, storage: &dyn ReadStorage, allow_empty: bool) -> Result<(), Error> {

@@ -176,12 +176,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The manifest that a tag belongs to by its name, unless it names that one itself, as programs make them: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`,
-/// and the referrers tag of the OCI distribution specification 1.1, `sha256-<hex>`.
+/// The manifest that a tag belongs to by its name, unless it names that one itself, as programs make them: cosign's
+/// `sha256-<hex>.sig`, `.att` and `.sbom`, and the referrers tag of the OCI distribution specification 1.1, `sha256-<hex>`.
 pub fn attached_to(tag: &str) -> Option<Digest> {
-    let (algorithm, rest) = tag.split_once('-')?;
-    let algorithm = Algorithm::from_name(algorithm)?;
-    Digest::from_hex(algorithm, rest.split_once('.').map_or(rest, |(hex, _)| hex))
+    let (algorithm, hex) = digest_in(tag)?;
+    Digest::from_hex(algorithm, hex)
 }
 
 /// Whether it is the referrers tag of a digest that is longer than such a tag may be: it holds the first 64 digits.
@@ -189,10 +188,16 @@ pub fn attached_to(tag: &str) -> Option<Digest> {
 /// Source: OCI distribution specification 1.1, "Referrers Tag Schema".
 pub fn is_abbreviated(tag: &str) -> bool {
     const MAX_DIGITS: usize = 64;
-    let Some((algorithm, rest)) = tag.split_once('-') else { return false };
-    let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
-    let is_longer = Algorithm::from_name(algorithm).is_some_and(|algorithm| algorithm.bytes() * 2 > MAX_DIGITS);
-    is_longer && digits.len() == MAX_DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    digest_in(tag).is_some_and(|(algorithm, hex)| {
+        let is_cut = hex.len() == MAX_DIGITS && algorithm.bytes() * 2 > MAX_DIGITS;
+        is_cut && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// The algorithm and the digits in the name of a tag that programs make.
+fn digest_in(tag: &str) -> Option<(Algorithm, &str)> {
+    let (algorithm, rest) = tag.split_once('-')?;
+    Some((Algorithm::from_name(algorithm)?, rest.split_once('.').map_or(rest, |(hex, _)| hex)))
 }
 
 #[cfg(test)]

@@ -45,13 +45,14 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Ending, Error> {
     let patterns = &args.patterns;
-    let storage = args.common.open()?;
-    let absences = args.common.source()?.config.absences;
+    let source = args.common.source()?;
+    let storage = source.open(args.common.allow_empty)?;
     if args.deleted {
         return deleted::list(&*storage, patterns, args.common.format);
     }
     let images = !args.tags_only && !args.untagged;
-    let depth = Depth { images, untagged: args.untagged, trees: args.tree, problems: images, absences, owners: false };
+    let absences = source.config.absences;
+    let depth = Depth { images, untagged: args.untagged, trees: args.tree, problems: images, owners: false, absences };
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
     let unmatched: Vec<&Pattern> =

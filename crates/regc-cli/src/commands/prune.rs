@@ -10,6 +10,7 @@ use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
 use regc_core::inventory::Repository;
+use regc_core::layout;
 use regc_core::pattern::{self, Pattern};
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
 use regc_core::survey::{Options, Survey};
@@ -159,7 +160,7 @@ fn judge(
     now: SystemTime,
 ) -> Result<Vec<Judged>, Error> {
     let is_meant = |name: &str| {
-        regc_core::layout::is_repository_name(name)
+        layout::is_repository_name(name)
             && (repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name)))
     };
     let depth = Depth { images: true, owners: true, ..Depth::default() };

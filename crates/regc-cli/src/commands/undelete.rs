@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use regc_core::digest::Digest;
 use regc_core::duration;
 use regc_core::error::Error;
+use regc_core::layout;
 use regc_core::survey::Options;
 use regc_core::undelete::{LinkKind, Missing, NewLink, Outcome, Plan, Selection, apply, find, plan, select_since};
 use regc_core::unwanted::Unwanted;
@@ -51,7 +52,7 @@ pub struct Args {
 fn name(text: &str) -> Result<(String, Digest), String> {
     let malformed = || "not `repository@digest`".to_owned();
     let (repository, digest) = text.split_once('@').ok_or_else(malformed)?;
-    let is_name = regc_core::layout::is_repository_name(repository);
+    let is_name = layout::is_repository_name(repository);
     let digest = Digest::parse_any_case(digest).map_err(|error| error.to_string())?;
     if is_name { Ok((repository.to_owned(), digest)) } else { Err(malformed()) }
 }

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::content::Hashed;
 use regc_core::error::Error;
-use regc_core::storage;
 use regc_core::verify::{Defect, Kind, Options, Page, Severity, Verification, verify};
 use serde_json::json;
 
@@ -47,8 +46,7 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<Ending, Error> {
     args.common = args.common.at(args.path.take());
     let source = args.common.source()?;
-    let storage = storage::open(&source.config)?;
-    source.refuse_missing_layout(&*storage, args.common.allow_empty)?;
+    let storage = source.open(args.common.allow_empty)?;
     let progress = Progress::new(args.quiet)?;
     let options = Options {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
