@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::digest::Digest;
+use regc_core::digest::{Algorithm, Digest};
 use regc_core::layout;
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 use serde_json::{Value, json};
@@ -395,6 +395,30 @@ fn a_referrers_tag_of_a_sha512_digest_stays() {
     }
     assert_eq!(prune(root.path(), &["--yes", "--keep", "1"]).code, 0);
     assert_eq!(tags(root.path()), [format!("app:{referrers}"), "app:v2".to_owned()]);
+}
+
+#[test]
+fn a_referrers_tag_that_abbreviates_the_digest_of_an_image_is_deleted_with_it() {
+    let mut registry = TestRegistry::new();
+    let referrers = ["v1", "v2"].map(|tag| {
+        let image = registry.image("app").layers([tag]).push();
+        let content = registry.get(&layout::blob_data(&image)).unwrap().to_vec();
+        let digest = Digest::of(Algorithm::Sha512, &content);
+        registry.remove(&layout::revision_link("app", &image));
+        registry.put(layout::blob_data(&digest), content);
+        registry.put(layout::revision_link("app", &digest), digest.to_string());
+        registry.tag("app", tag, &digest);
+        let referrers = format!("sha512-{}", &digest.hex()[..64]);
+        registry.index(&format!("app:{referrers}")).manifests([]).push();
+        referrers
+    });
+    let root = registry.on_disk();
+    for (tag, days) in [("v1", 50), ("v2", 1), (&referrers[0], 60), (&referrers[1], 60)] {
+        pushed(root.path(), "app", tag, days);
+    }
+    let run = prune(root.path(), &["--yes", "--keep", "1"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert_eq!(tags(root.path()), [format!("app:{}", referrers[1]), "app:v2".to_owned()]);
 }
 
 #[test]

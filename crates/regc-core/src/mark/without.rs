@@ -18,7 +18,7 @@ use crate::inventory::DigestId;
 use crate::layout;
 use crate::manifest::Role;
 use crate::storage::below;
-use crate::unwanted::{KeptBack, Named, Reason, attached_to};
+use crate::unwanted::{KeptBack, Named, Reason, attached_to, is_long};
 
 /// A tag that lives and dies with a manifest of its repository.
 struct Attached<'t> {
@@ -266,8 +266,10 @@ impl Marking<'_> {
     /// The tags that are attached to a manifest of the repository, and all others that stay.
     fn staying<'t>(&self, tags: &'t Tags, going: &HashSet<&str>) -> (Vec<Attached<'t>>, Vec<&'t Tag>) {
         let (mut attached, mut staying) = (Vec::new(), Vec::new());
+        let linked = self.repository.revisions.iter().map(|&id| self.digests.digest(id));
+        let long: Vec<Digest> = linked.filter(is_long).collect();
         for tag in tags.each.iter().filter(|tag| !going.contains(tag.name.as_str())) {
-            let to = attached_to(&tag.name).map(|digest| self.digests.id(&digest));
+            let to = attached_to(&tag.name, &long).map(|digest| self.digests.id(&digest));
             let is_other = |to| tag.digest.is_some_and(|digest| digest != to);
             match to.filter(|&to| self.has_revision(to) && is_other(to) && !tag.symlink && !self.is_young(tag)) {
                 Some(to) => attached.push(Attached { tag, to }),

@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::rule::{Keep, Rule};
 use super::{Decision, TagFacts};
 use crate::digest::Digest;
-use crate::unwanted::{attached_to, is_abbreviated};
+use crate::unwanted::{attached_to, is_abbreviated, is_long};
 
 /// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
 ///
@@ -23,7 +23,9 @@ pub fn decide(
     between: &BTreeMap<Digest, Vec<Digest>>,
     now: SystemTime,
 ) -> Vec<Decision> {
-    let by_name: Vec<Option<Reason>> = tags.iter().map(|facts| by_name(rule, facts)).collect();
+    let long = tags.iter().filter_map(|facts| facts.digest).chain(between.keys().copied());
+    let long: Vec<Digest> = long.filter(is_long).collect();
+    let by_name: Vec<Option<Reason>> = tags.iter().map(|facts| by_name(rule, facts, &long)).collect();
     let images = images(tags, between);
     let mut fates = BTreeMap::new();
     for (facts, reason) in tags.iter().zip(&by_name) {
@@ -47,12 +49,12 @@ pub fn decide(
     decisions.collect()
 }
 
-/// Why a tag stays whatever image it names; `None` if that decides.
-fn by_name(rule: &Rule, facts: &TagFacts) -> Option<Reason> {
+/// Why a tag stays whatever image it names; `None` if that decides. `long` are the digests that tags abbreviate.
+fn by_name(rule: &Rule, facts: &TagFacts, long: &[Digest]) -> Option<Reason> {
     let Some(digest) = facts.digest else { return Some(Reason::Garbled) };
     // Before `only-tag`: a signature that no rule ever selects would outlive what it signs. One that names the very
     // manifest that it is made of belongs to nothing else.
-    if let Some(other) = attached_to(&facts.tag).filter(|other| *other != digest) {
+    if let Some(other) = attached_to(&facts.tag, long).filter(|other| *other != digest) {
         return Some(Reason::Attached(other));
     }
     if is_abbreviated(&facts.tag) {

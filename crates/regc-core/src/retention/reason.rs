@@ -14,7 +14,8 @@ pub enum Reason {
     Garbled,
     /// Stays: it belongs to a manifest, as a signature's tag does, and is removed together with it and not before.
     Attached(Digest),
-    /// Stays: it is the referrers tag of a manifest whose digest it abbreviates, so which one it belongs to is not known.
+    /// Stays: it is the referrers tag of a manifest whose digest it abbreviates, and that no tag names. It is deleted with
+    /// that manifest.
     Abbreviated,
     /// Stays: there are `only-tag`, and none matches it.
     NotSelected,

@@ -10,7 +10,7 @@ use crate::layout;
 use crate::manifest::{References, Role};
 use crate::memory::with_manifest;
 use crate::storage::Content;
-use crate::unwanted::attached_to;
+use crate::unwanted::{attached_to, is_long};
 
 /// What is to be brought back.
 #[derive(Clone, Debug, Default)]
@@ -93,11 +93,12 @@ impl Trash<'_> {
     /// The referrers and tags that a run has moved together with what they are attached to.
     fn attached(&self, entries: &[Entry]) -> Result<Attached, Error> {
         let mut attached = Attached::new();
+        let long: Vec<Digest> = entries.iter().filter_map(|entry| entry.digest).filter(is_long).collect();
         for entry in entries {
             let (Some(repository), Some(digest)) = (&entry.repository, entry.digest) else { continue };
             let to = match entry.kind {
                 Kind::Revision => self.manifest(&digest)?.and_then(|manifest| manifest.subject),
-                Kind::Tag => layout::subject(&entry.path).tag.as_deref().and_then(attached_to),
+                Kind::Tag => layout::subject(&entry.path).tag.as_deref().and_then(|tag| attached_to(tag, &long)),
                 _ => None,
             };
             if let Some(to) = to {

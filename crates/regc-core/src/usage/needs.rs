@@ -17,7 +17,7 @@ use crate::layout;
 use crate::mark::{self, Manifest, RepositoryReachable};
 use crate::storage::{ReadStorage, directories};
 use crate::survey::Survey;
-use crate::unwanted::attached_to;
+use crate::unwanted::{attached_to, is_long};
 
 /// Blobs, by where they stand among all blobs, in that order.
 pub(super) type Blobs = Vec<u32>;
@@ -288,6 +288,8 @@ impl Leading {
         let digests = &needing.survey.inventory.digests;
         let mut of_people: HashSet<DigestId> = HashSet::default();
         let mut of_programs: HashMap<DigestId, Vec<u32>> = HashMap::default();
+        let linked = needing.repository.revisions.iter().map(|&id| digests.digest(id));
+        let long: Vec<Digest> = linked.filter(is_long).collect();
         for (index, tag) in tags.iter().enumerate() {
             let node = Self::tag(index);
             let id = tag.digest.map(|digest| digests.id(&digest));
@@ -295,7 +297,7 @@ impl Leading {
                 let image = leading.number(here);
                 leading.edges.push((node, image));
             }
-            let owner = attached_to(&tag.name).map(|owner| digests.id(&owner));
+            let owner = attached_to(&tag.name, &long).map(|owner| digests.id(&owner));
             match id.zip(owner).filter(|(id, owner)| id != owner && needing.is_here(*owner)) {
                 Some((id, owner)) => {
                     of_programs.entry(id).or_default().push(node);
