@@ -10,6 +10,7 @@ mod du;
 mod fixture;
 mod formats;
 mod ls;
+mod orphans;
 mod outcome;
 mod prune;
 mod repair;

@@ -193,3 +193,39 @@ fn what_is_left_over_goes_and_nothing_else() {
     let left = fs::read_dir(store.root.path().join(layout::uploads("other"))).unwrap().count();
     assert_eq!(left, 1);
 }
+
+#[test]
+fn the_signature_of_a_deleted_image_is_deleted_and_all_else_is_served() {
+    let store = Store::written(|registry, work| {
+        let mut images = OciLayout::create(work.join("images"));
+        let layer = |name| LayerSpec { name, bytes: 10_000 };
+        for name in ["one", "two", "signature-of-one", "signature-of-two"] {
+            images.image(name, "amd64", &[layer(name)]);
+        }
+        for (image, tag) in [("one", "v1"), ("two", "v2")] {
+            registry.push(images.path(), image, &format!("app:{tag}"), "oci");
+            let signature = format!("{}.sig", registry.digest("app", tag).replace(':', "-"));
+            for repository in ["app", "signatures"] {
+                let signature = format!("{repository}:{signature}");
+                registry.push(images.path(), &format!("signature-of-{image}"), &signature, "oci");
+            }
+        }
+    });
+    let registry = PeerRegistry::start(store.root.path());
+    let deleted = registry.digest("app", "v1");
+    registry.delete("app", &deleted);
+    registry.stop();
+    for file in files_below(store.root.path()) {
+        let then = SystemTime::now() - Duration::from_secs(8 * 86_400);
+        File::open(store.root.path().join(file)).unwrap().set_modified(then).unwrap();
+    }
+    let mut expected = store.served();
+    // The registry's own command keeps it, and leaves what proves that the image was there.
+    let config = peer::write_config(store.work.path(), store.root.path(), 0);
+    assert!(peer::garbage_collect(&config, &[]).status.success());
+    let signature = format!("app:{}.sig", deleted.replace(':', "-"));
+    assert!(store.served() == expected && expected.remove(&signature).is_some());
+    let run = store.regc("gc", &["--tidy", "--format", "json"]);
+    assert_eq!((run.code, &summary(&run)["removed"]["tags"]), (0, &1.into()), "{}{}", run.stdout, run.stderr);
+    assert!(store.served() == expected);
+}

@@ -21,6 +21,7 @@ use crate::layout;
 use crate::memory::with_manifest;
 use crate::storage::{Content, ReadStorage, directories};
 use crate::survey::with_threads;
+use crate::unwanted::attached_to;
 
 /// What is to be found out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +55,9 @@ pub struct Listing {
     /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or attached to;
     /// empty unless owners are asked for.
     pub between: BTreeMap<Digest, Vec<Digest>>,
+    /// The manifests to which tags belong by their names, and that were deleted from the repository; empty unless owners are
+    /// asked for.
+    pub deleted: BTreeSet<Digest>,
 }
 
 /// An image, and the images that it leads to.
@@ -191,9 +195,12 @@ impl<'a> Repository<'a> {
 
     fn list(mut self) -> Result<Listing, Error> {
         let mut tags = tags(self.storage, &self.name)?;
-        let mut untagged = Vec::new();
+        let (mut untagged, mut deleted) = (Vec::new(), BTreeSet::new());
         if self.depth.untagged || self.depth.trees || self.depth.owners {
-            let revisions = self.revisions()?;
+            let (revisions, unlinked) = self.revisions()?;
+            if self.depth.owners {
+                deleted = self.deleted(unlinked, &tags)?;
+            }
             for digest in revisions.keys() {
                 if let Some(subject) = self.manifest(digest)?.and_then(|manifest| manifest.1.subject) {
                     self.referrers.entry(subject).or_default().push(*digest);
@@ -234,7 +241,7 @@ impl<'a> Repository<'a> {
         let named = tags.iter().filter(|tag| tag.image.is_some()).filter_map(|tag| tag.digest);
         let listed: Vec<Digest> = named.chain(untagged.iter().map(|untagged| untagged.image.digest)).collect();
         let trees = if self.depth.trees { self.trees(listed)? } else { BTreeMap::new() };
-        Ok(Listing { repository: self.name, tags, untagged, trees, between })
+        Ok(Listing { repository: self.name, tags, untagged, trees, between, deleted })
     }
 
     /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
@@ -262,19 +269,35 @@ impl<'a> Repository<'a> {
         Ok(owners)
     }
 
-    /// The linked revisions, and when each was pushed last.
-    fn revisions(&self) -> Result<BTreeMap<Digest, SystemTime>, Error> {
-        let mut revisions = BTreeMap::new();
+    /// Those of the revisions without a link to which a tag belongs, and that are not linked as layers either.
+    fn deleted(&self, unlinked: BTreeSet<Digest>, tags: &[Tag]) -> Result<BTreeSet<Digest>, Error> {
+        let owners: BTreeSet<Digest> = tags.iter().filter_map(|tag| attached_to(&tag.name, &[])).collect();
+        let mut deleted = BTreeSet::new();
+        for owner in &owners & &unlinked {
+            if !self.is_linked(&owner)? {
+                deleted.insert(owner);
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// The linked revisions, and when each was pushed last; and those of which only a directory is left.
+    fn revisions(&self) -> Result<(BTreeMap<Digest, SystemTime>, BTreeSet<Digest>), Error> {
+        let (mut revisions, mut unlinked) = (BTreeMap::new(), BTreeSet::new());
         let directory = layout::revisions(&self.name);
         for algorithm in Algorithm::ALL {
             let path = format!("{directory}/{}", algorithm.name());
             let found = directories(self.storage, &path, |hex| Digest::from_hex(algorithm, hex), || ())?;
             let keys: Vec<String> = found.iter().map(|(digest, _)| layout::link_below(digest)).collect();
             let links = self.storage.stat_each(&directory, &keys)?;
-            let linked = found.into_iter().zip(links);
-            revisions.extend(linked.filter_map(|((digest, _), link)| Some((digest, link?.modified))));
+            for ((digest, _), link) in found.into_iter().zip(links) {
+                match link {
+                    Some(link) => drop(revisions.insert(digest, link.modified)),
+                    None => drop(unlinked.insert(digest)),
+                }
+            }
         }
-        Ok(revisions)
+        Ok((revisions, unlinked))
     }
 
     /// Everything that is reached from some manifests: what is in an index, and what is attached.

@@ -4,10 +4,12 @@
 //! is garbage if it is not live in its own. So each repository is marked by itself, and what is live in it is added to
 //! what is live at all.
 
+mod attached;
 mod garbage;
 mod leftovers;
 mod linked;
 mod manifests;
+mod orphans;
 mod repository;
 mod tags;
 mod without;
@@ -73,7 +75,7 @@ pub struct RepositoryGarbage {
     /// Entries in the index of a tag that name a revision which is garbage or gone, and all those of tags that go, by tag
     /// and digest.
     pub tag_index_entries: Vec<TagIndexEntry>,
-    /// Tags, by name.
+    /// Tags, sorted by name.
     pub removed_tags: Vec<GarbageTag>,
     /// Revisions, each before those that it refers to.
     pub revisions: Vec<GarbageRevision>,
@@ -131,6 +133,15 @@ pub struct GarbageRevision {
     pub id: DigestId,
     /// Its signatures, where registry 2.0 to 2.3 has left some.
     pub signatures: Box<[DigestId]>,
+    /// Whether its directory stays, since something that stays is attached to it: it proves that the manifest was here.
+    pub is_remembered: bool,
+}
+
+impl RepositoryGarbage {
+    /// Whether a tag is deleted.
+    pub(crate) fn removes_tag(&self, tag: &str) -> bool {
+        self.removed_tags.binary_search_by(|removed| removed.tag.as_str().cmp(tag)).is_ok()
+    }
 }
 
 /// A set of digests, at one bit for each blob of the store.

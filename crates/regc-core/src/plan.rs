@@ -54,6 +54,9 @@ pub enum Item<'a> {
         /// The signatures that go with it; only registry 2.0 to 2.3 wrote some.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         signatures: Vec<Digest>,
+        /// Whether its directory stays, which proves that the manifest was here.
+        #[serde(skip)]
+        is_remembered: bool,
     },
     /// A repository no longer serves this blob.
     LayerLink {
@@ -311,6 +314,7 @@ impl<'a> RepositoryPlan<'a> {
             repository,
             digest: digests.digest(revision.id),
             signatures: revision.signatures.iter().map(|&id| digests.digest(id)).collect(),
+            is_remembered: revision.is_remembered,
         })
     }
 

@@ -189,6 +189,8 @@ pub struct Removing<'a> {
     pub unless_modified_since: Option<SystemTime>,
     /// Objects are not removed but moved: to the same key below this directory of the same storage.
     pub into: Option<&'a str>,
+    /// The directory that held an object stays, even if nothing is left in it.
+    pub leave_directory: bool,
 }
 
 /// What became of an object that was to be removed.

@@ -62,6 +62,9 @@ pub struct Leftovers {
     /// Whether tags that name nothing are garbage, and the indexes of all tags are looked through for entries that lead to
     /// nothing; else only those of tags that have named more than one manifest.
     pub every_tag: bool,
+    /// Tags and referrers that were pushed before this are garbage if what they are attached to was deleted from the
+    /// repository, and so is what only they need; none if not given.
+    pub orphans_before: Option<SystemTime>,
     /// Whether neither layer links nor tags' indexes are looked through at all: whoever asks does that.
     pub no_links: bool,
 }

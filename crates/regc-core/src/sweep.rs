@@ -21,6 +21,7 @@ use crate::second_look::{SecondLook, Spared};
 use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::survey::{Options, with_threads};
 use crate::trash;
+use crate::unwanted::attached_to;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -77,7 +78,7 @@ pub fn sweep(
         let sweep = Sweep {
             storage,
             monitor,
-            how: Removing { unless_modified_since: Some(since), into: into.as_deref() },
+            how: Removing { unless_modified_since: Some(since), into: into.as_deref(), leave_directory: false },
             second_look,
             spared: Mutex::new(spared),
             on_purpose: options.unwanted.is_some(),
@@ -290,7 +291,14 @@ impl Sweep<'_> {
         let spared = self.spared.lock();
         let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
             // It goes although what it names is in use; what is pushed anew is newer than the run.
-            Item::Tag { repository, tag, .. } => self.stuck.lock().contains(&(repository.to_string(), tag.to_string())),
+            Item::Tag { repository, tag, .. } => {
+                let is_owner_back = || {
+                    let owner = attached_to(tag, &[]).map(|owner| digests.id(&owner));
+                    owner.is_some_and(|owner| spared.contains(&owner))
+                };
+                self.stuck.lock().contains(&(repository.to_string(), tag.to_string()))
+                    || !self.on_purpose && is_owner_back()
+            }
             item => item.digest().is_some_and(|digest| spared.contains(&digests.id(&digest))),
         });
         drop(spared);
@@ -306,7 +314,9 @@ impl Sweep<'_> {
             keys.extend(trash::keys_of(item));
             ends.push(keys.len());
         }
-        let mut removals = self.storage.remove(&keys, &self.how).into_iter();
+        let is_remembered = |item: &Item<'_>| matches!(item, Item::Revision { is_remembered: true, .. });
+        let how = Removing { leave_directory: items.iter().any(is_remembered), ..self.how };
+        let mut removals = self.storage.remove(&keys, &how).into_iter();
         let mut start = 0;
         for (item, end) in items.iter().zip(ends) {
             let (mut is_gone, mut is_spared) = (true, false);
@@ -372,13 +382,14 @@ impl Sweep<'_> {
         }
         let mut emptied = Vec::new();
         for item in repositories.iter().flat_map(|repository| repository.revisions()) {
-            let Item::Revision { repository, digest, signatures } = item else { continue };
+            let Item::Revision { repository, digest, signatures, is_remembered } = item else { continue };
             let parent = layout::signatures(repository, &digest);
             for signature in &signatures {
                 emptied.push(format!("{parent}/{}", signature.algorithm().name()));
             }
             if !signatures.is_empty() {
-                emptied.extend([parent, layout::revision(repository, &digest)]);
+                emptied.push(parent);
+                emptied.extend((!is_remembered).then(|| layout::revision(repository, &digest)));
             }
         }
         // The latter were changed just now, by this very run.

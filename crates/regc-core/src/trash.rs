@@ -159,7 +159,7 @@ pub fn directory(run: &str) -> String {
 pub(crate) fn keys_of(item: &Item<'_>) -> Vec<String> {
     match item {
         Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
-        Item::Revision { repository, digest, signatures } => {
+        Item::Revision { repository, digest, signatures, .. } => {
             let signatures = signatures.iter().map(|signature| layout::signature_link(repository, digest, signature));
             std::iter::once(layout::revision_link(repository, digest)).chain(signatures).collect()
         }

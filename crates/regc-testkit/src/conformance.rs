@@ -58,11 +58,11 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>) {
     assert!(!storage.read_in_parts("a/b/nothing", &mut |_| panic!("there is nothing")).unwrap());
 
     let keys = ["a/b/one/link", "a/nothing/link", "a/b/two/link"].map(str::to_owned);
-    let long_ago = Removing { unless_modified_since: Some(SystemTime::UNIX_EPOCH), into: None };
+    let long_ago = Removing { unless_modified_since: Some(SystemTime::UNIX_EPOCH), ..Removing::default() };
     let removals = storage.remove(&keys[..1], &long_ago);
     assert!(matches!(removals[..], [Removal::Spared]) || stat("a/b/one/link").is_none(), "what is young may stay");
     let in_a_while = SystemTime::now() + Duration::from_secs(3600);
-    let removals = storage.remove(&keys, &Removing { unless_modified_since: Some(in_a_while), into: None });
+    let removals = storage.remove(&keys, &Removing { unless_modified_since: Some(in_a_while), ..Removing::default() });
     assert_eq!(removals.len(), 3, "one answer for each key");
     assert!(removals.iter().all(|removal| matches!(removal, Removal::Done)), "what is not there counts as removed");
     assert_eq!(stat("a/b/one"), None, "an emptied directory goes");

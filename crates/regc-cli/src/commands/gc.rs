@@ -60,8 +60,9 @@ pub struct Args {
     #[arg(long)]
     remove_empty_repositories: bool,
 
-    /// Means --purge-uploads and --remove-empty-repositories, and looks through all tags for those that
-    /// name nothing, and for entries in their indexes that lead to nothing
+    /// Means --purge-uploads and --remove-empty-repositories, and deletes tags that name nothing, dangling entries in tags'
+    /// indexes, and what was attached more than seven days ago to images that were deleted from their repository:
+    /// signatures, SBOMs, attestations
     #[arg(long)]
     tidy: bool,
 
@@ -151,7 +152,7 @@ fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
-/// How old an upload is that was given up: what the registry itself takes for old.
+/// How old an abandoned upload is: what the registry itself takes for old. Orphans must be as old.
 pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<Ending, Error> {
@@ -172,6 +173,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             uploads_before: args.purge_uploads.or(args.tidy.then_some(OLD_UPLOAD)).map(ago),
             empty_repositories: args.remove_empty_repositories || args.tidy,
             every_tag: args.tidy,
+            orphans_before: args.tidy.then_some(OLD_UPLOAD).map(ago),
             no_links: false,
         },
         repositories: &args.repository,

@@ -1,6 +1,6 @@
 //! `regc prune`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use regc_core::layout;
 use regc_core::pattern::{self, Pattern};
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
 use regc_core::survey::{Options, Survey};
-use regc_core::unwanted::{KeptBack, Named, Unwanted};
+use regc_core::unwanted::{KeptBack, Named, Unwanted, attached_to};
 use regc_core::{duration, storage::ReadStorage};
 use serde_json::json;
 
@@ -56,8 +56,13 @@ pub struct Args {
     #[arg(long, value_name = "ORDER", default_value = "pushed")]
     by: Order,
 
+    /// Also remove signatures, SBOMs and attestations that were pushed longer ago, if what they are attached to was deleted
+    /// from their repository
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    orphans: Option<Duration>,
+
     /// Take the rules from this file, for each repository the first that matches it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keep", "keep_within", "keep_tag", "only_tag", "by"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keep", "keep_within", "keep_tag", "only_tag", "by", "orphans"])]
     policy: Option<PathBuf>,
 
     /// Only in repositories that match; `*` stands for one component, `**` for any number. May be given several times
@@ -148,6 +153,7 @@ fn rules(args: &Args) -> Result<Rules, Error> {
         keep_tags: Some(args.keep_tag.clone()),
         only_tags: Some(args.only_tag.clone()),
         by: Some(args.by),
+        orphans: args.orphans,
     };
     Ok(Rules::One(rule.finish()?))
 }
@@ -166,10 +172,10 @@ fn judge(
     let depth = Depth { images: true, owners: true, ..Depth::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
     tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
-    let judge = |Listing { repository, tags, between, .. }: Listing| {
+    let judge = |Listing { repository, tags, between, deleted, .. }: Listing| {
         let decisions = match rules.of(&repository) {
             Some(rule) => {
-                let facts: Vec<TagFacts> = tags.iter().map(facts).collect();
+                let facts: Vec<TagFacts> = tags.iter().map(|tag| facts(tag, &deleted)).collect();
                 decide(rule, &facts, &between, now).into_iter().map(Some).collect()
             }
             None => vec![None; tags.len()],
@@ -179,7 +185,7 @@ fn judge(
     Ok(listings.into_iter().map(judge).collect())
 }
 
-fn facts(tag: &Tag) -> TagFacts {
+fn facts(tag: &Tag, deleted: &BTreeSet<Digest>) -> TagFacts {
     let image = tag.image.as_ref();
     TagFacts {
         tag: tag.name.clone(),
@@ -189,6 +195,7 @@ fn facts(tag: &Tag) -> TagFacts {
         subject: image.and_then(|image| image.subject),
         owners: tag.owners.clone(),
         is_understood: tag.is_linked && image.is_some(),
+        is_orphaned: attached_to(&tag.name, &[]).is_some_and(|owner| deleted.contains(&owner)),
     }
 }
 

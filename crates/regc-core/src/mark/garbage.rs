@@ -77,7 +77,7 @@ impl Marking<'_> {
         for id in self.parents_first(&unused) {
             let is_signed = self.repository.signed.binary_search(&id).is_ok();
             let signatures = if is_signed { self.signatures(id)?.into() } else { Box::default() };
-            garbage.revisions.push(GarbageRevision { id, signatures });
+            garbage.revisions.push(GarbageRevision { id, signatures, is_remembered: false });
         }
         Ok(())
     }

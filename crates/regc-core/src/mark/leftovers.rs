@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
-use super::repository::Marking;
+use super::repository::{Marking, Reach};
 use super::tags::Tags;
 use super::{GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::digest::{Algorithm, Digest};
@@ -42,12 +42,12 @@ pub(crate) fn have_a_past(storage: &dyn ReadStorage, repository: &str, tags: &[S
 }
 
 impl Marking<'_> {
-    /// Lists what is left behind in a repository that is whole. `live` is what is live in it, `tags` what its tags name, as
+    /// Lists what is left behind in a repository that is whole. `reach` is what is live in it, `tags` what its tags name, as
     /// far as that was asked for.
     pub(super) fn leftovers(
         &self,
         tags: Option<Tags>,
-        live: &HashSet<DigestId>,
+        reach: &Reach,
         garbage: &mut RepositoryGarbage,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Error> {
@@ -57,8 +57,9 @@ impl Marking<'_> {
             garbage.uploads = self.uploads(Some(before))?.old;
         }
         let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
-        if leftovers.empty_repositories && self.repository.alias.is_none() && !keeps_revisions && live.is_empty() {
-            let has_tags = !self.tag_directories(|link| link.is_some())?.is_empty();
+        if leftovers.empty_repositories && self.repository.alias.is_none() && !keeps_revisions && reach.live.is_empty()
+        {
+            let has_tags = self.tag_directories(|link| link.is_some())?.iter().any(|tag| !garbage.removes_tag(tag));
             if !has_tags && !self.uploads(leftovers.uploads_before)?.has_others {
                 let foreign = self.foreign()?;
                 garbage.whole = foreign.is_none();
@@ -70,7 +71,11 @@ impl Marking<'_> {
                 Some(tags) => tags.directories,
                 None => self.all_tag_directories()?,
             };
-            let all = leftovers.every_tag || garbage.whole || !garbage.revisions.is_empty();
+            self.remember_deleted(&directories, &reach.manifests, garbage);
+            let all = leftovers.every_tag
+                || garbage.whole
+                || !garbage.revisions.is_empty()
+                || !garbage.removed_tags.is_empty();
             // What a tag has named last is linked, if the tag is there: a deletion through the API takes the tags along. So in
             // its index, what is not linked is not the only one.
             let looked_at = match all {
@@ -86,7 +91,10 @@ impl Marking<'_> {
             let is_garbage = |id: DigestId| {
                 Ok(removed.contains(&id) || !self.has_revision(id) && (unlinked.contains(&id) || !self.is_known(id)?))
             };
-            garbage.tag_index_entries = self.tag_index_entries(&looked_at, is_garbage)?;
+            let (of_removed, of_others): (Vec<String>, Vec<String>) =
+                looked_at.into_iter().partition(|tag| garbage.removes_tag(tag));
+            garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
+            garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, is_garbage)?);
             if !garbage.revisions.is_empty() {
                 garbage.tags = directories;
             }

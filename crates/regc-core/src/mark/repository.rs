@@ -98,9 +98,10 @@ impl Marking<'_> {
         findings.extend((!is_served && repository.is_linking()).then(unserved));
         let mut is_damaged = not_understood(&findings).is_some();
         // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
-        let are_needed = delete_untagged || self.options.unwanted.is_some();
-        let tags = if are_needed { Some(self.tags()?) } else { None };
-        findings.extend(tags.iter().flat_map(|tags| tags.findings(&repository.name)));
+        let are_judged = delete_untagged || self.options.unwanted.is_some();
+        let may_have_orphans = may_tidy && self.may_have_orphans(delete_untagged);
+        let tags = if are_judged || may_have_orphans { Some(self.tags()?) } else { None };
+        findings.extend(tags.iter().filter(|_| are_judged).flat_map(|tags| tags.findings(&repository.name)));
 
         // What cannot be understood, or is not this repository's alone, is kept as a whole.
         let tagged = tags.as_ref().map_or(&[][..], |tags| &tags.tagged);
@@ -123,9 +124,12 @@ impl Marking<'_> {
         }
 
         let mut garbage = RepositoryGarbage::default();
+        if let Some(tags) = tags.as_ref().filter(|_| may_have_orphans && !is_damaged && !repository.shared) {
+            self.drop_orphans(tags, only_tagged, &mut reach, &mut garbage, &mut findings)?;
+        }
         let is_kept = is_damaged || repository.shared || self.restoring.is_some();
         self.layer_links(is_kept, &mut reach.live, &mut garbage)?;
-        if only_tagged {
+        if only_tagged || may_have_orphans {
             self.unused_revisions(&reach.manifests, &mut garbage)?;
         }
         let tags_unmounted = tags.as_ref().is_some_and(|tags| tags.is_unmounted);
@@ -136,12 +140,13 @@ impl Marking<'_> {
             None => 0,
         };
         if may_tidy && !repository.shared && !is_damaged {
-            self.leftovers(tags, &reach.live, &mut garbage, &mut findings)?;
+            self.leftovers(tags, &reach, &mut garbage, &mut findings)?;
         }
         if !is_served {
             garbage = RepositoryGarbage::default();
         }
-        let roots = if only_tagged { wanted.into() } else { repository.revisions.clone() };
+        let roots = if only_tagged { &wanted[..] } else { &repository.revisions };
+        let roots = roots.iter().copied().filter(|id| reach.manifests.contains(id)).collect();
         let reachable = RepositoryReachable { roots, manifests: sorted(reach.manifests), protected: is_damaged };
         let kept = Kept { reachable, garbage, findings, kept_back: Vec::new(), tags_unmounted };
         Ok(Marked { live: reach.live, released: HashSet::default(), tags: count, kept })

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
+use super::attached::Attached;
 use super::manifests::Manifest;
 use super::repository::{Kept, Marked, Marking, Reach, not_understood, sorted};
 use super::tags::{Tag, Tags};
@@ -16,15 +17,8 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::inventory::DigestId;
 use crate::layout;
-use crate::manifest::Role;
 use crate::storage::below;
-use crate::unwanted::{KeptBack, Named, Reason, attached_to, is_long};
-
-/// A tag that lives and dies with a manifest of its repository.
-struct Attached<'t> {
-    tag: &'t Tag,
-    to: DigestId,
-}
+use crate::unwanted::{KeptBack, Named, Reason};
 
 /// The tags that go, and those that were to go and stay.
 type Going<'t> = (HashSet<&'t str>, Vec<(Named, Reason)>);
@@ -186,7 +180,7 @@ impl Marking<'_> {
         reasons.into_iter().map(kept_back).collect()
     }
 
-    fn is_young(&self, tag: &Tag) -> bool {
+    pub(super) fn is_young(&self, tag: &Tag) -> bool {
         self.options.young_since.is_some_and(|since| tag.modified >= since)
     }
 
@@ -265,78 +259,8 @@ impl Marking<'_> {
 
     /// The tags that are attached to a manifest of the repository, and all others that stay.
     fn staying<'t>(&self, tags: &'t Tags, going: &HashSet<&str>) -> (Vec<Attached<'t>>, Vec<&'t Tag>) {
-        let (mut attached, mut staying) = (Vec::new(), Vec::new());
-        let linked = self.repository.revisions.iter().map(|&id| self.digests.digest(id));
-        let long: Vec<Digest> = linked.filter(is_long).collect();
-        for tag in tags.each.iter().filter(|tag| !going.contains(tag.name.as_str())) {
-            let to = attached_to(&tag.name, &long).map(|digest| self.digests.id(&digest));
-            let is_other = |to| tag.digest.is_some_and(|digest| digest != to);
-            match to.filter(|&to| self.has_revision(to) && is_other(to) && !tag.symlink && !self.is_young(tag)) {
-                Some(to) => attached.push(Attached { tag, to }),
-                None => staying.push(tag),
-            }
-        }
-        (attached, staying)
-    }
-
-    /// Everything that dies with some manifests, unless something else leads to it.
-    fn dying(
-        &self,
-        direct: &HashSet<DigestId>,
-        referrers: &HashMap<DigestId, Vec<DigestId>>,
-        attached: &[Attached<'_>],
-    ) -> HashSet<DigestId> {
-        self.dying_by(direct, referrers, attached, |_, _| {})
-    }
-
-    /// The same, and what dies by what.
-    fn dying_by(
-        &self,
-        direct: &HashSet<DigestId>,
-        referrers: &HashMap<DigestId, Vec<DigestId>>,
-        attached: &[Attached<'_>],
-        mut by: impl FnMut(DigestId, DigestId),
-    ) -> HashSet<DigestId> {
-        let mut tags: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
-        for Attached { tag, to } in attached {
-            tags.entry(*to).or_default().extend(tag.digest);
-        }
-        let mut dying = HashSet::default();
-        let mut pending: Vec<DigestId> = direct.iter().copied().collect();
-        while let Some(id) = pending.pop() {
-            // What is not linked here may have something attached to it that is.
-            if !dying.insert(id) {
-                continue;
-            }
-            let before = pending.len();
-            self.manifests.with(id, |manifest| {
-                if let Manifest::Parsed { references, .. } = manifest {
-                    // Whatever an index calls what is in it; but no layer of an image, even if it is a manifest as well.
-                    let is_part = |role| matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild);
-                    let parts = references.iter().filter(|reference| is_part(reference.role()));
-                    pending.extend(parts.map(|reference| reference.id()));
-                }
-            });
-            pending.extend([referrers, &tags].into_iter().filter_map(|attached| attached.get(&id)).flatten());
-            pending[before..].iter().for_each(|&dies| by(id, dies));
-        }
-        dying
-    }
-
-    /// Everything that is live when `roots` are, with the tags that are attached to any of it.
-    fn reach_with(
-        &self,
-        roots: HashSet<DigestId>,
-        referrers: &HashMap<DigestId, Vec<DigestId>>,
-        attached: &[Attached<'_>],
-    ) -> Result<Reach, Error> {
-        let mut tags: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
-        for Attached { tag, to } in attached {
-            tags.entry(*to).or_default().extend(tag.digest);
-        }
-        let mut reach = Reach::default();
-        self.reach_more(&sorted(roots), referrers, &tags, &mut reach)?;
-        Ok(reach)
+        let stays = |tag: &&Tag| !going.contains(tag.name.as_str());
+        self.attached(tags.each.iter().filter(stays), |tag, to| self.has_revision(to) && !self.is_young(tag))
     }
 
     /// Why each of some manifests is live that are not only so by being young.

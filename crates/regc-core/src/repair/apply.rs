@@ -52,7 +52,7 @@ pub fn apply(
         trash::write_entries(storage, header, moved.into_iter())?;
     }
     let into = trash::directory(&header.run);
-    let removing = Removing { unless_modified_since: Some(lock.since()), into: Some(&into) };
+    let removing = Removing { unless_modified_since: Some(lock.since()), into: Some(&into), leave_directory: false };
     let apply = Apply { storage, options, removing, into: &into };
     let monitor = options.pace.monitor();
     monitor.phase(Phase::Repair, Some(actions.len() as u64));

@@ -25,8 +25,14 @@ pub fn decide(
 ) -> Vec<Decision> {
     let long = tags.iter().filter_map(|facts| facts.digest).chain(between.keys().copied());
     let long: Vec<Digest> = long.filter(is_long).collect();
-    let by_name: Vec<Option<Reason>> = tags.iter().map(|facts| by_name(rule, facts, &long)).collect();
-    let images = images(tags, between);
+    let orphans: Vec<Option<Reason>> = tags.iter().map(|facts| orphaned(rule, facts, now)).collect();
+    let by_name = |(facts, orphaned): (&TagFacts, &Option<Reason>)| match orphaned {
+        Some(_) => None,
+        None => by_name(rule, facts, &long),
+    };
+    let by_name: Vec<Option<Reason>> = tags.iter().zip(&orphans).map(by_name).collect();
+    let others = tags.iter().zip(&orphans).filter(|(_, orphaned)| orphaned.is_none()).map(|(facts, _)| facts);
+    let images = images(others, between);
     let mut fates = BTreeMap::new();
     for (facts, reason) in tags.iter().zip(&by_name) {
         if let (Some(digest), Some(reason)) = (facts.digest, reason) {
@@ -41,12 +47,22 @@ pub fn decide(
         images.values().filter(is_undecided).partition(|image| !image.owners.is_empty());
     judge(rule, left, now, &mut fates);
     follow(&belonging, between, &mut fates);
-    let decisions = tags.iter().zip(by_name).map(|(facts, by_name)| match (by_name, facts.digest) {
-        (Some(reason), _) => Decision { keep: true, reason },
-        (None, Some(digest)) => fates[&digest].decision(),
-        (None, None) => unreachable!("a garbled tag is decided by itself"),
+    let decisions = tags.iter().zip(by_name).zip(orphans).map(|((facts, by_name), orphaned)| {
+        match (orphaned, by_name, facts.digest) {
+            (Some(reason), ..) => Decision { keep: false, reason },
+            (None, Some(reason), _) => Decision { keep: true, reason },
+            (None, None, Some(digest)) => fates[&digest].decision(),
+            (None, None, None) => unreachable!("a garbled tag is decided by itself"),
+        }
     });
     decisions.collect()
+}
+
+/// Why a tag goes that is attached to something that was deleted; `None` if it is not, or too young.
+fn orphaned(rule: &Rule, facts: &TagFacts, now: SystemTime) -> Option<Reason> {
+    let (orphans, owner) = rule.orphans.zip(attached_to(&facts.tag, &[]))?;
+    let is_old = facts.is_orphaned && now.checked_sub(orphans).is_some_and(|oldest| facts.pushed < oldest);
+    is_old.then_some(Reason::Orphaned { owner, orphans })
 }
 
 /// Why a tag stays whatever image it names; `None` if that decides. `long` are the digests that tags abbreviate.
@@ -94,7 +110,10 @@ impl Image<'_> {
     }
 }
 
-fn images<'a>(tags: &'a [TagFacts], between: &BTreeMap<Digest, Vec<Digest>>) -> BTreeMap<Digest, Image<'a>> {
+fn images<'a>(
+    tags: impl Iterator<Item = &'a TagFacts>,
+    between: &BTreeMap<Digest, Vec<Digest>>,
+) -> BTreeMap<Digest, Image<'a>> {
     let mut images: BTreeMap<Digest, Image<'a>> = BTreeMap::new();
     for facts in tags {
         let Some(digest) = facts.digest else { continue };

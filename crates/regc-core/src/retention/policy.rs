@@ -75,7 +75,7 @@ struct Entry {
     repositories: Vec<Pattern>,
     #[serde(default, deserialize_with = "yaml::keep")]
     keep: Option<Keep>,
-    #[serde(default, deserialize_with = "yaml::keep_within")]
+    #[serde(default, deserialize_with = "yaml::age")]
     keep_within: Option<Duration>,
     #[serde(default, deserialize_with = "yaml::tags")]
     keep_tag: Option<Vec<Regex>>,
@@ -83,12 +83,14 @@ struct Entry {
     only_tag: Option<Vec<Regex>>,
     #[serde(default, deserialize_with = "yaml::by")]
     by: Option<Order>,
+    #[serde(default, deserialize_with = "yaml::age")]
+    orphans: Option<Duration>,
 }
 
 impl Entry {
     fn split(self) -> (Vec<Pattern>, PartialRule) {
-        let Self { repositories, keep, keep_within, keep_tag: keep_tags, only_tag: only_tags, by } = self;
-        (repositories, PartialRule { keep, keep_within, keep_tags, only_tags, by })
+        let Self { repositories, keep, keep_within, keep_tag: keep_tags, only_tag: only_tags, by, orphans } = self;
+        (repositories, PartialRule { keep, keep_within, keep_tags, only_tags, by, orphans })
     }
 }
 
@@ -180,6 +182,7 @@ rules:
             ("keep: ten", r#"keep: invalid type: string "ten", expected a number of images, or `all`"#),
             ("keep-within: 30", "keep-within: invalid type: integer `30`, expected a duration"),
             ("keep-within: 1mo", r#"keep-within: "1mo" is not a duration like 90m, 24h or 7d, or too long"#),
+            ("orphans: 30", "orphans: invalid type: integer `30`, expected a duration"),
             ("keep-tag: (", r#"keep-tag: "(" is no regular expression: unclosed group"#),
             ("only-tag: [a, '']", "only-tag[1]: the regular expression is empty; `.*` matches every tag"),
             (

@@ -17,6 +17,13 @@ pub enum Reason {
     /// Stays: it is the referrers tag of a manifest whose digest it abbreviates, and that no tag names. It is deleted with
     /// that manifest.
     Abbreviated,
+    /// Goes: it belongs to a manifest that was deleted from the repository, and was pushed long ago.
+    Orphaned {
+        /// What it belonged to.
+        owner: Digest,
+        /// How old it may be.
+        orphans: Duration,
+    },
     /// Stays: there are `only-tag`, and none matches it.
     NotSelected,
     /// Stays: this `keep-tag` matches it.
@@ -88,6 +95,7 @@ impl Reason {
             Reason::Garbled => "garbled",
             Reason::Attached(_) => "attached",
             Reason::Abbreviated => "abbreviated",
+            Reason::Orphaned { .. } => "orphaned",
             Reason::NotSelected => "not_selected",
             Reason::KeepTag(_) => "keep_tag",
             Reason::SameImage { .. } => "same_image",
@@ -116,6 +124,9 @@ impl fmt::Display for Reason {
             Reason::Garbled => f.write_str("has a garbled link"),
             Reason::Attached(digest) => write!(f, "belongs to {digest}"),
             Reason::Abbreviated => f.write_str("is the referrers tag of a manifest whose digest it abbreviates"),
+            Reason::Orphaned { owner, orphans } => {
+                write!(f, "belongs to {owner}, which was deleted, and was pushed more than {} ago", Spelled(*orphans))
+            }
             Reason::NotSelected => f.write_str("is matched by no only-tag"),
             Reason::KeepTag(regex) => write!(f, "is matched by keep-tag {regex}"),
             Reason::SameImage { tag, why } => write!(f, "is the same image as {tag}, which {why}"),
@@ -188,6 +199,11 @@ mod tests {
         for (reason, code, text) in [
             (Reason::Garbled, "garbled", "has a garbled link"),
             (Reason::Attached(digest), "attached", &*format!("belongs to {digest}")),
+            (
+                Reason::Orphaned { owner: digest, orphans: day },
+                "orphaned",
+                &*format!("belongs to {digest}, which was deleted, and was pushed more than 1d ago"),
+            ),
             (Reason::NotSelected, "not_selected", "is matched by no only-tag"),
             (Reason::KeepTag("^v".into()), "keep_tag", "is matched by keep-tag ^v"),
             (

@@ -58,7 +58,7 @@ pub struct PartialRule {
     #[serde(deserialize_with = "yaml::keep")]
     pub keep: Option<Keep>,
     /// Images that are not older than this stay.
-    #[serde(deserialize_with = "yaml::keep_within")]
+    #[serde(deserialize_with = "yaml::age")]
     pub keep_within: Option<Duration>,
     /// Images with a tag that matches one of these stay.
     #[serde(rename = "keep-tag", deserialize_with = "yaml::tags")]
@@ -69,6 +69,9 @@ pub struct PartialRule {
     /// By what images are ordered.
     #[serde(deserialize_with = "yaml::by")]
     pub by: Option<Order>,
+    /// What is attached to images that were deleted, and was pushed longer ago than this, is deleted. Without it, it stays.
+    #[serde(deserialize_with = "yaml::age")]
+    pub orphans: Option<Duration>,
 }
 
 impl PartialRule {
@@ -81,6 +84,7 @@ impl PartialRule {
             keep_tags: self.keep_tags.or_else(|| defaults.keep_tags.clone()),
             only_tags: self.only_tags.or_else(|| defaults.only_tags.clone()),
             by: self.by.or(defaults.by),
+            orphans: self.orphans.or(defaults.orphans),
         }
     }
 
@@ -98,6 +102,7 @@ impl PartialRule {
             keep_tags,
             only_tags: self.only_tags.unwrap_or_default(),
             by: self.by.unwrap_or_default(),
+            orphans: self.orphans,
         })
     }
 }
@@ -110,6 +115,7 @@ pub struct Rule {
     pub(super) keep_tags: Vec<Regex>,
     pub(super) only_tags: Vec<Regex>,
     pub(super) by: Order,
+    pub(super) orphans: Option<Duration>,
 }
 
 impl Rule {

@@ -21,7 +21,7 @@ pub(super) fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     deserializer.deserialize_any(NumberOrAll).map(Some)
 }
 
-pub(super) fn keep_within<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let duration = |text: &str| duration::parse(text).map_err(|reason| format!("{text:?} is {reason}"));
     Text { what: "a duration", parse: duration }.deserialize(deserializer).map(Some)
 }

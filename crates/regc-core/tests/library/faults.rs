@@ -25,6 +25,7 @@ const TIDY: Leftovers = Leftovers {
     uploads_before: Some(SystemTime::UNIX_EPOCH),
     empty_repositories: true,
     every_tag: true,
+    orphans_before: None,
     no_links: false,
 };
 

@@ -16,6 +16,7 @@ const TIDY: Options<'_> = Options {
         uploads_before: Some(SystemTime::UNIX_EPOCH),
         empty_repositories: true,
         every_tag: true,
+        orphans_before: None,
         no_links: false,
     },
     ..DEFAULT

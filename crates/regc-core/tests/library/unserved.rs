@@ -38,7 +38,13 @@ fn renamed() -> TestRegistry {
     registry
 }
 
-const TIDY: Leftovers = Leftovers { uploads_before: None, empty_repositories: true, every_tag: true, no_links: false };
+const TIDY: Leftovers = Leftovers {
+    uploads_before: None,
+    empty_repositories: true,
+    every_tag: true,
+    orphans_before: None,
+    no_links: false,
+};
 
 #[test]
 fn repositories_of_other_names_keep_what_their_manifests_need_and_lose_nothing() {

@@ -34,6 +34,28 @@ fn tags_that_belong_to_a_manifest_are_no_matter_of_the_rules() {
 }
 
 #[test]
+fn a_tag_of_a_deleted_image_goes_when_it_is_old_and_other_tags_of_its_manifest_do_not() {
+    let app = digest("app");
+    let name = format!("sha256-{}.sig", app.hex());
+    let orphan = |days| TagFacts { is_orphaned: true, ..tag(&name, "signature", days) };
+    let goes = format!("- {name} belongs to {app}, which was deleted, and was pushed more than 30d ago");
+    let stays = format!("+ {name} belongs to {app}");
+    for (text, days, expected) in [
+        ("keep: all, orphans: 30d", 31, &goes),
+        ("keep: 0, only-tag: ^v, orphans: 30d", 31, &goes),
+        ("keep: all, orphans: 30d", 29, &stays),
+        ("keep: 0", 31, &stays),
+    ] {
+        assert_eq!(said(text, &[orphan(days)]), [expected.clone()], "{text}");
+    }
+    let known = TagFacts { is_orphaned: false, ..orphan(31) };
+    assert_eq!(said("keep: 0, orphans: 30d", &[known]), [stays]);
+    let tags = [orphan(31), tag("mine", "signature", 31)];
+    let expected = [goes, "+ mine is number 1 of the 1 pushed last".to_owned()];
+    assert_eq!(said("keep: 1, orphans: 30d", &tags), expected);
+}
+
+#[test]
 fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
     let hex = digest("app").hex();
     for name in [

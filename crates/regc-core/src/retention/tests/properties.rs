@@ -39,6 +39,7 @@ fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
                 subject: subject.map(digest),
                 owners: part.map(digest).into_iter().collect(),
                 is_understood,
+                is_orphaned: false,
             }
         };
         links.into_iter().map(of).collect()
@@ -58,6 +59,7 @@ fn rule() -> impl Strategy<Value = PartialRule> {
             keep_tags,
             only_tags,
             by: Some(by),
+            orphans: None,
         },
     )
 }

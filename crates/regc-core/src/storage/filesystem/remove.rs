@@ -55,6 +55,7 @@ impl DeleteStorage for FilesystemStorage {
             };
             removals.push(match removed {
                 Ok(Left::Nothing) => Removal::Done,
+                Ok(Left::Directory) if how.leave_directory => Removal::Done,
                 Ok(Left::Everything) => Removal::Spared,
                 Ok(Left::Directory) => match opened.as_ref().map_or(Ok(()), |above| remove_directory(above, name)) {
                     Ok(()) => Removal::Done,

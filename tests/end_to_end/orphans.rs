@@ -1,0 +1,207 @@
+//! Signatures, SBOMs and attestations of images that were deleted.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use regc_core::digest::Digest;
+use regc_core::layout;
+use regc_testkit::{TestRegistry, blobs_below, files_below};
+use tempfile::TempDir;
+
+use crate::common::{Run, regc};
+
+/// A repository with two signed images, and what is attached to each of them in every way.
+struct Signed {
+    root: TempDir,
+    deleted: Digest,
+    kept: Digest,
+}
+
+/// The tags that cosign and a client for the OCI referrers make for an image.
+fn attached(image: &Digest) -> [String; 2] {
+    let name = format!("sha256-{}", image.hex());
+    [format!("{name}.sig"), name]
+}
+
+/// Attaches a signature by its tag, a bundle in an index with a referrers tag, and an SBOM by its subject alone.
+fn attach(registry: &mut TestRegistry, repository: &str, image: &Digest) {
+    let [signature, referrers] = attached(image);
+    let name = |what: &str| format!("{what} of {image}");
+    let signed = registry.image(&format!("{repository}:{signature}")).layers([name("signature")]).push();
+    let bundle = registry.image(repository).layers([name("bundle")]).subject(*image).push();
+    registry.index(&format!("{repository}:{referrers}")).manifests([bundle]).push();
+    registry.image(repository).layers([name("SBOM")]).subject(*image).push();
+    // A signature of the signature.
+    registry.image(&format!("{repository}:{}", attached(&signed)[0])).layers([name("second signature")]).push();
+}
+
+impl Signed {
+    fn new() -> Self {
+        let mut registry = TestRegistry::new();
+        let deleted = registry.image("app:v1").layers(["a"]).push();
+        let kept = registry.image("app:v2").layers(["b"]).push();
+        for image in [&deleted, &kept] {
+            attach(&mut registry, "app", image);
+        }
+        registry.delete("app", &deleted);
+        // A repository of signatures alone, of an image that is elsewhere.
+        attach(&mut registry, "signatures", &kept);
+        let signed = Self { root: registry.on_disk(), deleted, kept };
+        signed.age(30);
+        signed
+    }
+
+    fn age(&self, days: u64) {
+        age(self.root.path(), days);
+    }
+
+    fn gc(&self, arguments: &[&str]) -> Run {
+        let run = regc([&["gc", "--root", self.root.path().to_str().unwrap()], arguments].concat());
+        assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.stdout, run.stderr);
+        run
+    }
+
+    fn has(&self, repository: &str, tag: &str) -> bool {
+        self.root.path().join(layout::tag(repository, tag)).exists()
+    }
+
+    fn revisions(&self) -> usize {
+        let of_app = format!("{}/", layout::revisions("app"));
+        files_below(self.root.path()).iter().filter(|key| key.starts_with(&of_app)).count()
+    }
+
+    /// What was attached to the deleted image is gone with all that only it needed, and everything else is there.
+    fn assert_tidy(&self, with_untagged: bool) {
+        for tag in attached(&self.deleted) {
+            assert!(!self.has("app", &tag), "{tag}");
+        }
+        for repository in ["app", "signatures"] {
+            assert!(attached(&self.kept).iter().all(|tag| self.has(repository, tag)), "{repository}");
+        }
+        // The image, its signature with its own signature, the bundle, its index, and the SBOM.
+        assert_eq!(self.revisions(), 6);
+        assert!(
+            !self.root.path().join(layout::revision("app", &self.deleted)).exists(),
+            "nothing is attached any more"
+        );
+        let before = blobs_below(self.root.path());
+        let again = if with_untagged { self.gc(&["--tidy", "-m"]) } else { self.gc(&["--tidy"]) };
+        assert!(again.stdout.contains("othing to remove"), "{}", again.stdout);
+        assert_eq!(blobs_below(self.root.path()), before);
+    }
+}
+
+/// Makes everything in a store that old.
+fn age(root: &Path, days: u64) {
+    let then = SystemTime::now() - Duration::from_secs(days * 86_400);
+    for file in files_below(root) {
+        File::open(root.join(file)).unwrap().set_modified(then).unwrap();
+    }
+}
+
+#[test]
+fn tidy_deletes_what_was_attached_to_a_deleted_image() {
+    for with_untagged in [false, true] {
+        let signed = Signed::new();
+        let arguments = if with_untagged { &["--tidy", "-m"][..] } else { &["--tidy"] };
+        let told = signed.gc(&[arguments, &["--dry-run", "--format", "json"]].concat());
+        assert!(attached(&signed.deleted).iter().all(|tag| signed.has("app", tag)), "a dry run");
+        let done = signed.gc(&[arguments, &["--format", "json"]].concat());
+        let items = |run: &Run| -> Vec<String> {
+            run.stdout.lines().filter(|line| !line.contains("\"summary\"")).map(str::to_owned).collect()
+        };
+        assert_eq!(items(&told), items(&done));
+        signed.assert_tidy(with_untagged);
+    }
+}
+
+#[test]
+fn what_is_attached_to_a_deleted_image_is_found_after_other_runs() {
+    let signed = Signed::new();
+    signed.gc(&[]);
+    signed.gc(&["-m"]);
+    assert!(attached(&signed.deleted).iter().all(|tag| signed.has("app", tag)), "not without --tidy");
+    signed.gc(&["--tidy"]);
+    signed.assert_tidy(false);
+}
+
+#[test]
+fn what_is_attached_to_an_image_that_was_untagged_is_found_after_it_was_deleted() {
+    for at_once in [true, false] {
+        let signed = Signed::new();
+        fs::remove_dir_all(signed.root.path().join(layout::tag("app", "v2"))).unwrap();
+        if !at_once {
+            signed.gc(&["-m"]);
+            assert!(attached(&signed.kept).iter().all(|tag| signed.has("app", tag)), "not without --tidy");
+        }
+        signed.gc(&["-m", "--tidy"]);
+        assert!(!attached(&signed.kept).iter().any(|tag| signed.has("app", tag)));
+        assert!(!signed.root.path().join(layout::repository("app")).exists(), "nothing is left of it");
+        assert!(attached(&signed.kept).iter().all(|tag| signed.has("signatures", tag)));
+    }
+}
+
+#[test]
+fn what_is_attached_to_a_deleted_image_stays_while_it_is_young_or_needed() {
+    let signed = Signed::new();
+    signed.age(6);
+    signed.gc(&["--tidy"]);
+    assert!(attached(&signed.deleted).iter().all(|tag| signed.has("app", tag)), "it is six days old");
+    assert!(signed.root.path().join(layout::revision("app", &signed.deleted)).exists(), "it is remembered");
+    signed.age(8);
+    // Another tag keeps the signature's manifest, and not its tag.
+    let [signature, _] = attached(&signed.deleted);
+    let link = fs::read(signed.root.path().join(layout::tag_link("app", &signature))).unwrap();
+    fs::create_dir_all(signed.root.path().join(layout::tag("app", "mine")).join("current")).unwrap();
+    fs::write(signed.root.path().join(layout::tag_link("app", "mine")), &link).unwrap();
+    let manifest: Digest = String::from_utf8(link).unwrap().parse().unwrap();
+    signed.gc(&["--tidy"]);
+    assert!(!signed.has("app", &signature));
+    assert!(signed.root.path().join(layout::revision_link("app", &manifest)).exists());
+    assert!(signed.root.path().join(layout::blob_data(&manifest)).exists());
+}
+
+#[test]
+fn what_was_attached_to_a_deleted_image_comes_back_from_the_trash() {
+    let signed = Signed::new();
+    let before = files_below(signed.root.path());
+    let root = signed.root.path().to_str().unwrap();
+    signed.gc(&["--tidy", "--trash"]);
+    assert!(!signed.has("app", &attached(&signed.deleted)[0]));
+    let listed = regc(["trash", "list", "--root", root]);
+    let run = listed.stdout.split_whitespace().find(|word| word.starts_with("20")).unwrap();
+    assert_eq!(regc(["trash", "restore", run, "--root", root]).code, 0);
+    let after = files_below(signed.root.path());
+    let lost: Vec<&String> = before.iter().filter(|key| !after.contains(*key)).collect();
+    assert_eq!(lost, Vec::<&String>::new());
+}
+
+#[test]
+fn a_rule_deletes_what_was_attached_to_a_deleted_image() {
+    for (rule, is_deleted) in [("29d", true), ("31d", false)] {
+        let signed = Signed::new();
+        let root = signed.root.path().to_str().unwrap();
+        let policy = signed.root.path().join("policy.yml");
+        let text = format!("version: 1\nrules:\n  - {{repositories: '**', keep: all, orphans: {rule}}}\n");
+        fs::write(&policy, text).unwrap();
+        let from_file = ["--policy", policy.to_str().unwrap()];
+        for rules in [&from_file[..], &["--keep", "all", "--orphans", rule]] {
+            let run = regc([&["prune", "--root", root, "--dry-run", "--explain"], rules].concat());
+            let [signature, _] = attached(&signed.deleted);
+            let line = run.stdout.lines().find(|line| line.contains(&signature)).unwrap_or_default().to_owned();
+            assert_eq!(line.trim_start().starts_with("remove"), is_deleted, "{}", run.stdout);
+            let why =
+                if is_deleted { "was deleted, and was pushed more than 29d ago" } else { "is not in this repository" };
+            assert!(line.ends_with(why), "{line}");
+        }
+        let run = regc(["prune", "--root", root, "--yes", "--keep", "all", "--orphans", rule]);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        for tag in attached(&signed.deleted) {
+            assert_eq!(signed.has("app", &tag), !is_deleted, "{tag}");
+        }
+        for repository in ["app", "signatures"] {
+            assert!(attached(&signed.kept).iter().all(|tag| signed.has(repository, tag)), "{repository}");
+        }
+    }
+}
