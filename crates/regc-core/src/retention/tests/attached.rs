@@ -46,7 +46,7 @@ fn a_tag_of_a_deleted_image_goes_when_it_is_old_and_other_tags_of_its_manifest_d
         ("keep: all, orphans: 30d", 29, &stays),
         ("keep: 0", 31, &stays),
     ] {
-        assert_eq!(said(text, &[orphan(days)]), [expected.clone()], "{text}");
+        assert_eq!(said(text, &[orphan(days)])[..], *std::slice::from_ref(expected), "{text}");
     }
     let known = TagFacts { is_orphaned: false, ..orphan(31) };
     assert_eq!(said("keep: 0, orphans: 30d", &[known]), [stays]);
