@@ -3,12 +3,12 @@
 //!     cargo bench -p regc-benches
 
 use divan::counter::BytesCount;
+use regc_core::collect::plan::plan;
 use regc_core::digest::Digest;
-use regc_core::layout;
-use regc_core::manifest::References;
 use regc_core::monitor::Silent;
-use regc_core::plan::plan;
-use regc_core::survey::{Options, Survey, survey};
+use regc_core::registry::layout;
+use regc_core::registry::manifest::References;
+use regc_core::scan::{Options, Survey, survey};
 use regc_testkit::TestRegistry;
 
 fn main() {

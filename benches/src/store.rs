@@ -7,7 +7,7 @@ use std::path::Path;
 use fastrand::Rng;
 use rayon::prelude::*;
 use regc_core::digest::{Algorithm, Digest};
-use regc_core::layout;
+use regc_core::registry::layout;
 use serde_json::json;
 
 /// How large a registry is made, and of what.

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::sha256;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, sha256};
 use serde_json::Value;
 

@@ -46,7 +46,7 @@ fn registry() -> TestRegistry {
 fn damaged() -> TestRegistry {
     let mut registry = registry();
     registry.image("hurt:v1").layers(["lost"]).push();
-    registry.remove(&regc_core::layout::blob_data(&layer("lost")));
+    registry.remove(&regc_core::registry::layout::blob_data(&layer("lost")));
     registry
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, blobs_below, files_below};
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, blobs_below, layer};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, fixture};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, blobs_below, layer};
 
 use crate::common::{Run, gc, regc, regc_with};

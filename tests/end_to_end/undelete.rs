@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 use serde_json::Value;
 

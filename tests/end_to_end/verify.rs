@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, layer};
 use serde_json::{Value, json};
 

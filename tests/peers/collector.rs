@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::{TestRegistry, blobs_below, layer, oracle, peer};
 

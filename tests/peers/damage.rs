@@ -8,8 +8,8 @@ use std::process::Command;
 use std::thread;
 
 use regc_core::digest::Digest;
-use regc_core::layout;
-use regc_core::verify::Kind;
+use regc_core::finding::Kind;
+use regc_core::registry::layout;
 use regc_testkit::peer::PeerRegistry;
 use regc_testkit::scenario::{self, Scenario};
 use regc_testkit::sha256;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::{blobs_below, files_below};

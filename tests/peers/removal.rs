@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::{files_below, scenario};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::{files_below, scenario, sha256};
 use serde_json::Value;

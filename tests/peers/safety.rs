@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::scenario;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::peer::PeerRegistry;
 use regc_testkit::sha256;
 use serde_json::{Value, json};

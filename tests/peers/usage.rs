@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::peer::PeerRegistry;
 use regc_testkit::{files_below, scenario};
 use serde_json::Value;

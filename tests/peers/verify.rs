@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::digest::{Algorithm, Digest};
-use regc_core::layout;
-use regc_core::verify::{Kind, Severity};
+use regc_core::finding::{Kind, Severity};
+use regc_core::registry::layout;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::{fixture, oracle};

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::Path;
 
+use regc_core::collect::plan::Plan;
+use regc_core::collect::summary::Summary;
 use regc_core::error::Error;
-use regc_core::plan::Plan;
-use regc_core::report::Summary;
-use regc_core::survey::Survey;
+use regc_core::scan::Survey;
 
 /// A collection, as far as it has come.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use regc_core::error::Error;
-use regc_core::lock::Holder;
+use regc_core::storage::lock::Holder;
 
 use crate::interruption::Interruption;
 

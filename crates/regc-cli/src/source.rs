@@ -4,10 +4,11 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use regc_core::config::{Config, DEFAULT_PATHS, Driver, PATH_VARIABLE};
+use regc_core::collect::guards;
 use regc_core::error::{Error, Refusal};
+use regc_core::registry::config::{Config, DEFAULT_PATHS, Driver, PATH_VARIABLE};
+use regc_core::registry::layout;
 use regc_core::storage::{self, ReadStorage, TrashStorage};
-use regc_core::{guards, layout};
 
 /// A store's configuration, and its root for people to read.
 pub struct Source {

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::blocked::KeptBack;
+use crate::blocked::Missing;
 use crate::digest::Digest;
-use crate::undelete::Missing;
-use crate::unwanted::KeptBack;
 
 /// Why something could not be done.
 ///

@@ -1,10 +1,12 @@
 //! What was found damaged on the way.
 
+mod kind;
+
+pub use self::kind::{Kind, Page, Severity};
+use crate::blocked::{KeptBack, Named};
 use crate::digest::Digest;
-use crate::layout;
-use crate::manifest::Damage;
-use crate::unwanted::KeptBack;
-use crate::verify::Kind;
+use crate::registry::layout;
+use crate::registry::manifest::Damage;
 
 /// Damage in a store. None stops a run: what it may have referred to is protected, and the rest is collected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl Finding {
         }
     }
 
-    /// What it is, as [`explain`](crate::verify::Kind::page) tells.
+    /// What it is, as [`explain`](crate::finding::Kind::page) tells.
     pub const fn kind(&self) -> Kind {
         match self {
             Finding::DamagedManifest { damage: Damage::DigestMismatch(_) | Damage::MovedAside, .. } => {
@@ -190,7 +192,7 @@ impl Finding {
             Finding::UnservedRepository { repository } | Finding::BeingRestored { repository, .. } => {
                 layout::repository(repository)
             }
-            Finding::KeptBack(kept_back) => kept_back.path(),
+            Finding::KeptBack(kept_back) => path_of(kept_back),
             Finding::ForeignFile { path, .. } | Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => {
                 path.clone()
             }
@@ -270,5 +272,14 @@ impl Finding {
     /// Findings are told in this order, whatever the order in which they were made.
     pub(crate) fn sort_key(&self) -> (&str, &'static str, String, Option<Digest>) {
         (self.repository(), self.code(), self.path(), self.manifest().copied())
+    }
+}
+
+/// The key of what stays.
+fn path_of(kept_back: &KeptBack) -> String {
+    match &kept_back.what {
+        Named::Repository => layout::repository(&kept_back.repository),
+        Named::Tag(tag) => layout::tag(&kept_back.repository, tag),
+        Named::Manifest(digest) => layout::revision(&kept_back.repository, digest),
     }
 }

@@ -2,16 +2,17 @@
 //!
 //! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library
 //! finds out what in its storage a client can still pull, and removes the rest. Looking and removing are apart: a
-//! [survey](survey::survey) only reads, a [plan](plan::plan) says what goes, and a [sweep](sweep::sweep) does it.
+//! [survey](scan::survey) only reads, a [plan](plan::plan) says what goes, and a [sweep](sweep::sweep) does it.
 //!
 //! ```
-//! use regc_core::config::Config;
-//! use regc_core::lock::Holder;
+//! use regc_core::registry::config::Config;
+//! use regc_core::storage::lock::Holder;
 //! use regc_core::monitor::Silent;
-//! use regc_core::plan::{Item, plan};
+//! use regc_core::collect::plan::{Item, plan};
 //! use regc_core::storage;
-//! use regc_core::survey::{Options, refuse_foreign_metadata, survey};
-//! use regc_core::sweep::sweep;
+//! use regc_core::scan::{Options, survey};
+//! use regc_core::collect::guards::refuse_foreign_metadata;
+//! use regc_core::collect::sweep::sweep;
 //!
 //! # fn main() -> Result<(), regc_core::error::Error> {
 //! # let mut registry = regc_testkit::TestRegistry::new();
@@ -50,38 +51,20 @@
 //! The registry must be stopped, or read-only, while something is removed.
 #![deny(missing_docs)]
 
-pub mod catalog;
-pub mod config;
-pub mod content;
+pub mod blocked;
+pub mod collect;
 pub mod digest;
 pub mod duration;
 pub mod error;
 pub mod finding;
-pub mod guards;
-pub mod heal;
-pub mod image;
-pub mod inventory;
-pub mod layout;
-mod link;
-pub mod lock;
-pub mod manifest;
-pub mod mark;
-pub mod measure;
-mod memory;
+pub mod inspect;
 pub mod monitor;
-pub mod naming;
-pub mod pattern;
-pub mod plan;
+pub mod registry;
 pub mod repair;
-pub mod report;
 pub mod retention;
-pub mod running;
-mod second_look;
+pub mod scan;
 pub mod storage;
-pub mod survey;
-pub mod sweep;
+mod threads;
 pub mod trash;
 pub mod undelete;
-pub mod unwanted;
-pub mod usage;
 pub mod verify;

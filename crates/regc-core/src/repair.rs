@@ -7,14 +7,13 @@
 mod apply;
 mod plan;
 
-pub(crate) use self::apply::INCOMING;
-pub use self::apply::{Outcome, apply, check, forget_incoming};
+pub use self::apply::{Outcome, apply, check};
 pub use self::plan::{Plan, plan};
-use crate::content::Pace;
 use crate::digest::Digest;
-use crate::layout;
+use crate::registry::layout;
 use crate::storage::ReadStorage;
 use crate::trash;
+use crate::verify::content::Pace;
 
 /// What may be done, and how.
 #[derive(Clone, Copy)]

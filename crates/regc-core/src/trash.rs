@@ -4,6 +4,7 @@
 //! the registry, and a journal says what is there and why. The journal is written, and survives a power cut, before the
 //! first object is moved; so it may name objects that were not moved any more.
 
+mod incoming;
 mod restore;
 mod restoring;
 mod selection;
@@ -14,15 +15,16 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::incoming::INCOMING;
+pub use self::incoming::forget_incoming;
 pub(crate) use self::restore::Trash;
 pub use self::restore::{Restored, restore};
 pub(crate) use self::restoring::{Restoring, restoring};
 pub use self::selection::Selection;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::layout;
-use crate::lock::Lock;
-use crate::plan::{Item, Plan};
+use crate::registry::layout;
+use crate::storage::lock::Lock;
 use crate::storage::{Content, EntryKind, ReadStorage, TrashStorage};
 
 /// The name of the journal in a run's directory.
@@ -153,42 +155,6 @@ pub struct TrashedRun {
 /// The directory of a run.
 pub fn directory(run: &str) -> String {
     format!("{}/{run}", layout::TRASH)
-}
-
-/// The keys of the objects that make up an item, a link before what it points at.
-pub(crate) fn keys_of(item: &Item<'_>) -> Vec<String> {
-    match item {
-        Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
-        Item::Revision { repository, digest, signatures, .. } => {
-            let signatures = signatures.iter().map(|signature| layout::signature_link(repository, digest, signature));
-            std::iter::once(layout::revision_link(repository, digest)).chain(signatures).collect()
-        }
-        Item::LayerLink { repository, digest } => vec![layout::layer_link(repository, digest)],
-        Item::Blob { digest, .. } => vec![layout::blob_data(digest)],
-        Item::Tag { repository, tag, .. } => vec![layout::tag_link(repository, tag)],
-        Item::Upload { repository, upload, files, .. } => {
-            files.iter().map(|file| layout::upload_file(repository, upload, file)).collect()
-        }
-        Item::Repository { .. } => Vec::new(),
-    }
-}
-
-fn entries_of(item: &Item<'_>) -> impl Iterator<Item = Entry> {
-    let (kind, repository, bytes) = match item {
-        Item::TagIndexEntry { repository, .. } => (Kind::TagIndexEntry, Some(*repository), None),
-        Item::Revision { repository, .. } => (Kind::Revision, Some(*repository), None),
-        Item::LayerLink { repository, .. } => (Kind::LayerLink, Some(*repository), None),
-        Item::Blob { bytes, .. } => (Kind::Blob, None, Some(*bytes)),
-        Item::Tag { repository, .. } => (Kind::Tag, Some(*repository), None),
-        Item::Upload { repository, .. } | Item::Repository { repository } => (Kind::Upload, Some(*repository), None),
-    };
-    let (digest, repository) = (item.digest(), repository.map(str::to_owned));
-    keys_of(item).into_iter().map(move |path| Entry { kind, path, digest, repository: repository.clone(), bytes })
-}
-
-/// Writes down what `plan` is going to move.
-pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &Plan<'_>) -> Result<(), Error> {
-    write_entries(storage, header, plan.items().flat_map(|item| entries_of(&item).collect::<Vec<_>>()))
 }
 
 /// Writes down what is going to be moved.

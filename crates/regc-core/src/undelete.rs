@@ -14,14 +14,14 @@ mod needs;
 mod orphans;
 mod plan;
 
-use std::fmt;
 use std::time::SystemTime;
 
 pub use self::apply::{Outcome, apply};
 pub use self::find::find;
 pub use self::plan::{Plan, Selection, plan, select_since};
+use crate::blocked::Missing;
 use crate::digest::Digest;
-use crate::image::ImageKind;
+use crate::registry::image::ImageKind;
 
 /// A manifest that its repository does not link any more, and whose content is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,47 +59,6 @@ pub enum Evidence {
     TagIndex,
     /// Nothing else in the store knows it, and the repository has everything that it refers to.
     References,
-}
-
-/// Something without which a manifest cannot be pulled.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Missing {
-    /// What.
-    pub digest: Digest,
-    /// Why it cannot be had.
-    pub reason: Reason,
-}
-
-/// Why something cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// There is no such content.
-    NoContent,
-    /// The content does not match its digest.
-    Damaged,
-    /// It is no manifest that is understood.
-    NotUnderstood,
-    /// The content is there, but nothing shows that this repository had it.
-    NeverInRepository,
-    /// The repository's link to it is garbled, or names something else.
-    GarbledLink,
-    /// A directory of the repository is a symbolic link, and no link is written through one.
-    BehindSymlink,
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.reason {
-            Reason::NoContent => "has no content in the store",
-            Reason::Damaged => "does not match its digest",
-            Reason::NotUnderstood => "is not understood as a manifest",
-            Reason::NeverInRepository => "is not known to have been in this repository",
-            Reason::GarbledLink => "has a garbled link, see `regc repair`",
-            Reason::BehindSymlink => "is behind a symbolic link, and no link is written through one",
-        };
-        write!(f, "{} {reason}", self.digest)
-    }
 }
 
 /// A link that is missing.

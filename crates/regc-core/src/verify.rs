@@ -3,8 +3,8 @@
 //! Nothing is decided from what is found here but what is told. So where a collection stops, as it does at what it cannot
 //! read, this goes on and tells it.
 
+pub mod content;
 mod images;
-mod kind;
 mod repository;
 mod tolerant;
 
@@ -15,20 +15,21 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
-pub use self::kind::{Kind, Page, Severity};
 use self::tolerant::{Met, Tolerant};
-use crate::config::Absences;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::finding::Finding;
-use crate::inventory::{DigestId, Repository};
-use crate::layout;
-use crate::manifest::References;
-use crate::mark::Manifest;
-use crate::memory::with_each_manifest;
+use crate::finding::{Finding, Kind, Severity};
 use crate::monitor::{Monitor, Phase};
+use crate::registry::config::Absences;
+use crate::registry::layout;
+use crate::registry::manifest::References;
+use crate::scan;
+use crate::scan::inventory::{DigestId, Repository};
+use crate::scan::mark::Manifest;
+use crate::scan::{Leftovers, Survey};
+use crate::storage::manifests::with_each_manifest;
 use crate::storage::{Content, EntryKind, ReadStorage};
-use crate::survey::{self, Leftovers, Survey, with_threads};
+use crate::threads::with_threads;
 
 /// What is looked at, and with how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -90,8 +91,8 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
     let tolerant = Tolerant::new(storage)?;
     let leftovers = Leftovers { uploads_before: options.stale_before, no_links: true, ..Leftovers::default() };
     let to_survey =
-        survey::Options { leftovers, jobs: options.jobs, absences: options.absences, ..survey::Options::default() };
-    let survey = survey::survey(&tolerant, &to_survey, monitor)?;
+        scan::Options { leftovers, jobs: options.jobs, absences: options.absences, ..scan::Options::default() };
+    let survey = scan::survey(&tolerant, &to_survey, monitor)?;
     with_threads(options.jobs, || {
         let Survey { inventory, reachable, .. } = &survey;
         monitor.phase(Phase::Measure, Some(inventory.digests.stored_len() as u64));

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use regc_core::error::Error;
-use regc_core::lock::Holder;
+use regc_core::storage::lock::Holder;
 use regc_core::storage::{Content, EntryKind, Moved, Removal, Removing, TrashStorage};
 
 /// Checks the contracts of `ReadStorage`, `DeleteStorage` and `TrashStorage` on storage that `with_objects` makes from keys and

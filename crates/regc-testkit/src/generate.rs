@@ -83,7 +83,7 @@ pub fn registry(seed: u64, features: Features) -> TestRegistry {
 }
 
 fn revision_link(name: &str, digest: &Digest) -> String {
-    regc_core::layout::revision_link(name, digest)
+    regc_core::registry::layout::revision_link(name, digest)
 }
 
 fn layers(rng: &mut Rng) -> Vec<String> {

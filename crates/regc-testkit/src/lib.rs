@@ -27,7 +27,7 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::digest::{Algorithm, Digest};
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_core::storage::memory::MemoryStorage;
 
 pub use builder::{ImageBuilder, IndexBuilder, MediaTypes};

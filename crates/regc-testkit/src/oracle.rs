@@ -7,7 +7,7 @@ pub mod pull;
 use std::collections::{BTreeMap, BTreeSet};
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use serde_json::Value;
 
 use crate::{TestRegistry, blob_of};

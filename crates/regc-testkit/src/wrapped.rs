@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use regc_core::error::Error;
-use regc_core::lock::{Holder, Lock};
+use regc_core::storage::lock::{Holder, Lock};
 use regc_core::storage::{
     Content, DeleteStorage, Entry, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage,
 };

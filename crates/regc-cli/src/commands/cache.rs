@@ -1,7 +1,7 @@
 //! What a registry still remembers of blobs that are gone.
 
-use regc_core::config::{Cache, Config};
-use regc_core::running::{self, Answer};
+use regc_core::collect::probe::{self, Answer};
+use regc_core::registry::config::{Cache, Config};
 
 use crate::output::printable;
 
@@ -14,7 +14,7 @@ pub fn stale(config: &Config) -> Option<Cache> {
         Cache::InMemory => config
             .listener
             .as_ref()
-            .is_some_and(|listener| running::answers(listener).map_or(true, |answer| answer == Answer::Registry)),
+            .is_some_and(|listener| probe::answers(listener).map_or(true, |answer| answer == Answer::Registry)),
         _ => false,
     };
     is_stale.then(|| config.cache.clone())

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use indicatif::BinaryBytes;
 use regc_core::error::Error;
-use regc_core::survey::{Options, survey};
-use regc_core::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
+use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
+use regc_core::scan::{Options, survey};
 use serde::Serialize;
 
 use crate::Ending;

@@ -1,6 +1,6 @@
 //! `regc explain`.
 
-use regc_core::verify::{Kind, Page};
+use regc_core::finding::{Kind, Page};
 
 use crate::Ending;
 use crate::output::Output;

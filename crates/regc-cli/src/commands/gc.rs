@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
+use regc_core::collect::guards::refuse_mostly_untagged;
+use regc_core::collect::plan::plan;
+use regc_core::collect::recover::survey_and_heal;
+use regc_core::collect::summary::Summary;
+use regc_core::duration;
 use regc_core::error::Error;
-use regc_core::guards::refuse_mostly_untagged;
-use regc_core::heal::survey_and_heal;
-use regc_core::pattern::Pattern;
-use regc_core::plan::plan;
-use regc_core::report::Summary;
-use regc_core::survey::{Leftovers, Options};
-use regc_core::{duration, pattern};
+use regc_core::registry::pattern::{self, Pattern};
+use regc_core::scan::{Leftovers, Options};
 
 use crate::commands::removing::{
     MIN_AGE_LIVE, Removal, can_ask, finish, header, is_agreed, tell_of_unused, trash_bytes,

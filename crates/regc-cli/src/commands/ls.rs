@@ -5,11 +5,11 @@ mod deleted;
 use indicatif::BinaryBytes;
 use std::collections::{BTreeSet, HashSet};
 
-use regc_core::catalog::{Depth, Image, Listing, Problem, Tag, Tree, catalog};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
-use regc_core::pattern::{Part, Pattern};
-use regc_core::survey::Options;
+use regc_core::inspect::catalog::{Depth, Image, Listing, Problem, Tag, Tree, catalog};
+use regc_core::registry::pattern::{Part, Pattern};
+use regc_core::scan::Options;
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use regc_core::catalog::{Depth, Listing, Tag, catalog};
+use regc_core::blocked::{KeptBack, Named};
 use regc_core::digest::Digest;
+use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
-use regc_core::inventory::Repository;
-use regc_core::layout;
-use regc_core::pattern::{self, Pattern};
+use regc_core::inspect::catalog::{Depth, Listing, Tag, catalog};
+use regc_core::registry::attached::attached_to;
+use regc_core::registry::layout;
+use regc_core::registry::pattern::{self, Pattern};
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
-use regc_core::survey::{Options, Survey};
-use regc_core::unwanted::{KeptBack, Named, Unwanted, attached_to};
-use regc_core::{duration, storage::ReadStorage};
+use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::inventory::Repository;
+use regc_core::scan::{Options, Survey};
+use regc_core::storage::ReadStorage;
 use serde_json::json;
 
 use crate::commands::removing::{Removing, Session, tell_of_unused};

@@ -3,19 +3,19 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
-use regc_core::config::Config;
+use regc_core::collect::guards::refuse_missing_parts;
+use regc_core::collect::plan::plan;
+use regc_core::collect::recover::survey_and_heal;
+use regc_core::collect::summary::Summary;
+use regc_core::collect::sweep::{Outcome, sweep};
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
-use regc_core::guards::refuse_missing_parts;
-use regc_core::heal::survey_and_heal;
-use regc_core::lock::Lock;
-use regc_core::pattern::Pattern;
-use regc_core::plan::plan;
-use regc_core::report::Summary;
+use regc_core::registry::config::Config;
+use regc_core::registry::pattern::Pattern;
+use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::{Options, Survey};
+use regc_core::storage::lock::Lock;
 use regc_core::storage::{ReadStorage, TrashStorage};
-use regc_core::survey::{Options, Survey};
-use regc_core::sweep::{Outcome, sweep};
-use regc_core::unwanted::Unwanted;
 use regc_core::{duration, trash};
 
 use crate::commands::store::{Opening, Store};

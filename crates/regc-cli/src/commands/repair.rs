@@ -4,17 +4,18 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use regc_core::config::Cache;
-use regc_core::content::{Hashed, Pace};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
-use regc_core::layout;
+use regc_core::finding::Severity;
 use regc_core::monitor::{Monitor, Phase};
+use regc_core::registry::config::Cache;
+use regc_core::registry::layout;
 use regc_core::repair::{Action, Options, Outcome, Plan, apply, check, plan};
+use regc_core::scan::Options as SurveyOptions;
+use regc_core::scan::deletion::Unwanted;
 use regc_core::storage::{self, ReadStorage, TrashStorage};
-use regc_core::survey::Options as SurveyOptions;
-use regc_core::unwanted::Unwanted;
-use regc_core::verify::{Defect, Options as VerifyOptions, Severity, Verification, verify};
+use regc_core::verify::content::{Hashed, Pace};
+use regc_core::verify::{Defect, Options as VerifyOptions, Verification, verify};
 use serde_json::json;
 
 use crate::commands::content::{Hashing, Watch};

@@ -1,9 +1,9 @@
 //! `regc rm`.
 
 use regc_core::error::{Error, Refusal};
-use regc_core::naming::{repository_at, resolve};
-use regc_core::pattern::Pattern;
-use regc_core::survey::{Options, Survey};
+use regc_core::registry::pattern::Pattern;
+use regc_core::scan::resolve::{repository_at, resolve};
+use regc_core::scan::{Options, Survey};
 
 use crate::Ending;
 use crate::commands::Common;

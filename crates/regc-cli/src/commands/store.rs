@@ -1,12 +1,13 @@
 //! The store that a command is about to change.
 
-use regc_core::config::Config;
+use regc_core::collect::guards::refuse_foreign_metadata;
+use regc_core::collect::probe::{self, Answer};
 use regc_core::error::{Error, Refusal};
-use regc_core::lock::Lock;
-use regc_core::repair;
-use regc_core::running::{self, Answer};
+use regc_core::registry::config::Config;
+use regc_core::scan::Options;
+use regc_core::storage::lock::Lock;
 use regc_core::storage::{self, TrashStorage};
-use regc_core::survey::{Options, refuse_foreign_metadata};
+use regc_core::trash;
 
 use crate::output::printable;
 use crate::process;
@@ -42,7 +43,7 @@ impl Store {
         source.refuse_missing_layout(&*storage, options.allow_empty)?;
         let lock = if opening.dry_run { None } else { Some(storage.lock(&process::holder())?) };
         if let Some(lock) = &lock {
-            repair::forget_incoming(&*storage, lock)?;
+            trash::forget_incoming(&*storage, lock)?;
         }
         if !opening.live {
             refuse_running_registry(&source.config, opening)?;
@@ -55,7 +56,7 @@ impl Store {
 /// Refuses to remove anything while the registry can be written to. A dry run only warns.
 fn refuse_running_registry(config: &Config, opening: Opening) -> Result<(), Error> {
     let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
-    match running::answers(listener) {
+    match probe::answers(listener) {
         Ok(Answer::Registry) if opening.dry_run => {
             if !opening.quiet {
                 eprintln!(

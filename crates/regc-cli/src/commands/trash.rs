@@ -7,9 +7,9 @@ use indicatif::{BinaryBytes, HumanCount};
 use regc_core::digest::Digest;
 use regc_core::duration;
 use regc_core::error::Error;
-use regc_core::lock::Lock;
+use regc_core::scan::Options;
 use regc_core::storage::TrashStorage;
-use regc_core::survey::Options;
+use regc_core::storage::lock::Lock;
 use regc_core::trash::{self, Entry, Kind, Restored, Selection, TrashedRun};
 use serde_json::{Value, json};
 

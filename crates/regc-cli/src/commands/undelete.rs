@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use regc_core::blocked::Missing;
 use regc_core::digest::Digest;
 use regc_core::duration;
 use regc_core::error::Error;
-use regc_core::layout;
-use regc_core::survey::Options;
-use regc_core::undelete::{LinkKind, Missing, NewLink, Outcome, Plan, Selection, apply, find, plan, select_since};
-use regc_core::unwanted::Unwanted;
+use regc_core::registry::layout;
+use regc_core::scan::Options;
+use regc_core::scan::deletion::Unwanted;
+use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, apply, find, plan, select_since};
 use serde_json::json;
 
 use crate::commands::store::{Opening, Store};

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::content::Hashed;
 use regc_core::error::Error;
-use regc_core::verify::{Defect, Kind, Options, Page, Severity, Verification, verify};
+use regc_core::finding::{Kind, Page, Severity};
+use regc_core::verify::content::Hashed;
+use regc_core::verify::{Defect, Options, Verification, verify};
 use serde_json::json;
 
 use crate::Ending;
@@ -52,7 +53,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
         every_name: args.notes,
         absences: source.config.absences,
-        jobs: regc_core::survey::Options::default().jobs,
+        jobs: regc_core::scan::Options::default().jobs,
     };
     let found = verify(&*storage, &options, &progress).and_then(|mut verification| {
         let hashed = args.hashing.run(&*storage, &source.root, &mut verification, options.jobs, &progress)?;

@@ -46,7 +46,7 @@ impl Printer for Json {
         struct Last<'a> {
             r#type: &'static str,
             #[serde(flatten)]
-            summary: &'a regc_core::report::Summary,
+            summary: &'a regc_core::collect::summary::Summary,
         }
         self.object(&Last { r#type: "summary", summary: run.summary });
         self.output.flush();

@@ -5,14 +5,14 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::{Action, Options};
-use crate::content::hash_while;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::layout;
-use crate::lock::Lock;
 use crate::monitor::Phase;
+use crate::registry::layout;
+use crate::storage::hash::hash_while;
+use crate::storage::lock::Lock;
 use crate::storage::{ReadStorage, Removal, Removing, TrashStorage, below};
-use crate::trash::{self, Entry};
+use crate::trash::{self, Entry, INCOMING, forget_incoming};
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -26,9 +26,6 @@ pub struct Outcome {
     /// Whether the monitor said stop before all was done.
     pub interrupted: bool,
 }
-
-/// Where that is written which is to take the place of something, until it is whole.
-pub(crate) const INCOMING: &str = ".regc/incoming";
 
 /// Carries out a plan.
 ///
@@ -110,17 +107,6 @@ pub fn check(storage: &dyn TrashStorage, actions: &[Action]) -> Vec<(Action, Err
         impossible.extend(possible.err().map(|error| (action.clone(), error)));
     }
     impossible
-}
-
-/// Removes what a repair that was killed has left half written.
-pub fn forget_incoming(storage: &dyn TrashStorage, _: &Lock) -> Result<(), Error> {
-    // Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
-    for own in [layout::OWN, INCOMING] {
-        if storage.stat(own)?.is_some_and(|found| found.symlink) {
-            return Err(Error::OwnSymlink(own.to_owned()));
-        }
-    }
-    storage.remove_all(INCOMING)
 }
 
 /// What the trash's journal says of what an action moves.

@@ -9,18 +9,19 @@ use std::rc::Rc;
 
 use self::lost::Leads;
 use super::{Action, Options};
-use crate::content::hash_while;
+use crate::collect::guards::refuse_missing_parts;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::guards::refuse_missing_parts;
-use crate::layout;
-use crate::link::{self, Link};
-use crate::manifest::{Reference, References, Role};
-use crate::memory::with_manifest;
+use crate::finding::Kind;
+use crate::registry::layout;
+use crate::registry::manifest::{Reference, References, Role};
+use crate::scan::links::Link;
+use crate::scan::{self, links};
+use crate::storage::hash::hash_while;
+use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage, symlink_between};
-use crate::survey;
 use crate::trash;
-use crate::verify::{Defect, Kind, Verification};
+use crate::verify::{Defect, Verification};
 
 /// How much white space in a tag's link is read, in bytes.
 const MAX_WHITE_SPACE_BYTES: u64 = 64;
@@ -48,10 +49,10 @@ pub struct Plan {
 /// Refuses a store that looks as if a part of it was missing, as a collection does, unless the options allow that. Fails if the
 /// monitor says stop.
 pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Options<'_>) -> Result<Plan, Error> {
-    let allowed = survey::Options {
+    let allowed = scan::Options {
         allow_empty: options.allow_empty,
         allow_missing: options.allow_missing,
-        ..survey::Options::default()
+        ..scan::Options::default()
     };
     refuse_missing_parts(verification.survey(), &allowed)?;
     let (mut trashed, mut set_aside, mut trashed_links) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -219,7 +220,7 @@ impl Planner<'_> {
         let is_removed = self.actions.contains(&Action::RemoveLink { path: path.clone(), digest: Some(*digest) });
         if !self.will_be_linked(repository, digest)? {
             self.remove_link(path, *digest)
-        } else if !is_removed && link::read(self.storage, path, digest)? == Link::Garbled {
+        } else if !is_removed && links::read(self.storage, path, digest)? == Link::Garbled {
             self.write_link(path, digest)
         } else {
             Ok(())
@@ -415,7 +416,7 @@ impl Planner<'_> {
     fn mend(&mut self, repository: &str, manifest: &References) -> Result<(), Error> {
         for Reference { digest, role, bytes } in &manifest.references {
             let link = layout::layer_link(repository, digest);
-            let layer = link::read(self.storage, &link, digest)?;
+            let layer = links::read(self.storage, &link, digest)?;
             if layer == Link::Garbled {
                 self.link_content(&link, digest)?;
             }

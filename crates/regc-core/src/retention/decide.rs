@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::rule::{Keep, Rule};
 use super::{Decision, TagFacts};
 use crate::digest::Digest;
-use crate::unwanted::{attached_to, is_abbreviated, is_long};
+use crate::registry::attached::{attached_to, is_abbreviated, is_long};
 
 /// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
 ///

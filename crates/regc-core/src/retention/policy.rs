@@ -12,7 +12,7 @@ use super::order::Order;
 use super::rule::{Keep, PartialRule, Rule};
 use super::yaml;
 use crate::error::Error;
-use crate::pattern::Pattern;
+use crate::registry::pattern::Pattern;
 
 /// Rules for the repositories of a registry.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use super::order::Order;
 use super::rule::{Keep, tag_regex};
 use crate::duration;
-use crate::pattern::{Part, Pattern};
+use crate::registry::pattern::{Part, Pattern};
 
 pub(super) fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     deserializer.deserialize_any(KnownVersion)

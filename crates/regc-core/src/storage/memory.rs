@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage};
 use crate::error::Error;
-use crate::lock::{Holder, Lock};
+use crate::storage::lock::{Holder, Lock};
 
 /// Objects by key, as an object store has them: a directory is there while a key lies below it.
 #[derive(Debug, Default)]

@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::selection::Selection;
 use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_blob, read_journal, restoring};
-use crate::content::hash;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::layout;
-use crate::lock::Lock;
+use crate::registry::layout;
+use crate::storage::hash::hash;
+use crate::storage::lock::Lock;
 use crate::storage::{Content, Moved, TrashStorage, symlink_between};
-use crate::survey::with_threads;
+use crate::threads::with_threads;
 
 /// What was brought back.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{directories, directory, read_journal};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::lock::Lock;
+use crate::storage::lock::Lock;
 use crate::storage::{ReadStorage, TrashStorage};
 
 /// The name of the mark in a run's directory.

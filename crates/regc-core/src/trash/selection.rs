@@ -6,11 +6,11 @@ use super::restore::Trash;
 use super::{Entry, Kind};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::layout;
-use crate::manifest::{References, Role};
-use crate::memory::with_manifest;
+use crate::registry::attached::{attached_to, is_long};
+use crate::registry::layout;
+use crate::registry::manifest::{References, Role};
 use crate::storage::Content;
-use crate::unwanted::{attached_to, is_long};
+use crate::storage::manifests::with_manifest;
 
 /// What is to be brought back.
 #[derive(Clone, Debug, Default)]

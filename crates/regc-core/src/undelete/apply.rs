@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use super::{NewLink, Plan};
 use crate::error::Error;
-use crate::layout;
-use crate::lock::Lock;
 use crate::monitor::{Monitor, Phase};
-use crate::repair::{INCOMING, forget_incoming};
+use crate::registry::layout;
 use crate::storage::TrashStorage;
+use crate::storage::lock::Lock;
+use crate::trash::{INCOMING, forget_incoming};
 
 /// What was done.
 #[derive(Debug, Default)]

@@ -11,14 +11,15 @@ use super::orphans::{self, Orphan};
 use super::{Deleted, Evidence};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::image::{Description, ImageConfig, ImageKind};
-use crate::inventory::Repository;
-use crate::layout;
-use crate::link::Link;
-use crate::memory::with_manifest;
 use crate::monitor::{Monitor, Phase};
+use crate::registry::image::{Description, ImageConfig, ImageKind};
+use crate::registry::layout;
+use crate::scan::inventory::Repository;
+use crate::scan::links::Link;
+use crate::scan::{Options, Survey, survey};
+use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage};
-use crate::survey::{Options, Survey, survey, with_threads};
+use crate::threads::with_threads;
 
 /// Lists the manifests that the repositories which `is_wanted` wants do not link any more and whose content is there, by
 /// repository, what was deleted last first. One that is linked counts too while a tag that surely named it names nothing.

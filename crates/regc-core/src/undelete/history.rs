@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::layout;
-use crate::link::{self, Link};
+use crate::registry::layout;
+use crate::scan::links::{self, Link};
 use crate::storage::{ReadStorage, below, directories};
 
 /// What a repository has, and what it has had.
@@ -66,12 +66,12 @@ impl<'a> History<'a> {
 
     /// The link that makes a manifest a root of a collection.
     pub(super) fn revision_link(&self, digest: &Digest) -> Result<Link, Error> {
-        link::read(self.storage, &layout::revision_link(&self.repository, digest), digest)
+        links::read(self.storage, &layout::revision_link(&self.repository, digest), digest)
     }
 
     /// The link by which the repository serves a layer.
     pub(super) fn layer_link(&self, digest: &Digest) -> Result<Link, Error> {
-        link::read(self.storage, &layout::layer_link(&self.repository, digest), digest)
+        links::read(self.storage, &layout::layer_link(&self.repository, digest), digest)
     }
 
     /// Whether something in the repository shows that it has had a manifest or a layer. Nothing that another repository has is

@@ -7,15 +7,15 @@ use std::rc::Rc;
 use parking_lot::Mutex;
 
 use super::history::History;
-use super::{Missing, Reason};
-use crate::content::hash_while;
+use crate::blocked::{Missing, MissingReason};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::layout;
-use crate::link::Link;
-use crate::manifest::{Kind, References, Role};
-use crate::memory::with_manifest;
 use crate::monitor::Monitor;
+use crate::registry::layout;
+use crate::registry::manifest::{Kind, References, Role};
+use crate::scan::links::Link;
+use crate::storage::hash::hash_while;
+use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, EntryKind, ReadStorage};
 
 /// What one manifest needs, apart from what is in other manifests.
@@ -62,7 +62,7 @@ pub(super) struct Assessor<'a> {
     needs: HashMap<Digest, Rc<Needs>>,
     /// What keeps a manifest from being whole, with all that is in it; no more than [`NAMED`] for each.
     verdicts: HashMap<Digest, Rc<[Missing]>>,
-    parts: HashMap<Digest, Result<u64, Reason>>,
+    parts: HashMap<Digest, Result<u64, MissingReason>>,
 }
 
 /// How many things that are missing are named of one manifest.
@@ -165,17 +165,19 @@ impl<'a> Assessor<'a> {
             Link::To(stored) => stored,
             Link::Absent => *digest,
             Link::Garbled => {
-                needs.missing.push(Missing { digest: *digest, reason: Reason::GarbledLink });
+                needs.missing.push(Missing { digest: *digest, reason: MissingReason::GarbledLink });
                 return Ok(needs);
             }
         };
         let parse = |content| match content {
-            None => Err(Reason::NoContent),
-            Some(Content::TooLarge) => Err(Reason::NotUnderstood),
-            Some(Content::Whole(content)) if Digest::of(stored.algorithm(), &content) != stored => Err(Reason::Damaged),
+            None => Err(MissingReason::NoContent),
+            Some(Content::TooLarge) => Err(MissingReason::NotUnderstood),
+            Some(Content::Whole(content)) if Digest::of(stored.algorithm(), &content) != stored => {
+                Err(MissingReason::Damaged)
+            }
             Some(Content::Whole(content)) => {
                 needs.bytes = content.len() as u64;
-                References::parse(&content).map_err(|_| Reason::NotUnderstood)
+                References::parse(&content).map_err(|_| MissingReason::NotUnderstood)
             }
         };
         match with_manifest(self.history.storage, &layout::blob_data(&stored), parse)? {
@@ -200,7 +202,7 @@ impl<'a> Assessor<'a> {
             }
         }
         if let (Kind::Index, true, Some(&digest)) = (manifest.kind, needs.children.is_empty(), needs.absent.first()) {
-            needs.missing.push(Missing { digest, reason: Reason::NeverInRepository });
+            needs.missing.push(Missing { digest, reason: MissingReason::NeverInRepository });
         }
         Ok(())
     }
@@ -223,13 +225,13 @@ impl<'a> Assessor<'a> {
 
     fn layer(&mut self, digest: Digest, needs: &mut Needs) -> Result<(), Error> {
         let reason = match self.history.layer_link(&digest)? {
-            Link::Garbled => Some(Reason::GarbledLink),
+            Link::Garbled => Some(MissingReason::GarbledLink),
             Link::To(stored) => self.part(&stored)?.map_or_else(Some, |bytes| {
                 needs.parts.push((digest, bytes));
                 None
             }),
             Link::Absent => match self.part(&digest)? {
-                Ok(_) if !self.history.had(&digest)? => Some(Reason::NeverInRepository),
+                Ok(_) if !self.history.had(&digest)? => Some(MissingReason::NeverInRepository),
                 Ok(bytes) => {
                     needs.parts.push((digest, bytes));
                     needs.links.push(digest);
@@ -243,17 +245,17 @@ impl<'a> Assessor<'a> {
     }
 
     /// How long the content of a layer is, or what is wrong with it.
-    fn part(&mut self, digest: &Digest) -> Result<Result<u64, Reason>, Error> {
+    fn part(&mut self, digest: &Digest) -> Result<Result<u64, MissingReason>, Error> {
         if let Some(known) = self.parts.get(digest) {
             return Ok(*known);
         }
         let storage = self.history.storage;
         let part = match storage.stat(&layout::blob_data(digest))? {
             Some(data) if data.kind == EntryKind::File => match self.hashes {
-                Some(hashes) if !hashes.matches(storage, digest, self.monitor)? => Err(Reason::Damaged),
+                Some(hashes) if !hashes.matches(storage, digest, self.monitor)? => Err(MissingReason::Damaged),
                 _ => Ok(data.bytes),
             },
-            _ => Err(Reason::NoContent),
+            _ => Err(MissingReason::NoContent),
         };
         self.parts.insert(*digest, part);
         Ok(part)

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::history::History;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::layout;
-use crate::manifest::{Kind, References, Role};
+use crate::registry::layout;
+use crate::registry::manifest::{Kind, References, Role};
 use crate::storage::{ReadStorage, directories};
 
 /// How large a manifest is at most that a registry accepts, in bytes.

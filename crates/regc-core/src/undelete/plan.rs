@@ -5,12 +5,13 @@ use std::time::SystemTime;
 
 use super::history::History;
 use super::needs::{Assessor, Hashes};
-use super::{Deleted, Evidence, LinkKind, Missing, NewLink, Reason};
+use super::{Deleted, Evidence, LinkKind, NewLink};
+use crate::blocked::{Missing, MissingReason};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::layout;
-use crate::link::Link;
 use crate::monitor::{Monitor, Phase};
+use crate::registry::layout;
+use crate::scan::links::Link;
 use crate::storage::{Content, ReadStorage, symlink_between};
 
 /// A manifest that is to be linked again.
@@ -134,7 +135,7 @@ impl Planner<'_> {
             self.tag(tag, *digest, &mut links)?;
         }
         if self.is_behind_symlink(&links)? {
-            let missing = Missing { digest: *digest, reason: Reason::BehindSymlink };
+            let missing = Missing { digest: *digest, reason: MissingReason::BehindSymlink };
             self.plan.left.push((selection.clone(), vec![missing]));
             return Ok(());
         }

@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::{Defect, Kind};
-use crate::catalog;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::inventory::{DigestId, Repository};
-use crate::layout;
-use crate::mark::Manifest;
+use crate::registry::layout;
+use crate::scan::Survey;
+use crate::scan::inventory::{DigestId, Repository};
+use crate::scan::mark::Manifest;
+use crate::scan::tag_links::tag_links;
 use crate::storage::ReadStorage;
-use crate::survey::Survey;
 
 /// The images that need a digest, by the repository.
 type Images = BTreeMap<(String, DigestId), Concerned>;
@@ -127,7 +127,7 @@ impl<'a> Above<'a> {
         is_wanted: &dyn Fn(DigestId) -> bool,
     ) -> Result<Self, Error> {
         let mut tags: HashMap<DigestId, Vec<String>> = HashMap::default();
-        for tag in catalog::tags(storage, &repository.name)? {
+        for tag in tag_links(storage, &repository.name)? {
             if let Some(digest) = tag.digest {
                 tags.entry(survey.inventory.digests.id(&digest)).or_default().push(tag.name);
             }

@@ -4,17 +4,17 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashSet as HashSet;
 
 use super::Defect;
-use super::kind::Kind;
 use super::tolerant::Tolerant;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::inventory::{DigestId, Repository};
-use crate::layout;
-use crate::link::may_lead_to;
-use crate::manifest::Role;
-use crate::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past, target};
+use crate::finding::Kind;
+use crate::registry::layout;
+use crate::registry::manifest::Role;
+use crate::scan::Survey;
+use crate::scan::inventory::{DigestId, Repository};
+use crate::scan::links::may_lead_to;
+use crate::scan::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
-use crate::survey::Survey;
 use crate::trash;
 
 /// One repository, and what is needed to check it.

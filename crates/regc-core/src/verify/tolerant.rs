@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use parking_lot::Mutex;
 
 use crate::error::Error;
-use crate::layout::{self, Holds};
+use crate::registry::layout::{self, Holds};
 use crate::storage::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
 
 /// What was met on the way.

@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use regc_core::collect::plan::plan;
+use regc_core::collect::sweep::{Outcome, sweep};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
-use regc_core::layout;
 use regc_core::monitor::Silent;
-use regc_core::plan::plan;
+use regc_core::registry::layout;
+use regc_core::scan::survey;
 use regc_core::storage::DeleteStorage;
-use regc_core::survey::survey;
-use regc_core::sweep::{Outcome, sweep};
 use regc_testkit::{TestRegistry, layer, oracle};
 
 use crate::{DEFAULT, Options, UNTAGGED, at, collect, decide, holder};

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_core::storage::{ReadStorage, Removal, Removing, TrashStorage};
 use regc_core::trash;
 use regc_testkit::{TestRegistry, files_below, layer};

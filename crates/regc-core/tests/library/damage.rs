@@ -2,14 +2,15 @@
 
 use std::fs;
 
+use regc_core::blocked::{KeptBack, Reason};
 use regc_core::digest::Digest;
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
-use regc_core::layout;
-use regc_core::manifest::{Damage, MAX_MANIFEST_BYTES};
 use regc_core::monitor::Silent;
-use regc_core::survey::{Leftovers, survey};
-use regc_core::unwanted::{KeptBack, Reason, Unwanted};
+use regc_core::registry::layout;
+use regc_core::registry::manifest::{Damage, MAX_MANIFEST_BYTES};
+use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::{Leftovers, survey};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
 

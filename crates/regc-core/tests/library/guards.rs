@@ -3,7 +3,7 @@
 use std::fs;
 
 use regc_core::error::{Error, Refusal};
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_core::storage::ReadStorage;
 use regc_testkit::TestRegistry;
 use regc_testkit::wrapped::Mounted;

@@ -1,10 +1,10 @@
 //! Text and names that somebody made up.
 
 use proptest::prelude::*;
-use regc_core::config::Config;
 use regc_core::digest::{Algorithm, Digest};
-use regc_core::layout;
-use regc_core::manifest::{Damage, References};
+use regc_core::registry::config::Config;
+use regc_core::registry::layout;
+use regc_core::registry::manifest::{Damage, References};
 use regc_core::trash;
 use regc_testkit::{TestRegistry, layer};
 

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::layout;
-use regc_core::pattern::{self, Pattern};
-use regc_core::survey::{Leftovers, Options};
+use regc_core::registry::layout;
+use regc_core::registry::pattern::{self, Pattern};
+use regc_core::scan::{Leftovers, Options};
 use regc_testkit::{TestRegistry, layer, sha256};
 
 use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, set};
@@ -101,11 +101,12 @@ fn an_upload_that_is_being_written_stays_whole() {
     written(&upload_directory(root.path()), hours_ago(2));
     let options = uploads_before(hours_ago(1));
     let lock = regc_core::storage::DeleteStorage::lock(&storage, &crate::holder()).unwrap();
-    let survey = regc_core::survey::survey(&storage, &options, &regc_core::monitor::Silent).unwrap();
-    let plan = regc_core::plan::plan(&survey, &options).unwrap();
+    let survey = regc_core::scan::survey(&storage, &options, &regc_core::monitor::Silent).unwrap();
+    let plan = regc_core::collect::plan::plan(&survey, &options).unwrap();
     assert_eq!(plan.totals().uploads, 1);
     fs::write(upload_directory(root.path()).join("data"), "the first half, and more").unwrap();
-    let outcome = regc_core::sweep::sweep(&storage, &lock, &plan, &options, None, &regc_core::monitor::Silent).unwrap();
+    let outcome =
+        regc_core::collect::sweep::sweep(&storage, &lock, &plan, &options, None, &regc_core::monitor::Silent).unwrap();
     assert_eq!((outcome.removed.uploads, outcome.spared.uploads), (0, 1));
     assert!(upload_directory(root.path()).join("startedat").exists());
     let young = Options { young_since: Some(hours_ago(1)), ..options };

@@ -25,16 +25,16 @@ mod unwanted;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use regc_core::collect::plan::{Item, plan};
+use regc_core::collect::sweep::{Outcome, sweep};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
-use regc_core::lock::Holder;
 use regc_core::monitor::Silent;
-use regc_core::plan::{Item, plan};
+use regc_core::scan::{Leftovers, Options, survey};
 use regc_core::storage::filesystem::FilesystemStorage;
+use regc_core::storage::lock::Holder;
 use regc_core::storage::{ReadStorage, TrashStorage};
-use regc_core::survey::{Leftovers, Options, survey};
-use regc_core::sweep::{Outcome, sweep};
 use regc_testkit::TestRegistry;
 
 const DEFAULT: Options<'_> = Options {
@@ -42,7 +42,7 @@ const DEFAULT: Options<'_> = Options {
     allow_empty: false,
     allow_missing: false,
     allow_mostly_untagged: true,
-    absences: regc_core::config::Absences { content: false, platforms: false },
+    absences: regc_core::registry::config::Absences { content: false, platforms: false },
     allow_symlinked_blobs: false,
     allow_harbor: false,
     young_since: None,

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 
-use regc_core::catalog::{Depth, Problem, catalog};
-use regc_core::config::Absences;
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::finding::Kind;
+use regc_core::inspect::catalog::{Depth, Problem, catalog};
+use regc_core::registry::config::Absences;
+use regc_core::registry::layout;
 use regc_core::storage::ReadStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::verify::Kind;
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, layer};
 

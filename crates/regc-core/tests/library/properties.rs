@@ -1,10 +1,10 @@
 //! What holds for every registry.
 
 use proptest::prelude::*;
-use regc_core::layout;
+use regc_core::collect::plan::plan;
 use regc_core::monitor::Silent;
-use regc_core::plan::plan;
-use regc_core::survey::survey;
+use regc_core::registry::layout;
+use regc_core::scan::survey;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::oracle;
 

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use regc_core::config::Absences;
-use regc_core::content::{Clock, Pace};
 use regc_core::digest::{Algorithm, Digest};
 use regc_core::error::Error;
-use regc_core::layout;
+use regc_core::finding::{Kind, Severity};
 use regc_core::monitor::{Monitor, Phase, Silent};
+use regc_core::registry::config::Absences;
+use regc_core::registry::layout;
 use regc_core::repair::{Action, Options as RepairOptions, Outcome, Plan, apply, plan};
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{Content, ReadStorage, TrashStorage};
 use regc_core::trash::Header;
-use regc_core::verify::{Kind, Options as VerifyOptions, Severity, Verification, verify};
+use regc_core::verify::content::{Clock, Pace};
+use regc_core::verify::{Options as VerifyOptions, Verification, verify};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, layer};
 

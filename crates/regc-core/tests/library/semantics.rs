@@ -1,7 +1,7 @@
 //! What is live and what is garbage, rule by rule.
 
 use regc_core::digest::{Algorithm, Digest};
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, layer, sha256};
 
 use crate::{DEFAULT, Decided, UNTAGGED, collect, garbage, here, set};
@@ -323,6 +323,6 @@ fn names_that_are_no_part_of_the_layout_are_left_alone() {
         registry.put(key, "left alone");
     }
     assert_eq!(garbage(&registry, DEFAULT), Decided::default());
-    let survey = regc_core::survey::survey(&registry.in_memory(), &DEFAULT, &regc_core::monitor::Silent).unwrap();
+    let survey = regc_core::scan::survey(&registry.in_memory(), &DEFAULT, &regc_core::monitor::Silent).unwrap();
     assert!(survey.inventory.passed_over >= 7, "{}", survey.inventory.passed_over);
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use regc_core::blocked::Reason;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
-use regc_core::layout;
 use regc_core::monitor::Silent;
+use regc_core::registry::layout;
+use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::survey;
 use regc_core::storage::DeleteStorage;
-use regc_core::survey::survey;
-use regc_core::unwanted::{Reason, Unwanted};
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 
 use crate::{DEFAULT, Decided, Options, UNTAGGED, at, collect, decide, here, holder};

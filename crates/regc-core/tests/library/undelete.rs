@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use regc_core::blocked::{Missing, MissingReason};
 use regc_core::digest::Digest;
 use regc_core::error::Error;
-use regc_core::layout;
-use regc_core::lock::Holder;
 use regc_core::monitor::Silent;
+use regc_core::registry::layout;
 use regc_core::storage::TrashStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::undelete::{
-    Deleted, Evidence, LinkKind, Missing, Outcome, Plan, Reason, Selection, apply, find, plan, select_since,
-};
+use regc_core::storage::lock::Holder;
+use regc_core::undelete::{Deleted, Evidence, LinkKind, Outcome, Plan, Selection, apply, find, plan, select_since};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, files_below, layer, sha256};
 
@@ -130,11 +129,14 @@ fn undelete_stopped_at_any_change_links_nothing_dangling_and_is_finished_by_the_
 fn undelete_refuses_what_is_not_whole_and_changes_nothing() {
     let lost = layer("amd64");
     type Damage = fn(&mut TestRegistry);
-    let cases: [(Damage, Reason); 4] = [
-        (|registry| drop(registry.remove(&layout::blob_data(&layer("amd64")))), Reason::NoContent),
-        (|registry| registry.put(layout::blob_data(&layer("amd64")), "layer amd6x\n"), Reason::Damaged),
-        (|registry| drop(registry.remove(&layout::layer_link("app", &layer("amd64")))), Reason::NeverInRepository),
-        (|registry| registry.put(layout::layer_link("app", &layer("amd64")), ""), Reason::GarbledLink),
+    let cases: [(Damage, MissingReason); 4] = [
+        (|registry| drop(registry.remove(&layout::blob_data(&layer("amd64")))), MissingReason::NoContent),
+        (|registry| registry.put(layout::blob_data(&layer("amd64")), "layer amd6x\n"), MissingReason::Damaged),
+        (
+            |registry| drop(registry.remove(&layout::layer_link("app", &layer("amd64")))),
+            MissingReason::NeverInRepository,
+        ),
+        (|registry| registry.put(layout::layer_link("app", &layer("amd64")), ""), MissingReason::GarbledLink),
     ];
     for (damage, reason) in cases {
         let (_, mut registry, [index, ..]) = deleted_index();
@@ -146,7 +148,7 @@ fn undelete_refuses_what_is_not_whole_and_changes_nothing() {
         assert_eq!(plan.left[0].1, [Missing { digest: lost, reason }]);
         assert_eq!(files(root.path()), before);
         let listed = found(root.path()).into_iter().find(|deleted| deleted.digest == index).unwrap();
-        let seen_without_hashing = (reason != Reason::Damaged).then_some(Missing { digest: lost, reason });
+        let seen_without_hashing = (reason != MissingReason::Damaged).then_some(Missing { digest: lost, reason });
         assert_eq!(listed.missing, seen_without_hashing);
     }
 }
@@ -314,7 +316,7 @@ fn no_link_is_written_through_a_symbolic_link() {
         let before = files_below(elsewhere.path());
         let plan = planned(root.path(), &[selection("app", amd64, &[])]).unwrap();
         assert!(plan.links.is_empty(), "{part}: {:?}", plan.links);
-        let reason = Some(Reason::BehindSymlink);
+        let reason = Some(MissingReason::BehindSymlink);
         assert_eq!(plan.left.first().map(|(_, missing)| missing[0].reason), reason, "{part}");
         assert_eq!(files_below(elsewhere.path()), before);
     }

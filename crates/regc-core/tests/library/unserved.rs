@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use regc_core::error::Error;
 use regc_core::finding::Finding;
-use regc_core::layout;
-use regc_core::naming::{repository_at, resolve};
-use regc_core::pattern::Pattern;
-use regc_core::survey::Leftovers;
-use regc_core::unwanted::Unwanted;
+use regc_core::registry::layout;
+use regc_core::registry::pattern::Pattern;
+use regc_core::scan::Leftovers;
+use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::resolve::{repository_at, resolve};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer};
 

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use regc_core::blocked::{KeptBack, Named, Reason};
+use regc_core::collect::plan::plan;
+use regc_core::collect::sweep::sweep;
 use regc_core::digest::Digest;
 use regc_core::finding::Finding;
-use regc_core::layout;
 use regc_core::monitor::Silent;
-use regc_core::plan::plan;
+use regc_core::registry::layout;
+use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::{Options, survey};
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{DeleteStorage, TrashStorage};
-use regc_core::survey::{Options, survey};
-use regc_core::sweep::sweep;
 use regc_core::trash::restore;
-use regc_core::unwanted::{KeptBack, Named, Reason, Unwanted};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};

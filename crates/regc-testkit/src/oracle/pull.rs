@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use serde_json::Value;
 use walkdir::WalkDir;
 

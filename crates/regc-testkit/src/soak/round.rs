@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
-use regc_core::layout;
+use regc_core::registry::layout;
 
 use super::check;
 use super::command::{Command, Effect};

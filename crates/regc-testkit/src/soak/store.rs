@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 use regc_core::digest::Digest;
-use regc_core::layout;
+use regc_core::registry::layout;
 use walkdir::WalkDir;
 
 use crate::generate::{self, Features};

@@ -3,9 +3,9 @@
 use indicatif::BinaryBytes;
 use regc_core::error::Error;
 use regc_core::monitor::Silent;
-use regc_core::pattern::{Part, Pattern};
+use regc_core::registry::pattern::{Part, Pattern};
+use regc_core::scan::Options;
 use regc_core::storage::ReadStorage;
-use regc_core::survey::Options;
 use regc_core::undelete::{Deleted, find};
 use serde_json::json;
 

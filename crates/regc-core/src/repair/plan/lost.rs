@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::{Found, Planner};
-use crate::catalog::{self, Tag};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::layout;
+use crate::registry::layout;
+use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::{below, directories};
 
 /// What leads to the manifests of a repository, or is attached to them.
@@ -104,7 +104,7 @@ impl Planner<'_> {
         }
         let all = layout::tags(repository);
         let mut leads = Leads { subjects: self.verification.subjects(repository), ..Leads::default() };
-        for Tag { name, digest, .. } in catalog::tags(self.storage, repository)? {
+        for TagLink { name, digest, .. } in tag_links(self.storage, repository)? {
             digest.into_iter().for_each(|digest| leads.tags.entry(digest).or_default().push(name.clone()));
         }
         let is_link = |key: &str| Ok::<_, Error>(self.storage.stat(key)?.is_some_and(|found| found.symlink));

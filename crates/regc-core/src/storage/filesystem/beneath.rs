@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::{FilesystemStorage, open_directory};
 use crate::error::Error;
-use crate::layout;
+use crate::registry::layout;
 
 /// How much of a key names directories that may be symbolic links: all down to the directory of all repositories, or to the
 /// directory of blobs whose hash begins the same.

@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use super::{FilesystemStorage, absent_is_fine};
 use crate::digest::Algorithm;
 use crate::error::Error;
-use crate::layout;
-use crate::lock::{Holder, Lock};
+use crate::registry::layout;
+use crate::storage::lock::{Holder, Lock};
 
 /// Longer than a kernel's clock for files stands still: 10 ms on Linux at most, where it is not exact.
 const TICK: Duration = Duration::from_millis(12);

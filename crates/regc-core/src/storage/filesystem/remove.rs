@@ -13,8 +13,8 @@ use super::beneath::{open_child, split};
 use super::trash::rename;
 use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine};
 use crate::error::Error;
-use crate::layout;
-use crate::lock::{Holder, Lock};
+use crate::registry::layout;
+use crate::storage::lock::{Holder, Lock};
 use crate::storage::{DeleteStorage, Removal, Removing};
 
 /// A directory of directories with an object each, and where those are moved to.

@@ -1,0 +1,137 @@
+//! What is in the way of something that was asked for.
+
+use std::fmt;
+
+use crate::digest::Digest;
+
+/// Something unwanted that stays all the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptBack {
+    /// The repository.
+    pub repository: String,
+    /// What of it.
+    pub what: Named,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What somebody has named.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Named {
+    /// The whole repository.
+    Repository,
+    /// A tag.
+    Tag(String),
+    /// A manifest.
+    Manifest(Digest),
+}
+
+/// Why something stays.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A tag names it that stays.
+    Tagged(String),
+    /// It is part of this index, which stays.
+    PartOf(Digest),
+    /// Symbolic links lead into or out of the repository, or to the tag.
+    Symlinks,
+    /// This symbolic link gives the repository another name, and would lead to nothing.
+    Alias(String),
+    /// This manifest, which is not named itself, is damaged or missing, so nobody knows what it needs.
+    Damaged(Digest),
+    /// A tag that stays is garbled, and nobody knows what it named.
+    GarbledTag,
+    /// A restore from the trash of this run, which brings back something of the repository, is not complete.
+    BeingRestored(String),
+    /// It, or something in it, is younger than what may go.
+    Young,
+    /// The tag names something else by now.
+    Changed,
+}
+
+impl KeptBack {
+    /// Whether it stays because something is in the way; not because it is young, or in use.
+    pub fn is_obstructed(&self) -> bool {
+        matches!(self.reason, Reason::Symlinks | Reason::Alias(_) | Reason::GarbledTag)
+    }
+}
+
+impl fmt::Display for KeptBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { repository, what, reason } = self;
+        match what {
+            Named::Repository => write!(f, "{repository}: {reason}"),
+            Named::Tag(tag) => write!(f, "{repository}:{tag}: {reason}"),
+            Named::Manifest(digest) => write!(f, "{repository}@{digest}: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Tagged(tag) => write!(f, "the tag {tag} names it, and stays"),
+            Reason::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
+            Reason::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
+            Reason::Alias(link) => {
+                write!(f, "the symbolic link {link} gives it another name; remove the link first")
+            }
+            Reason::Damaged(manifest) => {
+                write!(
+                    f,
+                    "the manifest {manifest} in this repository is damaged or missing, so nobody knows what it needs; \
+                     restore it, or name it, too"
+                )
+            }
+            Reason::GarbledTag => f.write_str("a tag of this repository is garbled, so nobody knows what it named"),
+            Reason::BeingRestored(run) => write!(
+                f,
+                "the restore of run {run} is not complete; run `regc trash restore {run}` again, or give the rest up with \
+                 `regc trash empty {run}`"
+            ),
+            Reason::Young => f.write_str("it is too young"),
+            Reason::Changed => f.write_str("it was pushed again meanwhile"),
+        }
+    }
+}
+
+/// Something without which a manifest cannot be pulled.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Missing {
+    /// What.
+    pub digest: Digest,
+    /// Why it cannot be had.
+    pub reason: MissingReason,
+}
+
+/// Why something cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingReason {
+    /// There is no such content.
+    NoContent,
+    /// The content does not match its digest.
+    Damaged,
+    /// It is no manifest that is understood.
+    NotUnderstood,
+    /// The content is there, but nothing shows that this repository had it.
+    NeverInRepository,
+    /// The repository's link to it is garbled, or names something else.
+    GarbledLink,
+    /// A directory of the repository is a symbolic link, and no link is written through one.
+    BehindSymlink,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = match self.reason {
+            MissingReason::NoContent => "has no content in the store",
+            MissingReason::Damaged => "does not match its digest",
+            MissingReason::NotUnderstood => "is not understood as a manifest",
+            MissingReason::NeverInRepository => "is not known to have been in this repository",
+            MissingReason::GarbledLink => "has a garbled link, see `regc repair`",
+            MissingReason::BehindSymlink => "is behind a symbolic link, and no link is written through one",
+        };
+        write!(f, "{} {reason}", self.digest)
+    }
+}

@@ -1,0 +1,10 @@
+//! Deciding what is deleted, and deleting it.
+
+pub mod guards;
+mod journal;
+pub mod plan;
+pub mod probe;
+pub mod recover;
+mod rescan;
+pub mod summary;
+pub mod sweep;

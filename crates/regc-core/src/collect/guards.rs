@@ -1,0 +1,142 @@
+//! Whether a store looks as if a part of it was missing.
+//!
+//! What is on a disk that is not mounted looks like what was deleted. All commands that delete ask here first, so that they
+//! judge alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::{Error, Refusal};
+use crate::finding::Finding;
+use crate::registry::config::{Config, Metadata};
+use crate::registry::layout;
+use crate::scan::inventory::{DigestId, Digests, Inventory};
+use crate::scan::{Options, Survey};
+use crate::storage::{EntryKind, ReadStorage};
+
+/// How many digests may be missing of a store however small it is. Files are lost one at a time or by the handful.
+const FEW: usize = 10;
+
+/// Beyond those, one in this many. Of a store on several disks, one disk holds far more, and no disk that still works has lost
+/// that much.
+const SHARE: u64 = 20;
+
+/// From how many digests on a directory of blobs that holds none counts as missing. The digests of a store with few blobs
+/// are spread so that a directory often has one or two, and losing those is losing files.
+const SHARD: usize = 4;
+
+/// Refuses a storage root without a registry's layout, unless that is allowed: an empty directory is what a mount point looks
+/// like whose file system is not mounted.
+pub fn refuse_missing_layout(storage: &dyn ReadStorage, allow_empty: bool) -> Result<(), Error> {
+    let ends = layout::ROOT.match_indices('/').map(|(end, _)| end).chain([layout::ROOT.len()]);
+    for directory in ends.map(|end| &layout::ROOT[..end]) {
+        match storage.stat(directory)? {
+            None if !allow_empty => return Err(Error::Refused(Refusal::NoLayout)),
+            // Whatever reads it reports that.
+            Some(found) if found.kind == EntryKind::BrokenSymlink => return Ok(()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a store that looks as if a part of it was missing, unless the options allow that. It judges by the survey's
+/// findings, so all of them must be there.
+pub fn refuse_missing_parts(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
+    let refusal = if options.allow_empty { None } else { empty_part(survey, options) };
+    let missing = || if options.allow_missing { None } else { missing_part(survey) };
+    refusal.or_else(missing).map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
+}
+
+/// Refuses to delete nearly all manifests as untagged, unless the options allow that: tags may be kept elsewhere, as Harbor
+/// keeps them.
+pub fn refuse_mostly_untagged(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
+    let Survey { inventory, reachable, .. } = survey;
+    let linked: usize = inventory.repositories.iter().map(|repository| repository.revisions.len()).sum();
+    let untagged: usize = reachable.garbage.iter().map(|garbage| garbage.revisions.len()).sum();
+    let is_most = untagged > FEW && untagged * 10 > linked * 9;
+    match options.delete_untagged && !options.allow_mostly_untagged && is_most {
+        true => Err(Error::Refused(Refusal::MostlyUntagged { untagged: untagged as u64, linked: linked as u64 })),
+        false => Ok(()),
+    }
+}
+
+/// What there should be some of, and is none.
+fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
+    let Survey { inventory, reachable, .. } = survey;
+    let has_revisions = inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
+    let has_blobs = inventory.digests.stored_len() > 0;
+    let is_stored = |id: &DigestId| inventory.digests.stored_index(*id).is_some();
+    let leads_to_blobs = reachable.garbage.iter().any(|garbage| garbage.layer_links.iter().any(is_stored));
+    let loses_revisions = reachable.garbage.iter().any(|garbage| !garbage.revisions.is_empty());
+    if !inventory.has_layout {
+        Some(Refusal::NoLayout)
+    } else if has_blobs && inventory.repositories.is_empty() {
+        Some(Refusal::NoRepositories)
+    } else if has_revisions && !has_blobs {
+        Some(Refusal::NoBlobs)
+    } else if inventory.lacks_manifests && leads_to_blobs {
+        Some(Refusal::NoManifests)
+    } else if options.delete_untagged && loses_revisions && reachable.tags == 0 {
+        Some(Refusal::NoTags)
+    } else {
+        None
+    }
+}
+
+/// What is missing of a store that has something.
+fn missing_part(survey: &Survey) -> Option<Refusal> {
+    let Survey { inventory, reachable, .. } = survey;
+    if let Some(directory) = inventory.unmounted.iter().chain(&reachable.unmounted).next() {
+        return Some(Refusal::Unmounted(directory.clone()));
+    }
+    let missing = survey.findings.iter().filter_map(missing_digest);
+    let missing: BTreeSet<Digest> = missing.filter(|digest| !survey.set_aside.contains(digest)).collect();
+    let needed = reachable.live.len();
+    if missing.len() > FEW && missing.len() as u64 * SHARE > needed {
+        return Some(Refusal::MissingContent { missing: missing.len() as u64, needed });
+    }
+    missing_shard(&missing, inventory).map(Refusal::MissingDirectory)
+}
+
+/// The digest that is missing, where a finding is about that.
+fn missing_digest(finding: &Finding) -> Option<Digest> {
+    match finding {
+        Finding::DanglingRevision { manifest, .. } => Some(*manifest),
+        Finding::MissingBlob { blob, .. } => Some(*blob),
+        _ => None,
+    }
+}
+
+/// The first directory of blobs that holds none and should hold several.
+fn missing_shard(missing: &BTreeSet<Digest>, inventory: &Inventory) -> Option<String> {
+    let mut shards: BTreeMap<(Algorithm, u8), Vec<&Digest>> = BTreeMap::new();
+    for digest in missing {
+        shards.entry((digest.algorithm(), digest.as_bytes()[0])).or_default().push(digest);
+    }
+    let holds_one = |digests: &Digests, digest: &Digest| digests.has_shard(digest.algorithm(), digest.as_bytes()[0]);
+    let lost = shards.values().find(|lost| lost.len() >= SHARD && !holds_one(&inventory.digests, lost[0]));
+    lost.map(|lost| layout::shard(lost[0]))
+}
+
+/// Refuses a store of which somebody else's database says what is in use.
+pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, options: &Options<'_>) -> Result<(), Error> {
+    let refusal = if config.metadata == Metadata::GitLabDatabase {
+        Refusal::GitLabDatabase("database.enabled")
+    } else if storage.stat(layout::GITLAB_DATABASE_IN_USE)?.is_some() {
+        Refusal::GitLabDatabase("the storage holds docker/registry/lockfiles/database-in-use")
+    } else if config.metadata == Metadata::GitLabPrefersDatabase
+        && storage.stat(layout::GITLAB_FILESYSTEM_IN_USE)?.is_none()
+    {
+        Refusal::GitLabDatabase("database.enabled: prefer, and no docker/registry/lockfiles/filesystem-in-use")
+    } else if config.metadata == Metadata::OpenShift {
+        Refusal::OpenShift
+    } else if config.metadata == Metadata::Harbor && (options.delete_untagged || options.unwanted.is_some()) {
+        Refusal::HarborUntagged
+    } else if config.metadata == Metadata::Harbor && !options.allow_harbor {
+        Refusal::Harbor
+    } else {
+        return Ok(());
+    };
+    Err(Error::Refused(refusal))
+}

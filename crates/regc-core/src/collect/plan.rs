@@ -1,0 +1,416 @@
+//! What goes, and in which order. Pure: everything that it needs was found out before.
+
+use std::collections::HashSet;
+use std::ops::AddAssign;
+
+use serde::Serialize;
+use serde::ser::SerializeSeq;
+
+use crate::collect::guards::{refuse_missing_parts, refuse_mostly_untagged};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::registry::layout;
+use crate::scan::inventory::{DigestId, Digests};
+use crate::scan::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
+use crate::scan::sizes::UnreferencedBlob;
+use crate::scan::{Options, Survey};
+
+/// Everything that a collection removes.
+///
+/// It serialises as the sequence of its [items](Plan::items).
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    survey: &'a Survey,
+}
+
+/// One thing that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Item<'a> {
+    /// A tag no longer remembers that it once named this manifest.
+    TagIndexEntry {
+        /// The repository.
+        repository: &'a str,
+        /// The tag.
+        tag: &'a str,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// A tag goes.
+    Tag {
+        /// The repository.
+        repository: &'a str,
+        /// The tag.
+        tag: &'a str,
+        /// The manifest that it names; none if it is garbled.
+        digest: Option<Digest>,
+    },
+    /// A repository no longer has this manifest.
+    Revision {
+        /// The repository.
+        repository: &'a str,
+        /// The manifest.
+        digest: Digest,
+        /// The signatures that go with it; only registry 2.0 to 2.3 wrote some.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        signatures: Vec<Digest>,
+        /// Whether its directory stays, which proves that the manifest was here.
+        #[serde(skip)]
+        is_remembered: bool,
+    },
+    /// A repository no longer serves this blob.
+    LayerLink {
+        /// The repository.
+        repository: &'a str,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Content goes.
+    Blob {
+        /// Its digest.
+        digest: Digest,
+        /// What that gives back, in bytes.
+        bytes: u64,
+    },
+    /// What was uploaded of something that was never finished goes.
+    Upload {
+        /// The repository.
+        repository: &'a str,
+        /// The upload's name.
+        upload: &'a str,
+        /// What that gives back, in bytes.
+        bytes: u64,
+        /// The keys of its files, below its directory.
+        #[serde(skip)]
+        files: &'a [String],
+    },
+    /// A repository has nothing in it any more, and goes itself.
+    Repository {
+        /// The repository.
+        repository: &'a str,
+    },
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Entries in the index of a tag.
+    pub tag_index_entries: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Revisions: a repository's links to a manifest.
+    pub revisions: u64,
+    /// Layer links.
+    pub layer_links: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// The length of the blobs' content, in bytes. What links and directories take up is not counted.
+    pub bytes: u64,
+    /// Unfinished uploads.
+    pub uploads: u64,
+    /// The length of their files, in bytes.
+    pub upload_bytes: u64,
+    /// Repositories.
+    pub repositories: u64,
+}
+
+impl Item<'_> {
+    /// The keys of the objects that it is made of, a link before what it points at.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        match self {
+            Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
+            Item::Revision { repository, digest, signatures, .. } => {
+                let signatures =
+                    signatures.iter().map(|signature| layout::signature_link(repository, digest, signature));
+                std::iter::once(layout::revision_link(repository, digest)).chain(signatures).collect()
+            }
+            Item::LayerLink { repository, digest } => vec![layout::layer_link(repository, digest)],
+            Item::Blob { digest, .. } => vec![layout::blob_data(digest)],
+            Item::Tag { repository, tag, .. } => vec![layout::tag_link(repository, tag)],
+            Item::Upload { repository, upload, files, .. } => {
+                files.iter().map(|file| layout::upload_file(repository, upload, file)).collect()
+            }
+            Item::Repository { .. } => Vec::new(),
+        }
+    }
+
+    /// The digest that it is about, if it is about one.
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Item::TagIndexEntry { digest, .. }
+            | Item::Revision { digest, .. }
+            | Item::LayerLink { digest, .. }
+            | Item::Blob { digest, .. } => Some(*digest),
+            Item::Tag { digest, .. } => *digest,
+            Item::Upload { .. } | Item::Repository { .. } => None,
+        }
+    }
+}
+
+impl Totals {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// How many things there are.
+    pub(crate) fn items(&self) -> u64 {
+        let Self { tag_index_entries, tags, revisions, layer_links, blobs, uploads, repositories, .. } = self;
+        tag_index_entries + tags + revisions + layer_links + blobs + uploads + repositories
+    }
+
+    pub(crate) fn add(&mut self, item: &Item<'_>) {
+        match item {
+            Item::Tag { .. } => self.tags += 1,
+            Item::Repository { .. } => self.repositories += 1,
+            Item::Upload { bytes, .. } => {
+                self.uploads += 1;
+                self.upload_bytes += bytes;
+            }
+            Item::TagIndexEntry { .. } => self.tag_index_entries += 1,
+            Item::Revision { .. } => self.revisions += 1,
+            Item::LayerLink { .. } => self.layer_links += 1,
+            Item::Blob { bytes, .. } => {
+                self.blobs += 1;
+                self.bytes += bytes;
+            }
+        }
+    }
+}
+
+/// What a repository gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share<'a> {
+    /// The repository's name.
+    pub repository: &'a str,
+    /// What goes of it. A blob that several repositories used is counted in the first of them.
+    pub totals: Totals,
+}
+
+/// Decides what goes.
+///
+/// Refuses a store that looks as if a part of it was missing (see [`Refusal`](crate::error::Refusal)), unless the options
+/// allow that: no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory that is a file
+/// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than one in
+/// twenty; a directory of blobs that holds none although four and more should be there; layer links and no manifest; more than
+/// nine in ten manifests untagged and to be deleted, if those are more than ten.
+pub fn plan<'a>(survey: &'a Survey, options: &Options<'_>) -> Result<Plan<'a>, Error> {
+    refuse_missing_parts(survey, options)?;
+    refuse_mostly_untagged(survey, options)?;
+    Ok(Plan { survey })
+}
+
+impl<'a> Plan<'a> {
+    /// Everything that goes, in the order in which it goes: a link before what it points at.
+    pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let (plan, repositories) = (*self, self.repositories());
+        repositories
+            .clone()
+            .flat_map(RepositoryPlan::tag_index_entries)
+            .chain(repositories.clone().flat_map(RepositoryPlan::tags))
+            .chain(repositories.clone().flat_map(RepositoryPlan::revisions))
+            .chain(repositories.clone().flat_map(RepositoryPlan::layer_links))
+            .chain(plan.blob_directories().flat_map(move |blobs| plan.blobs(blobs)))
+            .chain(repositories.clone().flat_map(RepositoryPlan::uploads))
+            .chain(repositories.flat_map(RepositoryPlan::whole))
+    }
+
+    /// How much goes.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for garbage in &self.survey.reachable.garbage {
+            totals += links(garbage);
+        }
+        totals.blobs = self.survey.sizes.unreferenced.len() as u64;
+        totals.bytes = self.survey.sizes.unreferenced.iter().map(|blob| blob.bytes).sum();
+        totals
+    }
+
+    /// What each repository gives back, those that give back most first, and last what no repository knows of: blobs
+    /// that are not even linked any more.
+    pub fn shares(&self) -> (Vec<Share<'a>>, Totals) {
+        let unreferenced = &self.survey.sizes.unreferenced;
+        let mut counted = HashSet::new();
+        let mut shares = Vec::new();
+        let repositories = self.survey.inventory.repositories.iter();
+        for (repository, garbage) in repositories.zip(&self.survey.reachable.garbage) {
+            let mut totals = links(garbage);
+            let used = garbage.layer_links.iter().chain(&repository.unlinked);
+            for &id in used.chain(garbage.revisions.iter().map(|revision| &revision.id)) {
+                if let Ok(index) = unreferenced.binary_search_by_key(&id, |blob| blob.id)
+                    && counted.insert(id)
+                {
+                    totals.blobs += 1;
+                    totals.bytes += unreferenced[index].bytes;
+                }
+            }
+            if !totals.is_empty() {
+                shares.push(Share { repository: &repository.name, totals });
+            }
+        }
+        let mut rest = self.totals();
+        rest = Totals { blobs: rest.blobs, bytes: rest.bytes, ..Totals::default() };
+        for share in &shares {
+            rest.blobs -= share.totals.blobs;
+            rest.bytes -= share.totals.bytes;
+        }
+        // Stable, so that equals stay in the order of their names.
+        shares.sort_by_key(|share| {
+            let Totals { bytes, upload_bytes, blobs, revisions, layer_links, .. } = share.totals;
+            std::cmp::Reverse((bytes + upload_bytes, blobs, revisions, layer_links))
+        });
+        (shares, rest)
+    }
+
+    /// What was found out before.
+    pub(crate) fn survey(&self) -> &'a Survey {
+        self.survey
+    }
+
+    /// What goes of each repository.
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = RepositoryPlan<'a>> + Clone + use<'a> {
+        let survey = self.survey;
+        let repositories = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+        repositories.map(move |(repository, garbage)| RepositoryPlan {
+            repository: &repository.name,
+            garbage,
+            digests: &survey.inventory.digests,
+        })
+    }
+
+    /// The blobs that go, by the directory that holds theirs.
+    pub(crate) fn blob_directories(&self) -> impl Iterator<Item = &'a [UnreferencedBlob]> + use<'a> {
+        let digests = &self.survey.inventory.digests;
+        self.survey.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
+    }
+
+    /// Blobs of which only the directory is there, and which nothing needs.
+    pub(crate) fn empty_blobs(&self) -> impl Iterator<Item = Digest> + use<'a> {
+        let Survey { inventory, reachable, sizes, .. } = self.survey;
+        let unused = sizes.without_content.iter().filter(|&&id| !reachable.live.contains(&inventory.digests, id));
+        unused.map(|&id| inventory.digests.digest(id))
+    }
+
+    /// Blobs that go.
+    pub(crate) fn blobs(&self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let digests = &self.survey.inventory.digests;
+        blobs.iter().map(|blob| Item::Blob { digest: digests.digest(blob.id), bytes: blob.bytes })
+    }
+}
+
+/// What goes of one repository.
+#[derive(Clone, Copy)]
+pub(crate) struct RepositoryPlan<'a> {
+    repository: &'a str,
+    garbage: &'a RepositoryGarbage,
+    digests: &'a Digests,
+}
+
+impl<'a> RepositoryPlan<'a> {
+    pub(crate) fn tag_index_entries(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        let item = move |TagIndexEntry { tag, id }: &'a TagIndexEntry| Item::TagIndexEntry {
+            repository,
+            tag,
+            digest: digests.digest(*id),
+        };
+        garbage.tag_index_entries.iter().map(item)
+    }
+
+    pub(crate) fn tags(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        garbage.removed_tags.iter().map(move |GarbageTag { tag, id }| Item::Tag {
+            repository,
+            tag,
+            digest: id.map(|id| digests.digest(id)),
+        })
+    }
+
+    /// The revisions, each before those that it refers to.
+    pub(crate) fn revisions(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        garbage.revisions.iter().map(move |revision| Item::Revision {
+            repository,
+            digest: digests.digest(revision.id),
+            signatures: revision.signatures.iter().map(|&id| digests.digest(id)).collect(),
+            is_remembered: revision.is_remembered,
+        })
+    }
+
+    /// The directories of layers and revisions without a link, which nothing needs.
+    pub(crate) fn empty_directories(self, stays: impl Fn(DigestId) -> bool) -> impl Iterator<Item = String> {
+        let Self { repository, garbage, digests } = self;
+        let layers = garbage.empty_layers.iter().map(move |&id| layout::layer(repository, &digests.digest(id)));
+        let revisions = garbage
+            .empty_revisions
+            .iter()
+            .filter(move |&&id| !stays(id))
+            .map(move |&id| layout::revision(repository, &digests.digest(id)));
+        layers.chain(revisions)
+    }
+
+    /// The directories of tags that name nothing.
+    pub(crate) fn dead_tags(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.garbage.dead_tags.iter().map(move |tag| (self.repository, tag.as_str()))
+    }
+
+    pub(crate) fn uploads(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, .. } = self;
+        garbage.uploads.iter().map(move |GarbageUpload { upload, files, bytes }| Item::Upload {
+            repository,
+            upload,
+            bytes: *bytes,
+            files,
+        })
+    }
+
+    /// The repository itself, if it goes.
+    pub(crate) fn whole(self) -> impl Iterator<Item = Item<'a>> {
+        self.garbage.whole.then_some(Item::Repository { repository: self.repository }).into_iter()
+    }
+
+    pub(crate) fn layer_links(self) -> impl Iterator<Item = Item<'a>> {
+        let Self { repository, garbage, digests } = self;
+        garbage.layer_links.iter().map(move |&id| Item::LayerLink { repository, digest: digests.digest(id) })
+    }
+}
+
+/// How many links and uploads of a repository go.
+fn links(garbage: &RepositoryGarbage) -> Totals {
+    Totals {
+        tag_index_entries: garbage.tag_index_entries.len() as u64,
+        tags: garbage.removed_tags.len() as u64,
+        revisions: garbage.revisions.len() as u64,
+        layer_links: garbage.layer_links.len() as u64,
+        uploads: garbage.uploads.len() as u64,
+        upload_bytes: garbage.uploads.iter().map(|upload| upload.bytes).sum(),
+        repositories: garbage.whole.into(),
+        ..Totals::default()
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        let Self { tag_index_entries, tags, revisions, layer_links, blobs, bytes, uploads, upload_bytes, repositories } =
+            more;
+        self.tag_index_entries += tag_index_entries;
+        self.tags += tags;
+        self.revisions += revisions;
+        self.layer_links += layer_links;
+        self.blobs += blobs;
+        self.bytes += bytes;
+        self.uploads += uploads;
+        self.upload_bytes += upload_bytes;
+        self.repositories += repositories;
+    }
+}
+
+impl Serialize for Plan<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(None)?;
+        for item in self.items() {
+            sequence.serialize_element(&item)?;
+        }
+        sequence.end()
+    }
+}

@@ -1,0 +1,146 @@
+//! Bringing back from the trash what turned out to be in use.
+//!
+//! A push that went on while a run removed may refer to something that the run has moved away. The next run finds that
+//! something live is missing, and puts it back before anything else.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashSet as HashSet;
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::monitor::Monitor;
+use crate::registry::layout;
+use crate::scan::inventory::DigestId;
+use crate::scan::mark::Manifest;
+use crate::scan::tag_links::tag_links;
+use crate::scan::{Options, Survey, survey};
+use crate::storage::lock::Lock;
+use crate::storage::{Moved, ReadStorage, TrashStorage};
+use crate::trash::{self, Trash};
+
+/// Looks at a whole store as [`survey`] does, and puts back what is live, missing, and in the trash. Each is a finding.
+/// `None` for the lock says that nothing is to be changed: then it is only told.
+pub fn survey_and_heal(
+    storage: &dyn TrashStorage,
+    lock: Option<&Lock>,
+    options: &Options<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Survey, Error> {
+    let mut healed = Vec::new();
+    loop {
+        let mut survey = survey(storage, options, monitor)?;
+        let missing = missing(storage, &survey)?;
+        let mut is_changed = false;
+        for Missing { repository, digest, path, runs } in missing {
+            if lock.is_some() && leads_to_nothing(storage, &path, &digest)? {
+                continue;
+            }
+            let mut restored = false;
+            let mut from = runs.last().cloned().unwrap_or_default();
+            // One copy may be damaged where an older one is not.
+            let mut is_damaged = true;
+            for run in runs.into_iter().rev() {
+                let moved = Trash { storage, run: &run }.put_back(&path, Some(&digest), lock.is_some());
+                is_damaged &= matches!(moved, Err(Error::NotItsDigest(_)));
+                if moved.is_ok_and(|moved| moved == Moved::Done) && lock.is_some() {
+                    trash::forget_if_empty(storage, &run)?;
+                    (restored, from) = (true, run);
+                    break;
+                }
+            }
+            // It was moved aside for that; that it is missing is found by itself.
+            if is_damaged {
+                continue;
+            }
+            is_changed |= restored;
+            healed.push(Finding::InTrash { repository, digest, path, run: from, restored });
+        }
+        // What was put back may be a manifest, and need more.
+        if !is_changed {
+            healed.iter().for_each(|finding| monitor.finding(finding));
+            survey.add_findings(healed);
+            return Ok(survey);
+        }
+    }
+}
+
+/// Whether a link would come back without the content that it leads to. Content comes first, in the order of the paths.
+fn leads_to_nothing(storage: &dyn ReadStorage, path: &str, digest: &Digest) -> Result<bool, Error> {
+    let content = layout::blob_data(digest);
+    Ok(path != content && digest.algorithm() == Algorithm::Sha256 && storage.stat(&content)?.is_none())
+}
+
+/// Something that is live, is not in the store, and is in the trash.
+struct Missing {
+    repository: String,
+    digest: Digest,
+    path: String,
+    /// The runs that have moved it to the trash, the last one last.
+    runs: Vec<String>,
+}
+
+fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, Error> {
+    // By the key in the registry.
+    let mut trashed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for run in trash::runs(storage)? {
+        // What a repair has moved away was damaged, or led to nothing.
+        if trash::is_of_repair(storage, &run)? {
+            continue;
+        }
+        for (key, _) in trash::objects(storage, &run)? {
+            trashed.entry(key).or_default().push(run.clone());
+        }
+    }
+    let mut missing = Vec::new();
+    if trashed.is_empty() {
+        return Ok(missing);
+    }
+    let Survey { inventory, reachable, .. } = survey;
+    for (repository, marked) in inventory.repositories.iter().zip(&reachable.repositories) {
+        let name = &repository.name;
+        let mut children: HashSet<DigestId> = HashSet::default();
+        let mut content: HashSet<DigestId> = marked.manifests.iter().copied().collect();
+        for &id in &marked.manifests {
+            reachable.manifests.with(id, |manifest| match manifest {
+                Manifest::Parsed { references, .. } => {
+                    children.extend(references.iter().filter(|r| r.role().may_be_child()).map(|r| r.id()));
+                    content.extend(references.iter().map(|r| r.id()));
+                }
+                Manifest::Missing => {}
+                Manifest::Damaged(damaged) => content.extend(&damaged.mentioned),
+            });
+        }
+        let mut needed: Vec<(Digest, String)> = Vec::new();
+        for &id in &content {
+            let digest = inventory.digests.digest(id);
+            needed.push((digest, layout::blob_data(&digest)));
+            needed.push((digest, layout::layer_link(name, &digest)));
+            if children.contains(&id) {
+                needed.push((digest, layout::revision_link(name, &digest)));
+            }
+        }
+        // A tag that was pushed just as its manifest was moved away names what the repository does not link. Without that link
+        // the content would be garbage again.
+        let revisions = format!("{}/", layout::revisions(name));
+        if trashed.range(revisions.clone()..).next().is_some_and(|(key, _)| key.starts_with(&revisions)) {
+            let with_link = |digest| (digest, layout::revision_link(name, &digest));
+            let named = tag_links(storage, name)?.into_iter().filter_map(|tag| tag.digest).map(with_link);
+            for (digest, link) in named.filter(|(_, link)| trashed.contains_key(link)) {
+                needed.push((digest, layout::blob_data(&digest)));
+                needed.push((digest, link));
+            }
+        }
+        for (digest, path) in needed {
+            if let Some(runs) = trashed.get(&path)
+                && storage.stat(&path)?.is_none()
+            {
+                missing.push(Missing { repository: name.clone(), digest, runs: runs.clone(), path });
+            }
+        }
+    }
+    missing.sort_by(|a, b| a.path.cmp(&b.path));
+    missing.dedup_by(|a, b| a.path == b.path);
+    Ok(missing)
+}

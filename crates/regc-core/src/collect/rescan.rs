@@ -1,0 +1,240 @@
+//! What has arrived since a store was looked at, and must stay.
+//!
+//! A push that reuses an old blob does not touch it, so its age says nothing. What the push does write is a layer link, a
+//! revision and a tag. Those that are newer than the run, and everything that they refer to, are spared. Only directories
+//! that have changed are listed again, so this takes a fraction of what looking at the store took.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::registry::layout;
+use crate::registry::manifest::Role;
+use crate::scan::Survey;
+use crate::scan::inventory::{self, DigestId, Repository};
+use crate::scan::mark::{Manifest, RepositoryGarbage, target};
+use crate::storage::{Content, ReadStorage, directories};
+
+/// Digests of which nothing is removed: neither their content nor any link to it.
+pub(crate) type Spared = HashSet<DigestId>;
+
+/// A look at a store that was surveyed before.
+pub(crate) struct SecondLook<'a> {
+    pub(crate) storage: &'a dyn ReadStorage,
+    pub(crate) survey: &'a Survey,
+    /// What was modified at this time or later is new.
+    since: SystemTime,
+    /// The manifests among the garbage that are attached to another one, by that one.
+    referrers: HashMap<DigestId, Vec<DigestId>>,
+}
+
+/// What is new in a repository.
+#[derive(Default)]
+struct New {
+    revisions: Vec<DigestId>,
+    layers: Vec<DigestId>,
+}
+
+impl<'a> SecondLook<'a> {
+    pub(crate) fn new(storage: &'a dyn ReadStorage, survey: &'a Survey, since: SystemTime) -> Self {
+        let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
+        for revision in survey.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions) {
+            let subject = survey.reachable.manifests.with(revision.id, |manifest| match manifest {
+                Manifest::Parsed { subject, .. } => subject,
+                _ => None,
+            });
+            if let Some(Some(subject)) = subject {
+                referrers.entry(subject).or_default().push(revision.id);
+            }
+        }
+        Self { storage, survey, since, referrers }
+    }
+
+    /// Everything that what is new refers to.
+    ///
+    /// Fails if the storage cannot be read, or if a manifest that is new is not whole yet.
+    pub(crate) fn look(&self) -> Result<Spared, Error> {
+        let Survey { inventory, reachable, .. } = self.survey;
+        let mut spared = Spared::default();
+        let known: Vec<_> = inventory.repositories.iter().zip(&reachable.garbage).collect();
+        let new: Vec<New> = known
+            .par_iter()
+            .map(|(repository, garbage)| self.new_in(repository, garbage, false))
+            .collect::<Result<_, _>>()?;
+        for ((repository, _), new) in known.iter().zip(new) {
+            self.spare_new(&repository.name, new, &mut spared)?;
+        }
+        let names: HashSet<&str> = inventory.repositories.iter().map(|repository| &*repository.name).collect();
+        for name in inventory::repository_names(self.storage)? {
+            if !names.contains(&*name) {
+                let repository = Repository::empty(name);
+                let new = self.new_in(&repository, &RepositoryGarbage::default(), true)?;
+                self.spare_new(&repository.name, new, &mut spared)?;
+            }
+        }
+        Ok(spared)
+    }
+
+    fn new_in(&self, repository: &Repository, garbage: &RepositoryGarbage, all: bool) -> Result<New, Error> {
+        let mut new = New::default();
+        let garbage_revisions: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
+
+        // A revision that is known and live needs nothing: so is all that it refers to.
+        let mut asked: HashSet<DigestId> = garbage_revisions.clone();
+        asked.extend(&repository.unlinked);
+        self.each_changed(&layout::revisions(&repository.name), all, |id| {
+            if repository.revisions.binary_search(&id).is_err() {
+                asked.insert(id);
+            }
+        })?;
+        for (id, modified) in self.links(&layout::revisions(&repository.name), asked)? {
+            if modified >= self.since || !garbage_revisions.contains(&id) {
+                new.revisions.push(id);
+            }
+        }
+
+        // A layer link that was garbage is looked at once more when it would go.
+        let unreferenced = &self.survey.sizes.unreferenced;
+        let garbage_links: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
+        let mut asked: HashSet<DigestId> = garbage.empty_layers.iter().copied().collect();
+        self.each_changed(&layout::layers(&repository.name), all, |id| {
+            let is_candidate = unreferenced.binary_search_by_key(&id, |blob| blob.id).is_ok();
+            let may_lead_to_one = self.survey.inventory.digests.algorithm(id) != Algorithm::Sha256;
+            if (is_candidate || may_lead_to_one) && !garbage_links.contains(&id) {
+                asked.insert(id);
+            }
+        })?;
+        let links = self.links(&layout::layers(&repository.name), asked)?;
+        new.layers.extend(links.into_iter().map(|(id, _)| id));
+
+        if !garbage_revisions.is_empty() {
+            let tagged = self.new_tags(&repository.name)?;
+            new.revisions.extend(tagged.into_iter().filter(|id| garbage_revisions.contains(id)));
+        }
+        Ok(new)
+    }
+
+    /// Calls `visit` with the digests that a directory of links has directories for, where one may have been added.
+    fn each_changed(&self, links: &str, all: bool, mut visit: impl FnMut(DigestId)) -> Result<(), Error> {
+        for algorithm in Algorithm::ALL {
+            let directory = format!("{links}/{}", algorithm.name());
+            let modified = self.storage.stat(&directory)?.map(|directory| directory.modified);
+            if modified.is_some_and(|modified| all || modified >= self.since) {
+                for (digest, _) in directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?
+                {
+                    visit(self.survey.inventory.digests.id(&digest));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The links of these digests that are there, and when they were modified.
+    fn links(&self, directory: &str, ids: HashSet<DigestId>) -> Result<Vec<(DigestId, SystemTime)>, Error> {
+        let ids: Vec<DigestId> = ids.into_iter().collect();
+        let digests = &self.survey.inventory.digests;
+        let keys: Vec<String> = ids.iter().map(|&id| layout::link_below(&digests.digest(id))).collect();
+        let links = self.storage.stat_each(directory, &keys)?;
+        Ok(ids.into_iter().zip(links).filter_map(|(id, link)| Some((id, link?.modified))).collect())
+    }
+
+    /// What the tags name that are new.
+    fn new_tags(&self, repository: &str) -> Result<Vec<DigestId>, Error> {
+        let mut named = Vec::new();
+        let tags = directories(self.storage, &layout::tags(repository), layout::tag_name, || ())?;
+        for (tag, _) in tags {
+            let link = layout::tag_link(repository, &tag);
+            if self.storage.stat(&link)?.is_some_and(|link| link.modified >= self.since) {
+                named.extend(self.named(repository, &tag)?);
+            }
+        }
+        Ok(named)
+    }
+
+    fn spare_new(&self, repository: &str, new: New, spared: &mut Spared) -> Result<(), Error> {
+        for id in new.layers {
+            self.spare_content(repository, id, spared)?;
+        }
+        for id in new.revisions {
+            if self.spare_manifest(repository, id, spared)? {
+                let digest = self.survey.inventory.digests.digest(id);
+                return Err(Error::BeingWritten(layout::blob_data(&digest)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Spares some content, and what the registry serves for its digest in this repository.
+    pub(crate) fn spare_content(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<(), Error> {
+        spared.insert(id);
+        spared.extend(target(self.storage, &self.survey.inventory.digests, repository, id)?);
+        Ok(())
+    }
+
+    /// Spares what a tag named when the store was surveyed, and what it names now.
+    pub(crate) fn spare_tag(
+        &self,
+        repository: &str,
+        tag: &str,
+        named: DigestId,
+        spared: &mut Spared,
+    ) -> Result<(), Error> {
+        self.spare_manifest(repository, named, spared)?;
+        if let Some(named) = self.named(repository, tag)? {
+            self.spare_manifest(repository, named, spared)?;
+        }
+        Ok(())
+    }
+
+    /// What a tag names now.
+    fn named(&self, repository: &str, tag: &str) -> Result<Option<DigestId>, Error> {
+        let link = self.storage.read(&layout::tag_link(repository, tag), layout::link_bytes(Algorithm::Sha512))?;
+        let digest: Option<Digest> = match link {
+            Some(Content::Whole(text)) => layout::digest_in_link(&text),
+            _ => None,
+        };
+        Ok(digest.map(|digest| self.survey.inventory.digests.id(&digest)))
+    }
+
+    /// Spares a manifest, everything that it refers to, and what is attached to any of that. Answers whether the manifest
+    /// is damaged.
+    pub(crate) fn spare_manifest(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<bool, Error> {
+        let Survey { inventory, reachable, .. } = self.survey;
+        let mut is_damaged = false;
+        let mut pending = vec![id];
+        let mut seen = HashSet::default();
+        while let Some(manifest) = pending.pop() {
+            if !seen.insert(manifest) {
+                continue;
+            }
+            self.spare_content(repository, manifest, spared)?;
+            pending.extend(target(self.storage, &inventory.digests, repository, manifest)?);
+            reachable.manifests.read_other(self.storage, &inventory.digests, manifest)?;
+            let mut content = Vec::new();
+            reachable.manifests.with(manifest, |found| match found {
+                Manifest::Parsed { references, .. } => {
+                    for reference in references {
+                        match reference.role() {
+                            Role::Child | Role::OddChild => pending.push(reference.id()),
+                            _ => content.push(reference.id()),
+                        }
+                    }
+                }
+                Manifest::Missing => {}
+                Manifest::Damaged(damaged) => {
+                    is_damaged |= manifest == id;
+                    content.extend(&damaged.mentioned);
+                }
+            });
+            for id in content {
+                self.spare_content(repository, id, spared)?;
+            }
+            pending.extend(self.referrers.get(&manifest).into_iter().flatten());
+        }
+        Ok(is_damaged)
+    }
+}

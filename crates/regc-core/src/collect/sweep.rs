@@ -1,0 +1,402 @@
+//! Carrying out a plan: the one place that removes.
+//!
+//! Whatever is removed is removed before what it points at, so that a stop at any moment leaves a registry that serves
+//! everything it should, and a second run finishes the work. Before the first removal, the store is looked at once more
+//! for what has arrived; before each, the object itself is.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use crate::collect::journal::write_journal;
+use crate::collect::plan::{Item, Plan, RepositoryPlan, Totals};
+use crate::collect::rescan::{SecondLook, Spared};
+use crate::digest::Algorithm;
+use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
+use crate::registry::attached::attached_to;
+use crate::registry::layout;
+use crate::scan::Options;
+use crate::storage::lock::Lock;
+use crate::storage::{Removal, Removing, TrashStorage, below};
+use crate::threads::with_threads;
+use crate::trash;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What was removed, or moved to the trash.
+    pub removed: Totals,
+    /// What was to be removed and was not, since it is in use again, or since something that could not be removed leads
+    /// to it.
+    pub spared: Totals,
+    /// What could not be, sorted. Where a link stays, so does what it leads to; the rest goes.
+    pub failures: Vec<Error>,
+    /// Whether the monitor told it to stop before all was done.
+    pub interrupted: bool,
+    /// The run's name in the trash, if something was to be moved there.
+    pub trashed_as: Option<String>,
+}
+
+/// How many items one task removes before it looks whether it should stop.
+const BATCH: usize = 256;
+
+/// Removes everything that `plan` says, in its order, or moves it to the `trash`.
+///
+/// The lock must have been taken before the store was surveyed: what was modified since then stays, and so does what it
+/// refers to.
+///
+/// Fails before the first removal: if the storage cannot be read, if it is known that nothing can be removed from it, or
+/// if the trash's journal cannot be written. A removal that fails is told in the [`Outcome`].
+pub fn sweep(
+    storage: &dyn TrashStorage,
+    lock: &Lock,
+    plan: &Plan<'_>,
+    options: &Options<'_>,
+    trash: Option<&trash::Header>,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, Error> {
+    let totals = plan.totals();
+    let since = options.young_since.map_or(lock.since(), |young_since| young_since.min(lock.since()));
+    let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
+    with_threads(options.jobs, || {
+        let into = trash.map(|header| trash::directory(&header.run));
+        check_removable(storage, plan, into.as_deref())?;
+        let second_look = SecondLook::new(storage, plan.survey(), since);
+        monitor.phase(Phase::LookAgain, None);
+        let spared = second_look.look()?;
+        if monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        let trash = trash.filter(|_| !totals.is_empty());
+        if let Some(header) = trash {
+            write_journal(storage, header, plan)?;
+        }
+
+        monitor.phase(Phase::Remove, Some(totals.items()));
+        let sweep = Sweep {
+            storage,
+            monitor,
+            how: Removing { unless_modified_since: Some(since), into: into.as_deref(), leave_directory: false },
+            second_look,
+            spared: Mutex::new(spared),
+            on_purpose: options.unwanted.is_some(),
+            stuck: Mutex::default(),
+            must_stop: AtomicBool::new(false),
+            outcome: Mutex::default(),
+        };
+        sweep.images(&repositories);
+        sweep.layer_links(&repositories);
+        sweep.blobs(plan);
+        sweep.uploads(&repositories);
+        sweep.empty_directories(plan, &repositories, since);
+        sweep.whole_repositories(&repositories);
+        let mut outcome = sweep.outcome.into_inner();
+        outcome.failures.sort_by_cached_key(ToString::to_string);
+        outcome.trashed_as = trash.map(|header| header.run.clone());
+        Ok(outcome)
+    })
+}
+
+/// Fails if it is known beforehand that something cannot be removed.
+fn check_removable(storage: &dyn TrashStorage, plan: &Plan<'_>, into: Option<&str>) -> Result<(), Error> {
+    let mut directories = Vec::new();
+    let mut last = String::new();
+    for item in plan.items() {
+        let Some(key) = item.keys().into_iter().next() else { continue };
+        let Some((directory, _)) = key.rsplit_once('/') else { continue };
+        let Some((above, _)) = directory.rsplit_once('/') else { continue };
+        // One in each directory of directories stands for all: whoever made them made them alike.
+        if above != last {
+            last = above.to_owned();
+            directories.extend([above.to_owned(), directory.to_owned()]);
+        }
+    }
+    directories.into_par_iter().try_for_each(|directory| storage.check_removable(&directory, into.is_some()))
+}
+
+struct Sweep<'a> {
+    storage: &'a dyn TrashStorage,
+    monitor: &'a dyn Monitor,
+    how: Removing<'a>,
+    second_look: SecondLook<'a>,
+    spared: Mutex<Spared>,
+    /// Whether what goes was named by somebody.
+    on_purpose: bool,
+    /// Tags of which something could not be removed, by repository and name: nothing more of them goes.
+    stuck: Mutex<HashSet<(String, String)>>,
+    /// Set when it is not known what a link leads to that could not be removed.
+    must_stop: AtomicBool,
+    outcome: Mutex<Outcome>,
+}
+
+impl Sweep<'_> {
+    /// Removes entries of tags' indexes, tags, and revisions: repositories side by side, in each of them the revisions one
+    /// after the other. Where that is what somebody has named, a repository is one step: no image is left half there.
+    fn images(&self, repositories: &[RepositoryPlan<'_>]) {
+        repositories.par_iter().for_each(|repository| {
+            if self.is_over() {
+                return;
+            }
+            let remove = |items: Vec<Item<'_>>| match self.on_purpose {
+                true => self.remove(items),
+                false => self.batch(items),
+            };
+            let entries: Vec<Item<'_>> = repository.tag_index_entries().collect();
+            entries.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
+            let tags: Vec<Item<'_>> = repository.tags().collect();
+            tags.par_chunks(BATCH).for_each(|batch| {
+                remove(batch.to_vec());
+                let tags = batch.iter().filter_map(|item| match item {
+                    Item::Tag { repository, tag, .. } => Some((*repository, *tag)),
+                    _ => None,
+                });
+                self.tag_directories(tags);
+            });
+            self.tag_directories(repository.dead_tags());
+            for revision in repository.revisions() {
+                remove(vec![revision]);
+            }
+        });
+    }
+
+    /// Removes what is left of tags: the registry lists a tag for its directory.
+    fn tag_directories<'t>(&self, tags: impl Iterator<Item = (&'t str, &'t str)>) {
+        let mut directories = Vec::new();
+        for (repository, tag) in tags {
+            let (tag, index) = (layout::tag(repository, tag), layout::tag_index(repository, tag));
+            directories.extend(Algorithm::ALL.map(|algorithm| format!("{index}/{}", algorithm.name())));
+            directories.extend([index, format!("{tag}/current"), tag]);
+        }
+        let removed = self.storage.remove_empty_directories(&directories, None);
+        self.outcome.lock().failures.extend(removed.into_iter().filter_map(Result::err));
+    }
+
+    /// Removes layer links, in any order.
+    fn layer_links(&self, repositories: &[RepositoryPlan<'_>]) {
+        repositories.par_iter().for_each(|repository| {
+            let links: Vec<Item<'_>> = repository.layer_links().collect();
+            links.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
+        });
+    }
+
+    /// Removes blobs: what goes of a directory is one task's, since removing from one directory at several places at once
+    /// only makes one wait for another.
+    fn blobs(&self, plan: &Plan<'_>) {
+        let directories: Vec<_> = plan.blob_directories().collect();
+        directories.par_iter().for_each(|blobs| {
+            for batch in blobs.chunks(BATCH) {
+                self.batch(plan.blobs(batch).collect());
+            }
+        });
+    }
+
+    /// Removes uploads, each as a whole unless it is being written.
+    fn uploads(&self, repositories: &[RepositoryPlan<'_>]) {
+        repositories.par_iter().for_each(|repository| {
+            for upload in repository.uploads() {
+                let Item::Upload { repository, upload: name, files, .. } = &upload else { continue };
+                let (repository, name) = (repository.to_string(), name.to_string());
+                let content = layout::upload_file(&repository, &name, files.first().map_or("", String::as_str));
+                let since = self.how.unless_modified_since;
+                match self.storage.stat(&content) {
+                    Ok(Some(found)) if since.is_some_and(|since| found.modified >= since) => {
+                        self.outcome.lock().spared.add(&upload);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.outcome.lock().failures.push(error);
+                        continue;
+                    }
+                    Ok(_) => {}
+                }
+                self.batch(vec![upload]);
+                if let Err(error) = self.remove_directories(&format!("{}/{name}", layout::uploads(&repository))) {
+                    self.outcome.lock().failures.push(error);
+                }
+            }
+        });
+    }
+
+    /// Removes what is left of repositories that go: directories, and those above that hold nothing else.
+    fn whole_repositories(&self, repositories: &[RepositoryPlan<'_>]) {
+        for item in repositories.iter().flat_map(|repository| repository.whole()) {
+            let Item::Repository { repository } = item else { continue };
+            if self.is_over() {
+                return;
+            }
+            let is_gone = self.whole_repository(repository);
+            let mut outcome = self.outcome.lock();
+            match is_gone {
+                Ok(true) => outcome.removed.add(&item),
+                Ok(false) => outcome.spared.add(&item),
+                Err(error) => outcome.failures.push(error),
+            }
+            drop(outcome);
+            self.monitor.advance(1);
+        }
+    }
+
+    /// Answers whether the repository is gone: it is not if something was pushed to it, or is in it that no registry wrote.
+    fn whole_repository(&self, repository: &str) -> Result<bool, Error> {
+        let directory = layout::repository(repository);
+        let parts = [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].map(|part| format!("{directory}/{part}"));
+        parts.iter().try_for_each(|part| self.remove_directories(part))?;
+        let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
+        // A symbolic link that leads to one would lead to nothing.
+        let is_aliased = |name: &&str| self.second_look.survey.inventory.aliased.contains_key(*name);
+        let mut above: Vec<String> =
+            ends.chain([repository]).filter(|name| !is_aliased(name)).map(layout::repository).collect();
+        above.reverse();
+        self.storage.remove_empty_directories(&above, None).into_iter().collect::<Result<(), Error>>()?;
+        for part in &parts {
+            if self.storage.stat(part)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes a directory with all directories in it, as far as they hold nothing else.
+    fn remove_directories(&self, directory: &str) -> Result<(), Error> {
+        let below = below(self.storage, directory)?.directories;
+        let mut directories: Vec<String> = below.into_iter().map(|below| format!("{directory}/{below}")).collect();
+        directories.push(directory.to_owned());
+        self.storage.remove_empty_directories(&directories, None).into_iter().collect()
+    }
+
+    /// Whether nothing more is to be removed.
+    fn is_over(&self) -> bool {
+        if self.monitor.is_stopped() {
+            self.outcome.lock().interrupted = true;
+            return true;
+        }
+        self.must_stop.load(Relaxed)
+    }
+
+    /// Removes some items, unless it is over.
+    fn batch(&self, items: Vec<Item<'_>>) {
+        if !items.is_empty() && !self.is_over() {
+            self.remove(items);
+        }
+    }
+
+    fn remove(&self, items: Vec<Item<'_>>) {
+        if self.must_stop.load(Relaxed) {
+            return;
+        }
+        let steps = items.len() as u64;
+        let digests = &self.second_look.survey.inventory.digests;
+        let spared = self.spared.lock();
+        let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
+            // It goes although what it names is in use; what is pushed anew is newer than the run.
+            Item::Tag { repository, tag, .. } => {
+                let is_owner_back = || {
+                    let owner = attached_to(tag, &[]).map(|owner| digests.id(&owner));
+                    owner.is_some_and(|owner| spared.contains(&owner))
+                };
+                self.stuck.lock().contains(&(repository.to_string(), tag.to_string()))
+                    || !self.on_purpose && is_owner_back()
+            }
+            item => item.digest().is_some_and(|digest| spared.contains(&digests.id(&digest))),
+        });
+        drop(spared);
+        for item in &kept {
+            if matches!(item, Item::Tag { .. }) {
+                self.spare_what_it_leads_to(item);
+            }
+            self.outcome.lock().spared.add(item);
+        }
+        let mut keys = Vec::with_capacity(items.len());
+        let mut ends = Vec::with_capacity(items.len());
+        for item in &items {
+            keys.extend(item.keys());
+            ends.push(keys.len());
+        }
+        let is_remembered = |item: &Item<'_>| matches!(item, Item::Revision { is_remembered: true, .. });
+        let how = Removing { leave_directory: items.iter().any(is_remembered), ..self.how };
+        let mut removals = self.storage.remove(&keys, &how).into_iter();
+        let mut start = 0;
+        for (item, end) in items.iter().zip(ends) {
+            let (mut is_gone, mut is_spared) = (true, false);
+            let mut failures = Vec::new();
+            for removal in removals.by_ref().take(end - start) {
+                match removal {
+                    Removal::Done => {}
+                    Removal::Spared => (is_gone, is_spared) = (false, true),
+                    Removal::LeftDirectory(error) => failures.push(error),
+                    Removal::Failed(error) => {
+                        is_gone = false;
+                        failures.push(error);
+                    }
+                }
+            }
+            start = end;
+            if !is_gone {
+                self.spare_what_it_leads_to(item);
+                if let Item::TagIndexEntry { repository, tag, .. } = item {
+                    self.stuck.lock().insert((repository.to_string(), tag.to_string()));
+                }
+            }
+            let mut outcome = self.outcome.lock();
+            outcome.failures.extend(failures);
+            if is_gone {
+                outcome.removed.add(item);
+            } else if is_spared {
+                outcome.spared.add(item);
+            }
+        }
+        self.monitor.advance(steps);
+    }
+
+    /// A link stays. What it leads to must stay as well.
+    fn spare_what_it_leads_to(&self, item: &Item<'_>) {
+        let digests = &self.second_look.survey.inventory.digests;
+        let mut spared = self.spared.lock();
+        let result = item.digest().map(|digest| digests.id(&digest)).map_or(Ok(()), |id| match item {
+            Item::TagIndexEntry { repository, .. } | Item::Revision { repository, .. } => {
+                self.second_look.spare_manifest(repository, id, &mut spared).map(|_| ())
+            }
+            Item::LayerLink { repository, .. } => self.second_look.spare_content(repository, id, &mut spared),
+            // Maybe it names something else by now.
+            Item::Tag { repository, tag, .. } => self.second_look.spare_tag(repository, tag, id, &mut spared),
+            Item::Blob { .. } | Item::Upload { .. } | Item::Repository { .. } => Ok(()),
+        });
+        if let Err(error) = result {
+            self.must_stop.store(true, Relaxed);
+            self.outcome.lock().failures.push(error);
+        }
+    }
+
+    /// Removes directories that hold nothing any more: those of signatures, and what a run that was stopped has left.
+    fn empty_directories(&self, plan: &Plan<'_>, repositories: &[RepositoryPlan<'_>], since: SystemTime) {
+        if self.is_over() {
+            return;
+        }
+        let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
+        let spared = self.spared.lock().clone();
+        for repository in repositories {
+            // A tag's index still leads there; the next run finds it by the directory.
+            directories.extend(repository.empty_directories(|id| spared.contains(&id)));
+        }
+        let mut emptied = Vec::new();
+        for item in repositories.iter().flat_map(|repository| repository.revisions()) {
+            let Item::Revision { repository, digest, signatures, is_remembered } = item else { continue };
+            let parent = layout::signatures(repository, &digest);
+            for signature in &signatures {
+                emptied.push(format!("{parent}/{}", signature.algorithm().name()));
+            }
+            if !signatures.is_empty() {
+                emptied.push(parent);
+                emptied.extend((!is_remembered).then(|| layout::revision(repository, &digest)));
+            }
+        }
+        // The latter were changed just now, by this very run.
+        let removed = self.storage.remove_empty_directories(&directories, Some(since)).into_iter();
+        let removed = removed.chain(self.storage.remove_empty_directories(&emptied, None));
+        self.outcome.lock().failures.extend(removed.filter_map(Result::err));
+    }
+}

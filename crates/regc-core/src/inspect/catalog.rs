@@ -1,0 +1,405 @@
+//! What is in a registry, for people: repositories, tags, images.
+//!
+//! Only what is asked for is read. Damage is shown as what is missing; nothing here decides what is removed.
+
+mod problems;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+pub use self::problems::Problem;
+use self::problems::Read;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::registry::attached::attached_to;
+use crate::registry::config::Absences;
+use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
+use crate::registry::layout;
+use crate::scan::inventory;
+use crate::scan::tag_links::{TagLink, tag_links};
+use crate::storage::manifests::with_manifest;
+use crate::storage::{Content, ReadStorage, directories};
+use crate::threads::with_threads;
+
+/// What is to be found out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Depth {
+    /// What the tags name: kind, platforms, size, when it was made.
+    pub images: bool,
+    /// The manifests that no tag reaches.
+    pub untagged: bool,
+    /// What is in an index, and what is attached to an image.
+    pub trees: bool,
+    /// What each tagged image belongs to.
+    pub owners: bool,
+    /// Why tags cannot be pulled; only found out with images.
+    pub problems: bool,
+    /// What may be missing without being a problem.
+    pub absences: Absences,
+}
+
+/// A repository and what is in it.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The repository's name.
+    pub repository: String,
+    /// Its tags, sorted by name.
+    pub tags: Vec<Tag>,
+    /// The manifests that no tag reaches, the newest first; empty unless asked for.
+    pub untagged: Vec<Untagged>,
+    /// What is in each image and what is attached to it, for those of `tags` and `untagged` and all that they lead to. Each
+    /// is here once, however many lead to it; empty unless asked for.
+    pub trees: BTreeMap<Digest, Tree>,
+    /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or attached to;
+    /// empty unless owners are asked for.
+    pub between: BTreeMap<Digest, Vec<Digest>>,
+    /// The manifests to which tags belong by their names, and that were deleted from the repository; empty unless owners are
+    /// asked for.
+    pub deleted: BTreeSet<Digest>,
+}
+
+/// An image, and the images that it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// The image.
+    pub image: Image,
+    /// What is in it, if it is an index.
+    pub children: Vec<Digest>,
+    /// What is attached to it.
+    pub referrers: Vec<Digest>,
+}
+
+/// A tag.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    /// Its name.
+    pub name: String,
+    /// What it names; `None` if its link is garbled.
+    pub digest: Option<Digest>,
+    /// When it was pushed last: when its link was written.
+    pub pushed: SystemTime,
+    /// Whether the repository links that, so that it can be pulled; only asked for with images.
+    pub is_linked: bool,
+    /// What that is; `None` if it was not asked for, or is missing.
+    pub image: Option<Image>,
+    /// What this is directly part of or attached to, as far as other tags reach that; empty unless asked for.
+    pub owners: Vec<Digest>,
+    /// Why it cannot be pulled, or not for all of its platforms; `None` if it can be, or that was not asked for.
+    pub problem: Option<Problem>,
+}
+
+/// A manifest that no tag reaches.
+#[derive(Clone, Debug)]
+pub struct Untagged {
+    /// When it was pushed last: when its revision's link was written.
+    pub pushed: SystemTime,
+    /// What it is.
+    pub image: Image,
+}
+
+/// A manifest as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it is.
+    pub kind: ImageKind,
+    /// The platforms that it is for, in its own order.
+    pub platforms: Vec<String>,
+    /// How much a client pulls that has nothing yet, in bytes: the manifest, and everything that it refers to, each once.
+    /// `None` in a repository whose indexes hold each other so often that adding up takes longer than reading.
+    pub bytes: Option<u64>,
+    /// When it was made, as its configuration says: RFC 3339. That of an index is its first image's.
+    pub created: Option<String>,
+    /// The manifest that it is attached to.
+    pub subject: Option<Digest>,
+}
+
+impl From<TagLink> for Tag {
+    fn from(TagLink { name, digest, pushed }: TagLink) -> Self {
+        Self { name, digest, pushed, is_linked: false, image: None, owners: Vec::new(), problem: None }
+    }
+}
+
+/// Lists the repositories that `is_wanted` wants, sorted by name.
+pub fn catalog(
+    storage: &dyn ReadStorage,
+    is_wanted: impl Fn(&str) -> bool + Sync,
+    depth: Depth,
+    jobs: usize,
+) -> Result<Vec<Listing>, Error> {
+    with_threads(jobs, || {
+        let mut names = inventory::repository_names(storage)?;
+        names.retain(|name| is_wanted(name));
+        names.sort_unstable();
+        names.into_par_iter().map(|name| Repository::new(storage, name, depth).list()).collect()
+    })
+}
+
+/// A repository that is being listed, with what was read of it.
+struct Repository<'a> {
+    storage: &'a dyn ReadStorage,
+    name: String,
+    depth: Depth,
+    manifests: HashMap<Digest, Option<Rc<(u64, Description)>>>,
+    images: HashMap<Digest, Image>,
+    /// What the manifests refer to that were read; empty unless problems are asked for.
+    read: HashMap<Digest, Read>,
+    configs: HashMap<Digest, ImageConfig>,
+    /// How many more parts of images are added up.
+    parts_left: u64,
+    /// The manifests that are attached to another one, by that one.
+    referrers: BTreeMap<Digest, Vec<Digest>>,
+}
+
+impl<'a> Repository<'a> {
+    fn new(storage: &'a dyn ReadStorage, name: String, depth: Depth) -> Self {
+        Self {
+            storage,
+            name,
+            depth,
+            manifests: HashMap::new(),
+            images: HashMap::new(),
+            read: HashMap::new(),
+            configs: HashMap::new(),
+            parts_left: PARTS,
+            referrers: BTreeMap::new(),
+        }
+    }
+
+    fn list(mut self) -> Result<Listing, Error> {
+        let links = tag_links(self.storage, &self.name)?;
+        let mut tags: Vec<Tag> = links.into_iter().map(Tag::from).collect();
+        let (mut untagged, mut deleted) = (Vec::new(), BTreeSet::new());
+        if self.depth.untagged || self.depth.trees || self.depth.owners {
+            let (revisions, unlinked) = self.revisions()?;
+            if self.depth.owners {
+                deleted = self.deleted(unlinked, &tags)?;
+            }
+            for digest in revisions.keys() {
+                if let Some(subject) = self.manifest(digest)?.and_then(|manifest| manifest.1.subject) {
+                    self.referrers.entry(subject).or_default().push(*digest);
+                }
+            }
+            if self.depth.untagged {
+                let reached = self.reached(tags.iter().filter_map(|tag| tag.digest))?;
+                for (digest, pushed) in revisions {
+                    if !reached.contains(&digest)
+                        && let Some(image) = self.image(&digest)?
+                    {
+                        untagged.push(Untagged { pushed, image });
+                    }
+                }
+                untagged.sort_by_key(|untagged| std::cmp::Reverse(untagged.pushed));
+            }
+        }
+        if self.depth.images {
+            for tag in &mut tags {
+                if let Some(digest) = tag.digest {
+                    tag.is_linked = self.is_linked(&digest)?;
+                    tag.image = self.image(&digest)?;
+                }
+            }
+        }
+        if self.depth.images && self.depth.problems {
+            self.find_problems(&mut tags)?;
+        }
+        let mut between = BTreeMap::new();
+        if self.depth.owners {
+            between = self.owners(tags.iter().filter_map(|tag| tag.digest))?;
+            let named: BTreeMap<Digest, Vec<Digest>> =
+                tags.iter().filter_map(|tag| between.remove_entry(&tag.digest?)).collect();
+            for tag in &mut tags {
+                tag.owners = tag.digest.and_then(|digest| named.get(&digest).cloned()).unwrap_or_default();
+            }
+        }
+        let named = tags.iter().filter(|tag| tag.image.is_some()).filter_map(|tag| tag.digest);
+        let listed: Vec<Digest> = named.chain(untagged.iter().map(|untagged| untagged.image.digest)).collect();
+        let trees = if self.depth.trees { self.trees(listed)? } else { BTreeMap::new() };
+        Ok(Listing { repository: self.name, tags, untagged, trees, between, deleted })
+    }
+
+    /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
+    fn is_linked(&self, digest: &Digest) -> Result<bool, Error> {
+        let links = [layout::revision_link(&self.name, digest), layout::layer_link(&self.name, digest)];
+        Ok(self.storage.stat(&links[0])?.is_some() || self.storage.stat(&links[1])?.is_some())
+    }
+
+    /// What each manifest is directly part of or attached to, for all that are reached from some. What it belongs to through
+    /// others is not listed: in a chain, that is the square of its length.
+    fn owners(&mut self, from: impl Iterator<Item = Digest>) -> Result<BTreeMap<Digest, Vec<Digest>>, Error> {
+        let mut owners: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        for owner in self.reached(from)? {
+            let children = self.manifest(&owner)?;
+            let children = children.iter().flat_map(|manifest| &manifest.1.children).map(|child| child.digest);
+            let attached = self.referrers.get(&owner).into_iter().flatten().copied();
+            for digest in children.chain(attached).filter(|digest| *digest != owner) {
+                let owners = owners.entry(digest).or_default();
+                // Those of one owner come one after the other.
+                if owners.last() != Some(&owner) {
+                    owners.push(owner);
+                }
+            }
+        }
+        Ok(owners)
+    }
+
+    /// Those of the revisions without a link to which a tag belongs, and that are not linked as layers either.
+    fn deleted(&self, unlinked: BTreeSet<Digest>, tags: &[Tag]) -> Result<BTreeSet<Digest>, Error> {
+        let owners: BTreeSet<Digest> = tags.iter().filter_map(|tag| attached_to(&tag.name, &[])).collect();
+        let mut deleted = BTreeSet::new();
+        for owner in &owners & &unlinked {
+            if !self.is_linked(&owner)? {
+                deleted.insert(owner);
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// The linked revisions, and when each was pushed last; and those of which only a directory is left.
+    fn revisions(&self) -> Result<(BTreeMap<Digest, SystemTime>, BTreeSet<Digest>), Error> {
+        let (mut revisions, mut unlinked) = (BTreeMap::new(), BTreeSet::new());
+        let directory = layout::revisions(&self.name);
+        for algorithm in Algorithm::ALL {
+            let path = format!("{directory}/{}", algorithm.name());
+            let found = directories(self.storage, &path, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let keys: Vec<String> = found.iter().map(|(digest, _)| layout::link_below(digest)).collect();
+            let links = self.storage.stat_each(&directory, &keys)?;
+            for ((digest, _), link) in found.into_iter().zip(links) {
+                match link {
+                    Some(link) => drop(revisions.insert(digest, link.modified)),
+                    None => drop(unlinked.insert(digest)),
+                }
+            }
+        }
+        Ok((revisions, unlinked))
+    }
+
+    /// Everything that is reached from some manifests: what is in an index, and what is attached.
+    fn reached(&mut self, from: impl Iterator<Item = Digest>) -> Result<BTreeSet<Digest>, Error> {
+        let mut reached = BTreeSet::new();
+        let mut pending: Vec<Digest> = from.collect();
+        while let Some(digest) = pending.pop() {
+            if reached.insert(digest) {
+                pending.extend(self.referrers.get(&digest).into_iter().flatten());
+                if let Some(manifest) = self.manifest(&digest)? {
+                    pending.extend(manifest.1.children.iter().map(|child| child.digest));
+                }
+            }
+        }
+        Ok(reached)
+    }
+
+    /// A manifest and its length in bytes; `None` if it is missing or not understood.
+    fn manifest(&mut self, digest: &Digest) -> Result<Option<Rc<(u64, Description)>>, Error> {
+        if let Some(known) = self.manifests.get(digest) {
+            return Ok(known.clone());
+        }
+        let finds_problems = self.depth.problems;
+        let describe = |content: Option<Content>| {
+            let read = finds_problems.then(|| problems::read(digest, content.as_ref()));
+            let Some(Content::Whole(content)) = content else { return (None, read) };
+            (Description::of(&content).map(|manifest| (content.len() as u64, manifest)), read)
+        };
+        let (manifest, read) = with_manifest(self.storage, &layout::blob_data(digest), describe)?;
+        self.read.extend(read.map(|read| (*digest, read)));
+        let manifest = manifest.map(Rc::new);
+        if let Some(manifest) = &manifest {
+            self.parts_left += PARTS_OF_EACH * (1 + parts_of(&manifest.1).count() as u64);
+        }
+        self.manifests.insert(*digest, manifest.clone());
+        Ok(manifest)
+    }
+
+    fn image(&mut self, digest: &Digest) -> Result<Option<Image>, Error> {
+        if let Some(known) = self.images.get(digest) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(manifest) = self.manifest(digest)? else { return Ok(None) };
+        let (_, manifest) = &*manifest;
+        let first = manifest.children.first().map(|child| child.digest);
+        let of_first = first.map(|first| self.manifest(&first)).transpose()?.flatten();
+        let config = manifest.config.as_ref().or_else(|| of_first.as_ref().and_then(|first| first.1.config.as_ref()));
+        let config = config.map(|config| self.config(config)).transpose()?.unwrap_or_default();
+        let platforms = match manifest.kind {
+            ImageKind::Index => manifest.children.iter().filter_map(|child| child.platform.clone()).collect(),
+            _ => config.platform.into_iter().collect(),
+        };
+        let bytes = self.bytes(digest)?;
+        let created = config.created.or_else(|| manifest.created.clone());
+        let (kind, subject) = (manifest.kind, manifest.subject);
+        let image = Image { digest: *digest, kind, platforms, bytes, created, subject };
+        self.images.insert(*digest, image.clone());
+        Ok(Some(image))
+    }
+
+    /// What some images lead to, and all that does.
+    fn trees(&mut self, mut pending: Vec<Digest>) -> Result<BTreeMap<Digest, Tree>, Error> {
+        let (mut trees, mut seen) = (BTreeMap::new(), HashSet::new());
+        while let Some(digest) = pending.pop() {
+            if !seen.insert(digest) {
+                continue;
+            }
+            let (Some(image), Some(manifest)) = (self.image(&digest)?, self.manifest(&digest)?) else { continue };
+            let mut children: Vec<Digest> = Vec::new();
+            for child in &manifest.1.children {
+                if self.manifest(&child.digest)?.is_some() {
+                    children.push(child.digest);
+                }
+            }
+            let referrers = self.referrers.get(&digest).cloned().unwrap_or_default();
+            pending.extend(children.iter().chain(&referrers));
+            trees.insert(digest, Tree { image, children, referrers });
+        }
+        Ok(trees)
+    }
+
+    /// How long everything is together that a client pulls with a manifest.
+    fn bytes(&mut self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let mut parts: HashMap<Digest, u64> = HashMap::new();
+        let mut pending = vec![*digest];
+        while let Some(digest) = pending.pop() {
+            let Some(manifest) = self.manifest(&digest)? else { continue };
+            let (length, manifest) = &*manifest;
+            parts.insert(digest, *length);
+            for Part { digest, bytes, .. } in parts_of(manifest) {
+                let Some(left) = self.parts_left.checked_sub(1) else { return Ok(None) };
+                self.parts_left = left;
+                parts.insert(*digest, *bytes);
+            }
+            for child in &manifest.children {
+                let Some(left) = self.parts_left.checked_sub(1) else { return Ok(None) };
+                self.parts_left = left;
+                if parts.insert(child.digest, child.bytes).is_none() {
+                    pending.push(child.digest);
+                }
+            }
+        }
+        Ok(Some(parts.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))))
+    }
+
+    fn config(&mut self, config: &Part) -> Result<ImageConfig, Error> {
+        if let Some(known) = self.configs.get(&config.digest) {
+            return Ok(known.clone());
+        }
+        let read = |content| match content {
+            Some(Content::Whole(content)) => ImageConfig::of(&content),
+            _ => ImageConfig::default(),
+        };
+        let read = with_manifest(self.storage, &layout::blob_data(&config.digest), read)?;
+        self.configs.insert(config.digest, read.clone());
+        Ok(read)
+    }
+}
+
+/// How many parts of images are added up in a repository, at least, and how many more for each that a manifest has. Adding
+/// up would take time with the square of their number where thousands of indexes hold each other.
+const PARTS: u64 = 1 << 16;
+const PARTS_OF_EACH: u64 = 16;
+
+fn parts_of(manifest: &Description) -> impl Iterator<Item = &Part> {
+    manifest.config.iter().chain(&manifest.layers)
+}

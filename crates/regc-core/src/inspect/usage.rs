@@ -1,0 +1,282 @@
+//! Where the bytes are.
+//!
+//! Every file below the directory of blobs is counted, and in one part: content that some repository needs, content that
+//! none does, or no blob's content at all. So the parts are together what the file system says, and what repositories
+//! have for themselves is, with what several need counted once, all that is in use.
+
+mod dominators;
+mod files;
+mod namespaces;
+mod needs;
+mod sharing;
+
+use std::cmp::Reverse;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use self::namespaces::Namespaces;
+use self::needs::{Needs, TagNeeds, sum};
+pub use self::sharing::MANY;
+use self::sharing::{Sharing, Users};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
+use crate::scan::Survey;
+use crate::storage::ReadStorage;
+use crate::threads::with_threads;
+
+/// What is to be found out beside repositories.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail {
+    /// How much each tag takes up.
+    pub tags: bool,
+    /// How much is below each beginning of repositories' names.
+    pub namespaces: bool,
+}
+
+/// How much a store takes up, in bytes of files' contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage<'a> {
+    /// Everything below the directory of blobs: what is live, garbage, and other.
+    pub total: u64,
+    /// Blobs that some repository needs: those of one, and those that are shared.
+    pub live: u64,
+    /// Blobs that only one repository needs.
+    pub exclusive: u64,
+    /// Blobs that several need, each once.
+    pub shared: u64,
+    /// What tags pull, each blob once.
+    pub pulled: u64,
+    /// What is live although no tag reaches it.
+    pub untagged: u64,
+    /// Blobs that no repository needs: what `regc gc` gives back.
+    pub garbage: u64,
+    /// Those of them that no repository links any more.
+    pub unlinked_garbage: u64,
+    /// Files that are no blob's content. They are left alone.
+    pub other: u64,
+    /// The repositories, those first that would give back most if they went.
+    #[serde(skip)]
+    pub repositories: Vec<RepositoryUsage<'a>>,
+    /// The namespaces, in the same order.
+    #[serde(skip)]
+    pub namespaces: Vec<NamespaceUsage<'a>>,
+}
+
+/// How much a repository takes up, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RepositoryUsage<'a> {
+    /// Its name.
+    pub repository: &'a str,
+    /// What no other repository needs: this would be freed if it alone went.
+    pub exclusive: u64,
+    /// What others need as well.
+    pub shared: u64,
+    /// What all of its tags together pull, everything once.
+    pub pulled: u64,
+    /// What in it no tag reaches, be it exclusive or shared.
+    pub untagged: u64,
+    /// Garbage that it links. What several link is counted in the first of them.
+    pub garbage: u64,
+    /// With whom it shares blobs that at most [`MANY`] repositories need: the 100 with whom it shares most, those first.
+    pub shared_with: Vec<SharedWith<'a>>,
+    /// With how many others it shares some.
+    pub shared_with_more: u64,
+    /// What more than [`MANY`] repositories need.
+    pub shared_by_many: u64,
+    /// Its tags, if they were asked for, those first that would give back most.
+    #[serde(skip)]
+    pub tags: Vec<TagUsage<'a>>,
+}
+
+/// What a repository shares with another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SharedWith<'a> {
+    /// The other one.
+    pub repository: &'a str,
+    /// How much both need, in bytes, be there more who do.
+    pub bytes: u64,
+}
+
+/// How much a tag takes up, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TagUsage<'a> {
+    /// The repository.
+    pub repository: &'a str,
+    /// The tag.
+    pub tag: String,
+    /// What it names; `None` if its link is garbled.
+    pub digest: Option<Digest>,
+    /// How many tags of the repository name the same, this one among them.
+    pub tags_of_image: u64,
+    /// What would be freed if the tag went, and with it its image: all that it reaches and that no other tag, no
+    /// untagged manifest and no other repository needs. Nothing if another tag names the same.
+    pub exclusive: u64,
+    /// What it pulls; `None` in a repository whose indexes hold each other so often that adding up takes longer than reading.
+    pub pulled: Option<u64>,
+}
+
+/// How much the repositories below a beginning of their names take up together, in bytes, everything once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamespaceUsage<'a> {
+    /// The beginning, `team/project`. A repository of that name counts as below it.
+    pub namespace: &'a str,
+    /// What no other repository needs: this would be freed if all of them went.
+    pub exclusive: u64,
+    /// What others need as well.
+    pub shared: u64,
+    /// What all of their tags together pull.
+    pub pulled: u64,
+}
+
+/// Finds out how much everything in a store takes up. The survey must be one with default options: it takes no untagged
+/// manifest for garbage, and nothing for young.
+///
+/// Lengths are those of the files, not those that manifests tell. Symbolic links take up nothing.
+pub fn usage<'a>(
+    storage: &dyn ReadStorage,
+    survey: &'a Survey,
+    detail: Detail,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<Usage<'a>, Error> {
+    with_threads(jobs, || {
+        let Survey { inventory, reachable, .. } = survey;
+        let files::Files { sizes, other } = files::measure(storage, survey, monitor)?;
+        monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
+        let pairs: Vec<_> = inventory.repositories.iter().zip(&reachable.repositories).collect();
+        let mut needs: Vec<Needs> = pairs
+            .into_par_iter()
+            .map(|pair| {
+                let needs = needs::needs(storage, survey, pair, &sizes, detail.tags)?;
+                monitor.advance(1);
+                if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(needs) }
+            })
+            .collect::<Result<_, Error>>()?;
+        let tags: Vec<Vec<TagNeeds>> = needs.iter_mut().map(|needs| std::mem::take(&mut needs.tags)).collect();
+        let users = Users::new(sizes.len(), needs.iter().map(|needs| &*needs.all));
+        let (of_repositories, unlinked_garbage) = garbage(survey, &users, &sizes);
+
+        let names: Vec<&str> = inventory.repositories.iter().map(|repository| repository.name.as_str()).collect();
+        let counted = Counted { names: &names, sizes: &sizes, users: &users };
+        let mut repositories: Vec<RepositoryUsage<'a>> = needs
+            .par_iter()
+            .zip(tags)
+            .zip(of_repositories)
+            .enumerate()
+            .map(|(number, ((needs, tags), garbage))| counted.repository(number, needs, tags, garbage))
+            .collect();
+        repositories.sort_by_key(|usage| (Reverse((usage.exclusive, usage.shared)), usage.repository));
+        let namespaces = if detail.namespaces { counted.namespaces(&needs) } else { Vec::new() };
+        Ok(Usage { unlinked_garbage, other, repositories, namespaces, ..counted.totals(&needs, other) })
+    })
+}
+
+/// How much garbage each repository links, and how much none does. A blob that several link is counted in the first of them, as
+/// a collection reports it.
+fn garbage(survey: &Survey, users: &Users, sizes: &[u64]) -> (Vec<u64>, u64) {
+    let mut uncounted: Vec<u64> =
+        users.iter().zip(sizes).map(|(users, &bytes)| if users.is_empty() { bytes } else { 0 }).collect();
+    let repositories = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+    let linked = repositories.map(|(repository, garbage)| {
+        let links = garbage.layer_links.iter().chain(&repository.unlinked);
+        let blobs = links.filter_map(|&id| survey.inventory.digests.stored_index(id));
+        blobs.map(|blob| std::mem::take(&mut uncounted[blob])).sum()
+    });
+    (linked.collect(), uncounted.into_iter().sum())
+}
+
+/// What was counted, to be summed up.
+struct Counted<'c, 'a> {
+    names: &'c [&'a str],
+    sizes: &'c [u64],
+    users: &'c Users,
+}
+
+impl<'a> Counted<'_, 'a> {
+    /// How much of some blobs one repository has for itself.
+    fn exclusive(&self, blobs: &[u32]) -> u64 {
+        let exclusive = blobs.iter().filter(|&&blob| self.users.of(blob).len() == 1);
+        exclusive.map(|&blob| self.sizes[blob as usize]).sum()
+    }
+
+    fn repository(&self, number: usize, needs: &Needs, tags: Vec<TagNeeds>, garbage: u64) -> RepositoryUsage<'a> {
+        let repository = self.names[number];
+        let all = sum(&needs.all, self.sizes);
+        let exclusive = self.exclusive(&needs.all);
+        let Sharing { with, with_more, by_many } = sharing::sharing(number as u32, &needs.all, self.users, self.sizes);
+        let shared_with =
+            with.into_iter().map(|(other, bytes)| SharedWith { repository: self.names[other as usize], bytes });
+        let mut exclusive_of_tags: Vec<u64> = tags.iter().map(|tag| self.exclusive(&tag.alone)).collect();
+        for (below, tag) in tags.iter().enumerate().rev() {
+            if let Some(above) = tag.above {
+                exclusive_of_tags[above] += exclusive_of_tags[below];
+            }
+        }
+        let usage = |(TagNeeds { name, digest, tags_of_image, pulled, .. }, exclusive)| TagUsage {
+            repository,
+            tag: name,
+            digest,
+            tags_of_image,
+            exclusive,
+            pulled,
+        };
+        let mut tags: Vec<TagUsage<'a>> = tags.into_iter().zip(exclusive_of_tags).map(usage).collect();
+        tags.sort_unstable_by(|a, b| {
+            let key = |tag: &TagUsage<'_>| Reverse((tag.exclusive, tag.pulled));
+            key(a).cmp(&key(b)).then_with(|| a.tag.cmp(&b.tag))
+        });
+        RepositoryUsage {
+            repository,
+            exclusive,
+            shared: all - exclusive,
+            pulled: sum(&needs.pulled, self.sizes),
+            untagged: all - sum(&needs.tagged, self.sizes),
+            garbage,
+            shared_with: shared_with.collect(),
+            shared_with_more: with_more,
+            shared_by_many: by_many,
+            tags,
+        }
+    }
+
+    /// What all are together, each blob once, beside so much that is other.
+    fn totals(&self, needs: &[Needs], other: u64) -> Usage<'a> {
+        let mut by_users = [0; 3];
+        for (users, bytes) in self.users.iter().zip(self.sizes) {
+            by_users[users.len().min(2)] += bytes;
+        }
+        let [garbage, exclusive, shared] = by_users;
+        let live = exclusive + shared;
+        let once = |of: fn(&Needs) -> &[u32]| {
+            let mut is_in = vec![false; self.sizes.len()];
+            needs.iter().flat_map(of).for_each(|&blob| is_in[blob as usize] = true);
+            is_in.into_iter().zip(self.sizes).filter(|(is_in, _)| *is_in).map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        Usage {
+            total: live + garbage + other,
+            live,
+            exclusive,
+            shared,
+            pulled: once(|needs| &needs.pulled),
+            untagged: live - once(|needs| &needs.tagged),
+            garbage,
+            ..Usage::default()
+        }
+    }
+
+    fn namespaces(&self, needs: &[Needs]) -> Vec<NamespaceUsage<'a>> {
+        let namespaces = Namespaces::new(self.names);
+        let needed = namespaces.sums(self.users, self.sizes);
+        let pulled = Users::new(self.sizes.len(), needs.iter().map(|needs| &*needs.pulled));
+        let pulled = namespaces.sums(&pulled, self.sizes).all;
+        let usage = |(index, namespace): (usize, &'a str)| {
+            let (all, exclusive) = (needed.all[index], needed.exclusive[index]);
+            NamespaceUsage { namespace, exclusive, shared: all - exclusive, pulled: pulled[index] }
+        };
+        let mut usages: Vec<NamespaceUsage<'a>> = namespaces.names().map(usage).collect();
+        usages.sort_by_key(|usage| (Reverse((usage.exclusive, usage.shared)), usage.namespace));
+        usages
+    }
+}

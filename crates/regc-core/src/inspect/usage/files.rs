@@ -1,0 +1,146 @@
+//! What the files below the directory of blobs hold.
+//!
+//! A blob's directory may hold more than its content, so each is listed, once. A symbolic link takes up nothing. One in
+//! place of a directory of blobs' directories may lead to another disk, so the blobs behind it are counted; other
+//! files are not, since they may be met a second time by their own names.
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
+use crate::registry::layout;
+use crate::scan::Survey;
+use crate::scan::inventory::DigestId;
+use crate::storage::{Entry, EntryKind, ReadStorage, directories};
+
+/// How long the files are.
+pub(super) struct Files {
+    /// The length of every blob's content, in the order of their digests.
+    pub(super) sizes: Vec<u64>,
+    /// How long all files are together that are no blob's content.
+    pub(super) other: u64,
+}
+
+/// How many blobs' directories one task lists.
+const BATCH: usize = 64;
+
+/// Measures all files below the directory of blobs.
+pub(super) fn measure(storage: &dyn ReadStorage, survey: &Survey, monitor: &dyn Monitor) -> Result<Files, Error> {
+    let digests = &survey.inventory.digests;
+    let ids: Vec<DigestId> = digests.stored_ids().collect();
+    monitor.phase(Phase::Measure, Some(ids.len() as u64));
+    let measuring = Measuring { storage, survey };
+    let (symlinks, beside) = measuring.beside_blobs()?;
+    let shards = ids.chunk_by(|a, b| digests.same_shard(*a, *b));
+    let batches: Vec<&[DigestId]> = shards.flat_map(|shard| shard.chunks(BATCH)).collect();
+    let measured: Vec<Files> = batches
+        .into_par_iter()
+        .map(|batch| {
+            let files = measuring.blobs(batch, &symlinks)?;
+            monitor.advance(batch.len() as u64);
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
+            Ok(files)
+        })
+        .collect::<Result<_, Error>>()?;
+    let other = beside + measured.iter().map(|files| files.other).sum::<u64>();
+    let sizes = measured.into_iter().flat_map(|files| files.sizes).collect();
+    Ok(Files { sizes, other })
+}
+
+struct Measuring<'a> {
+    storage: &'a dyn ReadStorage,
+    survey: &'a Survey,
+}
+
+impl Measuring<'_> {
+    /// What blobs in the same directory hold, and what lies beside their contents.
+    fn blobs(&self, batch: &[DigestId], symlinks: &[String]) -> Result<Files, Error> {
+        let Survey { inventory, reachable, sizes: known, .. } = self.survey;
+        let blobs: Vec<Digest> = batch.iter().map(|&id| inventory.digests.digest(id)).collect();
+        let shard = layout::shard(&blobs[0]);
+        let is_symlink = symlinks.iter().any(|link| *link == shard || *link == layout::blobs(blobs[0].algorithm()));
+        let mut files = Files { sizes: vec![0; batch.len()], other: 0 };
+        let mut asked = Vec::new();
+        for (index, (&id, blob)) in batch.iter().zip(&blobs).enumerate() {
+            if inventory.symlinked_blobs.binary_search(&id).is_ok() {
+                continue;
+            }
+            let directory = layout::blob(blob);
+            let (mut has_data, mut has_more) = (false, false);
+            self.storage.list(&directory, &mut |Entry { name, kind, symlink }| match kind {
+                EntryKind::File if name == layout::DATA => has_data = !symlink,
+                _ => has_more |= !symlink,
+            })?;
+            if has_more && !is_symlink {
+                files.other += self.storage.bytes_below(&directory, &|name| has_data && name == layout::DATA)?;
+            }
+            let (bytes, was_read) = reachable.manifests.known_size(&inventory.digests, id);
+            let garbage = known.unreferenced.binary_search_by_key(&id, |blob| blob.id);
+            match garbage {
+                _ if !has_data => {}
+                _ if was_read => files.sizes[index] = bytes,
+                Ok(garbage) => files.sizes[index] = known.unreferenced[garbage].bytes,
+                Err(_) => asked.push(index),
+            }
+        }
+        let keys: Vec<String> = asked.iter().map(|&index| layout::data_below(&blobs[index])).collect();
+        for (index, data) in asked.into_iter().zip(self.storage.stat_each(&shard, &keys)?) {
+            let data = data.filter(|data| data.kind == EntryKind::File && !data.symlink);
+            files.sizes[index] = data.map_or(0, |data| data.bytes);
+        }
+        Ok(files)
+    }
+
+    /// The directories of algorithms and the shards that are symbolic links, and how long all files are together that are
+    /// not in a blob's directory.
+    fn beside_blobs(&self) -> Result<(Vec<String>, u64), Error> {
+        let (algorithms, mut bytes) = self.parts(layout::BLOBS, |name| Algorithm::from_name(name).is_some())?;
+        let mut symlinks = Vec::new();
+        let mut shards = Vec::new();
+        for (name, symlink) in algorithms {
+            let directory = format!("{}/{name}", layout::BLOBS);
+            if symlink {
+                symlinks.push(directory);
+                continue;
+            }
+            let (found, beside) = self.parts(&directory, layout::is_shard)?;
+            bytes += beside;
+            for (prefix, symlink) in found {
+                let shard = format!("{directory}/{prefix}");
+                if symlink {
+                    symlinks.push(shard);
+                } else {
+                    shards.extend(Algorithm::from_name(&name).map(|algorithm| (algorithm, prefix, shard)));
+                }
+            }
+        }
+        // Where no name was passed over, the inventory knows all that is in the shards.
+        if self.survey.inventory.passed_over > 0 {
+            let is_blob = |algorithm, prefix: &str, name: &str| {
+                name.starts_with(prefix) && Digest::from_hex(algorithm, name).is_some()
+            };
+            let beside = shards.into_par_iter().map(|(algorithm, prefix, shard)| {
+                self.parts(&shard, |name| is_blob(algorithm, &prefix, name)).map(|(_, beside)| beside)
+            });
+            bytes += beside.sum::<Result<u64, Error>>()?;
+        }
+        Ok((symlinks, bytes))
+    }
+
+    /// The directories in one that are part of the layout, sorted, and whether each is a symbolic link; and how long all
+    /// files are together that are not below one of them.
+    fn parts(&self, directory: &str, is_part: impl Fn(&str) -> bool) -> Result<(Vec<(String, bool)>, u64), Error> {
+        let has_more = Cell::new(false);
+        let part = |name: &str| is_part(name).then(|| name.to_owned());
+        let mut parts = directories(self.storage, directory, part, || has_more.set(true))?;
+        parts.sort_unstable();
+        let is_known = |name: &str| parts.binary_search_by(|(part, _)| part.as_str().cmp(name)).is_ok();
+        let beside = if has_more.get() { self.storage.bytes_below(directory, &is_known)? } else { 0 };
+        Ok((parts, beside))
+    }
+}

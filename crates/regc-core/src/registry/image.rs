@@ -1,0 +1,313 @@
+//! What a manifest is to people: its kind, its platforms, its size.
+//!
+//! Nothing here decides what is removed; that is [`manifest`](crate::registry::manifest)'s. So what is not understood is left out.
+//!
+//! Sources: OCI image specification 1.1 ("manifest.md": `artifactType`, `config.mediaType`), and what cosign, notation,
+//! Helm and BuildKit push.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+
+use crate::digest::Digest;
+
+/// What somebody has pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageKind {
+    /// A container image for one platform.
+    Image,
+    /// An index of images for several platforms, or of anything else.
+    Index,
+    /// A signature: cosign's or Notary's.
+    Signature,
+    /// An attestation: in-toto statements of cosign or BuildKit.
+    Attestation,
+    /// A software bill of materials.
+    Sbom,
+    /// A Helm chart.
+    Chart,
+    /// A build cache.
+    Cache,
+    /// Anything else that is no image.
+    Artifact,
+    /// What is not understood.
+    Unknown,
+}
+
+impl ImageKind {
+    /// The name, `image` for example.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ImageKind::Image => "image",
+            ImageKind::Index => "index",
+            ImageKind::Signature => "signature",
+            ImageKind::Attestation => "attestation",
+            ImageKind::Sbom => "sbom",
+            ImageKind::Chart => "chart",
+            ImageKind::Cache => "cache",
+            ImageKind::Artifact => "artifact",
+            ImageKind::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a manifest says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// What it is.
+    pub kind: ImageKind,
+    /// The configuration, which says when an image was made and for which platform.
+    pub config: Option<Part>,
+    /// Its layers, or an artifact's blobs.
+    pub layers: Vec<Part>,
+    /// The manifests in an index.
+    pub children: Vec<Part>,
+    /// The manifest that it is attached to.
+    pub subject: Option<Digest>,
+    /// When it was made, as its annotation `org.opencontainers.image.created` says: RFC 3339. Charts and other artifacts have no
+    /// configuration that does.
+    pub created: Option<String>,
+}
+
+/// Something that a manifest refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its digest.
+    pub digest: Digest,
+    /// How long its content is, in bytes, as the manifest says.
+    pub bytes: u64,
+    /// The platform that it is for, `linux/arm64/v8`, where an index says so.
+    pub platform: Option<String>,
+}
+
+/// What an image's configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// The platform that it is for, `linux/amd64`.
+    pub platform: Option<String>,
+    /// When it was made, as it says: RFC 3339.
+    pub created: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Document {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Parts>,
+    blobs: Option<Parts>,
+    fs_layers: Option<Parts>,
+    manifests: Option<Parts>,
+    subject: Option<Descriptor>,
+    annotations: Option<Annotations>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "org.opencontainers.image.created")]
+    created: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(alias = "blobSum")]
+    digest: Option<String>,
+    media_type: Option<String>,
+    size: Option<u64>,
+    platform: Option<Platform>,
+}
+
+/// An array of descriptors. It is made as the text is read: descriptors would take far more room than their text.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    /// What their media types tell.
+    tells: Option<ImageKind>,
+    has_cache: bool,
+}
+
+impl<'de> Deserialize<'de> for Parts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartsVisitor;
+        impl<'de> Visitor<'de> for PartsVisitor {
+            type Value = Parts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of descriptors")
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut array: S) -> Result<Parts, S::Error> {
+                let mut parts = Parts::default();
+                while let Some(descriptor) = array.next_element::<Descriptor>()? {
+                    parts.parts.extend(descriptor.part());
+                    let media_type = descriptor.media_type.as_deref().unwrap_or("");
+                    parts.tells = [parts.tells, told_by(media_type)].into_iter().flatten().min();
+                    parts.has_cache |= media_type.contains(CACHE);
+                }
+                Ok(parts)
+            }
+        }
+        deserializer.deserialize_seq(PartsVisitor)
+    }
+}
+
+/// A part of the media types in BuildKit's caches, which are images or indexes of layers.
+const CACHE: &str = "buildkit.cacheconfig";
+
+/// What a media type tells of the manifest that it is in. Of several, the first in the order of kinds counts.
+fn told_by(media_type: &str) -> Option<ImageKind> {
+    const TELLING: [(ImageKind, &[&str]); 5] = [
+        (ImageKind::Signature, &["cosign.simplesigning", "notary.signature", "sigstore.bundle"]),
+        (ImageKind::Attestation, &["in-toto", "dsse.envelope"]),
+        (ImageKind::Sbom, &["spdx", "cyclonedx", "syft"]),
+        (ImageKind::Chart, &["cncf.helm"]),
+        (ImageKind::Cache, &[CACHE]),
+    ];
+    let tells = TELLING.into_iter().find(|(_, parts)| parts.iter().any(|part| media_type.contains(part)));
+    tells.map(|(kind, _)| kind)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Platform {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    created: Option<String>,
+}
+
+impl Platform {
+    /// `os/architecture/variant`; `None` for what is no platform, as BuildKit's attestations have it.
+    fn name(&self) -> Option<String> {
+        let known = |part: &Option<String>| part.clone().filter(|part| !part.is_empty() && part != "unknown");
+        let parts = [known(&self.os)?, known(&self.architecture)?];
+        Some(parts.into_iter().chain(known(&self.variant)).collect::<Vec<_>>().join("/"))
+    }
+}
+
+impl Descriptor {
+    fn part(&self) -> Option<Part> {
+        let digest = Digest::parse_any_case(self.digest.as_deref()?).ok()?;
+        let platform = self.platform.as_ref().and_then(Platform::name);
+        Some(Part { digest, bytes: self.size.unwrap_or(0), platform })
+    }
+}
+
+impl Description {
+    /// Describes a manifest; `None` if it is none.
+    pub fn of(content: &[u8]) -> Option<Self> {
+        let document: Document = serde_json::from_slice(content).ok()?;
+        document.schema_version.or(document.artifact_type.as_ref().map(|_| 2))?;
+        let kind = document.kind();
+        let mut layers = Vec::new();
+        for list in [document.layers, document.blobs, document.fs_layers].into_iter().flatten() {
+            match layers.is_empty() {
+                true => layers = list.parts,
+                false => layers.extend(list.parts),
+            }
+        }
+        Some(Self {
+            kind,
+            config: document.config.as_ref().and_then(Descriptor::part),
+            layers,
+            children: document.manifests.map_or_else(Vec::new, |manifests| manifests.parts),
+            subject: document.subject.as_ref().and_then(Descriptor::part).map(|part| part.digest),
+            created: document.annotations.and_then(|annotations| annotations.created),
+        })
+    }
+}
+
+impl Document {
+    fn kind(&self) -> ImageKind {
+        let is_index = self.media_type.as_deref().is_some_and(|t| t.contains("index") || t.contains("manifest.list"));
+        let config = self.config.as_ref().and_then(|config| config.media_type.as_deref());
+        let is_image = |config: &str| {
+            matches!(
+                config,
+                "application/vnd.docker.container.image.v1+json" | "application/vnd.oci.image.config.v1+json"
+            )
+        };
+        let of_layers = [&self.layers, &self.blobs].into_iter().flatten().filter_map(|list| list.tells);
+        let of_itself = [self.artifact_type.as_deref(), config].into_iter().flatten().filter_map(told_by);
+        let of_index = self.manifests.as_ref().filter(|manifests| manifests.has_cache).map(|_| ImageKind::Cache);
+        if let Some(told) = of_layers.chain(of_itself).chain(of_index).min() {
+            told
+        } else if is_index || self.manifests.is_some() {
+            ImageKind::Index
+        } else if self.fs_layers.is_some() || config.is_some_and(is_image) && self.artifact_type.is_none() {
+            ImageKind::Image
+        } else {
+            ImageKind::Artifact
+        }
+    }
+}
+
+impl ImageConfig {
+    /// Reads an image's configuration. What is no such thing says nothing.
+    pub fn of(content: &[u8]) -> Self {
+        let config: Platform = serde_json::from_slice(content).unwrap_or_default();
+        Self { platform: config.name(), created: config.created.filter(|created| !created.is_empty()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn describe(text: &str) -> Description {
+        Description::of(text.replace("$d", DIGEST).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn kinds() {
+        let image =
+            r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$d"}"#;
+        for (text, kind) in [
+            (format!("{image}}}"), ImageKind::Image),
+            (r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"$d"}]}"#.into(), ImageKind::Image),
+            (r#"{"schemaVersion":2,"manifests":[]}"#.into(), ImageKind::Index),
+            (
+                format!(r#"{image},"layers":[{{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json"}}]}}"#),
+                ImageKind::Signature,
+            ),
+            (format!(r#"{image},"layers":[{{"mediaType":"application/vnd.in-toto+json"}}]}}"#), ImageKind::Attestation),
+            (
+                r#"{"schemaVersion":2,"artifactType":"application/spdx+json","config":{"mediaType":"x"}}"#.into(),
+                ImageKind::Sbom,
+            ),
+            (
+                r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json"}}"#.into(),
+                ImageKind::Chart,
+            ),
+            (
+                r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.buildkit.cacheconfig.v0"}]}"#.into(),
+                ImageKind::Cache,
+            ),
+            (r#"{"schemaVersion":2,"config":{"mediaType":"application/wasm"}}"#.into(), ImageKind::Artifact),
+        ] {
+            assert_eq!(describe(&text).kind, kind, "{text}");
+        }
+        assert!(Description::of(b"{}").is_none() && Description::of(b"text").is_none());
+    }
+
+    #[test]
+    fn platforms_and_sizes() {
+        let index = describe(
+            r#"{"schemaVersion":2,"manifests":[
+                {"digest":"$d","size":7,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}},
+                {"digest":"$d","platform":{"os":"unknown","architecture":"unknown"}}]}"#,
+        );
+        let children: Vec<_> = index.children.iter().map(|child| (child.bytes, child.platform.as_deref())).collect();
+        assert_eq!(children, [(7, Some("linux/arm64/v8")), (0, None)]);
+        let config = ImageConfig::of(br#"{"os":"linux","architecture":"amd64","created":"2026-01-02T03:04:05Z"}"#);
+        assert_eq!(config.platform.as_deref(), Some("linux/amd64"));
+        assert_eq!(config.created.as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(ImageConfig::of(b"no configuration"), ImageConfig::default());
+    }
+}

@@ -1,0 +1,75 @@
+//! Everything that is found out before anything is decided.
+
+pub mod deletion;
+pub mod inventory;
+pub(crate) mod links;
+pub mod mark;
+mod options;
+pub mod resolve;
+pub mod sizes;
+pub(crate) mod tag_links;
+
+use std::collections::BTreeSet;
+
+use self::inventory::Inventory;
+use self::mark::Reachable;
+use self::sizes::Sizes;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::monitor::Monitor;
+use crate::storage::ReadStorage;
+use crate::threads::with_threads;
+use crate::trash;
+
+pub use self::options::{Leftovers, Options};
+
+/// A store as it was found: what it holds, and what of it is live.
+#[derive(Debug)]
+pub struct Survey {
+    /// What the store holds.
+    pub inventory: Inventory,
+    /// What of it is live.
+    pub reachable: Reachable,
+    /// How much that is.
+    pub sizes: Sizes,
+    /// Everything that was found damaged, in a fixed order.
+    pub findings: Vec<Finding>,
+    /// Damaged content that repairs have moved aside, where any is missing: nobody need wonder where that is.
+    pub set_aside: BTreeSet<Digest>,
+}
+
+impl Survey {
+    /// Adds what was found damaged elsewhere.
+    pub fn add_findings(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        self.findings.dedup();
+    }
+}
+
+/// Looks at a whole store. Nothing is changed.
+///
+/// Fails if the storage cannot be read, since what is not seen cannot be protected. Damage in the store's content is
+/// no failure but a [`Finding`].
+pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Survey, Error> {
+    with_threads(options.jobs, || {
+        let inventory = inventory::take(storage, options.young_since, monitor)?;
+        let reachable = mark::mark(storage, &inventory, options, monitor)?;
+        let sizes = sizes::measure(storage, &inventory, &reachable, options.young_since, monitor)?;
+        let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);
+        let missing = match options.absences.content {
+            true => Vec::new(),
+            false => reachable.missing_blobs(storage, &inventory, is_missing)?,
+        };
+        missing.iter().for_each(|finding| monitor.finding(finding));
+
+        let mut findings = [&*inventory.findings, &*reachable.findings, &*missing].concat();
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        let set_aside = match missing.is_empty() {
+            true => BTreeSet::new(),
+            false => trash::moved_aside(storage)?.into_keys().collect(),
+        };
+        Ok(Survey { inventory, reachable, sizes, findings, set_aside })
+    })
+}

@@ -1,0 +1,284 @@
+//! What is there: the blobs, and the repositories with the revisions they link.
+//!
+//! Blobs are listed before anything else is looked at. What arrives later is therefore never taken for garbage.
+//! Directories are listed without a look at each entry: a digest is in its directory's name. Only the existence of a
+//! revision's `link` is tested, since the registry's DELETE removes the link and leaves its directory.
+
+mod blobs;
+mod digests;
+mod repositories;
+mod signatures;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use self::blobs::Blobs;
+pub use self::digests::{DigestId, Digests};
+pub(crate) use self::signatures::signatures;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::monitor::{Monitor, Phase, Silent};
+use crate::registry::layout;
+use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory};
+
+/// What a store holds.
+#[derive(Debug)]
+pub struct Inventory {
+    /// Whether there is a registry's layout at all.
+    pub has_layout: bool,
+    /// All digests, those of the blobs among them.
+    pub digests: Digests,
+    /// Blobs whose directory is a symbolic link, sorted. Their content is kept elsewhere, and stays there.
+    pub symlinked_blobs: Vec<DigestId>,
+    /// The directories of blobs that are reached through a symbolic link out of the storage root, with the blobs in each.
+    /// Another store may use those as well.
+    pub blobs_elsewhere: Vec<(String, Vec<DigestId>)>,
+    /// The names of the directories of repositories to which symbolic links give another name, with one of those.
+    pub aliased: BTreeMap<String, String>,
+    /// The repositories, in the order in which the registry walks them.
+    pub repositories: Vec<Repository>,
+    /// Whether no repository links a manifest, and nothing shows that one was deleted. OpenShift's registry kept them in etcd,
+    /// and left but signatures here.
+    pub lacks_manifests: bool,
+    /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
+    pub unmounted: Vec<String>,
+    /// How many names were met that are no part of the layout. They are left alone.
+    pub passed_over: u64,
+    /// What was found damaged.
+    pub findings: Vec<Finding>,
+}
+
+/// A repository and the manifests that it links.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// Its name, `team/project/app`.
+    pub name: String,
+    /// The linked revisions, in the order of their numbers.
+    pub revisions: Box<[DigestId]>,
+    /// Revisions whose directory is left although the link is gone: manifests that were deleted through the API.
+    pub unlinked: Box<[DigestId]>,
+    /// The revisions among them that have signatures, as registry 2.0 to 2.3 wrote them, in the order of their numbers.
+    pub signed: Box<[DigestId]>,
+    /// The revisions whose link is too young to be garbage, in the order of their numbers.
+    pub young: Box<[DigestId]>,
+    /// The algorithms of its layer links.
+    pub layer_algorithms: Box<[Algorithm]>,
+    /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
+    /// removed, and all of it counts as in use: what looks unused here may be in use under the other name.
+    pub shared: bool,
+    /// A symbolic link that gives the repository another name, and would lead to nothing if it were removed.
+    pub alias: Option<String>,
+}
+
+impl Repository {
+    /// Whether a registry serves a repository of this name. In one of another name, nothing is removed unless it is named
+    /// itself.
+    pub fn is_served(&self) -> bool {
+        layout::is_repository_name(&self.name)
+    }
+
+    /// Whether it links this manifest as a revision.
+    pub fn links(&self, manifest: DigestId) -> bool {
+        self.revisions.binary_search(&manifest).is_ok()
+    }
+
+    /// Whether it may link anything, now or before a deletion.
+    pub(crate) fn is_linking(&self) -> bool {
+        !self.revisions.is_empty() || !self.unlinked.is_empty() || !self.layer_algorithms.is_empty()
+    }
+
+    /// A repository of which nothing is known.
+    pub(crate) fn empty(name: String) -> Self {
+        Self {
+            name,
+            revisions: Box::default(),
+            unlinked: Box::default(),
+            signed: Box::default(),
+            young: Box::default(),
+            layer_algorithms: Box::default(),
+            shared: false,
+            alias: None,
+        }
+    }
+}
+
+/// Looks at the whole store. What was modified at the time `young_since` or later is young.
+pub fn take(
+    storage: &dyn ReadStorage,
+    young_since: Option<SystemTime>,
+    monitor: &dyn Monitor,
+) -> Result<Inventory, Error> {
+    let walk = Walk::new(storage, young_since, monitor);
+    let has_layout = walk.has_layout()?;
+
+    monitor.phase(Phase::ListBlobs, None);
+    let Blobs { sha256, otherwise, symlinked, elsewhere } = walk.blobs()?;
+    let digests = Digests::new(sha256, otherwise);
+    if digests.stored_len() > DigestId::COUNT / 2 {
+        return Err(Error::TooMany("blobs"));
+    }
+    let mut symlinked_blobs: Vec<_> = symlinked.iter().map(|digest| digests.id(digest)).collect();
+    symlinked_blobs.sort_unstable();
+    let ids = |blobs: Vec<Digest>| blobs.iter().map(|digest| digests.id(digest)).collect();
+    let blobs_elsewhere = elsewhere.into_iter().map(|(directory, blobs)| (directory, ids(blobs))).collect();
+
+    monitor.phase(Phase::ListRepositories, None);
+    let mut repositories = walk.repositories(&digests)?;
+    let aliased = walk.aliased.lock().clone();
+    for repository in &mut repositories {
+        let name = &repository.name;
+        // A namespace with another name gives one to all that is in it.
+        let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
+        repository.alias = ends.filter_map(|end| aliased.get(&name[..end])).next().cloned();
+    }
+
+    let lacks_manifests = walk.lacks_manifests(&repositories, &digests)?;
+    let unmounted = walk.unmounted()?;
+    let mut findings = walk.findings.into_inner();
+    findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    let passed_over = walk.passed_over.into_inner();
+    Ok(Inventory {
+        has_layout,
+        digests,
+        symlinked_blobs,
+        blobs_elsewhere,
+        aliased,
+        repositories,
+        lacks_manifests,
+        unmounted,
+        passed_over,
+        findings,
+    })
+}
+
+/// The names of all repositories, as they are now.
+pub(crate) fn repository_names(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
+    Walk::new(storage, None, &Silent).names()
+}
+
+struct Walk<'a> {
+    storage: &'a dyn ReadStorage,
+    young_since: Option<SystemTime>,
+    monitor: &'a dyn Monitor,
+    passed_over: AtomicU64,
+    /// Directories that hold nothing of the layout.
+    empty: Mutex<BTreeSet<String>>,
+    /// The names of directories of repositories that symbolic links lead to, with one of those.
+    aliased: Mutex<BTreeMap<String, String>>,
+    findings: Mutex<Vec<Finding>>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(storage: &'a dyn ReadStorage, young_since: Option<SystemTime>, monitor: &'a dyn Monitor) -> Self {
+        let (empty, aliased, findings) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { storage, young_since, monitor, passed_over: AtomicU64::new(0), empty, aliased, findings }
+    }
+
+    /// Notes a directory that holds nothing of the layout.
+    fn note_empty(&self, directory: &str) {
+        self.empty.lock().insert(directory.to_owned());
+    }
+
+    /// Those of the empty directories that are a file system of their own, or of which all siblings that are not empty are on
+    /// other file systems. One behind a symbolic link is on purpose where it is.
+    fn unmounted(&self) -> Result<Vec<String>, Error> {
+        let empty = self.empty.lock();
+        let (mut unmounted, mut above, mut siblings) = (Vec::new(), String::new(), BTreeSet::new());
+        for directory in empty.iter() {
+            let Some((parent, _)) = directory.rsplit_once('/') else { continue };
+            if parent != above {
+                above = parent.to_owned();
+                siblings.clear();
+                for (name, _) in self.directories(parent, |name| Some(name.to_owned()))? {
+                    let sibling = format!("{parent}/{name}");
+                    siblings.extend(if empty.contains(&sibling) { None } else { device(self.storage, &sibling)? });
+                }
+            }
+            let Some(found) = self.storage.stat(directory)?.filter(|found| !found.symlink) else { continue };
+            let own = found.device;
+            let is_mounted_alone = own != device(self.storage, parent)?;
+            let is_left_alone = own.is_some_and(|own| !siblings.is_empty() && !siblings.contains(&own));
+            if is_mounted_alone || is_left_alone {
+                unmounted.push(directory.clone());
+            }
+        }
+        Ok(unmounted)
+    }
+
+    fn lacks_manifests(&self, repositories: &[Repository], digests: &Digests) -> Result<bool, Error> {
+        if repositories.iter().any(|repository| !repository.revisions.is_empty()) {
+            return Ok(false);
+        }
+        // The API's DELETE removes the link alone, so only where there are signatures was there never one.
+        for Repository { name, unlinked, .. } in repositories {
+            for revision in unlinked {
+                if self.storage.stat(&layout::signatures(name, &digests.digest(*revision)))?.is_none() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn pass_over(&self) {
+        self.passed_over.fetch_add(1, Relaxed);
+    }
+
+    fn each_directory<T>(
+        &self,
+        directory: &str,
+        accept: impl Fn(&str) -> Option<T>,
+        visit: impl FnMut(T, bool),
+    ) -> Result<(), Error> {
+        each_directory(self.storage, directory, accept, visit, || self.pass_over())
+    }
+
+    fn directories<T>(&self, directory: &str, accept: impl Fn(&str) -> Option<T>) -> Result<Vec<(T, bool)>, Error> {
+        directories(self.storage, directory, accept, || self.pass_over())
+    }
+
+    /// Whether the directories are there in which everything else is.
+    fn has_layout(&self) -> Result<bool, Error> {
+        for (end, _) in layout::ROOT.match_indices('/').chain([(layout::ROOT.len(), "")]) {
+            match self.storage.stat(&layout::ROOT[..end])?.map(|metadata| metadata.kind) {
+                Some(EntryKind::Directory) => {}
+                Some(EntryKind::BrokenSymlink) => return Err(Error::BrokenSymlink(layout::ROOT[..end].to_owned())),
+                _ => return Ok(false),
+            }
+        }
+        self.directories(layout::ROOT, |name| matches!(name, "blobs" | "repositories").then_some(()))?;
+        for (directory, above) in [(layout::BLOBS.to_owned(), ".."), (layout::blobs(Algorithm::Sha256), "../..")] {
+            self.refuse_blobs_of_another_store(&directory, above)?;
+        }
+        let beside = format!("{}/../blobs", layout::REPOSITORIES);
+        if self.storage.stat(&beside)?.is_some()
+            && (self.storage.stat(layout::BLOBS)?.is_none()
+                || self.storage.real_directory(&beside)? != self.storage.real_directory(layout::BLOBS)?)
+        {
+            return Err(Error::RepositoriesOfAnotherStore(layout::REPOSITORIES.to_owned()));
+        }
+        Ok(true)
+    }
+
+    /// Blobs may be behind a symbolic link, on another disk. If that leads to a whole store with repositories of its
+    /// own, what those use would be taken for garbage.
+    fn refuse_blobs_of_another_store(&self, directory: &str, above: &str) -> Result<(), Error> {
+        let beside = format!("{directory}/{above}/repositories");
+        if self.storage.stat(&beside)?.is_some()
+            && self.storage.stat(layout::REPOSITORIES)?.is_some()
+            && self.storage.real_directory(&beside)? != self.storage.real_directory(layout::REPOSITORIES)?
+        {
+            return Err(Error::BlobsOfAnotherStore(directory.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether a directory that is a symbolic link leads out of the storage root.
+    fn leads_out(&self, directory: &str) -> Result<bool, Error> {
+        Ok(self.storage.real_directory(directory)?.starts_with('/'))
+    }
+}

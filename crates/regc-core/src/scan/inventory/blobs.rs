@@ -1,0 +1,101 @@
+//! The directories of blobs: `blobs/<algorithm>/<first two hex>/<hex>`.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use super::Walk;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::registry::layout;
+
+/// The blobs of a store, in no particular order.
+#[derive(Default)]
+pub(super) struct Blobs {
+    /// Those named by SHA-256, without the rest of a digest: there may be very many.
+    pub(super) sha256: Vec<[u8; 32]>,
+    /// Those named by another algorithm.
+    pub(super) otherwise: Vec<Digest>,
+    /// Those among them whose directory is a symbolic link.
+    pub(super) symlinked: Vec<Digest>,
+    /// Those among them below a directory that is a symbolic link out of the storage root, by that directory.
+    pub(super) elsewhere: BTreeMap<String, Vec<Digest>>,
+}
+
+/// How many digests a directory adds to the list at once.
+const AT_ONCE: usize = 256;
+
+impl Walk<'_> {
+    /// Lists all blobs.
+    pub(super) fn blobs(&self) -> Result<Blobs, Error> {
+        let mut shards = Vec::new();
+        let is_symlink = self.storage.stat(layout::BLOBS)?.is_some_and(|blobs| blobs.symlink);
+        let all_elsewhere = self.elsewhere(layout::BLOBS, is_symlink, "..")?;
+        for (algorithm, symlink) in self.directories(layout::BLOBS, Algorithm::from_name)? {
+            let directory = layout::blobs(algorithm);
+            let elsewhere = all_elsewhere.clone().or(self.elsewhere(&directory, symlink, "../..")?);
+            let is_shard = |name: &str| layout::is_shard(name).then(|| name.to_owned());
+            for (prefix, symlink) in self.directories(&directory, is_shard)? {
+                let shard = self.elsewhere(&format!("{directory}/{prefix}"), symlink, "../../..")?;
+                shards.push((algorithm, prefix, elsewhere.clone().or(shard)));
+            }
+        }
+        // All directories add to the same list, so that nothing of the store's size is held twice.
+        let blobs = Mutex::default();
+        shards.into_par_iter().try_for_each(|(algorithm, prefix, elsewhere)| {
+            self.shard(algorithm, &prefix, elsewhere.as_deref(), &blobs)
+        })?;
+        Ok(blobs.into_inner())
+    }
+
+    /// The directory itself, if it is a symbolic link out of the storage root.
+    ///
+    /// Fails if it leads to the blobs of another store that has repositories of its own, which are `above` it.
+    fn elsewhere(&self, directory: &str, symlink: bool, above: &str) -> Result<Option<String>, Error> {
+        if !symlink {
+            return Ok(None);
+        }
+        self.refuse_blobs_of_another_store(directory, above)?;
+        Ok(self.leads_out(directory)?.then(|| directory.to_owned()))
+    }
+
+    fn shard(
+        &self,
+        algorithm: Algorithm,
+        prefix: &str,
+        elsewhere: Option<&str>,
+        blobs: &Mutex<Blobs>,
+    ) -> Result<(), Error> {
+        // A blob below the wrong prefix is where no registry looks for it.
+        let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
+        if self.monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        let directory = format!("{}/{prefix}", layout::blobs(algorithm));
+        let mut sha256 = Vec::with_capacity(AT_ONCE);
+        let mut count = 0;
+        self.each_directory(&directory, blob, |digest, symlink| {
+            count += 1;
+            match digest.as_sha256() {
+                Some(hash) => sha256.push(*hash),
+                None => blobs.lock().otherwise.push(digest),
+            }
+            if symlink {
+                blobs.lock().symlinked.push(digest);
+            }
+            if let Some(elsewhere) = elsewhere {
+                blobs.lock().elsewhere.entry(elsewhere.to_owned()).or_default().push(digest);
+            }
+            if sha256.len() == AT_ONCE {
+                blobs.lock().sha256.append(&mut sha256);
+            }
+        })?;
+        blobs.lock().sha256.append(&mut sha256);
+        if count == 0 {
+            self.note_empty(&directory);
+        }
+        self.monitor.advance(count);
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! The directories of repositories, which nest, and the revisions in them.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use super::{Digests, Repository, Walk, signatures};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::registry::layout;
+use crate::storage::{EntryKind, Metadata};
+
+/// A directory that may be a repository, may hold some, or both.
+struct Directory {
+    /// Its path below the directory of all repositories, which is the name of the repository if it is one. Empty for
+    /// that directory itself.
+    name: String,
+    /// Whether the way to it leads through a symbolic link.
+    reached_by_symlink: bool,
+}
+
+/// A repository's directory, and what was met in it.
+struct Found {
+    directory: Directory,
+    has_manifests: bool,
+    has_layers: bool,
+    /// The symbolic links in it.
+    symlinks: Vec<String>,
+    /// Its uploads, if they are a symbolic link. What is being uploaded is never removed, so it may be anywhere.
+    uploads_elsewhere: Option<String>,
+}
+
+/// A repository, and the symbolic links in it.
+struct Listed {
+    repository: Repository,
+    symlinks: Vec<String>,
+}
+
+/// What was found of the links of revisions.
+#[derive(Default)]
+struct Links {
+    linked: Vec<Digest>,
+    unlinked: Vec<Digest>,
+    signed: Vec<Digest>,
+    young: Vec<Digest>,
+    /// Links that are symbolic links. Where they lead to something, that is in use here as well as there.
+    symlinks: Vec<String>,
+}
+
+/// Where a walk has come to.
+#[derive(Default)]
+struct Descent {
+    found: Mutex<Vec<Found>>,
+    /// The symbolic links that were met, by the names that they would give to what is behind them.
+    symlinks: Mutex<Vec<String>>,
+    failed: Mutex<Option<Error>>,
+}
+
+impl Walk<'_> {
+    /// The names of all repositories.
+    pub(super) fn names(&self) -> Result<Vec<String>, Error> {
+        Ok(self.find()?.into_iter().map(|found| found.directory.name).collect())
+    }
+
+    /// Lists all repositories, in the registry's order: component by component, a repository before those below it.
+    pub(super) fn repositories(&self, digests: &Digests) -> Result<Vec<Repository>, Error> {
+        let mut found = self.find()?;
+        found.sort_by(|a, b| walk_order(&a.directory.name).cmp(walk_order(&b.directory.name)));
+        let listed = found.into_par_iter().map(|found| self.repository(digests, found)).collect::<Result<_, _>>()?;
+        self.mark_shared(listed)
+    }
+
+    /// Finds all repositories, those behind symbolic links among them.
+    ///
+    /// Each directory is looked into under one name only, so that links that lead in circles, or that all lead to each
+    /// other, end. Which name that is does not depend on threads: links are followed when all else is done, in order.
+    fn find(&self) -> Result<Vec<Found>, Error> {
+        let mut found = Vec::new();
+        let mut followed = HashSet::new();
+        let mut pending = vec![Directory { name: String::new(), reached_by_symlink: false }];
+        while !pending.is_empty() {
+            let descent = Descent::default();
+            rayon::scope(|scope| {
+                for directory in pending.drain(..) {
+                    scope.spawn(|scope| self.descend(scope, directory, &descent));
+                }
+            });
+            if let Some(error) = descent.failed.into_inner() {
+                return Err(error);
+            }
+            found.extend(descent.found.into_inner());
+            let mut symlinks = descent.symlinks.into_inner();
+            symlinks.sort_unstable();
+            for name in symlinks {
+                let key = layout::repository(&name);
+                let below = self.below_repositories(&key)?;
+                self.aliased.lock().extend(below.clone().map(|below| (below, key.clone())));
+                let is_met_by_its_own_name = below.is_some_and(|below| is_walked(&below));
+                if is_met_by_its_own_name || !followed.insert(self.storage.real_directory(&key)?) {
+                    self.pass_over();
+                } else {
+                    pending.push(Directory { name, reached_by_symlink: true });
+                }
+            }
+        }
+        self.without_second_names(found)
+    }
+
+    /// Looks into a directory, and then into those below it.
+    fn descend<'scope>(&'scope self, scope: &rayon::Scope<'scope>, directory: Directory, descent: &'scope Descent) {
+        match self.look_into(directory, descent) {
+            Ok(below) => {
+                for directory in below {
+                    scope.spawn(move |scope| self.descend(scope, directory, descent));
+                }
+            }
+            Err(error) => {
+                descent.failed.lock().get_or_insert(error);
+            }
+        }
+    }
+
+    /// Notes the directory if it is a repository, and returns the directories below it.
+    fn look_into(&self, directory: Directory, descent: &Descent) -> Result<Vec<Directory>, Error> {
+        let is_top = directory.name.is_empty();
+        let key = if is_top { layout::REPOSITORIES.to_owned() } else { layout::repository(&directory.name) };
+        let names =
+            self.directories(&key, |name| (!is_top || !layout::is_repository_part(name)).then(|| name.to_owned()));
+        let names = match names {
+            // A file system's own directory, which is root's alone.
+            Err(error) if error.is_denied() && is_lost_and_found(&directory.name) => {
+                self.pass_over();
+                return Ok(Vec::new());
+            }
+            names => names?,
+        };
+        // A new file system has a directory of its own.
+        if !is_top && names.iter().all(|(name, _)| is_lost_and_found(name)) {
+            self.note_empty(&key);
+        }
+        let mut below = Vec::new();
+        let mut parts = Vec::new();
+        let (mut symlinks, mut uploads_elsewhere) = (Vec::new(), None);
+        for (name, symlink) in names {
+            let path = format!("{key}/{name}");
+            if layout::is_repository_part(&name) {
+                match symlink.then_some(path) {
+                    Some(path) if name == layout::UPLOADS => uploads_elsewhere = Some(path),
+                    path => symlinks.extend(path),
+                }
+                parts.push(name);
+            } else {
+                let name = if is_top { name } else { format!("{}/{name}", directory.name) };
+                if symlink {
+                    descent.symlinks.lock().push(name);
+                } else {
+                    below.push(Directory { name, reached_by_symlink: directory.reached_by_symlink });
+                }
+            }
+        }
+        if !parts.is_empty() {
+            self.monitor.advance(1);
+            let has = |part: &str| parts.iter().any(|name| name == part);
+            let (has_manifests, has_layers) = (has(layout::MANIFESTS), has(layout::LAYERS));
+            let found = Found { directory, has_manifests, has_layers, symlinks, uploads_elsewhere };
+            descent.found.lock().push(found);
+        }
+        Ok(below)
+    }
+
+    /// Leaves out repositories that a symbolic link only gives another name: they are met by their own.
+    fn without_second_names(&self, found: Vec<Found>) -> Result<Vec<Found>, Error> {
+        if !found.iter().any(|found| found.directory.reached_by_symlink) {
+            return Ok(found);
+        }
+        let direct: HashSet<String> =
+            found.iter().filter(|f| !f.directory.reached_by_symlink).map(|f| f.directory.name.clone()).collect();
+        let mut kept = Vec::new();
+        for found in found {
+            let Directory { name, reached_by_symlink } = &found.directory;
+            let is_second_name = *reached_by_symlink
+                && self.below_repositories(&layout::repository(name))?.is_some_and(|name| direct.contains(&name));
+            if is_second_name {
+                self.pass_over();
+            } else {
+                kept.push(found);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The path below the directory of all repositories at which a directory really is, if it is there.
+    fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
+        let repositories = self.storage.real_directory(layout::REPOSITORIES)?;
+        let real = self.storage.real_directory(directory)?;
+        let below = real.strip_prefix(&repositories);
+        Ok(below
+            .filter(|below| below.is_empty() || below.starts_with('/'))
+            .map(|below| below.trim_start_matches('/').to_owned()))
+    }
+
+    /// The repositories, where those count as shared into which another one's symbolic links lead.
+    fn mark_shared(&self, listed: Vec<Listed>) -> Result<Vec<Repository>, Error> {
+        let mut targets = Vec::new();
+        for link in listed.iter().flat_map(|listed| &listed.symlinks) {
+            targets.extend(self.below_repositories(link)?.map(|target| target + "/"));
+        }
+        let mut repositories: Vec<Repository> = listed.into_iter().map(|listed| listed.repository).collect();
+        if !targets.is_empty() {
+            for repository in &mut repositories {
+                let directory = format!("{}/", repository.name);
+                repository.shared |= targets.iter().any(|target| target.starts_with(&directory));
+            }
+        }
+        Ok(repositories)
+    }
+
+    /// Lists what a repository links.
+    fn repository(&self, digests: &Digests, found: Found) -> Result<Listed, Error> {
+        let Found { directory, has_manifests, has_layers, mut symlinks, uploads_elsewhere } = found;
+        let Directory { name, reached_by_symlink } = directory;
+        if self.monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        let mut candidates = Vec::new();
+        if has_manifests {
+            let manifests = format!("{}/{}", layout::repository(&name), layout::MANIFESTS);
+            let is_part = |part: &str| matches!(part, "revisions" | "tags").then(|| part.to_owned());
+            let parts = self.directories(&manifests, is_part)?;
+            if parts.is_empty() {
+                self.note_empty(&manifests);
+            }
+            for (part, symlink) in parts {
+                symlinks.extend(symlink.then(|| format!("{manifests}/{part}")));
+            }
+            let revisions = layout::revisions(&name);
+            let algorithms = self.directories(&revisions, Algorithm::from_name)?;
+            if algorithms.is_empty() {
+                self.note_empty(&revisions);
+            }
+            for (algorithm, symlink) in algorithms {
+                let directory = format!("{revisions}/{}", algorithm.name());
+                let digests = self.directories(&directory, |hex| Digest::from_hex(algorithm, hex))?;
+                if digests.is_empty() {
+                    self.note_empty(&directory);
+                }
+                for (digest, symlink) in digests {
+                    symlinks.extend(symlink.then(|| layout::revision(&name, &digest)));
+                    candidates.push(digest);
+                }
+                symlinks.extend(symlink.then_some(directory));
+            }
+        }
+        let mut layer_algorithms = Vec::new();
+        if has_layers {
+            let layers = layout::layers(&name);
+            for (algorithm, symlink) in self.directories(&layers, Algorithm::from_name)? {
+                symlinks.extend(symlink.then(|| format!("{layers}/{}", algorithm.name())));
+                layer_algorithms.push(algorithm);
+            }
+        }
+        let Links { linked, unlinked, signed, young, symlinks: elsewhere } = self.links(&name, candidates)?;
+        symlinks.extend(elsewhere);
+        let ids = |digests_of: Vec<Digest>| {
+            let mut ids: Vec<_> = digests_of.iter().map(|digest| digests.id(digest)).collect();
+            ids.sort_unstable();
+            ids.into_boxed_slice()
+        };
+        let shared = reached_by_symlink || !symlinks.is_empty();
+        symlinks.extend(uploads_elsewhere);
+        layer_algorithms.sort_unstable();
+        let layer_algorithms = layer_algorithms.into();
+        let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));
+        let repository = Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared, alias: None };
+        Ok(Listed { repository, symlinks })
+    }
+
+    /// Looks at the link of each revision, and whether signatures lie beside it.
+    fn links(&self, repository: &str, revisions: Vec<Digest>) -> Result<Links, Error> {
+        let directory = layout::revisions(repository);
+        let stat = |batch: &[Digest], key: fn(&Digest) -> String| {
+            self.storage.stat_each(&directory, &batch.iter().map(key).collect::<Vec<_>>())
+        };
+        let batches: Vec<Links> = revisions
+            .par_chunks(BATCH)
+            .map(|batch| {
+                let mut links = Links::default();
+                for (digest, link) in batch.iter().zip(stat(batch, layout::link_below)?) {
+                    match link {
+                        Some(link) if link.kind == EntryKind::BrokenSymlink => {
+                            return Err(Error::BrokenSymlink(layout::revision_link(repository, digest)));
+                        }
+                        Some(link) => {
+                            self.check_link(repository, digest, &link);
+                            links.linked.push(*digest);
+                            let is_young = self.young_since.is_some_and(|since| link.modified >= since);
+                            links.young.extend(is_young.then_some(*digest));
+                            let path = link.symlink.then(|| layout::revision_link(repository, digest));
+                            links.symlinks.extend(path);
+                        }
+                        None => links.unlinked.push(*digest),
+                    }
+                }
+                for (digest, found) in links.linked.iter().zip(stat(&links.linked, layout::signatures_below)?) {
+                    if found.is_some() {
+                        links.symlinks.extend(signatures(self.storage, repository, digest)?.symlinks);
+                        links.signed.push(*digest);
+                    }
+                }
+                Ok(links)
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut all = Links::default();
+        for links in batches {
+            all.linked.extend(links.linked);
+            all.unlinked.extend(links.unlinked);
+            all.signed.extend(links.signed);
+            all.young.extend(links.young);
+            all.symlinks.extend(links.symlinks);
+        }
+        Ok(all)
+    }
+
+    /// The size of a link tells whether it holds a digest; it is not read.
+    fn check_link(&self, repository: &str, digest: &Digest, link: &Metadata) {
+        // The link of a digest of another algorithm may hold the canonical one.
+        let sizes = [layout::link_bytes(digest.algorithm()), layout::link_bytes(Algorithm::Sha256)];
+        if link.kind != EntryKind::File || !sizes.contains(&link.bytes) {
+            let finding = Finding::GarbledRevisionLink { repository: repository.to_owned(), manifest: *digest };
+            self.monitor.finding(&finding);
+            self.findings.lock().push(finding);
+        }
+    }
+}
+
+/// How many links one task tests.
+const BATCH: usize = 256;
+
+/// Whether the walk comes to a directory of this path without following a symbolic link.
+fn is_walked(path: &str) -> bool {
+    path.is_empty() || !path.split('/').any(layout::is_repository_part)
+}
+
+/// Whether it is a directory that a file system makes for what its check finds.
+fn is_lost_and_found(name: &str) -> bool {
+    name.rsplit('/').next() == Some("lost+found")
+}
+
+/// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.
+fn walk_order(name: &str) -> impl Iterator<Item = &str> {
+    name.split('/').chain(std::iter::once(layout::MANIFESTS))
+}

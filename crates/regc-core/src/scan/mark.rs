@@ -1,0 +1,328 @@
+//! What is live: everything that can be reached from the roots of some repository.
+//!
+//! Two questions have different answers. A blob is garbage if it is live in no repository; a layer link or a revision
+//! is garbage if it is not live in its own. So each repository is marked by itself, and what is live in it is added to
+//! what is live at all.
+
+mod attached;
+mod garbage;
+mod leftovers;
+mod linked;
+mod manifests;
+mod orphans;
+mod repository;
+mod tags;
+mod without;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+pub(crate) use self::leftovers::have_a_past;
+pub(crate) use self::manifests::target;
+pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
+use crate::blocked::KeptBack;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::monitor::{Monitor, Phase};
+use crate::registry::layout;
+use crate::scan::Options;
+use crate::scan::deletion::Unwanted;
+use crate::scan::inventory::{DigestId, Digests, Inventory, Repository};
+use crate::storage::ReadStorage;
+use crate::trash;
+
+/// What is live in a store, and the links that are not.
+#[derive(Debug)]
+pub struct Reachable {
+    /// All manifests that a repository links.
+    pub manifests: Manifests,
+    /// Every digest that is live in some repository.
+    pub live: DigestSet,
+    /// What was kept alive by what is unwanted, whether or not it is live all the same: only that may go. `None` says that
+    /// everything may that is not live.
+    pub released: Option<DigestSet>,
+    /// What is unwanted and stays all the same.
+    pub kept_back: Vec<KeptBack>,
+    /// For each repository of the inventory, in its order, what is live in it.
+    pub repositories: Vec<RepositoryReachable>,
+    /// For each repository of the inventory, in its order, the links that are garbage.
+    pub garbage: Vec<RepositoryGarbage>,
+    /// How many tags there are; 0 unless they were asked for.
+    pub tags: u64,
+    /// The directories of tags that are empty file systems of their own, as far as tags were read: those that should be there are
+    /// not mounted.
+    pub unmounted: Vec<String>,
+    /// What was found damaged, in a fixed order.
+    pub findings: Vec<Finding>,
+}
+
+/// What is live in one repository.
+#[derive(Debug, Default)]
+pub struct RepositoryReachable {
+    /// The manifests from which everything else is reached.
+    pub roots: Box<[DigestId]>,
+    /// The linked manifests that are live, in the order of their numbers.
+    pub manifests: Box<[DigestId]>,
+    /// Whether everything in it is kept because of damage.
+    pub protected: bool,
+}
+
+/// The links of one repository that are garbage.
+#[derive(Clone, Debug, Default)]
+pub struct RepositoryGarbage {
+    /// Entries in the index of a tag that name a revision which is garbage or gone, and all those of tags that go, by tag
+    /// and digest.
+    pub tag_index_entries: Vec<TagIndexEntry>,
+    /// Tags, sorted by name.
+    pub removed_tags: Vec<GarbageTag>,
+    /// Revisions, each before those that it refers to.
+    pub revisions: Vec<GarbageRevision>,
+    /// Layer links, by digest.
+    pub layer_links: Vec<DigestId>,
+    /// Digests that have a directory among the layer links but no link in it, as a run that was stopped leaves them.
+    pub empty_layers: Vec<DigestId>,
+    /// Digests that have a directory among the revisions but no link in it, as the registry's DELETE leaves them.
+    pub empty_revisions: Vec<DigestId>,
+    /// Tags of which only a directory is left that names nothing: the registry lists them, and nobody can pull them.
+    pub dead_tags: Vec<String>,
+    /// Uploads that were given up, by their names.
+    pub uploads: Vec<GarbageUpload>,
+    /// Whether the repository goes as a whole: its directory, when all else is gone.
+    pub whole: bool,
+    /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
+    pub tags: Vec<String>,
+    /// Directories of its layer links that are symbolic links. What they lead to is in use there.
+    pub(crate) symlinks: Vec<String>,
+}
+
+/// A tag has named a digest.
+#[derive(Clone, Debug)]
+pub struct TagIndexEntry {
+    /// The tag.
+    pub tag: String,
+    /// What it has named.
+    pub id: DigestId,
+}
+
+/// A tag that goes.
+#[derive(Clone, Debug)]
+pub struct GarbageTag {
+    /// The tag.
+    pub tag: String,
+    /// What it names; `None` if it is garbled.
+    pub id: Option<DigestId>,
+}
+
+/// An upload that goes.
+#[derive(Clone, Debug)]
+pub struct GarbageUpload {
+    /// Its name.
+    pub upload: String,
+    /// The keys of its files below its directory, the content first.
+    pub files: Box<[String]>,
+    /// How long they are together, in bytes.
+    pub bytes: u64,
+}
+
+/// A revision that is garbage, with what lies in its directory.
+#[derive(Clone, Debug)]
+pub struct GarbageRevision {
+    /// The manifest.
+    pub id: DigestId,
+    /// Its signatures, where registry 2.0 to 2.3 has left some.
+    pub signatures: Box<[DigestId]>,
+    /// Whether its directory stays, since something that stays is attached to it: it proves that the manifest was here.
+    pub is_remembered: bool,
+}
+
+impl RepositoryGarbage {
+    /// Whether a tag is deleted.
+    pub(crate) fn removes_tag(&self, tag: &str) -> bool {
+        self.removed_tags.binary_search_by(|removed| removed.tag.as_str().cmp(tag)).is_ok()
+    }
+}
+
+/// A set of digests, at one bit for each blob of the store.
+#[derive(Debug)]
+pub struct DigestSet {
+    stored: Vec<AtomicU64>,
+    others: Mutex<BTreeSet<DigestId>>,
+}
+
+impl DigestSet {
+    fn new(digests: &Digests) -> Self {
+        let words = digests.stored_len().div_ceil(64);
+        Self { stored: (0..words).map(|_| AtomicU64::new(0)).collect(), others: Mutex::default() }
+    }
+
+    fn extend(&self, digests: &Digests, ids: impl IntoIterator<Item = DigestId>) {
+        for id in ids {
+            match digests.stored_index(id) {
+                Some(index) => {
+                    self.stored[index / 64].fetch_or(1 << (index % 64), Relaxed);
+                }
+                None => {
+                    self.others.lock().insert(id);
+                }
+            }
+        }
+    }
+
+    /// Whether `id` is in the set.
+    pub fn contains(&self, digests: &Digests, id: DigestId) -> bool {
+        match digests.stored_index(id) {
+            Some(index) => self.stored[index / 64].load(Relaxed) >> (index % 64) & 1 == 1,
+            None => self.others.lock().contains(&id),
+        }
+    }
+
+    /// How many digests are in the set, those without a blob among them.
+    pub fn len(&self) -> u64 {
+        let stored: u64 = self.stored.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum();
+        stored + self.others.lock().len() as u64
+    }
+
+    /// Whether nothing is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Marks what is live. Where untagged manifests are garbage, a revision is a root only if a tag of its repository names
+/// it, or if it is young.
+pub fn mark(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    options: &Options<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Reachable, Error> {
+    let digests = &inventory.digests;
+    let mut linked: Vec<DigestId> =
+        inventory.repositories.iter().flat_map(|repository| repository.revisions.iter().copied()).collect();
+    linked.sort_unstable();
+    linked.dedup();
+    monitor.phase(Phase::ReadManifests, Some(linked.len() as u64));
+    let manifests = Manifests::read_linked(storage, inventory, monitor, linked)?;
+
+    monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
+    let (live, released) = (DigestSet::new(digests), DigestSet::new(digests));
+    let restoring = trash::restoring(storage)?;
+    live.extend(digests, restoring.digests.iter().map(|digest| digests.id(digest)));
+    let mut findings = Vec::new();
+    for (directory, blobs) in inventory.blobs_elsewhere.iter().filter(|_| !options.allow_symlinked_blobs) {
+        live.extend(digests, blobs.iter().copied());
+        findings.push(Finding::BlobsElsewhere { path: directory.clone() });
+    }
+    findings.iter().for_each(|finding| monitor.finding(finding));
+    let tags = AtomicU64::new(0);
+    let mut marked: Vec<repository::Kept> = inventory
+        .repositories
+        .par_iter()
+        .map(|repository| {
+            let marked = repository::mark(storage, digests, &manifests, repository, options, &restoring)?;
+            live.extend(digests, marked.live);
+            released.extend(digests, marked.released);
+            tags.fetch_add(marked.tags, Relaxed);
+            marked.kept.findings.iter().for_each(|finding| monitor.finding(finding));
+            monitor.advance(1);
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
+            Ok(marked.kept)
+        })
+        .collect::<Result<_, Error>>()?;
+    let symlinks = marked.iter().flat_map(|kept| &kept.garbage.symlinks);
+    for index in linked::repositories(storage, inventory, symlinks)? {
+        let shared = Repository { shared: true, ..inventory.repositories[index].clone() };
+        let again = repository::mark(storage, digests, &manifests, &shared, options, &restoring)?;
+        live.extend(digests, again.live);
+        marked[index] = again.kept;
+    }
+
+    let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
+    let (mut kept_back, mut unmounted) = (Vec::new(), Vec::new());
+    for (kept, repository) in marked.into_iter().zip(&inventory.repositories) {
+        unmounted.extend(kept.tags_unmounted.then(|| layout::tags(&repository.name)));
+        repositories.push(kept.reachable);
+        garbage.push(kept.garbage);
+        findings.extend(kept.findings);
+        kept_back.extend(kept.kept_back);
+    }
+    findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    kept_back.sort_unstable();
+    let mut reachable = Reachable {
+        manifests,
+        live,
+        released: None,
+        kept_back,
+        repositories,
+        garbage,
+        tags: tags.into_inner(),
+        unmounted,
+        findings,
+    };
+    if let Some(unwanted) = options.unwanted {
+        reachable.keep_what_was_not_released(inventory, unwanted, released);
+    }
+    Ok(reachable)
+}
+
+impl Reachable {
+    /// Where something is unwanted, nothing else goes that is garbage.
+    fn keep_what_was_not_released(&mut self, inventory: &Inventory, unwanted: &Unwanted, released: DigestSet) {
+        let digests = &inventory.digests;
+        for (repository, garbage) in inventory.repositories.iter().zip(&mut self.garbage) {
+            garbage.empty_layers.clear();
+            // A link of another repository goes only with its content.
+            let is_meant = unwanted.of(&repository.name).is_some();
+            let live = &self.live;
+            garbage.layer_links.retain(|&id| {
+                released.contains(digests, id)
+                    && (garbage.whole || !unwanted.keep_content && (is_meant || !live.contains(digests, id)))
+            });
+        }
+        self.released = Some(if unwanted.keep_content { DigestSet::new(digests) } else { released });
+    }
+
+    /// A finding for every layer and configuration that a live manifest needs and that is not among the blobs.
+    ///
+    /// `is_missing` says which digests are not. A layer that says where else it can be had need not be there.
+    pub(crate) fn missing_blobs(
+        &self,
+        storage: &dyn ReadStorage,
+        inventory: &Inventory,
+        is_missing: impl Fn(DigestId) -> bool + Sync,
+    ) -> Result<Vec<Finding>, Error> {
+        let repositories: Vec<_> = inventory.repositories.iter().zip(&self.repositories).collect();
+        let found: Vec<Vec<Finding>> = repositories
+            .into_par_iter()
+            .map(|(repository, reachable)| {
+                let mut findings = Vec::new();
+                for &manifest in &reachable.manifests {
+                    let missing = self
+                        .manifests
+                        .with(manifest, |manifest| manifest.needs().filter(|id| is_missing(*id)).collect());
+                    let missing: Vec<DigestId> = missing.unwrap_or_default();
+                    for blob in missing {
+                        let target = manifests::target(storage, &inventory.digests, &repository.name, blob)?;
+                        if target.is_none_or(&is_missing) {
+                            findings.push(Finding::MissingBlob {
+                                repository: repository.name.clone(),
+                                manifest: inventory.digests.digest(manifest),
+                                blob: inventory.digests.digest(blob),
+                            });
+                        }
+                    }
+                }
+                Ok(findings)
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut findings: Vec<Finding> = found.into_iter().flatten().collect();
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        findings.dedup();
+        Ok(findings)
+    }
+}

@@ -1,0 +1,246 @@
+//! What registries leave behind in a repository, beside content: entries in tags' indexes, uploads, the repository itself.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use rayon::prelude::*;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+
+use super::repository::{Marking, Reach};
+use super::tags::Tags;
+use super::{GarbageUpload, RepositoryGarbage, TagIndexEntry};
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::registry::layout;
+use crate::scan::inventory::DigestId;
+use crate::storage::{Content, EntryKind, Metadata, ReadStorage, below, directories};
+
+/// The longest `startedat` that is read, in bytes.
+const MAX_STARTED_BYTES: u64 = 64;
+
+/// The uploads of a repository.
+#[derive(Default)]
+pub(super) struct Uploads {
+    /// Those that were given up.
+    pub(super) old: Vec<GarbageUpload>,
+    /// Whether there are others.
+    pub(super) has_others: bool,
+}
+
+/// For each of some tags whether it may have named more than one manifest, without listing what it has named.
+pub(crate) fn have_a_past(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
+    let all = layout::tags(repository);
+    let found = |below: &str| {
+        let keys: Vec<String> = tags.iter().map(|tag| [tag, "/index", below].concat()).collect();
+        storage.stat_each(&all, &keys)
+    };
+    let canonical = format!("/{}", Algorithm::Sha256.name());
+    let indexes = found("")?.into_iter().zip(found(&canonical)?);
+    let has_one = |found: Option<Metadata>| found.is_none_or(|found| found.directories == Some(1));
+    Ok(indexes.map(|(index, below)| !(has_one(index) && has_one(below))).collect())
+}
+
+impl Marking<'_> {
+    /// Lists what is left behind in a repository that is whole. `reach` is what is live in it, `tags` what its tags name, as
+    /// far as that was asked for.
+    pub(super) fn leftovers(
+        &self,
+        tags: Option<Tags>,
+        reach: &Reach,
+        garbage: &mut RepositoryGarbage,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Error> {
+        let leftovers = self.options.leftovers;
+        garbage.empty_revisions = self.repository.unlinked.to_vec();
+        if let Some(before) = leftovers.uploads_before {
+            garbage.uploads = self.uploads(Some(before))?.old;
+        }
+        let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
+        if leftovers.empty_repositories && self.repository.alias.is_none() && !keeps_revisions && reach.live.is_empty()
+        {
+            let has_tags = self.tag_directories(|link| link.is_some())?.iter().any(|tag| !garbage.removes_tag(tag));
+            if !has_tags && !self.uploads(leftovers.uploads_before)?.has_others {
+                let foreign = self.foreign()?;
+                garbage.whole = foreign.is_none();
+                findings.extend(foreign);
+            }
+        }
+        if !leftovers.no_links {
+            let directories = match tags {
+                Some(tags) => tags.directories,
+                None => self.all_tag_directories()?,
+            };
+            self.remember_deleted(&directories, &reach.manifests, garbage);
+            let all = leftovers.every_tag
+                || garbage.whole
+                || !garbage.revisions.is_empty()
+                || !garbage.removed_tags.is_empty();
+            // What a tag has named last is linked, if the tag is there: a deletion through the API takes the tags along. So in
+            // its index, what is not linked is not the only one.
+            let looked_at = match all {
+                true => directories.clone(),
+                false => {
+                    let past = have_a_past(self.storage, self.name(), &directories)?;
+                    let with_a_past = directories.iter().zip(past).filter(|(_, past)| *past);
+                    with_a_past.map(|(tag, _)| tag.clone()).collect()
+                }
+            };
+            let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
+            let unlinked: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
+            let is_garbage = |id: DigestId| {
+                Ok(removed.contains(&id) || !self.has_revision(id) && (unlinked.contains(&id) || !self.is_known(id)?))
+            };
+            let (of_removed, of_others): (Vec<String>, Vec<String>) =
+                looked_at.into_iter().partition(|tag| garbage.removes_tag(tag));
+            garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
+            garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, is_garbage)?);
+            if !garbage.revisions.is_empty() {
+                garbage.tags = directories;
+            }
+        }
+        if leftovers.every_tag {
+            for tag in self.dead_tags(&garbage.tag_index_entries)? {
+                match self.foreign_in_tag(&tag)? {
+                    Some(finding) => findings.push(finding),
+                    None => garbage.dead_tags.push(tag),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The tags that name nothing, and remember nothing when these entries of their indexes are gone.
+    fn dead_tags(&self, gone: &[TagIndexEntry]) -> Result<Vec<String>, Error> {
+        let mut entries_gone: HashMap<&str, usize> = HashMap::default();
+        for entry in gone {
+            *entries_gone.entry(&entry.tag).or_default() += 1;
+        }
+        let mut dead = Vec::new();
+        for tag in self.tag_directories(|link| link.is_none())? {
+            let remembered = self.entries_of(&tag)?.len();
+            dead.extend((remembered <= entries_gone.get(&*tag).copied().unwrap_or(0)).then_some(tag));
+        }
+        Ok(dead)
+    }
+
+    /// Whether the repository has a link for a manifest.
+    fn is_known(&self, id: DigestId) -> Result<bool, Error> {
+        let as_layer = || layout::layer_link(self.name(), &self.digests.digest(id));
+        Ok(self.has_revision(id) || self.storage.stat(&as_layer())?.is_some())
+    }
+
+    /// Something in the repository that no registry puts there, and that would keep its directory.
+    pub(super) fn foreign(&self) -> Result<Option<Finding>, Error> {
+        for part in [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS] {
+            let directory = format!("{}/{part}", layout::repository(self.name()));
+            let is_foreign = |file: &String| {
+                let is_link = file.ends_with(&format!("/{}", layout::LINK));
+                let is_of_tag = file.starts_with("tags/") && file.ends_with("/current/link");
+                match part {
+                    layout::UPLOADS => !file.contains('/'),
+                    _ => !(is_link && (layout::digest_of_link(file).is_some() || is_of_tag)),
+                }
+            };
+            if let Some(file) = below(self.storage, &directory)?.files.into_iter().find(is_foreign) {
+                return Ok(Some(self.foreign_file(format!("{directory}/{file}"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entries of tags' indexes of which `is_garbage` says so, by tag and digest. None is looked for behind a symbolic
+    /// link.
+    pub(super) fn tag_index_entries(
+        &self,
+        tags: &[String],
+        is_garbage: impl Fn(DigestId) -> Result<bool, Error> + Sync,
+    ) -> Result<Vec<TagIndexEntry>, Error> {
+        let entries = tags.par_iter().map(|tag| {
+            let mut entries = Vec::new();
+            for entry in self.entries_of(tag)? {
+                if is_garbage(entry.id)? {
+                    entries.push(entry);
+                }
+            }
+            Ok(entries)
+        });
+        Ok(entries.collect::<Result<Vec<_>, Error>>()?.concat())
+    }
+
+    fn entries_of(&self, tag: &str) -> Result<Vec<TagIndexEntry>, Error> {
+        let mut entries = Vec::new();
+        let index = layout::tag_index(self.name(), tag);
+        if self.storage.stat(&index)?.is_none_or(|metadata| metadata.symlink) {
+            return Ok(entries);
+        }
+        for (algorithm, symlink) in directories(self.storage, &index, Algorithm::from_name, || ())? {
+            if symlink {
+                continue;
+            }
+            let directory = format!("{index}/{}", algorithm.name());
+            self.storage.list(&directory, &mut |entry| {
+                let digest = Digest::from_hex(algorithm, entry.name).filter(|_| entry.kind == EntryKind::Directory);
+                let id = digest.map(|digest| self.digests.id(&digest));
+                entries.extend(id.map(|id| TagIndexEntry { tag: tag.to_owned(), id }));
+            })?;
+        }
+        entries.sort_unstable_by_key(|entry| self.digests.digest(entry.id));
+        Ok(entries)
+    }
+
+    /// Lists the uploads: those that began before `before`, and were not written since, are abandoned; all if there is no
+    /// such time.
+    pub(super) fn uploads(&self, before: Option<SystemTime>) -> Result<Uploads, Error> {
+        let all = layout::uploads(self.name());
+        let mut uploads = Uploads::default();
+        match self.storage.stat(&all)? {
+            None => return Ok(uploads),
+            // Nothing is removed through a symbolic link.
+            Some(found) if found.symlink => return Ok(Uploads { has_others: true, ..uploads }),
+            Some(_) => {}
+        }
+        let mut names = Vec::new();
+        self.storage.list(&all, &mut |entry| match entry.kind {
+            _ if entry.symlink => uploads.has_others = true,
+            EntryKind::Directory => names.push(entry.name.to_owned()),
+            _ => {}
+        })?;
+        names.sort_unstable();
+        for name in names {
+            match self.old_upload(&all, name, before)? {
+                Some(upload) => uploads.old.push(upload),
+                None => uploads.has_others = true,
+            }
+        }
+        Ok(uploads)
+    }
+
+    /// An upload, if it began before `before` and was not written since.
+    fn old_upload(&self, all: &str, name: String, before: Option<SystemTime>) -> Result<Option<GarbageUpload>, Error> {
+        let directory = format!("{all}/{name}");
+        let mut files = below(self.storage, &directory)?.files;
+        // What tells its age goes last.
+        files.sort_by_key(|file| (file == STARTED, file != layout::DATA, file.clone()));
+        let mut written = self.storage.stat(&directory)?.map_or(SystemTime::UNIX_EPOCH, |found| found.modified);
+        let mut bytes = 0;
+        if !files.is_empty() {
+            written = SystemTime::UNIX_EPOCH;
+        }
+        for found in self.storage.stat_each(&directory, &files)?.into_iter().flatten() {
+            written = written.max(found.modified);
+            bytes += if found.symlink { 0 } else { found.bytes };
+        }
+        let started = match self.storage.read(&format!("{directory}/{STARTED}"), MAX_STARTED_BYTES)? {
+            Some(Content::Whole(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()),
+            _ => None,
+        };
+        let began = started.map_or(written, |started: Timestamp| started.into());
+        let is_young = self.options.young_since.is_some_and(|since| written >= since);
+        let is_old = !is_young && before.is_none_or(|before| began.max(written) < before);
+        Ok(is_old.then(|| GarbageUpload { upload: name, files: files.into(), bytes }))
+    }
+}
+
+/// The file of an upload that says when it began.
+const STARTED: &str = "startedat";

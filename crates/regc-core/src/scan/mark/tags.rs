@@ -1,0 +1,233 @@
+//! What the tags of one repository name. They are read only where that decides something, and each of them once.
+
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use super::repository::Marking;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::registry::layout;
+use crate::scan::inventory::DigestId;
+use crate::storage::{Content, EntryKind, Metadata, device, directories};
+
+/// What the tags of a repository name.
+#[derive(Default)]
+pub(super) struct Tags {
+    /// How many tags name something, or did.
+    pub(super) count: u64,
+    /// Each of them, by name.
+    pub(super) each: Vec<Tag>,
+    /// The directories of all tags, those aside that are symbolic links, sorted.
+    pub(super) directories: Vec<String>,
+    /// The linked manifests that tags name, in the order of their numbers.
+    pub(super) tagged: Vec<DigestId>,
+    /// The tags that cannot be read.
+    garbled: Vec<String>,
+    /// The tags that name what the repository does not link, with that.
+    dangling: Vec<(String, Digest)>,
+    /// Whether a symbolic link among them leads to something else of the repository than a tag.
+    pub(super) symlinks_elsewhere: bool,
+    /// Whether there are none, in a directory that is a file system of its own: the one that should be there is not mounted.
+    pub(super) is_unmounted: bool,
+    /// Whether one of them leaves no trace of what it named.
+    pub(super) unknown: bool,
+}
+
+/// A tag.
+pub(super) struct Tag {
+    pub(super) name: String,
+    /// What it names; `None` if its link is garbled or missing.
+    pub(super) digest: Option<DigestId>,
+    /// What it keeps in use: what it names, or if that cannot be told, all that it has ever named.
+    pub(super) keeps: Box<[DigestId]>,
+    /// Whether a symbolic link is in its place, or in its directory where it matters, or leads to it.
+    pub(super) symlink: bool,
+    pub(super) modified: SystemTime,
+}
+
+impl Tags {
+    pub(super) fn findings<'t>(&'t self, repository: &'t str) -> impl Iterator<Item = Finding> + 't {
+        let garbled = self.garbled.iter().cloned();
+        let garbled = garbled.map(|tag| Finding::GarbledTag { repository: repository.to_owned(), tag });
+        let dangling = self.dangling.iter().cloned();
+        garbled.chain(dangling.map(|(tag, manifest)| Finding::DanglingTag {
+            repository: repository.to_owned(),
+            tag,
+            manifest,
+        }))
+    }
+}
+
+/// What a tag's link holds, and when it was modified.
+type TagLink = (Content, SystemTime);
+
+/// How many tags one task reads.
+const BATCH: usize = 64;
+
+impl Marking<'_> {
+    /// Reads every tag.
+    pub(super) fn tags(&self) -> Result<Tags, Error> {
+        let all = layout::tags(self.name());
+        let mut found = directories(self.storage, &all, layout::tag_name, || ())?;
+        found.sort_unstable();
+        let links: Vec<Vec<Option<TagLink>>> =
+            found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
+
+        let mut tags = Tags { is_unmounted: found.is_empty() && self.is_file_system(&all)?, ..Tags::default() };
+        let mut symlinks = HashSet::default();
+        if self.options.unwanted.is_some() || self.options.leftovers.orphans_before.is_some() {
+            (symlinks, tags.symlinks_elsewhere) = self.symlinks_in(&found)?;
+        }
+        let mut named = HashSet::default();
+        for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
+            tags.directories.extend((!symlink).then(|| tag.clone()));
+            let symlink = symlink || symlinks.contains(&tag);
+            let Some(tag) = self.tag(tag, symlink, link, &mut tags)? else { continue };
+            named.extend(&tag.keeps);
+            tags.each.push(tag);
+        }
+        for id in named {
+            if self.is_linked(id)? {
+                tags.tagged.push(id);
+            }
+        }
+        tags.tagged.sort_unstable();
+        for tag in &tags.each {
+            if let Some(id) = tag.digest.filter(|id| tags.tagged.binary_search(id).is_err()) {
+                tags.dangling.push((tag.name.clone(), self.digests.digest(id)));
+            }
+        }
+        Ok(tags)
+    }
+
+    /// A tag by its name and its link. None if it names nothing, and has not named anything either.
+    fn tag(&self, name: String, symlink: bool, link: Option<TagLink>, tags: &mut Tags) -> Result<Option<Tag>, Error> {
+        let is_there = link.is_some();
+        let (text, modified) = match link {
+            Some((Content::Whole(text), modified)) => (text, modified),
+            Some((Content::TooLarge, modified)) => (Vec::new(), modified),
+            None => match self.storage.stat(&layout::tag_index(self.name(), &name))? {
+                Some(index) => (Vec::new(), index.modified),
+                None => return Ok(None),
+            },
+        };
+        let digest = layout::digest_in_link(&text).map(|digest| self.digests.id(&digest));
+        let keeps = match digest {
+            Some(digest) => Box::from([digest]),
+            None => {
+                let mut ever = Digest::mentioned_in(&text);
+                ever.extend(self.ever_named(&name)?);
+                if !is_there && ever.is_empty() {
+                    return Ok(None);
+                }
+                tags.unknown |= ever.is_empty();
+                tags.garbled.push(name.clone());
+                ever.iter().map(|digest| self.digests.id(digest)).collect()
+            }
+        };
+        tags.count += 1;
+        Ok(Some(Tag { name, digest, keeps, symlink, modified }))
+    }
+
+    /// Whether a directory is a file system of its own.
+    fn is_file_system(&self, directory: &str) -> Result<bool, Error> {
+        let found = self.storage.stat(directory)?.filter(|found| !found.symlink);
+        let Some((found, (above, _))) = found.zip(directory.rsplit_once('/')) else { return Ok(false) };
+        Ok(found.device != device(self.storage, above)?)
+    }
+
+    /// Reads the links of some tags.
+    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<TagLink>>, Error> {
+        let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
+        let found = self.storage.stat_each(all, &keys)?;
+        for (key, link) in keys.iter().zip(&found) {
+            match link {
+                Some(link) if link.kind == EntryKind::BrokenSymlink => {
+                    return Err(Error::BrokenSymlink(format!("{all}/{key}")));
+                }
+                Some(link) if link.symlink => self.refuse_link_elsewhere(&format!("{all}/{key}"))?,
+                _ => {}
+            }
+        }
+        // No link of the registry is longer than that of a SHA-512 digest.
+        let limit = layout::link_bytes(Algorithm::Sha512);
+        let mut links = Vec::with_capacity(keys.len());
+        self.storage.read_each(all, &keys, limit, &mut |link| links.push(link))?;
+        // One that is gone by now has no time either.
+        let link = |(link, found): (Option<Content>, Option<Metadata>)| Some((link?, found?.modified));
+        Ok(links.into_iter().zip(found).map(link).collect())
+    }
+
+    /// The names of the directories of all tags, sorted. A symbolic link is none of them.
+    pub(super) fn all_tag_directories(&self) -> Result<Vec<String>, Error> {
+        let all = directories(self.storage, &layout::tags(self.name()), layout::tag_name, || ())?;
+        let mut names: Vec<String> = all.into_iter().filter(|(_, symlink)| !symlink).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The names of the directories of tags, sorted, of whose links `is_meant` says so. A symbolic link is none of them.
+    pub(super) fn tag_directories(&self, is_meant: impl Fn(Option<&Metadata>) -> bool) -> Result<Vec<String>, Error> {
+        let all = layout::tags(self.name());
+        let mut names = directories(self.storage, &all, layout::tag_name, || ())?;
+        names.sort_unstable();
+        let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
+        let links = self.storage.stat_each(&all, &keys)?;
+        let named = names.into_iter().zip(links).filter(|((_, symlink), link)| !symlink && is_meant(link.as_ref()));
+        Ok(named.map(|((name, _), _)| name).collect())
+    }
+
+    /// The tags in which a symbolic link takes the place of a directory or of the link, and those that such a link leads to;
+    /// and whether one leads to something else. Those that lead out of the repository are refused: what they lead to may go
+    /// there.
+    fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<(HashSet<String>, bool), Error> {
+        let all = layout::tags(self.name());
+        let (mut found, mut elsewhere) = (HashSet::default(), false);
+        for part in ["", "/current", "/current/link", "/index", "/index/sha256"] {
+            let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}{part}")).collect();
+            for ((tag, _), metadata) in tags.iter().zip(self.storage.stat_each(&all, &keys)?) {
+                if metadata.is_some_and(|metadata| metadata.symlink && metadata.kind != EntryKind::BrokenSymlink) {
+                    let link = format!("{all}/{tag}{part}");
+                    self.refuse_link_elsewhere(&link)?;
+                    found.insert(tag.clone());
+                    match self.tag_at(&link)? {
+                        Some(target) => drop(found.insert(target)),
+                        None => elsewhere = true,
+                    }
+                }
+            }
+        }
+        Ok((found, elsewhere))
+    }
+
+    /// The tag that a symbolic link leads to, or to a part of.
+    fn tag_at(&self, link: &str) -> Result<Option<String>, Error> {
+        let all = self.storage.real_directory(&layout::tags(self.name()))? + "/";
+        let target = self.storage.real_directory(link)?;
+        Ok(target.strip_prefix(&all).and_then(|below| below.split('/').next()).map(str::to_owned))
+    }
+
+    /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names
+    /// what it does. One of another repository may be garbage there.
+    fn refuse_link_elsewhere(&self, link: &str) -> Result<(), Error> {
+        let repository = self.storage.real_directory(&layout::repository(self.name()))?;
+        let target = self.storage.real_directory(link)?;
+        let is_here = target.strip_prefix(&repository).is_some_and(|below| below.starts_with('/'));
+        if is_here { Ok(()) } else { Err(Error::SymlinkElsewhere(link.to_owned())) }
+    }
+
+    /// Every digest that a tag's index has a directory for, with or without a link in it.
+    fn ever_named(&self, tag: &str) -> Result<Vec<Digest>, Error> {
+        let index = layout::tag_index(self.name(), tag);
+        let mut named = Vec::new();
+        for (algorithm, _) in directories(self.storage, &index, Algorithm::from_name, || ())? {
+            let directory = format!("{index}/{}", algorithm.name());
+            let entries = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            named.extend(entries.into_iter().map(|(digest, _)| digest));
+        }
+        Ok(named)
+    }
+}

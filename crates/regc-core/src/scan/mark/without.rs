@@ -1,0 +1,302 @@
+//! What is live in a repository once something in it is gone that somebody does not want any more.
+//!
+//! An image is more than its manifest: the platforms of an index, what is attached to it by a `subject`, and the tags that
+//! programs make for it live and die with it. But nothing dies that anything else in the repository still leads to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+
+use super::attached::Attached;
+use super::manifests::Manifest;
+use super::repository::{Kept, Marked, Marking, Reach, not_understood, sorted};
+use super::tags::{Tag, Tags};
+use super::{GarbageTag, RepositoryGarbage, RepositoryReachable};
+use crate::blocked::{KeptBack, Named, Reason};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::registry::layout;
+use crate::scan::inventory::DigestId;
+use crate::storage::below;
+
+/// The tags that go, and those that were to go and stay.
+type Going<'t> = (HashSet<&'t str>, Vec<(Named, Reason)>);
+
+impl Marking<'_> {
+    /// Marks the repository as it is without anything in it.
+    pub(super) fn without_everything(&self) -> Result<Marked, Error> {
+        if let Some(run) = self.restoring {
+            return self.keep(vec![(Named::Repository, Reason::BeingRestored(run.to_owned()))]);
+        }
+        let tags = self.tags()?;
+        let uploads = self.uploads(None)?;
+        let is_old = |tag: &Tag| !self.is_young(tag);
+        if let Some(link) = &self.repository.alias {
+            return self.keep(vec![(Named::Repository, Reason::Alias(link.clone()))]);
+        }
+        if self.repository.shared || tags.each.iter().any(|tag| tag.symlink) {
+            return self.keep(vec![(Named::Repository, Reason::Symlinks)]);
+        }
+        if uploads.has_others {
+            let reason = if self.options.young_since.is_some() { Reason::Young } else { Reason::Symlinks };
+            return self.keep(vec![(Named::Repository, reason)]);
+        }
+        let (mut garbage, mut young) = (RepositoryGarbage::default(), HashSet::default());
+        self.layer_links(false, &mut young, &mut garbage)?;
+        if !young.is_empty() || !self.repository.young.is_empty() || !tags.each.iter().all(is_old) {
+            return self.keep(vec![(Named::Repository, Reason::Young)]);
+        }
+        let mut released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
+        released.extend(&self.repository.unlinked);
+        for &id in &garbage.layer_links {
+            released.insert(id);
+            released.extend(self.target(id)?);
+        }
+        self.unused_revisions(&HashSet::default(), &mut garbage)?;
+        garbage.tag_index_entries = self.tag_index_entries(&tags.directories, |_| Ok(true))?;
+        garbage.removed_tags = tags.each.into_iter().map(|tag| GarbageTag { tag: tag.name, id: tag.digest }).collect();
+        garbage.uploads = uploads.old;
+        let findings = Vec::from_iter(self.foreign()?);
+        garbage.whole = findings.is_empty();
+        Ok(Marked {
+            released,
+            kept: Kept { garbage, findings, tags_unmounted: tags.is_unmounted, ..Kept::default() },
+            ..Marked::default()
+        })
+    }
+
+    /// Marks the repository as it is without some tags and manifests.
+    pub(super) fn without(
+        &self,
+        unwanted_tags: &BTreeMap<String, Option<Digest>>,
+        unwanted_manifests: &BTreeSet<Digest>,
+    ) -> Result<Marked, Error> {
+        let all_for = |reason: Reason| {
+            let tags = unwanted_tags.keys().map(|tag| Named::Tag(tag.clone()));
+            let named = tags.chain(unwanted_manifests.iter().map(|digest| Named::Manifest(*digest)));
+            named.map(|named| (named, reason.clone())).collect()
+        };
+        if let Some(run) = self.restoring {
+            return self.keep(all_for(Reason::BeingRestored(run.to_owned())));
+        }
+        if self.repository.shared {
+            return self.keep(all_for(Reason::Symlinks));
+        }
+        let tags = self.tags()?;
+        if tags.symlinks_elsewhere {
+            return self.keep(all_for(Reason::Symlinks));
+        }
+        let mut referrers = self.referrers();
+        let (mut going, mut kept_back) = self.going(&tags, unwanted_tags);
+        self.keep_young(&tags, &referrers, &mut going, &mut kept_back);
+        let is_going = |tag: &&Tag| going.contains(tag.name.as_str());
+        if tags.each.iter().any(|tag| tag.digest.is_none() && tag.keeps.is_empty() && !is_going(&tag)) {
+            return self.keep(all_for(Reason::GarbledTag));
+        }
+        let (attached, staying): (Vec<Attached<'_>>, Vec<&Tag>) = self.staying(&tags, &going);
+        let mut roots: HashSet<DigestId> = self.repository.young.iter().copied().collect();
+
+        // What is named: manifests, and what tags that go have named and none that stays does.
+        let explicit: HashSet<DigestId> = unwanted_manifests.iter().map(|digest| self.digests.id(digest)).collect();
+        let still_named: HashSet<DigestId> = staying.iter().flat_map(|tag| &tag.keeps).copied().collect();
+        let named = tags.each.iter().filter(is_going).filter_map(|tag| tag.digest);
+        let direct: HashSet<DigestId> = named.filter(|id| !still_named.contains(id)).chain(explicit).collect();
+        for &id in &still_named {
+            if self.is_linked(id)? {
+                roots.insert(id);
+            }
+        }
+        let dying = self.dying(&direct, &referrers, &attached);
+        referrers.values_mut().for_each(|referrers| referrers.retain(|id| !direct.contains(id)));
+        roots.extend(self.repository.revisions.iter().filter(|id| !dying.contains(id)));
+        let mut reach = self.reach_with(roots, &referrers, &attached)?;
+
+        // What is damaged is removed only if it is named itself, not with an index that it is in.
+        let unnamed = dying.iter().filter(|id| self.has_revision(**id) && !direct.contains(id));
+        let concerned: HashSet<DigestId> = reach.manifests.iter().chain(unnamed).copied().collect();
+        let mut findings: Vec<Finding> = self.findings_of(&sorted(concerned))?;
+        findings.extend(tags.findings(self.name()));
+        if let Some(manifest) = not_understood(&findings) {
+            return self.keep(all_for(Reason::Damaged(manifest)));
+        }
+        let live = unwanted_manifests.iter().map(|digest| (*digest, self.digests.id(digest)));
+        let live: Vec<(Digest, DigestId)> = live.filter(|(_, id)| reach.manifests.contains(id)).collect();
+        let mut reasons = self.reasons(&live.iter().map(|(_, id)| *id).collect(), &tags, &going, &reach);
+        let reason = |(digest, id)| (Named::Manifest(digest), reasons.remove(&id).unwrap_or(Reason::Young));
+        kept_back.extend(live.into_iter().map(reason));
+
+        let released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
+        let mut garbage = RepositoryGarbage::default();
+        self.layer_links(false, &mut reach.live, &mut garbage)?;
+        self.unused_revisions(&reach.manifests, &mut garbage)?;
+        // What is left of an earlier run that was stopped.
+        let whole: HashSet<&str> = tags.each.iter().map(|tag| tag.name.as_str()).collect();
+        let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
+        garbage.dead_tags = unwanted_tags.keys().filter(is_left).cloned().collect();
+        for tag in garbage.dead_tags.iter().map(String::as_str).chain(going.iter().copied()) {
+            findings.extend(self.foreign_in_tag(tag)?);
+        }
+        let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
+        let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
+        removed.extend(dead.map(|attached| attached.tag));
+        removed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let names = removed.iter().map(|tag| tag.name.as_str());
+        let names: HashSet<&str> = names.chain(garbage.dead_tags.iter().map(String::as_str)).collect();
+        let gone: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
+        let (of_removed, of_others): (Vec<String>, Vec<String>) =
+            tags.directories.iter().cloned().partition(|tag| names.contains(tag.as_str()));
+        garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
+        if !gone.is_empty() {
+            garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, |id| Ok(gone.contains(&id)))?);
+        }
+        garbage.removed_tags = removed.iter().map(|tag| GarbageTag { tag: tag.name.clone(), id: tag.digest }).collect();
+        findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        let reachable = RepositoryReachable {
+            roots: sorted(
+                self.repository.revisions.iter().copied().filter(|id| reach.manifests.contains(id)).collect(),
+            ),
+            manifests: sorted(reach.manifests),
+            protected: false,
+        };
+        let kept_back = self.kept_back(kept_back);
+        Ok(Marked {
+            live: reach.live,
+            released,
+            tags: tags.count,
+            kept: Kept { reachable, garbage, findings, kept_back, tags_unmounted: tags.is_unmounted },
+        })
+    }
+
+    /// Keeps the whole repository as it is.
+    fn keep(&self, reasons: Vec<(Named, Reason)>) -> Result<Marked, Error> {
+        let mut marked = self.collect()?;
+        marked.kept.kept_back = self.kept_back(reasons);
+        Ok(marked)
+    }
+
+    fn kept_back(&self, reasons: Vec<(Named, Reason)>) -> Vec<KeptBack> {
+        let kept_back = |(what, reason)| KeptBack { repository: self.name().to_owned(), what, reason };
+        reasons.into_iter().map(kept_back).collect()
+    }
+
+    pub(super) fn is_young(&self, tag: &Tag) -> bool {
+        self.options.young_since.is_some_and(|since| tag.modified >= since)
+    }
+
+    fn everything(&self, tags: &Tags) -> Vec<DigestId> {
+        [&*self.repository.revisions, &*tags.tagged].concat()
+    }
+
+    /// The unwanted tags that go, and those that do not.
+    fn going<'t>(&self, tags: &'t Tags, unwanted: &BTreeMap<String, Option<Digest>>) -> Going<'t> {
+        let (mut going, mut kept_back) = (HashSet::default(), Vec::new());
+        for tag in &tags.each {
+            let Some(digest) = unwanted.get(&tag.name) else { continue };
+            let reason = if tag.symlink {
+                // What the symbolic link leads to, or it itself, may be what goes.
+                Reason::Symlinks
+            } else if tag.digest != digest.map(|digest| self.digests.id(&digest)) {
+                Reason::Changed
+            } else if self.is_young(tag) {
+                Reason::Young
+            } else {
+                going.insert(tag.name.as_str());
+                continue;
+            };
+            kept_back.push((Named::Tag(tag.name.clone()), reason));
+        }
+        (going, kept_back)
+    }
+
+    /// Keeps tags back in whose images something is too young to go.
+    fn keep_young<'t>(
+        &self,
+        tags: &'t Tags,
+        referrers: &HashMap<DigestId, Vec<DigestId>>,
+        going: &mut HashSet<&'t str>,
+        kept_back: &mut Vec<(Named, Reason)>,
+    ) {
+        if self.repository.young.is_empty() {
+            return;
+        }
+        let (attached, _) = self.staying(tags, &HashSet::default());
+        let named = tags.each.iter().filter(|tag| going.contains(tag.name.as_str()));
+        let named: HashSet<DigestId> = named.filter_map(|tag| tag.digest).collect();
+        // The other way round: what would die with something young, or that with it.
+        let mut above: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
+        self.dying_by(&named, referrers, &attached, |from, to| above.entry(to).or_default().push(from));
+        let mut with_young: HashSet<DigestId> = HashSet::default();
+        let mut pending: Vec<DigestId> = self.repository.young.to_vec();
+        while let Some(id) = pending.pop() {
+            if with_young.insert(id) {
+                pending.extend(above.remove(&id).unwrap_or_default());
+            }
+        }
+        for tag in &tags.each {
+            let Some(digest) = tag.digest.filter(|_| going.contains(tag.name.as_str())) else { continue };
+            if with_young.contains(&digest) {
+                going.remove(tag.name.as_str());
+                kept_back.push((Named::Tag(tag.name.clone()), Reason::Young));
+            }
+        }
+    }
+
+    /// Something in a tag's directory that no registry puts there, and that would keep the directory.
+    pub(super) fn foreign_in_tag(&self, tag: &str) -> Result<Option<Finding>, Error> {
+        let directory = layout::tag(self.name(), tag);
+        let is_foreign = |file: &String| {
+            let parts: Vec<&str> = file.split('/').collect();
+            !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
+        };
+        let foreign = below(self.storage, &directory)?.files.into_iter().find(is_foreign);
+        Ok(foreign.map(|file| self.foreign_file(format!("{directory}/{file}"))))
+    }
+
+    pub(super) fn foreign_file(&self, path: String) -> Finding {
+        Finding::ForeignFile { repository: self.name().to_owned(), path }
+    }
+
+    /// The tags that are attached to a manifest of the repository, and all others that stay.
+    fn staying<'t>(&self, tags: &'t Tags, going: &HashSet<&str>) -> (Vec<Attached<'t>>, Vec<&'t Tag>) {
+        let stays = |tag: &&Tag| !going.contains(tag.name.as_str());
+        self.attached(tags.each.iter().filter(stays), |tag, to| self.has_revision(to) && !self.is_young(tag))
+    }
+
+    /// Why each of some manifests is live that are not only so by being young.
+    fn reasons(
+        &self,
+        ids: &HashSet<DigestId>,
+        tags: &Tags,
+        going: &HashSet<&str>,
+        reach: &Reach,
+    ) -> HashMap<DigestId, Reason> {
+        let mut reasons: HashMap<DigestId, Reason> = HashMap::default();
+        if ids.is_empty() {
+            return reasons;
+        }
+        let mut parents: HashMap<DigestId, Digest> = HashMap::default();
+        for &parent in &reach.manifests {
+            let parts = self.manifests.with(parent, |manifest| match manifest {
+                Manifest::Parsed { references, .. } => {
+                    let parts = references.iter().map(|reference| reference.id());
+                    parts.filter(|id| *id != parent && ids.contains(id)).collect()
+                }
+                _ => Vec::new(),
+            });
+            let digest = self.digests.digest(parent);
+            for id in parts.unwrap_or_default() {
+                parents.entry(id).and_modify(|first| *first = digest.min(*first)).or_insert(digest);
+            }
+        }
+        reasons.extend(parents.into_iter().map(|(id, parent)| (id, Reason::PartOf(parent))));
+        let staying = tags.each.iter().filter(|tag| !going.contains(tag.name.as_str()));
+        // The first tag that names it says why.
+        for tag in staying.rev() {
+            for &id in tag.keeps.iter().filter(|id| ids.contains(id)) {
+                reasons.insert(id, Reason::Tagged(tag.name.clone()));
+            }
+        }
+        reasons
+    }
+}

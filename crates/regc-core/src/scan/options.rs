@@ -1,0 +1,84 @@
+//! What a run may do.
+
+use std::time::SystemTime;
+
+use crate::registry::config::Absences;
+use crate::registry::pattern::Pattern;
+use crate::scan::deletion::Unwanted;
+
+/// What a run may do, and with how many threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Whether manifests that no tag reaches are garbage too.
+    pub delete_untagged: bool,
+    /// Whether to go on although the store looks as if something was missing (see [`Refusal`]).
+    pub allow_empty: bool,
+    /// Whether to go on although much of what images need is missing, or a directory looks as if it was not mounted.
+    pub allow_missing: bool,
+    /// Whether to go on although nearly all manifests are untagged and would be deleted.
+    pub allow_mostly_untagged: bool,
+    /// What may be missing although nothing is wrong.
+    pub absences: Absences,
+    /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: nobody else uses them.
+    pub allow_symlinked_blobs: bool,
+    /// Whether to go on although Harbor's database also describes the store.
+    pub allow_harbor: bool,
+    /// What was modified at this time or later is not garbage, and neither is what it refers to.
+    pub young_since: Option<SystemTime>,
+    /// What else is garbage, though it takes up little.
+    pub leftovers: Leftovers,
+    /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in use
+    /// is always found out in all of them.
+    pub repositories: &'a [Pattern],
+    /// What is to go although clients could pull it. Then nothing else does, whatever else is garbage.
+    pub unwanted: Option<&'a Unwanted>,
+    /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
+    pub jobs: usize,
+}
+
+/// What registries leave behind, beside content.
+///
+/// Directories of links without a link go in any case, and so do entries in tags' indexes for manifests that are not linked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Leftovers {
+    /// Uploads that began before this, and were not written since, are garbage; none if not given. When one began is what its
+    /// `startedat` says, or if that is not there, when it was written last.
+    pub uploads_before: Option<SystemTime>,
+    /// Whether a repository without any manifest, tag or upload is garbage.
+    pub empty_repositories: bool,
+    /// Whether tags that name nothing are garbage, and the indexes of all tags are looked through for entries that lead to
+    /// nothing; else only those of tags that have named more than one manifest.
+    pub every_tag: bool,
+    /// Tags and referrers that were pushed before this are garbage if what they are attached to was deleted from the
+    /// repository, and so is what only they need; none if not given.
+    pub orphans_before: Option<SystemTime>,
+    /// Whether neither layer links nor tags' indexes are looked through at all: whoever asks does that.
+    pub no_links: bool,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            delete_untagged: false,
+            allow_empty: false,
+            allow_missing: false,
+            allow_mostly_untagged: false,
+            absences: Absences::default(),
+            allow_symlinked_blobs: false,
+            allow_harbor: false,
+            young_since: None,
+            leftovers: Leftovers::default(),
+            repositories: &[],
+            unwanted: None,
+            jobs: 64,
+        }
+    }
+}
+
+impl Options<'_> {
+    /// Whether untagged manifests and leftovers may go in a repository.
+    pub(crate) fn may_tidy(&self, repository: &str) -> bool {
+        let is_meant = |pattern: &Pattern| pattern.matches_repository(repository);
+        self.unwanted.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
+    }
+}

@@ -1,0 +1,115 @@
+//! What names stand for in a store.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::registry::layout;
+use crate::registry::pattern::{Part, Pattern};
+use crate::scan::Options;
+use crate::scan::deletion::{Unwanted, UnwantedIn};
+use crate::scan::inventory;
+use crate::scan::tag_links::{TagLink, tag_links};
+use crate::storage::{ReadStorage, directories};
+use crate::threads::with_threads;
+
+/// Everything in a store that patterns name, as something that is not wanted any more.
+///
+/// Fails with [`Error::NothingMatches`] if there is nothing that one of them names, and with [`Error::StillTagged`] if one
+/// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too. No pattern
+/// names a repository of a name that no registry serves: see [`repository_at`].
+pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, jobs: usize) -> Result<Unwanted, Error> {
+    with_threads(jobs, || {
+        let mut names = inventory::repository_names(storage)?;
+        names.retain(|name| layout::is_repository_name(name));
+        names.sort_unstable();
+        let mut unwanted = Unwanted::default();
+        // Manifests last: what tags go is known then.
+        let (manifests, others): (Vec<_>, Vec<_>) =
+            patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
+        for pattern in others.into_iter().chain(manifests) {
+            let matching: Vec<&String> = names.iter().filter(|name| pattern.matches_repository(name)).collect();
+            let found = match pattern.part() {
+                Part::All => {
+                    matching.iter().for_each(|name| unwanted.repository(name));
+                    matching.len()
+                }
+                Part::Tags(_) => tags(storage, pattern, &matching, &mut unwanted)?,
+                Part::Manifest(digest) => manifest(storage, digest, &matching, force, &mut unwanted)?,
+            };
+            if found == 0 {
+                return Err(Error::NothingMatches(pattern.to_string()));
+            }
+        }
+        Ok(unwanted)
+    })
+}
+
+/// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all repositories.
+///
+/// Fails with [`Error::NothingMatches`] if it is none.
+pub fn repository_at(storage: &dyn ReadStorage, path: &str) -> Result<String, Error> {
+    let name = path.trim_matches('/');
+    let name = name.strip_prefix(layout::REPOSITORIES).map_or(name, |below| below.trim_start_matches('/'));
+    let names = with_threads(Options::default().jobs, || inventory::repository_names(storage))?;
+    names.into_iter().find(|found| found == name).ok_or_else(|| Error::NothingMatches(path.to_owned()))
+}
+
+fn tags(
+    storage: &dyn ReadStorage,
+    pattern: &Pattern,
+    repositories: &[&String],
+    unwanted: &mut Unwanted,
+) -> Result<usize, Error> {
+    type Named = (BTreeMap<String, Option<Digest>>, Vec<TagLink>);
+    let named: Vec<Named> = repositories
+        .par_iter()
+        .map(|repository| {
+            // The registry lists a tag for its directory, even if it names nothing any more.
+            let all = layout::tags(repository);
+            let all = directories(storage, &all, layout::tag_name, || ())?;
+            Ok((all.into_iter().map(|(name, _)| (name, None)).collect(), tag_links(storage, repository)?))
+        })
+        .collect::<Result<_, Error>>()?;
+    let mut found = 0;
+    for (repository, (mut all, tags)) in repositories.iter().zip(named) {
+        all.extend(tags.into_iter().map(|tag| (tag.name, tag.digest)));
+        for (tag, digest) in all.into_iter().filter(|(tag, _)| pattern.matches_tag(repository, tag)) {
+            unwanted.tag(repository, &tag, digest);
+            found += 1;
+        }
+    }
+    Ok(found)
+}
+
+fn manifest(
+    storage: &dyn ReadStorage,
+    digest: &Digest,
+    repositories: &[&String],
+    force: bool,
+    unwanted: &mut Unwanted,
+) -> Result<usize, Error> {
+    let mut found = 0;
+    for repository in repositories {
+        if storage.stat(&layout::revision_link(repository, digest))?.is_none() {
+            continue;
+        }
+        let mut tags = tag_links(storage, repository)?;
+        let goes_anyway = |tag: &TagLink| match unwanted.of(repository) {
+            None => false,
+            Some(UnwantedIn::Everything) => true,
+            Some(UnwantedIn::Some { tags, .. }) => tags.contains_key(&tag.name),
+        };
+        tags.retain(|tag| tag.digest == Some(*digest) && !goes_anyway(tag));
+        if !tags.is_empty() && !force {
+            let tags = tags.into_iter().map(|tag| tag.name).collect();
+            return Err(Error::StillTagged { repository: repository.to_string(), digest: *digest, tags });
+        }
+        tags.iter().for_each(|tag| unwanted.tag(repository, &tag.name, tag.digest));
+        unwanted.manifest(repository, *digest);
+        found += 1;
+    }
+    Ok(found)
+}

@@ -1,0 +1,146 @@
+//! How much the blobs hold.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
+use crate::registry::layout;
+use crate::scan::inventory::{DigestId, Inventory};
+use crate::scan::mark::Reachable;
+use crate::storage::{EntryKind, ReadStorage};
+
+/// A blob that nothing refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreferencedBlob {
+    /// Its digest.
+    pub id: DigestId,
+    /// What removing it gives back: the length of its content, or 0 where a symbolic link says that it is elsewhere.
+    pub bytes: u64,
+}
+
+/// The blobs of a store, live and not.
+#[derive(Debug, Default)]
+pub struct Sizes {
+    /// The blobs that are garbage, in the order of their digests.
+    pub unreferenced: Vec<UnreferencedBlob>,
+    /// How many blobs are live.
+    pub live_blobs: u64,
+    /// How long their contents are together.
+    pub live_bytes: u64,
+    /// How many blobs are not live, but too young to be garbage.
+    pub young_blobs: u64,
+    /// How long their contents are together.
+    pub young_bytes: u64,
+    /// How long the contents of those garbage blobs are together that have other names as well, as hard links: removing them
+    /// here frees nothing, in bytes.
+    pub hard_linked_bytes: u64,
+    /// Digests with a directory but without content, as a run that was stopped leaves them.
+    pub(crate) without_content: BTreeSet<DigestId>,
+}
+
+/// How many live blobs are looked at at most. In larger stores, a live blob counts as there if its directory is: asking
+/// for the content of each would take longer than all the rest of a run, and is for a verification to do.
+const CHECKED_LIVE_BLOBS: u64 = 10_000;
+
+/// How many blobs one task looks at.
+const BATCH: usize = 64;
+
+/// Says of a blob that was asked for that it stays.
+const NO_GARBAGE: u64 = u64::MAX;
+
+/// Asks for the size of every blob that is garbage. The sizes of live blobs are known from the manifests that refer to
+/// them, but for those of old manifests, which do not say.
+pub fn measure(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    reachable: &Reachable,
+    young_since: Option<SystemTime>,
+    monitor: &dyn Monitor,
+) -> Result<Sizes, Error> {
+    let digests = &inventory.digests;
+    let check_live = reachable.live.len() <= CHECKED_LIVE_BLOBS;
+    let mut sizes = Sizes::default();
+    let mut asked = Vec::new();
+    for id in digests.stored_ids() {
+        let (bytes, was_read) = reachable.manifests.known_size(digests, id);
+        let is_live = reachable.live.contains(digests, id);
+        if !is_live && reachable.released.as_ref().is_some_and(|released| !released.contains(digests, id)) {
+            continue;
+        }
+        if !is_live || !was_read && (check_live || bytes == 0) {
+            asked.push(UnreferencedBlob { id, bytes: 0 });
+        } else {
+            sizes.live_blobs += 1;
+            sizes.live_bytes += bytes;
+        }
+    }
+    monitor.phase(Phase::Measure, Some(asked.len() as u64));
+    let shards = asked.chunk_by_mut(|a, b| digests.same_shard(a.id, b.id));
+    let batches: Vec<&mut [UnreferencedBlob]> = shards.flat_map(|shard| shard.chunks_mut(BATCH)).collect();
+    let measured: Vec<Sizes> = batches
+        .into_par_iter()
+        .map(|batch| {
+            let sizes = measure_batch(storage, inventory, reachable, young_since, batch)?;
+            monitor.advance(batch.len() as u64);
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
+            Ok(sizes)
+        })
+        .collect::<Result<_, Error>>()?;
+    for batch in measured {
+        sizes.live_blobs += batch.live_blobs;
+        sizes.live_bytes += batch.live_bytes;
+        sizes.young_blobs += batch.young_blobs;
+        sizes.young_bytes += batch.young_bytes;
+        sizes.hard_linked_bytes += batch.hard_linked_bytes;
+        sizes.without_content.extend(batch.without_content);
+    }
+    asked.retain(|blob| blob.bytes != NO_GARBAGE);
+    sizes.unreferenced = asked;
+    Ok(sizes)
+}
+
+/// Asks for the sizes of blobs that are in the same directory: notes those of garbage, and sums up those of what is live.
+fn measure_batch(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    reachable: &Reachable,
+    young_since: Option<SystemTime>,
+    batch: &mut [UnreferencedBlob],
+) -> Result<Sizes, Error> {
+    let digests = &inventory.digests;
+    let blobs: Vec<Digest> = batch.iter().map(|blob| digests.digest(blob.id)).collect();
+    let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+    let mut sizes = Sizes::default();
+    for (UnreferencedBlob { id, bytes }, data) in
+        batch.iter_mut().zip(storage.stat_each(&layout::shard(&blobs[0]), &keys)?)
+    {
+        *bytes = NO_GARBAGE;
+        match data {
+            Some(data) if data.kind == EntryKind::BrokenSymlink => {
+                return Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(*id))));
+            }
+            Some(data) if data.kind != EntryKind::File => drop(sizes.without_content.insert(*id)),
+            None => drop(sizes.without_content.insert(*id)),
+            Some(data) if reachable.live.contains(digests, *id) => {
+                sizes.live_blobs += 1;
+                sizes.live_bytes += data.bytes;
+            }
+            Some(data) if young_since.is_some_and(|since| data.modified >= since) => {
+                sizes.young_blobs += 1;
+                sizes.young_bytes += data.bytes;
+            }
+            Some(data) => {
+                let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(id).is_ok();
+                *bytes = if is_elsewhere { 0 } else { data.bytes };
+                sizes.hard_linked_bytes += if data.hard_linked { *bytes } else { 0 };
+            }
+        }
+    }
+    Ok(sizes)
+}

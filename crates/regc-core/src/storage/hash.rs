@@ -1,0 +1,53 @@
+//! What the content of an object hashes to.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+use super::ReadStorage;
+use crate::digest::{Algorithm, Digest};
+use crate::error::Error;
+
+/// The digest of the content at `key`; `None` if there is none.
+pub(crate) fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
+    let on = &mut |_| ControlFlow::<Infallible>::Continue(());
+    let ControlFlow::Continue(digest) = hash_while(storage, key, algorithm, on)?;
+    Ok(digest)
+}
+
+/// The digest of the content at `key`; `None` if there is none. `on_part` may break it off, and is told the length of each part after it was read.
+pub(crate) fn hash_while<B>(
+    storage: &dyn ReadStorage,
+    key: &str,
+    algorithm: Algorithm,
+    on_part: &mut dyn FnMut(usize) -> ControlFlow<B>,
+) -> Result<ControlFlow<B, Option<Digest>>, Error> {
+    match algorithm {
+        Algorithm::Sha256 => hash_with::<sha2::Sha256, B>(storage, key, algorithm, on_part),
+        Algorithm::Sha384 => hash_with::<sha2::Sha384, B>(storage, key, algorithm, on_part),
+        Algorithm::Sha512 => hash_with::<sha2::Sha512, B>(storage, key, algorithm, on_part),
+    }
+}
+
+fn hash_with<H: sha2::Digest, B>(
+    storage: &dyn ReadStorage,
+    key: &str,
+    algorithm: Algorithm,
+    on_part: &mut dyn FnMut(usize) -> ControlFlow<B>,
+) -> Result<ControlFlow<B, Option<Digest>>, Error> {
+    let mut hasher = H::new();
+    let mut broken = None;
+    let is_there = storage.read_in_parts(key, &mut |part| {
+        hasher.update(part);
+        match on_part(part.len()) {
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+            ControlFlow::Break(value) => {
+                broken = Some(value);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    Ok(match broken {
+        Some(value) => ControlFlow::Break(value),
+        None => ControlFlow::Continue(is_there.then(|| Digest::from_bytes(algorithm, &hasher.finalize()))),
+    })
+}

@@ -1,0 +1,84 @@
+//! What is in a directory, and below it.
+
+use super::contract::{Entry, EntryKind, ReadStorage};
+use crate::error::Error;
+
+/// What `accept` makes of the names of directories in `directory`, and whether each is a symbolic link. `pass_over` is
+/// called for every other name.
+///
+/// A symbolic link to nothing is an error where its name is accepted: it may lead to a disk that is not mounted, and
+/// what is there must not be taken for absent. So is a directory whose name is not UTF-8, where the replacement is accepted.
+pub(crate) fn directories<T>(
+    storage: &dyn ReadStorage,
+    directory: &str,
+    accept: impl Fn(&str) -> Option<T>,
+    pass_over: impl Fn(),
+) -> Result<Vec<(T, bool)>, Error> {
+    let mut accepted = Vec::new();
+    each_directory(storage, directory, accept, |meaning, symlink| accepted.push((meaning, symlink)), pass_over)?;
+    Ok(accepted)
+}
+
+/// Calls `visit` with what [`directories`] would answer.
+pub(crate) fn each_directory<T>(
+    storage: &dyn ReadStorage,
+    directory: &str,
+    accept: impl Fn(&str) -> Option<T>,
+    mut visit: impl FnMut(T, bool),
+    pass_over: impl Fn(),
+) -> Result<(), Error> {
+    let mut error = None;
+    storage.list(directory, &mut |Entry { name, kind, symlink }| match (accept(name), kind) {
+        (Some(meaning), EntryKind::Directory) => visit(meaning, symlink),
+        (Some(_), EntryKind::BrokenSymlink) => error = Some(Error::BrokenSymlink(format!("{directory}/{name}"))),
+        (Some(_), EntryKind::Unnameable) => error = Some(Error::NotUtf8(format!("{directory}/{name}"))),
+        _ => pass_over(),
+    })?;
+    error.map_or(Ok(()), Err)
+}
+
+/// The file system that something is on, by its number, where the storage knows that.
+pub(crate) fn device(storage: &dyn ReadStorage, key: &str) -> Result<Option<u64>, Error> {
+    Ok(storage.stat(key)?.and_then(|found| found.device))
+}
+
+/// The first directory on the way from `top`, which is above it, to `key` that is a symbolic link.
+pub(crate) fn symlink_between(storage: &dyn ReadStorage, top: &str, key: &str) -> Result<Option<String>, Error> {
+    let ends = key.match_indices('/').map(|(end, _)| end).filter(|end| *end > top.len());
+    for directory in ends.map(|end| &key[..end]) {
+        if storage.stat(directory)?.is_some_and(|found| found.symlink) {
+            return Ok(Some(directory.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// What is below a directory, at any depth.
+#[derive(Debug, Default)]
+pub(crate) struct Below {
+    /// Everything but directories, by its key below the directory.
+    pub(crate) files: Vec<String>,
+    /// The directories, those deeper down first.
+    pub(crate) directories: Vec<String>,
+}
+
+/// Lists what is below a directory. A symbolic link counts as a file, and what it leads to is not looked at.
+pub(crate) fn below(storage: &dyn ReadStorage, directory: &str) -> Result<Below, Error> {
+    let mut below = Below::default();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(parent) = pending.pop() {
+        storage.list(&parent, &mut |entry| {
+            let path = format!("{parent}/{}", entry.name);
+            let key = path[directory.len() + 1..].to_owned();
+            match entry.kind {
+                EntryKind::Directory if !entry.symlink => {
+                    pending.push(path);
+                    below.directories.push(key);
+                }
+                _ => below.files.push(key),
+            }
+        })?;
+    }
+    below.directories.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(below)
+}

@@ -1,0 +1,85 @@
+//! The order of the library: a module uses only what stands below it, and only some can write.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules, the lowest first. Those of one line do not use each other.
+const LAYERS: [&[&str]; 13] = [
+    &["digest", "duration"],
+    &["blocked"],
+    &["error"],
+    &["registry", "threads"],
+    &["finding"],
+    &["monitor"],
+    &["storage"],
+    &["retention", "trash"],
+    &["scan"],
+    &["verify"],
+    &["inspect"],
+    &["collect"],
+    &["repair", "undelete"],
+];
+
+/// The modules that can write.
+const WRITERS: [&str; 5] = ["storage", "trash", "collect", "repair", "undelete"];
+
+/// What only writers name.
+const MEANS_OF_WRITING: [&str; 2] = ["DeleteStorage", "TrashStorage"];
+
+/// Every source file of the library but its root, with the module that it belongs to and its text without tests.
+fn sources() -> Vec<(PathBuf, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    let mut pending = vec![root.clone()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+                continue;
+            }
+            let below = path.strip_prefix(&root).unwrap().with_extension("");
+            let parts: Vec<&str> = below.iter().map(|part| part.to_str().unwrap()).collect();
+            if parts == ["lib"] || parts.contains(&"tests") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+            sources.push((below.clone(), parts[0].to_owned(), text));
+        }
+    }
+    assert!(sources.len() > 50, "the sources are found");
+    sources
+}
+
+/// The modules at the root that a text names, also in its documentation.
+fn used(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("crate::").map(|(at, crate_)| {
+        let path = &text[at + crate_.len()..];
+        assert!(!path.starts_with('{'), "one `use` for each module");
+        path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+    })
+}
+
+#[test]
+fn no_module_uses_what_stands_above_it() {
+    let levels = (0..).zip(LAYERS).flat_map(|(level, modules)| modules.iter().map(move |module| (*module, level)));
+    let levels: BTreeMap<&str, u32> = levels.collect();
+    let level = |module: &str| *levels.get(module).unwrap_or_else(|| panic!("{module} stands in no layer"));
+    let mut upwards = Vec::new();
+    for (path, module, text) in sources() {
+        let others = used(&text).filter(|other| *other != module);
+        upwards.extend(others.filter(|other| level(other) >= level(&module)).map(|other| format!("{path:?}: {other}")));
+    }
+    assert_eq!(upwards, Vec::<String>::new());
+}
+
+#[test]
+fn only_some_modules_can_write() {
+    let mut others = sources();
+    others.retain(|(_, module, _)| !WRITERS.contains(&module.as_str()));
+    let writes = |text: &str| MEANS_OF_WRITING.iter().any(|means| text.contains(means));
+    let writers: Vec<&PathBuf> = others.iter().filter(|(_, _, text)| writes(text)).map(|(path, ..)| path).collect();
+    assert_eq!(writers, Vec::<&PathBuf>::new());
+}
