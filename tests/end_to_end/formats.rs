@@ -22,7 +22,7 @@ fn json_tells_everything_and_sums_it_up() {
     let (summary, items) = lines.split_last().unwrap();
     let nothing = serde_json::json!({
         "tag_index_entries": 0, "tags": 0, "revisions": 0, "layer_links": 0, "blobs": 0, "bytes": 0,
-        "uploads": 0, "upload_bytes": 0, "repositories": 0,
+        "uploads": 0, "upload_bytes": 0, "files": 0, "file_bytes": 0, "repositories": 0,
     });
     let expected = serde_json::json!({
         "type": "summary", "schema_version": 1, "dry_run": true, "delete_untagged": true,
@@ -31,7 +31,7 @@ fn json_tells_everything_and_sums_it_up() {
         "garbage": {
             "tag_index_entries": 1, "tags": 0, "revisions": 1, "layer_links": 4,
             "blobs": 6, "bytes": summary["garbage"]["bytes"],
-            "uploads": 0, "upload_bytes": 0, "repositories": 0,
+            "uploads": 0, "upload_bytes": 0, "files": 0, "file_bytes": 0, "repositories": 0,
         },
         "removed": nothing, "spared": nothing, "stale_cache": null, "young_blobs": 0, "young_bytes": 0,
         "hard_linked_bytes": 0,

@@ -243,7 +243,7 @@ impl Finding {
     }
 
     /// What an operator can do about it.
-    pub const fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
             Finding::DamagedManifest { .. } => {
                 "restore the file from a backup; or delete the manifest through the API, collect again, and push the image anew"
@@ -255,6 +255,9 @@ impl Finding {
             Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
             Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
             Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
+            Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
+                "an interrupted copy has left it: `regc gc --tidy` deletes it once it is a week old"
+            }
             Finding::ForeignFile { .. } => "delete the file, and run `regc gc --tidy`",
             Finding::KeptBack(_) => "clear what is in the way, and run the same command again",
             Finding::UnservedRepository { .. } => "rename its directory, or delete it with `regc rm --path`",

@@ -5,6 +5,7 @@ pub mod inventory;
 pub(crate) mod links;
 pub mod mark;
 mod options;
+pub(crate) mod remnants;
 pub mod resolve;
 pub mod sizes;
 pub(crate) mod tag_links;
@@ -12,7 +13,7 @@ pub(crate) mod tag_links;
 use std::collections::BTreeSet;
 
 use self::inventory::Inventory;
-use self::mark::Reachable;
+use self::mark::{GarbageFile, Reachable};
 use self::sizes::Sizes;
 use crate::digest::Digest;
 use crate::error::Error;
@@ -33,6 +34,8 @@ pub struct Survey {
     pub reachable: Reachable,
     /// How much that is.
     pub sizes: Sizes,
+    /// What interrupted copies have left beside blobs, by path, where that was asked for.
+    pub remnants: Vec<GarbageFile>,
     /// Everything that was found damaged, in a fixed order.
     pub findings: Vec<Finding>,
     /// Damaged content that repairs have moved aside, where any is missing: nobody need wonder where that is.
@@ -57,6 +60,7 @@ pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Mo
         let inventory = inventory::take(storage, options.young_since, monitor)?;
         let reachable = mark::mark(storage, &inventory, options, monitor)?;
         let sizes = sizes::measure(storage, &inventory, &reachable, options.young_since, monitor)?;
+        let remnants = remnants::beside_blobs(storage, &inventory, &reachable, options, monitor)?;
         let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);
         let missing = match options.absences.content {
             true => Vec::new(),
@@ -70,6 +74,6 @@ pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Mo
             true => BTreeSet::new(),
             false => trash::moved_aside(storage)?.into_keys().collect(),
         };
-        Ok(Survey { inventory, reachable, sizes, findings, set_aside })
+        Ok(Survey { inventory, reachable, sizes, remnants, findings, set_aside })
     })
 }

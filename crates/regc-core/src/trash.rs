@@ -77,7 +77,7 @@ pub struct Entry {
     /// Its repository; none for a blob.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repository: Option<String>,
-    /// The length of a blob's content, in bytes.
+    /// The length of a blob's content, or of what an interrupted copy has left, in bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bytes: Option<u64>,
 }
@@ -112,12 +112,19 @@ impl Entry {
                 let below = self.path.strip_prefix(&format!("{}/", layout::uploads(name)));
                 below.is_some_and(|below| below.contains('/') && below.split('/').all(|part| is_part(&part)))
             }
+            (Kind::File, _, _) => {
+                let about = layout::subject(&self.path);
+                (self.repository.is_none() || repository.is_some())
+                    && (&about.repository, &about.digest) == (&self.repository, &self.digest)
+                    && self.path.split('/').all(|part| is_part(&part))
+                    && (layout::is_remnant(&self.path) || layout::referrer_of(&self.path).is_some())
+            }
             _ => false,
         }
     }
 }
 
-/// What an object in the trash is, in the order in which they are removed.
+/// What an object in the trash is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -133,6 +140,8 @@ pub enum Kind {
     Blob,
     /// A file of an upload.
     Upload,
+    /// A file that an interrupted copy has left, or a link to a referrer.
+    File,
 }
 
 /// A run's part of the trash.
@@ -146,7 +155,7 @@ pub struct TrashedRun {
     pub objects: u64,
     /// How many of them are blobs.
     pub blobs: u64,
-    /// The length of what blobs and uploads hold, in bytes.
+    /// The length of everything but links, in bytes.
     pub bytes: u64,
     /// Whether a restore of it has begun and is not complete. Until it is, a collection keeps what the run had removed.
     pub restoring: bool,
@@ -251,7 +260,7 @@ fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error
         found.objects += 1;
         found.blobs += u64::from(is_blob(&key));
         // What is elsewhere stays there.
-        if !is_symlink && (is_blob(&key) || key.contains("/_uploads/")) {
+        if !is_symlink && !key.ends_with(&format!("/{}", layout::LINK)) {
             let path = format!("{}/{key}", directory(&found.run));
             found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
         }
@@ -281,7 +290,7 @@ pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(Strin
             let key = format!("{directory}/{}", entry.name);
             match entry.kind {
                 // A blob's directory may have been a link, and was moved as such.
-                _ if entry.symlink && is_blob(&key) && entry.name != layout::DATA => {
+                _ if entry.symlink && is_below_blobs(&key) && entry.name != layout::DATA => {
                     objects.push((format!("{key}/{}", layout::DATA), true));
                 }
                 _ if entry.symlink => objects.push((key, true)),
@@ -296,7 +305,12 @@ pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(Strin
     Ok(objects)
 }
 
+/// Whether it is the content of a blob, and nothing that lies beside it.
 fn is_blob(key: &str) -> bool {
+    is_below_blobs(key) && key.rsplit('/').next() == Some(layout::DATA)
+}
+
+fn is_below_blobs(key: &str) -> bool {
     key.strip_prefix(layout::BLOBS).is_some_and(|below| below.starts_with('/'))
 }
 
@@ -323,7 +337,8 @@ pub(crate) fn subjects(storage: &dyn ReadStorage) -> Result<Vec<Subject>, Error>
     for run in runs(storage)? {
         let of_repair = is_of_repair(storage, &run)?;
         let subject = |(key, _): &(String, bool)| Subject { subject: layout::subject(key), of_repair };
-        subjects.extend(objects(storage, &run)?.iter().map(subject));
+        // What was not finished shows nothing.
+        subjects.extend(objects(storage, &run)?.iter().filter(|(key, _)| !layout::is_remnant(key)).map(subject));
     }
     Ok(subjects)
 }

@@ -61,8 +61,9 @@ pub struct Args {
     remove_empty_repositories: bool,
 
     /// Means --purge-uploads and --remove-empty-repositories, and deletes tags that name nothing, dangling entries in tags'
-    /// indexes, and what was attached more than seven days ago to images that were deleted from their repository:
-    /// signatures, SBOMs, attestations
+    /// indexes, and, a week after they were written or as long after as --purge-uploads says: what is attached to images that
+    /// were deleted from their repository (signatures, SBOMs, attestations), and what interrupted copies have left beside
+    /// blobs and links (rsync's `.data.Xy12Za`)
     #[arg(long)]
     tidy: bool,
 
@@ -160,6 +161,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let source = source::find(args.config.or(args.configuration), args.root)?;
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    let old = ago(args.purge_uploads.unwrap_or(OLD_UPLOAD));
     let options = Options {
         delete_untagged: args.delete_untagged,
         allow_empty: args.allow_empty,
@@ -170,10 +172,11 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         allow_harbor: args.allow_harbor,
         young_since: min_age.map(ago),
         leftovers: Leftovers {
-            uploads_before: args.purge_uploads.or(args.tidy.then_some(OLD_UPLOAD)).map(ago),
+            uploads_before: (args.tidy || args.purge_uploads.is_some()).then_some(old),
             empty_repositories: args.remove_empty_repositories || args.tidy,
             every_tag: args.tidy,
-            orphans_before: args.tidy.then_some(OLD_UPLOAD).map(ago),
+            orphans_before: args.tidy.then_some(old),
+            copies_before: args.tidy.then_some(old),
             no_links: false,
         },
         repositories: &args.repository,

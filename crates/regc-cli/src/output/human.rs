@@ -76,16 +76,12 @@ impl Human {
             self.output.line(format_args!("  {bytes:>12}  {name}  ({details})"));
         };
         for share in shares.iter().take(SHARES) {
-            row(
-                share.totals.bytes + share.totals.upload_bytes,
-                &printable(share.repository),
-                &parts(&share.totals).join(", "),
-            );
+            row(share.totals.all_bytes(), &printable(share.repository), &parts(&share.totals).join(", "));
         }
         if shares.len() > SHARES {
             let (mut others, number) = (Totals::default(), shares.len() - SHARES);
             shares[SHARES..].iter().for_each(|share| others += share.totals);
-            row(others.bytes + others.upload_bytes, &format!("{number} more"), &parts(&others).join(", "));
+            row(others.all_bytes(), &format!("{number} more"), &parts(&others).join(", "));
         }
         if rest.blobs > 0 {
             row(rest.bytes, "linked by no repository", &parts(&rest).join(", "));
@@ -160,21 +156,22 @@ pub fn findings(output: &mut Output, run: &Run<'_>) {
 
 /// `1.20 MiB in 4 blobs, 2 manifests, 3 layer links`.
 pub fn describe(totals: &Totals) -> String {
-    match (totals.is_empty(), totals.blobs + totals.uploads) {
+    match (totals.is_empty(), totals.blobs + totals.uploads + totals.file_bytes) {
         (true, _) => "nothing".to_owned(),
         (false, 0) => parts(totals).join(", "),
         (false, _) => {
-            let bytes = BinaryBytes(totals.bytes + totals.upload_bytes);
+            let bytes = BinaryBytes(totals.all_bytes());
             format!("{bytes} in {}", parts(totals).join(", "))
         }
     }
 }
 
 fn parts(totals: &Totals) -> Vec<String> {
-    let Totals { tag_index_entries, tags, revisions, layer_links, blobs, uploads, repositories, .. } = *totals;
+    let Totals { tag_index_entries, tags, revisions, layer_links, blobs, uploads, files, repositories, .. } = *totals;
     let counts = [
         (blobs, "blob", "blobs"),
         (uploads, "upload", "uploads"),
+        (files, "other file", "other files"),
         (repositories, "repository", "repositories"),
         (tags, "tag", "tags"),
         (revisions, "manifest", "manifests"),

@@ -38,7 +38,7 @@ impl Printer for Human {
                     (repository, format!("upload    {upload}  {}", BinaryBytes(bytes)))
                 }
                 Item::Repository { repository } => (repository, "and the repository itself".to_owned()),
-                Item::TagIndexEntry { .. } | Item::LayerLink { .. } | Item::Blob { .. } => continue,
+                Item::TagIndexEntry { .. } | Item::LayerLink { .. } | Item::Blob { .. } | Item::File { .. } => continue,
             };
             repositories.entry(repository).or_default().push(line);
         }

@@ -17,6 +17,7 @@ fn entries_of(item: &Item<'_>) -> impl Iterator<Item = Entry> {
         Item::LayerLink { repository, .. } => (Kind::LayerLink, Some(*repository), None),
         Item::Blob { bytes, .. } => (Kind::Blob, None, Some(*bytes)),
         Item::Tag { repository, .. } => (Kind::Tag, Some(*repository), None),
+        Item::File { repository, bytes, .. } => (Kind::File, *repository, Some(*bytes).filter(|bytes| *bytes > 0)),
         Item::Upload { repository, .. } | Item::Repository { repository } => (Kind::Upload, Some(*repository), None),
     };
     let (digest, repository) = (item.digest(), repository.map(str::to_owned));

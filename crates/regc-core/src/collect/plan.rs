@@ -84,6 +84,17 @@ pub enum Item<'a> {
         #[serde(skip)]
         files: &'a [String],
     },
+    /// A file goes by itself: one that an interrupted copy has left, or a link by which the registry of the ORAS project finds
+    /// a referrer.
+    File {
+        /// The repository; none for one beside a blob.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        repository: Option<&'a str>,
+        /// Its key.
+        path: &'a str,
+        /// What that gives back, in bytes; 0 for a link.
+        bytes: u64,
+    },
     /// A repository has nothing in it any more, and goes itself.
     Repository {
         /// The repository.
@@ -110,6 +121,10 @@ pub struct Totals {
     pub uploads: u64,
     /// The length of their files, in bytes.
     pub upload_bytes: u64,
+    /// Files that go by themselves: what interrupted copies have left, and links to referrers.
+    pub files: u64,
+    /// The length of those that are no links, in bytes.
+    pub file_bytes: u64,
     /// Repositories.
     pub repositories: u64,
 }
@@ -130,6 +145,7 @@ impl Item<'_> {
             Item::Upload { repository, upload, files, .. } => {
                 files.iter().map(|file| layout::upload_file(repository, upload, file)).collect()
             }
+            Item::File { path, .. } => vec![path.to_string()],
             Item::Repository { .. } => Vec::new(),
         }
     }
@@ -142,6 +158,7 @@ impl Item<'_> {
             | Item::LayerLink { digest, .. }
             | Item::Blob { digest, .. } => Some(*digest),
             Item::Tag { digest, .. } => *digest,
+            Item::File { path, .. } => layout::subject(path).digest,
             Item::Upload { .. } | Item::Repository { .. } => None,
         }
     }
@@ -155,8 +172,13 @@ impl Totals {
 
     /// How many things there are.
     pub(crate) fn items(&self) -> u64 {
-        let Self { tag_index_entries, tags, revisions, layer_links, blobs, uploads, repositories, .. } = self;
-        tag_index_entries + tags + revisions + layer_links + blobs + uploads + repositories
+        let Self { tag_index_entries, tags, revisions, layer_links, blobs, uploads, files, repositories, .. } = self;
+        tag_index_entries + tags + revisions + layer_links + blobs + uploads + files + repositories
+    }
+
+    /// What all of it gives back, in bytes.
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes + self.upload_bytes + self.file_bytes
     }
 
     pub(crate) fn add(&mut self, item: &Item<'_>) {
@@ -166,6 +188,10 @@ impl Totals {
             Item::Upload { bytes, .. } => {
                 self.uploads += 1;
                 self.upload_bytes += bytes;
+            }
+            Item::File { bytes, .. } => {
+                self.files += 1;
+                self.file_bytes += bytes;
             }
             Item::TagIndexEntry { .. } => self.tag_index_entries += 1,
             Item::Revision { .. } => self.revisions += 1,
@@ -206,8 +232,11 @@ impl<'a> Plan<'a> {
         let (plan, repositories) = (*self, self.repositories());
         repositories
             .clone()
-            .flat_map(RepositoryPlan::tag_index_entries)
+            .flat_map(RepositoryPlan::remnants)
+            .chain(plan.remnants())
+            .chain(repositories.clone().flat_map(RepositoryPlan::tag_index_entries))
             .chain(repositories.clone().flat_map(RepositoryPlan::tags))
+            .chain(repositories.clone().flat_map(RepositoryPlan::referrer_links))
             .chain(repositories.clone().flat_map(RepositoryPlan::revisions))
             .chain(repositories.clone().flat_map(RepositoryPlan::layer_links))
             .chain(plan.blob_directories().flat_map(move |blobs| plan.blobs(blobs)))
@@ -221,6 +250,7 @@ impl<'a> Plan<'a> {
         for garbage in &self.survey.reachable.garbage {
             totals += links(garbage);
         }
+        self.remnants().for_each(|remnant| totals.add(&remnant));
         totals.blobs = self.survey.sizes.unreferenced.len() as u64;
         totals.bytes = self.survey.sizes.unreferenced.iter().map(|blob| blob.bytes).sum();
         totals
@@ -256,8 +286,8 @@ impl<'a> Plan<'a> {
         }
         // Stable, so that equals stay in the order of their names.
         shares.sort_by_key(|share| {
-            let Totals { bytes, upload_bytes, blobs, revisions, layer_links, .. } = share.totals;
-            std::cmp::Reverse((bytes + upload_bytes, blobs, revisions, layer_links))
+            let Totals { blobs, revisions, layer_links, .. } = share.totals;
+            std::cmp::Reverse((share.totals.all_bytes(), blobs, revisions, layer_links))
         });
         (shares, rest)
     }
@@ -276,6 +306,11 @@ impl<'a> Plan<'a> {
             garbage,
             digests: &survey.inventory.digests,
         })
+    }
+
+    /// What interrupted copies have left beside blobs.
+    pub(crate) fn remnants(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        self.survey.remnants.iter().map(|file| Item::File { repository: None, path: &file.path, bytes: file.bytes })
     }
 
     /// The blobs that go, by the directory that holds theirs.
@@ -324,6 +359,18 @@ impl<'a> RepositoryPlan<'a> {
             tag,
             digest: id.map(|id| digests.digest(id)),
         })
+    }
+
+    /// What interrupted copies have left beside links.
+    pub(crate) fn remnants(self) -> impl Iterator<Item = Item<'a>> {
+        let repository = Some(self.repository);
+        self.garbage.remnants.iter().map(move |file| Item::File { repository, path: &file.path, bytes: file.bytes })
+    }
+
+    /// The links to referrers that go.
+    pub(crate) fn referrer_links(self) -> impl Iterator<Item = Item<'a>> {
+        let repository = Some(self.repository);
+        self.garbage.referrer_links.iter().map(move |path| Item::File { repository, path, bytes: 0 })
     }
 
     /// The revisions, each before those that it refers to.
@@ -384,6 +431,8 @@ fn links(garbage: &RepositoryGarbage) -> Totals {
         layer_links: garbage.layer_links.len() as u64,
         uploads: garbage.uploads.len() as u64,
         upload_bytes: garbage.uploads.iter().map(|upload| upload.bytes).sum(),
+        files: (garbage.remnants.len() + garbage.referrer_links.len()) as u64,
+        file_bytes: garbage.remnants.iter().map(|file| file.bytes).sum(),
         repositories: garbage.whole.into(),
         ..Totals::default()
     }
@@ -391,8 +440,19 @@ fn links(garbage: &RepositoryGarbage) -> Totals {
 
 impl AddAssign for Totals {
     fn add_assign(&mut self, more: Self) {
-        let Self { tag_index_entries, tags, revisions, layer_links, blobs, bytes, uploads, upload_bytes, repositories } =
-            more;
+        let Self {
+            tag_index_entries,
+            tags,
+            revisions,
+            layer_links,
+            blobs,
+            bytes,
+            uploads,
+            upload_bytes,
+            files,
+            file_bytes,
+            repositories,
+        } = more;
         self.tag_index_entries += tag_index_entries;
         self.tags += tags;
         self.revisions += revisions;
@@ -401,6 +461,8 @@ impl AddAssign for Totals {
         self.bytes += bytes;
         self.uploads += uploads;
         self.upload_bytes += upload_bytes;
+        self.files += files;
+        self.file_bytes += file_bytes;
         self.repositories += repositories;
     }
 }

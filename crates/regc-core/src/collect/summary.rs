@@ -48,7 +48,7 @@ pub struct Summary {
     pub spared: Totals,
     /// The run's name in the trash; `None` where what is removed is not kept.
     pub trashed_as: Option<String>,
-    /// The length of the content of all blobs that are in the trash, in bytes. `regc trash empty` gives it back.
+    /// The length of everything in the trash that is no link, in bytes. `regc trash empty` gives it back.
     pub trash_bytes: u64,
     /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, or nothing was
     /// removed. Whether a registry is running is known to the caller, who sets it.

@@ -88,6 +88,7 @@ pub fn sweep(
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
         };
+        sweep.remnants(plan);
         sweep.images(&repositories);
         sweep.layer_links(&repositories);
         sweep.blobs(plan);
@@ -134,6 +135,12 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
+    /// Removes what interrupted copies have left beside blobs, so that it is not in the way of what goes.
+    fn remnants(&self, plan: &Plan<'_>) {
+        let remnants: Vec<Item<'_>> = plan.remnants().collect();
+        remnants.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
+    }
+
     /// Removes entries of tags' indexes, tags, and revisions: repositories side by side, in each of them the revisions one
     /// after the other. Where that is what somebody has named, a repository is one step: no image is left half there.
     fn images(&self, repositories: &[RepositoryPlan<'_>]) {
@@ -145,6 +152,8 @@ impl Sweep<'_> {
                 true => self.remove(items),
                 false => self.batch(items),
             };
+            let remnants: Vec<Item<'_>> = repository.remnants().collect();
+            remnants.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
             let entries: Vec<Item<'_>> = repository.tag_index_entries().collect();
             entries.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
             let tags: Vec<Item<'_>> = repository.tags().collect();
@@ -157,6 +166,9 @@ impl Sweep<'_> {
                 self.tag_directories(tags);
             });
             self.tag_directories(repository.dead_tags());
+            let referrer_links: Vec<Item<'_>> = repository.referrer_links().collect();
+            referrer_links.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
+            self.referrer_directories(&referrer_links);
             for revision in repository.revisions() {
                 remove(vec![revision]);
             }
@@ -171,6 +183,22 @@ impl Sweep<'_> {
             directories.extend(Algorithm::ALL.map(|algorithm| format!("{index}/{}", algorithm.name())));
             directories.extend([index, format!("{tag}/current"), tag]);
         }
+        let removed = self.storage.remove_empty_directories(&directories, None);
+        self.outcome.lock().failures.extend(removed.into_iter().filter_map(Result::err));
+    }
+
+    /// Removes the directories of manifests that have no referrers any more.
+    fn referrer_directories(&self, links: &[Item<'_>]) {
+        let above = |item: &Item<'_>| match item {
+            // `<algorithm>/<hex>/link` below that of the manifest.
+            Item::File { path, .. } => path.rsplitn(4, '/').last().map(str::to_owned),
+            _ => None,
+        };
+        let mut manifests: Vec<String> = links.iter().filter_map(above).collect();
+        manifests.dedup();
+        let below = |manifest: &String| Algorithm::ALL.map(|algorithm| format!("{manifest}/{}", algorithm.name()));
+        let directories: Vec<String> =
+            manifests.iter().flat_map(|manifest| below(manifest).into_iter().chain([manifest.clone()])).collect();
         let removed = self.storage.remove_empty_directories(&directories, None);
         self.outcome.lock().failures.extend(removed.into_iter().filter_map(Result::err));
     }
@@ -243,7 +271,9 @@ impl Sweep<'_> {
     /// Answers whether the repository is gone: it is not if something was pushed to it, or is in it that no registry wrote.
     fn whole_repository(&self, repository: &str) -> Result<bool, Error> {
         let directory = layout::repository(repository);
-        let parts = [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS].map(|part| format!("{directory}/{part}"));
+        // Links to referrers alone make no repository: after a run that was stopped, nobody would find them.
+        let parts = layout::REFERRERS.into_iter().chain([layout::MANIFESTS, layout::LAYERS, layout::UPLOADS]);
+        let parts: Vec<String> = parts.map(|part| format!("{directory}/{part}")).collect();
         parts.iter().try_for_each(|part| self.remove_directories(part))?;
         let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
         // A symbolic link that leads to one would lead to nothing.
@@ -363,7 +393,10 @@ impl Sweep<'_> {
             Item::LayerLink { repository, .. } => self.second_look.spare_content(repository, id, &mut spared),
             // Maybe it names something else by now.
             Item::Tag { repository, tag, .. } => self.second_look.spare_tag(repository, tag, id, &mut spared),
-            Item::Blob { .. } | Item::Upload { .. } | Item::Repository { .. } => Ok(()),
+            Item::File { repository: Some(repository), path, .. } if layout::referrer_of(path).is_some() => {
+                self.second_look.spare_manifest(repository, id, &mut spared).map(|_| ())
+            }
+            Item::Blob { .. } | Item::Upload { .. } | Item::File { .. } | Item::Repository { .. } => Ok(()),
         });
         if let Err(error) = result {
             self.must_stop.store(true, Relaxed);

@@ -205,7 +205,8 @@ impl Kind {
                 meaning: "A tag or repository is removed, and in its directory is a file that no registry has put there: \
                           `.nfs0000`, `.DS_Store`, `@eaDir`. The links are deleted; the file stays where it is, and its \
                           directory with it, so the registry goes on listing a name that cannot be pulled.",
-                remedy: "delete the file, and run `regc gc --tidy`",
+                remedy: "delete the file, and run `regc gc --tidy`, which itself deletes what an interrupted copy has left \
+                         (`.link.Xy12Za`, `link.part`) once it is a week old",
                 repair: None,
             },
             Kind::KeptBack => &Page {

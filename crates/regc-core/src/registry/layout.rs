@@ -3,6 +3,10 @@
 //! Source: `registry/storage/paths.go` of distribution/distribution, the same from 2.0 to 3.1. All paths are keys: they
 //! start below the storage's root, are separated by `/`, and have no leading one.
 
+mod beside;
+
+pub use self::beside::{REFERRERS, is_remnant, referrer_of, referrers};
+pub(crate) use self::beside::{holds_referrers, is_remnant_of};
 use crate::digest::{Algorithm, Digest};
 
 /// The directory that holds everything of a registry.
@@ -192,7 +196,10 @@ pub fn subject(key: &str) -> Subject {
     let (repository, rest) = match below {
         Some(below) => {
             let starts = below.match_indices('/').map(|(at, _)| at);
-            let part = |at: &usize| below[at + 1..].split('/').next().is_some_and(is_repository_part);
+            let part = |at: &usize| {
+                let rest = &below[at + 1..];
+                rest.split('/').next().is_some_and(is_repository_part) || beside::is_referrers(rest)
+            };
             let at = starts.clone().find(part).unwrap_or(below.len());
             (Some(below[..at].to_owned()), below[at..].trim_start_matches('/'))
         }

@@ -67,6 +67,8 @@ pub struct Repository {
     pub young: Box<[DigestId]>,
     /// The algorithms of its layer links.
     pub layer_algorithms: Box<[Algorithm]>,
+    /// Whether it has a directory of links to referrers, as the registry of the ORAS project makes one.
+    pub has_referrers: bool,
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
     /// removed, and all of it counts as in use: what looks unused here may be in use under the other name.
     pub shared: bool,
@@ -100,6 +102,7 @@ impl Repository {
             signed: Box::default(),
             young: Box::default(),
             layer_algorithms: Box::default(),
+            has_referrers: false,
             shared: false,
             alias: None,
         }

@@ -10,6 +10,8 @@ mod leftovers;
 mod linked;
 mod manifests;
 mod orphans;
+mod referrers;
+mod remnants;
 mod repository;
 mod tags;
 mod without;
@@ -90,6 +92,10 @@ pub struct RepositoryGarbage {
     pub dead_tags: Vec<String>,
     /// Uploads that were given up, by their names.
     pub uploads: Vec<GarbageUpload>,
+    /// Files that interrupted copies have left beside links, by path.
+    pub remnants: Vec<GarbageFile>,
+    /// The keys of links by which the registry of the ORAS project finds referrers, sorted: those to what is garbage.
+    pub referrer_links: Vec<String>,
     /// Whether the repository goes as a whole: its directory, when all else is gone.
     pub whole: bool,
     /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
@@ -124,6 +130,15 @@ pub struct GarbageUpload {
     /// The keys of its files below its directory, the content first.
     pub files: Box<[String]>,
     /// How long they are together, in bytes.
+    pub bytes: u64,
+}
+
+/// A file that goes by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GarbageFile {
+    /// Its key.
+    pub path: String,
+    /// How long it is, in bytes.
     pub bytes: u64,
 }
 

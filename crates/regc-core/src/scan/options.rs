@@ -52,6 +52,9 @@ pub struct Leftovers {
     /// Tags and referrers that were pushed before this are garbage if what they are attached to was deleted from the
     /// repository, and so is what only they need; none if not given.
     pub orphans_before: Option<SystemTime>,
+    /// Files that interrupted copies have left beside content and links are garbage if they were written before this; none if
+    /// not given.
+    pub copies_before: Option<SystemTime>,
     /// Whether neither layer links nor tags' indexes are looked through at all: whoever asks does that.
     pub no_links: bool,
 }
@@ -80,5 +83,12 @@ impl Options<'_> {
     pub(crate) fn may_tidy(&self, repository: &str) -> bool {
         let is_meant = |pattern: &Pattern| pattern.matches_repository(repository);
         self.unwanted.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
+    }
+
+    /// Before when a file was written that an interrupted copy has left and that may be deleted; none may if there is no such
+    /// time.
+    pub(crate) fn remnants_before(&self) -> Option<SystemTime> {
+        let before = self.leftovers.copies_before?;
+        Some(self.young_since.map_or(before, |young_since| young_since.min(before)))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::selection::Selection;
-use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_blob, read_journal, restoring};
+use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_below_blobs, is_blob, read_journal, restoring};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
@@ -36,7 +36,8 @@ impl Restored {
 }
 
 /// The order of a push: content, and then what leads to it.
-const ORDER: [Kind; 6] = [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload];
+const ORDER: [Kind; 7] =
+    [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload, Kind::File];
 
 /// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, no blob comes back whose
 /// content does not match its digest, and no link comes back before what it leads to: a layer link or revision needs its
@@ -142,7 +143,7 @@ impl Restoration<'_> {
         })
     }
 
-    /// Whether what a link leads to is there. An entry in a tag's index only remembers, and leads nowhere.
+    /// Whether what a link leads to is there. An entry in a tag's index and a link to a referrer only remember, and lead nowhere.
     fn leads_somewhere(&self, entry: &Entry) -> Result<bool, Error> {
         match (entry.kind, &entry.repository, entry.digest) {
             (Kind::LayerLink, _, Some(digest)) => self.has_content(&entry.path, &digest),
@@ -216,7 +217,7 @@ impl Trash<'_> {
     /// operators use, down to the directories of blobs, may be on the way to a blob.
     fn refuse_detours(&self, from: &str, to: &str) -> Result<(), Error> {
         let mut link = symlink_between(self.storage, layout::TRASH, from)?;
-        if link.is_none() && !is_blob(to) {
+        if link.is_none() && !is_below_blobs(to) {
             link = symlink_between(self.storage, layout::REPOSITORIES, to)?;
         }
         link.map_or(Ok(()), |link| Err(Error::OwnSymlink(link)))

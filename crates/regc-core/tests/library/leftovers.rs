@@ -17,6 +17,7 @@ const TIDY: Options<'_> = Options {
         empty_repositories: true,
         every_tag: true,
         orphans_before: None,
+        copies_before: None,
         no_links: false,
     },
     ..DEFAULT

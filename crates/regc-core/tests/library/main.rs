@@ -11,6 +11,8 @@ mod hostile;
 mod leftovers;
 mod problems;
 mod properties;
+mod referrers;
+mod remnants;
 mod removal;
 mod repair;
 mod semantics;
@@ -51,6 +53,7 @@ const DEFAULT: Options<'_> = Options {
         empty_repositories: false,
         every_tag: false,
         orphans_before: None,
+        copies_before: None,
         no_links: false,
     },
     repositories: &[],
@@ -72,6 +75,8 @@ struct Decided {
     tags: BTreeSet<String>,
     /// `repository/upload`.
     uploads: BTreeSet<String>,
+    /// Keys.
+    files: BTreeSet<String>,
     repositories: BTreeSet<String>,
     bytes: u64,
     findings: Vec<Finding>,
@@ -92,6 +97,7 @@ fn decide(storage: &dyn ReadStorage, options: Options) -> Result<Decided, Error>
             }
             Item::Tag { repository, tag, .. } => drop(decided.tags.insert(format!("{repository}:{tag}"))),
             Item::Upload { repository, upload, .. } => drop(decided.uploads.insert(format!("{repository}/{upload}"))),
+            Item::File { path, .. } => drop(decided.files.insert(path.to_owned())),
             Item::Repository { repository } => drop(decided.repositories.insert(repository.to_owned())),
             Item::TagIndexEntry { repository, tag, digest } => {
                 decided.tag_index_entries.insert((repository.to_owned(), tag.to_owned(), digest));

@@ -43,6 +43,7 @@ const TIDY: Leftovers = Leftovers {
     empty_repositories: true,
     every_tag: true,
     orphans_before: None,
+    copies_before: None,
     no_links: false,
 };
 

@@ -26,6 +26,7 @@ struct Found {
     directory: Directory,
     has_manifests: bool,
     has_layers: bool,
+    has_referrers: bool,
     /// The symbolic links in it.
     symlinks: Vec<String>,
     /// Its uploads, if they are a symbolic link. What is being uploaded is never removed, so it may be anywhere.
@@ -143,7 +144,13 @@ impl Walk<'_> {
         let mut below = Vec::new();
         let mut parts = Vec::new();
         let (mut symlinks, mut uploads_elsewhere) = (Vec::new(), None);
+        let has_referrers = names.iter().any(|(name, _)| layout::REFERRERS.contains(&name.as_str()));
+        let holds_referrers = layout::holds_referrers(&directory.name);
         for (name, symlink) in names {
+            // No repository is below: each referrer would be listed.
+            if holds_referrers && Algorithm::from_name(&name).is_some() {
+                continue;
+            }
             let path = format!("{key}/{name}");
             if layout::is_repository_part(&name) {
                 match symlink.then_some(path) {
@@ -164,7 +171,7 @@ impl Walk<'_> {
             self.monitor.advance(1);
             let has = |part: &str| parts.iter().any(|name| name == part);
             let (has_manifests, has_layers) = (has(layout::MANIFESTS), has(layout::LAYERS));
-            let found = Found { directory, has_manifests, has_layers, symlinks, uploads_elsewhere };
+            let found = Found { directory, has_manifests, has_layers, has_referrers, symlinks, uploads_elsewhere };
             descent.found.lock().push(found);
         }
         Ok(below)
@@ -219,7 +226,7 @@ impl Walk<'_> {
 
     /// Lists what a repository links.
     fn repository(&self, digests: &Digests, found: Found) -> Result<Listed, Error> {
-        let Found { directory, has_manifests, has_layers, mut symlinks, uploads_elsewhere } = found;
+        let Found { directory, has_manifests, has_layers, has_referrers, mut symlinks, uploads_elsewhere } = found;
         let Directory { name, reached_by_symlink } = directory;
         if self.monitor.is_stopped() {
             return Err(Error::Interrupted);
@@ -273,7 +280,9 @@ impl Walk<'_> {
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
         let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));
-        let repository = Repository { revisions, unlinked, signed, young, layer_algorithms, name, shared, alias: None };
+        let alias = None;
+        let repository =
+            Repository { revisions, unlinked, signed, young, layer_algorithms, has_referrers, name, shared, alias };
         Ok(Listed { repository, symlinks })
     }
 

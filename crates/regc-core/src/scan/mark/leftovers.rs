@@ -8,12 +8,13 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::repository::{Marking, Reach};
 use super::tags::Tags;
-use super::{GarbageUpload, RepositoryGarbage, TagIndexEntry};
+use super::{GarbageFile, GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
+use crate::scan::remnants::has;
 use crate::storage::{Content, EntryKind, Metadata, ReadStorage, below, directories};
 
 /// The longest `startedat` that is read, in bytes.
@@ -57,15 +58,13 @@ impl Marking<'_> {
             garbage.uploads = self.uploads(Some(before))?.old;
         }
         let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
-        if leftovers.empty_repositories && self.repository.alias.is_none() && !keeps_revisions && reach.live.is_empty()
-        {
-            let has_tags = self.tag_directories(|link| link.is_some())?.iter().any(|tag| !garbage.removes_tag(tag));
-            if !has_tags && !self.uploads(leftovers.uploads_before)?.has_others {
-                let foreign = self.foreign()?;
-                garbage.whole = foreign.is_none();
-                findings.extend(foreign);
-            }
-        }
+        let may_be_whole = leftovers.empty_repositories
+            && self.repository.alias.is_none()
+            && !keeps_revisions
+            && reach.live.is_empty()
+            && self.tag_directories(|link| link.is_some())?.iter().all(|tag| garbage.removes_tag(tag))
+            && !self.uploads(leftovers.uploads_before)?.has_others;
+        let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         if !leftovers.no_links {
             let directories = match tags {
                 Some(tags) => tags.directories,
@@ -73,7 +72,7 @@ impl Marking<'_> {
             };
             self.remember_deleted(&directories, &reach.manifests, garbage);
             let all = leftovers.every_tag
-                || garbage.whole
+                || may_be_whole
                 || !garbage.revisions.is_empty()
                 || !garbage.removed_tags.is_empty();
             // What a tag has named last is linked, if the tag is there: a deletion through the API takes the tags along. So in
@@ -86,7 +85,6 @@ impl Marking<'_> {
                     with_a_past.map(|(tag, _)| tag.clone()).collect()
                 }
             };
-            let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
             let unlinked: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
             let is_garbage = |id: DigestId| {
                 Ok(removed.contains(&id) || !self.has_revision(id) && (unlinked.contains(&id) || !self.is_known(id)?))
@@ -100,12 +98,27 @@ impl Marking<'_> {
             }
         }
         if leftovers.every_tag {
-            for tag in self.dead_tags(&garbage.tag_index_entries)? {
-                match self.foreign_in_tag(&tag)? {
-                    Some(finding) => findings.push(finding),
-                    None => garbage.dead_tags.push(tag),
-                }
+            garbage.dead_tags = self.dead_tags(&garbage.tag_index_entries)?;
+        }
+        if let Some(before) = self.options.remnants_before() {
+            garbage.remnants = self.remnants(before, &reach.live, garbage)?;
+        }
+        for removed in &garbage.removed_tags {
+            findings.extend(self.foreign_in_tag(&removed.tag, &garbage.remnants)?);
+        }
+        for tag in std::mem::take(&mut garbage.dead_tags) {
+            match self.foreign_in_tag(&tag, &garbage.remnants)? {
+                Some(finding) => findings.push(finding),
+                None => garbage.dead_tags.push(tag),
             }
+        }
+        if may_be_whole {
+            let foreign = self.foreign(&garbage.remnants)?;
+            garbage.whole = foreign.is_none();
+            findings.extend(foreign);
+        }
+        if garbage.whole || !removed.is_empty() {
+            garbage.referrer_links = self.referrer_links(|id| garbage.whole || removed.contains(&id))?;
         }
         Ok(())
     }
@@ -130,8 +143,9 @@ impl Marking<'_> {
         Ok(self.has_revision(id) || self.storage.stat(&as_layer())?.is_some())
     }
 
-    /// Something in the repository that no registry puts there, and that would keep its directory.
-    pub(super) fn foreign(&self) -> Result<Option<Finding>, Error> {
+    /// Something in the repository that no registry puts there, that is not among the `remnants`, and that would keep its
+    /// directory.
+    pub(super) fn foreign(&self, remnants: &[GarbageFile]) -> Result<Option<Finding>, Error> {
         for part in [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS] {
             let directory = format!("{}/{part}", layout::repository(self.name()));
             let is_foreign = |file: &String| {
@@ -142,11 +156,13 @@ impl Marking<'_> {
                     _ => !(is_link && (layout::digest_of_link(file).is_some() || is_of_tag)),
                 }
             };
-            if let Some(file) = below(self.storage, &directory)?.files.into_iter().find(is_foreign) {
-                return Ok(Some(self.foreign_file(format!("{directory}/{file}"))));
+            let foreign = below(self.storage, &directory)?.files.into_iter().filter(is_foreign);
+            let mut keys = foreign.map(|file| format!("{directory}/{file}"));
+            if let Some(key) = keys.find(|key| !has(remnants, key)) {
+                return Ok(Some(self.foreign_file(key)));
             }
         }
-        Ok(None)
+        self.foreign_referrer()
     }
 
     /// The entries of tags' indexes of which `is_garbage` says so, by tag and digest. None is looked for behind a symbolic

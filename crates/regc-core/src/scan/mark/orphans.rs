@@ -15,7 +15,6 @@ use super::repository::{Marking, Reach};
 use super::tags::{Tag, Tags};
 use super::{GarbageTag, RepositoryGarbage};
 use crate::error::Error;
-use crate::finding::Finding;
 use crate::registry::attached::attached_to;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
@@ -34,7 +33,6 @@ impl Marking<'_> {
         only_tagged: bool,
         reach: &mut Reach,
         garbage: &mut RepositoryGarbage,
-        findings: &mut Vec<Finding>,
     ) -> Result<(), Error> {
         let Some(before) = self.options.leftovers.orphans_before.filter(|_| !tags.unknown && !tags.symlinks_elsewhere)
         else {
@@ -61,7 +59,6 @@ impl Marking<'_> {
         let is_orphan = |attached: &&Attached<'_>| !reach.manifests.contains(&attached.to);
         for tag in attached.iter().filter(is_orphan).map(|attached| attached.tag) {
             garbage.removed_tags.push(GarbageTag { tag: tag.name.clone(), id: tag.digest });
-            findings.extend(self.foreign_in_tag(&tag.name)?);
         }
         Ok(())
     }

@@ -126,7 +126,7 @@ impl Marking<'_> {
 
         let mut garbage = RepositoryGarbage::default();
         if let Some(tags) = tags.as_ref().filter(|_| may_have_orphans && !is_damaged && !repository.shared) {
-            self.drop_orphans(tags, only_tagged, &mut reach, &mut garbage, &mut findings)?;
+            self.drop_orphans(tags, only_tagged, &mut reach, &mut garbage)?;
         }
         let is_kept = is_damaged || repository.shared || self.restoring.is_some();
         self.layer_links(is_kept, &mut reach.live, &mut garbage)?;

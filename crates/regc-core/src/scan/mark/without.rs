@@ -11,13 +11,14 @@ use super::attached::Attached;
 use super::manifests::Manifest;
 use super::repository::{Kept, Marked, Marking, Reach, not_understood, sorted};
 use super::tags::{Tag, Tags};
-use super::{GarbageTag, RepositoryGarbage, RepositoryReachable};
+use super::{GarbageFile, GarbageTag, RepositoryGarbage, RepositoryReachable};
 use crate::blocked::{KeptBack, Named, Reason};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
+use crate::scan::remnants::has;
 use crate::storage::below;
 
 /// The tags that go, and those that were to go and stay.
@@ -57,7 +58,8 @@ impl Marking<'_> {
         garbage.tag_index_entries = self.tag_index_entries(&tags.directories, |_| Ok(true))?;
         garbage.removed_tags = tags.each.into_iter().map(|tag| GarbageTag { tag: tag.name, id: tag.digest }).collect();
         garbage.uploads = uploads.old;
-        let findings = Vec::from_iter(self.foreign()?);
+        garbage.referrer_links = self.referrer_links(|_| true)?;
+        let findings = Vec::from_iter(self.foreign(&[])?);
         garbage.whole = findings.is_empty();
         Ok(Marked {
             released,
@@ -135,7 +137,7 @@ impl Marking<'_> {
         let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
         garbage.dead_tags = unwanted_tags.keys().filter(is_left).cloned().collect();
         for tag in garbage.dead_tags.iter().map(String::as_str).chain(going.iter().copied()) {
-            findings.extend(self.foreign_in_tag(tag)?);
+            findings.extend(self.foreign_in_tag(tag, &[])?);
         }
         let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
         let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
@@ -149,6 +151,7 @@ impl Marking<'_> {
         garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
         if !gone.is_empty() {
             garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, |id| Ok(gone.contains(&id)))?);
+            garbage.referrer_links = self.referrer_links(|id| gone.contains(&id))?;
         }
         garbage.removed_tags = removed.iter().map(|tag| GarbageTag { tag: tag.name.clone(), id: tag.digest }).collect();
         findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -242,15 +245,17 @@ impl Marking<'_> {
         }
     }
 
-    /// Something in a tag's directory that no registry puts there, and that would keep the directory.
-    pub(super) fn foreign_in_tag(&self, tag: &str) -> Result<Option<Finding>, Error> {
+    /// Something in a tag's directory that no registry puts there, that is not among the `remnants`, and that would keep the
+    /// directory.
+    pub(super) fn foreign_in_tag(&self, tag: &str, remnants: &[GarbageFile]) -> Result<Option<Finding>, Error> {
         let directory = layout::tag(self.name(), tag);
         let is_foreign = |file: &String| {
             let parts: Vec<&str> = file.split('/').collect();
             !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
         };
-        let foreign = below(self.storage, &directory)?.files.into_iter().find(is_foreign);
-        Ok(foreign.map(|file| self.foreign_file(format!("{directory}/{file}"))))
+        let foreign = below(self.storage, &directory)?.files.into_iter().filter(is_foreign);
+        let mut keys = foreign.map(|file| format!("{directory}/{file}"));
+        Ok(keys.find(|key| !has(remnants, key)).map(|key| self.foreign_file(key)))
     }
 
     pub(super) fn foreign_file(&self, path: String) -> Finding {

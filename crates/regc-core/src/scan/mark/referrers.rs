@@ -1,0 +1,41 @@
+//! The links by which the registry of the ORAS project finds what is attached to a manifest.
+
+use super::repository::Marking;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::registry::layout;
+use crate::scan::inventory::DigestId;
+use crate::storage::below;
+
+impl Marking<'_> {
+    /// The links to referrers of which `is_gone` says so, sorted. None is looked for behind a symbolic link.
+    pub(super) fn referrer_links(&self, is_gone: impl Fn(DigestId) -> bool) -> Result<Vec<String>, Error> {
+        let is_gone = |key: &String| layout::referrer_of(key).is_some_and(|digest| is_gone(self.digests.id(&digest)));
+        Ok(self.below_referrers()?.into_iter().filter(is_gone).collect())
+    }
+
+    /// Something among them that the registry does not put there.
+    pub(super) fn foreign_referrer(&self) -> Result<Option<Finding>, Error> {
+        let foreign = self.below_referrers()?.into_iter().find(|key| layout::referrer_of(key).is_none());
+        Ok(foreign.map(|key| self.foreign_file(key)))
+    }
+
+    /// Everything but directories in the repository's directories of links to referrers, sorted; such a directory itself if it
+    /// is a symbolic link.
+    fn below_referrers(&self) -> Result<Vec<String>, Error> {
+        let mut keys = Vec::new();
+        if !self.repository.has_referrers {
+            return Ok(keys);
+        }
+        for directory in layout::referrers(self.name()) {
+            if self.storage.stat(&directory)?.is_some_and(|found| found.symlink) {
+                keys.push(directory);
+            } else {
+                let files = below(self.storage, &directory)?.files.into_iter();
+                keys.extend(files.map(|file| format!("{directory}/{file}")));
+            }
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}

@@ -1,0 +1,81 @@
+//! What interrupted copies have left beside the links of a repository.
+
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use super::repository::Marking;
+use super::{GarbageFile, RepositoryGarbage};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::registry::layout;
+use crate::scan::inventory::DigestId;
+use crate::scan::remnants::{BATCH, Beside};
+use crate::storage::{below, directories};
+
+impl Marking<'_> {
+    /// What was left in the repository before a time, by path. `live` is what is live in it, `garbage` what else goes.
+    pub(super) fn remnants(
+        &self,
+        before: SystemTime,
+        live: &HashSet<DigestId>,
+        garbage: &RepositoryGarbage,
+    ) -> Result<Vec<GarbageFile>, Error> {
+        let mut found = Vec::new();
+        let layers = layout::layers(self.name());
+        for &algorithm in &self.repository.layer_algorithms {
+            let directory = format!("{layers}/{}", algorithm.name());
+            let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let links = links.into_iter().filter(|(_, symlink)| !symlink);
+            let ids: Vec<DigestId> = links.map(|(digest, _)| self.digests.id(&digest)).collect();
+            found.extend(self.remnants_beside(&layers, &ids, before, live)?);
+        }
+        let revisions = [&*self.repository.revisions, &self.repository.unlinked].concat();
+        found.extend(self.remnants_beside(&layout::revisions(self.name()), &revisions, before, live)?);
+        found.extend(self.remnants_in_tags(before, garbage)?);
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// What was left beside the links of some digests, which are below the directory `above`.
+    fn remnants_beside(
+        &self,
+        above: &str,
+        ids: &[DigestId],
+        before: SystemTime,
+        live: &HashSet<DigestId>,
+    ) -> Result<Vec<GarbageFile>, Error> {
+        let beside = Beside { storage: self.storage, above, file: layout::LINK, before };
+        let found = ids.par_chunks(BATCH).map(|batch| {
+            let link = |&id: &DigestId| layout::link_below(&self.digests.digest(id));
+            let directory =
+                |link: String| link.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned());
+            let directories: Vec<String> = batch.iter().map(|id| directory(link(id))).collect();
+            beside.list(&directories, |number| live.contains(&batch[number]))
+        });
+        Ok(found.collect::<Result<Vec<_>, Error>>()?.concat())
+    }
+
+    /// What was left in tags. Where a link is missing, the directory may be all that tells what the tag has named, so it stays
+    /// unless that goes anyway.
+    fn remnants_in_tags(&self, before: SystemTime, garbage: &RepositoryGarbage) -> Result<Vec<GarbageFile>, Error> {
+        let all = layout::tags(self.name());
+        let beside = Beside { storage: self.storage, above: &all, file: layout::LINK, before };
+        let entry = |tag: &str, id| layout::tag_index_link(self.name(), tag, &self.digests.digest(id));
+        let gone: HashSet<String> = garbage.tag_index_entries.iter().map(|gone| entry(&gone.tag, gone.id)).collect();
+        let tags = self.all_tag_directories()?;
+        let found = tags.par_iter().map(|tag| {
+            let is_dead = garbage.dead_tags.binary_search(tag).is_ok();
+            let files: HashSet<String> = below(self.storage, &format!("{all}/{tag}"))?.files.into_iter().collect();
+            let goes = |file: &&String| {
+                let Some((directory, _)) = file.rsplit_once('/') else { return false };
+                let link = format!("{directory}/{}", layout::LINK);
+                let is_free = is_dead || files.contains(&link) || gone.contains(&format!("{all}/{tag}/{link}"));
+                is_free && layout::is_remnant(&format!("{all}/{tag}/{file}"))
+            };
+            beside.old(files.iter().filter(goes).map(|file| format!("{tag}/{file}")).collect())
+        });
+        Ok(found.collect::<Result<Vec<_>, Error>>()?.concat())
+    }
+}

@@ -1,0 +1,106 @@
+//! Files that interrupted copies have left beside content and links, as a registry does that is killed.
+//!
+//! No registry looks at them, but they take up space, and keep their directories. They may be all that is left of what was
+//! copied. So only those go whose name tells what they were to become, and that are old; and where something is needed that
+//! is missing, none that was to become it.
+
+use rayon::prelude::*;
+use rustc_hash::FxHashSet as HashSet;
+
+use std::time::SystemTime;
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
+use crate::registry::layout;
+use crate::scan::Options;
+use crate::scan::inventory::{DigestId, Inventory};
+use crate::scan::mark::{GarbageFile, Reachable};
+use crate::storage::{EntryKind, ReadStorage};
+
+/// How many directories one task lists.
+pub(crate) const BATCH: usize = 64;
+
+/// What interrupted copies have left beside blobs, by path. None is looked for behind a symbolic link out of the storage root,
+/// unless the blobs there may go as well, nor in a blob's directory that is a symbolic link.
+pub(crate) fn beside_blobs(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    reachable: &Reachable,
+    options: &Options<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<GarbageFile>, Error> {
+    let Some(before) = options.remnants_before() else { return Ok(Vec::new()) };
+    let digests = &inventory.digests;
+    let elsewhere = inventory.blobs_elsewhere.iter().filter(|_| !options.allow_symlinked_blobs);
+    let mut left_out: HashSet<DigestId> = elsewhere.flat_map(|(_, blobs)| blobs).copied().collect();
+    left_out.extend(&inventory.symlinked_blobs);
+    let ids: Vec<DigestId> = digests.stored_ids().filter(|id| !left_out.contains(id)).collect();
+    monitor.phase(Phase::Measure, Some(ids.len() as u64));
+    let shards = ids.chunk_by(|a, b| digests.same_shard(*a, *b));
+    let batches: Vec<&[DigestId]> = shards.flat_map(|shard| shard.chunks(BATCH)).collect();
+    let found = batches.into_par_iter().map(|batch| {
+        let blobs: Vec<Digest> = batch.iter().map(|&id| digests.digest(id)).collect();
+        let directories: Vec<String> = blobs.iter().map(Digest::hex).collect();
+        let is_needed = |number: usize| reachable.live.contains(digests, batch[number]);
+        let beside = Beside { storage, above: &layout::shard(&blobs[0]), file: layout::DATA, before };
+        let found = beside.list(&directories, is_needed)?;
+        monitor.advance(batch.len() as u64);
+        if monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        Ok(found)
+    });
+    let mut found = found.collect::<Result<Vec<_>, Error>>()?.concat();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Whether a key is that of one of these files, which are sorted.
+pub(crate) fn has(files: &[GarbageFile], key: &str) -> bool {
+    files.binary_search_by(|file| file.path.as_str().cmp(key)).is_ok()
+}
+
+/// Where files may have been left.
+pub(crate) struct Beside<'a> {
+    pub(crate) storage: &'a dyn ReadStorage,
+    /// A directory of directories that hold one file each.
+    pub(crate) above: &'a str,
+    /// The name of that file.
+    pub(crate) file: &'a str,
+    /// What was written at this time or later is kept.
+    pub(crate) before: SystemTime,
+}
+
+impl Beside<'_> {
+    /// What was left in some directories, which start below the one above. Where the file itself is missing, nothing goes if
+    /// it `is_needed`.
+    pub(crate) fn list(
+        &self,
+        directories: &[String],
+        is_needed: impl Fn(usize) -> bool,
+    ) -> Result<Vec<GarbageFile>, Error> {
+        let (mut found, mut is_there) = (Vec::new(), vec![false; directories.len()]);
+        let listed = self.storage.list_each(self.above, directories, &mut |number, entry| {
+            is_there[number] |= entry.name == self.file;
+            let is_remnant = entry.kind == EntryKind::File && layout::is_remnant_of(self.file, entry.name);
+            if is_remnant {
+                found.push((number, format!("{}/{}", directories[number], entry.name)));
+            }
+        });
+        listed.into_iter().try_for_each(|listed| listed.map(drop))?;
+        found.retain(|(number, _)| is_there[*number] || !is_needed(*number));
+        self.old(found.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// Those of some files, by their keys below the directory above, that are old.
+    pub(crate) fn old(&self, keys: Vec<String>) -> Result<Vec<GarbageFile>, Error> {
+        let found = self.storage.stat_each(self.above, &keys)?;
+        let old = keys.into_iter().zip(found).filter_map(|(key, found)| {
+            let found = found.filter(|found| found.kind == EntryKind::File && !found.symlink)?;
+            let path = format!("{}/{key}", self.above);
+            (found.modified < self.before).then_some(GarbageFile { path, bytes: found.bytes })
+        });
+        Ok(old.collect())
+    }
+}
