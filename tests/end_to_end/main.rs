@@ -7,6 +7,7 @@ mod again;
 mod cache;
 mod documentation;
 mod du;
+mod field;
 mod fixture;
 mod formats;
 mod ls;

@@ -1,0 +1,120 @@
+//! What other programs put into a store that a real registry wrote.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use regc_core::digest::{Algorithm, Digest};
+use regc_core::layout;
+use regc_testkit::{files_below, fixture};
+use serde_json::Value;
+
+use crate::common::{Run, gc, regc};
+
+fn store() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fixture::unpack(root.path());
+    root
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Writes a file as it was some days ago.
+fn leave(root: &Path, key: &str, days: u64) {
+    let path = root.join(key);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "the first half").unwrap();
+    let time = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    File::open(&path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
+    let root = store();
+    assert_eq!(gc(root.path(), &["--tidy"]).code, 0);
+    let before = files_below(root.path());
+    // Beside all that is there, and where a copy has come no further.
+    let beside = before.iter().filter_map(|key| {
+        let (directory, name) = key.rsplit_once('/')?;
+        let remnant = format!("{directory}/.{name}.Xy12Za");
+        layout::is_remnant(&remnant).then_some(remnant)
+    });
+    let nothing = Digest::of(Algorithm::Sha256, b"never copied");
+    let alone = format!("{}/.data.Xy12Za", layout::blob(&nothing));
+    let left: Vec<String> = beside.chain([alone.clone()]).collect();
+    assert!(left.len() > 20);
+    left.iter().for_each(|key| leave(root.path(), key, 8));
+    let young = format!("{}/.data.Zz99zz", layout::blob(&nothing));
+    leave(root.path(), &young, 6);
+
+    let plain = gc(root.path(), &["--format", "json"]);
+    assert_eq!((plain.code, &lines(&plain).last().unwrap()["garbage"]["files"]), (0, &0.into()));
+    let dry = gc(root.path(), &["--tidy", "--dry-run", "--format", "json"]);
+    let told = lines(&dry);
+    let mut named: Vec<&str> = told.iter().filter_map(|line| line["path"].as_str()).collect();
+    named.sort_unstable();
+    let mut expected: Vec<&str> = left.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    assert_eq!((dry.code, named), (0, expected));
+
+    let real = gc(root.path(), &["--tidy", "--trash", "--format", "json"]);
+    let done = lines(&real);
+    let (told, done) = (told.last().unwrap(), done.last().unwrap());
+    assert_eq!((&told["garbage"], &told["garbage"]), (&done["garbage"], &done["removed"]));
+    assert_eq!((real.code, &done["removed"]["file_bytes"]), (0, &(left.len() as u64 * 14).into()));
+    assert_eq!((&done["trash_bytes"], &done["spared"]["files"]), (&done["removed"]["file_bytes"], &0.into()));
+    let root_argument = root.path().to_str().unwrap();
+    let restored = regc(["trash", "restore", "--root", root_argument]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    let all: Vec<String> = before.iter().cloned().chain(left).chain([young.clone()]).collect();
+    assert_eq!(files_below(root.path()), all.into_iter().collect());
+
+    let report = gc(root.path(), &["--tidy"]);
+    assert!(report.code == 0 && report.stdout.contains("other files"), "{}", report.stdout);
+    let mut after = files_below(root.path());
+    assert!(after.remove(&young), "what is young stays");
+    assert_eq!(after, before);
+    assert_eq!(regc(["verify", "--root", root_argument]).code, 0);
+    // A shorter age for abandoned uploads holds for these as well.
+    let shorter = gc(root.path(), &["--tidy", "--purge-uploads=120h"]);
+    assert_eq!((shorter.code, root.path().join(layout::blob(&nothing)).exists()), (0, false));
+}
+
+#[test]
+fn a_repository_of_the_oras_projects_registry_goes_with_its_referrers() {
+    let root = store();
+    assert_eq!(gc(root.path(), &[]).code, 0);
+    let revisions = files_below(&root.path().join(layout::revisions("team/app")));
+    let mut digests = revisions.iter().filter_map(|key| layout::digest_of_link(key));
+    let (subject, referrer) = (digests.next().unwrap(), digests.next().unwrap());
+    let link = |part: &String| format!("{part}/subjects/sha256/{}/sha256/{}/link", subject.hex(), referrer.hex());
+    let links = layout::referrers("team/app").each_ref().map(link);
+    let root_argument = root.path().to_str().unwrap();
+    let output = |arguments: &[&str]| regc([arguments, &["--root", root_argument]].concat());
+    let looks = [&["ls"][..], &["du"], &["verify", "--notes"], &["gc", "--dry-run"]];
+    let without = looks.map(|arguments| output(arguments).stdout);
+    for link in &links {
+        let path = root.path().join(link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, referrer.to_string()).unwrap();
+    }
+    assert_eq!(looks.map(|arguments| output(arguments).stdout), without);
+
+    let before = files_below(root.path());
+    let dry = output(&["rm", "--dry-run", "--format", "json", "team/app"]);
+    let removed = output(&["rm", "--yes", "--trash", "--format", "json", "team/app"]);
+    let (told, done) = (lines(&dry), lines(&removed));
+    let files = told.iter().filter(|line| line["type"] == "file").filter_map(|line| line["path"].as_str());
+    let mut expected = links.each_ref().map(String::as_str);
+    expected.sort_unstable();
+    assert_eq!(files.collect::<Vec<_>>(), expected);
+    assert_eq!(told.last().unwrap()["garbage"], done.last().unwrap()["removed"]);
+    assert_eq!((removed.code, &done.last().unwrap()["removed"]["files"]), (0, &2.into()));
+    let left = files_below(&root.path().join(layout::repository("team/app")));
+    assert!(!left.iter().any(|key| key.starts_with('_')), "{left:?}");
+    assert!(layout::referrers("team/app").iter().all(|directory| !root.path().join(directory).exists()));
+    assert_eq!(output(&["trash", "restore"]).code, 0);
+    assert_eq!(files_below(root.path()), before);
+}
