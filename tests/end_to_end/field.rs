@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use regc_core::digest::{Algorithm, Digest};
-use regc_core::layout;
+use regc_core::registry::layout;
 use regc_testkit::{files_below, fixture};
 use serde_json::Value;
 
