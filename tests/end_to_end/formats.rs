@@ -35,7 +35,7 @@ fn json_tells_everything_and_sums_it_up() {
         },
         "removed": nothing, "spared": nothing, "stale_cache": null, "young_blobs": 0, "young_bytes": 0,
         "hard_linked_bytes": 0,
-        "trashed_as": null, "trash_bytes": 0, "interrupted": false,
+        "trashed_as": null, "deleted_runs": [], "trash_bytes": 0, "interrupted": false,
         "failures": 0, "findings": 1, "passed_over": 0,
     });
     assert_eq!(*summary, expected);

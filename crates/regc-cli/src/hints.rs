@@ -1,12 +1,103 @@
 //! What one can do about an error: the library says what is wrong, and only a command knows which flags it has.
 
-use std::io::ErrorKind;
-
-use clap::{ArgMatches, Command};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use indicatif::BinaryBytes;
 use regc_core::error::{Error, Refusal};
+use regc_core::trash::{Header, RunSize};
 
-/// The flags that the command line's command has, by their long names.
-pub struct Flags(Vec<String>);
+/// Prints what one can do, below the error that it is about.
+pub fn print(hint: Option<String>) {
+    if let Some(hint) = hint {
+        eprintln!("  hint: {hint}");
+    }
+}
+
+/// Why a run needs the trash, or the directory beside it where new files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needing {
+    /// `--trash`.
+    Trash,
+    /// `--live`.
+    Live,
+    /// Repairs keep what they replace.
+    Repair,
+    Undelete,
+    Restore,
+    Nothing,
+}
+
+impl Needing {
+    /// That of a run whose journal begins so.
+    pub fn of(header: Option<&Header>) -> Self {
+        match header {
+            Some(header) if header.live => Self::Live,
+            Some(_) => Self::Trash,
+            None => Self::Nothing,
+        }
+    }
+
+    /// What can be done where there is no room, or where the trash is on another file system.
+    pub fn hint(self, error: &Error) -> Option<String> {
+        match error {
+            Error::NoRoom { oldest: Some(RunSize { run, bytes }), .. } => {
+                let empty = format!("`regc trash empty {run}` frees {}", BinaryBytes(*bytes));
+                Some(self.without().map_or_else(|| empty.clone(), |without| format!("{empty}; or {without}")))
+            }
+            Error::NoRoom { source, .. } => self.without().filter(|_| source.is_full()),
+            Error::Storage { action: "lock", .. } if error.is_full() => Some(
+                "delete something else from this file system first: there, as on NFS, only a file can be locked".to_owned(),
+            ),
+            error if error.is_full() => match self {
+                Self::Trash | Self::Live => Some(format!(
+                    "what failed stays until the same command is run again with more space: see `regc trash list`; or {}",
+                    self.without()?
+                )),
+                Self::Repair | Self::Undelete | Self::Restore => Some(
+                    "free some space and run the same command again: `regc gc` deletes garbage, and `regc trash empty RUN` what \
+                     a run has moved to the trash"
+                        .to_owned(),
+                ),
+                Self::Nothing => None,
+            },
+            Error::OtherFilesystem(_) => self.without().or_else(|| self.on_one_filesystem()),
+            _ => None,
+        }
+    }
+
+    /// How to do without the trash.
+    fn without(self) -> Option<String> {
+        match self {
+            Self::Trash => Some("run without --trash: deleting needs no space there, and cannot be undone".to_owned()),
+            Self::Live => Some(
+                "stop the registry, or make it read-only, and run without --live and --trash: deleting needs no space there, and \
+                 cannot be undone"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// What to do where it cannot do without.
+    fn on_one_filesystem(self) -> Option<String> {
+        let otherwise = match self {
+            Self::Repair => "move the damaged files away by hand and push the images again",
+            Self::Undelete => "push the image again",
+            Self::Restore => "copy what is needed from .regc/trash by hand, blobs before links",
+            _ => return None,
+        };
+        Some(format!(
+            "move .regc and docker/registry/v2 to one file system, mounted once, and run the same command again; or {otherwise}"
+        ))
+    }
+}
+
+/// The flags that the command line's command has, by their long names, and those that were given.
+pub struct Flags {
+    command: String,
+    known: Vec<String>,
+    given: Vec<String>,
+}
 
 impl Flags {
     /// The flags of the innermost subcommand that was given.
@@ -16,11 +107,32 @@ impl Flags {
         {
             (command, matches) = (subcommand, below);
         }
-        Self(command.get_arguments().filter_map(|argument| argument.get_long()).map(str::to_owned).collect())
+        let is_given = |argument: &&Arg| {
+            let id = argument.get_id().as_str();
+            matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+        };
+        let longs = |arguments: Vec<&Arg>| arguments.iter().filter_map(|a| a.get_long()).map(str::to_owned).collect();
+        Self {
+            command: command.get_name().to_owned(),
+            known: longs(command.get_arguments().collect()),
+            given: longs(command.get_arguments().filter(is_given).collect()),
+        }
+    }
+
+    fn needing(&self) -> Needing {
+        let is_given = |flag: &str| self.given.iter().any(|long| long == flag);
+        match &*self.command {
+            _ if is_given("live") => Needing::Live,
+            _ if is_given("trash") => Needing::Trash,
+            "repair" => Needing::Repair,
+            "undelete" => Needing::Undelete,
+            "restore" => Needing::Restore,
+            _ => Needing::Nothing,
+        }
     }
 
     fn has(&self, flag: &str) -> bool {
-        self.0.iter().any(|long| long == flag)
+        self.known.iter().any(|long| long == flag)
     }
 
     /// What to say of a flag, if there is such a flag.
@@ -32,23 +144,12 @@ impl Flags {
     pub fn hint(&self, error: &Error) -> Option<String> {
         match error {
             Error::Refused(refusal) => self.hint_of_refusal(refusal),
-            Error::Storage { source, .. }
-                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
-            {
-                self.if_has("trash", "run without --trash and --live: deleting needs no space, and cannot be undone")
-            }
-            Error::OtherFilesystem(_) => Some(match self.has("trash") {
-                true => "run without --trash and --live".to_owned(),
-                false => {
-                    "what is replaced is kept in .regc/trash, which would have to be on that file system".to_owned()
-                }
-            }),
             Error::Journal { path, .. } => {
                 let run = path.rsplit('/').nth(1)?;
                 Some(format!("restore that file, or delete what the run holds with `regc trash empty {run}`"))
             }
             Error::StillTagged { .. } => self.if_has("force", "name the tags instead, or use --force"),
-            _ => None,
+            error => self.needing().hint(error),
         }
     }
 
@@ -93,6 +194,8 @@ impl Flags {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
 
     fn refusals() -> Vec<Error> {
@@ -114,8 +217,9 @@ mod tests {
             Refusal::OpenShift,
         ];
         let journal = Error::Journal { path: ".regc/trash/run/journal".into(), reason: "garbled".into() };
-        let full = Error::Storage { action: "write", path: "journal".into(), source: ErrorKind::StorageFull.into() };
-        let others = [full, Error::OtherFilesystem("blobs".into()), journal];
+        let full = || Error::Storage { action: "write", path: "journal".into(), source: ErrorKind::StorageFull.into() };
+        let no_room = Error::NoRoom { deleted: Vec::new(), oldest: None, source: Box::new(full()) };
+        let others = [full(), no_room, Error::OtherFilesystem("blobs".into()), journal];
         refusals.into_iter().map(Error::Refused).chain(others).collect()
     }
 
@@ -132,12 +236,16 @@ mod tests {
         commands.extend(command.get_subcommands().flat_map(Command::get_subcommands));
         for command in commands {
             let longs = command.get_arguments().filter_map(|argument| argument.get_long());
-            let flags = Flags(longs.map(str::to_owned).collect());
-            for error in refusals() {
-                assert_eq!(named(&error.to_string()).count(), 0, "the library knows no flags: {error}");
-                let hint = flags.hint(&error).unwrap_or_default();
-                for flag in named(&hint) {
-                    assert!(flags.has(flag), "`regc {}` has no --{flag}: {hint}", command.get_name());
+            let known: Vec<String> = longs.map(str::to_owned).collect();
+            let given = ["trash", "live"].map(str::to_owned).into_iter().filter(|flag| known.contains(flag));
+            for given in given.map(|flag| vec![flag]).chain([Vec::new()]) {
+                let flags = Flags { command: command.get_name().to_owned(), known: known.clone(), given };
+                for error in refusals() {
+                    assert_eq!(named(&error.to_string()).count(), 0, "the library knows no flags: {error}");
+                    let hint = flags.hint(&error).unwrap_or_default();
+                    for flag in named(&hint) {
+                        assert!(flags.has(flag), "`regc {}` has no --{flag}: {hint}", command.get_name());
+                    }
                 }
             }
         }

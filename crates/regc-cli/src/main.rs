@@ -91,9 +91,7 @@ fn main() -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(Interruption::exit_code()),
         Err(error) => {
             print_error(&error);
-            if let Some(hint) = flags.hint(&error) {
-                eprintln!("  hint: {hint}");
-            }
+            hints::print(flags.hint(&error));
             ExitCode::from(if matches!(error, CoreError::Interrupted) { Interruption::exit_code() } else { 1 })
         }
     }

@@ -6,5 +6,6 @@ pub mod plan;
 pub mod probe;
 pub mod recover;
 mod rescan;
+pub mod room;
 pub mod summary;
 pub mod sweep;

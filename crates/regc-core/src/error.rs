@@ -66,9 +66,22 @@ pub enum Error {
         /// Who it is, as far as that is known.
         holder: String,
     },
-    /// Something cannot be moved to the trash, which is on another file system, and nothing is copied silently.
-    #[error("{0} is on another file system than the trash below the storage root, and nothing is copied there")]
+    /// Something cannot be moved to the trash or from where new files are written, which is on another file system, and
+    /// nothing is copied silently.
+    #[error(
+        "{0} is on another file system than .regc in the storage root, or mounted by itself; nothing is copied between them"
+    )]
     OtherFilesystem(String),
+    /// The file system has no room for the trash's journal, without which nothing is moved there.
+    #[error("nothing was removed: there is no room for the trash's journal{}", told(deleted))]
+    NoRoom {
+        /// The runs that were deleted from the trash to make room.
+        deleted: Vec<RunSize>,
+        /// The run that began first among those that can be emptied and lose nothing that is in use.
+        oldest: Option<RunSize>,
+        /// Why the journal was not written.
+        source: Box<Error>,
+    },
     /// The journal of a run that has moved something to the trash cannot be used.
     #[error("cannot use the journal {path}: {reason}")]
     Journal {
@@ -289,7 +302,32 @@ pub enum Refusal {
     Harbor,
 }
 
+/// A run in the trash, and what is freed by deleting it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RunSize {
+    /// The run's name.
+    pub run: String,
+    /// The length of what its blobs and uploads hold, in bytes.
+    pub bytes: u64,
+}
+
+/// What was deleted from the trash.
+fn told(deleted: &[RunSize]) -> String {
+    let runs: Vec<String> = deleted.iter().map(|run| format!("{} ({} bytes)", run.run, run.bytes)).collect();
+    if runs.is_empty() {
+        String::new()
+    } else {
+        format!(", although this was deleted from the trash: {}", runs.join(", "))
+    }
+}
+
 impl Error {
+    /// Whether a file system, or somebody's share of it, is full.
+    pub fn is_full(&self) -> bool {
+        let is_full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, Self::Storage { source, .. } if is_full(source.kind()))
+    }
+
     /// Whether the storage refused access.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::Storage { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)

@@ -23,6 +23,7 @@ pub(crate) use self::restoring::{Restoring, restoring};
 pub use self::selection::Selection;
 use crate::digest::Digest;
 use crate::error::Error;
+pub use crate::error::RunSize;
 use crate::registry::layout;
 use crate::storage::lock::Lock;
 use crate::storage::{Content, EntryKind, ReadStorage, TrashStorage};
@@ -34,7 +35,7 @@ const JOURNAL: &str = "journal.jsonl";
 const MAX_JOURNAL_BYTES: u64 = 4 << 30;
 
 /// The command of a run that was a repair.
-const REPAIR: &str = "repair";
+pub(crate) const REPAIR: &str = "repair";
 
 /// The first line of a journal: which run it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,10 +178,15 @@ pub(crate) fn write_entries(
         to.write_all(b"\n")
     }
     refuse_symlinks(storage)?;
-    storage.create(&journal(&header.run), &mut |to| {
+    let written = storage.create(&journal(&header.run), &mut |to| {
         line(to, header)?;
         entries.try_for_each(|entry| line(to, &entry))
-    })
+    });
+    if written.is_err() {
+        // What was made for it. Why there is no journal matters more than why that stays.
+        storage.remove_empty_directories(&[directory(&header.run), layout::TRASH.to_owned()], None);
+    }
+    written
 }
 
 /// The names of all runs of which something is in the trash and that have a journal, sorted.
@@ -438,13 +444,17 @@ pub fn empty(
     Ok(emptied)
 }
 
-/// Removes a run's directory if nothing is left in it but the journal.
-pub(crate) fn forget_if_empty(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
-    if objects(storage, run)?.is_empty() { forget(storage, run) } else { Ok(()) }
+/// Removes a run's directory if nothing is left in it but the journal, and answers whether that is so.
+pub(crate) fn forget_if_empty(storage: &dyn TrashStorage, run: &str) -> Result<bool, Error> {
+    let is_empty = objects(storage, run)?.is_empty();
+    if is_empty {
+        forget(storage, run)?;
+    }
+    Ok(is_empty)
 }
 
 /// Removes a run's directory.
-fn forget(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
+pub(crate) fn forget(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
     // The journal goes last, so that what is left after an interruption still has one.
     storage.remove_all(&format!("{}/docker", directory(run)))?;
     storage.remove_all(&restoring::mark(run))?;

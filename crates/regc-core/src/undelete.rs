@@ -16,7 +16,7 @@ mod plan;
 
 use std::time::SystemTime;
 
-pub use self::apply::{Outcome, apply};
+pub use self::apply::{Outcome, apply, check};
 pub use self::find::find;
 pub use self::plan::{Plan, Selection, plan, select_since};
 use crate::blocked::Missing;

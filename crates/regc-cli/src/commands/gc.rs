@@ -14,7 +14,7 @@ use regc_core::registry::pattern::{self, Pattern};
 use regc_core::scan::{Leftovers, Options};
 
 use crate::commands::removing::{
-    MIN_AGE_LIVE, Removal, can_ask, finish, header, is_agreed, tell_of_unused, trash_bytes,
+    MIN_AGE_LIVE, Removal, can_ask, finish, header, is_agreed, refuse_other_filesystem, tell_of_unused, trash_bytes,
 };
 use crate::commands::store::{Opening, Store};
 use crate::output::{self, Printer, Run};
@@ -76,7 +76,8 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
-    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`
+    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`. If the disk
+    /// is full, runs that are at least 7 days old are deleted from the trash to make room
     #[arg(long)]
     trash: bool,
 
@@ -215,6 +216,9 @@ pub fn run(args: Args) -> Result<Ending, Error> {
 
     let ending = match lock {
         None => {
+            if args.trash || args.live {
+                refuse_other_filesystem(&*storage, &plan)?;
+            }
             printer.done(&planned);
             finish(&mut *printer, Ending::Done)
         }

@@ -3,11 +3,12 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
+use indicatif::BinaryBytes;
 use regc_core::collect::guards::refuse_missing_parts;
-use regc_core::collect::plan::plan;
+use regc_core::collect::plan::{Plan, plan};
 use regc_core::collect::recover::survey_and_heal;
 use regc_core::collect::summary::Summary;
-use regc_core::collect::sweep::{Outcome, sweep};
+use regc_core::collect::sweep::{Outcome, check_removable, sweep};
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::registry::config::Config;
@@ -16,10 +17,12 @@ use regc_core::scan::deletion::Unwanted;
 use regc_core::scan::{Options, Survey};
 use regc_core::storage::lock::Lock;
 use regc_core::storage::{ReadStorage, TrashStorage};
+use regc_core::trash::RunSize;
 use regc_core::{duration, trash};
 
 use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format, cache};
+use crate::hints::{self, Needing};
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
 use crate::{Ending, print_error, process};
@@ -39,7 +42,8 @@ pub struct Removing {
     #[arg(long)]
     no_gc: bool,
 
-    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`
+    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`. If the disk
+    /// is full, runs that are at least 7 days old are deleted from the trash to make room
     #[arg(long)]
     trash: bool,
 
@@ -165,6 +169,9 @@ impl<'a> Session<'a> {
                 finish(&mut *printer, Ending::Done)
             }
             None => {
+                if self.removing.trash || self.removing.live {
+                    refuse_other_filesystem(&**storage, &plan)?;
+                }
                 printer.done(&planned);
                 finish(&mut *printer, Ending::Done)
             }
@@ -184,6 +191,15 @@ pub fn is_agreed() -> bool {
     io::stderr().flush().ok();
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+}
+
+/// Ends a dry run as the real one would end that cannot move anything to the trash. Where regc may not write is another matter:
+/// who looks need not be who deletes.
+pub fn refuse_other_filesystem(storage: &dyn TrashStorage, plan: &Plan<'_>) -> Result<(), Error> {
+    match check_removable(storage, plan, true) {
+        Err(error @ Error::OtherFilesystem(_)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// How old everything that goes must be beside a running registry.
@@ -257,6 +273,9 @@ impl Removal<'_> {
         }
         printer.done(&Run { summary: &summary, failures: &outcome.failures, ..*planned });
         outcome.failures.iter().for_each(|failure| print_error(failure));
+        let needing = Needing::of(self.header);
+        hints::print(outcome.failures.iter().find_map(|failure| needing.hint(failure)));
+        outcome.deleted_runs.iter().for_each(tell_deleted);
         summary.stale_cache.iter().for_each(cache::warn);
         let ending = match outcome {
             Outcome { interrupted: true, .. } => Ending::Interrupted,
@@ -265,6 +284,12 @@ impl Removal<'_> {
         };
         Ok(finish(printer, ending))
     }
+}
+
+/// Says that a run was deleted from the trash for good. This is printed whatever else is not.
+fn tell_deleted(deleted: &RunSize) {
+    let bytes = BinaryBytes(deleted.bytes);
+    eprintln!("regc: note: the disk was full: run {} was deleted from the trash for good, {bytes}", deleted.run);
 }
 
 /// The ending of a run whose report is printed.

@@ -22,6 +22,7 @@ use crate::commands::content::{Hashing, Watch};
 use crate::commands::removing::header;
 use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format, cache};
+use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
 use crate::{Ending, print_error, source};
 
@@ -105,7 +106,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
             progress.clear();
             tell(&mut output, &args, "done", &outcome.done);
             tell(&mut output, &args, "spared", &outcome.spared);
-            outcome.failures.iter().for_each(|(_, error)| print_error(error));
+            tell_failures(&outcome);
             left = match verify(&*storage, &to_verify, &progress) {
                 Err(Error::Interrupted) => None,
                 verification => Some(still_wrong(&*storage, verification?, &hashed, &outcome, to_verify.jobs)?),
@@ -115,7 +116,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         None if lock.is_none() => {
             tell(&mut output, &args, "planned", &plan.actions);
             outcome.failures = check(&*storage, &plan.actions);
-            outcome.failures.iter().for_each(|(_, error)| print_error(error));
+            tell_failures(&outcome);
         }
         None => {}
     }
@@ -153,6 +154,12 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
         Some(left) if left.is_damaged() || !outcome.spared.is_empty() => Ending::FoundDamage,
         Some(_) => Ending::Done,
     })
+}
+
+/// Prints what could not be done, and once what helps.
+fn tell_failures(outcome: &Outcome) {
+    outcome.failures.iter().for_each(|(_, error)| print_error(error));
+    hints::print(outcome.failures.iter().find_map(|(_, error)| Needing::Repair.hint(error)));
 }
 
 /// A verification after a repair, with what was found in content before and is still there.

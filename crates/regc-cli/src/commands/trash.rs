@@ -14,6 +14,7 @@ use regc_core::trash::{self, Entry, Kind, Restored, Selection, TrashedRun};
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};
+use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
 use crate::{Ending, print_error, process};
 
@@ -192,6 +193,7 @@ fn restore(
         );
     }
     restored.failures.iter().for_each(|failure| print_error(failure));
+    hints::print(restored.failures.iter().find_map(|failure| Needing::Restore.hint(failure)));
     Ok(match () {
         () if !restored.failures.is_empty() => Ending::Failed,
         () if !restored.missing.is_empty() => Ending::FoundDamage,

@@ -9,11 +9,12 @@ use regc_core::error::Error;
 use regc_core::registry::layout;
 use regc_core::scan::Options;
 use regc_core::scan::deletion::Unwanted;
-use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, apply, find, plan, select_since};
+use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, apply, check, find, plan, select_since};
 use serde_json::json;
 
 use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format};
+use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
 use crate::{Ending, print_error};
 
@@ -81,7 +82,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     }
     let outcome = match &lock {
         Some(lock) => apply(&*storage, lock, &plan, &progress)?,
-        None => Outcome::default(),
+        None => Outcome { failure: check(&*storage, &plan).err(), ..Outcome::default() },
     };
     progress.clear();
     let mut output = Output::new();
@@ -89,6 +90,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     output.flush();
     if let Some(error) = &outcome.failure {
         print_error(error);
+        hints::print(Needing::Undelete.hint(error));
     }
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the report: {error}");

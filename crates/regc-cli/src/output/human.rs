@@ -49,6 +49,11 @@ impl Human {
         if !summary.spared.is_empty() {
             row("Spared", &format!("{}: in use again, or led to", describe(&summary.spared)));
         }
+        if !summary.deleted_runs.is_empty() {
+            let bytes = BinaryBytes(summary.deleted_runs.iter().map(|run| run.bytes).sum());
+            let runs = count(summary.deleted_runs.len() as u64, "old run");
+            row("Made room", &format!("{bytes}, by deleting {runs} from the trash for good"));
+        }
         if summary.trash_bytes > 0 {
             row("Trash", &format!("{}; `regc trash empty` gives it back", BinaryBytes(summary.trash_bytes)));
         }

@@ -69,6 +69,10 @@ impl Printer for Human {
         } else {
             let what = if summary.trashed_as.is_some() { "Moved to the trash" } else { "Removed" };
             self.output.line(format_args!("{what}: {}.", describe(&summary.removed)));
+            if !summary.deleted_runs.is_empty() {
+                let bytes = BinaryBytes(summary.deleted_runs.iter().map(|run| run.bytes).sum());
+                self.output.line(format_args!("Deleted old runs from the trash for good, to make room: {bytes}."));
+            }
             if !summary.spared.is_empty() {
                 let spared = describe(&summary.spared);
                 self.output.line(format_args!("Spared: {spared}: in use again, or led to, or not regc's to remove."));

@@ -6,6 +6,7 @@ use crate::collect::plan::{Plan, Totals};
 use crate::collect::sweep::Outcome;
 use crate::registry::config::Cache;
 use crate::scan::{Options, Survey};
+use crate::trash::RunSize;
 
 /// A run in numbers.
 ///
@@ -48,6 +49,8 @@ pub struct Summary {
     pub spared: Totals,
     /// The run's name in the trash; `None` where what is removed is not kept.
     pub trashed_as: Option<String>,
+    /// The runs that were deleted from the trash for good, since the file system had no room for this one's journal.
+    pub deleted_runs: Vec<RunSize>,
     /// The length of everything in the trash that is no link, in bytes. `regc trash empty` gives it back.
     pub trash_bytes: u64,
     /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, or nothing was
@@ -92,6 +95,7 @@ impl Summary {
             removed: outcome.map(|outcome| outcome.removed).unwrap_or_default(),
             spared: outcome.map(|outcome| outcome.spared).unwrap_or_default(),
             trashed_as: outcome.and_then(|outcome| outcome.trashed_as.clone()),
+            deleted_runs: outcome.map(|outcome| outcome.deleted_runs.clone()).unwrap_or_default(),
             trash_bytes,
             stale_cache: None,
             interrupted: outcome.is_some_and(|outcome| outcome.interrupted),

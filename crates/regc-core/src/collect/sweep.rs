@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use crate::collect::journal::write_journal;
 use crate::collect::plan::{Item, Plan, RepositoryPlan, Totals};
 use crate::collect::rescan::{SecondLook, Spared};
+use crate::collect::room::write_journal_with_room;
 use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
@@ -37,8 +37,10 @@ pub struct Outcome {
     pub failures: Vec<Error>,
     /// Whether the monitor told it to stop before all was done.
     pub interrupted: bool,
-    /// The run's name in the trash, if something was to be moved there.
+    /// The run's name in the trash, if something was moved there.
     pub trashed_as: Option<String>,
+    /// The runs that were deleted from the trash for good, since the file system had no room for this one's journal.
+    pub deleted_runs: Vec<trash::RunSize>,
 }
 
 /// How many items one task removes before it looks whether it should stop.
@@ -50,7 +52,8 @@ const BATCH: usize = 256;
 /// refers to.
 ///
 /// Fails before the first removal: if the storage cannot be read, if it is known that nothing can be removed from it, or
-/// if the trash's journal cannot be written. A removal that fails is told in the [`Outcome`].
+/// if the trash's journal cannot be written. Where there is no room for that, old runs are deleted from the trash. A removal
+/// that fails is told in the [`Outcome`].
 pub fn sweep(
     storage: &dyn TrashStorage,
     lock: &Lock,
@@ -64,7 +67,7 @@ pub fn sweep(
     let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
     with_threads(options.jobs, || {
         let into = trash.map(|header| trash::directory(&header.run));
-        check_removable(storage, plan, into.as_deref())?;
+        check_removable(storage, plan, into.is_some())?;
         let second_look = SecondLook::new(storage, plan.survey(), since);
         monitor.phase(Phase::LookAgain, None);
         let spared = second_look.look()?;
@@ -72,9 +75,10 @@ pub fn sweep(
             return Err(Error::Interrupted);
         }
         let trash = trash.filter(|_| !totals.is_empty());
-        if let Some(header) = trash {
-            write_journal(storage, header, plan)?;
-        }
+        let deleted_runs = match trash {
+            Some(header) => write_journal_with_room(storage, lock, header, plan)?,
+            None => Vec::new(),
+        };
 
         monitor.phase(Phase::Remove, Some(totals.items()));
         let sweep = Sweep {
@@ -97,13 +101,21 @@ pub fn sweep(
         sweep.whole_repositories(&repositories);
         let mut outcome = sweep.outcome.into_inner();
         outcome.failures.sort_by_cached_key(ToString::to_string);
+        outcome.deleted_runs = deleted_runs;
         outcome.trashed_as = trash.map(|header| header.run.clone());
+        if let Some(run) = outcome.trashed_as.clone().filter(|_| outcome.removed.is_empty()) {
+            // A journal of nothing only takes up space, of which there may be none.
+            match trash::forget_if_empty(storage, &run) {
+                Ok(is_forgotten) => outcome.trashed_as = outcome.trashed_as.filter(|_| !is_forgotten),
+                Err(error) => outcome.failures.push(error),
+            }
+        }
         Ok(outcome)
     })
 }
 
-/// Fails if it is known beforehand that something cannot be removed.
-fn check_removable(storage: &dyn TrashStorage, plan: &Plan<'_>, into: Option<&str>) -> Result<(), Error> {
+/// Fails if it is known beforehand that something cannot be removed, or moved to the trash.
+pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan<'_>, to_trash: bool) -> Result<(), Error> {
     let mut directories = Vec::new();
     let mut last = String::new();
     for item in plan.items() {
@@ -116,7 +128,7 @@ fn check_removable(storage: &dyn TrashStorage, plan: &Plan<'_>, into: Option<&st
             directories.extend([above.to_owned(), directory.to_owned()]);
         }
     }
-    directories.into_par_iter().try_for_each(|directory| storage.check_removable(&directory, into.is_some()))
+    directories.into_par_iter().try_for_each(|directory| storage.check_removable(&directory, to_trash))
 }
 
 struct Sweep<'a> {

@@ -45,7 +45,8 @@ pub fn apply(
             moved.push(entry(action));
         }
     }
-    if !moved.is_empty() {
+    let has_journal = !moved.is_empty();
+    if has_journal {
         trash::write_entries(storage, header, moved.into_iter())?;
     }
     let into = trash::directory(&header.run);
@@ -85,6 +86,10 @@ pub fn apply(
         }
     }
     storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
+    if has_journal {
+        // Where nothing could be moved, there is nothing to bring back.
+        trash::forget_if_empty(storage, &header.run)?;
+    }
     Ok(outcome)
 }
 

@@ -226,8 +226,10 @@ pub trait DeleteStorage: ReadStorage {
     /// Fails with [`Error::Locked`] while somebody else has it. One who has died does not have it any more.
     fn lock(&self, holder: &Holder) -> Result<Lock, Error>;
 
-    /// Whether something can be removed from `directory`, or moved from there to the trash, as far as that can be told
-    /// without trying: an error if not.
+    /// Whether something can be removed from `directory`, or moved between there and regc's own directory, as far as that can be
+    /// told without trying: an error if not.
+    ///
+    /// Fails with [`Error::OtherFilesystem`] where the two are on different file systems.
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error>;
 }
 

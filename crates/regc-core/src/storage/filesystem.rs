@@ -2,6 +2,7 @@
 
 mod beneath;
 mod lock;
+mod mounts;
 mod names;
 mod remove;
 mod trash;

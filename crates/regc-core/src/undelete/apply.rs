@@ -1,5 +1,6 @@
 //! Writing the links that are missing.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::{NewLink, Plan};
@@ -23,10 +24,11 @@ pub struct Outcome {
 
 /// Writes the links of a plan, one after the other, until one cannot be written: what follows may lead to it.
 ///
-/// The lock must have been taken before the plan was made. Each link appears in one step, whole and safe from a power cut, and
+/// The lock must have been taken before the plan was made. Fails before the first link if [`check`] does. Each link appears in one step, whole and safe from a power cut, and
 /// nothing is ever overwritten. A run that is killed has linked nothing that is not whole, and the next one finishes it.
 pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn Monitor) -> Result<Outcome, Error> {
     forget_incoming(storage, lock)?;
+    check(storage, plan)?;
     monitor.phase(Phase::Link, Some(plan.links.len() as u64));
     let mut outcome = Outcome::default();
     for link in &plan.links {
@@ -44,6 +46,13 @@ pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn
     storage.remove_all(&incoming())?;
     storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
     Ok(outcome)
+}
+
+/// Fails if links cannot be written to one of the repositories, as far as that can be told without trying: where regc may not
+/// write, or on another file system than the one on which new files are made.
+pub fn check(storage: &dyn TrashStorage, plan: &Plan) -> Result<(), Error> {
+    let repositories: BTreeSet<&str> = plan.links.iter().map(|link| &*link.repository).collect();
+    repositories.into_iter().try_for_each(|name| storage.check_removable(&layout::repository(name), true))
 }
 
 fn incoming() -> String {

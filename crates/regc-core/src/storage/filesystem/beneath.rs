@@ -80,7 +80,12 @@ impl FilesystemStorage {
             Ok(()) => {
                 // Whoever may write above could put a symbolic link here, and would be given what it leads to.
                 let made = File::from(rustix::fs::openat(&parent, name, READ, Mode::empty())?);
-                made.set_permissions(give_as(&made, &parent)?)?;
+                let given = give_as(&made, &parent).and_then(|permissions| made.set_permissions(permissions));
+                if given.is_err() {
+                    // Who owns the directory above may have no share of the disk left. What is not theirs must not stay.
+                    rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).ok();
+                }
+                given?;
                 if lasting {
                     sync(&parent)?;
                 }

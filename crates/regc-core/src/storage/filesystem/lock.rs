@@ -2,7 +2,7 @@
 //!
 //! What is locked is the directory of the layout itself, not a file in it: a disk that is full has no room for a file, and that is
 //! when regc is needed. The system lets go of such a lock when its process ends, however it ends. Who has it is told by a
-//! file beside, where there is room for that.
+//! file beside, where there is room for that. Where there is none, what tells the storage's time is the directory.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use crate::storage::{Content, ReadStorage};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::{FilesystemStorage, absent_is_fine};
@@ -33,6 +33,8 @@ struct Held {
     /// The directory of the layout; then those in it that another store may reach, too.
     _locked: Vec<File>,
     note: Option<PathBuf>,
+    /// The directory of what is regc's own.
+    own: PathBuf,
 }
 
 impl Drop for Held {
@@ -40,8 +42,9 @@ impl Drop for Held {
         if let Some(note) = &self.note {
             // Whatever is left of it says nothing to anybody: the lock is what counts.
             fs::remove_file(note).ok();
-            note.parent().map(fs::remove_dir);
         }
+        // It stays if anything is in it.
+        fs::remove_dir(&self.own).ok();
     }
 }
 
@@ -58,7 +61,8 @@ impl FilesystemStorage {
                 sleep(TICK);
                 let noted = self.note(holder);
                 let note = noted.is_ok().then(|| self.path(layout::LOCK));
-                Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: locked, note }))
+                let since = noted.or_else(|_| touch(&locked[0])).unwrap_or_else(|_| SystemTime::now());
+                Ok(Lock::new(since, Held { _locked: locked, note, own: self.path(layout::OWN) }))
             }
             Err(TryLockError::WouldBlock) => Err(self.locked()),
             Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
@@ -130,7 +134,10 @@ impl FilesystemStorage {
         sleep(TICK);
         let file = &locked[0];
         let noted = file.set_len(0).and_then(|()| write_note(file, holder));
-        Ok(Lock::new(noted.unwrap_or_else(|_| SystemTime::now()), Held { _locked: locked, note: None }))
+        Ok(Lock::new(
+            noted.unwrap_or_else(|_| SystemTime::now()),
+            Held { _locked: locked, note: None, own: self.path(layout::OWN) },
+        ))
     }
 
     /// Writes down who has the lock, and answers when that was by the storage's clock.
@@ -138,7 +145,11 @@ impl FilesystemStorage {
         let path = self.own(layout::LOCK)?;
         // A new file, never what somebody has put there, nor through a symbolic link.
         absent_is_fine(fs::remove_file(&path))?;
-        write_note(&OpenOptions::new().write(true).create_new(true).open(&path)?, holder)
+        let noted = write_note(&OpenOptions::new().write(true).create_new(true).open(&path)?, holder);
+        if noted.is_err() {
+            fs::remove_file(&path).ok();
+        }
+        noted
     }
 
     /// The path of a file in the directory of what is regc's own, which is made unless it is there.
@@ -156,6 +167,13 @@ impl FilesystemStorage {
         let holder = holder.map_or_else(|| "another regc".to_owned(), |holder: Holder| holder.to_string());
         Error::Locked { path: self.root.display().to_string(), holder }
     }
+}
+
+/// Sets a directory's time to now by the storage's clock, and answers that. The time of the layout's directory means nothing.
+fn touch(directory: &File) -> io::Result<SystemTime> {
+    let [kept, now] = [UTIME_OMIT, UTIME_NOW].map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
+    rustix::fs::futimens(directory, &Timestamps { last_access: kept, last_modification: now })?;
+    directory.metadata()?.modified()
 }
 
 fn write_note(mut file: &File, holder: &Holder) -> io::Result<SystemTime> {

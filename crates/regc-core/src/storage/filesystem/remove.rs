@@ -1,8 +1,6 @@
 //! Removing, or moving to the trash.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,7 +11,6 @@ use super::beneath::{open_child, split};
 use super::trash::rename;
 use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine};
 use crate::error::Error;
-use crate::registry::layout;
 use crate::storage::lock::{Holder, Lock};
 use crate::storage::{DeleteStorage, Removal, Removing};
 
@@ -95,17 +92,10 @@ impl DeleteStorage for FilesystemStorage {
 
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
         let path = self.path(directory);
-        let fail = |error| self.error("remove anything in", directory, error);
+        let fail = |error| self.error("change anything in", directory, error);
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         absent_is_fine(rustix::fs::accessat(CWD, &path, wanted, AtFlags::EACCESS).map_err(Into::into)).map_err(fail)?;
-        if to_trash && let Ok(metadata) = fs::metadata(&path) {
-            let own = [layout::TRASH, layout::OWN].into_iter().find_map(|own| fs::metadata(self.path(own)).ok());
-            let trash = own.map_or_else(|| fs::metadata(&self.root), Ok).map_err(fail)?;
-            if metadata.dev() != trash.dev() {
-                return Err(Error::OtherFilesystem(path.display().to_string()));
-            }
-        }
-        Ok(())
+        if to_trash { self.check_movable(directory) } else { Ok(()) }
     }
 }
 

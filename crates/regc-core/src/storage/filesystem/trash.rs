@@ -53,18 +53,16 @@ impl FilesystemStorage {
         let above = self.make_beneath(directory, false)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o666))?);
-        // A registry that is not root must be able to use, and to replace, what root has made for it.
-        give_as(&file, &above)?;
-        let mut file = BufWriter::new(file);
-        let written = write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all());
-        if let Err(error) = written {
+        let created = fill(file, &above, write).and_then(|()| {
+            // Somebody else may have made those above just now.
+            let ends = directory.match_indices('/').map(|(end, _)| end).chain([0, directory.len()]);
+            ends.map(|end| self.open_beneath(&directory[..end])).try_for_each(|directory| sync(&directory?))
+        });
+        if created.is_err() {
             // Half of it is worse than nothing.
             rustix::fs::unlinkat(&above, name, AtFlags::empty()).ok();
-            return Err(error);
         }
-        // Somebody else may have made those above just now.
-        let ends = directory.match_indices('/').map(|(end, _)| end).chain([0, directory.len()]);
-        ends.map(|end| self.open_beneath(&directory[..end])).try_for_each(|directory| sync(&directory?))
+        created
     }
 
     fn move_file(&self, from: &str, to: &str, below: &str) -> io::Result<Moved> {
@@ -118,6 +116,14 @@ impl FilesystemStorage {
         sync(&target.above)?;
         Ok(true)
     }
+}
+
+/// Writes a new file that survives a power cut.
+fn fill(file: File, above: &OwnedFd, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // A registry that is not root must be able to use, and to replace, what root has made for it.
+    give_as(&file, above)?;
+    let mut file = BufWriter::new(file);
+    write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all())
 }
 
 /// Puts a file in the place of another one, which is kept. A second name first: at no time is there nothing, and at no time is

@@ -1,0 +1,85 @@
+//! Making room for the journal where the file system is full.
+//!
+//! Moving to the trash needs a little space, and a file system that is full of earlier runs' trash has none. The oldest of
+//! those are then deleted for good. The hazard is to delete what somebody still counts on, so whatever may be the only copy
+//! of something stays: see [`KEPT_FOR`].
+
+use std::time::Duration;
+
+use crate::collect::journal::write_journal;
+use crate::collect::plan::Plan;
+use crate::error::Error;
+use crate::finding::Finding;
+use crate::storage::lock::Lock;
+use crate::storage::{ReadStorage, TrashStorage};
+use crate::trash::{Header, REPAIR, RunSize, TrashedRun, directory, forget, list};
+
+/// How long a run stays in the trash whatever happens: one that began later before the present one is never deleted to make
+/// room. Neither is one without a header that can be read, one that is being restored, a repair, or one that holds what an
+/// image needs that is in use.
+pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+fn size(run: &TrashedRun) -> RunSize {
+    RunSize { run: run.run.clone(), bytes: run.bytes }
+}
+
+/// Writes down what `plan` is going to move. While there is no room for that, the oldest run that may be deleted is.
+///
+/// Answers which were deleted. Fails with [`Error::NoRoom`] if there is still no room when all of them are.
+pub(crate) fn write_journal_with_room(
+    storage: &dyn TrashStorage,
+    _: &Lock,
+    header: &Header,
+    plan: &Plan<'_>,
+) -> Result<Vec<RunSize>, Error> {
+    let mut full = match write_journal(storage, header, plan) {
+        Err(error) if error.is_full() => error,
+        written => return written.map(|()| Vec::new()),
+    };
+    let runs = oldest_first(storage)?;
+    let mut spare = Vec::new();
+    for run in runs.iter().filter(|run| is_old(run, header)) {
+        spare.extend((!is_needed(storage, plan, &run.run)?).then_some(run));
+    }
+    let mut deleted = Vec::new();
+    for run in spare {
+        deleted.push(size(run));
+        match forget(storage, &run.run).and_then(|()| write_journal(storage, header, plan)) {
+            Ok(()) => return Ok(deleted),
+            Err(error) => full = error,
+        }
+        if !full.is_full() {
+            break;
+        }
+    }
+    let oldest = runs.iter().map(size).find(|run| !deleted.contains(run));
+    Err(Error::NoRoom { deleted, oldest, source: Box::new(full) })
+}
+
+/// The runs that somebody may give up without a second thought, those that began first before others.
+fn oldest_first(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
+    let mut runs = list(storage)?;
+    runs.retain(|run| {
+        let is_known = |header: &Header| header.schema_version == 1 && header.command != REPAIR;
+        !run.restoring && run.header.as_ref().is_some_and(is_known)
+    });
+    runs.sort_by_key(|run| run.header.as_ref().map(|header| header.started));
+    Ok(runs)
+}
+
+fn is_old(run: &TrashedRun, present: &Header) -> bool {
+    let age = run.header.as_ref().map_or(0, |header| present.started.saturating_sub(header.started));
+    age >= KEPT_FOR.as_secs()
+}
+
+/// Whether a run holds something that is in use and could not be put back, as a full file system keeps it from being.
+fn is_needed(storage: &dyn ReadStorage, plan: &Plan<'_>, run: &str) -> Result<bool, Error> {
+    for finding in &plan.survey().findings {
+        if let Finding::InTrash { path, restored: false, .. } = finding
+            && storage.stat(&format!("{}/{path}", directory(run)))?.is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
