@@ -11,7 +11,7 @@ use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 use serde_json::Value;
 
-use crate::common::{Run, regc};
+use crate::common::{Run, gc, regc};
 use crate::mounted::Mounted;
 
 /// What there is none of.
@@ -164,10 +164,10 @@ fn a_second_run_is_refused_on_a_full_disk_as_on_any_other() {
         let before = SystemTime::now();
         let lock = storage.lock(&Holder { pid: 1, host: "here".into(), since: "now".into() }).unwrap();
         assert!(lock.since() > before, "the time is that of the disk: what was written before is older");
-        let run = disk.regc(&["gc"]);
+        let run = gc(disk.path(), &[]);
         assert!(run.code == 1 && run.stderr.contains("is locked by another regc"), "{lack:?}: {}", run.stderr);
         drop(lock);
-        assert_eq!(disk.regc(&["gc"]).code, 0, "{lack:?}");
+        assert_eq!(gc(disk.path(), &[]).code, 0, "{lack:?}");
     }
 }
 
