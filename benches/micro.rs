@@ -8,7 +8,7 @@ use regc_core::digest::Digest;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
 use regc_core::registry::manifest::References;
-use regc_core::scan::{Options, Survey, survey};
+use regc_core::scan::{Options, Scan, scan};
 use regc_testkit::TestRegistry;
 
 fn main() {
@@ -35,7 +35,7 @@ fn hash_and_parse_manifest(bencher: divan::Bencher<'_, '_>, layers: usize) {
 }
 
 /// A store in which half of the images were deleted.
-fn surveyed(images: usize) -> Survey {
+fn surveyed(images: usize) -> Scan {
     let mut registry = TestRegistry::new();
     for image in 0..images {
         let name = format!("team/app-{}", image % 10);
@@ -44,14 +44,14 @@ fn surveyed(images: usize) -> Survey {
             registry.delete(&name, &digest);
         }
     }
-    survey(&registry.in_memory(), &Options::default(), &Silent).expect("a store in memory can be read")
+    scan(&registry.in_memory(), &Options::default(), &Silent).expect("a store in memory can be read")
 }
 
 #[divan::bench(args = [100, 1000])]
 fn plan_and_list(bencher: divan::Bencher<'_, '_>, images: usize) {
-    let survey = surveyed(images);
+    let scan = surveyed(images);
     bencher.bench(|| {
-        let plan = plan(&survey, &Options::default()).expect("the store is healthy");
+        let plan = plan(&scan, &Options::default()).expect("the store is healthy");
         (plan.items().count(), plan.totals(), plan.shares().0.len())
     });
 }

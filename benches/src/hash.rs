@@ -130,7 +130,7 @@ fn cores() -> usize {
 
 /// What is to be hashed: part of what is measured, as `find` is for the others.
 fn blobs(storage: &FilesystemStorage) -> io::Result<Vec<Blob>> {
-    let inventory = inventory::take(storage, None, &Silent).map_err(io::Error::other)?;
+    let inventory = inventory::scan(storage, None, &Silent).map_err(io::Error::other)?;
     let ids: Vec<_> = inventory.digests.stored_ids().collect();
     let blob = |id| {
         let digest = inventory.digests.digest(id);

@@ -46,8 +46,8 @@ fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
     let left: Vec<String> = beside.chain([alone.clone()]).collect();
     assert!(left.len() > 20);
     left.iter().for_each(|key| leave(root.path(), key, 8));
-    let young = format!("{}/.data.Zz99zz", layout::blob(&nothing));
-    leave(root.path(), &young, 6);
+    let recent = format!("{}/.data.Zz99zz", layout::blob(&nothing));
+    leave(root.path(), &recent, 6);
 
     let plain = gc(root.path(), &["--format", "json"]);
     assert_eq!((plain.code, &lines(&plain).last().unwrap()["garbage"]["files"]), (0, &0.into()));
@@ -68,13 +68,13 @@ fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
     let root_argument = root.path().to_str().unwrap();
     let restored = regc(["trash", "restore", "--root", root_argument]);
     assert_eq!(restored.code, 0, "{}", restored.stderr);
-    let all: Vec<String> = before.iter().cloned().chain(left).chain([young.clone()]).collect();
+    let all: Vec<String> = before.iter().cloned().chain(left).chain([recent.clone()]).collect();
     assert_eq!(files_below(root.path()), all.into_iter().collect());
 
     let report = gc(root.path(), &["--tidy"]);
     assert!(report.code == 0 && report.stdout.contains("other files"), "{}", report.stdout);
     let mut after = files_below(root.path());
-    assert!(after.remove(&young), "what is young stays");
+    assert!(after.remove(&recent), "what is young stays");
     assert_eq!(after, before);
     assert_eq!(regc(["verify", "--root", root_argument]).code, 0);
     // A shorter age for abandoned uploads holds for these as well.

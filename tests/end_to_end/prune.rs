@@ -339,7 +339,7 @@ fn a_real_run_with_nothing_to_do_is_no_dry_run() {
         let run = prune(root.path(), &[&["--keep", "all", "--format", "json"], arguments].concat());
         assert_eq!(lines(&run).last().unwrap()["dry_run"], is_dry, "{}", run.stdout);
     }
-    // So it is where what is named is too young, and with the other commands.
+    // So it is where what is named is too recent, and with the other commands.
     let at = ["--root", root.path().to_str().unwrap(), "--format", "json"];
     for arguments in [&["gc"][..], &["trash", "empty"]] {
         let run = regc([arguments, &at].concat());

@@ -228,7 +228,7 @@ fn old_runs_in_the_trash_make_room_on_a_full_disk() {
         let disk = Disk::new();
         let oldest = disk.trash(&["gc", "--trash", "--format", "json"], 20);
         let old = disk.trash(&["rm", "--yes", "--trash", "--format", "json", "app:v1"], 10);
-        let young = disk.trash(&["rm", "--yes", "--trash", "--format", "json", "app:v2"], 6);
+        let recent = disk.trash(&["rm", "--yes", "--trash", "--format", "json", "app:v2"], 6);
         disk.fill(lack, 0);
         let run = disk.regc(&["gc", "-m", "--trash", "--format", "json"]);
         assert_eq!(run.code, 0, "{lack:?}: {}", run.stderr);
@@ -239,7 +239,7 @@ fn old_runs_in_the_trash_make_room_on_a_full_disk() {
         let note = format!("regc: note: the disk was full: run {oldest} was deleted from the trash for good");
         assert!(run.stderr.contains(&note), "{}", run.stderr);
         let new = summary["trashed_as"].as_str().unwrap().to_owned();
-        assert_eq!(disk.trashed(), [old, young, new], "{lack:?}");
+        assert_eq!(disk.trashed(), [old, recent, new], "{lack:?}");
         assert!(!disk.has("three") && disk.has("overwritten"));
         disk.free();
         assert_eq!(disk.regc(&["trash", "restore"]).code, 0);
@@ -267,7 +267,7 @@ fn every_report_names_the_runs_that_made_room() {
 
 #[test]
 fn what_may_still_be_wanted_in_the_trash_makes_no_room() {
-    let young = |disk: &Disk, run: &str| {
+    let recent = |disk: &Disk, run: &str| {
         disk.change_journal(run, |header| {
             header["started"] = (header["started"].as_u64().unwrap() + 13 * 86_400 + 60).into();
         });
@@ -282,7 +282,7 @@ fn what_may_still_be_wanted_in_the_trash_makes_no_room() {
     };
     type Change<'a> = &'a dyn Fn(&Disk, &str);
     let cases: [(&str, Change<'_>, bool); 5] = [
-        ("young", &young, true),
+        ("young", &recent, true),
         ("restoring", &restoring, false),
         ("repair", &repair, false),
         ("newer", &newer, false),

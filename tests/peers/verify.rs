@@ -34,7 +34,7 @@ fn told(run: &Run) -> BTreeSet<Told> {
 const ELSEWHERE: [Kind; 7] = [
     Kind::ExpiredBlob,
     Kind::ForeignFile,
-    Kind::KeptBack,
+    Kind::Blocked,
     Kind::DamagedBlob,
     Kind::BlobsElsewhere,
     Kind::InTrash,

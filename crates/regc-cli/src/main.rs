@@ -60,7 +60,7 @@ Exit codes:
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum ExitStatus {
     Done,
     Failed,
     FoundDamage,
@@ -85,10 +85,10 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
     };
     match ending {
-        Ok(Ending::Done) => ExitCode::from(0),
-        Ok(Ending::Failed) => ExitCode::from(1),
-        Ok(Ending::FoundDamage) => ExitCode::from(3),
-        Ok(Ending::Interrupted) => ExitCode::from(Interruption::exit_code()),
+        Ok(ExitStatus::Done) => ExitCode::from(0),
+        Ok(ExitStatus::Failed) => ExitCode::from(1),
+        Ok(ExitStatus::FoundDamage) => ExitCode::from(3),
+        Ok(ExitStatus::Interrupted) => ExitCode::from(Interruption::exit_code()),
         Err(error) => {
             print_error(&error);
             hints::print(flags.hint(&error));

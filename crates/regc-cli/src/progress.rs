@@ -46,7 +46,7 @@ impl Monitor for Progress {
             Phase::Measure => "measuring blobs",
             Phase::CheckLinks => "checking links",
             Phase::HashContent => "hashing blobs",
-            Phase::LookAgain => "looking again",
+            Phase::Rescan => "looking again",
             Phase::PlanRepair => "looking for what can be repaired",
             Phase::Repair => "repairing",
             Phase::FindDeleted => "looking for deleted manifests",

@@ -4,15 +4,15 @@ use std::fmt;
 
 use crate::digest::Digest;
 
-/// Something unwanted that stays all the same.
+/// Something deletion that stays all the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KeptBack {
+pub struct Blocked {
     /// The repository.
     pub repository: String,
     /// What of it.
     pub what: Named,
     /// Why.
-    pub reason: Reason,
+    pub reason: Cause,
 }
 
 /// What somebody has named.
@@ -28,7 +28,7 @@ pub enum Named {
 
 /// Why something stays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum Cause {
     /// A tag names it that stays.
     Tagged(String),
     /// It is part of this index, which stays.
@@ -44,19 +44,19 @@ pub enum Reason {
     /// A restore from the trash of this run, which brings back something of the repository, is not complete.
     BeingRestored(String),
     /// It, or something in it, is younger than what may go.
-    Young,
+    Recent,
     /// The tag names something else by now.
     Changed,
 }
 
-impl KeptBack {
-    /// Whether it stays because something is in the way; not because it is young, or in use.
+impl Blocked {
+    /// Whether it stays because something is in the way; not because it is recent, or in use.
     pub fn is_obstructed(&self) -> bool {
-        matches!(self.reason, Reason::Symlinks | Reason::Alias(_) | Reason::GarbledTag)
+        matches!(self.reason, Cause::Symlinks | Cause::Alias(_) | Cause::GarbledTag)
     }
 }
 
-impl fmt::Display for KeptBack {
+impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { repository, what, reason } = self;
         match what {
@@ -67,30 +67,30 @@ impl fmt::Display for KeptBack {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Tagged(tag) => write!(f, "the tag {tag} names it, and stays"),
-            Reason::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
-            Reason::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
-            Reason::Alias(link) => {
+            Cause::Tagged(tag) => write!(f, "the tag {tag} names it, and stays"),
+            Cause::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
+            Cause::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
+            Cause::Alias(link) => {
                 write!(f, "the symbolic link {link} gives it another name; remove the link first")
             }
-            Reason::Damaged(manifest) => {
+            Cause::Damaged(manifest) => {
                 write!(
                     f,
                     "the manifest {manifest} in this repository is damaged or missing, so nobody knows what it needs; \
                      restore it, or name it, too"
                 )
             }
-            Reason::GarbledTag => f.write_str("a tag of this repository is garbled, so nobody knows what it named"),
-            Reason::BeingRestored(run) => write!(
+            Cause::GarbledTag => f.write_str("a tag of this repository is garbled, so nobody knows what it named"),
+            Cause::BeingRestored(run) => write!(
                 f,
                 "the restore of run {run} is not complete; run `regc trash restore {run}` again, or give the rest up with \
                  `regc trash empty {run}`"
             ),
-            Reason::Young => f.write_str("it is too young"),
-            Reason::Changed => f.write_str("it was pushed again meanwhile"),
+            Cause::Recent => f.write_str("it is too young"),
+            Cause::Changed => f.write_str("it was pushed again meanwhile"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::blocked::KeptBack;
+use crate::blocked::Blocked;
 use crate::blocked::Missing;
 use crate::digest::Digest;
 
@@ -246,7 +246,7 @@ pub enum Refusal {
     Unconfirmed,
     /// Something that was named cannot go, so nothing does.
     #[error("nothing was removed, since this cannot go: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    KeptBack(Vec<KeptBack>),
+    Blocked(Vec<Blocked>),
     /// Revisions, but not one blob.
     #[error(
         "the store has repositories with manifests, but no blobs, so the links would go. This is the look of a \

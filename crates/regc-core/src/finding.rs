@@ -2,8 +2,8 @@
 
 mod kind;
 
-pub use self::kind::{Kind, Page, Severity};
-use crate::blocked::{KeptBack, Named};
+pub use self::kind::{Explanation, Kind, Severity};
+use crate::blocked::{Blocked, Named};
 use crate::digest::Digest;
 use crate::registry::layout;
 use crate::registry::manifest::Damage;
@@ -69,7 +69,7 @@ pub enum Finding {
         path: String,
     },
     /// Something that a rule says is to be removed, and that stays.
-    KeptBack(KeptBack),
+    Blocked(Blocked),
     /// A repository of a name that no registry serves: somebody has renamed its directory. Nothing in it is removed.
     UnservedRepository {
         /// The repository.
@@ -113,7 +113,7 @@ impl Finding {
             Finding::DanglingTag { .. } => "dangling_tag",
             Finding::MissingBlob { .. } => "missing_blob",
             Finding::ForeignFile { .. } => "foreign_file",
-            Finding::KeptBack(_) => "kept_back",
+            Finding::Blocked(_) => "kept_back",
             Finding::UnservedRepository { .. } => "unserved_repository",
             Finding::BeingRestored { .. } => "being_restored",
             Finding::BlobsElsewhere { .. } => "blobs_elsewhere",
@@ -134,7 +134,7 @@ impl Finding {
             Finding::DanglingTag { .. } => Kind::DanglingTag,
             Finding::MissingBlob { .. } => Kind::MissingBlob,
             Finding::ForeignFile { .. } => Kind::ForeignFile,
-            Finding::KeptBack(_) => Kind::KeptBack,
+            Finding::Blocked(_) => Kind::Blocked,
             Finding::UnservedRepository { .. } => Kind::UnservedRepository,
             Finding::BeingRestored { .. } => Kind::BeingRestored,
             Finding::BlobsElsewhere { .. } => Kind::BlobsElsewhere,
@@ -152,7 +152,7 @@ impl Finding {
             | Finding::DanglingTag { repository, .. }
             | Finding::MissingBlob { repository, .. }
             | Finding::ForeignFile { repository, .. }
-            | Finding::KeptBack(KeptBack { repository, .. })
+            | Finding::Blocked(Blocked { repository, .. })
             | Finding::UnservedRepository { repository }
             | Finding::BeingRestored { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
@@ -170,7 +170,7 @@ impl Finding {
             | Finding::MissingBlob { manifest, .. } => Some(manifest),
             Finding::GarbledTag { .. }
             | Finding::ForeignFile { .. }
-            | Finding::KeptBack(_)
+            | Finding::Blocked(_)
             | Finding::UnservedRepository { .. }
             | Finding::BeingRestored { .. }
             | Finding::BlobsElsewhere { .. }
@@ -192,7 +192,7 @@ impl Finding {
             Finding::UnservedRepository { repository } | Finding::BeingRestored { repository, .. } => {
                 layout::repository(repository)
             }
-            Finding::KeptBack(kept_back) => path_of(kept_back),
+            Finding::Blocked(blocked) => path_of(blocked),
             Finding::ForeignFile { path, .. } | Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => {
                 path.clone()
             }
@@ -225,7 +225,7 @@ impl Finding {
             Finding::ForeignFile { path, .. } => {
                 format!("{path} is no file of a registry; it stays, and so does its directory")
             }
-            Finding::KeptBack(kept_back) => format!("{kept_back}; it is not removed"),
+            Finding::Blocked(blocked) => format!("{blocked}; it is not removed"),
             Finding::UnservedRepository { repository } => {
                 format!("{repository}: no registry serves a repository of this name; it is kept")
             }
@@ -259,7 +259,7 @@ impl Finding {
                 "an interrupted copy has left it: `regc gc --tidy` deletes it once it is a week old"
             }
             Finding::ForeignFile { .. } => "delete the file, and run `regc gc --tidy`",
-            Finding::KeptBack(_) => "clear what is in the way, and run the same command again",
+            Finding::Blocked(_) => "clear what is in the way, and run the same command again",
             Finding::UnservedRepository { .. } => "rename its directory, or delete it with `regc rm --path`",
             Finding::BeingRestored { .. } => {
                 "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"
@@ -279,10 +279,10 @@ impl Finding {
 }
 
 /// The key of what stays.
-fn path_of(kept_back: &KeptBack) -> String {
-    match &kept_back.what {
-        Named::Repository => layout::repository(&kept_back.repository),
-        Named::Tag(tag) => layout::tag(&kept_back.repository, tag),
-        Named::Manifest(digest) => layout::revision(&kept_back.repository, digest),
+fn path_of(blocked: &Blocked) -> String {
+    match &blocked.what {
+        Named::Repository => layout::repository(&blocked.repository),
+        Named::Tag(tag) => layout::tag(&blocked.repository, tag),
+        Named::Manifest(digest) => layout::revision(&blocked.repository, digest),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library
 //! finds out what in its storage a client can still pull, and removes the rest. Looking and removing are apart: a
-//! [survey](scan::survey) only reads, a [plan](plan::plan) says what goes, and a [sweep](sweep::sweep) does it.
+//! [scan](scan::scan) only reads, a [plan](plan::plan) says what goes, and a [sweep](sweep::sweep) does it.
 //!
 //! ```
 //! use regc_core::registry::config::Config;
@@ -10,7 +10,7 @@
 //! use regc_core::monitor::Silent;
 //! use regc_core::collect::plan::{Item, plan};
 //! use regc_core::storage;
-//! use regc_core::scan::{Options, survey};
+//! use regc_core::scan::{Options, scan};
 //! use regc_core::collect::guards::refuse_foreign_metadata;
 //! use regc_core::collect::sweep::sweep;
 //!
@@ -30,12 +30,12 @@
 //! // Whoever removes says who he is, and has the store for himself.
 //! let lock = storage.lock(&Holder { pid: 1, host: "machine".into(), since: "now".into() })?;
 //! refuse_foreign_metadata(&config, &*storage, &options)?;
-//! let survey = survey(&*storage, &options, &Silent)?;
-//! for finding in &survey.findings {
+//! let scan = scan(&*storage, &options, &Silent)?;
+//! for finding in &scan.findings {
 //!     eprintln!("{}; {}", finding.message(), finding.remedy());
 //! }
 //!
-//! let plan = plan(&survey, &options)?;
+//! let plan = plan(&scan, &options)?;
 //! for item in plan.items() {
 //!     if let Item::Blob { digest, bytes } = item {
 //!         println!("{digest} gives back {bytes} bytes");

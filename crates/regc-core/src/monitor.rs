@@ -20,7 +20,7 @@ pub enum Phase {
     /// Hashing the contents of blobs. Steps are bytes.
     HashContent,
     /// Looking again for what has arrived since. There are no steps.
-    LookAgain,
+    Rescan,
     /// Finding out what can be repaired. There are no steps.
     PlanRepair,
     /// Carrying out repairs. Steps are those.

@@ -27,7 +27,7 @@ pub use self::options::{Leftovers, Options};
 
 /// A store as it was found: what it holds, and what of it is live.
 #[derive(Debug)]
-pub struct Survey {
+pub struct Scan {
     /// What the store holds.
     pub inventory: Inventory,
     /// What of it is live.
@@ -42,7 +42,7 @@ pub struct Survey {
     pub set_aside: BTreeSet<Digest>,
 }
 
-impl Survey {
+impl Scan {
     /// Adds what was found damaged elsewhere.
     pub fn add_findings(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
@@ -55,11 +55,11 @@ impl Survey {
 ///
 /// Fails if the storage cannot be read, since what is not seen cannot be protected. Damage in the store's content is
 /// no failure but a [`Finding`].
-pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Survey, Error> {
+pub fn scan(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Scan, Error> {
     with_threads(options.jobs, || {
-        let inventory = inventory::take(storage, options.young_since, monitor)?;
+        let inventory = inventory::scan(storage, options.recent_since, monitor)?;
         let reachable = mark::mark(storage, &inventory, options, monitor)?;
-        let sizes = sizes::measure(storage, &inventory, &reachable, options.young_since, monitor)?;
+        let sizes = sizes::measure(storage, &inventory, &reachable, options.recent_since, monitor)?;
         let remnants = remnants::beside_blobs(storage, &inventory, &reachable, options, monitor)?;
         let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);
         let missing = match options.absences.content {
@@ -74,6 +74,6 @@ pub fn survey(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Mo
             true => BTreeSet::new(),
             false => trash::moved_aside(storage)?.into_keys().collect(),
         };
-        Ok(Survey { inventory, reachable, sizes, remnants, findings, set_aside })
+        Ok(Scan { inventory, reachable, sizes, remnants, findings, set_aside })
     })
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
-use self::tolerant::{Met, Tolerant};
+use self::tolerant::{Issues, Tolerant};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::{Finding, Kind, Severity};
@@ -26,7 +26,7 @@ use crate::registry::manifest::References;
 use crate::scan;
 use crate::scan::inventory::{DigestId, Repository};
 use crate::scan::mark::Manifest;
-use crate::scan::{Leftovers, Survey};
+use crate::scan::{Leftovers, Scan};
 use crate::storage::manifests::with_each_manifest;
 use crate::storage::{Content, EntryKind, ReadStorage};
 use crate::threads::with_threads;
@@ -79,7 +79,7 @@ pub struct Verification {
     /// The blobs that are there, and how long each is in bytes, in the order of their digests.
     pub blobs: Vec<(Digest, u64)>,
     /// What was found out on the way.
-    survey: Survey,
+    scan: Scan,
     /// Where each repository stands in it.
     numbers: HashMap<String, usize>,
 }
@@ -92,16 +92,16 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
     let leftovers = Leftovers { uploads_before: options.stale_before, no_links: true, ..Leftovers::default() };
     let to_survey =
         scan::Options { leftovers, jobs: options.jobs, absences: options.absences, ..scan::Options::default() };
-    let survey = scan::survey(&tolerant, &to_survey, monitor)?;
+    let scan = scan::scan(&tolerant, &to_survey, monitor)?;
     with_threads(options.jobs, || {
-        let Survey { inventory, reachable, .. } = &survey;
+        let Scan { inventory, reachable, .. } = &scan;
         monitor.phase(Phase::Measure, Some(inventory.digests.stored_len() as u64));
-        let sizes = sizes(&tolerant, &survey, monitor)?;
+        let sizes = sizes(&tolerant, &scan, monitor)?;
         if options.every_name {
-            look_for_foreign(&tolerant, &survey)?;
+            look_for_foreign(&tolerant, &scan)?;
         }
-        let mut defects = of_findings(&survey);
-        defects.extend(wrong_sizes(&tolerant, &survey, &sizes)?);
+        let mut defects = of_findings(&scan);
+        defects.extend(wrong_sizes(&tolerant, &scan, &sizes)?);
 
         monitor.phase(Phase::CheckLinks, Some(inventory.repositories.len() as u64));
         let trashed = repository::Trashed::new(&tolerant);
@@ -111,9 +111,9 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             .zip(&reachable.repositories)
             .zip(&reachable.garbage)
             .map(|((repository, marked), garbage)| {
-                let (storage, survey, sizes, every_name) = (&tolerant, &survey, &*sizes, options.every_name);
+                let (storage, scan, sizes, every_name) = (&tolerant, &scan, &*sizes, options.every_name);
                 let trashed = &trashed;
-                let check = repository::Check { storage, survey, sizes, repository, marked, trashed, every_name };
+                let check = repository::Check { storage, scan, sizes, repository, marked, trashed, every_name };
                 let defects = check.run(garbage)?;
                 monitor.advance(1);
                 if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(defects) }
@@ -134,16 +134,16 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
     .and_then(|(mut defects, blobs, unreferenced)| {
         defects.extend(of_met(tolerant.into_met()));
         defects.iter_mut().for_each(|defect| defect.kind = defect.kind.in_spite_of(options.absences));
-        name_images(storage, &survey, &mut defects, options.jobs)?;
-        let names = survey.inventory.repositories.iter().map(|repository| repository.name.clone());
+        name_images(storage, &scan, &mut defects, options.jobs)?;
+        let names = scan.inventory.repositories.iter().map(|repository| repository.name.clone());
         let mut verification = Verification {
             numbers: names.zip(0..).collect(),
-            repositories: survey.inventory.repositories.len() as u64,
-            manifests: survey.reachable.manifests.len() as u64,
+            repositories: scan.inventory.repositories.len() as u64,
+            manifests: scan.reachable.manifests.len() as u64,
             defects: without_consequences(defects),
             blobs,
             unreferenced,
-            survey,
+            scan,
         };
         verification.in_order();
         Ok(verification)
@@ -195,19 +195,19 @@ impl Verification {
         let failed = failed.iter();
         let failed = failed.map(|(digest, why)| Defect::of_content(Kind::CannotBeRead, digest, why.clone()));
         let mut added: Vec<Defect> = damaged.chain(failed).collect();
-        name_images(storage, &self.survey, &mut added, jobs)?;
+        name_images(storage, &self.scan, &mut added, jobs)?;
         self.defects.extend(added);
         self.in_order();
         Ok(())
     }
 
     /// What was found out on the way.
-    pub(crate) fn survey(&self) -> &Survey {
-        &self.survey
+    pub(crate) fn scan(&self) -> &Scan {
+        &self.scan
     }
 
     fn repository(&self, name: &str) -> Option<&Repository> {
-        self.numbers.get(name).map(|&number| &self.survey.inventory.repositories[number])
+        self.numbers.get(name).map(|&number| &self.scan.inventory.repositories[number])
     }
 
     /// Whether symbolic links lead into a repository, or from within it to somewhere else.
@@ -217,14 +217,14 @@ impl Verification {
 
     /// The manifests that a repository links as revisions.
     pub(crate) fn manifests_of(&self, repository: &str) -> Vec<Digest> {
-        let Survey { inventory, .. } = &self.survey;
+        let Scan { inventory, .. } = &self.scan;
         let found = self.repository(repository);
         found.map_or_else(Vec::new, |found| found.revisions.iter().map(|&id| inventory.digests.digest(id)).collect())
     }
 
     /// The repositories that link a manifest as a revision, but for those into which symbolic links lead.
     pub(crate) fn repositories_of(&self, manifest: &Digest) -> Vec<String> {
-        let Survey { inventory, .. } = &self.survey;
+        let Scan { inventory, .. } = &self.scan;
         let id = inventory.digests.id(manifest);
         let with_it = inventory.repositories.iter().filter(|found| found.revisions.binary_search(&id).is_ok());
         with_it.filter(|found| !found.shared).map(|found| found.name.clone()).collect()
@@ -232,7 +232,7 @@ impl Verification {
 
     /// The manifests to which something is attached that a repository links.
     pub(crate) fn subjects(&self, repository: &str) -> BTreeSet<Digest> {
-        let Survey { inventory, reachable, .. } = &self.survey;
+        let Scan { inventory, reachable, .. } = &self.scan;
         let subject = |id: &DigestId| {
             let subject = reachable.manifests.with(*id, |found| match found {
                 Manifest::Parsed { subject, .. } => subject,
@@ -256,16 +256,16 @@ impl Verification {
     }
 }
 
-fn name_images(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [Defect], jobs: usize) -> Result<(), Error> {
+fn name_images(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect], jobs: usize) -> Result<(), Error> {
     if !defects.iter().any(|defect| images::are_concerned(defect.kind)) {
         return Ok(());
     }
-    with_threads(jobs, || images::name(&Tolerant::new(storage)?, survey, defects))
+    with_threads(jobs, || images::name(&Tolerant::new(storage)?, scan, defects))
 }
 
 /// The length of each blob in bytes, in the order of their digests; `None` where the content is not there.
-fn sizes(storage: &Tolerant<'_>, survey: &Survey, monitor: &dyn Monitor) -> Result<Vec<Option<u64>>, Error> {
-    let Survey { inventory, reachable, sizes: measured, .. } = survey;
+fn sizes(storage: &Tolerant<'_>, scan: &Scan, monitor: &dyn Monitor) -> Result<Vec<Option<u64>>, Error> {
+    let Scan { inventory, reachable, sizes: measured, .. } = scan;
     let digests = &inventory.digests;
     let mut sizes = vec![None; digests.stored_len()];
     let mut is_known = vec![false; digests.stored_len()];
@@ -304,8 +304,8 @@ fn sizes(storage: &Tolerant<'_>, survey: &Survey, monitor: &dyn Monitor) -> Resu
 }
 
 /// Looks for names that do not belong beside the content of blobs.
-fn look_for_foreign(storage: &Tolerant<'_>, survey: &Survey) -> Result<(), Error> {
-    let digests = &survey.inventory.digests;
+fn look_for_foreign(storage: &Tolerant<'_>, scan: &Scan) -> Result<(), Error> {
+    let digests = &scan.inventory.digests;
     let ids: Vec<DigestId> = digests.stored_ids().collect();
     let shards: Vec<&[DigestId]> = ids.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
     shards.into_par_iter().try_for_each(|shard| {
@@ -314,8 +314,8 @@ fn look_for_foreign(storage: &Tolerant<'_>, survey: &Survey) -> Result<(), Error
     })
 }
 
-/// What the survey has found already. Links are looked at once more, and more closely.
-fn of_findings(survey: &Survey) -> Vec<Defect> {
+/// What the scan has found already. Links are looked at once more, and more closely.
+fn of_findings(scan: &Scan) -> Vec<Defect> {
     let defect = |finding: &Finding| {
         let detail = match finding {
             Finding::DamagedManifest { damage, .. } => damage.to_string(),
@@ -335,12 +335,12 @@ fn of_findings(survey: &Survey) -> Vec<Defect> {
             has_more_images: false,
         })
     };
-    survey.findings.iter().filter_map(defect).collect()
+    scan.findings.iter().filter_map(defect).collect()
 }
 
 /// Content that does not have the size that a manifest states, each with the first manifest that does.
-fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]) -> Result<Vec<Defect>, Error> {
-    let Survey { inventory, reachable, .. } = survey;
+fn wrong_sizes(storage: &dyn ReadStorage, scan: &Scan, sizes: &[Option<u64>]) -> Result<Vec<Defect>, Error> {
+    let Scan { inventory, reachable, .. } = scan;
     let digests = &inventory.digests;
     // What manifests state was noted when they were read. They are read once more only where it is not what is there.
     let mut suspects: HashSet<DigestId> = reachable.manifests.disputed_sizes().into_iter().collect();
@@ -359,7 +359,7 @@ fn wrong_sizes(storage: &dyn ReadStorage, survey: &Survey, sizes: &[Option<u64>]
     let mut manifests: Vec<DigestId> = if suspects.is_empty() { Vec::new() } else { all.filter(is_suspect).collect() };
     manifests.sort_unstable();
     manifests.dedup();
-    let damaged: HashSet<Digest> = survey
+    let damaged: HashSet<Digest> = scan
         .findings
         .iter()
         .filter(|finding| matches!(finding, Finding::DamagedManifest { .. }))
@@ -443,8 +443,8 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
     kept
 }
 
-fn of_met(met: Met) -> Vec<Defect> {
-    let Met { broken_symlinks, failed, foreign, unreadable } = met;
+fn of_met(met: Issues) -> Vec<Defect> {
+    let Issues { broken_symlinks, failed, foreign, unreadable } = met;
     let of_kind = |kind: Kind, paths: BTreeSet<String>| -> Vec<(Kind, String, String)> {
         let reason = |path: &String| failed.get(path).filter(|_| kind == Kind::Unreadable).cloned().unwrap_or_default();
         paths.into_iter().map(|path| (kind, path.clone(), reason(&path))).collect()

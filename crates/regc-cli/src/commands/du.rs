@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use indicatif::BinaryBytes;
 use regc_core::error::Error;
 use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
-use regc_core::scan::{Options, survey};
+use regc_core::scan::{Options, scan};
 use serde::Serialize;
 
-use crate::Ending;
+use crate::ExitStatus;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
@@ -39,14 +39,14 @@ pub struct Args {
 /// With how many others people are told what a repository shares.
 const SHARED_WITH: usize = 3;
 
-pub fn run(mut args: Args) -> Result<Ending, Error> {
+pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let progress = Progress::new(false)?;
     let storage = args.common.open()?;
     let options = Options::default();
     let detail = Detail { tags: args.tags, namespaces: args.by_namespace };
-    let survey = survey(&*storage, &options, &progress).inspect_err(|_| progress.clear())?;
-    let found = usage(&*storage, &survey, detail, options.jobs, &progress);
+    let scan = scan(&*storage, &options, &progress).inspect_err(|_| progress.clear())?;
+    let found = usage(&*storage, &scan, detail, options.jobs, &progress);
     progress.clear();
     let found = found?;
     let mut output = Output::new();
@@ -58,9 +58,9 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     Ok(match output.take_error() {
         Some(error) => {
             eprintln!("regc: cannot write the list: {error}");
-            Ending::Failed
+            ExitStatus::Failed
         }
-        None => Ending::Done,
+        None => ExitStatus::Done,
     })
 }
 

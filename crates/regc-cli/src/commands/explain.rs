@@ -1,8 +1,8 @@
 //! `regc explain`.
 
-use regc_core::finding::{Kind, Page};
+use regc_core::finding::{Explanation, Kind};
 
-use crate::Ending;
+use crate::ExitStatus;
 use crate::output::Output;
 
 /// Tell what a finding means, and what can be done about it.
@@ -21,13 +21,13 @@ fn parse(text: &str) -> Result<Kind, String> {
     Kind::of_code(text).ok_or_else(|| "there is no such code; `regc explain` lists all".to_owned())
 }
 
-pub fn run(args: &Args) -> Ending {
+pub fn run(args: &Args) -> ExitStatus {
     let mut output = Output::new();
     match args.code {
         Some(kind) => page(&mut output, kind.page()),
         None if args.markdown => markdown(&mut output),
         None => {
-            for Page { code, severity, title, .. } in Kind::ALL.map(Kind::page) {
+            for Explanation { code, severity, title, .. } in Kind::ALL.map(Kind::page) {
                 output.line(format_args!("{code}  {:<7}  {title}", severity.name()));
             }
         }
@@ -36,14 +36,14 @@ pub fn run(args: &Args) -> Ending {
     match output.take_error() {
         Some(error) => {
             eprintln!("regc: cannot write the page: {error}");
-            Ending::Failed
+            ExitStatus::Failed
         }
-        None => Ending::Done,
+        None => ExitStatus::Done,
     }
 }
 
-fn page(output: &mut Output, page: &Page) {
-    let Page { code, name, severity, title, meaning, remedy, repair } = page;
+fn page(output: &mut Output, page: &Explanation) {
+    let Explanation { code, name, severity, title, meaning, remedy, repair } = page;
     output.line(format_args!("{code} {name}, {}: {title}\n\n{meaning}\n", severity.name()));
     output.line(format_args!("What to do: {remedy}."));
     let repair = repair.unwrap_or("nothing");
@@ -60,7 +60,7 @@ fn markdown(output: &mut Output) {
          | warning | something is wrong, and images can be pulled all the same, but for what is told |\n\
          | note | nothing is wrong: something is left over, or is not the registry's. Notes alone are no damage: the exit code is 0 |"
     ));
-    for Page { code, name, severity, title, meaning, remedy, repair } in Kind::ALL.map(Kind::page) {
+    for Explanation { code, name, severity, title, meaning, remedy, repair } in Kind::ALL.map(Kind::page) {
         output.line(format_args!("\n## {code}: {title}\n\n`{name}`, {}. {meaning}\n", severity.name()));
         output.line(format_args!("- What to do: {remedy}."));
         output.line(format_args!("- What `regc repair` does: {}.", repair.unwrap_or("nothing")));

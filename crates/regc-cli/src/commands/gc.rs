@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::collect::guards::refuse_mostly_untagged;
 use regc_core::collect::plan::plan;
-use regc_core::collect::recover::survey_and_heal;
+use regc_core::collect::recover::scan_and_recover;
 use regc_core::collect::summary::Summary;
 use regc_core::duration;
 use regc_core::error::Error;
@@ -18,7 +18,7 @@ use crate::commands::removing::{
 };
 use crate::commands::store::{Opening, Store};
 use crate::output::{self, Printer, Run};
-use crate::{Ending, source};
+use crate::{ExitStatus, source};
 
 /// Remove what no manifest refers to.
 ///
@@ -157,7 +157,7 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 /// How old an abandoned upload is: what the registry itself takes for old. Orphans must be as old.
 pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let started = SystemTime::now();
     let source = source::find(args.config.or(args.configuration), args.root)?;
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
@@ -171,7 +171,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         absences: source.config.absences,
         allow_symlinked_blobs: args.allow_symlinked_blobs,
         allow_harbor: args.allow_harbor,
-        young_since: min_age.map(ago),
+        recent_since: min_age.map(ago),
         leftovers: Leftovers {
             uploads_before: (args.tidy || args.purge_uploads.is_some()).then_some(old),
             empty_repositories: args.remove_empty_repositories || args.tidy,
@@ -181,17 +181,17 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             no_links: false,
         },
         repositories: &args.repository,
-        unwanted: None,
+        deletion: None,
         jobs: args.jobs,
     };
     let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet };
     let store = Store::open(source, opening, &options)?;
     let Store { source, storage, lock, progress } = store;
-    let survey = survey_and_heal(&*storage, lock.as_ref(), &options, &progress);
+    let scan = scan_and_recover(&*storage, lock.as_ref(), &options, &progress);
     progress.clear();
-    let survey = survey?;
-    tell_of_unused(&args.repository, survey.inventory.repositories.iter().map(|repository| &*repository.name));
-    let must_ask = match refuse_mostly_untagged(&survey, &options) {
+    let scan = scan?;
+    tell_of_unused(&args.repository, scan.inventory.repositories.iter().map(|repository| &*repository.name));
+    let must_ask = match refuse_mostly_untagged(&scan, &options) {
         Err(Error::Refused(refusal)) if args.dry_run => {
             eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
             false
@@ -199,19 +199,19 @@ pub fn run(args: Args) -> Result<Ending, Error> {
         Err(_) if args.format == Format::Human && can_ask() => true,
         refused => refused.map(|()| false)?,
     };
-    let plan = plan(&survey, &Options { allow_mostly_untagged: true, ..options })?;
-    let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&*storage));
+    let plan = plan(&scan, &Options { allow_mostly_untagged: true, ..options })?;
+    let summary = Summary::new(&scan, &options, &plan, None, trash_bytes(&*storage));
     let mut printer: Box<dyn Printer> = match args.format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
         Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
     };
     if args.quiet || args.format == Format::Registry {
-        for finding in &survey.findings {
+        for finding in &scan.findings {
             eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
         }
     }
-    let planned = Run { root: &source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
+    let planned = Run { root: &source.root, scan: &scan, plan: &plan, summary: &summary, failures: &[] };
     printer.decided(&planned);
 
     let ending = match lock {
@@ -220,7 +220,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
                 refuse_other_filesystem(&*storage, &plan)?;
             }
             printer.done(&planned);
-            finish(&mut *printer, Ending::Done)
+            finish(&mut *printer, ExitStatus::Done)
         }
         Some(_) if must_ask && !is_agreed() => return Err(Error::Declined),
         Some(lock) => {
@@ -235,5 +235,5 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             run.carry_out(&planned, &mut *printer, &progress)?
         }
     };
-    Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
+    Ok(if ending == ExitStatus::Done && !scan.findings.is_empty() { ExitStatus::FoundDamage } else { ending })
 }

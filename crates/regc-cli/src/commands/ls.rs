@@ -7,14 +7,14 @@ use std::collections::{BTreeSet, HashSet};
 
 use regc_core::digest::Digest;
 use regc_core::error::Error;
-use regc_core::inspect::catalog::{Depth, Image, Listing, Problem, Tag, Tree, catalog};
+use regc_core::inspect::catalog::{Image, ListOptions, Listing, Problem, Tag, Tree, catalog};
 use regc_core::registry::pattern::{Part, Pattern};
 use regc_core::scan::Options;
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
-use crate::{Ending, process};
+use crate::{ExitStatus, process};
 
 /// Show what is in the store: repositories, tags, images.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub struct Args {
     deleted: bool,
 }
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let patterns = &args.patterns;
     let source = args.common.source()?;
     let storage = source.open(args.common.allow_empty)?;
@@ -52,7 +52,8 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     }
     let images = !args.tags_only && !args.untagged;
     let absences = source.config.absences;
-    let depth = Depth { images, untagged: args.untagged, trees: args.tree, problems: images, owners: false, absences };
+    let depth =
+        ListOptions { images, untagged: args.untagged, trees: args.tree, problems: images, owners: false, absences };
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
     let unmatched: Vec<&Pattern> =
@@ -81,7 +82,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     match output.take_error() {
         Some(error) => {
             eprintln!("regc: cannot write the list: {error}");
-            Ok(Ending::Failed)
+            Ok(ExitStatus::Failed)
         }
         None => Ok(tell_of_unmatched(&unmatched)),
     }
@@ -99,11 +100,11 @@ fn is_matched(pattern: &Pattern, listing: &Listing) -> bool {
 }
 
 /// Names the patterns that match nothing, which is no success: one of them may be misspelled.
-fn tell_of_unmatched(patterns: &[&Pattern]) -> Ending {
+fn tell_of_unmatched(patterns: &[&Pattern]) -> ExitStatus {
     for pattern in patterns {
         eprintln!("regc: nothing matches {}", printable(&pattern.to_string()));
     }
-    if patterns.is_empty() { Ending::Done } else { Ending::Failed }
+    if patterns.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
 }
 
 fn human(output: &mut Output, listing: &Listing, untagged: bool) {

@@ -5,26 +5,26 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use regc_core::blocked::{KeptBack, Named};
+use regc_core::blocked::{Blocked, Named};
 use regc_core::digest::Digest;
 use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
-use regc_core::inspect::catalog::{Depth, Listing, Tag, catalog};
+use regc_core::inspect::catalog::{ListOptions, Listing, Tag, catalog};
 use regc_core::registry::attached::attached_to;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::{self, Pattern};
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
-use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::deletion::Deletion;
 use regc_core::scan::inventory::Repository;
-use regc_core::scan::{Options, Survey};
+use regc_core::scan::{Options, Scan};
 use regc_core::storage::ReadStorage;
 use serde_json::json;
 
 use crate::commands::removing::{Removing, Session, tell_of_unused};
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
-use crate::{Ending, process};
+use crate::{ExitStatus, process};
 
 /// Remove the images that no rule keeps: all but the newest, the young, or those with certain tags.
 ///
@@ -108,19 +108,19 @@ struct Judged {
     tags: Vec<(Tag, Option<Decision>)>,
 }
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let rules = rules(&args)?;
     let common = args.common.at(args.path);
     let session = Session::open("prune", &common, &args.removing)?;
     let now = args.now.map_or(session.started, SystemTime::from);
     let judged = judge(&*session.store.storage, &args.repository, &rules, now)?;
 
-    let mut unwanted = Unwanted::default();
+    let mut deletion = Deletion::default();
     let mut findings = Vec::new();
     for Judged { repository, tags } in &judged {
         for (tag, decision) in tags {
             match decision {
-                Some(Decision { keep: false, .. }) => unwanted.tag(repository, &tag.name, tag.digest),
+                Some(Decision { keep: false, .. }) => deletion.tag(repository, &tag.name, tag.digest),
                 Some(Decision { reason, .. }) => findings.extend(finding(repository, tag, reason)),
                 None => {}
             }
@@ -137,9 +137,9 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             "regc: warning: {undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
         ),
     }
-    session.remove(unwanted, findings, &|survey| {
+    session.remove(deletion, findings, &|scan| {
         if !args.removing.quiet {
-            explain(&judged, survey, now, common.format, args.explain);
+            explain(&judged, scan, now, common.format, args.explain);
         }
         Ok(())
     })
@@ -172,7 +172,7 @@ fn judge(
         layout::is_repository_name(name)
             && (repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name)))
     };
-    let depth = Depth { images: true, owners: true, ..Depth::default() };
+    let depth = ListOptions { images: true, owners: true, ..ListOptions::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
     tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
     let judge = |Listing { repository, tags, between, deleted, .. }: Listing| {
@@ -217,21 +217,21 @@ fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
 
 /// Prints what time it is taken to be, and if `all`, for each tag what becomes of it and why. Whatever stays although its
 /// rule would remove it is told in any case.
-fn explain(judged: &[Judged], survey: &Survey, now: SystemTime, format: Format, all: bool) {
-    let garbage = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+fn explain(judged: &[Judged], scan: &Scan, now: SystemTime, format: Format, all: bool) {
+    let garbage = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
     let going: HashSet<(&str, &str)> = garbage
         .flat_map(|(repository, garbage)| garbage.removed_tags.iter().map(|tag| (&*repository.name, &*tag.tag)))
         .collect();
     let repositories: HashMap<&str, &Repository> =
-        survey.inventory.repositories.iter().map(|repository| (&*repository.name, repository)).collect();
+        scan.inventory.repositories.iter().map(|repository| (&*repository.name, repository)).collect();
     let is_here = |repository: &str, manifest: &Digest| {
-        repositories.get(repository).is_some_and(|found| found.links(survey.inventory.digests.id(manifest)))
+        repositories.get(repository).is_some_and(|found| found.links(scan.inventory.digests.id(manifest)))
     };
-    let kept_back = &survey.reachable.kept_back;
-    let kept_back: HashMap<(&str, &str), &KeptBack> = kept_back
+    let blocked = &scan.reachable.blocked;
+    let blocked: HashMap<(&str, &str), &Blocked> = blocked
         .iter()
-        .filter_map(|kept_back| match &kept_back.what {
-            Named::Tag(tag) => Some(((&*kept_back.repository, &**tag), kept_back)),
+        .filter_map(|blocked| match &blocked.what {
+            Named::Tag(tag) => Some(((&*blocked.repository, &**tag), blocked)),
             _ => None,
         })
         .collect();
@@ -246,9 +246,9 @@ fn explain(judged: &[Judged], survey: &Survey, now: SystemTime, format: Format, 
         }
         for (tag, decision) in tags {
             let goes = going.contains(&(&**repository, &*tag.name));
-            let kept_back = kept_back.get(&(&**repository, &*tag.name));
-            let (code, reason) = match (kept_back, decision) {
-                (Some(kept_back), _) => ("kept_back", format!("stays: {}", kept_back.reason)),
+            let blocked = blocked.get(&(&**repository, &*tag.name));
+            let (code, reason) = match (blocked, decision) {
+                (Some(blocked), _) => ("kept_back", format!("stays: {}", blocked.reason)),
                 (None, Some(Decision { reason: reason @ Reason::Attached(subject), .. })) => {
                     let fate = match goes {
                         true => "goes",
@@ -269,7 +269,7 @@ fn explain(judged: &[Judged], survey: &Survey, now: SystemTime, format: Format, 
                     "type": "decision", "repository": repository, "tag": tag.name, "digest": tag.digest,
                     "keep": !goes, "code": code, "reason": reason,
                 })),
-                _ if kept_back.is_some() => {
+                _ if blocked.is_some() => {
                     eprintln!("regc: {}", printable(&format!("{repository}:{} {reason}", tag.name)));
                 }
                 _ => {}

@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 use indicatif::BinaryBytes;
 use regc_core::collect::guards::refuse_missing_parts;
 use regc_core::collect::plan::{Plan, plan};
-use regc_core::collect::recover::survey_and_heal;
+use regc_core::collect::recover::scan_and_recover;
 use regc_core::collect::summary::Summary;
 use regc_core::collect::sweep::{Outcome, check_removable, sweep};
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::registry::config::Config;
 use regc_core::registry::pattern::Pattern;
-use regc_core::scan::deletion::Unwanted;
-use regc_core::scan::{Options, Survey};
+use regc_core::scan::deletion::Deletion;
+use regc_core::scan::{Options, Scan};
 use regc_core::storage::lock::Lock;
 use regc_core::storage::{ReadStorage, TrashStorage};
 use regc_core::trash::RunSize;
@@ -25,7 +25,7 @@ use crate::commands::{Common, Format, cache};
 use crate::hints::{self, Needing};
 use crate::output::{self, Printer, Run};
 use crate::progress::Progress;
-use crate::{Ending, print_error, process};
+use crate::{ExitStatus, print_error, process};
 
 /// How something is removed that somebody has named, or has made a rule for.
 #[derive(clap::Args)]
@@ -79,8 +79,8 @@ pub struct Session<'a> {
     pub started: SystemTime,
 }
 
-/// What the survey found, and what may keep the run from going on.
-pub type Check<'a> = &'a dyn Fn(&Survey) -> Result<(), Error>;
+/// What the scan found, and what may keep the run from going on.
+pub type Check<'a> = &'a dyn Fn(&Scan) -> Result<(), Error>;
 
 impl<'a> Session<'a> {
     /// Opens the store, and unless it is a dry run, takes its lock.
@@ -92,55 +92,60 @@ impl<'a> Session<'a> {
         if !removing.dry_run && !removing.yes && !is_asked {
             return Err(Error::Refused(Refusal::Unconfirmed));
         }
-        let nothing = Unwanted::default();
+        let nothing = Deletion::default();
         let allow_empty = common.allow_empty;
-        let removes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
+        let removes_tags = Options { deletion: Some(&nothing), allow_empty, ..Options::default() };
         let opening = Opening { dry_run: removing.dry_run, live: removing.live, quiet: removing.quiet };
         let store = Store::open(common.source()?, opening, &removes_tags)?;
         Ok(Self { command, removing, format: common.format, allow_empty, store, started })
     }
 
-    /// Removes what is unwanted, once everybody who is asked agrees: `check`, and whoever sits at the terminal.
+    /// Removes what is deletion, once everybody who is asked agrees: `check`, and whoever sits at the terminal.
     ///
     /// `findings` are what was found before.
-    pub fn remove(&self, mut unwanted: Unwanted, findings: Vec<Finding>, check: Check<'_>) -> Result<Ending, Error> {
-        unwanted.keep_content = self.removing.no_gc;
+    pub fn remove(
+        &self,
+        mut deletion: Deletion,
+        findings: Vec<Finding>,
+        check: Check<'_>,
+    ) -> Result<ExitStatus, Error> {
+        deletion.keep_content = self.removing.no_gc;
         let min_age = self.removing.min_age.or(self.removing.live.then_some(MIN_AGE_LIVE));
         let ago = |age: Duration| self.started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let options = Options {
-            young_since: min_age.map(ago),
+            recent_since: min_age.map(ago),
             allow_empty: self.allow_empty,
             allow_missing: self.removing.allow_missing,
             allow_symlinked_blobs: self.removing.allow_symlinked_blobs,
             absences: self.store.source.config.absences,
-            unwanted: Some(&unwanted),
+            deletion: Some(&deletion),
             ..Options::default()
         };
         let Store { source, storage, lock, progress } = &self.store;
-        let survey = survey_and_heal(&**storage, lock.as_ref(), &options, progress);
+        let scan = scan_and_recover(&**storage, lock.as_ref(), &options, progress);
         progress.clear();
-        let mut survey = survey?;
-        refuse_missing_parts(&survey, &options)?;
+        let mut scan = scan?;
+        refuse_missing_parts(&scan, &options)?;
         // Damage elsewhere is for a collection to tell.
         let concerns = |finding: &Finding| {
             matches!(finding, Finding::InTrash { .. } | Finding::BlobsElsewhere { .. })
-                || unwanted.of(finding.repository()).is_some()
+                || deletion.of(finding.repository()).is_some()
         };
-        survey.findings.retain(concerns);
-        survey.add_findings(findings);
-        let obstructed = survey.reachable.kept_back.iter().filter(|kept_back| kept_back.is_obstructed()).cloned();
-        let obstructed = obstructed.map(Finding::KeptBack).collect();
-        survey.add_findings(obstructed);
-        let plan = plan(&survey, &options)?;
-        check(&survey)?;
-        let summary = Summary::new(&survey, &options, &plan, None, trash_bytes(&**storage));
-        let planned = Run { root: &source.root, survey: &survey, plan: &plan, summary: &summary, failures: &[] };
+        scan.findings.retain(concerns);
+        scan.add_findings(findings);
+        let obstructed = scan.reachable.blocked.iter().filter(|blocked| blocked.is_obstructed()).cloned();
+        let obstructed = obstructed.map(Finding::Blocked).collect();
+        scan.add_findings(obstructed);
+        let plan = plan(&scan, &options)?;
+        check(&scan)?;
+        let summary = Summary::new(&scan, &options, &plan, None, trash_bytes(&**storage));
+        let planned = Run { root: &source.root, scan: &scan, plan: &plan, summary: &summary, failures: &[] };
         let mut printer: Box<dyn Printer> = match self.format {
             Format::Human => Box::new(output::removal::Human::new(self.removing.quiet)),
             Format::Json => Box::new(output::json::Json::new(self.removing.quiet)),
         };
         if self.removing.quiet {
-            for finding in &survey.findings {
+            for finding in &scan.findings {
                 eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
             }
         }
@@ -164,19 +169,19 @@ impl<'a> Session<'a> {
             }
             Some(_) => {
                 let nothing = Outcome::default();
-                let summary = Summary::new(&survey, &options, &plan, Some(&nothing), summary.trash_bytes);
+                let summary = Summary::new(&scan, &options, &plan, Some(&nothing), summary.trash_bytes);
                 printer.done(&Run { summary: &summary, ..planned });
-                finish(&mut *printer, Ending::Done)
+                finish(&mut *printer, ExitStatus::Done)
             }
             None => {
                 if self.removing.trash || self.removing.live {
                     refuse_other_filesystem(&**storage, &plan)?;
                 }
                 printer.done(&planned);
-                finish(&mut *printer, Ending::Done)
+                finish(&mut *printer, ExitStatus::Done)
             }
         };
-        Ok(if ending == Ending::Done && !survey.findings.is_empty() { Ending::FoundDamage } else { ending })
+        Ok(if ending == ExitStatus::Done && !scan.findings.is_empty() { ExitStatus::FoundDamage } else { ending })
     }
 }
 
@@ -259,7 +264,7 @@ impl Removal<'_> {
         planned: &Run<'_>,
         printer: &mut dyn Printer,
         progress: &Progress,
-    ) -> Result<Ending, Error> {
+    ) -> Result<ExitStatus, Error> {
         let outcome = sweep(self.storage, self.lock, planned.plan, self.options, self.header, progress);
         progress.clear();
         let outcome = match outcome {
@@ -267,7 +272,7 @@ impl Removal<'_> {
             outcome => outcome?,
         };
         let trash_bytes = trash_bytes(self.storage);
-        let mut summary = Summary::new(planned.survey, self.options, planned.plan, Some(&outcome), trash_bytes);
+        let mut summary = Summary::new(planned.scan, self.options, planned.plan, Some(&outcome), trash_bytes);
         if outcome.removed.blobs > 0 || outcome.removed.layer_links > 0 {
             summary.stale_cache = cache::stale(self.config);
         }
@@ -278,9 +283,9 @@ impl Removal<'_> {
         outcome.deleted_runs.iter().for_each(tell_deleted);
         summary.stale_cache.iter().for_each(cache::warn);
         let ending = match outcome {
-            Outcome { interrupted: true, .. } => Ending::Interrupted,
-            Outcome { failures, .. } if failures.is_empty() => Ending::Done,
-            _ => Ending::Failed,
+            Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
+            Outcome { failures, .. } if failures.is_empty() => ExitStatus::Done,
+            _ => ExitStatus::Failed,
         };
         Ok(finish(printer, ending))
     }
@@ -293,12 +298,12 @@ fn tell_deleted(deleted: &RunSize) {
 }
 
 /// The ending of a run whose report is printed.
-pub fn finish(printer: &mut dyn Printer, ending: Ending) -> Ending {
+pub fn finish(printer: &mut dyn Printer, ending: ExitStatus) -> ExitStatus {
     match printer.error() {
         Some(error) => {
             // The work is done all the same: a full disk that cannot take the report is why it was needed.
             eprintln!("regc: cannot write the report: {error}");
-            Ending::Failed
+            ExitStatus::Failed
         }
         None => ending,
     }

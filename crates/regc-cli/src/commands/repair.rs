@@ -11,8 +11,8 @@ use regc_core::monitor::{Monitor, Phase};
 use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options, Outcome, Plan, apply, check, plan};
-use regc_core::scan::Options as SurveyOptions;
-use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::Options as ScanOptions;
+use regc_core::scan::deletion::Deletion;
 use regc_core::storage::{self, ReadStorage, TrashStorage};
 use regc_core::verify::content::{Hashed, Pace};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification, verify};
@@ -24,7 +24,7 @@ use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format, cache};
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
-use crate::{Ending, print_error, source};
+use crate::{ExitStatus, print_error, source};
 
 /// Repair what `regc verify` finds, as far as that can lose nothing.
 ///
@@ -66,12 +66,12 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(mut args: Args) -> Result<Ending, Error> {
+pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let started = SystemTime::now();
-    let nothing = Unwanted::default();
+    let nothing = Deletion::default();
     let allow_empty = args.common.allow_empty;
-    let removes_tags = SurveyOptions { unwanted: Some(&nothing), allow_empty, ..SurveyOptions::default() };
+    let removes_tags = ScanOptions { deletion: Some(&nothing), allow_empty, ..ScanOptions::default() };
     let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
@@ -81,7 +81,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let watch = Watch::start();
     let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
     let from = from.as_deref().map(|from| from as &dyn ReadStorage);
-    let (absences, jobs) = (source.config.absences, SurveyOptions::default().jobs);
+    let (absences, jobs) = (source.config.absences, ScanOptions::default().jobs);
     let to_verify = VerifyOptions { stale_before: None, every_name: false, absences, jobs };
     let options =
         Options { from, allow_empty, allow_missing: args.allow_missing, drop_lost: args.drop_lost, pace: &pace };
@@ -101,7 +101,7 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     let (mut outcome, mut left) = (Outcome::default(), Some(verification));
     match lock.as_ref().filter(|_| !plan.actions.is_empty()) {
         Some(lock) => {
-            let header = header("repair", started, &SurveyOptions::default(), None, false);
+            let header = header("repair", started, &ScanOptions::default(), None, false);
             outcome = apply(&*storage, lock, &plan.actions, &options, &header)?;
             progress.clear();
             tell(&mut output, &args, "done", &outcome.done);
@@ -144,15 +144,15 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     stale_cache.iter().for_each(cache::warn);
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the report: {error}");
-        return Ok(Ending::Failed);
+        return Ok(ExitStatus::Failed);
     }
     let has_failed = !plan.failures.is_empty() || !outcome.failures.is_empty();
     Ok(match left {
-        _ if outcome.interrupted => Ending::Interrupted,
-        None => Ending::Interrupted,
-        Some(_) if has_failed => Ending::Failed,
-        Some(left) if left.is_damaged() || !outcome.spared.is_empty() => Ending::FoundDamage,
-        Some(_) => Ending::Done,
+        _ if outcome.interrupted => ExitStatus::Interrupted,
+        None => ExitStatus::Interrupted,
+        Some(_) if has_failed => ExitStatus::Failed,
+        Some(left) if left.is_damaged() || !outcome.spared.is_empty() => ExitStatus::FoundDamage,
+        Some(_) => ExitStatus::Done,
     })
 }
 

@@ -3,9 +3,9 @@
 use regc_core::error::{Error, Refusal};
 use regc_core::registry::pattern::Pattern;
 use regc_core::scan::resolve::{repository_at, resolve};
-use regc_core::scan::{Options, Survey};
+use regc_core::scan::{Options, Scan};
 
-use crate::Ending;
+use crate::ExitStatus;
 use crate::commands::Common;
 use crate::commands::removing::{Removing, Session};
 
@@ -37,21 +37,21 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let session = Session::open("rm", &args.common, &args.removing)?;
-    let mut unwanted = resolve(&*session.store.storage, &args.names, args.force, Options::default().jobs)?;
+    let mut deletion = resolve(&*session.store.storage, &args.names, args.force, Options::default().jobs)?;
     for path in &args.path {
         let root = session.store.source.root.to_string_lossy();
         let below = path.strip_prefix(&*root).unwrap_or(path);
-        unwanted.repository(&repository_at(&*session.store.storage, below)?);
+        deletion.repository(&repository_at(&*session.store.storage, below)?);
     }
-    session.remove(unwanted, Vec::new(), &all_of_it)
+    session.remove(deletion, Vec::new(), &all_of_it)
 }
 
 /// Nothing that is named is half removed.
-fn all_of_it(survey: &Survey) -> Result<(), Error> {
-    match &survey.reachable.kept_back {
-        kept_back if kept_back.is_empty() => Ok(()),
-        kept_back => Err(Error::Refused(Refusal::KeptBack(kept_back.clone()))),
+fn all_of_it(scan: &Scan) -> Result<(), Error> {
+    match &scan.reachable.blocked {
+        blocked if blocked.is_empty() => Ok(()),
+        blocked => Err(Error::Refused(Refusal::Blocked(blocked.clone()))),
     }
 }

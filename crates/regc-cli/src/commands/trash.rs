@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
-use crate::{Ending, print_error, process};
+use crate::{ExitStatus, print_error, process};
 
 /// See, bring back or give up what `regc gc --trash` has moved.
 #[derive(clap::Args)]
@@ -61,7 +61,7 @@ enum Command {
     },
 }
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let common = match &args.command {
         Command::List { common } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
     };
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     let ending = match args.command {
         Command::List { .. } => {
             list(&mut output, format, &trash::list(storage)?);
-            Ending::Done
+            ExitStatus::Done
         }
         Command::Restore { dry_run, what, .. } => restore(&mut output, format, storage, lock(dry_run)?, what)?,
         Command::Empty { dry_run, older_than, runs, .. } => {
@@ -82,13 +82,13 @@ pub fn run(args: Args) -> Result<Ending, Error> {
             let emptied = trash::empty(storage, lock(dry_run)?.as_ref(), &runs, before)?;
             told_emptied(&mut output, format, &emptied.runs, dry_run);
             emptied.failures.iter().for_each(|failure| print_error(failure));
-            if emptied.failures.is_empty() { Ending::Done } else { Ending::Failed }
+            if emptied.failures.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
         }
     };
     output.flush();
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the report: {error}");
-        return Ok(Ending::Failed);
+        return Ok(ExitStatus::Failed);
     }
     Ok(ending)
 }
@@ -142,7 +142,7 @@ fn restore(
     storage: &dyn TrashStorage,
     lock: Option<Lock>,
     mut what: Vec<String>,
-) -> Result<Ending, Error> {
+) -> Result<ExitStatus, Error> {
     let runs = trash::runs(storage)?;
     let run = match what.first() {
         Some(first) if runs.contains(first) => what.remove(0),
@@ -195,9 +195,9 @@ fn restore(
     restored.failures.iter().for_each(|failure| print_error(failure));
     hints::print(restored.failures.iter().find_map(|failure| Needing::Restore.hint(failure)));
     Ok(match () {
-        () if !restored.failures.is_empty() => Ending::Failed,
-        () if !restored.missing.is_empty() => Ending::FoundDamage,
-        () => Ending::Done,
+        () if !restored.failures.is_empty() => ExitStatus::Failed,
+        () if !restored.missing.is_empty() => ExitStatus::FoundDamage,
+        () => ExitStatus::Done,
     })
 }
 

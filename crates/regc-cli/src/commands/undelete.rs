@@ -8,7 +8,7 @@ use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::registry::layout;
 use regc_core::scan::Options;
-use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::deletion::Deletion;
 use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, apply, check, find, plan, select_since};
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::commands::store::{Opening, Store};
 use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
-use crate::{Ending, print_error};
+use crate::{ExitStatus, print_error};
 
 /// Link again what was deleted through the registry's API.
 ///
@@ -59,11 +59,11 @@ fn name(text: &str) -> Result<(String, Digest), String> {
     if is_name { Ok((repository.to_owned(), digest)) } else { Err(malformed()) }
 }
 
-pub fn run(args: Args) -> Result<Ending, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let started = SystemTime::now();
-    let nothing = Unwanted::default();
+    let nothing = Deletion::default();
     let allow_empty = args.common.allow_empty;
-    let changes_tags = Options { unwanted: Some(&nothing), allow_empty, ..Options::default() };
+    let changes_tags = Options { deletion: Some(&nothing), allow_empty, ..Options::default() };
     let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet };
     let Store { storage, lock, progress, .. } = Store::open(args.common.source()?, opening, &changes_tags)?;
     let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|(repository, _)| repository == name);
@@ -94,13 +94,13 @@ pub fn run(args: Args) -> Result<Ending, Error> {
     }
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the report: {error}");
-        return Ok(Ending::Failed);
+        return Ok(ExitStatus::Failed);
     }
     Ok(match outcome {
-        Outcome { failure: Some(_), .. } => Ending::Failed,
-        Outcome { interrupted: true, .. } => Ending::Interrupted,
-        _ if !plan.left.is_empty() => Ending::FoundDamage,
-        _ => Ending::Done,
+        Outcome { failure: Some(_), .. } => ExitStatus::Failed,
+        Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
+        _ if !plan.left.is_empty() => ExitStatus::FoundDamage,
+        _ => ExitStatus::Done,
     })
 }
 

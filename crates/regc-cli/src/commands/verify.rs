@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::error::Error;
-use regc_core::finding::{Kind, Page, Severity};
+use regc_core::finding::{Explanation, Kind, Severity};
 use regc_core::verify::content::Hashed;
 use regc_core::verify::{Defect, Options, Verification, verify};
 use serde_json::json;
 
-use crate::Ending;
+use crate::ExitStatus;
 use crate::commands::content::Hashing;
 use crate::commands::gc::OLD_UPLOAD;
 use crate::commands::{Common, Format};
@@ -44,7 +44,7 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(mut args: Args) -> Result<Ending, Error> {
+pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let source = args.common.source()?;
     let storage = source.open(args.common.allow_empty)?;
@@ -70,16 +70,16 @@ pub fn run(mut args: Args) -> Result<Ending, Error> {
     match output.take_error() {
         Some(error) => {
             eprintln!("regc: cannot write the report: {error}");
-            Ok(Ending::Failed)
+            Ok(ExitStatus::Failed)
         }
-        None if hashed.interrupted => Ok(Ending::Interrupted),
-        None if verification.is_damaged() => Ok(Ending::FoundDamage),
-        None => Ok(Ending::Done),
+        None if hashed.interrupted => Ok(ExitStatus::Interrupted),
+        None if verification.is_damaged() => Ok(ExitStatus::FoundDamage),
+        None => Ok(ExitStatus::Done),
     }
 }
 
 fn tell(output: &mut Output, defect: &Defect) {
-    let Page { code, severity, title, remedy, .. } = defect.kind.page();
+    let Explanation { code, severity, title, remedy, .. } = defect.kind.page();
     let detail = if defect.detail.is_empty() { String::new() } else { format!(": {}", defect.detail) };
     output.line(format_args!("{code} {}: {title}{}", severity.name(), printable(&detail)));
     output.line(format_args!("    path:   {}", printable(&defect.path)));
@@ -104,7 +104,7 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
     for kind in Kind::ALL.into_iter().filter(|kind| kind.severity() == Severity::Note && !args.notes) {
         let number = verification.count(kind);
         if number > 0 {
-            let Page { code, title, remedy, .. } = kind.page();
+            let Explanation { code, title, remedy, .. } = kind.page();
             output.line(format_args!("{code} note: {title}: {}; {remedy}", HumanCount(number)));
         }
     }
@@ -134,7 +134,7 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
 fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
     for defect in verification.each().filter(|_| !args.quiet) {
         let Defect { kind, path, repository, digest, detail, images, has_more_images } = &*defect;
-        let Page { code, name, severity, remedy, .. } = kind.page();
+        let Explanation { code, name, severity, remedy, .. } = kind.page();
         output.json(&json!({
             "type": "finding", "id": code, "code": name, "severity": severity, "path": path, "repository": repository,
             "digest": digest, "detail": detail, "images": images, "more_images": has_more_images, "remedy": remedy,

@@ -30,7 +30,7 @@ impl Registry {
         reachable: &RepositoryReachable,
         marked: &mut HashSet<DigestId>,
     ) {
-        let digests = &run.survey.inventory.digests;
+        let digests = &run.scan.inventory.digests;
         let name = printable(&repository.name);
         self.output.line(format_args!("{name}"));
         let mut roots = reachable.roots.to_vec();
@@ -54,7 +54,7 @@ impl Registry {
 
 /// What a manifest refers to, last first.
 fn references(run: &Run<'_>, id: DigestId) -> Vec<DigestId> {
-    let references = run.survey.reachable.manifests.with(id, |manifest| match manifest {
+    let references = run.scan.reachable.manifests.with(id, |manifest| match manifest {
         Manifest::Parsed { references, .. } => references.iter().rev().map(|reference| reference.id()).collect(),
         _ => Vec::new(),
     });
@@ -66,15 +66,15 @@ impl Printer for Registry {
         if self.quiet {
             return;
         }
-        let survey = run.survey;
+        let scan = run.scan;
         let mut marked = HashSet::new();
-        for (repository, reachable) in survey.inventory.repositories.iter().zip(&survey.reachable.repositories) {
+        for (repository, reachable) in scan.inventory.repositories.iter().zip(&scan.reachable.repositories) {
             self.marks(run, repository, reachable, &mut marked);
         }
-        for (repository, garbage) in survey.inventory.repositories.iter().zip(&survey.reachable.garbage) {
+        for (repository, garbage) in scan.inventory.repositories.iter().zip(&scan.reachable.garbage) {
             let (name, tags) = (printable(&repository.name), garbage.tags.join(" "));
             for revision in &garbage.revisions {
-                let digest = survey.inventory.digests.digest(revision.id);
+                let digest = scan.inventory.digests.digest(revision.id);
                 self.output
                     .line(format_args!("manifest eligible for deletion: {{{name} {digest} [{}]}}", printable(&tags)));
             }

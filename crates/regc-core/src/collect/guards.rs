@@ -11,7 +11,7 @@ use crate::finding::Finding;
 use crate::registry::config::{Config, Metadata};
 use crate::registry::layout;
 use crate::scan::inventory::{DigestId, Digests, Inventory};
-use crate::scan::{Options, Survey};
+use crate::scan::{Options, Scan};
 use crate::storage::{EntryKind, ReadStorage};
 
 /// How many digests may be missing of a store however small it is. Files are lost one at a time or by the handful.
@@ -40,18 +40,18 @@ pub fn refuse_missing_layout(storage: &dyn ReadStorage, allow_empty: bool) -> Re
     Ok(())
 }
 
-/// Refuses a store that looks as if a part of it was missing, unless the options allow that. It judges by the survey's
+/// Refuses a store that looks as if a part of it was missing, unless the options allow that. It judges by the scan's
 /// findings, so all of them must be there.
-pub fn refuse_missing_parts(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
-    let refusal = if options.allow_empty { None } else { empty_part(survey, options) };
-    let missing = || if options.allow_missing { None } else { missing_part(survey) };
+pub fn refuse_missing_parts(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
+    let refusal = if options.allow_empty { None } else { empty_part(scan, options) };
+    let missing = || if options.allow_missing { None } else { missing_part(scan) };
     refusal.or_else(missing).map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
 }
 
 /// Refuses to delete nearly all manifests as untagged, unless the options allow that: tags may be kept elsewhere, as Harbor
 /// keeps them.
-pub fn refuse_mostly_untagged(survey: &Survey, options: &Options<'_>) -> Result<(), Error> {
-    let Survey { inventory, reachable, .. } = survey;
+pub fn refuse_mostly_untagged(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
+    let Scan { inventory, reachable, .. } = scan;
     let linked: usize = inventory.repositories.iter().map(|repository| repository.revisions.len()).sum();
     let untagged: usize = reachable.garbage.iter().map(|garbage| garbage.revisions.len()).sum();
     let is_most = untagged > FEW && untagged * 10 > linked * 9;
@@ -62,8 +62,8 @@ pub fn refuse_mostly_untagged(survey: &Survey, options: &Options<'_>) -> Result<
 }
 
 /// What there should be some of, and is none.
-fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
-    let Survey { inventory, reachable, .. } = survey;
+fn empty_part(scan: &Scan, options: &Options<'_>) -> Option<Refusal> {
+    let Scan { inventory, reachable, .. } = scan;
     let has_revisions = inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
     let has_blobs = inventory.digests.stored_len() > 0;
     let is_stored = |id: &DigestId| inventory.digests.stored_index(*id).is_some();
@@ -85,13 +85,13 @@ fn empty_part(survey: &Survey, options: &Options<'_>) -> Option<Refusal> {
 }
 
 /// What is missing of a store that has something.
-fn missing_part(survey: &Survey) -> Option<Refusal> {
-    let Survey { inventory, reachable, .. } = survey;
+fn missing_part(scan: &Scan) -> Option<Refusal> {
+    let Scan { inventory, reachable, .. } = scan;
     if let Some(directory) = inventory.unmounted.iter().chain(&reachable.unmounted).next() {
         return Some(Refusal::Unmounted(directory.clone()));
     }
-    let missing = survey.findings.iter().filter_map(missing_digest);
-    let missing: BTreeSet<Digest> = missing.filter(|digest| !survey.set_aside.contains(digest)).collect();
+    let missing = scan.findings.iter().filter_map(missing_digest);
+    let missing: BTreeSet<Digest> = missing.filter(|digest| !scan.set_aside.contains(digest)).collect();
     let needed = reachable.live.len();
     if missing.len() > FEW && missing.len() as u64 * SHARE > needed {
         return Some(Refusal::MissingContent { missing: missing.len() as u64, needed });
@@ -131,7 +131,7 @@ pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, optio
         Refusal::GitLabDatabase("database.enabled: prefer, and no docker/registry/lockfiles/filesystem-in-use")
     } else if config.metadata == Metadata::OpenShift {
         Refusal::OpenShift
-    } else if config.metadata == Metadata::Harbor && (options.delete_untagged || options.unwanted.is_some()) {
+    } else if config.metadata == Metadata::Harbor && (options.delete_untagged || options.deletion.is_some()) {
         Refusal::HarborUntagged
     } else if config.metadata == Metadata::Harbor && !options.allow_harbor {
         Refusal::Harbor

@@ -13,14 +13,14 @@ use crate::registry::layout;
 use crate::scan::inventory::{DigestId, Digests};
 use crate::scan::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
 use crate::scan::sizes::UnreferencedBlob;
-use crate::scan::{Options, Survey};
+use crate::scan::{Options, Scan};
 
 /// Everything that a collection removes.
 ///
 /// It serialises as the sequence of its [items](Plan::items).
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
-    survey: &'a Survey,
+    scan: &'a Scan,
 }
 
 /// One thing that goes.
@@ -206,7 +206,7 @@ impl Totals {
 
 /// What a repository gives back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share<'a> {
+pub struct RepositoryTotals<'a> {
     /// The repository's name.
     pub repository: &'a str,
     /// What goes of it. A blob that several repositories used is counted in the first of them.
@@ -220,10 +220,10 @@ pub struct Share<'a> {
 /// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than one in
 /// twenty; a directory of blobs that holds none although four and more should be there; layer links and no manifest; more than
 /// nine in ten manifests untagged and to be deleted, if those are more than ten.
-pub fn plan<'a>(survey: &'a Survey, options: &Options<'_>) -> Result<Plan<'a>, Error> {
-    refuse_missing_parts(survey, options)?;
-    refuse_mostly_untagged(survey, options)?;
-    Ok(Plan { survey })
+pub fn plan<'a>(scan: &'a Scan, options: &Options<'_>) -> Result<Plan<'a>, Error> {
+    refuse_missing_parts(scan, options)?;
+    refuse_mostly_untagged(scan, options)?;
+    Ok(Plan { scan })
 }
 
 impl<'a> Plan<'a> {
@@ -247,23 +247,23 @@ impl<'a> Plan<'a> {
     /// How much goes.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for garbage in &self.survey.reachable.garbage {
+        for garbage in &self.scan.reachable.garbage {
             totals += links(garbage);
         }
         self.remnants().for_each(|remnant| totals.add(&remnant));
-        totals.blobs = self.survey.sizes.unreferenced.len() as u64;
-        totals.bytes = self.survey.sizes.unreferenced.iter().map(|blob| blob.bytes).sum();
+        totals.blobs = self.scan.sizes.unreferenced.len() as u64;
+        totals.bytes = self.scan.sizes.unreferenced.iter().map(|blob| blob.bytes).sum();
         totals
     }
 
     /// What each repository gives back, those that give back most first, and last what no repository knows of: blobs
     /// that are not even linked any more.
-    pub fn shares(&self) -> (Vec<Share<'a>>, Totals) {
-        let unreferenced = &self.survey.sizes.unreferenced;
+    pub fn shares(&self) -> (Vec<RepositoryTotals<'a>>, Totals) {
+        let unreferenced = &self.scan.sizes.unreferenced;
         let mut counted = HashSet::new();
         let mut shares = Vec::new();
-        let repositories = self.survey.inventory.repositories.iter();
-        for (repository, garbage) in repositories.zip(&self.survey.reachable.garbage) {
+        let repositories = self.scan.inventory.repositories.iter();
+        for (repository, garbage) in repositories.zip(&self.scan.reachable.garbage) {
             let mut totals = links(garbage);
             let used = garbage.layer_links.iter().chain(&repository.unlinked);
             for &id in used.chain(garbage.revisions.iter().map(|revision| &revision.id)) {
@@ -275,7 +275,7 @@ impl<'a> Plan<'a> {
                 }
             }
             if !totals.is_empty() {
-                shares.push(Share { repository: &repository.name, totals });
+                shares.push(RepositoryTotals { repository: &repository.name, totals });
             }
         }
         let mut rest = self.totals();
@@ -293,42 +293,42 @@ impl<'a> Plan<'a> {
     }
 
     /// What was found out before.
-    pub(crate) fn survey(&self) -> &'a Survey {
-        self.survey
+    pub(crate) fn scan(&self) -> &'a Scan {
+        self.scan
     }
 
     /// What goes of each repository.
     pub(crate) fn repositories(&self) -> impl Iterator<Item = RepositoryPlan<'a>> + Clone + use<'a> {
-        let survey = self.survey;
-        let repositories = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+        let scan = self.scan;
+        let repositories = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
         repositories.map(move |(repository, garbage)| RepositoryPlan {
             repository: &repository.name,
             garbage,
-            digests: &survey.inventory.digests,
+            digests: &scan.inventory.digests,
         })
     }
 
     /// What interrupted copies have left beside blobs.
     pub(crate) fn remnants(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
-        self.survey.remnants.iter().map(|file| Item::File { repository: None, path: &file.path, bytes: file.bytes })
+        self.scan.remnants.iter().map(|file| Item::File { repository: None, path: &file.path, bytes: file.bytes })
     }
 
     /// The blobs that go, by the directory that holds theirs.
     pub(crate) fn blob_directories(&self) -> impl Iterator<Item = &'a [UnreferencedBlob]> + use<'a> {
-        let digests = &self.survey.inventory.digests;
-        self.survey.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
+        let digests = &self.scan.inventory.digests;
+        self.scan.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
     }
 
     /// Blobs of which only the directory is there, and which nothing needs.
     pub(crate) fn empty_blobs(&self) -> impl Iterator<Item = Digest> + use<'a> {
-        let Survey { inventory, reachable, sizes, .. } = self.survey;
+        let Scan { inventory, reachable, sizes, .. } = self.scan;
         let unused = sizes.without_content.iter().filter(|&&id| !reachable.live.contains(&inventory.digests, id));
         unused.map(|&id| inventory.digests.digest(id))
     }
 
     /// Blobs that go.
     pub(crate) fn blobs(&self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> + use<'a> {
-        let digests = &self.survey.inventory.digests;
+        let digests = &self.scan.inventory.digests;
         blobs.iter().map(|blob| Item::Blob { digest: digests.digest(blob.id), bytes: blob.bytes })
     }
 }
@@ -397,8 +397,8 @@ impl<'a> RepositoryPlan<'a> {
     }
 
     /// The directories of tags that name nothing.
-    pub(crate) fn dead_tags(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.garbage.dead_tags.iter().map(move |tag| (self.repository, tag.as_str()))
+    pub(crate) fn empty_tag_dirs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.garbage.empty_tag_dirs.iter().map(move |tag| (self.repository, tag.as_str()))
     }
 
     pub(crate) fn uploads(self) -> impl Iterator<Item = Item<'a>> {

@@ -15,23 +15,23 @@ use crate::registry::layout;
 use crate::scan::inventory::DigestId;
 use crate::scan::mark::Manifest;
 use crate::scan::tag_links::tag_links;
-use crate::scan::{Options, Survey, survey};
+use crate::scan::{Options, Scan, scan};
 use crate::storage::lock::Lock;
 use crate::storage::{Moved, ReadStorage, TrashStorage};
 use crate::trash::{self, Trash};
 
-/// Looks at a whole store as [`survey`] does, and puts back what is live, missing, and in the trash. Each is a finding.
+/// Looks at a whole store as [`scan`] does, and puts back what is live, missing, and in the trash. Each is a finding.
 /// `None` for the lock says that nothing is to be changed: then it is only told.
-pub fn survey_and_heal(
+pub fn scan_and_recover(
     storage: &dyn TrashStorage,
     lock: Option<&Lock>,
     options: &Options<'_>,
     monitor: &dyn Monitor,
-) -> Result<Survey, Error> {
+) -> Result<Scan, Error> {
     let mut healed = Vec::new();
     loop {
-        let mut survey = survey(storage, options, monitor)?;
-        let missing = missing(storage, &survey)?;
+        let mut scan = scan(storage, options, monitor)?;
+        let missing = missing(storage, &scan)?;
         let mut is_changed = false;
         for Missing { repository, digest, path, runs } in missing {
             if lock.is_some() && leads_to_nothing(storage, &path, &digest)? {
@@ -60,8 +60,8 @@ pub fn survey_and_heal(
         // What was put back may be a manifest, and need more.
         if !is_changed {
             healed.iter().for_each(|finding| monitor.finding(finding));
-            survey.add_findings(healed);
-            return Ok(survey);
+            scan.add_findings(healed);
+            return Ok(scan);
         }
     }
 }
@@ -81,7 +81,7 @@ struct Missing {
     runs: Vec<String>,
 }
 
-fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, Error> {
+fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error> {
     // By the key in the registry.
     let mut trashed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in trash::runs(storage)? {
@@ -97,7 +97,7 @@ fn missing(storage: &dyn ReadStorage, survey: &Survey) -> Result<Vec<Missing>, E
     if trashed.is_empty() {
         return Ok(missing);
     }
-    let Survey { inventory, reachable, .. } = survey;
+    let Scan { inventory, reachable, .. } = scan;
     for (repository, marked) in inventory.repositories.iter().zip(&reachable.repositories) {
         let name = &repository.name;
         let mut children: HashSet<DigestId> = HashSet::default();

@@ -14,7 +14,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
 use crate::registry::manifest::Role;
-use crate::scan::Survey;
+use crate::scan::Scan;
 use crate::scan::inventory::{self, DigestId, Repository};
 use crate::scan::mark::{Manifest, RepositoryGarbage, target};
 use crate::storage::{Content, ReadStorage, directories};
@@ -23,9 +23,9 @@ use crate::storage::{Content, ReadStorage, directories};
 pub(crate) type Spared = HashSet<DigestId>;
 
 /// A look at a store that was surveyed before.
-pub(crate) struct SecondLook<'a> {
+pub(crate) struct Rescan<'a> {
     pub(crate) storage: &'a dyn ReadStorage,
-    pub(crate) survey: &'a Survey,
+    pub(crate) scan: &'a Scan,
     /// What was modified at this time or later is new.
     since: SystemTime,
     /// The manifests among the garbage that are attached to another one, by that one.
@@ -39,11 +39,11 @@ struct New {
     layers: Vec<DigestId>,
 }
 
-impl<'a> SecondLook<'a> {
-    pub(crate) fn new(storage: &'a dyn ReadStorage, survey: &'a Survey, since: SystemTime) -> Self {
+impl<'a> Rescan<'a> {
+    pub(crate) fn new(storage: &'a dyn ReadStorage, scan: &'a Scan, since: SystemTime) -> Self {
         let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
-        for revision in survey.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions) {
-            let subject = survey.reachable.manifests.with(revision.id, |manifest| match manifest {
+        for revision in scan.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions) {
+            let subject = scan.reachable.manifests.with(revision.id, |manifest| match manifest {
                 Manifest::Parsed { subject, .. } => subject,
                 _ => None,
             });
@@ -51,14 +51,14 @@ impl<'a> SecondLook<'a> {
                 referrers.entry(subject).or_default().push(revision.id);
             }
         }
-        Self { storage, survey, since, referrers }
+        Self { storage, scan, since, referrers }
     }
 
     /// Everything that what is new refers to.
     ///
     /// Fails if the storage cannot be read, or if a manifest that is new is not whole yet.
     pub(crate) fn look(&self) -> Result<Spared, Error> {
-        let Survey { inventory, reachable, .. } = self.survey;
+        let Scan { inventory, reachable, .. } = self.scan;
         let mut spared = Spared::default();
         let known: Vec<_> = inventory.repositories.iter().zip(&reachable.garbage).collect();
         let new: Vec<New> = known
@@ -98,12 +98,12 @@ impl<'a> SecondLook<'a> {
         }
 
         // A layer link that was garbage is looked at once more when it would go.
-        let unreferenced = &self.survey.sizes.unreferenced;
+        let unreferenced = &self.scan.sizes.unreferenced;
         let garbage_links: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
         let mut asked: HashSet<DigestId> = garbage.empty_layers.iter().copied().collect();
         self.each_changed(&layout::layers(&repository.name), all, |id| {
             let is_candidate = unreferenced.binary_search_by_key(&id, |blob| blob.id).is_ok();
-            let may_lead_to_one = self.survey.inventory.digests.algorithm(id) != Algorithm::Sha256;
+            let may_lead_to_one = self.scan.inventory.digests.algorithm(id) != Algorithm::Sha256;
             if (is_candidate || may_lead_to_one) && !garbage_links.contains(&id) {
                 asked.insert(id);
             }
@@ -126,7 +126,7 @@ impl<'a> SecondLook<'a> {
             if modified.is_some_and(|modified| all || modified >= self.since) {
                 for (digest, _) in directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?
                 {
-                    visit(self.survey.inventory.digests.id(&digest));
+                    visit(self.scan.inventory.digests.id(&digest));
                 }
             }
         }
@@ -136,7 +136,7 @@ impl<'a> SecondLook<'a> {
     /// The links of these digests that are there, and when they were modified.
     fn links(&self, directory: &str, ids: HashSet<DigestId>) -> Result<Vec<(DigestId, SystemTime)>, Error> {
         let ids: Vec<DigestId> = ids.into_iter().collect();
-        let digests = &self.survey.inventory.digests;
+        let digests = &self.scan.inventory.digests;
         let keys: Vec<String> = ids.iter().map(|&id| layout::link_below(&digests.digest(id))).collect();
         let links = self.storage.stat_each(directory, &keys)?;
         Ok(ids.into_iter().zip(links).filter_map(|(id, link)| Some((id, link?.modified))).collect())
@@ -161,7 +161,7 @@ impl<'a> SecondLook<'a> {
         }
         for id in new.revisions {
             if self.spare_manifest(repository, id, spared)? {
-                let digest = self.survey.inventory.digests.digest(id);
+                let digest = self.scan.inventory.digests.digest(id);
                 return Err(Error::BeingWritten(layout::blob_data(&digest)));
             }
         }
@@ -171,7 +171,7 @@ impl<'a> SecondLook<'a> {
     /// Spares some content, and what the registry serves for its digest in this repository.
     pub(crate) fn spare_content(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<(), Error> {
         spared.insert(id);
-        spared.extend(target(self.storage, &self.survey.inventory.digests, repository, id)?);
+        spared.extend(target(self.storage, &self.scan.inventory.digests, repository, id)?);
         Ok(())
     }
 
@@ -197,13 +197,13 @@ impl<'a> SecondLook<'a> {
             Some(Content::Whole(text)) => layout::digest_in_link(&text),
             _ => None,
         };
-        Ok(digest.map(|digest| self.survey.inventory.digests.id(&digest)))
+        Ok(digest.map(|digest| self.scan.inventory.digests.id(&digest)))
     }
 
     /// Spares a manifest, everything that it refers to, and what is attached to any of that. Answers whether the manifest
     /// is damaged.
     pub(crate) fn spare_manifest(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<bool, Error> {
-        let Survey { inventory, reachable, .. } = self.survey;
+        let Scan { inventory, reachable, .. } = self.scan;
         let mut is_damaged = false;
         let mut pending = vec![id];
         let mut seen = HashSet::default();

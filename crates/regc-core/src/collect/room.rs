@@ -74,7 +74,7 @@ fn is_old(run: &TrashedRun, present: &Header) -> bool {
 
 /// Whether a run holds something that is in use and could not be put back, as a full file system keeps it from being.
 fn is_needed(storage: &dyn ReadStorage, plan: &Plan<'_>, run: &str) -> Result<bool, Error> {
-    for finding in &plan.survey().findings {
+    for finding in &plan.scan().findings {
         if let Finding::InTrash { path, restored: false, .. } = finding
             && storage.stat(&format!("{}/{path}", directory(run)))?.is_some()
         {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::collect::plan::{Plan, Totals};
 use crate::collect::sweep::Outcome;
 use crate::registry::config::Cache;
-use crate::scan::{Options, Survey};
+use crate::scan::{Options, Scan};
 use crate::trash::RunSize;
 
 /// A run in numbers.
@@ -35,7 +35,7 @@ pub struct Summary {
     pub live_blobs: u64,
     /// The length of their content, in bytes.
     pub live_bytes: u64,
-    /// Blobs that nothing refers to, but that are too young to be garbage.
+    /// Blobs that nothing refers to, but that are too recent to be garbage.
     pub young_blobs: u64,
     /// The length of their content, in bytes.
     pub young_bytes: u64,
@@ -69,28 +69,28 @@ pub struct Summary {
 impl Summary {
     /// Sums a run up; `outcome` is `None` for a dry run. What the trash holds is known to the caller.
     pub fn new(
-        survey: &Survey,
+        scan: &Scan,
         options: &Options<'_>,
         plan: &Plan<'_>,
         outcome: Option<&Outcome>,
         trash_bytes: u64,
     ) -> Self {
-        let repositories = &survey.inventory.repositories;
+        let repositories = &scan.inventory.repositories;
         Self {
             schema_version: 1,
             dry_run: outcome.is_none(),
             delete_untagged: options.delete_untagged,
             repositories: repositories.len() as u64,
-            protected_repositories: survey.reachable.repositories.iter().filter(|r| r.protected).count() as u64,
+            protected_repositories: scan.reachable.repositories.iter().filter(|r| r.protected).count() as u64,
             shared_repositories: repositories.iter().filter(|r| r.shared).count() as u64,
-            tags: options.delete_untagged.then_some(survey.reachable.tags),
-            manifests: survey.reachable.manifests.len() as u64,
-            marked: survey.reachable.live.len(),
-            live_blobs: survey.sizes.live_blobs,
-            live_bytes: survey.sizes.live_bytes,
-            young_blobs: survey.sizes.young_blobs,
-            young_bytes: survey.sizes.young_bytes,
-            hard_linked_bytes: survey.sizes.hard_linked_bytes,
+            tags: options.delete_untagged.then_some(scan.reachable.tags),
+            manifests: scan.reachable.manifests.len() as u64,
+            marked: scan.reachable.live.len(),
+            live_blobs: scan.sizes.live_blobs,
+            live_bytes: scan.sizes.live_bytes,
+            young_blobs: scan.sizes.young_blobs,
+            young_bytes: scan.sizes.young_bytes,
+            hard_linked_bytes: scan.sizes.hard_linked_bytes,
             garbage: plan.totals(),
             removed: outcome.map(|outcome| outcome.removed).unwrap_or_default(),
             spared: outcome.map(|outcome| outcome.spared).unwrap_or_default(),
@@ -100,8 +100,8 @@ impl Summary {
             stale_cache: None,
             interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
             failures: outcome.map_or(0, |outcome| outcome.failures.len() as u64),
-            findings: survey.findings.len() as u64,
-            passed_over: survey.inventory.passed_over,
+            findings: scan.findings.len() as u64,
+            passed_over: scan.inventory.passed_over,
         }
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use crate::collect::plan::{Item, Plan, RepositoryPlan, Totals};
-use crate::collect::rescan::{SecondLook, Spared};
+use crate::collect::rescan::{Rescan, Spared};
 use crate::collect::room::write_journal_with_room;
 use crate::digest::Algorithm;
 use crate::error::Error;
@@ -63,14 +63,14 @@ pub fn sweep(
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
     let totals = plan.totals();
-    let since = options.young_since.map_or(lock.since(), |young_since| young_since.min(lock.since()));
+    let since = options.recent_since.map_or(lock.since(), |recent_since| recent_since.min(lock.since()));
     let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
     with_threads(options.jobs, || {
         let into = trash.map(|header| trash::directory(&header.run));
         check_removable(storage, plan, into.is_some())?;
-        let second_look = SecondLook::new(storage, plan.survey(), since);
-        monitor.phase(Phase::LookAgain, None);
-        let spared = second_look.look()?;
+        let rescan = Rescan::new(storage, plan.scan(), since);
+        monitor.phase(Phase::Rescan, None);
+        let spared = rescan.look()?;
         if monitor.is_stopped() {
             return Err(Error::Interrupted);
         }
@@ -85,9 +85,9 @@ pub fn sweep(
             storage,
             monitor,
             how: Removing { unless_modified_since: Some(since), into: into.as_deref(), leave_directory: false },
-            second_look,
+            rescan,
             spared: Mutex::new(spared),
-            on_purpose: options.unwanted.is_some(),
+            on_purpose: options.deletion.is_some(),
             stuck: Mutex::default(),
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
@@ -135,7 +135,7 @@ struct Sweep<'a> {
     storage: &'a dyn TrashStorage,
     monitor: &'a dyn Monitor,
     how: Removing<'a>,
-    second_look: SecondLook<'a>,
+    rescan: Rescan<'a>,
     spared: Mutex<Spared>,
     /// Whether what goes was named by somebody.
     on_purpose: bool,
@@ -177,7 +177,7 @@ impl Sweep<'_> {
                 });
                 self.tag_directories(tags);
             });
-            self.tag_directories(repository.dead_tags());
+            self.tag_directories(repository.empty_tag_dirs());
             let referrer_links: Vec<Item<'_>> = repository.referrer_links().collect();
             referrer_links.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
             self.referrer_directories(&referrer_links);
@@ -289,7 +289,7 @@ impl Sweep<'_> {
         parts.iter().try_for_each(|part| self.remove_directories(part))?;
         let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
         // A symbolic link that leads to one would lead to nothing.
-        let is_aliased = |name: &&str| self.second_look.survey.inventory.aliased.contains_key(*name);
+        let is_aliased = |name: &&str| self.rescan.scan.inventory.aliased.contains_key(*name);
         let mut above: Vec<String> =
             ends.chain([repository]).filter(|name| !is_aliased(name)).map(layout::repository).collect();
         above.reverse();
@@ -331,7 +331,7 @@ impl Sweep<'_> {
             return;
         }
         let steps = items.len() as u64;
-        let digests = &self.second_look.survey.inventory.digests;
+        let digests = &self.rescan.scan.inventory.digests;
         let spared = self.spared.lock();
         let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
             // It goes although what it names is in use; what is pushed anew is newer than the run.
@@ -396,17 +396,17 @@ impl Sweep<'_> {
 
     /// A link stays. What it leads to must stay as well.
     fn spare_what_it_leads_to(&self, item: &Item<'_>) {
-        let digests = &self.second_look.survey.inventory.digests;
+        let digests = &self.rescan.scan.inventory.digests;
         let mut spared = self.spared.lock();
         let result = item.digest().map(|digest| digests.id(&digest)).map_or(Ok(()), |id| match item {
             Item::TagIndexEntry { repository, .. } | Item::Revision { repository, .. } => {
-                self.second_look.spare_manifest(repository, id, &mut spared).map(|_| ())
+                self.rescan.spare_manifest(repository, id, &mut spared).map(|_| ())
             }
-            Item::LayerLink { repository, .. } => self.second_look.spare_content(repository, id, &mut spared),
+            Item::LayerLink { repository, .. } => self.rescan.spare_content(repository, id, &mut spared),
             // Maybe it names something else by now.
-            Item::Tag { repository, tag, .. } => self.second_look.spare_tag(repository, tag, id, &mut spared),
+            Item::Tag { repository, tag, .. } => self.rescan.spare_tag(repository, tag, id, &mut spared),
             Item::File { repository: Some(repository), path, .. } if layout::referrer_of(path).is_some() => {
-                self.second_look.spare_manifest(repository, id, &mut spared).map(|_| ())
+                self.rescan.spare_manifest(repository, id, &mut spared).map(|_| ())
             }
             Item::Blob { .. } | Item::Upload { .. } | Item::File { .. } | Item::Repository { .. } => Ok(()),
         });

@@ -31,7 +31,7 @@ impl Severity {
 
 /// What is told of a kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
+pub struct Explanation {
     /// A stable code: `RG012`.
     pub code: &'static str,
     /// A stable name for programs.
@@ -59,7 +59,7 @@ pub enum Kind {
     CannotBeRead,
     UnservedRepository,
     ForeignFile,
-    KeptBack,
+    Blocked,
     GarbledRevisionLink,
     GarbledLayerLink,
     GarbledTag,
@@ -94,7 +94,7 @@ impl Kind {
         Kind::CannotBeRead,
         Kind::UnservedRepository,
         Kind::ForeignFile,
-        Kind::KeptBack,
+        Kind::Blocked,
         Kind::GarbledRevisionLink,
         Kind::GarbledLayerLink,
         Kind::GarbledTag,
@@ -145,9 +145,9 @@ impl Kind {
     }
 
     /// What is told of it.
-    pub const fn page(self) -> &'static Page {
+    pub const fn page(self) -> &'static Explanation {
         match self {
-            Kind::ForeignName => &Page {
+            Kind::ForeignName => &Explanation {
                 code: "RG001",
                 name: "foreign_name",
                 severity: Severity::Note,
@@ -157,7 +157,7 @@ impl Kind {
                 remedy: "none is needed; remove it if nobody knows it",
                 repair: None,
             },
-            Kind::BrokenSymlink => &Page {
+            Kind::BrokenSymlink => &Explanation {
                 code: "RG002",
                 name: "broken_symlink",
                 severity: Severity::Error,
@@ -167,7 +167,7 @@ impl Kind {
                 remedy: "mount what it leads to, or remove the link",
                 repair: None,
             },
-            Kind::Unreadable => &Page {
+            Kind::Unreadable => &Explanation {
                 code: "RG003",
                 name: "unreadable",
                 severity: Severity::Error,
@@ -177,7 +177,7 @@ impl Kind {
                 remedy: "give it to the registry's user: chown, or chmod",
                 repair: None,
             },
-            Kind::CannotBeRead => &Page {
+            Kind::CannotBeRead => &Explanation {
                 code: "RG004",
                 name: "cannot_be_read",
                 severity: Severity::Error,
@@ -186,7 +186,7 @@ impl Kind {
                 remedy: "look into the system's log for errors of the disk, and run regc as the registry's user",
                 repair: Some("takes content that cannot be read from another store with `--from`"),
             },
-            Kind::UnservedRepository => &Page {
+            Kind::UnservedRepository => &Explanation {
                 code: "RG005",
                 name: "unserved_repository",
                 severity: Severity::Warning,
@@ -197,7 +197,7 @@ impl Kind {
                 remedy: "rename the directory to have the repository back, or delete it with `regc rm --path`",
                 repair: None,
             },
-            Kind::ForeignFile => &Page {
+            Kind::ForeignFile => &Explanation {
                 code: "RG006",
                 name: "foreign_file",
                 severity: Severity::Warning,
@@ -209,7 +209,7 @@ impl Kind {
                          (`.link.Xy12Za`, `link.part`) once it is a week old",
                 repair: None,
             },
-            Kind::KeptBack => &Page {
+            Kind::Blocked => &Explanation {
                 code: "RG007",
                 name: "kept_back",
                 severity: Severity::Warning,
@@ -219,7 +219,7 @@ impl Kind {
                 remedy: "clear what is in the way, and run the same command again",
                 repair: None,
             },
-            Kind::GarbledRevisionLink => &Page {
+            Kind::GarbledRevisionLink => &Explanation {
                 code: "RG010",
                 name: "garbled_revision_link",
                 severity: Severity::Error,
@@ -231,7 +231,7 @@ impl Kind {
                     "writes the link anew, where the manifest is there and its content is that of the directory's name",
                 ),
             },
-            Kind::GarbledLayerLink => &Page {
+            Kind::GarbledLayerLink => &Explanation {
                 code: "RG011",
                 name: "garbled_layer_link",
                 severity: Severity::Error,
@@ -242,7 +242,7 @@ impl Kind {
                 remedy: "repair it, or push the image again",
                 repair: Some("writes the link anew, where the content is there and is that of the directory's name"),
             },
-            Kind::GarbledTag => &Page {
+            Kind::GarbledTag => &Explanation {
                 code: "RG012",
                 name: "garbled_tag",
                 severity: Severity::Error,
@@ -253,7 +253,7 @@ impl Kind {
                 remedy: "push the tag again, which writes the link anew",
                 repair: Some("writes the link anew, where it holds a digest and white space around it"),
             },
-            Kind::GarbledTagIndexEntry => &Page {
+            Kind::GarbledTagIndexEntry => &Explanation {
                 code: "RG013",
                 name: "garbled_tag_index_entry",
                 severity: Severity::Warning,
@@ -263,7 +263,7 @@ impl Kind {
                 remedy: "repair it, or push the tag again",
                 repair: Some("writes the entry anew where its manifest is linked, else removes it"),
             },
-            Kind::MisdirectedLink => &Page {
+            Kind::MisdirectedLink => &Explanation {
                 code: "RG014",
                 name: "misdirected_link",
                 severity: Severity::Error,
@@ -273,7 +273,7 @@ impl Kind {
                 remedy: "repair it, or push the image again",
                 repair: Some("writes the link anew, where the content is there and is that of the directory's name"),
             },
-            Kind::DanglingRevision => &Page {
+            Kind::DanglingRevision => &Explanation {
                 code: "RG020",
                 name: "dangling_revision",
                 severity: Severity::Error,
@@ -289,7 +289,7 @@ impl Kind {
                      attached to it",
                 ),
             },
-            Kind::DanglingTag => &Page {
+            Kind::DanglingTag => &Explanation {
                 code: "RG021",
                 name: "dangling_tag",
                 severity: Severity::Error,
@@ -301,7 +301,7 @@ impl Kind {
                      even if somebody has deleted the manifest and the tag was left; else, with `--drop-lost`, removes the tag",
                 ),
             },
-            Kind::DanglingTagIndexEntry => &Page {
+            Kind::DanglingTagIndexEntry => &Explanation {
                 code: "RG022",
                 name: "dangling_tag_index_entry",
                 severity: Severity::Note,
@@ -310,7 +310,7 @@ impl Kind {
                 remedy: "none is needed; `regc gc --tidy` removes them",
                 repair: Some("removes the entry"),
             },
-            Kind::MissingChild => &Page {
+            Kind::MissingChild => &Explanation {
                 code: "RG023",
                 name: "missing_child",
                 severity: Severity::Warning,
@@ -325,7 +325,7 @@ impl Kind {
                      with `--from`",
                 ),
             },
-            Kind::MissingBlob => &Page {
+            Kind::MissingBlob => &Explanation {
                 code: "RG024",
                 name: "missing_blob",
                 severity: Severity::Error,
@@ -335,7 +335,7 @@ impl Kind {
                 remedy: "push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`",
                 repair: Some("takes the content from another store with `--from`, and links it"),
             },
-            Kind::WrongSize => &Page {
+            Kind::WrongSize => &Explanation {
                 code: "RG025",
                 name: "wrong_size",
                 severity: Severity::Error,
@@ -347,7 +347,7 @@ impl Kind {
                     "moves content aside that is not that of its digest, so that the next push uploads it again",
                 ),
             },
-            Kind::DanglingLayerLink => &Page {
+            Kind::DanglingLayerLink => &Explanation {
                 code: "RG026",
                 name: "dangling_layer_link",
                 severity: Severity::Warning,
@@ -356,7 +356,7 @@ impl Kind {
                 remedy: "none is needed; `regc gc` removes the link",
                 repair: None,
             },
-            Kind::MissingLayerLink => &Page {
+            Kind::MissingLayerLink => &Explanation {
                 code: "RG027",
                 name: "missing_layer_link",
                 severity: Severity::Error,
@@ -370,7 +370,7 @@ impl Kind {
                      `--from`, or an image needs it whose layers the registry has checked when it was pushed",
                 ),
             },
-            Kind::AbsentChild => &Page {
+            Kind::AbsentChild => &Explanation {
                 code: "RG028",
                 name: "absent_child",
                 severity: Severity::Note,
@@ -383,7 +383,7 @@ impl Kind {
                          backup with `regc repair --from`",
                 repair: Some("links it where the other store of `--from` has it in the same repository"),
             },
-            Kind::ExpiredBlob => &Page {
+            Kind::ExpiredBlob => &Explanation {
                 code: "RG029",
                 name: "expired_blob",
                 severity: Severity::Note,
@@ -393,7 +393,7 @@ impl Kind {
                 remedy: "none is needed: a pull brings it back",
                 repair: None,
             },
-            Kind::DamagedManifest => &Page {
+            Kind::DamagedManifest => &Explanation {
                 code: "RG030",
                 name: "damaged_manifest",
                 severity: Severity::Error,
@@ -408,7 +408,7 @@ impl Kind {
                      moved aside is in the trash",
                 ),
             },
-            Kind::UnknownManifest => &Page {
+            Kind::UnknownManifest => &Explanation {
                 code: "RG031",
                 name: "unknown_manifest",
                 severity: Severity::Error,
@@ -418,7 +418,7 @@ impl Kind {
                 remedy: "delete it through the API if nobody needs it; else tell the authors of regc what it is",
                 repair: None,
             },
-            Kind::DamagedBlob => &Page {
+            Kind::DamagedBlob => &Explanation {
                 code: "RG032",
                 name: "damaged_blob",
                 severity: Severity::Error,
@@ -431,7 +431,7 @@ impl Kind {
                      uploads it again",
                 ),
             },
-            Kind::UnreferencedBlob => &Page {
+            Kind::UnreferencedBlob => &Explanation {
                 code: "RG040",
                 name: "unreferenced_blob",
                 severity: Severity::Note,
@@ -440,7 +440,7 @@ impl Kind {
                 remedy: "none is needed; `regc gc` gives the space back",
                 repair: None,
             },
-            Kind::StaleUpload => &Page {
+            Kind::StaleUpload => &Explanation {
                 code: "RG041",
                 name: "stale_upload",
                 severity: Severity::Note,
@@ -449,7 +449,7 @@ impl Kind {
                 remedy: "none is needed; `regc gc --purge-uploads` gives the space back",
                 repair: None,
             },
-            Kind::BlobsElsewhere => &Page {
+            Kind::BlobsElsewhere => &Explanation {
                 code: "RG042",
                 name: "blobs_elsewhere",
                 severity: Severity::Note,
@@ -459,7 +459,7 @@ impl Kind {
                 remedy: "none is needed; if no other store uses them, `regc gc --allow-symlinked-blobs` collects them as well",
                 repair: None,
             },
-            Kind::InTrash => &Page {
+            Kind::InTrash => &Explanation {
                 code: "RG050",
                 name: "in_trash",
                 severity: Severity::Error,
@@ -469,7 +469,7 @@ impl Kind {
                 remedy: "run `regc gc`, or `regc trash restore`",
                 repair: None,
             },
-            Kind::BeingRestored => &Page {
+            Kind::BeingRestored => &Explanation {
                 code: "RG051",
                 name: "being_restored",
                 severity: Severity::Warning,

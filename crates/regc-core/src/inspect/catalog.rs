@@ -26,7 +26,7 @@ use crate::threads::with_threads;
 
 /// What is to be found out.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Depth {
+pub struct ListOptions {
     /// What the tags name: kind, platforms, size, when it was made.
     pub images: bool,
     /// The manifests that no tag reaches.
@@ -128,7 +128,7 @@ impl From<TagLink> for Tag {
 pub fn catalog(
     storage: &dyn ReadStorage,
     is_wanted: impl Fn(&str) -> bool + Sync,
-    depth: Depth,
+    depth: ListOptions,
     jobs: usize,
 ) -> Result<Vec<Listing>, Error> {
     with_threads(jobs, || {
@@ -143,7 +143,7 @@ pub fn catalog(
 struct Repository<'a> {
     storage: &'a dyn ReadStorage,
     name: String,
-    depth: Depth,
+    depth: ListOptions,
     manifests: HashMap<Digest, Option<Rc<(u64, Description)>>>,
     images: HashMap<Digest, Image>,
     /// What the manifests refer to that were read; empty unless problems are asked for.
@@ -156,7 +156,7 @@ struct Repository<'a> {
 }
 
 impl<'a> Repository<'a> {
-    fn new(storage: &'a dyn ReadStorage, name: String, depth: Depth) -> Self {
+    fn new(storage: &'a dyn ReadStorage, name: String, depth: ListOptions) -> Self {
         Self {
             storage,
             name,

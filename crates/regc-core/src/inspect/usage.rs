@@ -22,7 +22,7 @@ use self::sharing::{Sharing, Users};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
-use crate::scan::Survey;
+use crate::scan::Scan;
 use crate::storage::ReadStorage;
 use crate::threads::with_threads;
 
@@ -130,33 +130,33 @@ pub struct NamespaceUsage<'a> {
     pub pulled: u64,
 }
 
-/// Finds out how much everything in a store takes up. The survey must be one with default options: it takes no untagged
-/// manifest for garbage, and nothing for young.
+/// Finds out how much everything in a store takes up. The scan must be one with default options: it takes no untagged
+/// manifest for garbage, and nothing for recent.
 ///
 /// Lengths are those of the files, not those that manifests tell. Symbolic links take up nothing.
 pub fn usage<'a>(
     storage: &dyn ReadStorage,
-    survey: &'a Survey,
+    scan: &'a Scan,
     detail: Detail,
     jobs: usize,
     monitor: &dyn Monitor,
 ) -> Result<Usage<'a>, Error> {
     with_threads(jobs, || {
-        let Survey { inventory, reachable, .. } = survey;
-        let files::Files { sizes, other } = files::measure(storage, survey, monitor)?;
+        let Scan { inventory, reachable, .. } = scan;
+        let files::Files { sizes, other } = files::measure(storage, scan, monitor)?;
         monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
         let pairs: Vec<_> = inventory.repositories.iter().zip(&reachable.repositories).collect();
         let mut needs: Vec<Needs> = pairs
             .into_par_iter()
             .map(|pair| {
-                let needs = needs::needs(storage, survey, pair, &sizes, detail.tags)?;
+                let needs = needs::needs(storage, scan, pair, &sizes, detail.tags)?;
                 monitor.advance(1);
                 if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(needs) }
             })
             .collect::<Result<_, Error>>()?;
         let tags: Vec<Vec<TagNeeds>> = needs.iter_mut().map(|needs| std::mem::take(&mut needs.tags)).collect();
         let users = Users::new(sizes.len(), needs.iter().map(|needs| &*needs.all));
-        let (of_repositories, unlinked_garbage) = garbage(survey, &users, &sizes);
+        let (of_repositories, unlinked_garbage) = garbage(scan, &users, &sizes);
 
         let names: Vec<&str> = inventory.repositories.iter().map(|repository| repository.name.as_str()).collect();
         let counted = Counted { names: &names, sizes: &sizes, users: &users };
@@ -175,13 +175,13 @@ pub fn usage<'a>(
 
 /// How much garbage each repository links, and how much none does. A blob that several link is counted in the first of them, as
 /// a collection reports it.
-fn garbage(survey: &Survey, users: &Users, sizes: &[u64]) -> (Vec<u64>, u64) {
+fn garbage(scan: &Scan, users: &Users, sizes: &[u64]) -> (Vec<u64>, u64) {
     let mut uncounted: Vec<u64> =
         users.iter().zip(sizes).map(|(users, &bytes)| if users.is_empty() { bytes } else { 0 }).collect();
-    let repositories = survey.inventory.repositories.iter().zip(&survey.reachable.garbage);
+    let repositories = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
     let linked = repositories.map(|(repository, garbage)| {
         let links = garbage.layer_links.iter().chain(&repository.unlinked);
-        let blobs = links.filter_map(|&id| survey.inventory.digests.stored_index(id));
+        let blobs = links.filter_map(|&id| scan.inventory.digests.stored_index(id));
         blobs.map(|blob| std::mem::take(&mut uncounted[blob])).sum()
     });
     (linked.collect(), uncounted.into_iter().sum())

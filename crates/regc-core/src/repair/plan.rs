@@ -54,7 +54,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         allow_missing: options.allow_missing,
         ..scan::Options::default()
     };
-    refuse_missing_parts(verification.survey(), &allowed)?;
+    refuse_missing_parts(verification.scan(), &allowed)?;
     let (mut trashed, mut set_aside, mut trashed_links) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for trash::Subject { subject: layout::Subject { repository, digest, .. }, of_repair } in trash::subjects(storage)? {
         match (&repository, of_repair) {

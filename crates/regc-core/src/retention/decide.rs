@@ -58,7 +58,7 @@ pub fn decide(
     decisions.collect()
 }
 
-/// Why a tag goes that is attached to something that was deleted; `None` if it is not, or too young.
+/// Why a tag goes that is attached to something that was deleted; `None` if it is not, or too recent.
 fn orphaned(rule: &Rule, facts: &TagFacts, now: SystemTime) -> Option<Reason> {
     let (orphans, owner) = rule.orphans.zip(attached_to(&facts.tag, &[]))?;
     let is_old = facts.is_orphaned && now.checked_sub(orphans).is_some_and(|oldest| facts.pushed < oldest);
@@ -214,11 +214,11 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
             Order::Created => image.created,
             Order::Pushed | Order::Semver | Order::Name => Some(image.pushed),
         };
-        // What is older than time itself can be is nothing: all are young then.
-        let is_young = |within| now.checked_sub(within).is_none_or(|oldest| time >= Some(oldest));
+        // What is older than time itself can be is nothing: all are recent then.
+        let is_recent = |within| now.checked_sub(within).is_none_or(|oldest| time >= Some(oldest));
         match (keep, keep_within) {
             (Some(keep), _) if rank <= keep => decide(image, true, Reason::Newest { rank, keep, by }),
-            (_, Some(keep_within)) if is_young(keep_within) => decide(image, true, Reason::Within { keep_within, by }),
+            (_, Some(keep_within)) if is_recent(keep_within) => decide(image, true, Reason::Within { keep_within, by }),
             _ => decide(image, false, Reason::NotKept { rank, keep, keep_within, by }),
         };
     }

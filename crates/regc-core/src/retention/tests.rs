@@ -116,7 +116,7 @@ fn what_is_young_stays_beside_the_newest() {
         ]
     );
     assert_eq!(said("keep-within: 30d", &tags)[3], "- d was pushed more than 30d ago");
-    // An image is as young as its youngest tag, and by a version it is so too.
+    // An image is as recent as its youngest tag, and by a version it is so too.
     let tags = [tag("v1", "a", 90), tag("latest", "a", 1), tag("v2", "b", 90)];
     assert_eq!(said("keep-within: 30d, by: semver", &tags)[0], "+ v1 was pushed in the last 30d");
     assert_eq!(said("keep-within: 30d, by: semver", &tags)[2], "- v2 was pushed more than 30d ago");

@@ -1,7 +1,7 @@
 //! What is to go although a client could pull it, because somebody says so.
 //!
 //! Naming something does not make it go. Marking finds out what else is in use, and what cannot go is [kept
-//! back](crate::blocked::KeptBack), with the reason.
+//! back](crate::blocked::Blocked), with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::digest::Digest;
 ///
 /// Nothing else goes in the same run: what is garbage anyhow is left to a collection.
 #[derive(Clone, Debug, Default)]
-pub struct Unwanted {
-    repositories: BTreeMap<String, UnwantedIn>,
+pub struct Deletion {
+    repositories: BTreeMap<String, DeletionIn>,
     /// Whether blobs and layer links stay for a later collection. What goes of a repository that goes as a whole does not
     /// change: all of its links.
     pub keep_content: bool,
@@ -20,7 +20,7 @@ pub struct Unwanted {
 
 /// What is to go of one repository.
 #[derive(Clone, Debug)]
-pub enum UnwantedIn {
+pub enum DeletionIn {
     /// All of it. Repositories below it stay.
     Everything,
     /// Some tags and manifests.
@@ -33,39 +33,39 @@ pub enum UnwantedIn {
     },
 }
 
-impl Unwanted {
+impl Deletion {
     /// Everything in a repository is to go.
     pub fn repository(&mut self, name: &str) {
-        self.repositories.insert(name.to_owned(), UnwantedIn::Everything);
+        self.repositories.insert(name.to_owned(), DeletionIn::Everything);
     }
 
     /// A tag is to go, which names this now. So does its manifest, unless another tag or an index that stay name it.
     pub fn tag(&mut self, repository: &str, tag: &str, digest: Option<Digest>) {
-        if let UnwantedIn::Some { tags, .. } = self.some(repository) {
+        if let DeletionIn::Some { tags, .. } = self.some(repository) {
             tags.insert(tag.to_owned(), digest);
         }
     }
 
     /// A manifest is to go.
     pub fn manifest(&mut self, repository: &str, digest: Digest) {
-        if let UnwantedIn::Some { manifests, .. } = self.some(repository) {
+        if let DeletionIn::Some { manifests, .. } = self.some(repository) {
             manifests.insert(digest);
         }
     }
 
-    fn some(&mut self, repository: &str) -> &mut UnwantedIn {
-        let nothing = || UnwantedIn::Some { tags: BTreeMap::new(), manifests: BTreeSet::new() };
+    fn some(&mut self, repository: &str) -> &mut DeletionIn {
+        let nothing = || DeletionIn::Some { tags: BTreeMap::new(), manifests: BTreeSet::new() };
         self.repositories.entry(repository.to_owned()).or_insert_with(nothing)
     }
 
     /// What is to go of a repository.
-    pub fn of(&self, repository: &str) -> Option<&UnwantedIn> {
+    pub fn of(&self, repository: &str) -> Option<&DeletionIn> {
         self.repositories.get(repository)
     }
 
     /// The repositories of which something is to go.
-    pub fn repositories(&self) -> impl Iterator<Item = (&str, &UnwantedIn)> {
-        self.repositories.iter().map(|(name, unwanted)| (name.as_str(), unwanted))
+    pub fn repositories(&self) -> impl Iterator<Item = (&str, &DeletionIn)> {
+        self.repositories.iter().map(|(name, deletion)| (name.as_str(), deletion))
     }
 
     /// Whether nothing is to go.

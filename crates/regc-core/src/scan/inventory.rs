@@ -63,8 +63,8 @@ pub struct Repository {
     pub unlinked: Box<[DigestId]>,
     /// The revisions among them that have signatures, as registry 2.0 to 2.3 wrote them, in the order of their numbers.
     pub signed: Box<[DigestId]>,
-    /// The revisions whose link is too young to be garbage, in the order of their numbers.
-    pub young: Box<[DigestId]>,
+    /// The revisions whose link is too recent to be garbage, in the order of their numbers.
+    pub recent: Box<[DigestId]>,
     /// The algorithms of its layer links.
     pub layer_algorithms: Box<[Algorithm]>,
     /// Whether it has a directory of links to referrers, as the registry of the ORAS project makes one.
@@ -100,7 +100,7 @@ impl Repository {
             revisions: Box::default(),
             unlinked: Box::default(),
             signed: Box::default(),
-            young: Box::default(),
+            recent: Box::default(),
             layer_algorithms: Box::default(),
             has_referrers: false,
             shared: false,
@@ -109,13 +109,13 @@ impl Repository {
     }
 }
 
-/// Looks at the whole store. What was modified at the time `young_since` or later is young.
-pub fn take(
+/// Looks at the whole store. What was modified at the time `recent_since` or later is recent.
+pub fn scan(
     storage: &dyn ReadStorage,
-    young_since: Option<SystemTime>,
+    recent_since: Option<SystemTime>,
     monitor: &dyn Monitor,
 ) -> Result<Inventory, Error> {
-    let walk = Walk::new(storage, young_since, monitor);
+    let walk = Walk::new(storage, recent_since, monitor);
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
@@ -165,7 +165,7 @@ pub(crate) fn repository_names(storage: &dyn ReadStorage) -> Result<Vec<String>,
 
 struct Walk<'a> {
     storage: &'a dyn ReadStorage,
-    young_since: Option<SystemTime>,
+    recent_since: Option<SystemTime>,
     monitor: &'a dyn Monitor,
     passed_over: AtomicU64,
     /// Directories that hold nothing of the layout.
@@ -176,9 +176,9 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(storage: &'a dyn ReadStorage, young_since: Option<SystemTime>, monitor: &'a dyn Monitor) -> Self {
+    fn new(storage: &'a dyn ReadStorage, recent_since: Option<SystemTime>, monitor: &'a dyn Monitor) -> Self {
         let (empty, aliased, findings) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { storage, young_since, monitor, passed_over: AtomicU64::new(0), empty, aliased, findings }
+        Self { storage, recent_since, monitor, passed_over: AtomicU64::new(0), empty, aliased, findings }
     }
 
     /// Notes a directory that holds nothing of the layout.

@@ -22,16 +22,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-pub(crate) use self::leftovers::have_a_past;
+pub(crate) use self::leftovers::have_history;
 pub(crate) use self::manifests::target;
 pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
-use crate::blocked::KeptBack;
+use crate::blocked::Blocked;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
 use crate::scan::Options;
-use crate::scan::deletion::Unwanted;
+use crate::scan::deletion::Deletion;
 use crate::scan::inventory::{DigestId, Digests, Inventory, Repository};
 use crate::storage::ReadStorage;
 use crate::trash;
@@ -43,11 +43,11 @@ pub struct Reachable {
     pub manifests: Manifests,
     /// Every digest that is live in some repository.
     pub live: DigestSet,
-    /// What was kept alive by what is unwanted, whether or not it is live all the same: only that may go. `None` says that
+    /// What was kept alive by what is deletion, whether or not it is live all the same: only that may go. `None` says that
     /// everything may that is not live.
     pub released: Option<DigestSet>,
-    /// What is unwanted and stays all the same.
-    pub kept_back: Vec<KeptBack>,
+    /// What is deletion and stays all the same.
+    pub blocked: Vec<Blocked>,
     /// For each repository of the inventory, in its order, what is live in it.
     pub repositories: Vec<RepositoryReachable>,
     /// For each repository of the inventory, in its order, the links that are garbage.
@@ -89,7 +89,7 @@ pub struct RepositoryGarbage {
     /// Digests that have a directory among the revisions but no link in it, as the registry's DELETE leaves them.
     pub empty_revisions: Vec<DigestId>,
     /// Tags of which only a directory is left that names nothing: the registry lists them, and nobody can pull them.
-    pub dead_tags: Vec<String>,
+    pub empty_tag_dirs: Vec<String>,
     /// Uploads that were given up, by their names.
     pub uploads: Vec<GarbageUpload>,
     /// Files that interrupted copies have left beside links, by path.
@@ -207,7 +207,7 @@ impl DigestSet {
 }
 
 /// Marks what is live. Where untagged manifests are garbage, a revision is a root only if a tag of its repository names
-/// it, or if it is young.
+/// it, or if it is recent.
 pub fn mark(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
@@ -258,48 +258,48 @@ pub fn mark(
     }
 
     let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
-    let (mut kept_back, mut unmounted) = (Vec::new(), Vec::new());
+    let (mut blocked, mut unmounted) = (Vec::new(), Vec::new());
     for (kept, repository) in marked.into_iter().zip(&inventory.repositories) {
         unmounted.extend(kept.tags_unmounted.then(|| layout::tags(&repository.name)));
         repositories.push(kept.reachable);
         garbage.push(kept.garbage);
         findings.extend(kept.findings);
-        kept_back.extend(kept.kept_back);
+        blocked.extend(kept.blocked);
     }
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-    kept_back.sort_unstable();
+    blocked.sort_unstable();
     let mut reachable = Reachable {
         manifests,
         live,
         released: None,
-        kept_back,
+        blocked,
         repositories,
         garbage,
         tags: tags.into_inner(),
         unmounted,
         findings,
     };
-    if let Some(unwanted) = options.unwanted {
-        reachable.keep_what_was_not_released(inventory, unwanted, released);
+    if let Some(deletion) = options.deletion {
+        reachable.keep_what_was_not_released(inventory, deletion, released);
     }
     Ok(reachable)
 }
 
 impl Reachable {
-    /// Where something is unwanted, nothing else goes that is garbage.
-    fn keep_what_was_not_released(&mut self, inventory: &Inventory, unwanted: &Unwanted, released: DigestSet) {
+    /// Where something is deletion, nothing else goes that is garbage.
+    fn keep_what_was_not_released(&mut self, inventory: &Inventory, deletion: &Deletion, released: DigestSet) {
         let digests = &inventory.digests;
         for (repository, garbage) in inventory.repositories.iter().zip(&mut self.garbage) {
             garbage.empty_layers.clear();
             // A link of another repository goes only with its content.
-            let is_meant = unwanted.of(&repository.name).is_some();
+            let is_meant = deletion.of(&repository.name).is_some();
             let live = &self.live;
             garbage.layer_links.retain(|&id| {
                 released.contains(digests, id)
-                    && (garbage.whole || !unwanted.keep_content && (is_meant || !live.contains(digests, id)))
+                    && (garbage.whole || !deletion.keep_content && (is_meant || !live.contains(digests, id)))
             });
         }
-        self.released = Some(if unwanted.keep_content { DigestSet::new(digests) } else { released });
+        self.released = Some(if deletion.keep_content { DigestSet::new(digests) } else { released });
     }
 
     /// A finding for every layer and configuration that a live manifest needs and that is not among the blobs.

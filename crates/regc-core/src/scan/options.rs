@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::registry::config::Absences;
 use crate::registry::pattern::Pattern;
-use crate::scan::deletion::Unwanted;
+use crate::scan::deletion::Deletion;
 
 /// What a run may do, and with how many threads.
 #[derive(Clone, Copy, Debug)]
@@ -24,14 +24,14 @@ pub struct Options<'a> {
     /// Whether to go on although Harbor's database also describes the store.
     pub allow_harbor: bool,
     /// What was modified at this time or later is not garbage, and neither is what it refers to.
-    pub young_since: Option<SystemTime>,
+    pub recent_since: Option<SystemTime>,
     /// What else is garbage, though it takes up little.
     pub leftovers: Leftovers,
     /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in use
     /// is always found out in all of them.
     pub repositories: &'a [Pattern],
     /// What is to go although clients could pull it. Then nothing else does, whatever else is garbage.
-    pub unwanted: Option<&'a Unwanted>,
+    pub deletion: Option<&'a Deletion>,
     /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
     pub jobs: usize,
 }
@@ -69,10 +69,10 @@ impl Default for Options<'_> {
             absences: Absences::default(),
             allow_symlinked_blobs: false,
             allow_harbor: false,
-            young_since: None,
+            recent_since: None,
             leftovers: Leftovers::default(),
             repositories: &[],
-            unwanted: None,
+            deletion: None,
             jobs: 64,
         }
     }
@@ -82,13 +82,13 @@ impl Options<'_> {
     /// Whether untagged manifests and leftovers may go in a repository.
     pub(crate) fn may_tidy(&self, repository: &str) -> bool {
         let is_meant = |pattern: &Pattern| pattern.matches_repository(repository);
-        self.unwanted.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
+        self.deletion.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
     }
 
     /// Before when a file was written that an interrupted copy has left and that may be deleted; none may if there is no such
     /// time.
     pub(crate) fn remnants_before(&self) -> Option<SystemTime> {
         let before = self.leftovers.copies_before?;
-        Some(self.young_since.map_or(before, |young_since| young_since.min(before)))
+        Some(self.recent_since.map_or(before, |recent_since| recent_since.min(before)))
     }
 }

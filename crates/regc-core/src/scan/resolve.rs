@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::registry::layout;
 use crate::registry::pattern::{Part, Pattern};
 use crate::scan::Options;
-use crate::scan::deletion::{Unwanted, UnwantedIn};
+use crate::scan::deletion::{Deletion, DeletionIn};
 use crate::scan::inventory;
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::{ReadStorage, directories};
@@ -20,12 +20,12 @@ use crate::threads::with_threads;
 /// Fails with [`Error::NothingMatches`] if there is nothing that one of them names, and with [`Error::StillTagged`] if one
 /// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too. No pattern
 /// names a repository of a name that no registry serves: see [`repository_at`].
-pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, jobs: usize) -> Result<Unwanted, Error> {
+pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, jobs: usize) -> Result<Deletion, Error> {
     with_threads(jobs, || {
         let mut names = inventory::repository_names(storage)?;
         names.retain(|name| layout::is_repository_name(name));
         names.sort_unstable();
-        let mut unwanted = Unwanted::default();
+        let mut deletion = Deletion::default();
         // Manifests last: what tags go is known then.
         let (manifests, others): (Vec<_>, Vec<_>) =
             patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
@@ -33,17 +33,17 @@ pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, job
             let matching: Vec<&String> = names.iter().filter(|name| pattern.matches_repository(name)).collect();
             let found = match pattern.part() {
                 Part::All => {
-                    matching.iter().for_each(|name| unwanted.repository(name));
+                    matching.iter().for_each(|name| deletion.repository(name));
                     matching.len()
                 }
-                Part::Tags(_) => tags(storage, pattern, &matching, &mut unwanted)?,
-                Part::Manifest(digest) => manifest(storage, digest, &matching, force, &mut unwanted)?,
+                Part::Tags(_) => tags(storage, pattern, &matching, &mut deletion)?,
+                Part::Manifest(digest) => manifest(storage, digest, &matching, force, &mut deletion)?,
             };
             if found == 0 {
                 return Err(Error::NothingMatches(pattern.to_string()));
             }
         }
-        Ok(unwanted)
+        Ok(deletion)
     })
 }
 
@@ -61,7 +61,7 @@ fn tags(
     storage: &dyn ReadStorage,
     pattern: &Pattern,
     repositories: &[&String],
-    unwanted: &mut Unwanted,
+    deletion: &mut Deletion,
 ) -> Result<usize, Error> {
     type Named = (BTreeMap<String, Option<Digest>>, Vec<TagLink>);
     let named: Vec<Named> = repositories
@@ -77,7 +77,7 @@ fn tags(
     for (repository, (mut all, tags)) in repositories.iter().zip(named) {
         all.extend(tags.into_iter().map(|tag| (tag.name, tag.digest)));
         for (tag, digest) in all.into_iter().filter(|(tag, _)| pattern.matches_tag(repository, tag)) {
-            unwanted.tag(repository, &tag, digest);
+            deletion.tag(repository, &tag, digest);
             found += 1;
         }
     }
@@ -89,7 +89,7 @@ fn manifest(
     digest: &Digest,
     repositories: &[&String],
     force: bool,
-    unwanted: &mut Unwanted,
+    deletion: &mut Deletion,
 ) -> Result<usize, Error> {
     let mut found = 0;
     for repository in repositories {
@@ -97,18 +97,18 @@ fn manifest(
             continue;
         }
         let mut tags = tag_links(storage, repository)?;
-        let goes_anyway = |tag: &TagLink| match unwanted.of(repository) {
+        let goes_anyway = |tag: &TagLink| match deletion.of(repository) {
             None => false,
-            Some(UnwantedIn::Everything) => true,
-            Some(UnwantedIn::Some { tags, .. }) => tags.contains_key(&tag.name),
+            Some(DeletionIn::Everything) => true,
+            Some(DeletionIn::Some { tags, .. }) => tags.contains_key(&tag.name),
         };
         tags.retain(|tag| tag.digest == Some(*digest) && !goes_anyway(tag));
         if !tags.is_empty() && !force {
             let tags = tags.into_iter().map(|tag| tag.name).collect();
             return Err(Error::StillTagged { repository: repository.to_string(), digest: *digest, tags });
         }
-        tags.iter().for_each(|tag| unwanted.tag(repository, &tag.name, tag.digest));
-        unwanted.manifest(repository, *digest);
+        tags.iter().for_each(|tag| deletion.tag(repository, &tag.name, tag.digest));
+        deletion.manifest(repository, *digest);
         found += 1;
     }
     Ok(found)

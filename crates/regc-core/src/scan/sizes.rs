@@ -31,7 +31,7 @@ pub struct Sizes {
     pub live_blobs: u64,
     /// How long their contents are together.
     pub live_bytes: u64,
-    /// How many blobs are not live, but too young to be garbage.
+    /// How many blobs are not live, but too recent to be garbage.
     pub young_blobs: u64,
     /// How long their contents are together.
     pub young_bytes: u64,
@@ -58,7 +58,7 @@ pub fn measure(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
     reachable: &Reachable,
-    young_since: Option<SystemTime>,
+    recent_since: Option<SystemTime>,
     monitor: &dyn Monitor,
 ) -> Result<Sizes, Error> {
     let digests = &inventory.digests;
@@ -84,7 +84,7 @@ pub fn measure(
     let measured: Vec<Sizes> = batches
         .into_par_iter()
         .map(|batch| {
-            let sizes = measure_batch(storage, inventory, reachable, young_since, batch)?;
+            let sizes = measure_batch(storage, inventory, reachable, recent_since, batch)?;
             monitor.advance(batch.len() as u64);
             if monitor.is_stopped() {
                 return Err(Error::Interrupted);
@@ -110,7 +110,7 @@ fn measure_batch(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
     reachable: &Reachable,
-    young_since: Option<SystemTime>,
+    recent_since: Option<SystemTime>,
     batch: &mut [UnreferencedBlob],
 ) -> Result<Sizes, Error> {
     let digests = &inventory.digests;
@@ -131,7 +131,7 @@ fn measure_batch(
                 sizes.live_blobs += 1;
                 sizes.live_bytes += data.bytes;
             }
-            Some(data) if young_since.is_some_and(|since| data.modified >= since) => {
+            Some(data) if recent_since.is_some_and(|since| data.modified >= since) => {
                 sizes.young_blobs += 1;
                 sizes.young_bytes += data.bytes;
             }

@@ -16,7 +16,7 @@ use crate::registry::image::{Description, ImageConfig, ImageKind};
 use crate::registry::layout;
 use crate::scan::inventory::Repository;
 use crate::scan::links::Link;
-use crate::scan::{Options, Survey, survey};
+use crate::scan::{Options, Scan, scan};
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage};
 use crate::threads::with_threads;
@@ -29,14 +29,14 @@ pub fn find(
     jobs: usize,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Deleted>, Error> {
-    let survey = survey(storage, &Options { jobs, ..Options::default() }, monitor)?;
-    let repositories = &survey.inventory.repositories;
+    let scan = scan(storage, &Options { jobs, ..Options::default() }, monitor)?;
+    let repositories = &scan.inventory.repositories;
     monitor.phase(Phase::FindDeleted, Some(repositories.len() as u64));
     with_threads(jobs, || {
         let read = |repository: &Repository| History::read(storage, &repository.name);
         let mut histories: Vec<History<'_>> = repositories.par_iter().map(read).collect::<Result<_, _>>()?;
-        let orphans = orphans(storage, &survey, &histories)?;
-        let digest = |id: &_| survey.inventory.digests.digest(*id);
+        let orphans = orphans(storage, &scan, &histories)?;
+        let digest = |id: &_| scan.inventory.digests.digest(*id);
         let known = |number: usize| {
             let Repository { revisions, unlinked, .. } = &repositories[number];
             revisions.iter().chain(unlinked).map(digest).collect()
@@ -45,7 +45,7 @@ pub fn find(
         let wanted = histories.into_par_iter().zip(repositories).filter(|(_, repository)| is_wanted(&repository.name));
         let deleted: Vec<Vec<Deleted>> = wanted
             .map(|(history, repository)| {
-                let deleted = deleted(&survey, repository, history, monitor);
+                let deleted = deleted(&scan, repository, history, monitor);
                 monitor.advance(1);
                 deleted
             })
@@ -60,24 +60,24 @@ pub fn find(
 }
 
 /// The manifests among the blobs that nothing refers to, but for those that some repository remembers.
-fn orphans(storage: &dyn ReadStorage, survey: &Survey, histories: &[History<'_>]) -> Result<Vec<Orphan>, Error> {
-    let digests = &survey.inventory.digests;
-    let unlinked = survey.inventory.repositories.iter().flat_map(|repository| repository.unlinked.iter());
+fn orphans(storage: &dyn ReadStorage, scan: &Scan, histories: &[History<'_>]) -> Result<Vec<Orphan>, Error> {
+    let digests = &scan.inventory.digests;
+    let unlinked = scan.inventory.repositories.iter().flat_map(|repository| repository.unlinked.iter());
     let mut known: HashSet<Digest> = unlinked.map(|id| digests.digest(*id)).collect();
     known.extend(histories.iter().flat_map(|history| history.remembered.keys().copied()));
-    let small = survey.sizes.unreferenced.par_iter().filter(|blob| blob.bytes <= orphans::MAX_BYTES);
+    let small = scan.sizes.unreferenced.par_iter().filter(|blob| blob.bytes <= orphans::MAX_BYTES);
     let unknown = small.map(|blob| digests.digest(blob.id)).filter(|digest| !known.contains(digest));
     unknown.filter_map(|digest| orphans::orphan(storage, digest).transpose()).collect()
 }
 
 /// What one repository does not link any more.
 fn deleted(
-    survey: &Survey,
+    scan: &Scan,
     repository: &Repository,
     history: History<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Deleted>, Error> {
-    let digests = &survey.inventory.digests;
+    let digests = &scan.inventory.digests;
     let mut candidates: BTreeMap<Digest, Evidence> = BTreeMap::new();
     candidates.extend(history.inferred.iter().map(|digest| (*digest, Evidence::References)));
     candidates.extend(history.remembered.keys().map(|digest| (*digest, Evidence::TagIndex)));

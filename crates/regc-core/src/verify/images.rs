@@ -9,7 +9,7 @@ use super::{Defect, Kind};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::registry::layout;
-use crate::scan::Survey;
+use crate::scan::Scan;
 use crate::scan::inventory::{DigestId, Repository};
 use crate::scan::mark::Manifest;
 use crate::scan::tag_links::tag_links;
@@ -27,8 +27,8 @@ struct Concerned {
 }
 
 /// Names the images that defects concern, where that is not done.
-pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [Defect]) -> Result<(), Error> {
-    let digests = &survey.inventory.digests;
+pub(super) fn name(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect]) -> Result<(), Error> {
+    let digests = &scan.inventory.digests;
     let (mut everywhere, mut wanted): (HashSet<DigestId>, BTreeMap<&str, HashSet<DigestId>>) = Default::default();
     for defect in defects.iter().filter(|defect| are_concerned(defect.kind)) {
         let Some(digest) = &defect.digest else { continue };
@@ -39,7 +39,7 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
         }
     }
     let none = HashSet::default();
-    let found: Vec<Images> = survey
+    let found: Vec<Images> = scan
         .inventory
         .repositories
         .par_iter()
@@ -47,7 +47,7 @@ pub(super) fn name(storage: &dyn ReadStorage, survey: &Survey, defects: &mut [De
             let here = wanted.get(&*repository.name).unwrap_or(&none);
             match here.is_empty() && everywhere.is_empty() {
                 true => Ok(Images::new()),
-                false => images_of(storage, survey, repository, &|id| here.contains(&id) || everywhere.contains(&id)),
+                false => images_of(storage, scan, repository, &|id| here.contains(&id) || everywhere.contains(&id)),
             }
         })
         .collect::<Result<_, Error>>()?;
@@ -84,14 +84,14 @@ pub(super) fn are_concerned(kind: Kind) -> bool {
 /// The images of one repository that need each of the digests that are wanted.
 fn images_of(
     storage: &dyn ReadStorage,
-    survey: &Survey,
+    scan: &Scan,
     repository: &Repository,
     is_wanted: &dyn Fn(DigestId) -> bool,
 ) -> Result<Images, Error> {
-    let mut above = Above::new(storage, survey, repository, is_wanted)?;
+    let mut above = Above::new(storage, scan, repository, is_wanted)?;
     // What the steps are spent on must not depend on the numbers of digests.
     let mut wanted: Vec<(Digest, DigestId)> =
-        above.wanted.iter().map(|&id| (survey.inventory.digests.digest(id), id)).collect();
+        above.wanted.iter().map(|&id| (scan.inventory.digests.digest(id), id)).collect();
     wanted.sort_unstable();
     Ok(wanted.into_iter().map(|(_, id)| ((repository.name.clone(), id), above.images(id))).collect())
 }
@@ -106,7 +106,7 @@ const STEPS_AT_LEAST: u64 = 16;
 
 /// What leads to the digests of a repository.
 struct Above<'a> {
-    survey: &'a Survey,
+    scan: &'a Scan,
     repository: &'a Repository,
     /// The digests that are wanted and that something here names.
     wanted: HashSet<DigestId>,
@@ -122,14 +122,14 @@ struct Above<'a> {
 impl<'a> Above<'a> {
     fn new(
         storage: &dyn ReadStorage,
-        survey: &'a Survey,
+        scan: &'a Scan,
         repository: &'a Repository,
         is_wanted: &dyn Fn(DigestId) -> bool,
     ) -> Result<Self, Error> {
         let mut tags: HashMap<DigestId, Vec<String>> = HashMap::default();
         for tag in tag_links(storage, &repository.name)? {
             if let Some(digest) = tag.digest {
-                tags.entry(survey.inventory.digests.id(&digest)).or_default().push(tag.name);
+                tags.entry(scan.inventory.digests.id(&digest)).or_default().push(tag.name);
             }
         }
         let revisions = &repository.revisions;
@@ -139,9 +139,9 @@ impl<'a> Above<'a> {
         let wanted = nodes.iter().copied().filter(|&id| is_wanted(id)).collect();
         let steps_left = STEPS + STEPS_OF_EACH * nodes.len() as u64;
         let (manifests, damaged) = (HashMap::default(), HashMap::default());
-        let mut above = Self { survey, repository, wanted, tags, manifests, damaged, steps_left };
+        let mut above = Self { scan, repository, wanted, tags, manifests, damaged, steps_left };
         for &manifest in &nodes {
-            survey.reachable.manifests.with(manifest, |found| match found {
+            scan.reachable.manifests.with(manifest, |found| match found {
                 Manifest::Parsed { references, .. } => {
                     above.steps_left += STEPS_OF_EACH * references.len() as u64;
                     for id in references.iter().map(|reference| reference.id()) {
@@ -192,7 +192,7 @@ impl<'a> Above<'a> {
             }
         }
         self.steps_left = self.steps_left.saturating_sub(steps);
-        let untagged = |id: DigestId| format!("{}@{}", self.repository.name, self.survey.inventory.digests.digest(id));
+        let untagged = |id: DigestId| format!("{}@{}", self.repository.name, self.scan.inventory.digests.digest(id));
         let names = if tags.is_empty() { manifests.into_iter().map(untagged).collect() } else { tags };
         Concerned { names, has_more: !pending.is_empty() }
     }

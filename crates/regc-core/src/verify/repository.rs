@@ -10,17 +10,17 @@ use crate::error::Error;
 use crate::finding::Kind;
 use crate::registry::layout;
 use crate::registry::manifest::Role;
-use crate::scan::Survey;
+use crate::scan::Scan;
 use crate::scan::inventory::{DigestId, Repository};
 use crate::scan::links::may_lead_to;
-use crate::scan::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_a_past, target};
+use crate::scan::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_history, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
 use crate::trash;
 
 /// One repository, and what is needed to check it.
 pub(super) struct Check<'a> {
     pub(super) storage: &'a Tolerant<'a>,
-    pub(super) survey: &'a Survey,
+    pub(super) scan: &'a Scan,
     /// The length of each blob, where its content is there.
     pub(super) sizes: &'a [Option<u64>],
     pub(super) repository: &'a Repository,
@@ -86,7 +86,7 @@ impl Check<'_> {
         let needs = self.needs();
         let mut live: HashSet<DigestId> = needs.iter().map(|needs| needs.id).collect();
         for Needs { id, .. } in &needs {
-            live.extend(target(self.storage, &self.survey.inventory.digests, self.name(), *id)?);
+            live.extend(target(self.storage, &self.scan.inventory.digests, self.name(), *id)?);
         }
         self.revisions(&mut defects)?;
         let layers = self.layers(&live, &mut defects)?;
@@ -104,7 +104,7 @@ impl Check<'_> {
     }
 
     fn digest(&self, id: DigestId) -> Digest {
-        self.survey.inventory.digests.digest(id)
+        self.scan.inventory.digests.digest(id)
     }
 
     fn defect(&self, kind: Kind, path: String, digest: Option<Digest>, detail: String) -> Defect {
@@ -121,7 +121,7 @@ impl Check<'_> {
 
     /// Whether content is there.
     fn is_stored(&self, id: DigestId) -> bool {
-        self.survey.inventory.digests.stored_index(id).is_some_and(|index| self.sizes[index].is_some())
+        self.scan.inventory.digests.stored_index(id).is_some_and(|index| self.sizes[index].is_some())
     }
 
     fn has_revision(&self, id: DigestId) -> bool {
@@ -132,7 +132,7 @@ impl Check<'_> {
     fn needs(&self) -> Vec<Needs> {
         let mut needs = Vec::new();
         for &manifest in &self.marked.manifests {
-            self.survey.reachable.manifests.with(manifest, |found| {
+            self.scan.reachable.manifests.with(manifest, |found| {
                 if let Manifest::Parsed { references, .. } = found {
                     let all = references.iter();
                     needs.extend(all.map(|reference| Needs { manifest, id: reference.id(), role: reference.role() }));
@@ -216,7 +216,7 @@ impl Check<'_> {
         for &algorithm in &self.repository.layer_algorithms {
             let directory = format!("{all}/{}", algorithm.name());
             let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
-            let with_id = |(digest, _)| (digest, self.survey.inventory.digests.id(&digest));
+            let with_id = |(digest, _)| (digest, self.scan.inventory.digests.id(&digest));
             let found: Vec<(Digest, DigestId)> = found.into_iter().map(with_id).collect();
             self.look_for_foreign(&all, found.iter().map(|(digest, _)| directory_of(digest)))?;
             let links = self.layer_links(algorithm, &found, live)?;
@@ -278,7 +278,7 @@ impl Check<'_> {
         let keys: Vec<String> = names.iter().map(|(name, _)| format!("{name}/current/{}", layout::LINK)).collect();
         let texts = self.texts(&all, &keys, true)?;
         let is_linked = |digest: &Digest| {
-            let id = self.survey.inventory.digests.id(digest);
+            let id = self.scan.inventory.digests.id(digest);
             self.has_revision(id) || layers.contains(&id)
         };
         let mut tags = Vec::with_capacity(names.len());
@@ -288,7 +288,7 @@ impl Check<'_> {
             match text {
                 Text::Digest(digest) if is_linked(&digest) => {
                     named = Some(digest);
-                    let id = self.survey.inventory.digests.id(&digest);
+                    let id = self.scan.inventory.digests.id(&digest);
                     // Linked where registry 2.1 did, which no image needs but this one.
                     if !self.has_revision(id) {
                         let link = self.links(&layout::layers(self.name()), &[digest], false)?.pop();
@@ -323,13 +323,13 @@ impl Check<'_> {
         defects: &mut Vec<Defect>,
     ) -> Result<Vec<DigestId>, Error> {
         let names: Vec<String> = tags.iter().map(|(tag, _)| (*tag).to_owned()).collect();
-        let have_a_past = match self.every_name {
+        let have_history = match self.every_name {
             true => vec![true; tags.len()],
-            false => have_a_past(self.storage, self.name(), &names)?,
+            false => have_history(self.storage, self.name(), &names)?,
         };
         // What has only ever named one manifest has named that one.
         let (mut entries, mut unknown): (Vec<Entry>, Vec<usize>) = Default::default();
-        for (number, (&(_, named), past)) in tags.iter().zip(have_a_past).enumerate() {
+        for (number, (&(_, named), past)) in tags.iter().zip(have_history).enumerate() {
             match named.filter(|_| !past) {
                 Some(digest) => entries.push(Entry { tag: number, digest }),
                 None => unknown.push(number),
@@ -350,7 +350,7 @@ impl Check<'_> {
             let path = || layout::tag_index_link(self.name(), tag, &digest);
             let is_linked = is_linked(&digest);
             if !is_linked && !matches!(text, Text::Absent) {
-                remembered.push(self.survey.inventory.digests.id(&digest));
+                remembered.push(self.scan.inventory.digests.id(&digest));
             }
             // What the tag itself names is told of the tag.
             let is_dangling = !is_linked && named != Some(digest);
@@ -426,9 +426,9 @@ impl Check<'_> {
             let needed_by = || format!("the manifest {} needs it", self.digest(manifest));
             let is_linked = is_linked(id);
             // What was pushed by another algorithm's digest is stored under its canonical one, which the link holds.
-            let (content, is_stored) = match self.survey.inventory.digests.algorithm(id) {
+            let (content, is_stored) = match self.scan.inventory.digests.algorithm(id) {
                 Algorithm::Sha256 => (id, self.is_stored(id)),
-                _ => match target(self.storage, &self.survey.inventory.digests, self.name(), id)? {
+                _ => match target(self.storage, &self.scan.inventory.digests, self.name(), id)? {
                     Some(content) => (content, self.is_stored(content)),
                     // Without a link, nobody knows where it is.
                     None if self.is_stored(id) || !is_linked => (id, true),

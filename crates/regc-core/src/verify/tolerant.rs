@@ -11,7 +11,7 @@ use crate::storage::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
 
 /// What was met on the way.
 #[derive(Debug, Default)]
-pub(super) struct Met {
+pub(super) struct Issues {
     /// Symbolic links to nothing.
     pub(super) broken_symlinks: BTreeSet<String>,
     /// What cannot be read, and why.
@@ -27,7 +27,7 @@ pub(super) struct Tolerant<'a> {
     inner: &'a dyn ReadStorage,
     /// User and group that the registry runs as, as far as that is known.
     reader: Option<(u32, u32)>,
-    met: Mutex<Met>,
+    met: Mutex<Issues>,
 }
 
 impl<'a> Tolerant<'a> {
@@ -38,7 +38,7 @@ impl<'a> Tolerant<'a> {
         Ok(Self { inner, reader, met: Mutex::default() })
     }
 
-    pub(super) fn into_met(self) -> Met {
+    pub(super) fn into_met(self) -> Issues {
         self.met.into_inner()
     }
 

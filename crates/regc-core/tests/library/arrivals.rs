@@ -10,7 +10,7 @@ use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::survey;
+use regc_core::scan::scan;
 use regc_core::storage::DeleteStorage;
 use regc_testkit::{TestRegistry, layer, oracle};
 
@@ -26,8 +26,8 @@ fn collect_while(
     let root = before.on_disk();
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
-    let survey = survey(&storage, &options, &Silent).unwrap();
-    let plan = plan(&survey, &options).unwrap();
+    let scan = scan(&storage, &options, &Silent).unwrap();
+    let plan = plan(&scan, &options).unwrap();
     assert!(plan.totals().blobs > 0, "there is garbage that the push may need");
     for key in after.keys() {
         if before.get(key) != after.get(key) || touched.contains(&key.to_owned()) {
@@ -178,7 +178,7 @@ fn what_is_young_is_kept_with_all_that_it_refers_to() {
     let files: Vec<String> = regc_testkit::files_below(root.path()).into_iter().collect();
     let age = |key: &str, modified| File::open(root.path().join(key)).unwrap().set_modified(modified).unwrap();
     files.iter().for_each(|key| age(key, old));
-    let hour = Options { young_since: Some(old + Duration::from_secs(3600)), ..UNTAGGED };
+    let hour = Options { recent_since: Some(old + Duration::from_secs(3600)), ..UNTAGGED };
     let all = decide(&at(root.path()), UNTAGGED).unwrap();
     assert_eq!(decide(&at(root.path()), hour).unwrap(), all, "nothing is young");
 
@@ -197,7 +197,7 @@ fn what_is_young_is_kept_with_all_that_it_refers_to() {
     age(&layout::blob_data(&blob), SystemTime::now());
     assert!(!decide(&at(root.path()), hour).unwrap().blobs.contains(&blob));
 
-    let everything = Options { young_since: Some(SystemTime::UNIX_EPOCH), ..UNTAGGED };
+    let everything = Options { recent_since: Some(SystemTime::UNIX_EPOCH), ..UNTAGGED };
     let outcome = collect(&at(root.path()), everything).unwrap();
     assert_eq!(outcome.removed, Default::default(), "all is younger than that");
 }

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use regc_core::blocked::{KeptBack, Reason};
+use regc_core::blocked::{Blocked, Cause};
 use regc_core::digest::Digest;
 use regc_core::error::{Error, Refusal};
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
 use regc_core::registry::manifest::{Damage, MAX_MANIFEST_BYTES};
-use regc_core::scan::deletion::Unwanted;
-use regc_core::scan::{Leftovers, survey};
+use regc_core::scan::deletion::Deletion;
+use regc_core::scan::{Leftovers, scan};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
 
@@ -162,10 +162,10 @@ fn a_revision_whose_blob_is_missing() {
     let needed = [layout::blob_data(&layer("of the image")), layout::layer_link("hurt", &layer("of the image"))];
     assert!(needed.iter().all(|key| keys.contains(key)));
     // Or somebody decides that nobody needs it.
-    let mut unwanted = Unwanted::default();
-    unwanted.manifest("hurt", image);
-    unwanted.tag("hurt", "v1", Some(image));
-    crate::collect(&storage, crate::Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    let mut deletion = Deletion::default();
+    deletion.manifest("hurt", image);
+    deletion.tag("hurt", "v1", Some(image));
+    crate::collect(&storage, crate::Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
     crate::collect(&storage, DEFAULT).unwrap();
     assert!(!storage.keys().contains(&needed[0]));
 }
@@ -178,14 +178,14 @@ fn an_index_is_not_removed_with_a_damaged_child() {
     registry.image("app:v2").layers(["b"]).push();
     registry.put(layout::blob_data(&child), "{");
     let storage = registry.in_memory();
-    let mut unwanted = Unwanted::default();
-    unwanted.tag("app", "v1", Some(index));
-    let survey = survey(&storage, &crate::Options { unwanted: Some(&unwanted), ..DEFAULT }, &Silent).unwrap();
+    let mut deletion = Deletion::default();
+    deletion.tag("app", "v1", Some(index));
+    let scan = scan(&storage, &crate::Options { deletion: Some(&deletion), ..DEFAULT }, &Silent).unwrap();
     assert!(
-        matches!(&survey.reachable.kept_back[..], [KeptBack { reason: Reason::Damaged(damaged), .. }] if *damaged == child)
+        matches!(&scan.reachable.blocked[..], [Blocked { reason: Cause::Damaged(damaged), .. }] if *damaged == child)
     );
-    unwanted.manifest("app", child);
-    let found = decide(&storage, crate::Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    deletion.manifest("app", child);
+    let found = decide(&storage, crate::Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
     assert_eq!(found.revisions, here("app", [index, child]), "both are named");
 }
 

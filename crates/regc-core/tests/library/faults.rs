@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::time::SystemTime;
 
 use regc_core::collect::plan::plan;
-use regc_core::collect::recover::survey_and_heal;
+use regc_core::collect::recover::scan_and_recover;
 use regc_core::collect::sweep::{Outcome, sweep};
 use regc_core::error::Error;
 use regc_core::monitor::Silent;
@@ -48,9 +48,9 @@ pub fn header(run: &str) -> Header {
 /// What a run of the command does.
 pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>) -> Result<Outcome, Error> {
     let lock = storage.lock(&holder())?;
-    let survey = survey_and_heal(storage, Some(&lock), &options, &Silent)?;
+    let scan = scan_and_recover(storage, Some(&lock), &options, &Silent)?;
     let header = to_trash.map(header);
-    sweep(storage, &lock, &plan(&survey, &options)?, &options, header.as_ref(), &Silent)
+    sweep(storage, &lock, &plan(&scan, &options)?, &options, header.as_ref(), &Silent)
 }
 
 /// The keys that are not in the trash.

@@ -5,6 +5,7 @@ mod beneath;
 mod calls;
 mod content;
 mod damage;
+mod deletion;
 mod faults;
 mod guards;
 mod hostile;
@@ -22,7 +23,6 @@ mod tenants;
 mod trash;
 mod undelete;
 mod unserved;
-mod unwanted;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,7 +33,7 @@ use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
-use regc_core::scan::{Leftovers, Options, survey};
+use regc_core::scan::{Leftovers, Options, scan};
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::lock::Holder;
 use regc_core::storage::{ReadStorage, TrashStorage};
@@ -47,7 +47,7 @@ const DEFAULT: Options<'_> = Options {
     absences: regc_core::registry::config::Absences { content: false, platforms: false },
     allow_symlinked_blobs: false,
     allow_harbor: false,
-    young_since: None,
+    recent_since: None,
     leftovers: Leftovers {
         uploads_before: None,
         empty_repositories: false,
@@ -57,7 +57,7 @@ const DEFAULT: Options<'_> = Options {
         no_links: false,
     },
     repositories: &[],
-    unwanted: None,
+    deletion: None,
     jobs: 4,
 };
 const UNTAGGED: Options<'_> = Options { delete_untagged: true, ..DEFAULT };
@@ -83,9 +83,9 @@ struct Decided {
 }
 
 fn decide(storage: &dyn ReadStorage, options: Options) -> Result<Decided, Error> {
-    let survey = survey(storage, &options, &Silent)?;
-    let plan = plan(&survey, &options)?;
-    let mut decided = Decided { findings: survey.findings.clone(), bytes: plan.totals().bytes, ..Decided::default() };
+    let scan = scan(storage, &options, &Silent)?;
+    let plan = plan(&scan, &options)?;
+    let mut decided = Decided { findings: scan.findings.clone(), bytes: plan.totals().bytes, ..Decided::default() };
     for item in plan.items() {
         match item {
             Item::Blob { digest, .. } => drop(decided.blobs.insert(digest)),
@@ -114,8 +114,8 @@ fn garbage(registry: &TestRegistry, options: Options) -> Decided {
 
 fn collect(storage: &dyn TrashStorage, options: Options) -> Result<Outcome, Error> {
     let lock = storage.lock(&holder())?;
-    let survey = survey(storage, &options, &Silent)?;
-    sweep(storage, &lock, &plan(&survey, &options)?, &options, None, &Silent)
+    let scan = scan(storage, &options, &Silent)?;
+    sweep(storage, &lock, &plan(&scan, &options)?, &options, None, &Silent)
 }
 
 fn holder() -> Holder {

@@ -5,7 +5,7 @@ use std::fs;
 
 use regc_core::digest::Digest;
 use regc_core::finding::Kind;
-use regc_core::inspect::catalog::{Depth, Problem, catalog};
+use regc_core::inspect::catalog::{ListOptions, Problem, catalog};
 use regc_core::registry::config::Absences;
 use regc_core::registry::layout;
 use regc_core::storage::ReadStorage;
@@ -13,7 +13,7 @@ use regc_core::storage::filesystem::FilesystemStorage;
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, layer};
 
-const PROBLEMS: Depth = Depth {
+const PROBLEMS: ListOptions = ListOptions {
     images: true,
     untagged: false,
     trees: false,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use regc_core::collect::plan::plan;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::survey;
+use regc_core::scan::scan;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::oracle;
 
@@ -40,8 +40,8 @@ proptest! {
     fn planning_twice_gives_the_same(seed: u64) {
         let storage = generate::registry(seed, ALL).in_memory();
         let text = || {
-            let survey = survey(&storage, &UNTAGGED, &Silent).unwrap();
-            serde_json::to_string(&plan(&survey, &UNTAGGED).unwrap()).unwrap()
+            let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
+            serde_json::to_string(&plan(&scan, &UNTAGGED).unwrap()).unwrap()
         };
         prop_assert_eq!(text(), text());
     }

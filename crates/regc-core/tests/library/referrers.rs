@@ -7,7 +7,7 @@ use regc_core::digest::Digest;
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::deletion::Deletion;
 use regc_core::scan::{Leftovers, Options};
 use regc_core::storage::DeleteStorage;
 use regc_core::trash;
@@ -58,9 +58,9 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
         collect(&at(root.path()), options).unwrap();
     }
     assert_eq!(files_below(root.path()), before);
-    let survey = regc_core::scan::survey(&at(root.path()), &DEFAULT, &Silent).unwrap();
-    let names: Vec<&str> = survey.inventory.repositories.iter().map(|repository| &*repository.name).collect();
-    assert_eq!((names, survey.inventory.passed_over), (vec!["app", "other"], 0));
+    let scan = regc_core::scan::scan(&at(root.path()), &DEFAULT, &Silent).unwrap();
+    let names: Vec<&str> = scan.inventory.repositories.iter().map(|repository| &*repository.name).collect();
+    assert_eq!((names, scan.inventory.passed_over), (vec!["app", "other"], 0));
     let options =
         verify::Options { stale_before: None, every_name: true, absences: DEFAULT.absences, jobs: DEFAULT.jobs };
     assert_eq!(verify(&at(root.path()), &options, &Silent).unwrap().defects, []);
@@ -83,9 +83,9 @@ fn a_repository_goes_with_its_links_to_referrers() {
         foreign.iter().for_each(|key| registry.put(key.clone(), "somebody's"));
         let root = registry.on_disk();
         let before = files_below(root.path());
-        let mut unwanted = Unwanted::default();
-        unwanted.repository("app");
-        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+        let mut deletion = Deletion::default();
+        deletion.repository("app");
+        let options = Options { deletion: Some(&deletion), ..DEFAULT };
         let decided = decide(&at(root.path()), options).unwrap();
         let links = images.iter().map(|(image, referrer)| link("app", image, referrer));
         assert_eq!(decided.files, links.chain([link("app", &images[0].0, &sha256(b"gone"))]).collect());
@@ -116,17 +116,17 @@ fn a_manifest_that_goes_takes_the_links_to_it_along() {
     let (mut registry, images) = registry();
     let gone = images[0];
     let tag = registry.get(&layout::tag_link("app", "v1")).unwrap().to_vec();
-    let mut by_tag = Unwanted::default();
+    let mut by_tag = Deletion::default();
     by_tag.tag("app", "v1", std::str::from_utf8(&tag).unwrap().parse().ok());
-    let mut by_digest = Unwanted::default();
+    let mut by_digest = Deletion::default();
     by_digest.manifest("app", gone.1);
-    for unwanted in [&by_tag, &by_digest] {
-        let options = Options { unwanted: Some(unwanted), ..DEFAULT };
+    for deletion in [&by_tag, &by_digest] {
+        let options = Options { deletion: Some(deletion), ..DEFAULT };
         assert_eq!(decide(&registry.in_memory(), options).unwrap().files, set([link("app", &gone.0, &gone.1)]));
     }
     // A signature that is in use otherwise stays, and is found if the image is pushed again.
     registry.tag("app", "signature", &gone.1);
-    let options = Options { unwanted: Some(&by_tag), ..DEFAULT };
+    let options = Options { deletion: Some(&by_tag), ..DEFAULT };
     let decided = decide(&registry.in_memory(), options).unwrap();
     assert!(decided.files.is_empty() && decided.revisions.len() == 1);
     registry.untag("app", "signature");
@@ -163,13 +163,13 @@ fn a_repository_of_which_every_manifest_was_deleted_is_tidied_with_its_links_to_
 fn a_link_to_a_referrer_that_stays_keeps_its_manifest() {
     let (registry, images) = registry();
     let root = registry.on_disk();
-    let mut unwanted = Unwanted::default();
-    unwanted.manifest("app", images[0].1);
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let mut deletion = Deletion::default();
+    deletion.manifest("app", images[0].1);
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
-    let survey = regc_core::scan::survey(&storage, &options, &Silent).unwrap();
-    let plan = regc_core::collect::plan::plan(&survey, &options).unwrap();
+    let scan = regc_core::scan::scan(&storage, &options, &Silent).unwrap();
+    let plan = regc_core::collect::plan::plan(&scan, &options).unwrap();
     // It is pushed again.
     let link = link("app", &images[0].0, &images[0].1);
     fs::write(root.path().join(&link), images[0].1.to_string()).unwrap();
@@ -188,9 +188,9 @@ fn links_to_referrers_behind_a_symbolic_link_stay() {
         fs::rename(&refs, &moved).unwrap();
         symlink(&moved, &refs).unwrap();
     }
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("app");
-    let decided = decide(&at(root.path()), Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    let mut deletion = Deletion::default();
+    deletion.repository("app");
+    let decided = decide(&at(root.path()), Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
     assert!(decided.files.is_empty() && decided.repositories.is_empty());
     let path = layout::referrers("app")[1].clone();
     assert_eq!(decided.findings, [Finding::ForeignFile { repository: "app".into(), path }]);

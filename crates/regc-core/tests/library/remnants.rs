@@ -13,8 +13,8 @@ use regc_core::collect::sweep::sweep;
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Unwanted;
-use regc_core::scan::{Leftovers, Options, survey};
+use regc_core::scan::deletion::Deletion;
+use regc_core::scan::{Leftovers, Options, scan};
 use regc_core::storage::DeleteStorage;
 use regc_core::trash;
 use regc_core::trash::Kind;
@@ -112,10 +112,10 @@ fn what_interrupted_copies_have_left_goes_once_it_is_old() {
     let decided = decide(&storage, tidy()).unwrap();
     assert_eq!(decided.files, left.iter().cloned().collect());
     assert_eq!(decided.findings, []);
-    let young = Options { young_since: Some(days_ago(9)), ..tidy() };
-    assert!(decide(&storage, young).unwrap().files.is_empty(), "what is young for --min-age is kept");
+    let recent = Options { recent_since: Some(days_ago(9)), ..tidy() };
+    assert!(decide(&storage, recent).unwrap().files.is_empty(), "what is young for --min-age is kept");
 
-    let dry = plan(&survey(&storage, &tidy(), &Silent).unwrap(), &tidy()).unwrap().totals();
+    let dry = plan(&scan(&storage, &tidy(), &Silent).unwrap(), &tidy()).unwrap().totals();
     let outcome = collect(&storage, tidy()).unwrap();
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert_eq!((outcome.removed, outcome.spared.files), (dry, 0));
@@ -123,7 +123,7 @@ fn what_interrupted_copies_have_left_goes_once_it_is_old() {
     let after = files(root.path());
     assert!(left.iter().all(|key| !after.contains_key(key)));
     assert!(kept.iter().all(|(key, _)| after.contains_key(key)));
-    // The link in this directory goes, and what is young beside it stays.
+    // The link in this directory goes, and what is recent beside it stays.
     for key in [&left[2], &left[5], &left[6], &left[7], &left[11]] {
         assert!(!root.path().join(key).parent().unwrap().exists(), "{key}: its directory goes with it");
     }
@@ -178,8 +178,8 @@ fn what_is_written_to_while_a_run_goes_on_stays() {
     left.iter().for_each(|key| leave(root.path(), key, 8));
     let (storage, options) = (at(root.path()), tidy());
     let lock = storage.lock(&holder()).unwrap();
-    let survey = survey(&storage, &options, &Silent).unwrap();
-    let plan = plan(&survey, &options).unwrap();
+    let scan = scan(&storage, &options, &Silent).unwrap();
+    let plan = plan(&scan, &options).unwrap();
     for key in [&left[0], &left[3]] {
         fs::write(root.path().join(key), "the first half, and more").unwrap();
     }
@@ -279,9 +279,9 @@ fn a_removal_by_name_leaves_what_copies_have_left_and_says_how_to_go_on() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     leave(root.path(), &left[9], 8);
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("app");
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let mut deletion = Deletion::default();
+    deletion.repository("app");
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let decided = decide(&at(root.path()), options).unwrap();
     assert_eq!(decided.findings, [Finding::ForeignFile { repository: "app".into(), path: left[9].clone() }]);
     collect(&at(root.path()), options).unwrap();

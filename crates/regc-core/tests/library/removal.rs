@@ -6,7 +6,7 @@ use std::fs;
 use regc_core::collect::plan::{Item, plan};
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::survey;
+use regc_core::scan::scan;
 use regc_core::storage::DeleteStorage;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty, Recording};
@@ -61,8 +61,8 @@ fn parents_go_before_their_children() {
     chain.push(referrer);
     chain.reverse();
     let storage = registry.in_memory();
-    let survey = survey(&storage, &UNTAGGED, &Silent).unwrap();
-    let revisions = plan(&survey, &UNTAGGED).unwrap().items().filter_map(|item| match item {
+    let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
+    let revisions = plan(&scan, &UNTAGGED).unwrap().items().filter_map(|item| match item {
         Item::Revision { digest, .. } => Some(digest),
         _ => None,
     });
@@ -124,11 +124,11 @@ fn a_failed_removal_is_told_with_its_path() {
     let data = root.path().join(layout::blob_data(&layer("x")));
     let storage = at(root.path());
     let lock = storage.lock(&crate::holder()).unwrap();
-    let survey = survey(&storage, &DEFAULT, &Silent).unwrap();
+    let scan = scan(&storage, &DEFAULT, &Silent).unwrap();
     fs::remove_file(&data).unwrap();
     fs::create_dir(&data).unwrap();
     fs::File::open(&data).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    let plan = plan(&survey, &DEFAULT).unwrap();
+    let plan = plan(&scan, &DEFAULT).unwrap();
     let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, &DEFAULT, None, &Silent).unwrap();
     let [failure] = &outcome.failures[..] else { panic!("{:?}", outcome.failures) };
     assert!(failure.to_string().contains(&data.display().to_string()), "{failure}");

@@ -323,6 +323,6 @@ fn names_that_are_no_part_of_the_layout_are_left_alone() {
         registry.put(key, "left alone");
     }
     assert_eq!(garbage(&registry, DEFAULT), Decided::default());
-    let survey = regc_core::scan::survey(&registry.in_memory(), &DEFAULT, &regc_core::monitor::Silent).unwrap();
-    assert!(survey.inventory.passed_over >= 7, "{}", survey.inventory.passed_over);
+    let scan = regc_core::scan::scan(&registry.in_memory(), &DEFAULT, &regc_core::monitor::Silent).unwrap();
+    assert!(scan.inventory.passed_over >= 7, "{}", scan.inventory.passed_over);
 }

@@ -5,13 +5,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use regc_core::blocked::Reason;
+use regc_core::blocked::Cause;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Unwanted;
-use regc_core::scan::survey;
+use regc_core::scan::deletion::Deletion;
+use regc_core::scan::scan;
 use regc_core::storage::DeleteStorage;
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 
@@ -167,9 +167,9 @@ fn a_layer_link_of_another_repository_keeps_what_it_leads_to() {
     registry.image("owner:v1").layers(["own"]).push();
     registry.layer("owner", "lent");
     let link = layout::layer("lodger", &layer("lent"));
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("owner");
-    for options in [DEFAULT, UNTAGGED, Options { unwanted: Some(&unwanted), ..DEFAULT }] {
+    let mut deletion = Deletion::default();
+    deletion.repository("owner");
+    for options in [DEFAULT, UNTAGGED, Options { deletion: Some(&deletion), ..DEFAULT }] {
         let root = registry.on_disk();
         fs::remove_dir_all(root.path().join(&link)).unwrap();
         symlink(root.path().join(layout::layer("owner", &layer("lent"))), root.path().join(&link)).unwrap();
@@ -187,13 +187,13 @@ fn a_repository_with_another_name_is_not_removed_as_a_whole() {
     let alias = root.path().join(layout::REPOSITORIES).join("alias");
     symlink("other", &alias).unwrap();
     symlink("team", root.path().join(layout::REPOSITORIES).join("crew")).unwrap();
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("other");
-    unwanted.repository("team/app");
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
-    let survey = survey(&at(root.path()), &options, &Silent).unwrap();
-    let kept = survey.reachable.kept_back.iter().map(|kept| (kept.repository.as_str(), kept.reason.clone()));
-    let reason = |link: &str| Reason::Alias(layout::repository(link));
+    let mut deletion = Deletion::default();
+    deletion.repository("other");
+    deletion.repository("team/app");
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
+    let scan = scan(&at(root.path()), &options, &Silent).unwrap();
+    let kept = scan.reachable.blocked.iter().map(|kept| (kept.repository.as_str(), kept.reason.clone()));
+    let reason = |link: &str| Cause::Alias(layout::repository(link));
     let expected = [("other", reason("alias")), ("team/app", reason("crew"))];
     assert_eq!(kept.collect::<Vec<_>>(), expected, "a name of its own, and one by its namespace");
     collect(&at(root.path()), options).unwrap();
@@ -396,11 +396,11 @@ fn a_repository_that_anothers_uploads_lead_to_is_kept() {
     let root = registry().on_disk();
     let repository = |name: &str| root.path().join(layout::repository(name));
     symlink(repository("other").join(layout::MANIFESTS), repository("team/app").join(layout::UPLOADS)).unwrap();
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("other");
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
-    let survey = survey(&at(root.path()), &options, &Silent).unwrap();
-    assert_eq!(survey.reachable.kept_back[0].reason, Reason::Symlinks);
+    let mut deletion = Deletion::default();
+    deletion.repository("other");
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
+    let scan = scan(&at(root.path()), &options, &Silent).unwrap();
+    assert_eq!(scan.reachable.blocked[0].reason, Cause::Symlinks);
     collect(&at(root.path()), options).unwrap();
     collect(&at(root.path()), DEFAULT).unwrap();
 }

@@ -5,14 +5,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use regc_core::collect::recover::survey_and_heal;
+use regc_core::collect::recover::scan_and_recover;
 use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
 use regc_core::scan::Options;
-use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::deletion::Deletion;
 use regc_core::storage::DeleteStorage;
 use regc_core::trash::{self, Kind, Restored, Selection};
 use regc_testkit::generate::{self, Features};
@@ -183,9 +183,9 @@ fn an_image_comes_back_with_what_is_attached_to_it() {
     registry.image("app:v2").layers(["b"]).push();
     let root = registry.on_disk();
     let storage = at(root.path());
-    let mut unwanted = Unwanted::default();
-    unwanted.tag("app", "v1", Some(image));
-    run(&storage, Options { unwanted: Some(&unwanted), ..DEFAULT }, Some("run")).unwrap();
+    let mut deletion = Deletion::default();
+    deletion.tag("app", "v1", Some(image));
+    run(&storage, Options { deletion: Some(&deletion), ..DEFAULT }, Some("run")).unwrap();
     assert!(!root.path().join(layout::revision_link("app", &sbom)).exists());
     let restored = restore(root.path(), Some(&Selection { digests: vec![image], ..Selection::default() })).unwrap();
     assert!(restored.is_complete());
@@ -249,21 +249,16 @@ fn what_turns_out_to_be_in_use_is_put_back() {
         }
     }
     let storage = at(root.path());
-    let told = survey_and_heal(&storage, None, &UNTAGGED, &Silent).unwrap();
+    let told = scan_and_recover(&storage, None, &UNTAGGED, &Silent).unwrap();
     let in_trash = |findings: &[Finding], done| {
         findings.iter().filter(|f| matches!(f, Finding::InTrash { restored, .. } if *restored == done)).count()
     };
     assert!(in_trash(&told.findings, false) > 0 && !root.path().join(layout::blob_data(&index)).exists());
 
     let lock = storage.lock(&holder()).unwrap();
-    let survey = survey_and_heal(&storage, Some(&lock), &UNTAGGED, &Silent).unwrap();
+    let scan = scan_and_recover(&storage, Some(&lock), &UNTAGGED, &Silent).unwrap();
     drop(lock);
-    assert_eq!(
-        in_trash(&survey.findings, true),
-        survey.findings.len(),
-        "nothing is missing any more: {:?}",
-        survey.findings
-    );
+    assert_eq!(in_trash(&scan.findings, true), scan.findings.len(), "nothing is missing any more: {:?}", scan.findings);
     for name in ["a", "b"] {
         assert!(root.path().join(layout::blob_data(&layer(name))).exists());
         assert!(root.path().join(layout::layer_link("multi", &layer(name))).exists());
@@ -334,9 +329,9 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
     // And where there is no good one, the run goes on and tells what is missing: the damaged one is no help.
     fs::remove_file(root.path().join(&data)).unwrap();
     let lock = storage.lock(&holder()).unwrap();
-    let survey = survey_and_heal(&storage, Some(&lock), &DEFAULT, &Silent).unwrap();
-    let told = survey.findings.iter().any(|f| matches!(f, Finding::MissingBlob { blob, .. } if *blob == layer("old")));
-    assert!(told && survey.findings.len() == 1, "{:?}", survey.findings);
+    let scan = scan_and_recover(&storage, Some(&lock), &DEFAULT, &Silent).unwrap();
+    let told = scan.findings.iter().any(|f| matches!(f, Finding::MissingBlob { blob, .. } if *blob == layer("old")));
+    assert!(told && scan.findings.len() == 1, "{:?}", scan.findings);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use regc_core::finding::Finding;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
 use regc_core::scan::Leftovers;
-use regc_core::scan::deletion::Unwanted;
+use regc_core::scan::deletion::Deletion;
 use regc_core::scan::resolve::{repository_at, resolve};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer};
@@ -86,10 +86,10 @@ fn no_pattern_names_a_repository_of_another_name_but_its_path_does() {
     for path in ["_old", "nothing", "", "..", "app/_manifests"] {
         assert!(matches!(repository_at(&storage, path), Err(Error::NothingMatches(_))), "{path}");
     }
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("_old/app");
+    let mut deletion = Deletion::default();
+    deletion.repository("_old/app");
     let before = storage.keys();
-    collect(&storage, Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    collect(&storage, Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
     let gone: Vec<String> = before.into_iter().filter(|key| !storage.keys().contains(key)).collect();
     assert!(gone.contains(&layout::blob_data(&layer("_old/app"))));
     let of_repository = |key: &String| key.starts_with(&layout::repository("_old/app/"));

@@ -11,10 +11,10 @@ use serde_json::json;
 
 use crate::commands::Format;
 use crate::output::{Output, printable};
-use crate::{Ending, process};
+use crate::{ExitStatus, process};
 
 /// Lists what was deleted and can still be had.
-pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> Result<Ending, Error> {
+pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> Result<ExitStatus, Error> {
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut deleted = find(storage, is_wanted, Options::default().jobs, &Silent)?;
     let is_matched = |pattern: &&Pattern| deleted.iter().any(|deleted| is_named(pattern, deleted));
@@ -36,7 +36,7 @@ pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> 
     output.flush();
     if let Some(error) = output.take_error() {
         eprintln!("regc: cannot write the list: {error}");
-        return Ok(Ending::Failed);
+        return Ok(ExitStatus::Failed);
     }
     Ok(super::tell_of_unmatched(&unmatched))
 }

@@ -12,7 +12,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
-use crate::scan::Survey;
+use crate::scan::Scan;
 use crate::scan::inventory::DigestId;
 use crate::storage::{Entry, EntryKind, ReadStorage, directories};
 
@@ -28,11 +28,11 @@ pub(super) struct Files {
 const BATCH: usize = 64;
 
 /// Measures all files below the directory of blobs.
-pub(super) fn measure(storage: &dyn ReadStorage, survey: &Survey, monitor: &dyn Monitor) -> Result<Files, Error> {
-    let digests = &survey.inventory.digests;
+pub(super) fn measure(storage: &dyn ReadStorage, scan: &Scan, monitor: &dyn Monitor) -> Result<Files, Error> {
+    let digests = &scan.inventory.digests;
     let ids: Vec<DigestId> = digests.stored_ids().collect();
     monitor.phase(Phase::Measure, Some(ids.len() as u64));
-    let measuring = Measuring { storage, survey };
+    let measuring = Measuring { storage, scan };
     let (symlinks, beside) = measuring.beside_blobs()?;
     let shards = ids.chunk_by(|a, b| digests.same_shard(*a, *b));
     let batches: Vec<&[DigestId]> = shards.flat_map(|shard| shard.chunks(BATCH)).collect();
@@ -54,13 +54,13 @@ pub(super) fn measure(storage: &dyn ReadStorage, survey: &Survey, monitor: &dyn 
 
 struct Measuring<'a> {
     storage: &'a dyn ReadStorage,
-    survey: &'a Survey,
+    scan: &'a Scan,
 }
 
 impl Measuring<'_> {
     /// What blobs in the same directory hold, and what lies beside their contents.
     fn blobs(&self, batch: &[DigestId], symlinks: &[String]) -> Result<Files, Error> {
-        let Survey { inventory, reachable, sizes: known, .. } = self.survey;
+        let Scan { inventory, reachable, sizes: known, .. } = self.scan;
         let blobs: Vec<Digest> = batch.iter().map(|&id| inventory.digests.digest(id)).collect();
         let shard = layout::shard(&blobs[0]);
         let is_symlink = symlinks.iter().any(|link| *link == shard || *link == layout::blobs(blobs[0].algorithm()));
@@ -120,7 +120,7 @@ impl Measuring<'_> {
             }
         }
         // Where no name was passed over, the inventory knows all that is in the shards.
-        if self.survey.inventory.passed_over > 0 {
+        if self.scan.inventory.passed_over > 0 {
             let is_blob = |algorithm, prefix: &str, name: &str| {
                 name.starts_with(prefix) && Digest::from_hex(algorithm, name).is_some()
             };

@@ -13,7 +13,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::attached::{attached_to, is_long};
 use crate::registry::layout;
-use crate::scan::Survey;
+use crate::scan::Scan;
 use crate::scan::inventory::{DigestId, Repository, signatures};
 use crate::scan::mark::{self, Manifest, RepositoryReachable};
 use crate::scan::tag_links::{TagLink, tag_links};
@@ -51,14 +51,14 @@ pub(super) struct TagNeeds {
 /// Finds out what a repository needs, and, `with_tags`, each of its tags. `sizes` are those of all blobs.
 pub(super) fn needs(
     storage: &dyn ReadStorage,
-    survey: &Survey,
+    scan: &Scan,
     (repository, marked): (&Repository, &RepositoryReachable),
     sizes: &[u64],
     with_tags: bool,
 ) -> Result<Needs, Error> {
     let mut needing = Needing {
         storage,
-        survey,
+        scan,
         repository,
         marked,
         targets: HashMap::default(),
@@ -70,7 +70,7 @@ pub(super) fn needs(
     let tags = tag_links(storage, &repository.name)?;
     let mut named: BTreeMap<DigestId, u64> = BTreeMap::new();
     for digest in tags.iter().filter_map(|tag| tag.digest) {
-        *named.entry(survey.inventory.digests.id(&digest)).or_default() += 1;
+        *named.entry(scan.inventory.digests.id(&digest)).or_default() += 1;
     }
     let linked = || named.keys().copied().filter(|&id| needing.is_here(id));
     let tagged = needing.reach(linked(), true);
@@ -87,7 +87,7 @@ pub(super) fn needs(
 
 struct Needing<'a> {
     storage: &'a dyn ReadStorage,
-    survey: &'a Survey,
+    scan: &'a Scan,
     repository: &'a Repository,
     marked: &'a RepositoryReachable,
     /// The digests that are served for others.
@@ -110,7 +110,7 @@ impl Needing<'_> {
             for &algorithm in &self.repository.layer_algorithms {
                 let directory = format!("{}/{}", layout::layers(&self.repository.name), algorithm.name());
                 let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
-                kept.extend(links.iter().map(|(digest, _)| self.survey.inventory.digests.id(digest)));
+                kept.extend(links.iter().map(|(digest, _)| self.scan.inventory.digests.id(digest)));
             }
         }
         Ok(kept)
@@ -118,7 +118,7 @@ impl Needing<'_> {
 
     /// Everything that is needed. Learns on the way what stands for what, and what is attached to what.
     fn all(&mut self, kept: &[DigestId]) -> Result<HashSet<DigestId>, Error> {
-        let Survey { inventory, reachable, .. } = self.survey;
+        let Scan { inventory, reachable, .. } = self.scan;
         let mut all: HashSet<DigestId> = kept.iter().copied().collect();
         for &id in &self.marked.manifests {
             all.insert(id);
@@ -187,7 +187,7 @@ impl Needing<'_> {
 
     /// Calls `visit` with everything that a manifest refers to, or seems to.
     fn each_reference(&self, manifest: DigestId, mut visit: impl FnMut(DigestId)) {
-        self.survey.reachable.manifests.with(manifest, |manifest| match manifest {
+        self.scan.reachable.manifests.with(manifest, |manifest| match manifest {
             Manifest::Parsed { references, .. } => references.iter().for_each(|reference| visit(reference.id())),
             Manifest::Missing => {}
             Manifest::Damaged(damaged) => damaged.mentioned.iter().for_each(|&id| visit(id)),
@@ -202,7 +202,7 @@ impl Needing<'_> {
         kept: &[DigestId],
         sizes: &[u64],
     ) -> Vec<TagNeeds> {
-        let digests = &self.survey.inventory.digests;
+        let digests = &self.scan.inventory.digests;
         let leading = Leading::new(self, tags, kept);
         let Dominators { order, above } = leading.dominators();
         let mut found: Vec<TagNeeds> = Vec::with_capacity(tags.len());
@@ -245,7 +245,7 @@ impl Needing<'_> {
 
     /// Those of some digests that are blobs.
     fn blobs(&self, ids: &HashSet<DigestId>) -> Blobs {
-        let digests = &self.survey.inventory.digests;
+        let digests = &self.scan.inventory.digests;
         let mut blobs: Blobs =
             ids.iter().filter_map(|&id| digests.stored_index(id)).map(|index| index as u32).collect();
         blobs.sort_unstable();
@@ -285,7 +285,7 @@ impl Leading {
     fn new(needing: &Needing<'_>, tags: &[TagLink], kept: &[DigestId]) -> Self {
         let mut leading =
             Self { tags: tags.len(), digests: Vec::new(), numbers: HashMap::default(), edges: Vec::new() };
-        let digests = &needing.survey.inventory.digests;
+        let digests = &needing.scan.inventory.digests;
         let mut of_people: HashSet<DigestId> = HashSet::default();
         let mut of_programs: HashMap<DigestId, Vec<u32>> = HashMap::default();
         let linked = needing.repository.revisions.iter().map(|&id| digests.digest(id));

@@ -124,9 +124,9 @@ proptest! {
         for facts in tags.iter().filter(|facts| removed.contains(&facts.tag)) {
             prop_assert!(!matches(&rule.keep_tags, &facts.tag));
             prop_assert!(rule.only_tags.iter().all(Vec::is_empty) || matches(&rule.only_tags, &facts.tag));
-            let is_young = |within| facts.pushed >= now() - within;
+            let is_recent = |within| facts.pushed >= now() - within;
             let has_other_age = rule.by == Some(Order::Created) || facts.subject.is_some() || !facts.owners.is_empty();
-            prop_assert!(has_other_age || !rule.keep_within.is_some_and(is_young));
+            prop_assert!(has_other_age || !rule.keep_within.is_some_and(is_recent));
         }
     }
 

@@ -45,7 +45,7 @@ struct Links {
     linked: Vec<Digest>,
     unlinked: Vec<Digest>,
     signed: Vec<Digest>,
-    young: Vec<Digest>,
+    recent: Vec<Digest>,
     /// Links that are symbolic links. Where they lead to something, that is in use here as well as there.
     symlinks: Vec<String>,
 }
@@ -268,7 +268,7 @@ impl Walk<'_> {
                 layer_algorithms.push(algorithm);
             }
         }
-        let Links { linked, unlinked, signed, young, symlinks: elsewhere } = self.links(&name, candidates)?;
+        let Links { linked, unlinked, signed, recent, symlinks: elsewhere } = self.links(&name, candidates)?;
         symlinks.extend(elsewhere);
         let ids = |digests_of: Vec<Digest>| {
             let mut ids: Vec<_> = digests_of.iter().map(|digest| digests.id(digest)).collect();
@@ -279,10 +279,10 @@ impl Walk<'_> {
         symlinks.extend(uploads_elsewhere);
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
-        let (revisions, unlinked, signed, young) = (ids(linked), ids(unlinked), ids(signed), ids(young));
+        let (revisions, unlinked, signed, recent) = (ids(linked), ids(unlinked), ids(signed), ids(recent));
         let alias = None;
         let repository =
-            Repository { revisions, unlinked, signed, young, layer_algorithms, has_referrers, name, shared, alias };
+            Repository { revisions, unlinked, signed, recent, layer_algorithms, has_referrers, name, shared, alias };
         Ok(Listed { repository, symlinks })
     }
 
@@ -304,8 +304,8 @@ impl Walk<'_> {
                         Some(link) => {
                             self.check_link(repository, digest, &link);
                             links.linked.push(*digest);
-                            let is_young = self.young_since.is_some_and(|since| link.modified >= since);
-                            links.young.extend(is_young.then_some(*digest));
+                            let is_recent = self.recent_since.is_some_and(|since| link.modified >= since);
+                            links.recent.extend(is_recent.then_some(*digest));
                             let path = link.symlink.then(|| layout::revision_link(repository, digest));
                             links.symlinks.extend(path);
                         }
@@ -326,7 +326,7 @@ impl Walk<'_> {
             all.linked.extend(links.linked);
             all.unlinked.extend(links.unlinked);
             all.signed.extend(links.signed);
-            all.young.extend(links.young);
+            all.recent.extend(links.recent);
             all.symlinks.extend(links.symlinks);
         }
         Ok(all)

@@ -53,7 +53,7 @@ impl Marking<'_> {
         for (id, link) in candidates.into_iter().zip(links.into_iter().flatten()) {
             match link {
                 // Whoever pushes an image links its layers first.
-                Some(link) if self.options.young_since.is_some_and(|since| link.modified >= since) => {
+                Some(link) if self.options.recent_since.is_some_and(|since| link.modified >= since) => {
                     live.insert(id);
                     live.extend(self.target(id)?);
                 }
@@ -87,7 +87,7 @@ impl Marking<'_> {
         let among: HashSet<DigestId> = manifests.iter().copied().collect();
         let mut done = HashSet::default();
         let mut children_first = Vec::with_capacity(manifests.len());
-        // Depth first without recursion: a chain of indexes may be as long as a client wants it.
+        // ListOptions first without recursion: a chain of indexes may be as long as a client wants it.
         for &root in manifests.iter().rev() {
             let mut stack = vec![(root, false)];
             while let Some((id, is_left)) = stack.pop() {

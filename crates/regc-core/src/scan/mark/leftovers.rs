@@ -30,7 +30,7 @@ pub(super) struct Uploads {
 }
 
 /// For each of some tags whether it may have named more than one manifest, without listing what it has named.
-pub(crate) fn have_a_past(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
+pub(crate) fn have_history(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
     let all = layout::tags(repository);
     let found = |below: &str| {
         let keys: Vec<String> = tags.iter().map(|tag| [tag, "/index", below].concat()).collect();
@@ -80,7 +80,7 @@ impl Marking<'_> {
             let looked_at = match all {
                 true => directories.clone(),
                 false => {
-                    let past = have_a_past(self.storage, self.name(), &directories)?;
+                    let past = have_history(self.storage, self.name(), &directories)?;
                     let with_a_past = directories.iter().zip(past).filter(|(_, past)| *past);
                     with_a_past.map(|(tag, _)| tag.clone()).collect()
                 }
@@ -98,7 +98,7 @@ impl Marking<'_> {
             }
         }
         if leftovers.every_tag {
-            garbage.dead_tags = self.dead_tags(&garbage.tag_index_entries)?;
+            garbage.empty_tag_dirs = self.empty_tag_dirs(&garbage.tag_index_entries)?;
         }
         if let Some(before) = self.options.remnants_before() {
             garbage.remnants = self.remnants(before, &reach.live, garbage)?;
@@ -106,10 +106,10 @@ impl Marking<'_> {
         for removed in &garbage.removed_tags {
             findings.extend(self.foreign_in_tag(&removed.tag, &garbage.remnants)?);
         }
-        for tag in std::mem::take(&mut garbage.dead_tags) {
+        for tag in std::mem::take(&mut garbage.empty_tag_dirs) {
             match self.foreign_in_tag(&tag, &garbage.remnants)? {
                 Some(finding) => findings.push(finding),
-                None => garbage.dead_tags.push(tag),
+                None => garbage.empty_tag_dirs.push(tag),
             }
         }
         if may_be_whole {
@@ -124,7 +124,7 @@ impl Marking<'_> {
     }
 
     /// The tags that name nothing, and remember nothing when these entries of their indexes are gone.
-    fn dead_tags(&self, gone: &[TagIndexEntry]) -> Result<Vec<String>, Error> {
+    fn empty_tag_dirs(&self, gone: &[TagIndexEntry]) -> Result<Vec<String>, Error> {
         let mut entries_gone: HashMap<&str, usize> = HashMap::default();
         for entry in gone {
             *entries_gone.entry(&entry.tag).or_default() += 1;
@@ -252,8 +252,8 @@ impl Marking<'_> {
             _ => None,
         };
         let began = started.map_or(written, |started: Timestamp| started.into());
-        let is_young = self.options.young_since.is_some_and(|since| written >= since);
-        let is_old = !is_young && before.is_none_or(|before| began.max(written) < before);
+        let is_recent = self.options.recent_since.is_some_and(|since| written >= since);
+        let is_old = !is_recent && before.is_none_or(|before| began.max(written) < before);
         Ok(is_old.then(|| GarbageUpload { upload: name, files: files.into(), bytes }))
     }
 }

@@ -39,13 +39,14 @@ impl Marking<'_> {
             return Ok(());
         };
         let gone = self.gone()?;
-        let is_old = |tag: &Tag| tag.modified < before && !self.is_young(tag);
+        let is_old = |tag: &Tag| tag.modified < before && !self.is_recent(tag);
         let is_owner = |tag: &Tag, to| is_old(tag) && (self.has_revision(to) || gone.contains(&to));
         let (attached, others) = self.attached(tags.each.iter(), is_owner);
         let named = others.iter().flat_map(|tag| &tag.keeps).copied();
         let named: HashSet<DigestId> = named.filter(|id| tags.tagged.binary_search(id).is_ok()).collect();
         let referrers = self.referrers();
-        let mut roots: HashSet<DigestId> = self.repository.young.iter().copied().chain(named.iter().copied()).collect();
+        let mut roots: HashSet<DigestId> =
+            self.repository.recent.iter().copied().chain(named.iter().copied()).collect();
         if !only_tagged {
             let orphaned = attached.iter().filter(|attached| gone.contains(&attached.to));
             let mut orphaned: HashSet<DigestId> = orphaned.filter_map(|attached| attached.tag.digest).collect();

@@ -66,7 +66,7 @@ impl Marking<'_> {
         let gone: HashSet<String> = garbage.tag_index_entries.iter().map(|gone| entry(&gone.tag, gone.id)).collect();
         let tags = self.all_tag_directories()?;
         let found = tags.par_iter().map(|tag| {
-            let is_dead = garbage.dead_tags.binary_search(tag).is_ok();
+            let is_dead = garbage.empty_tag_dirs.binary_search(tag).is_ok();
             let files: HashSet<String> = below(self.storage, &format!("{all}/{tag}"))?.files.into_iter().collect();
             let goes = |file: &&String| {
                 let Some((directory, _)) = file.rsplit_once('/') else { return false };

@@ -4,14 +4,14 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::manifests::{self, Manifest, Manifests};
 use super::{RepositoryGarbage, RepositoryReachable};
-use crate::blocked::KeptBack;
+use crate::blocked::Blocked;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::registry::manifest::{Damage, Role};
 use crate::scan::Options;
-use crate::scan::deletion::UnwantedIn;
+use crate::scan::deletion::DeletionIn;
 use crate::scan::inventory::{DigestId, Digests, Repository, signatures};
 use crate::storage::ReadStorage;
 use crate::trash::Restoring;
@@ -20,7 +20,7 @@ use crate::trash::Restoring;
 #[derive(Default)]
 pub(super) struct Marked {
     pub(super) live: HashSet<DigestId>,
-    /// What was live before something went that is unwanted.
+    /// What was live before something went that is deletion.
     pub(super) released: HashSet<DigestId>,
     pub(super) tags: u64,
     pub(super) kept: Kept,
@@ -32,7 +32,7 @@ pub(super) struct Kept {
     pub(super) reachable: RepositoryReachable,
     pub(super) garbage: RepositoryGarbage,
     pub(super) findings: Vec<Finding>,
-    pub(super) kept_back: Vec<KeptBack>,
+    pub(super) blocked: Vec<Blocked>,
     /// Whether the directory of its tags is one of which the file system is not mounted.
     pub(super) tags_unmounted: bool,
 }
@@ -48,10 +48,10 @@ pub(super) fn mark(
 ) -> Result<Marked, Error> {
     let restoring = restoring.repositories.get(&repository.name).map(String::as_str);
     let marking = Marking { storage, digests, manifests, repository, options, restoring };
-    match options.unwanted.and_then(|unwanted| unwanted.of(&repository.name)) {
+    match options.deletion.and_then(|deletion| deletion.of(&repository.name)) {
         None => marking.collect(),
-        Some(UnwantedIn::Everything) => marking.without_everything(),
-        Some(UnwantedIn::Some { tags, manifests }) => marking.without(tags, manifests),
+        Some(DeletionIn::Everything) => marking.without_everything(),
+        Some(DeletionIn::Some { tags, manifests }) => marking.without(tags, manifests),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Reach {
 }
 
 impl Marking<'_> {
-    /// Marks what is live where nothing is unwanted.
+    /// Marks what is live where nothing is deletion.
     pub(super) fn collect(&self) -> Result<Marked, Error> {
         let repository = self.repository;
         let is_served = repository.is_served();
@@ -99,7 +99,7 @@ impl Marking<'_> {
         findings.extend((!is_served && repository.is_linking()).then(unserved));
         let mut is_damaged = not_understood(&findings).is_some();
         // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
-        let are_judged = delete_untagged || self.options.unwanted.is_some();
+        let are_judged = delete_untagged || self.options.deletion.is_some();
         let may_have_orphans = may_tidy && self.may_have_orphans(delete_untagged);
         let tags = if are_judged || may_have_orphans { Some(self.tags()?) } else { None };
         findings.extend(tags.iter().filter(|_| are_judged).flat_map(|tags| tags.findings(&repository.name)));
@@ -109,7 +109,7 @@ impl Marking<'_> {
         let mut only_tagged =
             delete_untagged && tags.as_ref().is_some_and(|tags| !tags.unknown) && !is_damaged && !repository.shared;
         let everything = [&*repository.revisions, tagged].concat();
-        let wanted = [&*repository.young, tagged].concat();
+        let wanted = [&*repository.recent, tagged].concat();
         let mut reach = if only_tagged {
             self.reach(&wanted, &self.referrers())?
         } else {
@@ -149,7 +149,7 @@ impl Marking<'_> {
         let roots = if only_tagged { &wanted[..] } else { &repository.revisions };
         let roots = roots.iter().copied().filter(|id| reach.manifests.contains(id)).collect();
         let reachable = RepositoryReachable { roots, manifests: sorted(reach.manifests), protected: is_damaged };
-        let kept = Kept { reachable, garbage, findings, kept_back: Vec::new(), tags_unmounted };
+        let kept = Kept { reachable, garbage, findings, blocked: Vec::new(), tags_unmounted };
         Ok(Marked { live: reach.live, released: HashSet::default(), tags: count, kept })
     }
 

@@ -78,7 +78,7 @@ impl Marking<'_> {
 
         let mut tags = Tags { is_unmounted: found.is_empty() && self.is_file_system(&all)?, ..Tags::default() };
         let mut symlinks = HashSet::default();
-        if self.options.unwanted.is_some() || self.options.leftovers.orphans_before.is_some() {
+        if self.options.deletion.is_some() || self.options.leftovers.orphans_before.is_some() {
             (symlinks, tags.symlinks_elsewhere) = self.symlinks_in(&found)?;
         }
         let mut named = HashSet::default();

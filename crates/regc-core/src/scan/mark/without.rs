@@ -12,7 +12,7 @@ use super::manifests::Manifest;
 use super::repository::{Kept, Marked, Marking, Reach, not_understood, sorted};
 use super::tags::{Tag, Tags};
 use super::{GarbageFile, GarbageTag, RepositoryGarbage, RepositoryReachable};
-use crate::blocked::{KeptBack, Named, Reason};
+use crate::blocked::{Blocked, Cause, Named};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
@@ -22,31 +22,31 @@ use crate::scan::remnants::has;
 use crate::storage::below;
 
 /// The tags that go, and those that were to go and stay.
-type Going<'t> = (HashSet<&'t str>, Vec<(Named, Reason)>);
+type Going<'t> = (HashSet<&'t str>, Vec<(Named, Cause)>);
 
 impl Marking<'_> {
     /// Marks the repository as it is without anything in it.
     pub(super) fn without_everything(&self) -> Result<Marked, Error> {
         if let Some(run) = self.restoring {
-            return self.keep(vec![(Named::Repository, Reason::BeingRestored(run.to_owned()))]);
+            return self.keep(vec![(Named::Repository, Cause::BeingRestored(run.to_owned()))]);
         }
         let tags = self.tags()?;
         let uploads = self.uploads(None)?;
-        let is_old = |tag: &Tag| !self.is_young(tag);
+        let is_old = |tag: &Tag| !self.is_recent(tag);
         if let Some(link) = &self.repository.alias {
-            return self.keep(vec![(Named::Repository, Reason::Alias(link.clone()))]);
+            return self.keep(vec![(Named::Repository, Cause::Alias(link.clone()))]);
         }
         if self.repository.shared || tags.each.iter().any(|tag| tag.symlink) {
-            return self.keep(vec![(Named::Repository, Reason::Symlinks)]);
+            return self.keep(vec![(Named::Repository, Cause::Symlinks)]);
         }
         if uploads.has_others {
-            let reason = if self.options.young_since.is_some() { Reason::Young } else { Reason::Symlinks };
+            let reason = if self.options.recent_since.is_some() { Cause::Recent } else { Cause::Symlinks };
             return self.keep(vec![(Named::Repository, reason)]);
         }
-        let (mut garbage, mut young) = (RepositoryGarbage::default(), HashSet::default());
-        self.layer_links(false, &mut young, &mut garbage)?;
-        if !young.is_empty() || !self.repository.young.is_empty() || !tags.each.iter().all(is_old) {
-            return self.keep(vec![(Named::Repository, Reason::Young)]);
+        let (mut garbage, mut recent) = (RepositoryGarbage::default(), HashSet::default());
+        self.layer_links(false, &mut recent, &mut garbage)?;
+        if !recent.is_empty() || !self.repository.recent.is_empty() || !tags.each.iter().all(is_old) {
+            return self.keep(vec![(Named::Repository, Cause::Recent)]);
         }
         let mut released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
         released.extend(&self.repository.unlinked);
@@ -71,36 +71,36 @@ impl Marking<'_> {
     /// Marks the repository as it is without some tags and manifests.
     pub(super) fn without(
         &self,
-        unwanted_tags: &BTreeMap<String, Option<Digest>>,
-        unwanted_manifests: &BTreeSet<Digest>,
+        deleted_tags: &BTreeMap<String, Option<Digest>>,
+        deleted_manifests: &BTreeSet<Digest>,
     ) -> Result<Marked, Error> {
-        let all_for = |reason: Reason| {
-            let tags = unwanted_tags.keys().map(|tag| Named::Tag(tag.clone()));
-            let named = tags.chain(unwanted_manifests.iter().map(|digest| Named::Manifest(*digest)));
+        let all_for = |reason: Cause| {
+            let tags = deleted_tags.keys().map(|tag| Named::Tag(tag.clone()));
+            let named = tags.chain(deleted_manifests.iter().map(|digest| Named::Manifest(*digest)));
             named.map(|named| (named, reason.clone())).collect()
         };
         if let Some(run) = self.restoring {
-            return self.keep(all_for(Reason::BeingRestored(run.to_owned())));
+            return self.keep(all_for(Cause::BeingRestored(run.to_owned())));
         }
         if self.repository.shared {
-            return self.keep(all_for(Reason::Symlinks));
+            return self.keep(all_for(Cause::Symlinks));
         }
         let tags = self.tags()?;
         if tags.symlinks_elsewhere {
-            return self.keep(all_for(Reason::Symlinks));
+            return self.keep(all_for(Cause::Symlinks));
         }
         let mut referrers = self.referrers();
-        let (mut going, mut kept_back) = self.going(&tags, unwanted_tags);
-        self.keep_young(&tags, &referrers, &mut going, &mut kept_back);
+        let (mut going, mut blocked) = self.going(&tags, deleted_tags);
+        self.keep_recent(&tags, &referrers, &mut going, &mut blocked);
         let is_going = |tag: &&Tag| going.contains(tag.name.as_str());
         if tags.each.iter().any(|tag| tag.digest.is_none() && tag.keeps.is_empty() && !is_going(&tag)) {
-            return self.keep(all_for(Reason::GarbledTag));
+            return self.keep(all_for(Cause::GarbledTag));
         }
         let (attached, staying): (Vec<Attached<'_>>, Vec<&Tag>) = self.staying(&tags, &going);
-        let mut roots: HashSet<DigestId> = self.repository.young.iter().copied().collect();
+        let mut roots: HashSet<DigestId> = self.repository.recent.iter().copied().collect();
 
         // What is named: manifests, and what tags that go have named and none that stays does.
-        let explicit: HashSet<DigestId> = unwanted_manifests.iter().map(|digest| self.digests.id(digest)).collect();
+        let explicit: HashSet<DigestId> = deleted_manifests.iter().map(|digest| self.digests.id(digest)).collect();
         let still_named: HashSet<DigestId> = staying.iter().flat_map(|tag| &tag.keeps).copied().collect();
         let named = tags.each.iter().filter(is_going).filter_map(|tag| tag.digest);
         let direct: HashSet<DigestId> = named.filter(|id| !still_named.contains(id)).chain(explicit).collect();
@@ -120,13 +120,13 @@ impl Marking<'_> {
         let mut findings: Vec<Finding> = self.findings_of(&sorted(concerned))?;
         findings.extend(tags.findings(self.name()));
         if let Some(manifest) = not_understood(&findings) {
-            return self.keep(all_for(Reason::Damaged(manifest)));
+            return self.keep(all_for(Cause::Damaged(manifest)));
         }
-        let live = unwanted_manifests.iter().map(|digest| (*digest, self.digests.id(digest)));
+        let live = deleted_manifests.iter().map(|digest| (*digest, self.digests.id(digest)));
         let live: Vec<(Digest, DigestId)> = live.filter(|(_, id)| reach.manifests.contains(id)).collect();
         let mut reasons = self.reasons(&live.iter().map(|(_, id)| *id).collect(), &tags, &going, &reach);
-        let reason = |(digest, id)| (Named::Manifest(digest), reasons.remove(&id).unwrap_or(Reason::Young));
-        kept_back.extend(live.into_iter().map(reason));
+        let reason = |(digest, id)| (Named::Manifest(digest), reasons.remove(&id).unwrap_or(Cause::Recent));
+        blocked.extend(live.into_iter().map(reason));
 
         let released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
         let mut garbage = RepositoryGarbage::default();
@@ -135,8 +135,8 @@ impl Marking<'_> {
         // What is left of an earlier run that was stopped.
         let whole: HashSet<&str> = tags.each.iter().map(|tag| tag.name.as_str()).collect();
         let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
-        garbage.dead_tags = unwanted_tags.keys().filter(is_left).cloned().collect();
-        for tag in garbage.dead_tags.iter().map(String::as_str).chain(going.iter().copied()) {
+        garbage.empty_tag_dirs = deleted_tags.keys().filter(is_left).cloned().collect();
+        for tag in garbage.empty_tag_dirs.iter().map(String::as_str).chain(going.iter().copied()) {
             findings.extend(self.foreign_in_tag(tag, &[])?);
         }
         let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
@@ -144,7 +144,7 @@ impl Marking<'_> {
         removed.extend(dead.map(|attached| attached.tag));
         removed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let names = removed.iter().map(|tag| tag.name.as_str());
-        let names: HashSet<&str> = names.chain(garbage.dead_tags.iter().map(String::as_str)).collect();
+        let names: HashSet<&str> = names.chain(garbage.empty_tag_dirs.iter().map(String::as_str)).collect();
         let gone: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         let (of_removed, of_others): (Vec<String>, Vec<String>) =
             tags.directories.iter().cloned().partition(|tag| names.contains(tag.as_str()));
@@ -162,75 +162,75 @@ impl Marking<'_> {
             manifests: sorted(reach.manifests),
             protected: false,
         };
-        let kept_back = self.kept_back(kept_back);
+        let blocked = self.blocked(blocked);
         Ok(Marked {
             live: reach.live,
             released,
             tags: tags.count,
-            kept: Kept { reachable, garbage, findings, kept_back, tags_unmounted: tags.is_unmounted },
+            kept: Kept { reachable, garbage, findings, blocked, tags_unmounted: tags.is_unmounted },
         })
     }
 
     /// Keeps the whole repository as it is.
-    fn keep(&self, reasons: Vec<(Named, Reason)>) -> Result<Marked, Error> {
+    fn keep(&self, reasons: Vec<(Named, Cause)>) -> Result<Marked, Error> {
         let mut marked = self.collect()?;
-        marked.kept.kept_back = self.kept_back(reasons);
+        marked.kept.blocked = self.blocked(reasons);
         Ok(marked)
     }
 
-    fn kept_back(&self, reasons: Vec<(Named, Reason)>) -> Vec<KeptBack> {
-        let kept_back = |(what, reason)| KeptBack { repository: self.name().to_owned(), what, reason };
-        reasons.into_iter().map(kept_back).collect()
+    fn blocked(&self, reasons: Vec<(Named, Cause)>) -> Vec<Blocked> {
+        let blocked = |(what, reason)| Blocked { repository: self.name().to_owned(), what, reason };
+        reasons.into_iter().map(blocked).collect()
     }
 
-    pub(super) fn is_young(&self, tag: &Tag) -> bool {
-        self.options.young_since.is_some_and(|since| tag.modified >= since)
+    pub(super) fn is_recent(&self, tag: &Tag) -> bool {
+        self.options.recent_since.is_some_and(|since| tag.modified >= since)
     }
 
     fn everything(&self, tags: &Tags) -> Vec<DigestId> {
         [&*self.repository.revisions, &*tags.tagged].concat()
     }
 
-    /// The unwanted tags that go, and those that do not.
-    fn going<'t>(&self, tags: &'t Tags, unwanted: &BTreeMap<String, Option<Digest>>) -> Going<'t> {
-        let (mut going, mut kept_back) = (HashSet::default(), Vec::new());
+    /// The deletion tags that go, and those that do not.
+    fn going<'t>(&self, tags: &'t Tags, deletion: &BTreeMap<String, Option<Digest>>) -> Going<'t> {
+        let (mut going, mut blocked) = (HashSet::default(), Vec::new());
         for tag in &tags.each {
-            let Some(digest) = unwanted.get(&tag.name) else { continue };
+            let Some(digest) = deletion.get(&tag.name) else { continue };
             let reason = if tag.symlink {
                 // What the symbolic link leads to, or it itself, may be what goes.
-                Reason::Symlinks
+                Cause::Symlinks
             } else if tag.digest != digest.map(|digest| self.digests.id(&digest)) {
-                Reason::Changed
-            } else if self.is_young(tag) {
-                Reason::Young
+                Cause::Changed
+            } else if self.is_recent(tag) {
+                Cause::Recent
             } else {
                 going.insert(tag.name.as_str());
                 continue;
             };
-            kept_back.push((Named::Tag(tag.name.clone()), reason));
+            blocked.push((Named::Tag(tag.name.clone()), reason));
         }
-        (going, kept_back)
+        (going, blocked)
     }
 
-    /// Keeps tags back in whose images something is too young to go.
-    fn keep_young<'t>(
+    /// Keeps tags back in whose images something is too recent to go.
+    fn keep_recent<'t>(
         &self,
         tags: &'t Tags,
         referrers: &HashMap<DigestId, Vec<DigestId>>,
         going: &mut HashSet<&'t str>,
-        kept_back: &mut Vec<(Named, Reason)>,
+        blocked: &mut Vec<(Named, Cause)>,
     ) {
-        if self.repository.young.is_empty() {
+        if self.repository.recent.is_empty() {
             return;
         }
         let (attached, _) = self.staying(tags, &HashSet::default());
         let named = tags.each.iter().filter(|tag| going.contains(tag.name.as_str()));
         let named: HashSet<DigestId> = named.filter_map(|tag| tag.digest).collect();
-        // The other way round: what would die with something young, or that with it.
+        // The other way round: what would die with something recent, or that with it.
         let mut above: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
         self.dying_by(&named, referrers, &attached, |from, to| above.entry(to).or_default().push(from));
         let mut with_young: HashSet<DigestId> = HashSet::default();
-        let mut pending: Vec<DigestId> = self.repository.young.to_vec();
+        let mut pending: Vec<DigestId> = self.repository.recent.to_vec();
         while let Some(id) = pending.pop() {
             if with_young.insert(id) {
                 pending.extend(above.remove(&id).unwrap_or_default());
@@ -240,7 +240,7 @@ impl Marking<'_> {
             let Some(digest) = tag.digest.filter(|_| going.contains(tag.name.as_str())) else { continue };
             if with_young.contains(&digest) {
                 going.remove(tag.name.as_str());
-                kept_back.push((Named::Tag(tag.name.clone()), Reason::Young));
+                blocked.push((Named::Tag(tag.name.clone()), Cause::Recent));
             }
         }
     }
@@ -265,18 +265,18 @@ impl Marking<'_> {
     /// The tags that are attached to a manifest of the repository, and all others that stay.
     fn staying<'t>(&self, tags: &'t Tags, going: &HashSet<&str>) -> (Vec<Attached<'t>>, Vec<&'t Tag>) {
         let stays = |tag: &&Tag| !going.contains(tag.name.as_str());
-        self.attached(tags.each.iter().filter(stays), |tag, to| self.has_revision(to) && !self.is_young(tag))
+        self.attached(tags.each.iter().filter(stays), |tag, to| self.has_revision(to) && !self.is_recent(tag))
     }
 
-    /// Why each of some manifests is live that are not only so by being young.
+    /// Why each of some manifests is live that are not only so by being recent.
     fn reasons(
         &self,
         ids: &HashSet<DigestId>,
         tags: &Tags,
         going: &HashSet<&str>,
         reach: &Reach,
-    ) -> HashMap<DigestId, Reason> {
-        let mut reasons: HashMap<DigestId, Reason> = HashMap::default();
+    ) -> HashMap<DigestId, Cause> {
+        let mut reasons: HashMap<DigestId, Cause> = HashMap::default();
         if ids.is_empty() {
             return reasons;
         }
@@ -294,12 +294,12 @@ impl Marking<'_> {
                 parents.entry(id).and_modify(|first| *first = digest.min(*first)).or_insert(digest);
             }
         }
-        reasons.extend(parents.into_iter().map(|(id, parent)| (id, Reason::PartOf(parent))));
+        reasons.extend(parents.into_iter().map(|(id, parent)| (id, Cause::PartOf(parent))));
         let staying = tags.each.iter().filter(|tag| !going.contains(tag.name.as_str()));
         // The first tag that names it says why.
         for tag in staying.rev() {
             for &id in tag.keeps.iter().filter(|id| ids.contains(id)) {
-                reasons.insert(id, Reason::Tagged(tag.name.clone()));
+                reasons.insert(id, Cause::Tagged(tag.name.clone()));
             }
         }
         reasons

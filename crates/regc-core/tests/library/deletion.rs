@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use regc_core::blocked::{KeptBack, Named, Reason};
+use regc_core::blocked::{Blocked, Cause, Named};
 use regc_core::collect::plan::plan;
 use regc_core::collect::sweep::sweep;
 use regc_core::digest::Digest;
 use regc_core::finding::Finding;
 use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Unwanted;
-use regc_core::scan::{Options, survey};
+use regc_core::scan::deletion::Deletion;
+use regc_core::scan::{Options, scan};
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{DeleteStorage, TrashStorage};
 use regc_core::trash::restore;
@@ -21,31 +21,31 @@ use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};
 
 use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, here, holder, set};
 
-fn without(registry: &TestRegistry, unwanted: &Unwanted) -> Decided {
-    decide(&registry.in_memory(), Options { unwanted: Some(unwanted), ..DEFAULT }).unwrap()
+fn without(registry: &TestRegistry, deletion: &Deletion) -> Decided {
+    decide(&registry.in_memory(), Options { deletion: Some(deletion), ..DEFAULT }).unwrap()
 }
 
-fn kept_back(registry: &TestRegistry, unwanted: &Unwanted) -> Vec<(Named, Reason)> {
-    let options = Options { unwanted: Some(unwanted), ..DEFAULT };
-    let survey = survey(&registry.in_memory(), &options, &Silent).unwrap();
-    survey.reachable.kept_back.into_iter().map(|KeptBack { what, reason, .. }| (what, reason)).collect()
+fn blocked(registry: &TestRegistry, deletion: &Deletion) -> Vec<(Named, Cause)> {
+    let options = Options { deletion: Some(deletion), ..DEFAULT };
+    let scan = scan(&registry.in_memory(), &options, &Silent).unwrap();
+    scan.reachable.blocked.into_iter().map(|Blocked { what, reason, .. }| (what, reason)).collect()
 }
 
 /// Wants tags gone, which are there.
-fn tags(registry: &TestRegistry, tags: &[&str]) -> Unwanted {
-    let mut unwanted = Unwanted::default();
+fn tags(registry: &TestRegistry, tags: &[&str]) -> Deletion {
+    let mut deletion = Deletion::default();
     for tag in tags {
         let (repository, tag) = tag.split_once(':').unwrap();
         let link = registry.get(&layout::tag_link(repository, tag)).unwrap();
-        unwanted.tag(repository, tag, std::str::from_utf8(link).unwrap().parse().ok());
+        deletion.tag(repository, tag, std::str::from_utf8(link).unwrap().parse().ok());
     }
-    unwanted
+    deletion
 }
 
-fn manifest(repository: &str, digest: Digest) -> Unwanted {
-    let mut unwanted = Unwanted::default();
-    unwanted.manifest(repository, digest);
-    unwanted
+fn manifest(repository: &str, digest: Digest) -> Deletion {
+    let mut deletion = Deletion::default();
+    deletion.manifest(repository, digest);
+    deletion
 }
 
 #[test]
@@ -75,14 +75,14 @@ fn what_was_garbage_before_is_left_to_a_collection() {
     let deleted = registry.image("other:v1").layers(["shared", "freed", "lost"]).push();
     registry.image("other:v1").layers(["kept"]).push();
     registry.delete("other", &deleted);
-    let unwanted = tags(&registry, &["app:v1"]);
+    let deletion = tags(&registry, &["app:v1"]);
     let root = registry.on_disk();
-    let found = decide(&at(root.path()), Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    let found = decide(&at(root.path()), Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
     assert!(found.blobs.contains(&layer("freed")) && !found.blobs.contains(&layer("shared")));
     let of_other: BTreeSet<_> = found.layer_links.iter().filter(|(name, _)| name == "other").cloned().collect();
     assert_eq!(of_other, here("other", [layer("freed")]), "a link goes before what it leads to, and no other");
     assert!(found.tag_index_entries.iter().all(|(name, ..)| name == "app"));
-    crate::collect(&at(root.path()), Options { unwanted: Some(&unwanted), ..DEFAULT }).unwrap();
+    crate::collect(&at(root.path()), Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
     assert!(root.path().join(layout::revision("other", &deleted)).exists());
     assert!(root.path().join(layout::tag_index_link("other", "v1", &deleted)).exists());
 }
@@ -142,12 +142,12 @@ fn a_part_of_a_live_index_stays() {
     let index = registry.index("app:v1").manifests([platform]).push();
     let found = without(&registry, &tags(&registry, &["app:amd64"]));
     assert_eq!((found.tags, found.revisions.len()), (set(["app:amd64".to_owned()]), 0));
-    let unwanted = manifest("app", platform);
-    let tagged = (Named::Manifest(platform), Reason::Tagged("amd64".into()));
-    assert_eq!(kept_back(&registry, &unwanted), [tagged]);
+    let deletion = manifest("app", platform);
+    let tagged = (Named::Manifest(platform), Cause::Tagged("amd64".into()));
+    assert_eq!(blocked(&registry, &deletion), [tagged]);
     registry.untag("app", "amd64");
-    assert_eq!(kept_back(&registry, &unwanted), [(Named::Manifest(platform), Reason::PartOf(index))]);
-    assert_eq!(without(&registry, &unwanted), Decided::default());
+    assert_eq!(blocked(&registry, &deletion), [(Named::Manifest(platform), Cause::PartOf(index))]);
+    assert_eq!(without(&registry, &deletion), Decided::default());
     assert_eq!(without(&registry, &manifest("app", index)), Decided::default(), "the tag v1 names it");
 }
 
@@ -158,7 +158,7 @@ fn what_is_attached_goes_alone_if_it_is_named() {
     let signature = registry.image("app").layers(["signature"]).subject(image).push();
     let found = without(&registry, &manifest("app", signature));
     assert_eq!(found.revisions, here("app", [signature]));
-    assert!(kept_back(&registry, &manifest("app", signature)).is_empty());
+    assert!(blocked(&registry, &manifest("app", signature)).is_empty());
 }
 
 #[test]
@@ -167,14 +167,14 @@ fn what_other_repositories_need_stays() {
     registry.image("app:v1").layers(["base", "own"]).push();
     registry.image("app/worker:v1").layers(["base"]).push();
     registry.upload("app", "6d1c5e0b-0000-4000-8000-000000000000");
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("app");
+    let mut deletion = Deletion::default();
+    deletion.repository("app");
     let root = registry.on_disk();
     let storage = at(root.path());
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let lock = storage.lock(&holder()).unwrap();
-    let survey = survey(&storage, &options, &Silent).unwrap();
-    let plan = plan(&survey, &options).unwrap();
+    let scan = scan(&storage, &options, &Silent).unwrap();
+    let plan = plan(&scan, &options).unwrap();
     let outcome = sweep(&storage, &lock, &plan, &options, None, &Silent).unwrap();
     assert_eq!(outcome.removed, plan.totals());
     assert_eq!((outcome.removed.uploads, outcome.removed.repositories, outcome.removed.tags), (1, 1, 1));
@@ -183,10 +183,10 @@ fn what_other_repositories_need_stays() {
     assert!(root.path().join(layout::tag_link("app/worker", "v1")).exists(), "what is below stays");
     let blobs = regc_testkit::blobs_below(root.path());
     assert!(blobs.contains(&layer("base")) && !blobs.contains(&layer("own")));
-    let mut unwanted = Unwanted::default();
-    unwanted.repository("app/worker");
+    let mut deletion = Deletion::default();
+    deletion.repository("app/worker");
     drop(lock);
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
     crate::collect(&storage, options).unwrap();
     let left = std::fs::read_dir(root.path().join(layout::REPOSITORIES)).unwrap().count();
     assert_eq!((left, regc_testkit::blobs_below(root.path()).len()), (0, 0), "no directory above it is left");
@@ -197,9 +197,9 @@ fn content_can_be_left_to_a_later_collection() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();
-    let mut unwanted = tags(&registry, &["app:v1"]);
-    unwanted.keep_content = true;
-    let found = without(&registry, &unwanted);
+    let mut deletion = tags(&registry, &["app:v1"]);
+    deletion.keep_content = true;
+    let found = without(&registry, &deletion);
     assert_eq!((found.revisions, found.tags.len()), (here("app", [image]), 1));
     assert!(found.blobs.is_empty() && found.layer_links.is_empty());
 }
@@ -209,9 +209,9 @@ fn nothing_goes_of_what_is_not_understood() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     let damaged = registry.manifest("app:damaged", "{ this is no manifest");
-    let unwanted = tags(&registry, &["app:v1"]);
-    assert_eq!(kept_back(&registry, &unwanted), [(Named::Tag("v1".into()), Reason::Damaged(damaged))]);
-    let found = without(&registry, &unwanted);
+    let deletion = tags(&registry, &["app:v1"]);
+    assert_eq!(blocked(&registry, &deletion), [(Named::Tag("v1".into()), Cause::Damaged(damaged))]);
+    let found = without(&registry, &deletion);
     assert_eq!((found.tags.len(), found.blobs.len(), found.findings.len()), (0, 0, 1));
     // The damaged image itself may go, and then the others may.
     let found = without(&registry, &tags(&registry, &["app:damaged", "app:v1"]));
@@ -220,7 +220,7 @@ fn nothing_goes_of_what_is_not_understood() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     registry.put(layout::tag_link("app", "garbled"), "");
-    assert_eq!(kept_back(&registry, &tags(&registry, &["app:v1"])), [(Named::Tag("v1".into()), Reason::GarbledTag)]);
+    assert_eq!(blocked(&registry, &tags(&registry, &["app:v1"])), [(Named::Tag("v1".into()), Cause::GarbledTag)]);
     assert_eq!(without(&registry, &tags(&registry, &["app:garbled"])).tags, set(["app:garbled".to_owned()]));
 }
 
@@ -228,10 +228,10 @@ fn nothing_goes_of_what_is_not_understood() {
 fn a_tag_that_was_pushed_again_stays() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
-    let unwanted = tags(&registry, &["app:v1"]);
+    let deletion = tags(&registry, &["app:v1"]);
     registry.image("app:v1").layers(["b"]).push();
-    assert_eq!(kept_back(&registry, &unwanted), [(Named::Tag("v1".into()), Reason::Changed)]);
-    assert_eq!(without(&registry, &unwanted), Decided::default());
+    assert_eq!(blocked(&registry, &deletion), [(Named::Tag("v1".into()), Cause::Changed)]);
+    assert_eq!(without(&registry, &deletion), Decided::default());
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
     registry.image("app:v1").layers(["a"]).push();
     registry.image("app:old").layers(["c"]).push();
     registry.image("other:v1").layers(["b"]).push();
-    let unwanted = tags(&registry, &["app:v1", "app:old"]);
+    let deletion = tags(&registry, &["app:v1", "app:old"]);
     for (link, target) in [
         ("app/_manifests/tags/v2", "v1"),
         ("app/_manifests/tags/v2/current", "../v1/current"),
@@ -279,10 +279,10 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
         let path = root.path().join(layout::REPOSITORIES).join(link);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(target, &path).unwrap();
-        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
-        let survey = survey(&at(root.path()), &options, &Silent).unwrap();
-        let [kept_back] = &survey.reachable.kept_back[..] else { panic!("{link}") };
-        assert_eq!((&kept_back.what, &kept_back.reason), (&Named::Tag("v1".into()), &Reason::Symlinks), "{link}");
+        let options = Options { deletion: Some(&deletion), ..DEFAULT };
+        let scan = scan(&at(root.path()), &options, &Silent).unwrap();
+        let [blocked] = &scan.reachable.blocked[..] else { panic!("{link}") };
+        assert_eq!((&blocked.what, &blocked.reason), (&Named::Tag("v1".into()), &Cause::Symlinks), "{link}");
         let decided = decide(&at(root.path()), options).unwrap();
         assert_eq!(decided.tags, set(["app:old".to_owned()]), "{link}");
         assert!(decided.blobs.contains(&layer("c")) && !decided.blobs.contains(&layer("a")));
@@ -291,7 +291,7 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
     let root = registry.on_disk();
     let path = root.path().join(layout::tags("app")).join("v2");
     std::os::unix::fs::symlink("../revisions", &path).unwrap();
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
     assert_eq!(decide(&at(root.path()), options).unwrap().tags, set([]));
     // From another repository, which loses its tag.
     for (link, target) in [
@@ -306,7 +306,7 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
         let path = tags("other").join(link);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(tags("app").join(target), &path).unwrap();
-        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+        let options = Options { deletion: Some(&deletion), ..DEFAULT };
         let refused = decide(&at(root.path()), options);
         assert!(matches!(refused, Err(regc_core::error::Error::SymlinkElsewhere(_))), "{link}: {refused:?}");
     }
@@ -326,11 +326,11 @@ fn a_foreign_file_stays_and_what_is_named_goes() {
         registry.image("app:v2").layers(["b"]).push();
         let path = format!("{}/{path}", layout::repository("app"));
         registry.put(path.clone(), "somebody's");
-        let mut unwanted = tags(&registry, &["app:v1"]);
+        let mut deletion = tags(&registry, &["app:v1"]);
         if whole {
-            unwanted.repository("app");
+            deletion.repository("app");
         }
-        let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+        let options = Options { deletion: Some(&deletion), ..DEFAULT };
         let found = decide(&registry.in_memory(), options).unwrap();
         let finding = Finding::ForeignFile { repository: "app".into(), path: path.clone() };
         assert_eq!(found.findings, std::slice::from_ref(&finding));
@@ -353,7 +353,7 @@ fn an_image_goes_as_a_whole_or_is_too_young() {
     let platform = registry.image("app").layers(["a"]).push();
     registry.index("app:v1").manifests([platform]).push();
     registry.image("app:v2").layers(["b"]).push();
-    let unwanted = tags(&registry, &["app:v1", "app:v2"]);
+    let deletion = tags(&registry, &["app:v1", "app:v2"]);
     let root = registry.on_disk();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
     for key in regc_testkit::files_below(root.path()) {
@@ -362,12 +362,12 @@ fn an_image_goes_as_a_whole_or_is_too_young() {
     // Somebody has just pushed the platform again.
     let link = root.path().join(layout::revision_link("app", &platform));
     std::fs::File::open(link).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
-    let young_since = Some(old + std::time::Duration::from_secs(3600));
-    let options = Options { unwanted: Some(&unwanted), young_since, ..DEFAULT };
-    let survey = survey(&at(root.path()), &options, &Silent).unwrap();
-    let [kept_back] = &survey.reachable.kept_back[..] else { panic!("{:?}", survey.reachable.kept_back) };
-    assert_eq!((&kept_back.what, &kept_back.reason), (&Named::Tag("v1".into()), &Reason::Young));
-    assert_eq!(plan(&survey, &options).unwrap().totals().tags, 1);
+    let recent_since = Some(old + std::time::Duration::from_secs(3600));
+    let options = Options { deletion: Some(&deletion), recent_since, ..DEFAULT };
+    let scan = scan(&at(root.path()), &options, &Silent).unwrap();
+    let [blocked] = &scan.reachable.blocked[..] else { panic!("{:?}", scan.reachable.blocked) };
+    assert_eq!((&blocked.what, &blocked.reason), (&Named::Tag("v1".into()), &Cause::Recent));
+    assert_eq!(plan(&scan, &options).unwrap().totals().tags, 1);
 }
 
 /// Nothing is remembered of a run that was cut off: what it has left is what a collection of untagged manifests removes.
@@ -379,19 +379,19 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
     registry.image("app").layers(["sbom"]).subject(index).push();
     registry.image("app:v2").layers(["base"]).push();
     for to_trash in [None, Some("run")] {
-        let remove = |storage: &dyn TrashStorage, unwanted: &Unwanted, run: Option<&str>| {
+        let remove = |storage: &dyn TrashStorage, deletion: &Deletion, run: Option<&str>| {
             let lock = storage.lock(&holder()).unwrap();
-            let options = Options { unwanted: Some(unwanted), ..DEFAULT };
-            let survey = survey(storage, &options, &Silent).unwrap();
+            let options = Options { deletion: Some(deletion), ..DEFAULT };
+            let scan = scan(storage, &options, &Silent).unwrap();
             let header = run.map(crate::faults::header);
-            sweep(storage, &lock, &plan(&survey, &options).unwrap(), &options, header.as_ref(), &Silent)
+            sweep(storage, &lock, &plan(&scan, &options).unwrap(), &options, header.as_ref(), &Silent)
         };
         let outside = |storage: &MemoryStorage| -> Vec<String> {
             storage.keys().into_iter().filter(|key| key.starts_with("docker/")).collect()
         };
-        let unwanted = tags(&registry, &["app:v1"]);
+        let deletion = tags(&registry, &["app:v1"]);
         let undisturbed = registry.in_memory();
-        remove(&undisturbed, &unwanted, to_trash).unwrap();
+        remove(&undisturbed, &deletion, to_trash).unwrap();
         // Before that, the journal is written; a run that cannot do so removes nothing.
         for k in usize::from(to_trash.is_some())..40 {
             for stops in [true, false] {
@@ -400,10 +400,10 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
                     false => Fault::None,
                 };
                 let storage = Faulty::changing(registry.in_memory(), fault);
-                drop(remove(&storage, &unwanted, to_trash));
+                drop(remove(&storage, &deletion, to_trash));
                 let storage = storage.into_inner();
                 assert!(storage.keys().iter().all(|key| key.starts_with("docker/") || key.starts_with(".regc/trash/")));
-                remove(&storage, &unwanted, to_trash.map(|_| "again")).unwrap();
+                remove(&storage, &deletion, to_trash.map(|_| "again")).unwrap();
                 collect(&storage, UNTAGGED).unwrap();
                 assert_eq!(outside(&storage), outside(&undisturbed), "{to_trash:?}, change {k}, {stops}");
             }
@@ -417,14 +417,14 @@ fn a_store_restored_after_a_removal_was_cut_off_stays() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["base", "a"]).push();
     registry.image("app:v2").layers(["base", "b"]).push();
-    let unwanted = tags(&registry, &["app:v1", "app:v2"]);
+    let deletion = tags(&registry, &["app:v1", "app:v2"]);
     let fault = |n| if n > 2 { Fault::Error(std::io::ErrorKind::Other) } else { Fault::None };
     let storage = Faulty::changing(registry.in_memory(), fault);
-    let options = Options { unwanted: Some(&unwanted), ..DEFAULT };
+    let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let lock = storage.lock(&holder()).unwrap();
-    let survey = survey(&storage, &options, &Silent).unwrap();
+    let scan = scan(&storage, &options, &Silent).unwrap();
     let header = crate::faults::header("run");
-    drop(sweep(&storage, &lock, &plan(&survey, &options).unwrap(), &options, Some(&header), &Silent));
+    drop(sweep(&storage, &lock, &plan(&scan, &options).unwrap(), &options, Some(&header), &Silent));
     drop(lock);
     let storage = storage.into_inner();
     let lock = storage.lock(&holder()).unwrap();
@@ -451,8 +451,8 @@ proptest! {
         let names: BTreeSet<String> =
             which.iter().map(|index| index.get(&all)).map(|(name, tag)| format!("{name}:{tag}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let unwanted = tags(&registry, &names);
-        let found = without(&registry, &unwanted);
+        let deletion = tags(&registry, &names);
+        let found = without(&registry, &deletion);
 
         let mut left = registry.clone();
         for name in &found.tags {
