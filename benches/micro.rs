@@ -35,7 +35,7 @@ fn hash_and_parse_manifest(bencher: divan::Bencher<'_, '_>, layers: usize) {
 }
 
 /// A store in which half of the images were deleted.
-fn surveyed(images: usize) -> Scan {
+fn scanned(images: usize) -> Scan {
     let mut registry = TestRegistry::new();
     for image in 0..images {
         let name = format!("team/app-{}", image % 10);
@@ -49,9 +49,8 @@ fn surveyed(images: usize) -> Scan {
 
 #[divan::bench(args = [100, 1000])]
 fn plan_and_list(bencher: divan::Bencher<'_, '_>, images: usize) {
-    let scan = surveyed(images);
-    bencher.bench(|| {
-        let plan = plan(&scan, &Options::default()).expect("the store is healthy");
+    bencher.with_inputs(|| scanned(images)).bench_values(|scan| {
+        let plan = plan(scan, &Options::default()).expect("the store is healthy");
         (plan.items().count(), plan.totals(), plan.shares().0.len())
     });
 }

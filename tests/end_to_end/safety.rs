@@ -43,7 +43,7 @@ fn age(root: &Path) {
 fn one_at_a_time() {
     let root = registry().on_disk();
     let storage = FilesystemStorage::open(root.path()).unwrap();
-    let holder = Holder { pid: 4711, host: "somewhere".into(), since: "yesterday".into() };
+    let holder = Holder { program: String::new(), pid: 4711, host: "somewhere".into(), since: "yesterday".into() };
     let lock = storage.lock(&holder).unwrap();
     for arguments in [&["gc"][..], &["trash", "empty"], &["trash", "restore"]] {
         let run = regc([arguments, &["--root", root.path().to_str().unwrap()]].concat());

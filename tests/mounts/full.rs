@@ -162,7 +162,8 @@ fn a_second_run_is_refused_on_a_full_disk_as_on_any_other() {
         disk.fill(lack, 0);
         let storage = FilesystemStorage::open(disk.path()).unwrap();
         let before = SystemTime::now();
-        let lock = storage.lock(&Holder { pid: 1, host: "here".into(), since: "now".into() }).unwrap();
+        let lock =
+            storage.lock(&Holder { program: String::new(), pid: 1, host: "here".into(), since: "now".into() }).unwrap();
         assert!(lock.since() > before, "the time is that of the disk: what was written before is older");
         let run = gc(disk.path(), &[]);
         assert!(run.code == 1 && run.stderr.contains("is locked by another regc"), "{lack:?}: {}", run.stderr);

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use regc_core::error::Error;
-use regc_core::storage::TrashStorage;
+use regc_core::store::Store;
 
 use crate::source::{self, Source};
 
@@ -55,8 +55,8 @@ impl Common {
         Self { config: path.or(self.config), ..self }
     }
 
-    /// Opens the store.
-    pub fn open(&self) -> Result<Box<dyn TrashStorage>, Error> {
+    /// Opens the store, to look at it.
+    pub fn open(&self) -> Result<Store, Error> {
         self.source()?.open(self.allow_empty)
     }
 

@@ -4,7 +4,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use indicatif::BinaryBytes;
 use regc_core::error::{Error, Refusal};
-use regc_core::trash::{Header, RunSize};
+use regc_core::trash::RunSize;
 
 /// Prints what one can do, below the error that it is about.
 pub fn print(hint: Option<String>) {
@@ -28,12 +28,12 @@ pub enum Needing {
 }
 
 impl Needing {
-    /// That of a run whose journal begins so.
-    pub fn of(header: Option<&Header>) -> Self {
-        match header {
-            Some(header) if header.live => Self::Live,
-            Some(_) => Self::Trash,
-            None => Self::Nothing,
+    /// That of a command with these flags.
+    pub fn of(trash: bool, live: bool) -> Self {
+        match (trash, live) {
+            (_, true) => Self::Live,
+            (true, false) => Self::Trash,
+            (false, false) => Self::Nothing,
         }
     }
 

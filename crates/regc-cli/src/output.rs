@@ -12,14 +12,12 @@ use std::path::Path;
 use regc_core::collect::plan::Plan;
 use regc_core::collect::summary::Summary;
 use regc_core::error::Error;
-use regc_core::scan::Scan;
 
 /// A collection, as far as it has come.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
     pub root: &'a Path,
-    pub scan: &'a Scan,
-    pub plan: &'a Plan<'a>,
+    pub plan: &'a Plan,
     pub summary: &'a Summary,
     pub failures: &'a [Error],
 }

@@ -2,6 +2,7 @@
 
 pub mod guards;
 mod journal;
+mod options;
 pub mod plan;
 pub mod probe;
 pub mod recover;
@@ -9,3 +10,5 @@ mod rescan;
 pub mod room;
 pub mod summary;
 pub mod sweep;
+
+pub use self::options::CollectOptions;

@@ -72,6 +72,9 @@ pub enum Error {
         "{0} is on another file system than .regc in the storage root, or mounted by itself; nothing is copied between them"
     )]
     OtherFilesystem(String),
+    /// A plan was to be carried out that was not made in the session that has the lock.
+    #[error("the plan was not made in this session: plan again, since the store may have changed")]
+    PlanOfAnotherSession,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
     #[error("nothing was removed: there is no room for the trash's journal{}", told(deleted))]
     NoRoom {

@@ -1,18 +1,18 @@
 //! Offline garbage collection for the storage of Docker and OCI registries.
 //!
-//! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library
-//! finds out what in its storage a client can still pull, and removes the rest. Looking and removing are apart: a
-//! [scan](scan::scan) only reads, a [plan](plan::plan) says what goes, and a [sweep](sweep::sweep) does it.
+//! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library finds out what
+//! in its storage a client can still pull, and deletes the rest.
+//!
+//! A [`Store`](store::Store) is opened by the registry's own configuration. What a collection would delete is a
+//! [plan](collect::plan::Plan); a dry run ends there. A [`Session`](store::Session), which holds the store's lock, carries a plan
+//! out:
 //!
 //! ```
+//! use regc_core::collect::CollectOptions;
+//! use regc_core::monitor::Silent;
 //! use regc_core::registry::config::Config;
 //! use regc_core::storage::lock::Holder;
-//! use regc_core::monitor::Silent;
-//! use regc_core::collect::plan::{Item, plan};
-//! use regc_core::storage;
-//! use regc_core::scan::{Options, scan};
-//! use regc_core::collect::guards::refuse_foreign_metadata;
-//! use regc_core::collect::sweep::sweep;
+//! use regc_core::store::{Disposal, Store};
 //!
 //! # fn main() -> Result<(), regc_core::error::Error> {
 //! # let mut registry = regc_testkit::TestRegistry::new();
@@ -20,35 +20,53 @@
 //! # registry.delete("team/app", &image);
 //! # registry.image("team/app:v2").layers(["base", "new"]).push();
 //! # let directory = registry.on_disk();
-//! # let root = directory.path();
-//! // The registry's own configuration; the environment is handed in, here an empty one.
-//! let text = format!("version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}", root.display());
-//! let config = Config::parse(&text, [])?;
-//! let options = Options { delete_untagged: true, ..Options::default() };
-//!
-//! let storage = storage::open(&config)?;
-//! // Whoever removes says who he is, and has the store for himself.
-//! let lock = storage.lock(&Holder { pid: 1, host: "machine".into(), since: "now".into() })?;
-//! refuse_foreign_metadata(&config, &*storage, &options)?;
-//! let scan = scan(&*storage, &options, &Silent)?;
-//! for finding in &scan.findings {
+//! # let path = directory.path().join("config.yml");
+//! # let text = format!("version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}", directory.path().display());
+//! # std::fs::write(&path, text).unwrap();
+//! // The registry's own configuration, and the environment, which may override it.
+//! let store = Store::open(&Config::from_file(&path, std::env::vars())?)?;
+//! // Refuses a registry that takes pushes, and takes the store for this process.
+//! let session = store.lock(&Holder::new("my-tool"))?;
+//! let plan = session.plan(&CollectOptions::new().delete_untagged(true), &Silent)?;
+//! for finding in plan.findings() {
 //!     eprintln!("{}; {}", finding.message(), finding.remedy());
 //! }
-//!
-//! let plan = plan(&scan, &options)?;
-//! for item in plan.items() {
-//!     if let Item::Blob { digest, bytes } = item {
-//!         println!("{digest} gives back {bytes} bytes");
-//!     }
-//! }
-//! let outcome = sweep(&*storage, &lock, &plan, &options, None, &Silent)?;
+//! println!("{} bytes in {} blobs would be freed", plan.totals().bytes, plan.totals().blobs);
+//! let outcome = session.execute(&plan, Disposal::Delete, &Silent)?;
 //! assert_eq!(outcome.removed, plan.totals());
 //! # assert_eq!(outcome.removed.blobs, 3);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The registry must be stopped, or read-only, while something is removed.
+//! To delete a repository, a tag or an image, name it:
+//!
+//! ```
+//! # use regc_core::collect::CollectOptions;
+//! # use regc_core::monitor::Silent;
+//! # use regc_core::registry::config::Config;
+//! # use regc_core::registry::pattern::Pattern;
+//! # use regc_core::storage::lock::Holder;
+//! # use regc_core::store::{Disposal, Store};
+//! # fn main() -> Result<(), regc_core::error::Error> {
+//! # let mut registry = regc_testkit::TestRegistry::new();
+//! # registry.image("team/old:v1").layers(["old"]).push();
+//! # registry.image("team/app:v2").layers(["new"]).push();
+//! # let directory = registry.on_disk();
+//! # let store = Store::open(&Config::at_root(directory.path()))?;
+//! let session = store.lock(&Holder::new("my-tool"))?;
+//! let deletion = store.resolve(&[Pattern::parse("team/old")?], false)?;
+//! // Nothing that is named is half deleted.
+//! let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?.require_complete()?;
+//! let outcome = session.execute(&plan, Disposal::Trash, &Silent)?;
+//! println!("moved to the trash as {:?}", outcome.trashed_as);
+//! # assert_eq!(outcome.removed.repositories, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The stages behind a store can be called one by one, for who wants them: [`storage`], [`scan`], [`collect`], [`verify`],
+//! [`inspect`], [`repair`], [`undelete`], [`trash`]. Each uses only those below it; the order is that of docs/architecture.md.
 #![deny(missing_docs)]
 
 pub mod blocked;
@@ -64,6 +82,7 @@ pub mod repair;
 pub mod retention;
 pub mod scan;
 pub mod storage;
+pub mod store;
 mod threads;
 pub mod trash;
 pub mod undelete;

@@ -1,4 +1,4 @@
-//! What a registry writes, and how: its configuration, its layout, its manifests. Pure: nothing is read or written here.
+//! What a registry writes, and how: its configuration, its layout, its manifests. Pure: nothing is read here but the configuration's file.
 
 pub mod attached;
 pub mod config;

@@ -57,7 +57,8 @@ impl Scan {
 /// no failure but a [`Finding`].
 pub fn scan(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Scan, Error> {
     with_threads(options.jobs, || {
-        let inventory = inventory::scan(storage, options.recent_since, monitor)?;
+        let mut inventory = inventory::scan(storage, options.recent_since, monitor)?;
+        inventory.keep(options.also_roots.into_iter().flatten());
         let reachable = mark::mark(storage, &inventory, options, monitor)?;
         let sizes = sizes::measure(storage, &inventory, &reachable, options.recent_since, monitor)?;
         let remnants = remnants::beside_blobs(storage, &inventory, &reachable, options, monitor)?;

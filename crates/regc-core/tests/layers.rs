@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, the lowest first. Those of one line do not use each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["digest", "duration"],
     &["blocked"],
     &["error"],
@@ -19,10 +19,11 @@ const LAYERS: [&[&str]; 13] = [
     &["inspect"],
     &["collect"],
     &["repair", "undelete"],
+    &["store"],
 ];
 
 /// The modules that can write.
-const WRITERS: [&str; 5] = ["storage", "trash", "collect", "repair", "undelete"];
+const WRITERS: [&str; 6] = ["storage", "trash", "collect", "repair", "undelete", "store"];
 
 /// What only writers name.
 const MEANS_OF_WRITING: [&str; 2] = ["DeleteStorage", "TrashStorage"];

@@ -110,7 +110,7 @@ pub fn check(with_objects: impl Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>) {
     storage.remove_all("trash").unwrap();
     assert_eq!(stat("trash"), None);
 
-    let holder = Holder { pid: 7, host: "machine".into(), since: "today".into() };
+    let holder = Holder { program: String::new(), pid: 7, host: "machine".into(), since: "today".into() };
     let lock = storage.lock(&holder).unwrap();
     let Err(Error::Locked { holder: told, .. }) = storage.lock(&holder) else { panic!("it is locked") };
     assert_eq!(told, "process 7 on machine, since today");

@@ -42,11 +42,12 @@ const SHARED_WITH: usize = 3;
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let progress = Progress::new(false)?;
-    let storage = args.common.open()?;
+    let store = args.common.open()?;
+    let storage = store.storage();
     let options = Options::default();
     let detail = Detail { tags: args.tags, namespaces: args.by_namespace };
-    let scan = scan(&*storage, &options, &progress).inspect_err(|_| progress.clear())?;
-    let found = usage(&*storage, &scan, detail, options.jobs, &progress);
+    let scan = scan(storage, &options, &progress).inspect_err(|_| progress.clear())?;
+    let found = usage(storage, &scan, detail, options.jobs, &progress);
     progress.clear();
     let found = found?;
     let mut output = Output::new();

@@ -4,20 +4,16 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
-use regc_core::collect::guards::refuse_mostly_untagged;
-use regc_core::collect::plan::plan;
-use regc_core::collect::recover::scan_and_recover;
-use regc_core::collect::summary::Summary;
+use regc_core::collect::CollectOptions;
 use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::registry::pattern::{self, Pattern};
 use regc_core::scan::{Leftovers, Options};
 
-use crate::commands::removing::{
-    MIN_AGE_LIVE, Removal, can_ask, finish, header, is_agreed, refuse_other_filesystem, tell_of_unused, trash_bytes,
-};
-use crate::commands::store::{Opening, Store};
-use crate::output::{self, Printer, Run};
+use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
+use crate::commands::store::{Opened, Opening};
+use crate::hints::Needing;
+use crate::output::{self, Printer};
 use crate::{ExitStatus, source};
 
 /// Remove what no manifest refers to.
@@ -159,81 +155,61 @@ pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let started = SystemTime::now();
+    let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet, allow_empty: args.allow_empty };
+    let options = options(&args, started);
     let source = source::find(args.config.or(args.configuration), args.root)?;
+    let opened = Opened::new(source, opening, &options, false)?;
+    let session = opened.session()?;
+    let plan = match &session {
+        Some(session) => session.plan(&options, &opened.progress),
+        None => opened.store.plan(&options, &opened.progress),
+    };
+    opened.progress.clear();
+    let plan = plan?;
+    let repositories = plan.scan().inventory.repositories.iter().map(|repository| &*repository.name);
+    tell_of_unused(&args.repository, repositories);
+    let is_asked = args.format == Format::Human && can_ask();
+    let asks = match plan.unconfirmed() {
+        Some(refusal) if args.dry_run => {
+            eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
+            false
+        }
+        Some(refusal) if !is_asked => return Err(Error::Refused(refusal.clone())),
+        unconfirmed => unconfirmed.is_some(),
+    };
+    let printer: Box<dyn Printer> = match args.format {
+        Format::Human => Box::new(output::human::Human::new(args.quiet)),
+        Format::Json => Box::new(output::json::Json::new(args.quiet)),
+        Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
+    };
+    let terms = Terms {
+        needing: Needing::of(args.trash, args.live),
+        findings_apart: args.quiet || args.format == Format::Registry,
+        asks,
+        ends_if_empty: false,
+    };
+    carry_out(&opened, session.as_ref(), plan, printer, &terms)
+}
+
+fn options(args: &Args, started: SystemTime) -> CollectOptions {
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let old = ago(args.purge_uploads.unwrap_or(OLD_UPLOAD));
-    let options = Options {
-        delete_untagged: args.delete_untagged,
-        allow_empty: args.allow_empty,
-        allow_missing: args.allow_missing,
-        allow_mostly_untagged: args.allow_mostly_untagged,
-        absences: source.config.absences,
-        allow_symlinked_blobs: args.allow_symlinked_blobs,
-        allow_harbor: args.allow_harbor,
-        recent_since: min_age.map(ago),
-        leftovers: Leftovers {
+    CollectOptions::new()
+        .delete_untagged(args.delete_untagged)
+        .allow_missing(args.allow_missing)
+        .allow_mostly_untagged(args.allow_mostly_untagged)
+        .allow_symlinked_blobs(args.allow_symlinked_blobs)
+        .allow_harbor(args.allow_harbor)
+        .keep_since(min_age.map(ago))
+        .leftovers(Leftovers {
             uploads_before: (args.tidy || args.purge_uploads.is_some()).then_some(old),
             empty_repositories: args.remove_empty_repositories || args.tidy,
             every_tag: args.tidy,
             orphans_before: args.tidy.then_some(old),
             copies_before: args.tidy.then_some(old),
             no_links: false,
-        },
-        repositories: &args.repository,
-        deletion: None,
-        jobs: args.jobs,
-    };
-    let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet };
-    let store = Store::open(source, opening, &options)?;
-    let Store { source, storage, lock, progress } = store;
-    let scan = scan_and_recover(&*storage, lock.as_ref(), &options, &progress);
-    progress.clear();
-    let scan = scan?;
-    tell_of_unused(&args.repository, scan.inventory.repositories.iter().map(|repository| &*repository.name));
-    let must_ask = match refuse_mostly_untagged(&scan, &options) {
-        Err(Error::Refused(refusal)) if args.dry_run => {
-            eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
-            false
-        }
-        Err(_) if args.format == Format::Human && can_ask() => true,
-        refused => refused.map(|()| false)?,
-    };
-    let plan = plan(&scan, &Options { allow_mostly_untagged: true, ..options })?;
-    let summary = Summary::new(&scan, &options, &plan, None, trash_bytes(&*storage));
-    let mut printer: Box<dyn Printer> = match args.format {
-        Format::Human => Box::new(output::human::Human::new(args.quiet)),
-        Format::Json => Box::new(output::json::Json::new(args.quiet)),
-        Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
-    };
-    if args.quiet || args.format == Format::Registry {
-        for finding in &scan.findings {
-            eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
-        }
-    }
-    let planned = Run { root: &source.root, scan: &scan, plan: &plan, summary: &summary, failures: &[] };
-    printer.decided(&planned);
-
-    let ending = match lock {
-        None => {
-            if args.trash || args.live {
-                refuse_other_filesystem(&*storage, &plan)?;
-            }
-            printer.done(&planned);
-            finish(&mut *printer, ExitStatus::Done)
-        }
-        Some(_) if must_ask && !is_agreed() => return Err(Error::Declined),
-        Some(lock) => {
-            let header = (args.trash || args.live).then(|| header("gc", started, &options, min_age, args.live));
-            let run = Removal {
-                config: &source.config,
-                storage: &*storage,
-                lock: &lock,
-                options: &options,
-                header: header.as_ref(),
-            };
-            run.carry_out(&planned, &mut *printer, &progress)?
-        }
-    };
-    Ok(if ending == ExitStatus::Done && !scan.findings.is_empty() { ExitStatus::FoundDamage } else { ending })
+        })
+        .repositories(args.repository.iter().cloned())
+        .jobs(args.jobs)
 }

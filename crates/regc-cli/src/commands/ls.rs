@@ -46,16 +46,17 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let patterns = &args.patterns;
     let source = args.common.source()?;
-    let storage = source.open(args.common.allow_empty)?;
+    let store = source.open(args.common.allow_empty)?;
+    let storage = store.storage();
     if args.deleted {
-        return deleted::list(&*storage, patterns, args.common.format);
+        return deleted::list(storage, patterns, args.common.format);
     }
     let images = !args.tags_only && !args.untagged;
     let absences = source.config.absences;
     let depth =
         ListOptions { images, untagged: args.untagged, trees: args.tree, problems: images, owners: false, absences };
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
-    let mut listings = catalog(&*storage, is_wanted, depth, Options::default().jobs)?;
+    let mut listings = catalog(storage, is_wanted, depth, Options::default().jobs)?;
     let unmatched: Vec<&Pattern> =
         patterns.iter().filter(|pattern| !listings.iter().any(|listing| is_matched(pattern, listing))).collect();
     if !patterns.is_empty() {

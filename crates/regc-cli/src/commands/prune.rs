@@ -21,7 +21,7 @@ use regc_core::scan::{Options, Scan};
 use regc_core::storage::ReadStorage;
 use serde_json::json;
 
-use crate::commands::removing::{Removing, Session, tell_of_unused};
+use crate::commands::removing::{Removal, Removing, tell_of_unused};
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::{ExitStatus, process};
@@ -111,9 +111,10 @@ struct Judged {
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let rules = rules(&args)?;
     let common = args.common.at(args.path);
-    let session = Session::open("prune", &common, &args.removing)?;
-    let now = args.now.map_or(session.started, SystemTime::from);
-    let judged = judge(&*session.store.storage, &args.repository, &rules, now)?;
+    let removal = Removal::open("prune", &common, &args.removing)?;
+    let session = removal.opened.session()?;
+    let now = args.now.map_or(removal.started, SystemTime::from);
+    let judged = judge(removal.opened.store.storage(), &args.repository, &rules, now)?;
 
     let mut deletion = Deletion::default();
     let mut findings = Vec::new();
@@ -137,11 +138,11 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             "regc: warning: {undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
         ),
     }
-    session.remove(deletion, findings, &|scan| {
+    removal.remove(session.as_ref(), deletion, findings, &|plan| {
         if !args.removing.quiet {
-            explain(&judged, scan, now, common.format, args.explain);
+            explain(&judged, plan.scan(), now, common.format, args.explain);
         }
-        Ok(())
+        Ok(plan)
     })
 }
 

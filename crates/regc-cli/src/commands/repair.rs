@@ -2,25 +2,24 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use regc_core::collect::CollectOptions;
 use regc_core::digest::Digest;
 use regc_core::error::Error;
 use regc_core::finding::Severity;
 use regc_core::monitor::{Monitor, Phase};
 use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
-use regc_core::repair::{Action, Options, Outcome, Plan, apply, check, plan};
+use regc_core::repair::{Action, Options, Outcome, Plan, plan};
 use regc_core::scan::Options as ScanOptions;
-use regc_core::scan::deletion::Deletion;
-use regc_core::storage::{self, ReadStorage, TrashStorage};
+use regc_core::storage::ReadStorage;
+use regc_core::store::Store;
 use regc_core::verify::content::{Hashed, Pace};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification, verify};
 use serde_json::json;
 
 use crate::commands::content::{Hashing, Watch};
-use crate::commands::removing::header;
-use crate::commands::store::{Opening, Store};
+use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format, cache};
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
@@ -68,30 +67,29 @@ pub struct Args {
 
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
-    let started = SystemTime::now();
-    let nothing = Deletion::default();
     let allow_empty = args.common.allow_empty;
-    let removes_tags = ScanOptions { deletion: Some(&nothing), allow_empty, ..ScanOptions::default() };
-    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet };
+    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet, allow_empty };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
-    let store = Store::open(source, opening, &removes_tags)?;
-    let Store { source, storage, lock, progress } = store;
+    let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
+    let session = opened.session()?;
+    let Opened { store, root, progress, .. } = &opened;
+    let storage = store.storage();
 
     let watch = Watch::start();
-    let pace = Pace::new(args.hashing.bandwidth(), &watch, &progress);
-    let from = from.as_deref().map(|from| from as &dyn ReadStorage);
-    let (absences, jobs) = (source.config.absences, ScanOptions::default().jobs);
+    let pace = Pace::new(args.hashing.bandwidth(), &watch, progress);
+    let from = from.as_ref().map(Store::storage);
+    let (absences, jobs) = (store.config().absences, ScanOptions::default().jobs);
     let to_verify = VerifyOptions { stale_before: None, every_name: false, absences, jobs };
     let options =
         Options { from, allow_empty, allow_missing: args.allow_missing, drop_lost: args.drop_lost, pace: &pace };
-    let planned = verify(&*storage, &to_verify, &progress).and_then(|mut verification| {
-        let hashed = args.hashing.run(&*storage, &source.root, &mut verification, to_verify.jobs, &progress)?;
+    let planned = verify(storage, &to_verify, progress).and_then(|mut verification| {
+        let hashed = args.hashing.run(storage, root, &mut verification, to_verify.jobs, progress)?;
         if hashed.interrupted {
             return Err(Error::Interrupted);
         }
         progress.phase(Phase::PlanRepair, None);
-        let plan = plan(&*storage, &verification, &options)?;
+        let plan = plan(storage, &verification, &options)?;
         Ok((verification, hashed, plan))
     });
     progress.clear();
@@ -99,23 +97,22 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     plan.failures.iter().for_each(|error| print_error(error));
     let mut output = Output::new();
     let (mut outcome, mut left) = (Outcome::default(), Some(verification));
-    match lock.as_ref().filter(|_| !plan.actions.is_empty()) {
-        Some(lock) => {
-            let header = header("repair", started, &ScanOptions::default(), None, false);
-            outcome = apply(&*storage, lock, &plan.actions, &options, &header)?;
+    match session.as_ref().filter(|_| !plan.actions.is_empty()) {
+        Some(session) => {
+            outcome = session.repair(&plan.actions, &options)?;
             progress.clear();
             tell(&mut output, &args, "done", &outcome.done);
             tell(&mut output, &args, "spared", &outcome.spared);
             tell_failures(&outcome);
-            left = match verify(&*storage, &to_verify, &progress) {
+            left = match verify(storage, &to_verify, progress) {
                 Err(Error::Interrupted) => None,
-                verification => Some(still_wrong(&*storage, verification?, &hashed, &outcome, to_verify.jobs)?),
+                verification => Some(still_wrong(storage, verification?, &hashed, &outcome, to_verify.jobs)?),
             };
             progress.clear();
         }
-        None if lock.is_none() => {
+        None if session.is_none() => {
             tell(&mut output, &args, "planned", &plan.actions);
-            outcome.failures = check(&*storage, &plan.actions);
+            outcome.failures = store.check_repair(&plan.actions);
             tell_failures(&outcome);
         }
         None => {}
@@ -138,7 +135,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         );
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
-    let stale_cache = if outcome.done.iter().any(changes_content) { cache::stale(&source.config) } else { None };
+    let stale_cache = if outcome.done.iter().any(changes_content) { cache::stale(store.config()) } else { None };
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
     output.flush();
     stale_cache.iter().for_each(cache::warn);
@@ -180,19 +177,19 @@ fn still_wrong(
 }
 
 /// Opens the store from which content is taken.
-fn open_other(path: &Path, root: &Path) -> Result<Box<dyn TrashStorage>, Error> {
+fn open_other(path: &Path, root: &Path) -> Result<Store, Error> {
     let other = source::other(path)?;
-    let storage = storage::open(&other.config)?;
+    let store = Store::open(&other.config)?;
     let is_same =
         other.root.canonicalize().ok().is_some_and(|other| root.canonicalize().is_ok_and(|root| root == other));
     if is_same {
         return Err(Error::Config(format!("{} is the store itself; name another one with --from", path.display())));
     }
-    if storage.stat(layout::BLOBS)?.is_none() {
+    if store.storage().stat(layout::BLOBS)?.is_none() {
         let (root, blobs) = (other.root.display(), layout::BLOBS);
         return Err(Error::Config(format!("{root} holds no {blobs}; name another store's root with --from")));
     }
-    Ok(storage)
+    Ok(store)
 }
 
 fn tell(output: &mut Output, args: &Args, state: &str, actions: &[Action]) {

@@ -1,13 +1,13 @@
 //! `regc rm`.
 
-use regc_core::error::{Error, Refusal};
+use regc_core::collect::plan::Plan;
+use regc_core::error::Error;
 use regc_core::registry::pattern::Pattern;
-use regc_core::scan::resolve::{repository_at, resolve};
-use regc_core::scan::{Options, Scan};
+use regc_core::scan::resolve::repository_at;
 
 use crate::ExitStatus;
 use crate::commands::Common;
-use crate::commands::removing::{Removing, Session};
+use crate::commands::removing::{Removal, Removing};
 
 /// Remove tags, manifests or whole repositories, and what only they kept alive.
 ///
@@ -38,20 +38,15 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
-    let session = Session::open("rm", &args.common, &args.removing)?;
-    let mut deletion = resolve(&*session.store.storage, &args.names, args.force, Options::default().jobs)?;
+    let removal = Removal::open("rm", &args.common, &args.removing)?;
+    let session = removal.opened.session()?;
+    let store = &removal.opened.store;
+    let mut deletion = store.resolve(&args.names, args.force)?;
     for path in &args.path {
-        let root = session.store.source.root.to_string_lossy();
+        let root = removal.opened.root.to_string_lossy();
         let below = path.strip_prefix(&*root).unwrap_or(path);
-        deletion.repository(&repository_at(&*session.store.storage, below)?);
+        deletion.repository(&repository_at(store.storage(), below)?);
     }
-    session.remove(deletion, Vec::new(), &all_of_it)
-}
-
-/// Nothing that is named is half removed.
-fn all_of_it(scan: &Scan) -> Result<(), Error> {
-    match &scan.reachable.blocked {
-        blocked if blocked.is_empty() => Ok(()),
-        blocked => Err(Error::Refused(Refusal::Blocked(blocked.clone()))),
-    }
+    // Nothing that is named is half removed.
+    removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)
 }

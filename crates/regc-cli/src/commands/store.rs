@@ -1,78 +1,94 @@
 //! The store that a command is about to change.
 
-use regc_core::collect::guards::refuse_foreign_metadata;
-use regc_core::collect::probe::{self, Answer};
+use std::path::PathBuf;
+
+use regc_core::collect::CollectOptions;
 use regc_core::error::{Error, Refusal};
-use regc_core::registry::config::Config;
-use regc_core::scan::Options;
-use regc_core::storage::lock::Lock;
-use regc_core::storage::{self, TrashStorage};
-use regc_core::trash;
+use regc_core::storage::lock::Holder;
+use regc_core::store::{Probed, Session, Store};
 
 use crate::output::printable;
-use crate::process;
 use crate::progress::Progress;
 use crate::source::Source;
 
 /// A store that is about to be changed, or in a dry run, looked at.
-pub struct Store {
-    pub source: Source,
-    pub storage: Box<dyn TrashStorage>,
-    /// None in a dry run.
-    pub lock: Option<Lock>,
+pub struct Opened {
+    pub store: Store,
+    pub root: PathBuf,
     pub progress: Progress,
+    opening: Opening,
 }
 
 /// How a store is opened.
 #[derive(Clone, Copy)]
 pub struct Opening {
     pub dry_run: bool,
-    /// Whether a registry may be running.
+    /// Whether a registry may take pushes meanwhile.
     pub live: bool,
     pub quiet: bool,
+    pub allow_empty: bool,
 }
 
-impl Store {
-    /// Opens the store, and unless it is a dry run, takes its lock.
+impl Opened {
+    /// Opens a store for a command that collects, or if `is_deletion`, changes tags.
+    pub fn new(source: Source, opening: Opening, options: &CollectOptions, is_deletion: bool) -> Result<Self, Error> {
+        let store = Store::open(&source.config)?.allow_empty(opening.allow_empty);
+        store.check(options, is_deletion).map_err(|error| source.with_nearby_root(error))?;
+        Ok(Self { store, root: source.root, progress: Progress::new(opening.quiet)?, opening })
+    }
+
+    /// Takes the store's lock; `None` in a dry run.
     ///
-    /// Fails if it is described by somebody else's database, if somebody else changes it, or if a registry is running that can
-    /// be written to.
-    pub fn open(source: Source, opening: Opening, options: &Options<'_>) -> Result<Self, Error> {
-        let storage = storage::open(&source.config)?;
-        refuse_foreign_metadata(&source.config, &*storage, options)?;
-        source.refuse_missing_layout(&*storage, options.allow_empty)?;
-        let lock = if opening.dry_run { None } else { Some(storage.lock(&process::holder())?) };
-        if let Some(lock) = &lock {
-            trash::forget_incoming(&*storage, lock)?;
+    /// Fails if another run has it, or if a registry takes pushes. A dry run only warns of that.
+    pub fn session(&self) -> Result<Option<Session<'_>>, Error> {
+        let Opening { dry_run, live, .. } = self.opening;
+        if dry_run {
+            if !live {
+                self.warn_of(&self.store.probe());
+            }
+            return Ok(None);
         }
-        if !opening.live {
-            refuse_running_registry(&source.config, opening)?;
+        let holder = Holder::new("regc");
+        let session = if live { self.store.lock_live(&holder)? } else { self.store.lock(&holder)? };
+        self.warn_of(session.probed());
+        Ok(Some(session))
+    }
+
+    fn warn_of(&self, probed: &Probed) {
+        let Some(listener) = &self.store.config().listener else { return };
+        match probed {
+            Probed::Registry if !self.opening.quiet => eprintln!(
+                "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not be in \
+                 these numbers"
+            ),
+            Probed::Other(name) if !self.opening.quiet => {
+                eprintln!("regc: warning: {listener} is answered by {}, not by a registry", printable(name));
+            }
+            Probed::Unknown(error) => {
+                eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}");
+            }
+            _ => {}
         }
-        let progress = Progress::new(opening.quiet)?;
-        Ok(Self { source, storage, lock, progress })
     }
 }
 
-/// Refuses to remove anything while the registry can be written to. A dry run only warns.
-fn refuse_running_registry(config: &Config, opening: Opening) -> Result<(), Error> {
-    let Some(listener) = config.listener.as_ref().filter(|_| !config.read_only) else { return Ok(()) };
-    match probe::answers(listener) {
-        Ok(Answer::Registry) if opening.dry_run => {
-            if !opening.quiet {
-                eprintln!(
-                    "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not \
-                     be in these numbers"
-                );
-            }
-        }
-        Ok(Answer::Registry) => return Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
-        Ok(Answer::Nobody) => {}
-        Ok(Answer::Other(name)) => {
-            if !opening.quiet {
-                eprintln!("regc: warning: {listener} is answered by {}, not by a registry", printable(&name));
-            }
-        }
-        Err(error) => eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}"),
+impl Source {
+    /// Opens the store, to look at it.
+    pub fn open(&self, allow_empty: bool) -> Result<Store, Error> {
+        let store = Store::open(&self.config)?.allow_empty(allow_empty);
+        store.check_layout().map_err(|error| self.with_nearby_root(error))?;
+        Ok(store)
     }
-    Ok(())
+
+    /// The same error, or where a registry is close by, if the root that was given holds none: it is too deep, or one directory
+    /// above.
+    fn with_nearby_root(&self, error: Error) -> Error {
+        match error {
+            Error::Refused(Refusal::NoLayout) => Error::Refused(match self.nearby_root() {
+                Some(root) => Refusal::LayoutElsewhere(root.display().to_string()),
+                None => Refusal::NoLayout,
+            }),
+            error => error,
+        }
+    }
 }

@@ -8,8 +8,8 @@ use regc_core::digest::Digest;
 use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::scan::Options;
-use regc_core::storage::TrashStorage;
-use regc_core::storage::lock::Lock;
+use regc_core::storage::lock::Holder;
+use regc_core::store::{Restore, Session, Store};
 use regc_core::trash::{self, Entry, Kind, Restored, Selection, TrashedRun};
 use serde_json::{Value, json};
 
@@ -65,21 +65,24 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let common = match &args.command {
         Command::List { common } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
     };
-    let storage = common.open()?;
-    let storage = &*storage;
+    let store = common.open()?;
     let mut output = Output::new();
     let format = common.format;
-    let lock = |dry_run: bool| (!dry_run).then(|| storage.lock(&process::holder())).transpose();
+    // Nothing that a registry serves is changed while it may take pushes, but for what comes back.
+    let session = |dry_run: bool| (!dry_run).then(|| store.lock_live(&Holder::new("regc"))).transpose();
     let ending = match args.command {
         Command::List { .. } => {
-            list(&mut output, format, &trash::list(storage)?);
+            list(&mut output, format, &trash::list(store.storage())?);
             ExitStatus::Done
         }
-        Command::Restore { dry_run, what, .. } => restore(&mut output, format, storage, lock(dry_run)?, what)?,
+        Command::Restore { dry_run, what, .. } => restore(&mut output, format, &store, session(dry_run)?, what)?,
         Command::Empty { dry_run, older_than, runs, .. } => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
-            let emptied = trash::empty(storage, lock(dry_run)?.as_ref(), &runs, before)?;
+            let emptied = match session(dry_run)? {
+                Some(session) => session.empty_trash(&runs, before)?,
+                None => store.plan_empty_trash(&runs, before)?,
+            };
             told_emptied(&mut output, format, &emptied.runs, dry_run);
             emptied.failures.iter().for_each(|failure| print_error(failure));
             if emptied.failures.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
@@ -139,11 +142,11 @@ fn run_json(kind: &str, run: &TrashedRun) -> Value {
 fn restore(
     output: &mut Output,
     format: Format,
-    storage: &dyn TrashStorage,
-    lock: Option<Lock>,
+    store: &Store,
+    session: Option<Session<'_>>,
     mut what: Vec<String>,
 ) -> Result<ExitStatus, Error> {
-    let runs = trash::runs(storage)?;
+    let runs = trash::runs(store.storage())?;
     let run = match what.first() {
         Some(first) if runs.contains(first) => what.remove(0),
         // No repository has upper-case letters in its name, and every run does.
@@ -151,7 +154,7 @@ fn restore(
             return Err(Error::NoSuchRun(first.clone()));
         }
         _ => {
-            let mut runs = trash::list(storage)?.into_iter().filter(|run| run.objects > 0);
+            let mut runs = trash::list(store.storage())?.into_iter().filter(|run| run.objects > 0);
             runs.next_back().ok_or(Error::TrashEmpty)?.run
         }
     };
@@ -163,9 +166,12 @@ fn restore(
             repositories: repositories.into_iter().filter_map(Result::err).collect(),
         }
     });
-    let dry_run = lock.is_none();
-    let jobs = Options::default().jobs;
-    let restored = trash::restore(storage, lock.as_ref(), &run, selection.as_ref(), jobs)?;
+    let dry_run = session.is_none();
+    let to_restore = Restore { run: &run, selection: selection.as_ref(), jobs: Options::default().jobs };
+    let restored = match &session {
+        Some(session) => session.restore(&to_restore)?,
+        None => store.plan_restore(&to_restore)?,
+    };
     match format {
         Format::Json => restored_json(output, &run, &restored, dry_run),
         Format::Human => {

@@ -3,16 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use regc_core::blocked::Missing;
+use regc_core::collect::CollectOptions;
 use regc_core::digest::Digest;
 use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::registry::layout;
 use regc_core::scan::Options;
-use regc_core::scan::deletion::Deletion;
-use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, apply, check, find, plan, select_since};
+use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, find, plan, select_since};
 use serde_json::json;
 
-use crate::commands::store::{Opening, Store};
+use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
@@ -61,18 +61,19 @@ fn name(text: &str) -> Result<(String, Digest), String> {
 
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let started = SystemTime::now();
-    let nothing = Deletion::default();
     let allow_empty = args.common.allow_empty;
-    let changes_tags = Options { deletion: Some(&nothing), allow_empty, ..Options::default() };
-    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet };
-    let Store { storage, lock, progress, .. } = Store::open(args.common.source()?, opening, &changes_tags)?;
+    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet, allow_empty };
+    let opened = Opened::new(args.common.source()?, opening, &CollectOptions::new(), true)?;
+    let session = opened.session()?;
+    let Opened { store, progress, .. } = &opened;
+    let storage = store.storage();
     let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|(repository, _)| repository == name);
-    let planned = find(&*storage, is_wanted, Options::default().jobs, &progress).and_then(|found| {
+    let planned = find(storage, is_wanted, Options::default().jobs, progress).and_then(|found| {
         let selected = match args.all_since {
             Some(age) => select_since(&found, started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
             None => named(&args),
         };
-        plan(&*storage, &found, &selected, &progress)
+        plan(storage, &found, &selected, progress)
     });
     progress.clear();
     let mut plan = planned?;
@@ -80,9 +81,9 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         let (Selection { repository, digest, .. }, missing) = plan.left.swap_remove(0);
         return Err(Error::NotWhole { repository, digest, missing });
     }
-    let outcome = match &lock {
-        Some(lock) => apply(&*storage, lock, &plan, &progress)?,
-        None => Outcome { failure: check(&*storage, &plan).err(), ..Outcome::default() },
+    let outcome = match &session {
+        Some(session) => session.undelete(&plan, progress)?,
+        None => Outcome { failure: store.check_undelete(&plan).err(), ..Outcome::default() },
     };
     progress.clear();
     let mut output = Output::new();

@@ -47,7 +47,8 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let source = args.common.source()?;
-    let storage = source.open(args.common.allow_empty)?;
+    let store = source.open(args.common.allow_empty)?;
+    let storage = store.storage();
     let progress = Progress::new(args.quiet)?;
     let options = Options {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
@@ -55,8 +56,8 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         absences: source.config.absences,
         jobs: regc_core::scan::Options::default().jobs,
     };
-    let found = verify(&*storage, &options, &progress).and_then(|mut verification| {
-        let hashed = args.hashing.run(&*storage, &source.root, &mut verification, options.jobs, &progress)?;
+    let found = verify(storage, &options, &progress).and_then(|mut verification| {
+        let hashed = args.hashing.run(storage, &source.root, &mut verification, options.jobs, &progress)?;
         Ok((verification, hashed))
     });
     progress.clear();

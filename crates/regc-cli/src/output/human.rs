@@ -142,7 +142,7 @@ impl Printer for Human {
 
 /// Prints the damage that was found.
 pub fn findings(output: &mut Output, run: &Run<'_>) {
-    let findings = &run.scan.findings;
+    let findings = run.plan.findings();
     if findings.is_empty() {
         return;
     }

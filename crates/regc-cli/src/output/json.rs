@@ -26,7 +26,7 @@ impl Json {
 impl Printer for Json {
     fn decided(&mut self, run: &Run<'_>) {
         if !self.quiet {
-            for finding in &run.scan.findings {
+            for finding in run.plan.findings() {
                 self.object(&describe(finding));
             }
             for item in run.plan.items() {

@@ -30,7 +30,7 @@ impl Registry {
         reachable: &RepositoryReachable,
         marked: &mut HashSet<DigestId>,
     ) {
-        let digests = &run.scan.inventory.digests;
+        let digests = &run.plan.scan().inventory.digests;
         let name = printable(&repository.name);
         self.output.line(format_args!("{name}"));
         let mut roots = reachable.roots.to_vec();
@@ -54,7 +54,7 @@ impl Registry {
 
 /// What a manifest refers to, last first.
 fn references(run: &Run<'_>, id: DigestId) -> Vec<DigestId> {
-    let references = run.scan.reachable.manifests.with(id, |manifest| match manifest {
+    let references = run.plan.scan().reachable.manifests.with(id, |manifest| match manifest {
         Manifest::Parsed { references, .. } => references.iter().rev().map(|reference| reference.id()).collect(),
         _ => Vec::new(),
     });
@@ -66,7 +66,7 @@ impl Printer for Registry {
         if self.quiet {
             return;
         }
-        let scan = run.scan;
+        let scan = run.plan.scan();
         let mut marked = HashSet::new();
         for (repository, reachable) in scan.inventory.repositories.iter().zip(&scan.reachable.repositories) {
             self.marks(run, repository, reachable, &mut marked);

@@ -6,7 +6,7 @@ use crate::storage::TrashStorage;
 use crate::trash::{self, Entry, Header, Kind};
 
 /// Writes down what `plan` is going to move.
-pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &Plan<'_>) -> Result<(), Error> {
+pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &Plan) -> Result<(), Error> {
     trash::write_entries(storage, header, plan.items().flat_map(|item| entries_of(&item).collect::<Vec<_>>()))
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::ops::AddAssign;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::ser::SerializeSeq;
 
 use crate::collect::guards::{refuse_missing_parts, refuse_mostly_untagged};
 use crate::digest::Digest;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
+use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::{DigestId, Digests};
 use crate::scan::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
@@ -18,9 +20,26 @@ use crate::scan::{Options, Scan};
 /// Everything that a collection removes.
 ///
 /// It serialises as the sequence of its [items](Plan::items).
+#[derive(Debug)]
+pub struct Plan {
+    scan: Scan,
+    pub(super) terms: Terms,
+    /// Why it must be confirmed before it is carried out.
+    unconfirmed: Option<Refusal>,
+    /// The command that the trash's journal names.
+    command: String,
+    /// The session that it was made in, by a number; `None` for a dry run.
+    session: Option<u64>,
+}
+
+/// What a plan was made by, as far as that matters when it is carried out.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
-    scan: &'a Scan,
+pub(super) struct Terms {
+    pub(super) delete_untagged: bool,
+    pub(super) keep_since: Option<SystemTime>,
+    /// Whether what is deleted was named, and clients could pull it.
+    pub(super) is_deletion: bool,
+    pub(super) jobs: usize,
 }
 
 /// One thing that goes.
@@ -220,26 +239,87 @@ pub struct RepositoryTotals<'a> {
 /// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than one in
 /// twenty; a directory of blobs that holds none although four and more should be there; layer links and no manifest; more than
 /// nine in ten manifests untagged and to be deleted, if those are more than ten.
-pub fn plan<'a>(scan: &'a Scan, options: &Options<'_>) -> Result<Plan<'a>, Error> {
-    refuse_missing_parts(scan, options)?;
-    refuse_mostly_untagged(scan, options)?;
-    Ok(Plan { scan })
+pub fn plan(scan: Scan, options: &Options<'_>) -> Result<Plan, Error> {
+    refuse_missing_parts(&scan, options)?;
+    refuse_mostly_untagged(&scan, options)?;
+    Ok(Plan::new(scan, options))
 }
 
-impl<'a> Plan<'a> {
+impl Plan {
+    pub(crate) fn new(scan: Scan, options: &Options<'_>) -> Self {
+        let terms = Terms {
+            delete_untagged: options.delete_untagged,
+            keep_since: options.recent_since,
+            is_deletion: options.deletion.is_some(),
+            jobs: options.jobs,
+        };
+        Self { scan, terms, unconfirmed: None, command: String::new(), session: None }
+    }
+
+    /// The same, made in a session by a command.
+    pub(crate) fn made_in(self, session: Option<u64>, command: &str, unconfirmed: Option<Refusal>) -> Self {
+        Self { session, command: command.to_owned(), unconfirmed, ..self }
+    }
+
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.session
+    }
+
+    pub(crate) fn deletes_untagged(&self) -> bool {
+        self.terms.delete_untagged
+    }
+
+    /// How old something has to be to be deleted.
+    pub(crate) fn min_age(&self, now: SystemTime) -> Duration {
+        let age = self.terms.keep_since.and_then(|since| now.duration_since(since).ok());
+        age.unwrap_or_default()
+    }
+
+    pub(crate) fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// Why the plan must be confirmed before it is carried out: it deletes nearly all manifests as untagged.
+    pub fn unconfirmed(&self) -> Option<&Refusal> {
+        self.unconfirmed.as_ref()
+    }
+
+    /// Confirms the plan: an operator has seen what it deletes.
+    pub fn confirm(&mut self) {
+        self.unconfirmed = None;
+    }
+
+    /// Fails if something that a deletion names cannot be deleted, so that nothing named is half deleted.
+    pub fn require_complete(self) -> Result<Self, Error> {
+        match &self.scan.reachable.blocked {
+            blocked if blocked.is_empty() => Ok(self),
+            blocked => Err(Error::Refused(Refusal::Blocked(blocked.clone()))),
+        }
+    }
+
+    /// What was found damaged, or in the way, in a fixed order.
+    pub fn findings(&self) -> &[Finding] {
+        &self.scan.findings
+    }
+
+    /// Adds what the caller found.
+    pub fn add_findings(&mut self, findings: Vec<Finding>) {
+        self.scan.add_findings(findings);
+    }
+
     /// Everything that goes, in the order in which it goes: a link before what it points at.
-    pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
-        let (plan, repositories) = (*self, self.repositories());
+    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let repositories = self.repositories();
         repositories
             .clone()
             .flat_map(RepositoryPlan::remnants)
-            .chain(plan.remnants())
+            .chain(self.remnants())
             .chain(repositories.clone().flat_map(RepositoryPlan::tag_index_entries))
             .chain(repositories.clone().flat_map(RepositoryPlan::tags))
             .chain(repositories.clone().flat_map(RepositoryPlan::referrer_links))
             .chain(repositories.clone().flat_map(RepositoryPlan::revisions))
             .chain(repositories.clone().flat_map(RepositoryPlan::layer_links))
-            .chain(plan.blob_directories().flat_map(move |blobs| plan.blobs(blobs)))
+            .chain(self.blob_directories().flat_map(|blobs| self.blobs(blobs)))
             .chain(repositories.clone().flat_map(RepositoryPlan::uploads))
             .chain(repositories.flat_map(RepositoryPlan::whole))
     }
@@ -258,7 +338,7 @@ impl<'a> Plan<'a> {
 
     /// What each repository gives back, those that give back most first, and last what no repository knows of: blobs
     /// that are not even linked any more.
-    pub fn shares(&self) -> (Vec<RepositoryTotals<'a>>, Totals) {
+    pub fn shares(&self) -> (Vec<RepositoryTotals<'_>>, Totals) {
         let unreferenced = &self.scan.sizes.unreferenced;
         let mut counted = HashSet::new();
         let mut shares = Vec::new();
@@ -293,13 +373,13 @@ impl<'a> Plan<'a> {
     }
 
     /// What was found out before.
-    pub(crate) fn scan(&self) -> &'a Scan {
-        self.scan
+    pub fn scan(&self) -> &Scan {
+        &self.scan
     }
 
     /// What goes of each repository.
-    pub(crate) fn repositories(&self) -> impl Iterator<Item = RepositoryPlan<'a>> + Clone + use<'a> {
-        let scan = self.scan;
+    pub(crate) fn repositories(&self) -> impl Iterator<Item = RepositoryPlan<'_>> + Clone {
+        let scan = &self.scan;
         let repositories = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
         repositories.map(move |(repository, garbage)| RepositoryPlan {
             repository: &repository.name,
@@ -309,25 +389,25 @@ impl<'a> Plan<'a> {
     }
 
     /// What interrupted copies have left beside blobs.
-    pub(crate) fn remnants(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+    pub(crate) fn remnants(&self) -> impl Iterator<Item = Item<'_>> {
         self.scan.remnants.iter().map(|file| Item::File { repository: None, path: &file.path, bytes: file.bytes })
     }
 
     /// The blobs that go, by the directory that holds theirs.
-    pub(crate) fn blob_directories(&self) -> impl Iterator<Item = &'a [UnreferencedBlob]> + use<'a> {
+    pub(crate) fn blob_directories(&self) -> impl Iterator<Item = &[UnreferencedBlob]> {
         let digests = &self.scan.inventory.digests;
         self.scan.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
     }
 
     /// Blobs of which only the directory is there, and which nothing needs.
-    pub(crate) fn empty_blobs(&self) -> impl Iterator<Item = Digest> + use<'a> {
-        let Scan { inventory, reachable, sizes, .. } = self.scan;
+    pub(crate) fn empty_blobs(&self) -> impl Iterator<Item = Digest> {
+        let Scan { inventory, reachable, sizes, .. } = &self.scan;
         let unused = sizes.without_content.iter().filter(|&&id| !reachable.live.contains(&inventory.digests, id));
         unused.map(|&id| inventory.digests.digest(id))
     }
 
     /// Blobs that go.
-    pub(crate) fn blobs(&self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> + use<'a> {
+    pub(crate) fn blobs<'a>(&'a self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> {
         let digests = &self.scan.inventory.digests;
         blobs.iter().map(|blob| Item::Blob { digest: digests.digest(blob.id), bytes: blob.bytes })
     }
@@ -467,7 +547,7 @@ impl AddAssign for Totals {
     }
 }
 
-impl Serialize for Plan<'_> {
+impl Serialize for Plan {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut sequence = serializer.serialize_seq(None)?;
         for item in self.items() {

@@ -30,7 +30,7 @@ pub(crate) fn write_journal_with_room(
     storage: &dyn TrashStorage,
     _: &Lock,
     header: &Header,
-    plan: &Plan<'_>,
+    plan: &Plan,
 ) -> Result<Vec<RunSize>, Error> {
     let mut full = match write_journal(storage, header, plan) {
         Err(error) if error.is_full() => error,
@@ -73,7 +73,7 @@ fn is_old(run: &TrashedRun, present: &Header) -> bool {
 }
 
 /// Whether a run holds something that is in use and could not be put back, as a full file system keeps it from being.
-fn is_needed(storage: &dyn ReadStorage, plan: &Plan<'_>, run: &str) -> Result<bool, Error> {
+fn is_needed(storage: &dyn ReadStorage, plan: &Plan, run: &str) -> Result<bool, Error> {
     for finding in &plan.scan().findings {
         if let Finding::InTrash { path, restored: false, .. } = finding
             && storage.stat(&format!("{}/{path}", directory(run)))?.is_some()

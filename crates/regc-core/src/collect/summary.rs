@@ -5,7 +5,6 @@ use serde::Serialize;
 use crate::collect::plan::{Plan, Totals};
 use crate::collect::sweep::Outcome;
 use crate::registry::config::Cache;
-use crate::scan::{Options, Scan};
 use crate::trash::RunSize;
 
 /// A run in numbers.
@@ -68,22 +67,18 @@ pub struct Summary {
 
 impl Summary {
     /// Sums a run up; `outcome` is `None` for a dry run. What the trash holds is known to the caller.
-    pub fn new(
-        scan: &Scan,
-        options: &Options<'_>,
-        plan: &Plan<'_>,
-        outcome: Option<&Outcome>,
-        trash_bytes: u64,
-    ) -> Self {
+    pub fn new(plan: &Plan, outcome: Option<&Outcome>, trash_bytes: u64) -> Self {
+        let scan = plan.scan();
+        let delete_untagged = plan.terms.delete_untagged;
         let repositories = &scan.inventory.repositories;
         Self {
             schema_version: 1,
             dry_run: outcome.is_none(),
-            delete_untagged: options.delete_untagged,
+            delete_untagged,
             repositories: repositories.len() as u64,
             protected_repositories: scan.reachable.repositories.iter().filter(|r| r.protected).count() as u64,
             shared_repositories: repositories.iter().filter(|r| r.shared).count() as u64,
-            tags: options.delete_untagged.then_some(scan.reachable.tags),
+            tags: delete_untagged.then_some(scan.reachable.tags),
             manifests: scan.reachable.manifests.len() as u64,
             marked: scan.reachable.live.len(),
             live_blobs: scan.sizes.live_blobs,

@@ -19,7 +19,6 @@ use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
 use crate::registry::layout;
-use crate::scan::Options;
 use crate::storage::lock::Lock;
 use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::threads::with_threads;
@@ -57,15 +56,14 @@ const BATCH: usize = 256;
 pub fn sweep(
     storage: &dyn TrashStorage,
     lock: &Lock,
-    plan: &Plan<'_>,
-    options: &Options<'_>,
+    plan: &Plan,
     trash: Option<&trash::Header>,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
     let totals = plan.totals();
-    let since = options.recent_since.map_or(lock.since(), |recent_since| recent_since.min(lock.since()));
+    let since = plan.terms.keep_since.map_or(lock.since(), |keep_since| keep_since.min(lock.since()));
     let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
-    with_threads(options.jobs, || {
+    with_threads(plan.terms.jobs, || {
         let into = trash.map(|header| trash::directory(&header.run));
         check_removable(storage, plan, into.is_some())?;
         let rescan = Rescan::new(storage, plan.scan(), since);
@@ -87,7 +85,7 @@ pub fn sweep(
             how: Removing { unless_modified_since: Some(since), into: into.as_deref(), leave_directory: false },
             rescan,
             spared: Mutex::new(spared),
-            on_purpose: options.deletion.is_some(),
+            on_purpose: plan.terms.is_deletion,
             stuck: Mutex::default(),
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
@@ -115,7 +113,7 @@ pub fn sweep(
 }
 
 /// Fails if it is known beforehand that something cannot be removed, or moved to the trash.
-pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan<'_>, to_trash: bool) -> Result<(), Error> {
+pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan, to_trash: bool) -> Result<(), Error> {
     let mut directories = Vec::new();
     let mut last = String::new();
     for item in plan.items() {
@@ -148,7 +146,7 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     /// Removes what interrupted copies have left beside blobs, so that it is not in the way of what goes.
-    fn remnants(&self, plan: &Plan<'_>) {
+    fn remnants(&self, plan: &Plan) {
         let remnants: Vec<Item<'_>> = plan.remnants().collect();
         remnants.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
     }
@@ -225,7 +223,7 @@ impl Sweep<'_> {
 
     /// Removes blobs: what goes of a directory is one task's, since removing from one directory at several places at once
     /// only makes one wait for another.
-    fn blobs(&self, plan: &Plan<'_>) {
+    fn blobs(&self, plan: &Plan) {
         let directories: Vec<_> = plan.blob_directories().collect();
         directories.par_iter().for_each(|blobs| {
             for batch in blobs.chunks(BATCH) {
@@ -417,7 +415,7 @@ impl Sweep<'_> {
     }
 
     /// Removes directories that hold nothing any more: those of signatures, and what a run that was stopped has left.
-    fn empty_directories(&self, plan: &Plan<'_>, repositories: &[RepositoryPlan<'_>], since: SystemTime) {
+    fn empty_directories(&self, plan: &Plan, repositories: &[RepositoryPlan<'_>], since: SystemTime) {
         if self.is_over() {
             return;
         }

@@ -1,9 +1,10 @@
 //! The registry's `config.yml`, read as the registry reads it.
 //!
 //! Source: `configuration/{configuration,parser}.go` of distribution/distribution, 2.8 and 3.1. Only what a collection
-//! needs is looked at; everything else is accepted. This module is pure: the text and the environment are handed in.
+//! needs is looked at; everything else is accepted. The environment is handed in, and so may be the text.
 
 mod environment;
+mod file;
 mod yaml;
 
 use std::fmt;

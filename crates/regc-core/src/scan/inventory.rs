@@ -109,6 +109,20 @@ impl Repository {
     }
 }
 
+impl Inventory {
+    /// Counts these manifests as recent wherever they are linked.
+    pub(crate) fn keep<'d>(&mut self, manifests: impl Iterator<Item = &'d Digest>) {
+        let kept: Vec<DigestId> = manifests.map(|digest| self.digests.id(digest)).collect();
+        for repository in &mut self.repositories {
+            let linked = kept.iter().filter(|id| repository.revisions.binary_search(id).is_ok());
+            let mut recent: Vec<DigestId> = linked.chain(&repository.recent).copied().collect();
+            recent.sort_unstable();
+            recent.dedup();
+            repository.recent = recent.into();
+        }
+    }
+}
+
 /// Looks at the whole store. What was modified at the time `recent_since` or later is recent.
 pub fn scan(
     storage: &dyn ReadStorage,

@@ -1,7 +1,9 @@
 //! What a run may do.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use crate::digest::Digest;
 use crate::registry::config::Absences;
 use crate::registry::pattern::Pattern;
 use crate::scan::deletion::Deletion;
@@ -30,6 +32,8 @@ pub struct Options<'a> {
     /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in use
     /// is always found out in all of them.
     pub repositories: &'a [Pattern],
+    /// Manifests that stay where they are linked, with everything that they need, as what is recent does.
+    pub also_roots: Option<&'a BTreeSet<Digest>>,
     /// What is to go although clients could pull it. Then nothing else does, whatever else is garbage.
     pub deletion: Option<&'a Deletion>,
     /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
@@ -72,6 +76,7 @@ impl Default for Options<'_> {
             recent_since: None,
             leftovers: Leftovers::default(),
             repositories: &[],
+            also_roots: None,
             deletion: None,
             jobs: 64,
         }

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Who has the lock of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// The name of the program; empty if it is not known.
+    #[serde(default)]
+    pub program: String,
     /// The number of the process.
     pub pid: u32,
     /// The name of the machine.
@@ -16,9 +20,22 @@ pub struct Holder {
     pub since: String,
 }
 
+impl Holder {
+    /// This process, for a program of that name, on this machine, from now on.
+    pub fn new(program: &str) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let since = format!("{:.0}", Timestamp::now());
+        Self { program: program.to_owned(), pid: std::process::id(), host, since }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {}, since {}", self.pid, self.host, self.since)
+        let Self { program, pid, host, since } = self;
+        match &**program {
+            "" => write!(f, "process {pid} on {host}, since {since}"),
+            program => write!(f, "process {pid} ({program}) on {host}, since {since}"),
+        }
     }
 }
 

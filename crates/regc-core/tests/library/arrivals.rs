@@ -27,7 +27,7 @@ fn collect_while(
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
-    let plan = plan(&scan, &options).unwrap();
+    let plan = plan(scan, &options).unwrap();
     assert!(plan.totals().blobs > 0, "there is garbage that the push may need");
     for key in after.keys() {
         if before.get(key) != after.get(key) || touched.contains(&key.to_owned()) {
@@ -36,7 +36,7 @@ fn collect_while(
             fs::write(path, after.get(key).unwrap()).unwrap();
         }
     }
-    let outcome = sweep(&storage, &lock, &plan, &options, None, &Silent);
+    let outcome = sweep(&storage, &lock, &plan, None, &Silent);
     drop(lock);
     (root, outcome)
 }

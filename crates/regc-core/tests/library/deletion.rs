@@ -174,8 +174,8 @@ fn what_other_repositories_need_stays() {
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let lock = storage.lock(&holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
-    let plan = plan(&scan, &options).unwrap();
-    let outcome = sweep(&storage, &lock, &plan, &options, None, &Silent).unwrap();
+    let plan = plan(scan, &options).unwrap();
+    let outcome = sweep(&storage, &lock, &plan, None, &Silent).unwrap();
     assert_eq!(outcome.removed, plan.totals());
     assert_eq!((outcome.removed.uploads, outcome.removed.repositories, outcome.removed.tags), (1, 1, 1));
     assert_eq!(outcome.removed.upload_bytes, "the first half".len() as u64 + "2026-01-01T00:00:00Z".len() as u64);
@@ -367,7 +367,7 @@ fn an_image_goes_as_a_whole_or_is_too_young() {
     let scan = scan(&at(root.path()), &options, &Silent).unwrap();
     let [blocked] = &scan.reachable.blocked[..] else { panic!("{:?}", scan.reachable.blocked) };
     assert_eq!((&blocked.what, &blocked.reason), (&Named::Tag("v1".into()), &Cause::Recent));
-    assert_eq!(plan(&scan, &options).unwrap().totals().tags, 1);
+    assert_eq!(plan(scan, &options).unwrap().totals().tags, 1);
 }
 
 /// Nothing is remembered of a run that was cut off: what it has left is what a collection of untagged manifests removes.
@@ -384,7 +384,7 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
             let options = Options { deletion: Some(deletion), ..DEFAULT };
             let scan = scan(storage, &options, &Silent).unwrap();
             let header = run.map(crate::faults::header);
-            sweep(storage, &lock, &plan(&scan, &options).unwrap(), &options, header.as_ref(), &Silent)
+            sweep(storage, &lock, &plan(scan, &options).unwrap(), header.as_ref(), &Silent)
         };
         let outside = |storage: &MemoryStorage| -> Vec<String> {
             storage.keys().into_iter().filter(|key| key.starts_with("docker/")).collect()
@@ -424,7 +424,7 @@ fn a_store_restored_after_a_removal_was_cut_off_stays() {
     let lock = storage.lock(&holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
     let header = crate::faults::header("run");
-    drop(sweep(&storage, &lock, &plan(&scan, &options).unwrap(), &options, Some(&header), &Silent));
+    drop(sweep(&storage, &lock, &plan(scan, &options).unwrap(), Some(&header), &Silent));
     drop(lock);
     let storage = storage.into_inner();
     let lock = storage.lock(&holder()).unwrap();

@@ -50,7 +50,7 @@ pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>)
     let lock = storage.lock(&holder())?;
     let scan = scan_and_recover(storage, Some(&lock), &options, &Silent)?;
     let header = to_trash.map(header);
-    sweep(storage, &lock, &plan(&scan, &options)?, &options, header.as_ref(), &Silent)
+    sweep(storage, &lock, &plan(scan, &options)?, header.as_ref(), &Silent)
 }
 
 /// The keys that are not in the trash.

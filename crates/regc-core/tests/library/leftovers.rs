@@ -103,11 +103,10 @@ fn an_upload_that_is_being_written_stays_whole() {
     let options = uploads_before(hours_ago(1));
     let lock = regc_core::storage::DeleteStorage::lock(&storage, &crate::holder()).unwrap();
     let scan = regc_core::scan::scan(&storage, &options, &regc_core::monitor::Silent).unwrap();
-    let plan = regc_core::collect::plan::plan(&scan, &options).unwrap();
+    let plan = regc_core::collect::plan::plan(scan, &options).unwrap();
     assert_eq!(plan.totals().uploads, 1);
     fs::write(upload_directory(root.path()).join("data"), "the first half, and more").unwrap();
-    let outcome =
-        regc_core::collect::sweep::sweep(&storage, &lock, &plan, &options, None, &regc_core::monitor::Silent).unwrap();
+    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, None, &regc_core::monitor::Silent).unwrap();
     assert_eq!((outcome.removed.uploads, outcome.spared.uploads), (0, 1));
     assert!(upload_directory(root.path()).join("startedat").exists());
     let recent = Options { recent_since: Some(hours_ago(1)), ..options };

@@ -18,6 +18,7 @@ mod removal;
 mod repair;
 mod semantics;
 mod storage;
+mod store;
 mod symlinks;
 mod tenants;
 mod trash;
@@ -57,6 +58,7 @@ const DEFAULT: Options<'_> = Options {
         no_links: false,
     },
     repositories: &[],
+    also_roots: None,
     deletion: None,
     jobs: 4,
 };
@@ -84,8 +86,8 @@ struct Decided {
 
 fn decide(storage: &dyn ReadStorage, options: Options) -> Result<Decided, Error> {
     let scan = scan(storage, &options, &Silent)?;
-    let plan = plan(&scan, &options)?;
-    let mut decided = Decided { findings: scan.findings.clone(), bytes: plan.totals().bytes, ..Decided::default() };
+    let plan = plan(scan, &options)?;
+    let mut decided = Decided { findings: plan.findings().to_vec(), bytes: plan.totals().bytes, ..Decided::default() };
     for item in plan.items() {
         match item {
             Item::Blob { digest, .. } => drop(decided.blobs.insert(digest)),
@@ -115,11 +117,11 @@ fn garbage(registry: &TestRegistry, options: Options) -> Decided {
 fn collect(storage: &dyn TrashStorage, options: Options) -> Result<Outcome, Error> {
     let lock = storage.lock(&holder())?;
     let scan = scan(storage, &options, &Silent)?;
-    sweep(storage, &lock, &plan(&scan, &options)?, &options, None, &Silent)
+    sweep(storage, &lock, &plan(scan, &options)?, None, &Silent)
 }
 
 fn holder() -> Holder {
-    Holder { pid: 1, host: "here".into(), since: "now".into() }
+    Holder { program: String::new(), pid: 1, host: "here".into(), since: "now".into() }
 }
 
 fn at(root: &Path) -> FilesystemStorage {

@@ -41,7 +41,7 @@ proptest! {
         let storage = generate::registry(seed, ALL).in_memory();
         let text = || {
             let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
-            serde_json::to_string(&plan(&scan, &UNTAGGED).unwrap()).unwrap()
+            serde_json::to_string(&plan(scan, &UNTAGGED).unwrap()).unwrap()
         };
         prop_assert_eq!(text(), text());
     }

@@ -169,11 +169,11 @@ fn a_link_to_a_referrer_that_stays_keeps_its_manifest() {
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
     let scan = regc_core::scan::scan(&storage, &options, &Silent).unwrap();
-    let plan = regc_core::collect::plan::plan(&scan, &options).unwrap();
+    let plan = regc_core::collect::plan::plan(scan, &options).unwrap();
     // It is pushed again.
     let link = link("app", &images[0].0, &images[0].1);
     fs::write(root.path().join(&link), images[0].1.to_string()).unwrap();
-    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, &options, None, &Silent).unwrap();
+    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
     assert_eq!((outcome.removed.revisions, outcome.spared.files, outcome.spared.revisions), (0, 1, 1));
     assert!(root.path().join(layout::revision_link("app", &images[0].1)).exists());
 }

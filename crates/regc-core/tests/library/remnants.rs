@@ -115,7 +115,7 @@ fn what_interrupted_copies_have_left_goes_once_it_is_old() {
     let recent = Options { recent_since: Some(days_ago(9)), ..tidy() };
     assert!(decide(&storage, recent).unwrap().files.is_empty(), "what is young for --min-age is kept");
 
-    let dry = plan(&scan(&storage, &tidy(), &Silent).unwrap(), &tidy()).unwrap().totals();
+    let dry = plan(scan(&storage, &tidy(), &Silent).unwrap(), &tidy()).unwrap().totals();
     let outcome = collect(&storage, tidy()).unwrap();
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
     assert_eq!((outcome.removed, outcome.spared.files), (dry, 0));
@@ -179,11 +179,11 @@ fn what_is_written_to_while_a_run_goes_on_stays() {
     let (storage, options) = (at(root.path()), tidy());
     let lock = storage.lock(&holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
-    let plan = plan(&scan, &options).unwrap();
+    let plan = plan(scan, &options).unwrap();
     for key in [&left[0], &left[3]] {
         fs::write(root.path().join(key), "the first half, and more").unwrap();
     }
-    let outcome = sweep(&storage, &lock, &plan, &options, None, &Silent).unwrap();
+    let outcome = sweep(&storage, &lock, &plan, None, &Silent).unwrap();
     assert_eq!((outcome.spared.files, outcome.removed.files), (2, left.len() as u64 - 2));
     assert!([&left[0], &left[3]].iter().all(|key| root.path().join(key).exists()));
 }

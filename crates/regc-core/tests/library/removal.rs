@@ -62,7 +62,8 @@ fn parents_go_before_their_children() {
     chain.reverse();
     let storage = registry.in_memory();
     let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
-    let revisions = plan(&scan, &UNTAGGED).unwrap().items().filter_map(|item| match item {
+    let plan = plan(scan, &UNTAGGED).unwrap();
+    let revisions = plan.items().filter_map(|item| match item {
         Item::Revision { digest, .. } => Some(digest),
         _ => None,
     });
@@ -128,8 +129,8 @@ fn a_failed_removal_is_told_with_its_path() {
     fs::remove_file(&data).unwrap();
     fs::create_dir(&data).unwrap();
     fs::File::open(&data).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    let plan = plan(&scan, &DEFAULT).unwrap();
-    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, &DEFAULT, None, &Silent).unwrap();
+    let plan = plan(scan, &DEFAULT).unwrap();
+    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
     let [failure] = &outcome.failures[..] else { panic!("{:?}", outcome.failures) };
     assert!(failure.to_string().contains(&data.display().to_string()), "{failure}");
     assert_eq!(outcome.removed.blobs, 2);

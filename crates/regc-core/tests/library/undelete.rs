@@ -37,7 +37,7 @@ fn planned(root: &Path, selected: &[Selection]) -> Result<Plan, Error> {
 }
 
 fn undelete_in(storage: &dyn TrashStorage, selected: &[Selection]) -> Result<(Plan, Outcome), Error> {
-    let lock = storage.lock(&Holder { pid: 1, host: "machine".into(), since: "now".into() })?;
+    let lock = storage.lock(&Holder { program: String::new(), pid: 1, host: "machine".into(), since: "now".into() })?;
     let found = find(storage, |_| true, 4, &Silent)?;
     let plan = plan(storage, &found, selected, &Silent)?;
     let outcome = apply(storage, &lock, &plan, &Silent)?;

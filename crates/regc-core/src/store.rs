@@ -1,0 +1,366 @@
+//! A store, and a session in which it is changed: the way through all stages that leaves nothing out.
+//!
+//! The stages can be called one by one. Which of them a safe run needs, and in which order, is known here alone: the store must
+//! not be described by another database, its root must hold a registry, no registry may take pushes, no other run may be at
+//! work, what an interrupted run has left is finished first, a store that looks half mounted is refused, and what is deleted is
+//! deleted in order, after a second look. What cannot be skipped has no way around it.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::collect::CollectOptions;
+use crate::collect::guards::{
+    refuse_foreign_metadata, refuse_missing_layout, refuse_missing_parts, refuse_mostly_untagged,
+};
+use crate::collect::plan::Plan;
+use crate::collect::probe::{self, Answer};
+use crate::collect::recover::scan_and_recover;
+use crate::collect::sweep::{Outcome, check_removable, sweep};
+use crate::error::{Error, Refusal};
+use crate::finding::Finding;
+use crate::monitor::Monitor;
+use crate::registry::config::Config;
+use crate::registry::pattern::Pattern;
+use crate::repair::{self, Action};
+use crate::scan::deletion::Deletion;
+use crate::scan::{Options, Scan, resolve};
+use crate::storage::lock::{Holder, Lock};
+use crate::storage::{self, ReadStorage, TrashStorage};
+use crate::trash::{self, Emptied, Header, Restored, Selection};
+use crate::undelete;
+
+/// How many sessions there were: a plan belongs to the one that it was made in.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
+
+/// A store that can be looked at.
+pub struct Store {
+    config: Config,
+    storage: Box<dyn TrashStorage>,
+    allow_empty: bool,
+}
+
+/// What becomes of what is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposal {
+    /// It is deleted, which frees space and cannot be undone.
+    Delete,
+    /// It is moved to the trash in the same storage, from which it can be restored.
+    Trash,
+}
+
+/// What stands where the configuration says that the registry listens.
+#[derive(Debug)]
+pub enum Probed {
+    /// The configuration names no address, or the registry is read-only: nothing was asked.
+    NotAsked,
+    /// No program takes connections.
+    Nothing,
+    /// A registry that takes pushes.
+    Registry,
+    /// Another server, by the name that it gives itself.
+    Other(String),
+    /// That could not be found out.
+    Unknown(io::Error),
+}
+
+/// What a restore or another change of the trash is to bring back.
+pub struct Restore<'a> {
+    /// The run's name in the trash.
+    pub run: &'a str,
+    /// What of it; everything if not given.
+    pub selection: Option<&'a Selection>,
+    /// How many threads wait for the storage at once.
+    pub jobs: usize,
+}
+
+impl Store {
+    /// Opens the store that a registry's configuration describes. Nothing is read yet but what the storage needs to open.
+    ///
+    /// Fails if the storage's root is absent, or is of a driver that is not supported.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        Ok(Self::with_storage(config, storage::open(config)?))
+    }
+
+    /// The same in a storage of the caller's. Of the configuration, all counts but where the storage is.
+    pub fn with_storage(config: &Config, storage: Box<dyn TrashStorage>) -> Self {
+        Self { config: config.clone(), storage, allow_empty: false }
+    }
+
+    /// Whether to go on although the root holds no registry, or the store has no repository, no blob, no manifest or no tag: an
+    /// empty root is what a mount point looks like whose file system is not mounted.
+    #[must_use]
+    pub fn allow_empty(self, allow_empty: bool) -> Self {
+        Self { allow_empty, ..self }
+    }
+
+    /// The registry's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The storage, to look at: for listings, usage and verification, see [`inspect`](crate::inspect) and
+    /// [`verify`](crate::verify).
+    pub fn storage(&self) -> &dyn ReadStorage {
+        &*self.storage
+    }
+
+    /// Refuses the store if its root holds no registry, or if an external database describes what is in use. Every plan asks
+    /// this first; a caller may ask earlier.
+    pub fn check(&self, options: &CollectOptions, is_deletion: bool) -> Result<(), Error> {
+        let nothing = Deletion::default();
+        let options = self.scan_options(options, is_deletion.then_some(&nothing));
+        refuse_foreign_metadata(&self.config, &*self.storage, &options)?;
+        self.check_layout()
+    }
+
+    /// Refuses a root that holds no registry.
+    pub fn check_layout(&self) -> Result<(), Error> {
+        refuse_missing_layout(&*self.storage, self.allow_empty)
+    }
+
+    /// What a collection would delete: a dry run. The storage is not changed.
+    pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
+        self.planned(None, options, None, monitor)
+    }
+
+    /// What a deletion would delete: a dry run.
+    pub fn plan_deletion(
+        &self,
+        deletion: Deletion,
+        options: &CollectOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Plan, Error> {
+        self.planned(None, options, Some(deletion), monitor)
+    }
+
+    /// What patterns name: repositories, tags, manifests. Fails if one names nothing, or, without `force`, a manifest that tags
+    /// name.
+    pub fn resolve(&self, patterns: &[Pattern], force: bool) -> Result<Deletion, Error> {
+        resolve::resolve(&*self.storage, patterns, force, Options::default().jobs)
+    }
+
+    /// Fails as moving to the trash would, if what a plan deletes is on another file system than the trash.
+    pub fn check_trash(&self, plan: &Plan) -> Result<(), Error> {
+        match check_removable(&*self.storage, plan, true) {
+            Err(error @ Error::OtherFilesystem(_)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a restore would bring back.
+    pub fn plan_restore(&self, restore: &Restore<'_>) -> Result<Restored, Error> {
+        trash::restore(&*self.storage, None, restore.run, restore.selection, restore.jobs)
+    }
+
+    /// What emptying the trash would delete; see [`Session::empty_trash`].
+    pub fn plan_empty_trash(&self, runs: &[String], before: Option<u64>) -> Result<Emptied, Error> {
+        trash::empty(&*self.storage, None, runs, before)
+    }
+
+    /// The repairs that cannot be done as it stands, and why.
+    pub fn check_repair(&self, actions: &[Action]) -> Vec<(Action, Error)> {
+        repair::check(&*self.storage, actions)
+    }
+
+    /// Fails if the links that a plan writes cannot be written.
+    pub fn check_undelete(&self, plan: &undelete::Plan) -> Result<(), Error> {
+        undelete::check(&*self.storage, plan)
+    }
+
+    /// Finds out whether a registry takes pushes where the configuration says.
+    pub fn probe(&self) -> Probed {
+        let Some(listener) = self.config.listener.as_ref().filter(|_| !self.config.read_only) else {
+            return Probed::NotAsked;
+        };
+        match probe::answers(listener) {
+            Ok(Answer::Registry) => Probed::Registry,
+            Ok(Answer::Nobody) => Probed::Nothing,
+            Ok(Answer::Other(name)) => Probed::Other(name),
+            Err(error) => Probed::Unknown(error),
+        }
+    }
+
+    /// Takes the store's lock, so that it can be changed.
+    ///
+    /// Fails if another run has it, and with [`Refusal::RegistryRuns`] if a registry takes pushes.
+    pub fn lock(&self, holder: &Holder) -> Result<Session<'_>, Error> {
+        let mut session = self.lock_live(holder)?;
+        session.is_live = false;
+        session.probed = self.probe();
+        match (&session.probed, &self.config.listener) {
+            (Probed::Registry, Some(listener)) => Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
+            _ => Ok(session),
+        }
+    }
+
+    /// The same beside a registry that may take pushes. What is deleted is always moved to the trash then, from which the next
+    /// run brings back what has come into use; see [`CollectOptions::keep_since`] for how recent what stays should be.
+    pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {
+        let lock = self.storage.lock(holder)?;
+        trash::forget_incoming(&*self.storage, &lock)?;
+        Ok(Session { store: self, lock, probed: Probed::NotAsked, is_live: true, id: SESSIONS.fetch_add(1, Relaxed) })
+    }
+
+    fn scan_options<'a>(&self, options: &'a CollectOptions, deletion: Option<&'a Deletion>) -> Options<'a> {
+        options.scan(self.allow_empty, self.config.absences, deletion)
+    }
+
+    fn planned(
+        &self,
+        session: Option<(u64, &Lock)>,
+        options: &CollectOptions,
+        deletion: Option<Deletion>,
+        monitor: &dyn Monitor,
+    ) -> Result<Plan, Error> {
+        let (session, lock) = session.unzip();
+        self.check(options, deletion.is_some())?;
+        let mut deletion = deletion;
+        deletion.iter_mut().for_each(|deletion| deletion.keep_content |= options.keeps_content());
+        let to_scan = self.scan_options(options, deletion.as_ref());
+        let mut scan = scan_and_recover(&*self.storage, lock, &to_scan, monitor)?;
+        refuse_missing_parts(&scan, &to_scan)?;
+        if let Some(deletion) = &deletion {
+            concern(&mut scan, deletion);
+        }
+        let unconfirmed = match refuse_mostly_untagged(&scan, &to_scan) {
+            Err(Error::Refused(refusal)) => Some(refusal),
+            judged => judged.map(|()| None)?,
+        };
+        Ok(Plan::new(scan, &to_scan).made_in(session, options.journal_command(), unconfirmed))
+    }
+}
+
+/// Leaves the findings that concern a deletion, and adds what is in its way. Other damage is for a collection to report.
+fn concern(scan: &mut Scan, deletion: &Deletion) {
+    scan.findings.retain(|finding| {
+        matches!(finding, Finding::InTrash { .. } | Finding::BlobsElsewhere { .. })
+            || deletion.of(finding.repository()).is_some()
+    });
+    let obstructed = scan.reachable.blocked.iter().filter(|blocked| blocked.is_obstructed()).cloned();
+    let obstructed = obstructed.map(Finding::Blocked).collect();
+    scan.add_findings(obstructed);
+}
+
+/// A store that is locked, so that it can be changed. The lock ends with the session.
+pub struct Session<'s> {
+    store: &'s Store,
+    lock: Lock,
+    probed: Probed,
+    is_live: bool,
+    id: u64,
+}
+
+impl Session<'_> {
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// What stood where the registry listens when the lock was taken.
+    pub fn probed(&self) -> &Probed {
+        &self.probed
+    }
+
+    /// What a collection is to delete. What is in use and in the trash, because it came into use while a run went on, is put
+    /// back first; each is a finding.
+    pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
+        self.store.planned(Some((self.id, &self.lock)), options, None, monitor)
+    }
+
+    /// What a deletion is to delete.
+    pub fn plan_deletion(
+        &self,
+        deletion: Deletion,
+        options: &CollectOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Plan, Error> {
+        self.store.planned(Some((self.id, &self.lock)), options, Some(deletion), monitor)
+    }
+
+    /// Deletes what was planned in this session, links before content, after a second look at the store: what has come into use
+    /// stays.
+    ///
+    /// Fails before anything is deleted: with [`Error::PlanOfAnotherSession`] if the plan was not made in this session, so that
+    /// what came in between could be missed; if the plan needs to be [confirmed](Plan::confirm), if the storage cannot be read, or
+    /// if it is known that nothing can be deleted or moved. What fails later is in the [`Outcome`].
+    pub fn execute(&self, plan: &Plan, disposal: Disposal, monitor: &dyn Monitor) -> Result<Outcome, Error> {
+        if let Some(refusal) = plan.unconfirmed() {
+            return Err(Error::Refused(refusal.clone()));
+        }
+        if plan.session() != Some(self.id) {
+            return Err(Error::PlanOfAnotherSession);
+        }
+        let header = (self.is_live || disposal == Disposal::Trash).then(|| Header {
+            delete_untagged: plan.deletes_untagged(),
+            min_age: plan.min_age(self.lock.since()).as_secs(),
+            live: self.is_live,
+            ..self.header(plan.command())
+        });
+        sweep(&*self.store.storage, &self.lock, plan, header.as_ref(), monitor)
+    }
+
+    /// Carries out repairs that [`repair::plan`] has found. What they replace or remove is moved to the trash.
+    pub fn repair(&self, actions: &[Action], options: &repair::Options<'_>) -> Result<repair::Outcome, Error> {
+        repair::apply(&*self.store.storage, &self.lock, actions, options, &self.header("repair"))
+    }
+
+    /// Writes the links that [`undelete::plan`] has found missing.
+    pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
+        undelete::apply(&*self.store.storage, &self.lock, plan, monitor)
+    }
+
+    /// Brings back from the trash what a run has moved there. Nothing is overwritten.
+    pub fn restore(&self, restore: &Restore<'_>) -> Result<Restored, Error> {
+        let Restore { run, selection, jobs } = *restore;
+        trash::restore(&*self.store.storage, Some(&self.lock), run, selection, jobs)
+    }
+
+    /// Deletes runs from the trash for good: these, or all if there is none, and of those the ones that began before a time in
+    /// seconds since 1970.
+    pub fn empty_trash(&self, runs: &[String], before: Option<u64>) -> Result<Emptied, Error> {
+        trash::empty(&*self.store.storage, Some(&self.lock), runs, before)
+    }
+
+    /// The first line of the journal of a run.
+    fn header(&self, command: &str) -> Header {
+        let started = self.lock.since();
+        Header {
+            schema_version: 1,
+            run: run_name(started),
+            started: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            regc: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command.to_owned(),
+            delete_untagged: false,
+            min_age: 0,
+            live: false,
+        }
+    }
+}
+
+/// The name of a run that began at that time, to the microsecond: `20261121T031502123456Z-4711`. Names in their order are runs
+/// in theirs.
+fn run_name(started: SystemTime) -> String {
+    // Beyond the year 9999, any time does.
+    let started = Timestamp::try_from(started).unwrap_or(Timestamp::MAX);
+    let name = started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%6fZ").to_string();
+    format!("{name}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_after_its_beginning() {
+        let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let name = |nanos| run_name(started + Duration::from_nanos(nanos));
+        assert_eq!(name(123_456_789), format!("20010909T014640123456Z-{}", std::process::id()));
+        assert!(name(0) < name(1_000) && name(9_000) < name(10_000));
+    }
+}
