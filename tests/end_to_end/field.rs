@@ -118,3 +118,53 @@ fn a_repository_of_the_oras_projects_registry_goes_with_its_referrers() {
     assert_eq!(output(&["trash", "restore"]).code, 0);
     assert_eq!(files_below(root.path()), before);
 }
+
+#[test]
+fn an_empty_directory_of_another_program_keeps_a_tag_and_is_reported() {
+    for command in [&["prune", "--yes", "--quiet", "--keep", "0"][..], &["rm", "--yes", "team/app:v1"]] {
+        let mut registry = regc_testkit::TestRegistry::new();
+        registry.image("team/app:v1").layers(["a"]).push();
+        let root = registry.on_disk();
+        let foreign = root.path().join(layout::tag("team/app", "v1")).join("@eaDir");
+        fs::create_dir_all(foreign.join("deeper")).unwrap();
+        let run = regc([command, &["--root", root.path().to_str().unwrap()]].concat());
+        assert_eq!(run.code, 3, "{command:?}: {}{}", run.stdout, run.stderr);
+        assert!(format!("{}{}", run.stdout, run.stderr).contains("@eaDir"), "{}{}", run.stdout, run.stderr);
+        assert!(foreign.exists() && !root.path().join(layout::tag_link("team/app", "v1")).exists());
+    }
+}
+
+#[test]
+fn a_repository_is_deleted_with_what_interrupted_copies_have_left_in_it() {
+    let mut registry = regc_testkit::TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    fs::create_dir(root.path().join(layout::repository("lost+found"))).unwrap();
+    let renamed = "lost+found/#12";
+    fs::rename(root.path().join(layout::repository("app")), root.path().join(layout::repository(renamed))).unwrap();
+    for link in [layout::tag_link(renamed, "v1"), layout::revision_link(renamed, &image)] {
+        leave(root.path(), &link.replace("/link", "/.link.Xy12Za"), 0);
+    }
+    // No registry has this link any more: what is left beside it is all that there was.
+    fs::remove_file(root.path().join(layout::revision_link(renamed, &image))).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let path = layout::repository(renamed);
+    let run = regc(["rm", "--yes", "--path", &path, "--root", root.path().to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    let parent = root.path().join(layout::repository("lost+found"));
+    assert_eq!(fs::read_dir(parent).unwrap().count(), 0, "the file system's own directory stays, empty");
+}
+
+#[test]
+fn what_may_be_all_that_is_left_of_a_revisions_link_stays() {
+    let mut registry = regc_testkit::TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let root = registry.on_disk();
+    let link = root.path().join(layout::revision_link("app", &image));
+    let left = layout::revision_link("app", &image).replace("/link", "/.link.Xy12Za");
+    leave(root.path(), &left, 30);
+    fs::remove_file(&link).unwrap();
+    assert_eq!(gc(root.path(), &["--tidy"]).code, 0);
+    assert!(root.path().join(&left).exists());
+}

@@ -205,3 +205,106 @@ fn a_rule_deletes_what_was_attached_to_a_deleted_image() {
         }
     }
 }
+
+/// Writes a link anew, as a push does.
+fn push_again(root: &Path, link: &str) {
+    File::open(root.join(link)).unwrap().set_modified(SystemTime::now()).unwrap();
+}
+
+#[test]
+fn an_orphan_stays_while_something_young_hangs_on_it() {
+    let mut registry = TestRegistry::new();
+    let deleted = registry.image("app:v1").layers(["a"]).push();
+    let [signature, referrers] = attached(&deleted);
+    let signed = registry.image(&format!("app:{signature}")).layers(["signature"]).push();
+    let bundle = registry.image("app").layers(["bundle"]).subject(deleted).push();
+    registry.index(&format!("app:{referrers}")).manifests([bundle]).push();
+    let on_signature = registry.image("app").layers(["on the signature"]).subject(signed).push();
+    let on_bundle = registry.image("app").layers(["on the bundle"]).subject(bundle).push();
+    registry.delete("app", &deleted);
+    for young in [on_signature, on_bundle, bundle, signed] {
+        let root = registry.on_disk();
+        age(root.path(), 30);
+        push_again(root.path(), &layout::revision_link("app", &young));
+        let path = root.path().to_str().unwrap();
+        for command in
+            [&["gc", "--tidy"][..], &["gc", "--tidy", "-m"], &["prune", "--yes", "--keep", "all", "--orphans", "7d"]]
+        {
+            let run = regc([command, &["--root", path]].concat());
+            assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
+            let link = layout::revision_link("app", &young);
+            assert!(root.path().join(link).exists(), "{command:?}: {young}");
+            assert!(root.path().join(layout::blob_data(&young)).exists(), "{command:?}: {young}");
+        }
+    }
+}
+
+#[test]
+fn what_an_orphan_lists_that_is_attached_to_nothing_stays_with_it() {
+    let mut registry = TestRegistry::new();
+    let deleted = registry.image("app:v1").layers(["a"]).push();
+    let other = registry.image("app").layers(["attached to nothing"]).push();
+    let elsewhere = registry.image("elsewhere:v1").layers(["elsewhere"]).push();
+    let of_elsewhere = registry.image("app").layers(["signature"]).subject(elsewhere).push();
+    registry.delete("app", &deleted);
+    for listed in [other, of_elsewhere] {
+        let [_, referrers] = attached(&deleted);
+        registry.index(&format!("app:{referrers}")).manifests([listed]).push();
+        let root = registry.on_disk();
+        age(root.path(), 30);
+        let path = root.path().to_str().unwrap();
+        for command in [&["gc", "--tidy"][..], &["prune", "--yes", "--keep", "all", "--orphans", "7d"]] {
+            let run = regc([command, &["--root", path]].concat());
+            assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
+            assert!(root.path().join(layout::revision_link("app", &listed)).exists(), "{command:?}");
+            assert!(root.path().join(layout::tag_link("app", &referrers)).exists(), "{command:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_tag_of_a_deleted_image_named_before_is_deleted_too() {
+    let mut registry = TestRegistry::new();
+    let deleted = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let [signature, referrers] = attached(&deleted);
+    let mut bundles = Vec::new();
+    for n in 1..=3 {
+        registry.image(&format!("app:{signature}")).layers([format!("signature {n}")]).push();
+        bundles.push(registry.image("app").layers([format!("bundle {n}")]).subject(deleted).push());
+        registry.index(&format!("app:{referrers}")).manifests(bundles.clone()).push();
+    }
+    registry.delete("app", &deleted);
+    let root = registry.on_disk();
+    age(root.path(), 30);
+    let run = regc(["gc", "--tidy", "--root", root.path().to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    let of_app = format!("{}/", layout::revisions("app"));
+    let left: Vec<String> = files_below(root.path()).into_iter().filter(|key| key.starts_with(&of_app)).collect();
+    assert_eq!(left.len(), 1, "only the image that stays: {left:?}");
+}
+
+#[test]
+fn what_is_attached_to_a_platform_of_an_image_that_stays_stays() {
+    let mut registry = TestRegistry::new();
+    let platform = registry.image("app").layers(["a"]).push();
+    registry.index("app:v1").manifests([platform]).push();
+    let [signature, referrers] = attached(&platform);
+    registry.image(&format!("app:{signature}")).layers(["signature"]).push();
+    let bundle = registry.image("app").layers(["bundle"]).subject(platform).push();
+    registry.index(&format!("app:{referrers}")).manifests([bundle]).push();
+    registry.delete("app", &platform);
+    let root = registry.on_disk();
+    age(root.path(), 30);
+    let path = root.path().to_str().unwrap();
+    for command in
+        [&["gc", "--tidy"][..], &["gc", "--tidy", "-m"], &["prune", "--yes", "--keep", "all", "--orphans", "7d"]]
+    {
+        let run = regc([command, &["--root", path]].concat());
+        assert_eq!(run.code, 0, "{command:?}: {}{}", run.stdout, run.stderr);
+        for tag in [&signature, &referrers] {
+            assert!(root.path().join(layout::tag_link("app", tag)).exists(), "{command:?}: {tag}");
+        }
+        assert!(root.path().join(layout::revision_link("app", &bundle)).exists(), "{command:?}");
+    }
+}

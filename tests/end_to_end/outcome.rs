@@ -153,7 +153,8 @@ fn a_root_too_deep_or_one_above_is_answered_with_the_one_that_was_meant() {
     let root = directory.path().join("registry");
     registry().write_to(&root);
     let meant = format!("did you mean {}?", root.canonicalize().unwrap().display());
-    let deep = ["docker", "docker/registry", "docker/registry/v2"].map(|below| root.join(below));
+    let deep = ["docker", "docker/registry/v2", "docker/registry/v2/blobs", "docker/registry/v2/repositories/team/app"]
+        .map(|below| root.join(below));
     for given in deep.iter().map(std::path::PathBuf::as_path).chain([directory.path()]) {
         for command in ["gc", "ls", "du", "verify", "repair"] {
             let run = regc([command, "--root", given.to_str().unwrap()]);

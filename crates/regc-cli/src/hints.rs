@@ -172,7 +172,7 @@ impl Flags {
                 "allow-missing",
                 "`regc verify` lists what is missing; if it is lost for good, use --allow-missing",
             ),
-            Refusal::RegistryRuns(_) => {
+            Refusal::RegistryRuns(_) | Refusal::RegistryMayRun { .. } => {
                 let stop = "stop it; or set storage.maintenance.readonly.enabled to true and restart it";
                 let live = self.if_has("live", "; or use --live, which keeps what it removes in the trash");
                 Some(stop.to_owned() + &live.unwrap_or_default())

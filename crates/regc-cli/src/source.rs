@@ -18,7 +18,7 @@ impl Source {
     pub fn nearby_root(&self) -> Option<PathBuf> {
         let holds_layout = |directory: &PathBuf| directory.join(layout::ROOT).is_dir();
         let root = self.root.canonicalize().ok()?;
-        let above = root.ancestors().skip(1).take(layout::ROOT.split('/').count()).map(Path::to_owned);
+        let above = root.ancestors().skip(1).map(Path::to_owned);
         let below = fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
         above.chain(below).find(holds_layout)
     }

@@ -244,6 +244,14 @@ pub enum Refusal {
     /// Something answers at the registry's address.
     #[error("a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost")]
     RegistryRuns(String),
+    /// A server at the registry's address may be the registry.
+    #[error("what listens at {listener} {answer}, and may be a registry: what is pushed to it meanwhile could be lost")]
+    RegistryMayRun {
+        /// The address.
+        listener: String,
+        /// How it answers.
+        answer: String,
+    },
     /// Somebody would have to be asked, and cannot be.
     #[error("nobody can be asked here whether this is to go")]
     Unconfirmed,

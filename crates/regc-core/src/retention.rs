@@ -24,7 +24,7 @@
 //!     subject: None,
 //!     owners: Vec::new(),
 //!     is_understood: true,
-//!     is_orphaned: false,
+//!     orphaned_since: None,
 //! };
 //! let tags = [tag("v1", "old", 30), tag("v2", "new", 20), tag("latest", "new", 10)];
 //! let kept: Vec<bool> = decide(&rule, &tags, &BTreeMap::new(), now).iter().map(|decision| decision.keep).collect();
@@ -69,8 +69,9 @@ pub struct TagFacts {
     pub owners: Vec<Digest>,
     /// Whether the manifest is there, linked and understood, so that the image can be pulled.
     pub is_understood: bool,
-    /// Whether it belongs by its name to a manifest that was deleted from its repository.
-    pub is_orphaned: bool,
+    /// If it belongs by its name to a manifest that was deleted from its repository: when the youngest was pushed of what would
+    /// be deleted with it.
+    pub orphaned_since: Option<SystemTime>,
 }
 
 /// What becomes of a tag.

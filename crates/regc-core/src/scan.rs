@@ -5,6 +5,7 @@ pub mod inventory;
 pub(crate) mod links;
 pub mod mark;
 mod options;
+pub(crate) mod orphans;
 pub(crate) mod remnants;
 pub mod resolve;
 pub mod sizes;

@@ -61,6 +61,8 @@ pub enum Probed {
     Nothing,
     /// A registry that takes pushes.
     Registry,
+    /// A server that may be a registry, and how it answers.
+    Unclear(String),
     /// Another server, by the name that it gives itself.
     Other(String),
     /// That could not be found out.
@@ -178,6 +180,7 @@ impl Store {
         };
         match probe::answers(listener) {
             Ok(Answer::Registry) => Probed::Registry,
+            Ok(Answer::Unclear(answer)) => Probed::Unclear(answer),
             Ok(Answer::Nobody) => Probed::Nothing,
             Ok(Answer::Other(name)) => Probed::Other(name),
             Err(error) => Probed::Unknown(error),
@@ -186,13 +189,18 @@ impl Store {
 
     /// Takes the store's lock, so that it can be changed.
     ///
-    /// Fails if another run has it, and with [`Refusal::RegistryRuns`] if a registry takes pushes.
+    /// Fails if another run has it, and with [`Refusal::RegistryRuns`] if a registry takes pushes, or [`Refusal::RegistryMayRun`] if a
+    /// server may be one.
     pub fn lock(&self, holder: &Holder) -> Result<Session<'_>, Error> {
         let mut session = self.lock_live(holder)?;
         session.is_live = false;
         session.probed = self.probe();
-        match (&session.probed, &self.config.listener) {
-            (Probed::Registry, Some(listener)) => Err(Error::Refused(Refusal::RegistryRuns(listener.to_string()))),
+        let listener = self.config.listener.as_ref().map(ToString::to_string).unwrap_or_default();
+        match &session.probed {
+            Probed::Registry => Err(Error::Refused(Refusal::RegistryRuns(listener))),
+            Probed::Unclear(answer) => {
+                Err(Error::Refused(Refusal::RegistryMayRun { listener, answer: answer.clone() }))
+            }
             _ => Ok(session),
         }
     }

@@ -11,10 +11,9 @@ pub fn stale(config: &Config) -> Option<Cache> {
     let is_stale = match &config.cache {
         Cache::Redis { .. } => true,
         // One that cannot be asked may be running.
-        Cache::InMemory => config
-            .listener
-            .as_ref()
-            .is_some_and(|listener| probe::answers(listener).map_or(true, |answer| answer == Answer::Registry)),
+        Cache::InMemory => config.listener.as_ref().is_some_and(|listener| {
+            probe::answers(listener).map_or(true, |answer| matches!(answer, Answer::Registry | Answer::Unclear(_)))
+        }),
         _ => false,
     };
     is_stale.then(|| config.cache.clone())

@@ -1,6 +1,6 @@
 //! `regc prune`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,6 @@ use regc_core::duration;
 use regc_core::error::Error;
 use regc_core::finding::Finding;
 use regc_core::inspect::catalog::{ListOptions, Listing, Tag, catalog};
-use regc_core::registry::attached::attached_to;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::{self, Pattern};
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
@@ -59,8 +58,8 @@ pub struct Args {
     #[arg(long, value_name = "ORDER", default_value = "pushed")]
     by: Order,
 
-    /// Also remove signatures, SBOMs and attestations that were pushed longer ago, if what they are attached to was deleted
-    /// from their repository
+    /// Also remove tags of signatures, SBOMs and attestations that were pushed longer ago, if the image that they belong to was
+    /// deleted from their repository
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     orphans: Option<Duration>,
 
@@ -176,10 +175,10 @@ fn judge(
     let depth = ListOptions { images: true, owners: true, ..ListOptions::default() };
     let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
     tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
-    let judge = |Listing { repository, tags, between, deleted, .. }: Listing| {
+    let judge = |Listing { repository, tags, between, orphans, .. }: Listing| {
         let decisions = match rules.of(&repository) {
             Some(rule) => {
-                let facts: Vec<TagFacts> = tags.iter().map(|tag| facts(tag, &deleted)).collect();
+                let facts: Vec<TagFacts> = tags.iter().map(|tag| facts(tag, &orphans)).collect();
                 decide(rule, &facts, &between, now).into_iter().map(Some).collect()
             }
             None => vec![None; tags.len()],
@@ -189,7 +188,7 @@ fn judge(
     Ok(listings.into_iter().map(judge).collect())
 }
 
-fn facts(tag: &Tag, deleted: &BTreeSet<Digest>) -> TagFacts {
+fn facts(tag: &Tag, orphans: &BTreeMap<String, SystemTime>) -> TagFacts {
     let image = tag.image.as_ref();
     TagFacts {
         tag: tag.name.clone(),
@@ -199,7 +198,7 @@ fn facts(tag: &Tag, deleted: &BTreeSet<Digest>) -> TagFacts {
         subject: image.and_then(|image| image.subject),
         owners: tag.owners.clone(),
         is_understood: tag.is_linked && image.is_some(),
-        is_orphaned: attached_to(&tag.name, &[]).is_some_and(|owner| deleted.contains(&owner)),
+        orphaned_since: orphans.get(&tag.name).copied(),
     }
 }
 

@@ -61,6 +61,9 @@ impl Opened {
                 "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not be in \
                  these numbers"
             ),
+            Probed::Unclear(answer) if !self.opening.quiet => {
+                eprintln!("regc: warning: what listens at {listener} {}, and may be a registry", printable(answer));
+            }
             Probed::Other(name) if !self.opening.quiet => {
                 eprintln!("regc: warning: {listener} is answered by {}, not by a registry", printable(name));
             }

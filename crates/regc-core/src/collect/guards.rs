@@ -52,7 +52,8 @@ pub fn refuse_missing_parts(scan: &Scan, options: &Options<'_>) -> Result<(), Er
 /// keeps them.
 pub fn refuse_mostly_untagged(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
     let Scan { inventory, reachable, .. } = scan;
-    let linked: usize = inventory.repositories.iter().map(|repository| repository.revisions.len()).sum();
+    let repositories = inventory.repositories.iter().filter(|repository| options.may_tidy(&repository.name));
+    let linked: usize = repositories.map(|repository| repository.revisions.len()).sum();
     let untagged: usize = reachable.garbage.iter().map(|garbage| garbage.revisions.len()).sum();
     let is_most = untagged > FEW && untagged * 10 > linked * 9;
     match options.delete_untagged && !options.allow_mostly_untagged && is_most {

@@ -20,8 +20,10 @@ const MAX_ANSWER_BYTES: u64 = 16 << 10;
 pub enum Answer {
     /// Nobody.
     Nobody,
-    /// A registry, or something that may be one: it speaks TLS, or says nothing.
+    /// A registry, or a server that speaks TLS or wants a login, as registries do.
     Registry,
+    /// A server that may be a registry: it gives no answer in time, or says that it cannot serve now. How it answers.
+    Unclear(String),
     /// Another web server, by its name or the first line of its answer.
     Other(String),
 }
@@ -89,16 +91,21 @@ fn answer_of(mut stream: impl Read + Write, prefix: &str) -> Answer {
         lines.clone().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     };
     let code = status.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default();
-    let may_be_registry = match code {
+    let is_registry = match code {
         "401" => header("WWW-Authenticate").is_some(),
-        // What a server that expects TLS says.
+        // What a server that expects TLS says, in HTTP or in TLS.
         "400" => true,
-        code => !code.starts_with(['1', '2', '3', '4']),
+        "" => !answer.is_empty(),
+        _ => false,
     };
-    if may_be_registry || header("Docker-Distribution-Api-Version").is_some() {
+    if is_registry || header("Docker-Distribution-Api-Version").is_some() {
         return Answer::Registry;
     }
-    Answer::Other(header("Server").unwrap_or(status).to_owned())
+    match code {
+        "" => Answer::Unclear("does not answer in time".to_owned()),
+        code if code.starts_with('5') => Answer::Unclear(format!("answers \"{status}\"")),
+        _ => Answer::Other(header("Server").unwrap_or(status).to_owned()),
+    }
 }
 
 fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
@@ -143,12 +150,13 @@ mod tests {
 
     #[test]
     fn what_says_nothing_may_be_a_registry() {
+        let unclear = Answer::Unclear("does not answer in time".into());
         for bound in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(bound).unwrap();
             let port = listener.local_addr().unwrap().port();
             let (all, one) = (format!(":{port}"), bound.replace(":0", &format!(":{port}")));
             for address in [all, one] {
-                assert_eq!(answers(&at(address.clone())).unwrap(), Answer::Registry, "{address}");
+                assert_eq!(answers(&at(address.clone())).unwrap(), unclear, "{address}");
             }
         }
         let directory = tempfile::tempdir().unwrap();
@@ -156,7 +164,10 @@ mod tests {
         let listener = Listener { place: Place::Unix(socket.clone()), prefix: String::new() };
         assert_eq!(answers(&listener).unwrap(), Answer::Nobody);
         let _listener = UnixListener::bind(&socket).unwrap();
-        assert_eq!(answers(&listener).unwrap(), Answer::Registry);
+        assert_eq!(answers(&listener).unwrap(), unclear);
+        let (listener, served) = server("HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        assert_eq!(answers(&listener).unwrap(), Answer::Unclear("answers \"HTTP/1.1 503 Service Unavailable\"".into()));
+        served.join().unwrap();
     }
 
     #[test]
@@ -165,7 +176,6 @@ mod tests {
             "HTTP/1.1 200 OK\r\ndocker-distribution-api-version: registry/2.0\r\n\r\n{}",
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"https://auth\"\r\n\r\n",
             "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
-            "HTTP/1.1 503 Service Unavailable\r\n\r\n",
             "\u{15}\u{3}\u{1}",
         ];
         for answer in registries {

@@ -286,10 +286,10 @@ impl Sweep<'_> {
         let parts: Vec<String> = parts.map(|part| format!("{directory}/{part}")).collect();
         parts.iter().try_for_each(|part| self.remove_directories(part))?;
         let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
-        // A symbolic link that leads to one would lead to nothing.
-        let is_aliased = |name: &&str| self.rescan.scan.inventory.aliased.contains_key(*name);
+        // A symbolic link that leads to one would dangle; and one directory is a file system's own.
+        let stays = |name: &&str| self.rescan.scan.inventory.aliased.contains_key(*name) || *name == "lost+found";
         let mut above: Vec<String> =
-            ends.chain([repository]).filter(|name| !is_aliased(name)).map(layout::repository).collect();
+            ends.chain([repository]).filter(|name| !stays(name)).map(layout::repository).collect();
         above.reverse();
         self.storage.remove_empty_directories(&above, None).into_iter().collect::<Result<(), Error>>()?;
         for part in &parts {

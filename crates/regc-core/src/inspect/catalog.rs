@@ -19,6 +19,7 @@ use crate::registry::config::Absences;
 use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
 use crate::registry::layout;
 use crate::scan::inventory;
+use crate::scan::orphans::{Member, orphan};
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage, directories};
@@ -56,9 +57,9 @@ pub struct Listing {
     /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or attached to;
     /// empty unless owners are asked for.
     pub between: BTreeMap<Digest, Vec<Digest>>,
-    /// The manifests to which tags belong by their names, and that were deleted from the repository; empty unless owners are
-    /// asked for.
-    pub deleted: BTreeSet<Digest>,
+    /// The tags that belong by their names to manifests that were deleted from the repository, as far as all that would be
+    /// deleted with them does, and when the youngest of that was pushed; empty unless owners are asked for.
+    pub orphans: BTreeMap<String, SystemTime>,
 }
 
 /// An image, and the images that it leads to.
@@ -173,16 +174,16 @@ impl<'a> Repository<'a> {
     fn list(mut self) -> Result<Listing, Error> {
         let links = tag_links(self.storage, &self.name)?;
         let mut tags: Vec<Tag> = links.into_iter().map(Tag::from).collect();
-        let (mut untagged, mut deleted) = (Vec::new(), BTreeSet::new());
+        let (mut untagged, mut orphans) = (Vec::new(), BTreeMap::new());
         if self.depth.untagged || self.depth.trees || self.depth.owners {
             let (revisions, unlinked) = self.revisions()?;
-            if self.depth.owners {
-                deleted = self.deleted(unlinked, &tags)?;
-            }
             for digest in revisions.keys() {
                 if let Some(subject) = self.manifest(digest)?.and_then(|manifest| manifest.1.subject) {
                     self.referrers.entry(subject).or_default().push(*digest);
                 }
+            }
+            if self.depth.owners {
+                orphans = self.orphans(&revisions, &unlinked, &tags)?;
             }
             if self.depth.untagged {
                 let reached = self.reached(tags.iter().filter_map(|tag| tag.digest))?;
@@ -219,7 +220,7 @@ impl<'a> Repository<'a> {
         let named = tags.iter().filter(|tag| tag.image.is_some()).filter_map(|tag| tag.digest);
         let listed: Vec<Digest> = named.chain(untagged.iter().map(|untagged| untagged.image.digest)).collect();
         let trees = if self.depth.trees { self.trees(listed)? } else { BTreeMap::new() };
-        Ok(Listing { repository: self.name, tags, untagged, trees, between, deleted })
+        Ok(Listing { repository: self.name, tags, untagged, trees, between, orphans })
     }
 
     /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
@@ -247,16 +248,56 @@ impl<'a> Repository<'a> {
         Ok(owners)
     }
 
-    /// Those of the revisions without a link to which a tag belongs, and that are not linked as layers either.
-    fn deleted(&self, unlinked: BTreeSet<Digest>, tags: &[Tag]) -> Result<BTreeSet<Digest>, Error> {
-        let owners: BTreeSet<Digest> = tags.iter().filter_map(|tag| attached_to(&tag.name, &[])).collect();
-        let mut deleted = BTreeSet::new();
-        for owner in &owners & &unlinked {
-            if !self.is_linked(&owner)? {
-                deleted.insert(owner);
+    /// The tags that belong by their names to manifests that were deleted, as far as all that would be deleted with them does, and
+    /// when the youngest of that was pushed.
+    fn orphans(
+        &mut self,
+        revisions: &BTreeMap<Digest, SystemTime>,
+        unlinked: &BTreeSet<Digest>,
+        tags: &[Tag],
+    ) -> Result<BTreeMap<String, SystemTime>, Error> {
+        let mut by_name: BTreeMap<Digest, Vec<(Digest, SystemTime)>> = BTreeMap::new();
+        for tag in tags {
+            if let (Some(owner), Some(digest)) = (attached_to(&tag.name, &[]), tag.digest) {
+                by_name.entry(owner).or_default().push((digest, tag.pushed));
             }
         }
-        Ok(deleted)
+        let mut orphans = BTreeMap::new();
+        let gone: Vec<Digest> = by_name.keys().filter(|owner| unlinked.contains(owner)).copied().collect();
+        if gone.is_empty() {
+            return Ok(orphans);
+        }
+        // What is part of something that stays belongs to an image that stays.
+        let mut parts = BTreeSet::new();
+        for digest in revisions.keys() {
+            let children = self.manifest(digest)?.map(|manifest| manifest.1.children.clone()).unwrap_or_default();
+            parts.extend(children.iter().map(|child| child.digest));
+        }
+        for owner in gone.into_iter().filter(|owner| !parts.contains(owner)) {
+            if self.is_linked(&owner)? {
+                continue;
+            }
+            for tag in tags.iter().filter(|tag| attached_to(&tag.name, &[]) == Some(owner)) {
+                let Some(digest) = tag.digest else { continue };
+                let found = orphan(owner, vec![(digest, tag.pushed)], |digest| {
+                    let Some(&pushed) = revisions.get(&digest) else { return Ok(None) };
+                    let described = self.manifest(&digest)?;
+                    let described = described.as_ref().map(|manifest| &manifest.1);
+                    let children = described.into_iter().flat_map(|described| &described.children);
+                    let by_subject = self.referrers.get(&digest).into_iter().flatten();
+                    let by_subject = by_subject.map(|referrer| (*referrer, SystemTime::UNIX_EPOCH));
+                    let by_name = by_name.get(&digest).into_iter().flatten().copied();
+                    Ok(Some(Member {
+                        pushed,
+                        subject: described.and_then(|described| described.subject),
+                        children: children.map(|child| child.digest).collect(),
+                        attached: by_subject.chain(by_name).collect(),
+                    }))
+                })?;
+                orphans.extend(found.map(|orphan| (tag.name.clone(), orphan.since)));
+            }
+        }
+        Ok(orphans)
     }
 
     /// The linked revisions, and when each was pushed last; and those of which only a directory is left.

@@ -61,7 +61,8 @@ pub fn decide(
 /// Why a tag goes that is attached to something that was deleted; `None` if it is not, or too recent.
 fn orphaned(rule: &Rule, facts: &TagFacts, now: SystemTime) -> Option<Reason> {
     let (orphans, owner) = rule.orphans.zip(attached_to(&facts.tag, &[]))?;
-    let is_old = facts.is_orphaned && now.checked_sub(orphans).is_some_and(|oldest| facts.pushed < oldest);
+    let is_old =
+        now.checked_sub(orphans).is_some_and(|oldest| facts.orphaned_since.is_some_and(|since| since < oldest));
     is_old.then_some(Reason::Orphaned { owner, orphans })
 }
 

@@ -35,7 +35,7 @@ fn tag(tag: &str, image: &str, days: u32) -> TagFacts {
         subject: None,
         owners: Vec::new(),
         is_understood: true,
-        is_orphaned: false,
+        orphaned_since: None,
     }
 }
 

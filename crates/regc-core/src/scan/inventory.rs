@@ -41,8 +41,8 @@ pub struct Inventory {
     pub aliased: BTreeMap<String, String>,
     /// The repositories, in the order in which the registry walks them.
     pub repositories: Vec<Repository>,
-    /// Whether no repository links a manifest, and nothing shows that one was deleted. OpenShift's registry kept them in etcd,
-    /// and left but signatures here.
+    /// Whether no repository links a manifest, and in one that links layers nothing shows that one was deleted. OpenShift's
+    /// registry kept them in etcd, and left only signatures here.
     pub lacks_manifests: bool,
     /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
     pub unmounted: Vec<String>,
@@ -230,15 +230,24 @@ impl<'a> Walk<'a> {
         if repositories.iter().any(|repository| !repository.revisions.is_empty()) {
             return Ok(false);
         }
-        // The API's DELETE removes the link alone, so only where there are signatures was there never one.
-        for Repository { name, unlinked, .. } in repositories {
-            for revision in unlinked {
-                if self.storage.stat(&layout::signatures(name, &digests.digest(*revision)))?.is_none() {
-                    return Ok(false);
-                }
+        // Each repository by itself: what was deleted in one says nothing of another.
+        for repository in repositories.iter().filter(|repository| !repository.layer_algorithms.is_empty()) {
+            if !self.had_a_manifest(repository, digests)? {
+                return Ok(true);
             }
         }
-        Ok(true)
+        Ok(false)
+    }
+
+    /// Whether a manifest was deleted from a repository. The API's DELETE removes the link alone, so only where there are
+    /// signatures was there never one.
+    fn had_a_manifest(&self, repository: &Repository, digests: &Digests) -> Result<bool, Error> {
+        for revision in &repository.unlinked {
+            if self.storage.stat(&layout::signatures(&repository.name, &digests.digest(*revision)))?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn pass_over(&self) {

@@ -43,7 +43,7 @@ pub(crate) fn beside_blobs(
         let blobs: Vec<Digest> = batch.iter().map(|&id| digests.digest(id)).collect();
         let directories: Vec<String> = blobs.iter().map(Digest::hex).collect();
         let is_needed = |number: usize| reachable.live.contains(digests, batch[number]);
-        let beside = Beside { storage, above: &layout::shard(&blobs[0]), file: layout::DATA, before };
+        let beside = Beside { storage, above: &layout::shard(&blobs[0]), file: layout::DATA, before: Some(before) };
         let found = beside.list(&directories, is_needed)?;
         monitor.advance(batch.len() as u64);
         if monitor.is_stopped() {
@@ -69,7 +69,7 @@ pub(crate) struct Beside<'a> {
     /// The name of that file.
     pub(crate) file: &'a str,
     /// What was written at this time or later is kept.
-    pub(crate) before: SystemTime,
+    pub(crate) before: Option<SystemTime>,
 }
 
 impl Beside<'_> {
@@ -99,7 +99,7 @@ impl Beside<'_> {
         let old = keys.into_iter().zip(found).filter_map(|(key, found)| {
             let found = found.filter(|found| found.kind == EntryKind::File && !found.symlink)?;
             let path = format!("{}/{key}", self.above);
-            (found.modified < self.before).then_some(GarbageFile { path, bytes: found.bytes })
+            self.before.is_none_or(|before| found.modified < before).then_some(GarbageFile { path, bytes: found.bytes })
         });
         Ok(old.collect())
     }

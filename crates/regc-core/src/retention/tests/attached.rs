@@ -37,7 +37,10 @@ fn tags_that_belong_to_a_manifest_are_no_matter_of_the_rules() {
 fn a_tag_of_a_deleted_image_goes_when_it_is_old_and_other_tags_of_its_manifest_do_not() {
     let app = digest("app");
     let name = format!("sha256-{}.sig", app.hex());
-    let orphan = |days| TagFacts { is_orphaned: true, ..tag(&name, "signature", days) };
+    let orphan = |days| {
+        let facts = tag(&name, "signature", days);
+        TagFacts { orphaned_since: Some(facts.pushed), ..facts }
+    };
     let goes = format!("- {name} belongs to {app}, which was deleted, and was pushed more than 30d ago");
     let stays = format!("+ {name} belongs to {app}");
     for (text, days, expected) in [
@@ -48,7 +51,7 @@ fn a_tag_of_a_deleted_image_goes_when_it_is_old_and_other_tags_of_its_manifest_d
     ] {
         assert_eq!(said(text, &[orphan(days)])[..], *std::slice::from_ref(expected), "{text}");
     }
-    let known = TagFacts { is_orphaned: false, ..orphan(31) };
+    let known = TagFacts { orphaned_since: None, ..orphan(31) };
     assert_eq!(said("keep: 0, orphans: 30d", &[known]), [stays]);
     let tags = [orphan(31), tag("mine", "signature", 31)];
     let expected = [goes, "+ mine is number 1 of the 1 pushed last".to_owned()];

@@ -39,7 +39,7 @@ fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
                 subject: subject.map(digest),
                 owners: part.map(digest).into_iter().collect(),
                 is_understood,
-                is_orphaned: false,
+                orphaned_since: None,
             }
         };
         links.into_iter().map(of).collect()

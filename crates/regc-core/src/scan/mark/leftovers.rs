@@ -101,7 +101,7 @@ impl Marking<'_> {
             garbage.empty_tag_dirs = self.empty_tag_dirs(&garbage.tag_index_entries)?;
         }
         if let Some(before) = self.options.remnants_before() {
-            garbage.remnants = self.remnants(before, &reach.live, garbage)?;
+            garbage.remnants = self.remnants(Some(before), Some(&reach.live), garbage)?;
         }
         for removed in &garbage.removed_tags {
             findings.extend(self.foreign_in_tag(&removed.tag, &garbage.remnants)?);
@@ -184,7 +184,7 @@ impl Marking<'_> {
         Ok(entries.collect::<Result<Vec<_>, Error>>()?.concat())
     }
 
-    fn entries_of(&self, tag: &str) -> Result<Vec<TagIndexEntry>, Error> {
+    pub(super) fn entries_of(&self, tag: &str) -> Result<Vec<TagIndexEntry>, Error> {
         let mut entries = Vec::new();
         let index = layout::tag_index(self.name(), tag);
         if self.storage.stat(&index)?.is_none_or(|metadata| metadata.symlink) {

@@ -11,13 +11,24 @@ use std::time::SystemTime;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::attached::Attached;
+use super::manifests::Manifest;
 use super::repository::{Marking, Reach};
 use super::tags::{Tag, Tags};
 use super::{GarbageTag, RepositoryGarbage};
 use crate::error::Error;
 use crate::registry::attached::attached_to;
 use crate::registry::layout;
+use crate::registry::manifest::Role;
 use crate::scan::inventory::DigestId;
+use crate::scan::orphans::{Member, Orphan, orphan};
+
+/// What is attached to what in a repository.
+struct Hanging<'t> {
+    /// By a `subject`.
+    referrers: HashMap<DigestId, Vec<DigestId>>,
+    /// By the names of tags.
+    tags: HashMap<DigestId, Vec<&'t Tag>>,
+}
 
 impl Marking<'_> {
     /// Whether orphans are to be found in the repository. `untagged` manifests may make some in this very run.
@@ -38,36 +49,55 @@ impl Marking<'_> {
         else {
             return Ok(());
         };
-        let gone = self.gone()?;
-        let is_old = |tag: &Tag| tag.modified < before && !self.is_recent(tag);
-        let is_owner = |tag: &Tag, to| is_old(tag) && (self.has_revision(to) || gone.contains(&to));
-        let (attached, others) = self.attached(tags.each.iter(), is_owner);
-        let named = others.iter().flat_map(|tag| &tag.keeps).copied();
-        let named: HashSet<DigestId> = named.filter(|id| tags.tagged.binary_search(id).is_ok()).collect();
+        let gone = self.gone(&reach.live)?;
+        let is_owner = |tag: &Tag, to| !self.is_recent(tag) && (self.has_revision(to) || gone.contains(&to));
+        let (mut attached, others) = self.attached(tags.each.iter(), is_owner);
         let referrers = self.referrers();
-        let mut roots: HashSet<DigestId> =
-            self.repository.recent.iter().copied().chain(named.iter().copied()).collect();
+        let named = |others: &[&Tag]| -> HashSet<DigestId> {
+            let named = others.iter().flat_map(|tag| &tag.keeps).copied();
+            named.filter(|id| tags.tagged.binary_search(id).is_ok()).collect()
+        };
+        let recent = self.repository.recent.iter().copied();
+        if only_tagged {
+            // What is deleted as untagged makes orphans of what is attached to it.
+            let roots = recent.clone().chain(named(&others)).collect();
+            *reach = self.reach_with(roots, &referrers, &attached)?;
+        }
+        let mut hanging = Hanging { referrers, tags: HashMap::default() };
+        attached.iter().for_each(|Attached { tag, to }| hanging.tags.entry(*to).or_default().push(tag));
+        let is_candidate = |to: DigestId| gone.contains(&to) || only_tagged && !reach.manifests.contains(&to);
+        let (mut dying, mut young): (HashSet<DigestId>, Vec<&Tag>) = (HashSet::default(), Vec::new());
+        for Attached { tag, to } in attached.iter().filter(|attached| is_candidate(attached.to)) {
+            match self.orphan(*to, self.ever_named_by(tag)?, &hanging)?.filter(|orphan| orphan.since < before) {
+                Some(orphan) => dying.extend(orphan.members),
+                None => young.push(tag),
+            }
+        }
+        attached.retain(|attached| !young.iter().any(|tag| tag.name == attached.tag.name));
+        let named = named(&[others, young].concat());
+        let mut roots: HashSet<DigestId> = recent.chain(named.iter().copied()).collect();
         if !only_tagged {
-            let orphaned = attached.iter().filter(|attached| gone.contains(&attached.to));
-            let mut orphaned: HashSet<DigestId> = orphaned.filter_map(|attached| attached.tag.digest).collect();
-            orphaned.extend(self.old_referrers(&gone, &referrers, before)?);
-            orphaned.retain(|id| !named.contains(id));
-            let dying = self.dying(&orphaned, &referrers, &attached);
+            for &owner in &gone {
+                for &referrer in hanging.referrers.get(&owner).into_iter().flatten() {
+                    let orphan = self.orphan(owner, vec![(referrer, SystemTime::UNIX_EPOCH)], &hanging)?;
+                    dying.extend(orphan.filter(|orphan| orphan.since < before).into_iter().flat_map(|o| o.members));
+                }
+            }
             let all = self.repository.revisions.iter().chain(&tags.tagged).copied();
             roots.extend(all.filter(|id| !dying.contains(id)));
         }
-        *reach = self.reach_with(roots, &referrers, &attached)?;
-        let is_orphan = |attached: &&Attached<'_>| !reach.manifests.contains(&attached.to);
-        for tag in attached.iter().filter(is_orphan).map(|attached| attached.tag) {
+        *reach = self.reach_with(roots, &hanging.referrers, &attached)?;
+        for Attached { tag, .. } in attached.iter().filter(|attached| !reach.manifests.contains(&attached.to)) {
             garbage.removed_tags.push(GarbageTag { tag: tag.name.clone(), id: tag.digest });
         }
         Ok(())
     }
 
-    /// The manifests that the repository had and no longer has. One that is linked as a layer can still be pulled.
-    fn gone(&self) -> Result<HashSet<DigestId>, Error> {
+    /// The manifests that the repository had and no longer has. One that is linked as a layer can still be pulled, and one that
+    /// is part of something live is part of an image that stays.
+    fn gone(&self, live: &HashSet<DigestId>) -> Result<HashSet<DigestId>, Error> {
         let mut gone = HashSet::default();
-        for &id in &self.repository.unlinked {
+        for &id in self.repository.unlinked.iter().filter(|id| !live.contains(id)) {
             if !self.is_linked(id)? {
                 gone.insert(id);
             }
@@ -75,20 +105,38 @@ impl Marking<'_> {
         Ok(gone)
     }
 
-    /// What is attached by its `subject` to one of some manifests, and was pushed before a time.
-    fn old_referrers(
+    /// What a tag names, and has named before, with the time of the tag.
+    fn ever_named_by(&self, tag: &Tag) -> Result<Vec<(DigestId, SystemTime)>, Error> {
+        let before = self.entries_of(&tag.name)?.into_iter().map(|entry| entry.id);
+        Ok(tag.digest.into_iter().chain(before).map(|id| (id, tag.modified)).collect())
+    }
+
+    /// What hangs on something that is attached to a manifest.
+    fn orphan(
         &self,
-        subjects: &HashSet<DigestId>,
-        referrers: &HashMap<DigestId, Vec<DigestId>>,
-        before: SystemTime,
-    ) -> Result<Vec<DigestId>, Error> {
-        let attached: Vec<DigestId> =
-            subjects.iter().filter_map(|subject| referrers.get(subject)).flatten().copied().collect();
-        let keys: Vec<String> = attached.iter().map(|&id| layout::link_below(&self.digests.digest(id))).collect();
-        let links = self.storage.stat_each(&layout::revisions(self.name()), &keys)?;
-        let is_old =
-            attached.into_iter().zip(links).filter(|(_, link)| link.is_some_and(|link| link.modified < before));
-        Ok(is_old.map(|(id, _)| id).collect())
+        owner: DigestId,
+        named: Vec<(DigestId, SystemTime)>,
+        hanging: &Hanging<'_>,
+    ) -> Result<Option<Orphan<DigestId>>, Error> {
+        orphan(owner, named, |id| {
+            let Some(link) = self.storage.stat(&layout::revision_link(self.name(), &self.digests.digest(id)))? else {
+                return Ok(None);
+            };
+            let parsed = self.manifests.with(id, |manifest| match manifest {
+                Manifest::Parsed { references, subject } => {
+                    let is_part = |role| matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild);
+                    let parts = references.iter().filter(|reference| is_part(reference.role()));
+                    (parts.map(|reference| reference.id()).collect(), subject)
+                }
+                _ => (Vec::new(), None),
+            });
+            let (children, subject) = parsed.unwrap_or_default();
+            let by_subject = hanging.referrers.get(&id).into_iter().flatten();
+            let by_subject = by_subject.map(|&referrer| (referrer, SystemTime::UNIX_EPOCH));
+            let by_name = hanging.tags.get(&id).into_iter().flatten();
+            let by_name = by_name.filter_map(|tag| Some((tag.digest?, tag.modified)));
+            Ok(Some(Member { pushed: link.modified, subject, children, attached: by_subject.chain(by_name).collect() }))
+        })
     }
 
     /// Keeps the directories of revisions that are deleted while something that stays is attached to them. `directories` are

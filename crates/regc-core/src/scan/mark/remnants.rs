@@ -15,11 +15,12 @@ use crate::scan::remnants::{BATCH, Beside};
 use crate::storage::{below, directories};
 
 impl Marking<'_> {
-    /// What was left in the repository before a time, by path. `live` is what is live in it, `garbage` what else goes.
+    /// What was left in the repository before a time, by path; all of it if there is no such time. `live` is what is live in it,
+    /// `None` if the repository is deleted; `garbage` is what else is deleted.
     pub(super) fn remnants(
         &self,
-        before: SystemTime,
-        live: &HashSet<DigestId>,
+        before: Option<SystemTime>,
+        live: Option<&HashSet<DigestId>>,
         garbage: &RepositoryGarbage,
     ) -> Result<Vec<GarbageFile>, Error> {
         let mut found = Vec::new();
@@ -29,22 +30,25 @@ impl Marking<'_> {
             let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
             let links = links.into_iter().filter(|(_, symlink)| !symlink);
             let ids: Vec<DigestId> = links.map(|(digest, _)| self.digests.id(&digest)).collect();
-            found.extend(self.remnants_beside(&layers, &ids, before, live)?);
+            found
+                .extend(self.remnants_beside(&layers, &ids, before, |id| live.is_some_and(|live| live.contains(&id)))?);
         }
         let revisions = [&*self.repository.revisions, &self.repository.unlinked].concat();
-        found.extend(self.remnants_beside(&layout::revisions(self.name()), &revisions, before, live)?);
-        found.extend(self.remnants_in_tags(before, garbage)?);
+        // Where a revision has no link, what was left beside it may be all that is left of that.
+        found.extend(self.remnants_beside(&layout::revisions(self.name()), &revisions, before, |_| live.is_some())?);
+        found.extend(self.remnants_in_tags(before, live.is_none(), garbage)?);
         found.sort_unstable();
         Ok(found)
     }
 
-    /// What was left beside the links of some digests, which are below the directory `above`.
+    /// What was left beside the links of some digests, which are below the directory `above`. Where a link is missing that
+    /// `is_needed`, it stays.
     fn remnants_beside(
         &self,
         above: &str,
         ids: &[DigestId],
-        before: SystemTime,
-        live: &HashSet<DigestId>,
+        before: Option<SystemTime>,
+        is_needed: impl Fn(DigestId) -> bool + Sync,
     ) -> Result<Vec<GarbageFile>, Error> {
         let beside = Beside { storage: self.storage, above, file: layout::LINK, before };
         let found = ids.par_chunks(BATCH).map(|batch| {
@@ -52,14 +56,19 @@ impl Marking<'_> {
             let directory =
                 |link: String| link.rsplit_once('/').map_or_else(String::new, |(above, _)| above.to_owned());
             let directories: Vec<String> = batch.iter().map(|id| directory(link(id))).collect();
-            beside.list(&directories, |number| live.contains(&batch[number]))
+            beside.list(&directories, |number| is_needed(batch[number]))
         });
         Ok(found.collect::<Result<Vec<_>, Error>>()?.concat())
     }
 
     /// What was left in tags. Where a link is missing, the directory may be all that tells what the tag has named, so it stays
     /// unless that goes anyway.
-    fn remnants_in_tags(&self, before: SystemTime, garbage: &RepositoryGarbage) -> Result<Vec<GarbageFile>, Error> {
+    fn remnants_in_tags(
+        &self,
+        before: Option<SystemTime>,
+        all_go: bool,
+        garbage: &RepositoryGarbage,
+    ) -> Result<Vec<GarbageFile>, Error> {
         let all = layout::tags(self.name());
         let beside = Beside { storage: self.storage, above: &all, file: layout::LINK, before };
         let entry = |tag: &str, id| layout::tag_index_link(self.name(), tag, &self.digests.digest(id));
@@ -71,7 +80,8 @@ impl Marking<'_> {
             let goes = |file: &&String| {
                 let Some((directory, _)) = file.rsplit_once('/') else { return false };
                 let link = format!("{directory}/{}", layout::LINK);
-                let is_free = is_dead || files.contains(&link) || gone.contains(&format!("{all}/{tag}/{link}"));
+                let is_free =
+                    all_go || is_dead || files.contains(&link) || gone.contains(&format!("{all}/{tag}/{link}"));
                 is_free && layout::is_remnant(&format!("{all}/{tag}/{file}"))
             };
             beside.old(files.iter().filter(goes).map(|file| format!("{tag}/{file}")).collect())

@@ -59,7 +59,8 @@ impl Marking<'_> {
         garbage.removed_tags = tags.each.into_iter().map(|tag| GarbageTag { tag: tag.name, id: tag.digest }).collect();
         garbage.uploads = uploads.old;
         garbage.referrer_links = self.referrer_links(|_| true)?;
-        let findings = Vec::from_iter(self.foreign(&[])?);
+        garbage.remnants = self.remnants(self.options.recent_since, None, &garbage)?;
+        let findings = Vec::from_iter(self.foreign(&garbage.remnants)?);
         garbage.whole = findings.is_empty();
         Ok(Marked {
             released,
@@ -249,11 +250,18 @@ impl Marking<'_> {
     /// directory.
     pub(super) fn foreign_in_tag(&self, tag: &str, remnants: &[GarbageFile]) -> Result<Option<Finding>, Error> {
         let directory = layout::tag(self.name(), tag);
+        let below = below(self.storage, &directory)?;
         let is_foreign = |file: &String| {
             let parts: Vec<&str> = file.split('/').collect();
             !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
         };
-        let foreign = below(self.storage, &directory)?.files.into_iter().filter(is_foreign);
+        // A directory of another program keeps the tag's even if it is empty.
+        let is_foreign_directory = |name: &String| {
+            let parts: Vec<&str> = name.split('/').collect();
+            !matches!(parts[..], ["current"] | ["index"] | ["index", _] | ["index", _, _])
+        };
+        let files = below.files.into_iter().filter(is_foreign);
+        let foreign = files.chain(below.directories.into_iter().rev().filter(is_foreign_directory));
         let mut keys = foreign.map(|file| format!("{directory}/{file}"));
         Ok(keys.find(|key| !has(remnants, key)).map(|key| self.foreign_file(key)))
     }
