@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
 use crate::scan::remnants::{BATCH, Beside};
+use crate::scan::tag_links::tag_links;
 use crate::storage::{below, directories};
 
 impl Marking<'_> {
@@ -34,11 +35,19 @@ impl Marking<'_> {
                 .extend(self.remnants_beside(&layers, &ids, before, |id| live.is_some_and(|live| live.contains(&id)))?);
         }
         let revisions = [&*self.repository.revisions, &self.repository.unlinked].concat();
-        // Where a revision has no link, what was left beside it may be all that is left of that.
-        found.extend(self.remnants_beside(&layout::revisions(self.name()), &revisions, before, |_| live.is_some())?);
+        // Where a revision that a tag names has no link, what was left beside it may be all that is left of that.
+        let named = if self.repository.unlinked.is_empty() || live.is_none() { Vec::new() } else { self.named()? };
+        let is_needed = |id| named.contains(&id);
+        found.extend(self.remnants_beside(&layout::revisions(self.name()), &revisions, before, is_needed)?);
         found.extend(self.remnants_in_tags(before, live.is_none(), garbage)?);
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// What the tags of the repository name.
+    fn named(&self) -> Result<Vec<DigestId>, Error> {
+        let named = tag_links(self.storage, self.name())?.into_iter().filter_map(|tag| tag.digest);
+        Ok(named.map(|digest| self.digests.id(&digest)).collect())
     }
 
     /// What was left beside the links of some digests, which are below the directory `above`. Where a link is missing that
