@@ -43,8 +43,8 @@ pub trait Monitor: Sync {
     /// So many more steps of the phase are done.
     fn advance(&self, steps: u64);
 
-    /// Something was found damaged. What is told here is in the run's result too, in a fixed order.
-    fn finding(&self, finding: &Finding);
+    /// Something was found damaged. The run's result holds it too, in a fixed order.
+    fn finding(&self, _: &Finding) {}
 
     /// Whether the run is to stop at the next whole step. It is asked often.
     fn is_stopped(&self) -> bool {
@@ -59,5 +59,4 @@ pub struct Silent;
 impl Monitor for Silent {
     fn phase(&self, _: Phase, _: Option<u64>) {}
     fn advance(&self, _: u64) {}
-    fn finding(&self, _: &Finding) {}
 }
