@@ -3,12 +3,11 @@
 //!     cargo bench -p regc-benches
 
 use divan::counter::BytesCount;
-use regc_core::collect::plan::plan;
-use regc_core::digest::Digest;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
 use regc_core::registry::manifest::References;
-use regc_core::scan::{Options, Scan, scan};
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::scan::{Options, Scan, scan};
+use regc_core::{Digest, Silent};
 use regc_testkit::TestRegistry;
 
 fn main() {

@@ -20,7 +20,7 @@ pub struct Args {
     /// The storage root
     root: PathBuf,
     /// How many threads wait for the storage at once
-    #[arg(long, default_value_t = regc_core::scan::Options::default().jobs)]
+    #[arg(long, default_value_t = regc_core::stages::scan::Options::default().jobs)]
     jobs: usize,
     /// Look at layer links, too
     #[arg(long)]

@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// How many threads regc and the bare walk wait with
-    #[arg(long, default_value_t = regc_core::scan::Options::default().jobs)]
+    #[arg(long, default_value_t = regc_core::stages::scan::Options::default().jobs)]
     jobs: usize,
     /// Also with the system's caches dropped before each run; needs root
     #[arg(long)]

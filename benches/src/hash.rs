@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use rayon::prelude::*;
-use regc_core::digest::{Algorithm, Digest};
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::inventory;
+use regc_core::stages::scan::inventory;
 use regc_core::storage::ReadStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::verify::content::{Blob, Clock, HashOptions, hash_all};
+use regc_core::{Algorithm, Digest, Silent};
 
 use crate::process::{self, Cost, median};
 

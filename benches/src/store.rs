@@ -6,8 +6,8 @@ use std::path::Path;
 
 use fastrand::Rng;
 use rayon::prelude::*;
-use regc_core::digest::{Algorithm, Digest};
 use regc_core::registry::layout;
+use regc_core::{Algorithm, Digest};
 use serde_json::json;
 
 /// How large a registry is made, and of what.

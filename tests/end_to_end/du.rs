@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use regc_core::digest::{Algorithm, Digest};
 use regc_core::registry::layout;
+use regc_core::{Algorithm, Digest};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::{TestRegistry, blob_of, files_below, fixture, layer, layer_content, oracle};
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::digest::{Algorithm, Digest};
 use regc_core::registry::layout;
+use regc_core::{Algorithm, Digest};
 use regc_testkit::{files_below, fixture};
 use serde_json::Value;
 

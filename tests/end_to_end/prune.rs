@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::digest::{Algorithm, Digest};
 use regc_core::registry::layout;
+use regc_core::{Algorithm, Digest};
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 use serde_json::{Value, json};
 

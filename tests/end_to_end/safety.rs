@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use regc_core::Holder;
 use regc_core::registry::layout;
 use regc_core::storage::DeleteStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::storage::lock::Holder;
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 use serde_json::Value;

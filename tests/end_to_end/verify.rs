@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, layer};
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 use serde_json::Value;
@@ -154,9 +154,9 @@ fn what_is_deleted_on_a_full_disk_is_gone() {
 
 #[test]
 fn a_second_run_is_refused_on_a_full_disk_as_on_any_other() {
+    use regc_core::Holder;
     use regc_core::storage::DeleteStorage;
     use regc_core::storage::filesystem::FilesystemStorage;
-    use regc_core::storage::lock::Holder;
     for lack in [Bytes, Inodes] {
         let disk = Disk::new();
         disk.fill(lack, 0);

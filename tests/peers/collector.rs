@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::{TestRegistry, blobs_below, layer, oracle, peer};

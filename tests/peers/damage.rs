@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::finding::Kind;
 use regc_core::registry::layout;
 use regc_testkit::peer::PeerRegistry;

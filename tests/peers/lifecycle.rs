@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use regc_core::digest::{Algorithm, Digest};
+use regc_core::{Algorithm, Digest};
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::scenario::{self, Scenario};
 use regc_testkit::{blobs_below, files_below};

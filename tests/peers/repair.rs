@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::{files_below, scenario, sha256};

@@ -8,7 +8,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::{self, PeerRegistry};

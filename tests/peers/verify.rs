@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use regc_core::digest::{Algorithm, Digest};
 use regc_core::finding::{Kind, Severity};
 use regc_core::registry::layout;
+use regc_core::{Algorithm, Digest};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::peer::{self, PeerRegistry};
 use regc_testkit::{fixture, oracle};

@@ -18,8 +18,7 @@ pub mod verify;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use regc_core::error::Error;
-use regc_core::store::Store;
+use regc_core::{Error, Store};
 
 use crate::source::{self, Source};
 

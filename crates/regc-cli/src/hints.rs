@@ -3,8 +3,8 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use indicatif::BinaryBytes;
-use regc_core::error::{Error, Refusal};
 use regc_core::trash::RunSize;
+use regc_core::{Error, Refusal};
 
 /// Prints what one can do, below the error that it is about.
 pub fn print(hint: Option<String>) {

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
-use regc_core::error::Error as CoreError;
+use regc_core::Error as CoreError;
 
 use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
 use crate::hints::Flags;

@@ -9,9 +9,7 @@ use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::Path;
 
-use regc_core::collect::plan::Plan;
-use regc_core::collect::summary::Summary;
-use regc_core::error::Error;
+use regc_core::{Error, Plan, Summary};
 
 /// A collection, as far as it has come.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use regc_core::error::Error;
+use regc_core::Error;
 
 use crate::interruption::Interruption;
 

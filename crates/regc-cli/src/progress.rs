@@ -4,9 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use regc_core::error::Error;
-use regc_core::finding::Finding;
-use regc_core::monitor::{Monitor, Phase};
+use regc_core::{Error, Finding, Monitor, Phase};
 
 use crate::interruption::Interruption;
 use crate::process;

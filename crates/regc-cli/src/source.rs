@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use regc_core::error::Error;
-use regc_core::registry::config::{Config, DEFAULT_PATHS, Driver, PATH_VARIABLE};
+use regc_core::registry::config::{DEFAULT_PATHS, Driver, PATH_VARIABLE};
 use regc_core::registry::layout;
+use regc_core::{Config, Error};
 
 /// A store's configuration, and its root for people to read.
 pub struct Source {

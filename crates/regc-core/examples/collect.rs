@@ -5,11 +5,7 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use regc_core::collect::CollectOptions;
-use regc_core::monitor::{Monitor, Phase};
-use regc_core::registry::config::Config;
-use regc_core::storage::lock::Holder;
-use regc_core::store::{Disposal, Store};
+use regc_core::{CollectOptions, Config, Disposal, Holder, Monitor, Phase, Store};
 
 /// Prints each phase, and how many steps it had.
 #[derive(Default)]

@@ -6,12 +6,7 @@
 use std::error::Error;
 use std::io::stdin;
 
-use regc_core::collect::CollectOptions;
-use regc_core::digest::Digest;
-use regc_core::monitor::Silent;
-use regc_core::registry::config::Config;
-use regc_core::storage::lock::Holder;
-use regc_core::store::{Disposal, Store};
+use regc_core::{CollectOptions, Config, Digest, Disposal, Holder, Silent, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("give the path of the registry's config.yml")?;

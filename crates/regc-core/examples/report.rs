@@ -4,10 +4,7 @@
 
 use std::error::Error;
 
-use regc_core::collect::CollectOptions;
-use regc_core::monitor::Silent;
-use regc_core::registry::config::Config;
-use regc_core::store::Store;
+use regc_core::{CollectOptions, Config, Silent, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("give the path of the registry's config.yml")?;

@@ -3,18 +3,13 @@
 //! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library finds out what
 //! in its storage a client can still pull, and deletes the rest.
 //!
-//! A [`Store`](store::Store) is opened by the registry's own configuration. What a collection would delete is a
-//! [plan](collect::plan::Plan); a dry run ends there. A [`Session`](store::Session), which holds the store's lock, carries a plan
-//! out:
+//! A [`Store`] is opened by the registry's own configuration. What a collection would delete is a [`Plan`]; a dry run ends there. A
+//! [`Session`], which holds the store's lock, carries a plan out:
 //!
 //! ```
-//! use regc_core::collect::CollectOptions;
-//! use regc_core::monitor::Silent;
-//! use regc_core::registry::config::Config;
-//! use regc_core::storage::lock::Holder;
-//! use regc_core::store::{Disposal, Store};
+//! use regc_core::{CollectOptions, Config, Disposal, Holder, Silent, Store};
 //!
-//! # fn main() -> Result<(), regc_core::error::Error> {
+//! # fn main() -> Result<(), regc_core::Error> {
 //! # let mut registry = regc_testkit::TestRegistry::new();
 //! # let image = registry.image("team/app:v1").layers(["base", "old"]).push();
 //! # registry.delete("team/app", &image);
@@ -42,13 +37,9 @@
 //! To delete a repository, a tag or an image, name it:
 //!
 //! ```
-//! # use regc_core::collect::CollectOptions;
-//! # use regc_core::monitor::Silent;
-//! # use regc_core::registry::config::Config;
 //! # use regc_core::registry::pattern::Pattern;
-//! # use regc_core::storage::lock::Holder;
-//! # use regc_core::store::{Disposal, Store};
-//! # fn main() -> Result<(), regc_core::error::Error> {
+//! # use regc_core::{CollectOptions, Config, Disposal, Holder, Silent, Store};
+//! # fn main() -> Result<(), regc_core::Error> {
 //! # let mut registry = regc_testkit::TestRegistry::new();
 //! # registry.image("team/old:v1").layers(["old"]).push();
 //! # registry.image("team/app:v2").layers(["new"]).push();
@@ -65,25 +56,54 @@
 //! # }
 //! ```
 //!
-//! The stages behind a store can be called one by one, for who wants them: [`storage`], [`scan`], [`collect`], [`verify`],
+//! The stages behind a store can be called one by one, for who wants them: [`storage`], [`stages`], [`verify`],
 //! [`inspect`], [`repair`], [`undelete`], [`trash`]. Each uses only those below it; the order is that of docs/architecture.md.
 #![deny(missing_docs)]
 
-pub mod blocked;
-pub mod collect;
-pub mod digest;
+mod blocked;
+mod collect;
+mod digest;
 pub mod duration;
-pub mod error;
+mod error;
 pub mod finding;
 pub mod inspect;
-pub mod monitor;
+mod monitor;
 pub mod registry;
 pub mod repair;
 pub mod retention;
-pub mod scan;
+mod scan;
 pub mod storage;
-pub mod store;
+mod store;
 mod threads;
 pub mod trash;
 pub mod undelete;
 pub mod verify;
+
+pub use self::blocked::{Blocked, Cause, Missing, MissingReason, Named};
+pub use self::collect::CollectOptions;
+pub use self::collect::plan::{Item, Plan, RepositoryTotals, Totals};
+pub use self::collect::summary::Summary;
+pub use self::collect::sweep::Outcome;
+pub use self::digest::{Algorithm, Digest, InvalidDigest};
+pub use self::error::{Error, Refusal};
+pub use self::finding::Finding;
+pub use self::monitor::{Monitor, Phase, Silent};
+pub use self::registry::config::Config;
+pub use self::scan::Leftovers;
+pub use self::scan::deletion::Deletion;
+pub use self::storage::lock::Holder;
+pub use self::store::{Disposal, Probed, Restore, Session, Store};
+
+/// The stages of a collection, for who wants to call them one by one. A [`Store`] calls them in the one order that is safe, and what
+/// is here may change more often than it.
+pub mod stages {
+    /// Deciding what is deleted, and deleting it.
+    pub mod collect {
+        pub use crate::collect::{guards, plan, probe, recover, room, summary, sweep};
+    }
+
+    /// What a store holds, and what of it is live. Nothing is changed.
+    pub mod scan {
+        pub use crate::scan::{Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
+    }
+}

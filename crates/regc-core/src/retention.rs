@@ -10,10 +10,10 @@
 //! use std::collections::BTreeMap;
 //! use std::time::{Duration, SystemTime};
 //!
-//! use regc_core::digest::{Algorithm, Digest};
+//! use regc_core::{Algorithm, Digest};
 //! use regc_core::retention::{Keep, PartialRule, TagFacts, decide};
 //!
-//! # fn main() -> Result<(), regc_core::error::Error> {
+//! # fn main() -> Result<(), regc_core::Error> {
 //! let rule = PartialRule { keep: Some(Keep::Newest(1)), ..PartialRule::default() }.finish()?;
 //! let now = SystemTime::now();
 //! let tag = |tag: &str, image: &str, days: u64| TagFacts {

@@ -1,6 +1,6 @@
 //! Manifests, made of names.
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use serde_json::{Value, json};
 
 use crate::{TestRegistry, layer, layer_content, split};

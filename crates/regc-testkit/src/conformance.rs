@@ -3,9 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
-use regc_core::error::Error;
-use regc_core::storage::lock::Holder;
 use regc_core::storage::{Content, EntryKind, Moved, Removal, Removing, TrashStorage};
+use regc_core::{Error, Holder};
 
 /// Checks the contracts of `ReadStorage`, `DeleteStorage` and `TrashStorage` on storage that `with_objects` makes from keys and
 /// contents.

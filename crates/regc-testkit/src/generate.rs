@@ -1,7 +1,7 @@
 //! Random registries, the same for the same seed.
 
 use fastrand::Rng;
-use regc_core::digest::Digest;
+use regc_core::Digest;
 
 use crate::{MediaTypes, TestRegistry, layer};
 

@@ -26,9 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use regc_core::digest::{Algorithm, Digest};
 use regc_core::registry::layout;
 use regc_core::storage::memory::MemoryStorage;
+use regc_core::{Algorithm, Digest};
 
 pub use builder::{ImageBuilder, IndexBuilder, MediaTypes};
 

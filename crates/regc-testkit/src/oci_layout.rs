@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use serde_json::{Value, json};
 
 use crate::sha256;

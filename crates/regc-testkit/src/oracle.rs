@@ -6,7 +6,7 @@ pub mod pull;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use serde_json::Value;
 

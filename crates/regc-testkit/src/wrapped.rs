@@ -7,11 +7,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use regc_core::error::Error;
-use regc_core::storage::lock::{Holder, Lock};
+use regc_core::storage::lock::Lock;
 use regc_core::storage::{
     Content, DeleteStorage, Entry, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage,
 };
+use regc_core::{Error, Holder};
 
 /// What was asked of a [`Recording`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,12 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{post, put};
-use regc_core::collect::CollectOptions;
-use regc_core::error::Error;
-use regc_core::monitor::Silent;
-use regc_core::registry::config::Config;
-use regc_core::storage::lock::Holder;
-use regc_core::store::{Disposal, Store};
+use regc_core::{CollectOptions, Config, Disposal, Error, Holder, Silent, Store};
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use regc_core::registry::config::Config;
+use regc_core::Config;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use regc_core::registry::config::Config;
+use regc_core::Config;
 use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, layer};
 

@@ -1,7 +1,9 @@
 //! What a registry still remembers of blobs that are gone.
 
-use regc_core::collect::probe::{self, Answer};
-use regc_core::registry::config::{Cache, Config};
+use regc_core::Config;
+use regc_core::registry::config::Cache;
+use regc_core::stages::collect::probe;
+use regc_core::stages::collect::probe::Answer;
 
 use crate::output::printable;
 

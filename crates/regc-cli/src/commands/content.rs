@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use regc_core::error::Error;
+use regc_core::Error;
 use regc_core::storage::ReadStorage;
 use regc_core::verify::Verification;
 use regc_core::verify::content::{Bandwidth, Blob, Checkpoint, Clock, HashOptions, Hashed, Sample, hash_all};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use indicatif::BinaryBytes;
-use regc_core::error::Error;
+use regc_core::Error;
 use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
-use regc_core::scan::{Options, scan};
+use regc_core::stages::scan::{Options, scan};
 use serde::Serialize;
 
 use crate::ExitStatus;

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
-use regc_core::collect::CollectOptions;
-use regc_core::duration;
-use regc_core::error::Error;
-use regc_core::registry::pattern::{self, Pattern};
-use regc_core::scan::{Leftovers, Options};
+use regc_core::registry::pattern;
+use regc_core::registry::pattern::Pattern;
+use regc_core::stages::scan::Options;
+use regc_core::{CollectOptions, Error, Leftovers, duration};
 
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};

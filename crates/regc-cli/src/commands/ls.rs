@@ -5,11 +5,10 @@ mod deleted;
 use indicatif::BinaryBytes;
 use std::collections::{BTreeSet, HashSet};
 
-use regc_core::digest::Digest;
-use regc_core::error::Error;
 use regc_core::inspect::catalog::{Image, ListOptions, Listing, Problem, Tag, Tree, catalog};
 use regc_core::registry::pattern::{Part, Pattern};
-use regc_core::scan::Options;
+use regc_core::stages::scan::Options;
+use regc_core::{Digest, Error};
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};

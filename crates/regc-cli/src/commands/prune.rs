@@ -5,19 +5,15 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use regc_core::blocked::{Blocked, Named};
-use regc_core::digest::Digest;
-use regc_core::duration;
-use regc_core::error::Error;
-use regc_core::finding::Finding;
 use regc_core::inspect::catalog::{ListOptions, Listing, Tag, catalog};
 use regc_core::registry::layout;
-use regc_core::registry::pattern::{self, Pattern};
+use regc_core::registry::pattern;
+use regc_core::registry::pattern::Pattern;
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::inventory::Repository;
-use regc_core::scan::{Options, Scan};
+use regc_core::stages::scan::inventory::Repository;
+use regc_core::stages::scan::{Options, Scan};
 use regc_core::storage::ReadStorage;
+use regc_core::{Blocked, Deletion, Digest, Error, Finding, Named, duration};
 use serde_json::json;
 
 use crate::commands::removing::{Removal, Removing, tell_of_unused};

@@ -4,18 +4,12 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
 use indicatif::BinaryBytes;
-use regc_core::collect::CollectOptions;
-use regc_core::collect::plan::Plan;
-use regc_core::collect::summary::Summary;
-use regc_core::collect::sweep::Outcome;
-use regc_core::error::{Error, Refusal};
-use regc_core::finding::Finding;
 use regc_core::registry::pattern::Pattern;
-use regc_core::scan::deletion::Deletion;
 use regc_core::storage::ReadStorage;
-use regc_core::store::{Disposal, Session};
 use regc_core::trash::RunSize;
-use regc_core::{duration, trash};
+use regc_core::{
+    CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Refusal, Session, Summary, duration, trash,
+};
 
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format, cache};

@@ -3,19 +3,15 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use regc_core::collect::CollectOptions;
-use regc_core::digest::Digest;
-use regc_core::error::Error;
 use regc_core::finding::Severity;
-use regc_core::monitor::{Monitor, Phase};
 use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options, Outcome, Plan, plan};
-use regc_core::scan::Options as ScanOptions;
+use regc_core::stages::scan::Options as ScanOptions;
 use regc_core::storage::ReadStorage;
-use regc_core::store::Store;
 use regc_core::verify::content::{Hashed, Pace};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification, verify};
+use regc_core::{CollectOptions, Digest, Error, Monitor, Phase, Store};
 use serde_json::json;
 
 use crate::commands::content::{Hashing, Watch};

@@ -1,9 +1,8 @@
 //! `regc rm`.
 
-use regc_core::collect::plan::Plan;
-use regc_core::error::Error;
 use regc_core::registry::pattern::Pattern;
-use regc_core::scan::resolve::repository_at;
+use regc_core::stages::scan::resolve::repository_at;
+use regc_core::{Error, Plan};
 
 use crate::ExitStatus;
 use crate::commands::Common;

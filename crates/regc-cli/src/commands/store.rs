@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use regc_core::collect::CollectOptions;
-use regc_core::error::{Error, Refusal};
-use regc_core::storage::lock::Holder;
-use regc_core::store::{Probed, Session, Store};
+use regc_core::{CollectOptions, Error, Holder, Probed, Refusal, Session, Store};
 
 use crate::output::printable;
 use crate::progress::Progress;

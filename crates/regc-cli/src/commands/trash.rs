@@ -4,13 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::digest::Digest;
-use regc_core::duration;
-use regc_core::error::Error;
-use regc_core::scan::Options;
-use regc_core::storage::lock::Holder;
-use regc_core::store::{Restore, Session, Store};
-use regc_core::trash::{self, Entry, Kind, Restored, Selection, TrashedRun};
+use regc_core::stages::scan::Options;
+use regc_core::trash::{Entry, Kind, Restored, Selection, TrashedRun};
+use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration, trash};
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};

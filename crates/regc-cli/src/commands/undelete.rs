@@ -2,14 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use regc_core::blocked::Missing;
-use regc_core::collect::CollectOptions;
-use regc_core::digest::Digest;
-use regc_core::duration;
-use regc_core::error::Error;
 use regc_core::registry::layout;
-use regc_core::scan::Options;
+use regc_core::stages::scan::Options;
 use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, find, plan, select_since};
+use regc_core::{CollectOptions, Digest, Error, Missing, duration};
 use serde_json::json;
 
 use crate::commands::store::{Opened, Opening};

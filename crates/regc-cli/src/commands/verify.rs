@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::error::Error;
+use regc_core::Error;
 use regc_core::finding::{Explanation, Kind, Severity};
 use regc_core::verify::content::Hashed;
 use regc_core::verify::{Defect, Options, Verification, verify};
@@ -54,7 +54,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
         every_name: args.notes,
         absences: source.config.absences,
-        jobs: regc_core::scan::Options::default().jobs,
+        jobs: regc_core::stages::scan::Options::default().jobs,
     };
     let found = verify(storage, &options, &progress).and_then(|mut verification| {
         let hashed = args.hashing.run(storage, &source.root, &mut verification, options.jobs, &progress)?;

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::collect::plan::Totals;
+use regc_core::Totals;
 
 use super::{Output, Printer, Run, printable};
 

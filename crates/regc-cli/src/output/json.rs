@@ -2,7 +2,7 @@
 
 use std::io;
 
-use regc_core::finding::Finding;
+use regc_core::Finding;
 use serde::Serialize;
 use serde_json::json;
 
@@ -46,7 +46,7 @@ impl Printer for Json {
         struct Last<'a> {
             r#type: &'static str,
             #[serde(flatten)]
-            summary: &'a regc_core::collect::summary::Summary,
+            summary: &'a regc_core::Summary,
         }
         self.object(&Last { r#type: "summary", summary: run.summary });
         self.output.flush();

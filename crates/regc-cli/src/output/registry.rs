@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::io;
 
-use regc_core::collect::plan::Item;
-use regc_core::scan::inventory::{DigestId, Repository};
-use regc_core::scan::mark::{Manifest, RepositoryReachable};
+use regc_core::Item;
+use regc_core::stages::scan::inventory::{DigestId, Repository};
+use regc_core::stages::scan::mark::{Manifest, RepositoryReachable};
 
 use super::{Output, Printer, Run, printable};
 

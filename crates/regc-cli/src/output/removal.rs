@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use indicatif::BinaryBytes;
-use regc_core::collect::plan::Item;
+use regc_core::Item;
 
 use super::human::{self, describe};
 use super::{Output, Printer, Run, printable};

@@ -12,7 +12,7 @@ use crate::scan::{Leftovers, Options};
 /// What a collection may do. The default deletes what no linked manifest needs, and nothing else.
 ///
 /// ```
-/// use regc_core::collect::CollectOptions;
+/// use regc_core::CollectOptions;
 ///
 /// let options = CollectOptions::new().delete_untagged(true).jobs(16);
 /// ```

@@ -13,7 +13,7 @@ use crate::scan::deletion::Deletion;
 pub struct Options<'a> {
     /// Whether manifests that no tag reaches are garbage too.
     pub delete_untagged: bool,
-    /// Whether to go on although the store looks as if something was missing (see [`Refusal`]).
+    /// Whether to go on although the store looks as if something was missing (see [`Refusal`](crate::error::Refusal)).
     pub allow_empty: bool,
     /// Whether to go on although much of what images need is missing, or a directory looks as if it was not mounted.
     pub allow_missing: bool,

@@ -4,14 +4,12 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::collect::plan::plan;
-use regc_core::collect::sweep::{Outcome, sweep};
-use regc_core::digest::Digest;
-use regc_core::error::Error;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::scan;
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::collect::sweep::sweep;
+use regc_core::stages::scan::scan;
 use regc_core::storage::DeleteStorage;
+use regc_core::{Digest, Error, Outcome, Silent};
 use regc_testkit::{TestRegistry, layer, oracle};
 
 use crate::{DEFAULT, Options, UNTAGGED, at, collect, decide, holder};

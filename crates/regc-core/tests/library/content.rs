@@ -8,15 +8,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use regc_core::digest::{Algorithm, Digest};
-use regc_core::error::Error;
-use regc_core::finding::Finding;
-use regc_core::monitor::{Monitor, Phase, Silent};
 use regc_core::registry::layout;
 use regc_core::storage::ReadStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::verify::content::{Bandwidth, Blob, Checkpoint, Clock, HashOptions, Hashed, Sample, hash_all};
+use regc_core::{Algorithm, Digest, Error, Finding, Monitor, Phase, Silent};
 use regc_testkit::wrapped::{Faulty, Operation, Recording};
 
 /// Time that passes only while somebody sleeps, and a second with every look if it is said so.

@@ -2,15 +2,10 @@
 
 use std::fs;
 
-use regc_core::blocked::{Blocked, Cause};
-use regc_core::digest::Digest;
-use regc_core::error::{Error, Refusal};
-use regc_core::finding::Finding;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
 use regc_core::registry::manifest::{Damage, MAX_MANIFEST_BYTES};
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::{Leftovers, scan};
+use regc_core::stages::scan::scan;
+use regc_core::{Blocked, Cause, Deletion, Digest, Error, Finding, Leftovers, Refusal, Silent};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
 

@@ -3,18 +3,14 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use regc_core::blocked::{Blocked, Cause, Named};
-use regc_core::collect::plan::plan;
-use regc_core::collect::sweep::sweep;
-use regc_core::digest::Digest;
-use regc_core::finding::Finding;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::{Options, scan};
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::collect::sweep::sweep;
+use regc_core::stages::scan::{Options, scan};
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{DeleteStorage, TrashStorage};
 use regc_core::trash::restore;
+use regc_core::{Blocked, Cause, Deletion, Digest, Finding, Named, Silent};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};
@@ -308,7 +304,7 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
         std::os::unix::fs::symlink(tags("app").join(target), &path).unwrap();
         let options = Options { deletion: Some(&deletion), ..DEFAULT };
         let refused = decide(&at(root.path()), options);
-        assert!(matches!(refused, Err(regc_core::error::Error::SymlinkElsewhere(_))), "{link}: {refused:?}");
+        assert!(matches!(refused, Err(regc_core::Error::SymlinkElsewhere(_))), "{link}: {refused:?}");
     }
 }
 

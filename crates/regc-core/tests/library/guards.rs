@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use regc_core::error::{Error, Refusal};
 use regc_core::registry::layout;
 use regc_core::storage::ReadStorage;
+use regc_core::{Error, Refusal};
 use regc_testkit::TestRegistry;
 use regc_testkit::wrapped::Mounted;
 

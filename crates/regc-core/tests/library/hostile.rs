@@ -1,11 +1,9 @@
 //! Text and names that somebody made up.
 
 use proptest::prelude::*;
-use regc_core::digest::{Algorithm, Digest};
-use regc_core::registry::config::Config;
 use regc_core::registry::layout;
 use regc_core::registry::manifest::{Damage, References};
-use regc_core::trash;
+use regc_core::{Algorithm, Config, Digest, trash};
 use regc_testkit::{TestRegistry, layer};
 
 use crate::{DEFAULT, UNTAGGED, collect, decide};

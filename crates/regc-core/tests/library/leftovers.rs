@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use regc_core::Leftovers;
 use regc_core::registry::layout;
-use regc_core::registry::pattern::{self, Pattern};
-use regc_core::scan::{Leftovers, Options};
+use regc_core::registry::pattern;
+use regc_core::registry::pattern::Pattern;
+use regc_core::stages::scan::Options;
 use regc_testkit::{TestRegistry, layer, sha256};
 
 use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, set};
@@ -102,11 +104,11 @@ fn an_upload_that_is_being_written_stays_whole() {
     written(&upload_directory(root.path()), hours_ago(2));
     let options = uploads_before(hours_ago(1));
     let lock = regc_core::storage::DeleteStorage::lock(&storage, &crate::holder()).unwrap();
-    let scan = regc_core::scan::scan(&storage, &options, &regc_core::monitor::Silent).unwrap();
-    let plan = regc_core::collect::plan::plan(scan, &options).unwrap();
+    let scan = regc_core::stages::scan::scan(&storage, &options, &regc_core::Silent).unwrap();
+    let plan = regc_core::stages::collect::plan::plan(scan, &options).unwrap();
     assert_eq!(plan.totals().uploads, 1);
     fs::write(upload_directory(root.path()).join("data"), "the first half, and more").unwrap();
-    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, None, &regc_core::monitor::Silent).unwrap();
+    let outcome = regc_core::stages::collect::sweep::sweep(&storage, &lock, &plan, None, &regc_core::Silent).unwrap();
     assert_eq!((outcome.removed.uploads, outcome.spared.uploads), (0, 1));
     assert!(upload_directory(root.path()).join("startedat").exists());
     let recent = Options { recent_since: Some(hours_ago(1)), ..options };
@@ -122,7 +124,7 @@ fn repositories_without_anything_go() {
     registry.image("team/gone:v2").layers(["c"]).push();
     let second = sha256(registry.get(&layout::tag_link("team/gone", "v2")).unwrap());
     assert_ne!(second, gone);
-    let named: regc_core::digest::Digest =
+    let named: regc_core::Digest =
         std::str::from_utf8(registry.get(&layout::tag_link("team/gone", "v2")).unwrap()).unwrap().parse().unwrap();
     registry.delete("team/gone", &gone);
     registry.delete("team/gone", &named);

@@ -28,16 +28,12 @@ mod unserved;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use regc_core::collect::plan::{Item, plan};
-use regc_core::collect::sweep::{Outcome, sweep};
-use regc_core::digest::Digest;
-use regc_core::error::Error;
-use regc_core::finding::Finding;
-use regc_core::monitor::Silent;
-use regc_core::scan::{Leftovers, Options, scan};
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::collect::sweep::sweep;
+use regc_core::stages::scan::{Options, scan};
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::storage::lock::Holder;
 use regc_core::storage::{ReadStorage, TrashStorage};
+use regc_core::{Digest, Error, Finding, Holder, Item, Leftovers, Outcome, Silent};
 use regc_testkit::TestRegistry;
 
 const DEFAULT: Options<'_> = Options {

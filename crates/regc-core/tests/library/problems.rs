@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::finding::Kind;
 use regc_core::inspect::catalog::{ListOptions, Problem, catalog};
 use regc_core::registry::config::Absences;

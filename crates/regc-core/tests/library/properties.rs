@@ -1,10 +1,10 @@
 //! What holds for every registry.
 
 use proptest::prelude::*;
-use regc_core::collect::plan::plan;
-use regc_core::monitor::Silent;
+use regc_core::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::scan;
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::scan::scan;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::oracle;
 

@@ -3,16 +3,11 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use regc_core::digest::Digest;
-use regc_core::finding::Finding;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::{Leftovers, Options};
+use regc_core::stages::scan::Options;
 use regc_core::storage::DeleteStorage;
-use regc_core::trash;
-use regc_core::verify;
 use regc_core::verify::verify;
+use regc_core::{Deletion, Digest, Finding, Leftovers, Silent, trash, verify};
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, files_below, sha256};
 
@@ -58,7 +53,7 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
         collect(&at(root.path()), options).unwrap();
     }
     assert_eq!(files_below(root.path()), before);
-    let scan = regc_core::scan::scan(&at(root.path()), &DEFAULT, &Silent).unwrap();
+    let scan = regc_core::stages::scan::scan(&at(root.path()), &DEFAULT, &Silent).unwrap();
     let names: Vec<&str> = scan.inventory.repositories.iter().map(|repository| &*repository.name).collect();
     assert_eq!((names, scan.inventory.passed_over), (vec!["app", "other"], 0));
     let options =
@@ -168,12 +163,12 @@ fn a_link_to_a_referrer_that_stays_keeps_its_manifest() {
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
-    let scan = regc_core::scan::scan(&storage, &options, &Silent).unwrap();
-    let plan = regc_core::collect::plan::plan(scan, &options).unwrap();
+    let scan = regc_core::stages::scan::scan(&storage, &options, &Silent).unwrap();
+    let plan = regc_core::stages::collect::plan::plan(scan, &options).unwrap();
     // It is pushed again.
     let link = link("app", &images[0].0, &images[0].1);
     fs::write(root.path().join(&link), images[0].1.to_string()).unwrap();
-    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
+    let outcome = regc_core::stages::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
     assert_eq!((outcome.removed.revisions, outcome.spared.files, outcome.spared.revisions), (0, 1, 1));
     assert!(root.path().join(layout::revision_link("app", &images[0].1)).exists());
 }

@@ -8,16 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use regc_core::collect::plan::plan;
-use regc_core::collect::sweep::sweep;
-use regc_core::finding::Finding;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::{Leftovers, Options, scan};
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::collect::sweep::sweep;
+use regc_core::stages::scan::{Options, scan};
 use regc_core::storage::DeleteStorage;
-use regc_core::trash;
 use regc_core::trash::Kind;
+use regc_core::{Deletion, Finding, Leftovers, Silent, trash};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, files_below, layer, oracle, sha256};
 

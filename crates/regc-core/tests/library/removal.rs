@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use regc_core::collect::plan::{Item, plan};
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::scan;
+use regc_core::stages::collect::plan::plan;
+use regc_core::stages::scan::scan;
 use regc_core::storage::DeleteStorage;
+use regc_core::{Item, Silent};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty, Recording};
 use regc_testkit::{TestRegistry, blob_of, layer};
@@ -130,7 +130,7 @@ fn a_failed_removal_is_told_with_its_path() {
     fs::create_dir(&data).unwrap();
     fs::File::open(&data).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let plan = plan(scan, &DEFAULT).unwrap();
-    let outcome = regc_core::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
+    let outcome = regc_core::stages::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
     let [failure] = &outcome.failures[..] else { panic!("{:?}", outcome.failures) };
     assert!(failure.to_string().contains(&data.display().to_string()), "{failure}");
     assert_eq!(outcome.removed.blobs, 2);

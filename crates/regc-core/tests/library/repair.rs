@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use regc_core::digest::{Algorithm, Digest};
-use regc_core::error::Error;
 use regc_core::finding::{Kind, Severity};
-use regc_core::monitor::{Monitor, Phase, Silent};
 use regc_core::registry::config::Absences;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options as RepairOptions, Outcome, Plan, apply, plan};
@@ -16,6 +13,7 @@ use regc_core::storage::{Content, ReadStorage, TrashStorage};
 use regc_core::trash::Header;
 use regc_core::verify::content::{Clock, Pace};
 use regc_core::verify::{Options as VerifyOptions, Verification, verify};
+use regc_core::{Algorithm, Digest, Error, Monitor, Phase, Silent};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, layer};
 
@@ -289,7 +287,7 @@ impl Monitor for StopAfterFirst {
         self.0.fetch_add(steps, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn finding(&self, _: &regc_core::finding::Finding) {}
+    fn finding(&self, _: &regc_core::Finding) {}
 
     fn is_stopped(&self) -> bool {
         self.0.load(std::sync::atomic::Ordering::Relaxed) > 0

@@ -1,6 +1,6 @@
 //! Every backend keeps the contract.
 
-use regc_core::error::Error;
+use regc_core::Error;
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::memory::MemoryStorage;
 use regc_testkit::{TestRegistry, conformance};

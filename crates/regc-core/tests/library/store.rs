@@ -1,14 +1,8 @@
 //! The store and its sessions: what cannot be skipped.
 
-use regc_core::collect::CollectOptions;
-use regc_core::digest::Digest;
-use regc_core::error::{Error, Refusal};
-use regc_core::monitor::Silent;
-use regc_core::registry::config::Config;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
-use regc_core::storage::lock::Holder;
-use regc_core::store::{Disposal, Store};
+use regc_core::{CollectOptions, Config, Digest, Disposal, Error, Holder, Refusal, Silent, Store};
 use regc_testkit::{TestRegistry, blobs_below, layer};
 use tempfile::TempDir;
 
@@ -68,7 +62,7 @@ fn what_is_kept_in_the_trash_is_restored() {
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     let run = session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.unwrap();
     assert!(!has(&root, "deleted"));
-    let restore = regc_core::store::Restore { run: &run, selection: None, jobs: 4 };
+    let restore = regc_core::Restore { run: &run, selection: None, jobs: 4 };
     let planned = store.plan_restore(&restore).unwrap().restored;
     assert_eq!(session.restore(&restore).unwrap().restored, planned);
     assert_eq!(blobs_below(root.path()), before);

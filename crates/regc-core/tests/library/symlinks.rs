@@ -5,14 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use regc_core::blocked::Cause;
-use regc_core::error::Error;
-use regc_core::finding::Finding;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::scan;
+use regc_core::stages::scan::scan;
 use regc_core::storage::DeleteStorage;
+use regc_core::{Cause, Deletion, Error, Finding, Silent};
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 
 use crate::{DEFAULT, Decided, Options, UNTAGGED, at, collect, decide, here, holder};

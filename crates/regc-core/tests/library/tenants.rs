@@ -1,6 +1,6 @@
 //! Repositories of different tenants in one store: a repair gives none of them what another has.
 
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_core::storage::memory::MemoryStorage;
 use regc_testkit::{TestRegistry, layer};

@@ -7,15 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use regc_core::blocked::{Missing, MissingReason};
-use regc_core::digest::Digest;
-use regc_core::error::Error;
-use regc_core::monitor::Silent;
 use regc_core::registry::layout;
 use regc_core::storage::TrashStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::storage::lock::Holder;
 use regc_core::undelete::{Deleted, Evidence, LinkKind, Outcome, Plan, Selection, apply, find, plan, select_since};
+use regc_core::{Digest, Error, Holder, Missing, MissingReason, Silent};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, files_below, layer, sha256};
 

@@ -4,13 +4,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use regc_core::error::Error;
-use regc_core::finding::Finding;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
-use regc_core::scan::Leftovers;
-use regc_core::scan::deletion::Deletion;
-use regc_core::scan::resolve::{repository_at, resolve};
+use regc_core::stages::scan::resolve::{repository_at, resolve};
+use regc_core::{Deletion, Error, Finding, Leftovers};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer};
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
-use regc_core::digest::Digest;
+use regc_core::Digest;
 use regc_core::registry::layout;
 use walkdir::WalkDir;
 

@@ -1,12 +1,11 @@
 //! `regc ls --deleted`.
 
 use indicatif::BinaryBytes;
-use regc_core::error::Error;
-use regc_core::monitor::Silent;
 use regc_core::registry::pattern::{Part, Pattern};
-use regc_core::scan::Options;
+use regc_core::stages::scan::Options;
 use regc_core::storage::ReadStorage;
 use regc_core::undelete::{Deleted, find};
+use regc_core::{Error, Silent};
 use serde_json::json;
 
 use crate::commands::Format;
