@@ -24,7 +24,7 @@ pub use self::selection::Selection;
 use crate::digest::Digest;
 use crate::error::Error;
 pub use crate::error::RunSize;
-use crate::registry::layout;
+use crate::registry::layout::{self, Location};
 use crate::storage::lock::Lock;
 use crate::storage::{Content, EntryKind, ReadStorage, TrashStorage};
 
@@ -86,42 +86,26 @@ pub struct Entry {
 impl Entry {
     /// Whether its path is that of what it says to be.
     fn is_consistent(&self) -> bool {
-        // It may be one that no registry serves, but leads nowhere else.
-        let is_component = |part: &str| !matches!(part, "" | "." | "..") && !layout::is_repository_part(part);
-        let is_name = |name: &&String| name.split('/').all(is_component);
-        let repository = self.repository.as_ref().filter(is_name);
-        let is_part = |part: &&str| !matches!(*part, "" | "." | "..");
-        let tag = |name: &str| {
-            let below = self.path.strip_prefix(&format!("{}/", layout::tags(name)));
-            below.and_then(|below| below.split('/').next()).filter(is_part).map(str::to_owned)
-        };
-        match (self.kind, repository, &self.digest) {
-            (Kind::Blob, _, Some(digest)) => self.repository.is_none() && self.path == layout::blob_data(digest),
-            (Kind::LayerLink, Some(name), Some(digest)) => self.path == layout::layer_link(name, digest),
-            (Kind::Revision, Some(name), Some(digest)) => {
-                let signatures = format!("{}/", layout::signatures(name, digest));
-                let signature = layout::digest_of_link(&self.path)
-                    .map(|signature| layout::signature_link(name, digest, &signature));
-                self.path == layout::revision_link(name, digest)
-                    || self.path.starts_with(&signatures) && signature.as_ref() == Some(&self.path)
-            }
-            (Kind::TagIndexEntry, Some(name), Some(digest)) => {
-                tag(name).is_some_and(|tag| self.path == layout::tag_index_link(name, &tag, digest))
-            }
-            (Kind::Tag, Some(name), _) => tag(name).is_some_and(|tag| self.path == layout::tag_link(name, &tag)),
-            (Kind::Upload, Some(name), None) => {
-                let below = self.path.strip_prefix(&format!("{}/", layout::uploads(name)));
-                below.is_some_and(|below| below.contains('/') && below.split('/').all(|part| is_part(&part)))
-            }
-            (Kind::File, _, _) => {
-                let about = layout::subject(&self.path);
-                (self.repository.is_none() || repository.is_some())
-                    && (&about.repository, &about.digest) == (&self.repository, &self.digest)
-                    && self.path.split('/').all(|part| is_part(&part))
-                    && (layout::is_remnant(&self.path) || layout::referrer_of(&self.path).is_some())
-            }
+        let Some(location) = Location::parse(&self.path) else { return self.is_file() };
+        let is_kind = match (self.kind, &location) {
+            (Kind::Blob, Location::Blob(_))
+            | (Kind::LayerLink, Location::LayerLink { .. })
+            | (Kind::Revision, Location::Revision { .. } | Location::Signature { .. })
+            | (Kind::TagIndexEntry, Location::TagIndexEntry { .. })
+            | (Kind::Upload, Location::Upload { .. }) => location.digest() == self.digest,
+            (Kind::Tag, Location::Tag { .. }) => true,
             _ => false,
-        }
+        };
+        is_kind && location.repository() == self.repository.as_deref()
+    }
+
+    /// Whether it is what an interrupted copy has left, or the link of a referrer, and its path says so.
+    fn is_file(&self) -> bool {
+        let about = layout::subject(&self.path);
+        self.kind == Kind::File
+            && (about.repository, about.digest) == (self.repository.clone(), self.digest)
+            && self.path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+            && (layout::is_remnant(&self.path) || layout::referrer_of(&self.path).is_some())
     }
 }
 

@@ -4,9 +4,11 @@
 //! start below the storage's root, are separated by `/`, and have no leading one.
 
 mod beside;
+mod location;
 
 pub use self::beside::{REFERRERS, is_remnant, referrer_of, referrers};
 pub(crate) use self::beside::{holds_referrers, is_remnant_of};
+pub use self::location::Location;
 use crate::digest::{Algorithm, Digest};
 
 /// The directory that holds everything of a registry.
