@@ -114,3 +114,13 @@ fn a_root_of_the_callers_stays_with_all_that_it_needs() {
     session.execute(&plan, Disposal::Delete, &Silent).unwrap();
     assert!(!has(&root, "untagged") && has(&root, "tagged"));
 }
+
+#[test]
+fn a_store_and_all_that_comes_of_it_can_be_shared_between_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Store>();
+    is_shared::<regc_core::Session<'static>>();
+    is_shared::<regc_core::Plan>();
+    is_shared::<CollectOptions>();
+    is_shared::<Error>();
+}
