@@ -187,6 +187,39 @@ impl Served {
         self.only(&self.tags.keys().cloned().collect(), &reached)
     }
 
+    /// What must be left by a collection that tidies: what does not hang, by the name of a tag or by a subject, on a manifest that
+    /// is not there; and if `only_tagged`, what tags reach that do not hang on anything, and what hangs on that.
+    pub fn tidied(&self, only_tagged: bool) -> Kept {
+        let here = |tag: &Tag, digest: Digest| (tag.0.clone(), digest);
+        let mut standing: BTreeSet<Revision> = match only_tagged {
+            false => self.nodes.keys().cloned().collect(),
+            true => {
+                let plain = self.tags.iter().filter(|(tag, _)| signed_by(&tag.1).is_none());
+                self.reach(plain.map(|(tag, digest)| here(tag, *digest)).collect(), &BTreeSet::new())
+            }
+        };
+        loop {
+            let before = standing.len();
+            for (tag, digest) in &self.tags {
+                if signed_by(&tag.1).is_some_and(|signed| standing.contains(&here(tag, signed))) {
+                    standing.insert(here(tag, *digest));
+                }
+            }
+            standing = self.reach(standing, &BTreeSet::new());
+            if standing.len() == before {
+                break;
+            }
+        }
+        if only_tagged {
+            let stands = |tag: &&Tag| signed_by(&tag.1).is_none_or(|signed| standing.contains(&here(tag, signed)));
+            return self.only(&self.tags.keys().filter(stands).cloned().collect(), &standing);
+        }
+        let by_name = self.tags.keys().filter_map(|tag| Some(here(tag, signed_by(&tag.1)?)));
+        let by_subject = self.nodes.iter().filter_map(|((name, _), node)| Some((name.clone(), node.subject?)));
+        let owners = by_name.chain(by_subject).filter(|owner| !standing.contains(owner));
+        self.without(&owners.map(Named::Revision).collect::<Vec<_>>())
+    }
+
     /// The same, and everything in the repositories that link this digest as a manifest.
     pub fn tagged_or_beside(&self, digest: &Digest) -> Kept {
         let mut kept = self.tagged();

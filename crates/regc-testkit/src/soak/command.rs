@@ -14,6 +14,11 @@ pub enum Effect {
     Keeps,
     /// Takes those that no tag reaches.
     Collects,
+    /// Takes what hangs on manifests that are not there, and with `-m`, on those that no tag reaches; and those.
+    Tidies {
+        /// Whether with `-m`.
+        untagged: bool,
+    },
     /// Takes what is named.
     Removes(Vec<Named>),
     /// Takes those that its dry run says no rule keeps.
@@ -46,10 +51,13 @@ impl Command {
 
     /// `regc gc` with these options.
     pub fn gc(options: &[&str]) -> Self {
-        let (effect, more): (_, &[&str]) = match options.contains(&"-m") {
-            true => (Effect::Collects, &["--allow-mostly-untagged"]),
-            false => (Effect::Keeps, &[]),
+        let untagged = options.contains(&"-m");
+        let effect = match (options.contains(&"--tidy"), untagged) {
+            (true, untagged) => Effect::Tidies { untagged },
+            (false, true) => Effect::Collects,
+            (false, false) => Effect::Keeps,
         };
+        let more: &[&str] = if untagged { &["--allow-mostly-untagged"] } else { &[] };
         Self::new(&[&["gc"], options, more].concat(), effect, Counted::Garbage)
     }
 
@@ -130,6 +138,7 @@ impl Command {
         match &self.effect {
             Effect::Keeps => served.all(),
             Effect::Collects => served.tagged(),
+            Effect::Tidies { untagged } => served.tidied(*untagged),
             Effect::Removes(named) => served.without(&with_aliases(named)),
             Effect::Prunes => {
                 let decisions = dry_run.into_iter().flat_map(|ended| &ended.lines);

@@ -114,6 +114,7 @@ impl<'a> Round<'a> {
             let kept = match command.effect {
                 Effect::Keeps => before.all(),
                 Effect::Collects => before.tagged(),
+                Effect::Tidies { untagged } => before.tidied(untagged),
                 Effect::Removes(_) | Effect::Prunes => Kept::default(),
             };
             let second = self.check(&command, &kept, None)?;
@@ -161,10 +162,11 @@ impl<'a> Round<'a> {
         fs::create_dir_all(path.parent().expect("a file has a parent")).expect("a directory can be made");
         fs::write(&path, content).expect("a file can be written");
         self.commands.push("# it is found again".to_owned());
-        let kept = match (options.contains(&"-m"), was_missing) {
-            (true, true) => before.tagged_or_beside(&digest),
-            (true, false) => before.tagged(),
-            (false, _) => before.all(),
+        let kept = match command.effect {
+            Effect::Tidies { untagged } => before.tidied(untagged),
+            Effect::Collects if was_missing => before.tagged_or_beside(&digest),
+            Effect::Collects => before.tagged(),
+            _ => before.all(),
         };
         none_lost(&root, &kept)
     }
