@@ -1,8 +1,11 @@
 //! What is printed.
 
+use regc_core::Digest;
+use regc_core::registry::layout;
+use regc_testkit::{TestRegistry, layer};
 use serde_json::Value;
 
-use crate::common::{Run, gc};
+use crate::common::{Run, gc, regc};
 use crate::{damaged, registry};
 
 fn lines(run: &Run) -> Vec<Value> {
@@ -25,7 +28,7 @@ fn json_tells_everything_and_sums_it_up() {
         "uploads": 0, "upload_bytes": 0, "files": 0, "file_bytes": 0, "repositories": 0,
     });
     let expected = serde_json::json!({
-        "type": "summary", "schema_version": 1, "dry_run": true, "delete_untagged": true,
+        "type": "summary", "schema_version": 2, "dry_run": true, "delete_untagged": true,
         "repositories": 3, "protected_repositories": 0, "shared_repositories": 0, "tags": 3, "manifests": 4,
         "marked": 9, "live_blobs": 8, "live_bytes": summary["live_bytes"],
         "garbage": {
@@ -52,7 +55,7 @@ fn json_tells_everything_and_sums_it_up() {
     let entry = of_type(items, "tag_index_entry")[0];
     assert_eq!((&entry["repository"], &entry["tag"]), (&"team/app".into(), &"v1".into()));
     let finding = of_type(items, "finding")[0];
-    assert_eq!((&finding["code"], &finding["repository"]), (&"missing_blob".into(), &"hurt".into()));
+    assert_eq!((&finding["name"], &finding["repository"]), (&"missing_blob".into(), &"hurt".into()));
 }
 
 #[test]
@@ -156,4 +159,57 @@ fn names_cannot_command_the_terminal() {
         assert!(printed.contains("owned"), "{format}");
         assert!(printed.chars().all(|c| c == '\n' || !c.is_control()), "{format}");
     }
+}
+
+#[test]
+fn gc_and_verify_report_the_same_thing_alike() {
+    type Damage = fn(&mut TestRegistry);
+    let damages: [(&str, Damage); 7] = [
+        ("missing blob", |registry| drop(registry.remove(&layout::blob_data(&layer("a"))))),
+        ("damaged manifest", |registry| {
+            let manifest = manifest(registry);
+            registry.put(layout::blob_data(&manifest), "{}");
+        }),
+        ("unknown manifest", |registry| {
+            registry.manifest("app:v2", "no manifest");
+        }),
+        ("missing manifest", |registry| {
+            let manifest = manifest(registry);
+            registry.remove(&layout::blob_data(&manifest));
+        }),
+        ("garbled revision link", |registry| {
+            let manifest = manifest(registry);
+            registry.put(layout::revision_link("app", &manifest), "garbled");
+        }),
+        ("garbled tag", |registry| registry.put(layout::tag_link("app", "v1"), "")),
+        ("unserved repository", |registry| {
+            registry.image("app~:v1").layers(["b"]).push();
+        }),
+    ];
+    for (name, damage) in damages {
+        let mut registry = TestRegistry::new();
+        registry.image("app:v1").layers(["a"]).push();
+        damage(&mut registry);
+        let root = registry.on_disk();
+        let path = root.path().to_str().unwrap();
+        let same = |run: &Run| -> Vec<Vec<Value>> {
+            let lines = lines(run);
+            let findings = of_type(&lines, "finding").into_iter();
+            // Content belongs to no repository; a collection reports it for each that it keeps because of it.
+            let fields = ["code", "name", "severity", "digest", "path", "remedy"];
+            findings.map(|finding| fields.map(|field| finding[field].clone()).to_vec()).collect()
+        };
+        let collected = same(&gc(root.path(), &["-m", "-d", "--format", "json", "--allow-empty"]));
+        let verified = same(&regc(["verify", "--root", path, "--format", "json"]));
+        assert!(!collected.is_empty(), "{name}");
+        for finding in collected {
+            assert!(verified.contains(&finding), "{name}: {finding:?} is not among {verified:?}");
+        }
+    }
+}
+
+/// The one manifest of `app`.
+fn manifest(registry: &TestRegistry) -> Digest {
+    let revisions = layout::revisions("app");
+    registry.keys().find(|key| key.starts_with(&revisions)).and_then(layout::digest_of_link).unwrap()
 }

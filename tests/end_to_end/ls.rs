@@ -159,6 +159,6 @@ fn what_cannot_be_pulled_is_marked() {
     let json = lines(&regc(["ls", "--format", "json", "--root", root]));
     let problem = |tag: &str| &json.iter().find(|line| line["tag"] == tag).unwrap()["problem"];
     assert_eq!(*problem("v1"), Value::Null);
-    assert_eq!((&problem("torn")["id"], &problem("torn")["code"]), (&"RG024".into(), &"missing_blob".into()));
+    assert_eq!((&problem("torn")["code"], &problem("torn")["name"]), (&"RG024".into(), &"missing_blob".into()));
     assert_eq!(problem("unlinked")["digest"], unlinked.to_string());
 }

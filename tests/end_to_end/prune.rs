@@ -212,7 +212,7 @@ fn a_tag_whose_age_is_unknown_stays_and_annotations_tell_that_of_a_chart() {
     let findings: Vec<String> = lines(&run)
         .iter()
         .filter(|line| line["type"] == "finding")
-        .map(|line| line["code"].as_str().unwrap().to_owned())
+        .map(|line| line["name"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(findings, ["garbled_tag"]);
     assert!(run.stderr.contains("2 tags are kept"), "{}", run.stderr);

@@ -26,7 +26,7 @@ fn lines(run: &Run) -> Vec<Value> {
 fn wrong(run: &Run) -> BTreeSet<(String, String)> {
     let findings = lines(run).into_iter().filter(|line| line["type"] == "finding" && line["severity"] != "note");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    findings.map(|line| (text(&line["id"]), text(&line["path"]))).collect()
+    findings.map(|line| (text(&line["code"]), text(&line["path"]))).collect()
 }
 
 const REPORT: &str = "RG024 error: a layer or configuration is missing: the manifest <manifest hurt:v1> needs it
@@ -66,27 +66,27 @@ fn programs_read_the_same() {
     let error = &all[0];
     let expected = json!({
         "type": "finding",
-        "id": "RG024",
-        "code": "missing_blob",
+        "code": "RG024",
+        "name": "missing_blob",
         "severity": "error",
         "path": layout::blob_data(&layer("lost")),
         "repository": "hurt",
         "digest": layer("lost").to_string(),
-        "detail": error["detail"],
+        "message": error["message"],
         "images": ["hurt:v1"],
         "more_images": false,
         "remedy": error["remedy"],
     });
     assert_eq!(*error, expected);
-    assert!(error["detail"].as_str().unwrap().starts_with("the manifest sha256:"));
+    assert!(error["message"].as_str().unwrap().starts_with("the manifest sha256:"));
     assert!(!error["remedy"].as_str().unwrap().is_empty());
-    let order: Vec<_> = all[..4].iter().map(|line| (line["id"].to_string(), line["path"].to_string())).collect();
+    let order: Vec<_> = all[..4].iter().map(|line| (line["code"].to_string(), line["path"].to_string())).collect();
     assert!(order.is_sorted(), "{order:?}");
     assert_eq!(all[3]["repository"], Value::Null);
     let summary = all.last().unwrap();
     for (field, value) in [
         ("type", json!("summary")),
-        ("schema_version", json!(1)),
+        ("schema_version", json!(2)),
         ("repositories", json!(3)),
         ("manifests", json!(4)),
         ("blobs", json!(14)),
@@ -171,11 +171,11 @@ fn what_may_not_be_read_is_told_and_the_rest_is_looked_at() {
         let found = wrong(&run);
         let rest: BTreeSet<_> = found.iter().filter(|(code, _)| code != "RG004").cloned().collect();
         assert_eq!((run.code, rest), (3, BTreeSet::from([missing.clone()])), "{closed}");
-        let told: Vec<Value> = lines(&run).into_iter().filter(|line| line["id"] == "RG004").collect();
+        let told: Vec<Value> = lines(&run).into_iter().filter(|line| line["code"] == "RG004").collect();
         assert_eq!(told.len(), 1, "{closed}: {told:#?}");
         assert!(told[0]["path"].as_str().unwrap().starts_with(&closed), "{told:?}");
         assert_eq!(told[0]["images"], images, "{closed}");
-        assert!(told[0]["detail"].as_str().unwrap().contains("Permission denied"), "{told:?}");
+        assert!(told[0]["message"].as_str().unwrap().contains("Permission denied"), "{told:?}");
         fs::set_permissions(&path, mode).unwrap();
     }
 }
@@ -318,7 +318,7 @@ fn a_platform_that_the_repository_never_had_is_a_note() {
     let run = verify(root.path(), &["--notes", "--format", "json"]);
     let notes: BTreeSet<_> = lines(&run)
         .into_iter()
-        .filter(|line| line["id"] == "RG028")
+        .filter(|line| line["code"] == "RG028")
         .map(|line| (line["path"].as_str().unwrap().to_owned(), line["images"][0].as_str().unwrap().to_owned()))
         .collect();
     let sparse = [never, layer("nowhere")].map(|digest| (layout::revision_link("app", &digest), "app:sparse"));

@@ -55,7 +55,7 @@ impl Store {
         let run = regc([&["verify", "--format", "json", "--root", self.root().to_str().unwrap()], arguments].concat());
         let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let wrong = lines.filter(|line| line["type"] == "finding" && line["severity"] != "note");
-        (run.code, wrong.map(|line| line["id"].as_str().unwrap().to_owned()).collect())
+        (run.code, wrong.map(|line| line["code"].as_str().unwrap().to_owned()).collect())
     }
 
     /// A copy of the store, as a backup.
@@ -277,7 +277,7 @@ fn codes(root: &Path) -> BTreeSet<String> {
     let run = regc(["verify", "--format", "json", "--root", root.to_str().unwrap()]);
     let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let wrong = lines.filter(|line| line["type"] == "finding" && line["severity"] != "note");
-    wrong.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+    wrong.map(|line| line["code"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What nobody but the operator can mend: what a symbolic link should lead to, rights, a broken disk, what a garbled tag named,

@@ -25,7 +25,7 @@ fn told(run: &Run) -> BTreeSet<Told> {
     let findings = lines.filter(|line| line["type"] == "finding").map(|line| {
         let images = line["images"].as_array().unwrap().iter().map(|image| image.as_str().unwrap().to_owned());
         let text = |field: &str| line[field].as_str().unwrap().to_owned();
-        (text("id"), text("path"), images.collect())
+        (text("code"), text("path"), images.collect())
     });
     findings.collect()
 }

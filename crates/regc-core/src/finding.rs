@@ -103,22 +103,19 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// A stable name for programs.
+    /// The stable code, `RG012` for example: [`Kind::page`] explains it.
     pub const fn code(&self) -> &'static str {
-        match self {
-            Finding::DamagedManifest { .. } => "damaged_manifest",
-            Finding::DanglingRevision { .. } => "dangling_revision",
-            Finding::GarbledRevisionLink { .. } => "garbled_revision_link",
-            Finding::GarbledTag { .. } => "garbled_tag",
-            Finding::DanglingTag { .. } => "dangling_tag",
-            Finding::MissingBlob { .. } => "missing_blob",
-            Finding::ForeignFile { .. } => "foreign_file",
-            Finding::Blocked(_) => "kept_back",
-            Finding::UnservedRepository { .. } => "unserved_repository",
-            Finding::BeingRestored { .. } => "being_restored",
-            Finding::BlobsElsewhere { .. } => "blobs_elsewhere",
-            Finding::InTrash { .. } => "in_trash",
-        }
+        self.kind().page().code
+    }
+
+    /// The stable name, `garbled_tag` for example.
+    pub const fn name(&self) -> &'static str {
+        self.kind().page().name
+    }
+
+    /// How bad it is.
+    pub const fn severity(&self) -> Severity {
+        self.kind().page().severity
     }
 
     /// What it is, as [`explain`](crate::finding::Kind::page) tells.
@@ -157,6 +154,14 @@ impl Finding {
             | Finding::BeingRestored { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
             Finding::BlobsElsewhere { .. } => "",
+        }
+    }
+
+    /// The digest that it is about: what is missing, damaged, garbled, dangling or in the trash; `None` if it is about none.
+    pub const fn digest(&self) -> Option<&Digest> {
+        match self {
+            Finding::MissingBlob { blob: digest, .. } | Finding::InTrash { digest, .. } => Some(digest),
+            _ => self.manifest(),
         }
     }
 
@@ -242,33 +247,15 @@ impl Finding {
         }
     }
 
-    /// What an operator can do about it.
+    /// What an operator can do about it: what the [kind's page](Kind::page) says, but where more is known.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Finding::DamagedManifest { .. } => {
-                "restore the file from a backup; or delete the manifest through the API, collect again, and push the image anew"
-            }
-            Finding::DanglingRevision { .. } => {
-                "restore the file from a backup, or push the image again; if nobody needs it, `regc rm REPOSITORY@DIGEST`"
-            }
-            Finding::GarbledRevisionLink { .. } => "push the image again, which writes the link anew",
-            Finding::GarbledTag { .. } => "push the tag again, which writes the link anew",
-            Finding::DanglingTag { .. } => "push the tag again, or remove it with `regc rm`",
-            Finding::MissingBlob { .. } => "push the image again, which uploads what is missing",
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
                 "an interrupted copy has left it: `regc gc --tidy` deletes it once it is a week old"
             }
-            Finding::ForeignFile { .. } => "delete the file, and run `regc gc --tidy`",
-            Finding::Blocked(_) => "clear what is in the way, and run the same command again",
-            Finding::UnservedRepository { .. } => "rename its directory, or delete it with `regc rm --path`",
-            Finding::BeingRestored { .. } => {
-                "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name"
-            }
-            Finding::BlobsElsewhere { .. } => {
-                "if no other store uses them, `regc gc --allow-symlinked-blobs` collects them as well"
-            }
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
             Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",
+            _ => self.kind().page().remedy,
         }
     }
 

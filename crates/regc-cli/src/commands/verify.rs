@@ -137,15 +137,16 @@ fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed,
         let Defect { kind, path, repository, digest, detail, images, has_more_images } = &*defect;
         let Explanation { code, name, severity, remedy, .. } = kind.page();
         output.json(&json!({
-            "type": "finding", "id": code, "code": name, "severity": severity, "path": path, "repository": repository,
-            "digest": digest, "detail": detail, "images": images, "more_images": has_more_images, "remedy": remedy,
+            "type": "finding", "code": code, "name": name, "severity": severity, "repository": repository,
+            "digest": digest, "path": path, "message": detail, "remedy": remedy, "images": images,
+            "more_images": has_more_images,
         }));
     }
     let [errors, warnings, notes] = counts(verification);
     let bytes: u64 = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
     output.json(&json!({
         "type": "summary",
-        "schema_version": 1,
+        "schema_version": 2,
         "repositories": verification.repositories,
         "manifests": verification.manifests,
         "blobs": verification.blobs.len(),

@@ -61,9 +61,10 @@ fn describe(finding: &Finding) -> serde_json::Value {
     json!({
         "type": "finding",
         "code": finding.code(),
-        "id": finding.kind().code(),
-        "repository": finding.repository(),
-        "manifest": finding.manifest(),
+        "name": finding.name(),
+        "severity": finding.severity(),
+        "repository": Some(finding.repository()).filter(|name| !name.is_empty()),
+        "digest": finding.digest(),
         "path": finding.path(),
         "message": finding.message(),
         "remedy": finding.remedy(),

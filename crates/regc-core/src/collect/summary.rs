@@ -72,7 +72,7 @@ impl Summary {
         let delete_untagged = plan.terms.delete_untagged;
         let repositories = &scan.inventory.repositories;
         Self {
-            schema_version: 1,
+            schema_version: 2,
             dry_run: outcome.is_none(),
             delete_untagged,
             repositories: repositories.len() as u64,

@@ -29,8 +29,8 @@ impl Serialize for Problem {
         use serde::ser::SerializeStruct;
         let page = self.kind.page();
         let mut problem = serializer.serialize_struct("Problem", 4)?;
-        problem.serialize_field("id", page.code)?;
-        problem.serialize_field("code", page.name)?;
+        problem.serialize_field("code", page.code)?;
+        problem.serialize_field("name", page.name)?;
         problem.serialize_field("digest", &self.digest)?;
         problem.serialize_field("message", page.title)?;
         problem.end()
