@@ -74,7 +74,7 @@ impl Output {
     }
 }
 
-/// Text that somebody else chose, without what a terminal would take for a command.
+/// Text that a client chose, without what a terminal would take for a command.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| !c.is_control()) {
         return Cow::Borrowed(text);

@@ -15,7 +15,7 @@ pub struct Blocked {
     pub reason: Cause,
 }
 
-/// What somebody has named.
+/// What a deletion names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Named {
     /// The whole repository.
@@ -37,9 +37,9 @@ pub enum Cause {
     Symlinks,
     /// This symbolic link gives the repository another name, and would lead to nothing.
     Alias(String),
-    /// This manifest, which is not named itself, is damaged or missing, so nobody knows what it needs.
+    /// This manifest, which is not named itself, is damaged or missing, so it is unknown what it needs.
     Damaged(Digest),
-    /// A tag that stays is garbled, and nobody knows what it named.
+    /// A tag that stays is garbled, and it is unknown what it named.
     GarbledTag,
     /// A restore from the trash of this run, which brings back something of the repository, is not complete.
     BeingRestored(String),

@@ -58,7 +58,7 @@ pub enum Error {
     /// The store could be read, but collecting in it is not safe.
     #[error("refused: {0}")]
     Refused(Refusal),
-    /// Somebody else is changing the store.
+    /// Another process is changing the store.
     #[error("{path} is locked by {holder}; wait until it is done")]
     Locked {
         /// The store.
@@ -110,7 +110,7 @@ pub enum Error {
     /// Content could not be taken from another store, so nothing is done that needs it.
     #[error("{0} was not written: the content that belongs there could not be taken from the other store")]
     NotTaken(String),
-    /// What is regc's own in a storage root is a symbolic link, which somebody else has made.
+    /// What is regc's own in a storage root is a symbolic link, which regc never makes.
     #[error("{0} is a symbolic link, and regc never makes one there; remove it")]
     OwnSymlink(String),
     /// A file of retention rules is not understood, or leaves open what to keep.
@@ -122,7 +122,7 @@ pub enum Error {
     /// A pattern of names is not understood.
     #[error("not a pattern: {0}")]
     Pattern(String),
-    /// Whoever was asked said no.
+    /// The operator said no.
     #[error("nothing was removed")]
     Declined,
     /// Nothing in the store has such a name.
@@ -192,7 +192,7 @@ pub enum Error {
     /// A manifest that was pushed during the run is not whole yet.
     #[error("{0} is just being written; nothing was removed, run again")]
     BeingWritten(String),
-    /// Whoever runs the process told it to stop.
+    /// The monitor stopped the run.
     #[error("interrupted; nothing was removed")]
     Interrupted,
     /// The store has more of something than can be numbered.
@@ -252,7 +252,7 @@ pub enum Refusal {
         /// How it answers.
         answer: String,
     },
-    /// Somebody would have to be asked, and cannot be.
+    /// An operator would have to be asked, and cannot be.
     #[error("nobody can be asked here whether this is to go")]
     Unconfirmed,
     /// Something that was named cannot go, so nothing does.
@@ -333,7 +333,7 @@ fn told(deleted: &[RunSize]) -> String {
 }
 
 impl Error {
-    /// Whether a file system, or somebody's share of it, is full.
+    /// Whether a file system, or a user's quota of it, is full.
     pub fn is_full(&self) -> bool {
         let is_full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         matches!(self, Self::Storage { source, .. } if is_full(source.kind()))

@@ -21,7 +21,7 @@ pub enum Finding {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// A linked revision whose blob is missing. Nobody knows what it needs, so its whole repository is kept.
+    /// A linked revision whose blob is missing. It is unknown what it needs, so its whole repository is kept.
     DanglingRevision {
         /// The repository that links it.
         repository: String,
@@ -70,7 +70,7 @@ pub enum Finding {
     },
     /// Something that a rule says is to be removed, and that stays.
     Blocked(Blocked),
-    /// A repository of a name that no registry serves: somebody has renamed its directory. Nothing in it is removed.
+    /// A repository of a name that no registry serves: its directory was renamed. Nothing in it is removed.
     UnservedRepository {
         /// The repository.
         repository: String,

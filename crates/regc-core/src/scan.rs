@@ -39,7 +39,7 @@ pub struct Scan {
     pub remnants: Vec<GarbageFile>,
     /// Everything that was found damaged, in a fixed order.
     pub findings: Vec<Finding>,
-    /// Damaged content that repairs have moved aside, where any is missing: nobody need wonder where that is.
+    /// Damaged content that repairs have moved aside, where any is missing: it explains where that is.
     pub set_aside: BTreeSet<Digest>,
 }
 

@@ -203,7 +203,7 @@ fn has_journal(storage: &dyn ReadStorage, run: &str) -> Result<bool, Error> {
     Ok(found.is_some_and(|journal| journal.kind == EntryKind::File && !journal.symlink))
 }
 
-/// Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
+/// A user who may write to the storage root must not lead regc, which may be root, to another place.
 fn refuse_symlinks(storage: &dyn ReadStorage) -> Result<(), Error> {
     for own in [layout::OWN, layout::TRASH] {
         if storage.stat(own)?.is_some_and(|metadata| metadata.symlink) {
@@ -226,7 +226,7 @@ fn is_run(name: &str) -> bool {
 pub fn list(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
     let mut runs = Vec::new();
     for (run, symlink) in directories(storage)? {
-        // The journal comes first and goes last: what has none, and nothing of a registry in it, is somebody else's.
+        // The journal comes first and goes last: what has none, and nothing of a registry in it, is not regc's.
         let is_run = !symlink
             && (has_journal(storage, &run)?
                 || restoring::is_restoring(storage, &run)?

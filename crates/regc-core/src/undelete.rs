@@ -4,8 +4,8 @@
 //! the manifests that can still be had, [`plan`] checks and hashes everything that one needs and decides which links are
 //! missing, [`apply`] writes those in the order of a push.
 //!
-//! The hazard is a link to content that the repository never had: whoever may read the repository would then read what belongs
-//! to somebody else. So everything that is linked has left evidence in its own repository, see [`Evidence`].
+//! The hazard is a link to content that the repository never had: a client that may read the repository would then read what belongs
+//! to another. So everything that is linked has left evidence in its own repository, see [`Evidence`].
 
 mod apply;
 mod find;

@@ -22,7 +22,7 @@ pub fn stale(config: &Config) -> Option<Cache> {
 }
 
 /// Says what to do about it. This is printed whatever else is not: a registry that believes to have a blob accepts images
-/// that nobody can pull.
+/// that cannot be pulled.
 pub fn warn(cache: &Cache) {
     let advice = match cache {
         Cache::Redis { addresses, db } => {

@@ -198,7 +198,7 @@ fn facts(tag: &Tag, orphans: &BTreeMap<String, SystemTime>) -> TagFacts {
     }
 }
 
-/// What somebody should know of a tag that stays.
+/// What is worth a finding of a tag that stays.
 fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
     let (repository, tag) = (repository.to_owned(), named.name.clone());
     match (reason, named.digest) {

@@ -17,7 +17,7 @@ use crate::hints::{self, Needing};
 use crate::output::{self, Printer, Run};
 use crate::{ExitStatus, print_error};
 
-/// How something is removed that somebody has named, or has made a rule for.
+/// How something is removed that is named, or that a rule selects.
 #[derive(clap::Args)]
 pub struct Removing {
     /// Show what would go, remove nothing
@@ -211,12 +211,12 @@ fn report(
     }
 }
 
-/// Whether somebody sits at a terminal and can answer.
+/// Whether an operator at a terminal can answer.
 pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks whoever sits at the terminal.
+/// Asks the operator at the terminal.
 pub fn is_agreed() -> bool {
     eprint!("Remove this? [y/N] ");
     io::stderr().flush().ok();

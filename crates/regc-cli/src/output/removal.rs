@@ -1,4 +1,4 @@
-//! What goes because somebody named it, for people.
+//! What a deletion removes, human-readable.
 
 use std::collections::BTreeMap;
 use std::io;

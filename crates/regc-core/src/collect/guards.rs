@@ -120,7 +120,7 @@ fn missing_shard(missing: &BTreeSet<Digest>, inventory: &Inventory) -> Option<St
     lost.map(|lost| layout::shard(lost[0]))
 }
 
-/// Refuses a store of which somebody else's database says what is in use.
+/// Refuses a store of which an external metadata database says what is in use.
 pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, options: &Options<'_>) -> Result<(), Error> {
     let refusal = if config.metadata == Metadata::GitLabDatabase {
         Refusal::GitLabDatabase("database.enabled")

@@ -18,7 +18,7 @@ const MAX_ANSWER_BYTES: u64 = 16 << 10;
 /// Who takes connections where a registry does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Nobody.
+    /// No program.
     Nobody,
     /// A registry, or a server that speaks TLS or wants a login, as registries do.
     Registry,
@@ -64,7 +64,7 @@ fn ask(Listener { place, prefix }: &Listener) -> io::Result<Answer> {
     }
 }
 
-/// What a connection leads to. Nobody is there who refuses it; whatever else fails does not tell.
+/// What a connection leads to. A refused one leads to no program; any other failure says nothing.
 fn identify(stream: io::Result<impl Read + Write>, prefix: &str) -> io::Result<Answer> {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable, NotFound};
     match stream {

@@ -1,7 +1,7 @@
 //! Making room for the journal where the file system is full.
 //!
 //! Moving to the trash needs a little space, and a file system that is full of earlier runs' trash has none. The oldest of
-//! those are then deleted for good. The hazard is to delete what somebody still counts on, so whatever may be the only copy
+//! those are then deleted for good. The hazard is to delete what an operator still counts on, so whatever may be the only copy
 //! of something stays: see [`KEPT_FOR`].
 
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(crate) fn write_journal_with_room(
     Err(Error::NoRoom { deleted, oldest, source: Box::new(full) })
 }
 
-/// The runs that somebody may give up without a second thought, those that began first before others.
+/// The runs that may be deleted without a second thought, the oldest first.
 fn oldest_first(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
     let mut runs = list(storage)?;
     runs.retain(|run| {

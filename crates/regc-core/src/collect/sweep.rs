@@ -120,7 +120,7 @@ pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan, to_trash: bool) 
         let Some(key) = item.keys().into_iter().next() else { continue };
         let Some((directory, _)) = key.rsplit_once('/') else { continue };
         let Some((above, _)) = directory.rsplit_once('/') else { continue };
-        // One in each directory of directories stands for all: whoever made them made them alike.
+        // One in each directory of directories stands for all: one program made them alike.
         if above != last {
             last = above.to_owned();
             directories.extend([above.to_owned(), directory.to_owned()]);
@@ -135,7 +135,7 @@ struct Sweep<'a> {
     how: Removing<'a>,
     rescan: Rescan<'a>,
     spared: Mutex<Spared>,
-    /// Whether what goes was named by somebody.
+    /// Whether what is deleted was named.
     on_purpose: bool,
     /// Tags of which something could not be removed, by repository and name: nothing more of them goes.
     stuck: Mutex<HashSet<(String, String)>>,
@@ -152,7 +152,7 @@ impl Sweep<'_> {
     }
 
     /// Removes entries of tags' indexes, tags, and revisions: repositories side by side, in each of them the revisions one
-    /// after the other. Where that is what somebody has named, a repository is one step: no image is left half there.
+    /// after the other. In a deletion, a repository is one step: no image is left half there.
     fn images(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
             if self.is_over() {
@@ -281,7 +281,7 @@ impl Sweep<'_> {
     /// Answers whether the repository is gone: it is not if something was pushed to it, or is in it that no registry wrote.
     fn whole_repository(&self, repository: &str) -> Result<bool, Error> {
         let directory = layout::repository(repository);
-        // Links to referrers alone make no repository: after a run that was stopped, nobody would find them.
+        // Links to referrers alone make no repository: after a run that was stopped, no run would find them.
         let parts = layout::REFERRERS.into_iter().chain([layout::MANIFESTS, layout::LAYERS, layout::UPLOADS]);
         let parts: Vec<String> = parts.map(|part| format!("{directory}/{part}")).collect();
         parts.iter().try_for_each(|part| self.remove_directories(part))?;

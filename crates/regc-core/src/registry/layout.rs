@@ -230,7 +230,7 @@ pub enum Holds {
     Digests(Algorithm),
     /// The content of a blob.
     Content,
-    /// Repositories, or the first components of their names. A directory may be called whatever somebody has renamed it to.
+    /// Repositories, or the first components of their names. A directory may be renamed to anything.
     Repositories,
     /// The parts of a repository, and other repositories, whatever they are called.
     Repository,
@@ -332,7 +332,7 @@ pub fn is_repository_part(name: &str) -> bool {
     matches!(name, MANIFESTS | LAYERS | UPLOADS)
 }
 
-/// Whether a registry serves a repository of this name. One of another name is a directory that somebody has renamed.
+/// Whether a registry serves a repository of this name. One of another name is a directory that was renamed.
 ///
 /// Source: `reference/regexp.go` of distribution 2.8, where the first component of several may also be a host with a port.
 pub fn is_repository_name(name: &str) -> bool {

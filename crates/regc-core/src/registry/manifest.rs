@@ -1,6 +1,6 @@
 //! What a manifest refers to.
 //!
-//! A collector that overlooks one reference deletes somebody's layer, so manifests are read at least as liberally as
+//! A collector that overlooks one reference deletes a layer in use, so manifests are read at least as liberally as
 //! the registry and its clients read them. Those are written in Go, whose `encoding/json` matches keys in any case
 //! (by Unicode's simple folding) and lets the last of several equal keys win. Here every spelling counts, and every
 //! occurrence: a reference that one reader may see is a reference. What is not understood at all is [`Damage`].
@@ -388,7 +388,7 @@ impl<'de> Deserialize<'de> for Descriptor<'de> {
                             descriptor.digest = one_of(descriptor.digest, digest, "digests in a descriptor")?;
                         }
                         "mediatype" => descriptor.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
-                        // Whatever is there: a number that nobody can count to must not hide a reference.
+                        // Whatever is there: a number beyond all counting must not hide a reference.
                         "size" => descriptor.bytes = map.next_value::<&RawValue>()?.get().parse().unwrap_or(0),
                         "urls" => {
                             let urls: Option<Vec<IgnoredAny>> = map.next_value()?;

@@ -128,7 +128,7 @@ enum Found {
     Whole,
     Damaged,
     Absent,
-    /// Nobody knows what it is.
+    /// It is unknown what it is.
     Unreadable,
 }
 
@@ -294,7 +294,7 @@ impl Planner<'_> {
     }
 
     /// Whether a repository has had a manifest or layer, as far as it shows itself, here or in the other store. What another
-    /// repository has is no evidence: whoever may push to one could name it, and would be given it.
+    /// repository has is no evidence: a client that may push to one could name it, and would be given it.
     fn had(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         let (revision, layer) = (layout::revision(repository, digest), layout::layer(repository, digest));
         if self.storage.stat(&revision)?.is_some() || self.storage.stat(&layer)?.is_some() {
@@ -367,7 +367,7 @@ impl Planner<'_> {
         None
     }
 
-    /// Takes a manifest from the other store, or moves it aside. Nobody has known what it needs.
+    /// Takes a manifest from the other store, or moves it aside. It is unknown what it needs.
     fn replace_manifest(&mut self, digest: &Digest) -> Result<(), Error> {
         if self.has_content(digest)? {
             self.look_into(digest);
@@ -423,7 +423,7 @@ impl Planner<'_> {
             let content = match layer {
                 Link::To(content) => content,
                 _ if digest.algorithm() == Algorithm::Sha256 => *digest,
-                // Without a link, nobody knows where it is.
+                // Without a link, it is unknown where it is.
                 _ => continue,
             };
             let is_layer = layer != Link::Absent;

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Stays: its link is garbled, so nobody knows what it names.
+    /// Stays: its link is garbled, so it is unknown what it names.
     Garbled,
     /// Stays: it belongs to a manifest, as a signature's tag does, and is removed together with it and not before.
     Attached(Digest),
@@ -112,7 +112,7 @@ impl Reason {
         }
     }
 
-    /// Whether the tag stays only because its image's age cannot be read, which somebody should know.
+    /// Whether the tag stays only because its image's age cannot be read, which is worth a warning.
     pub const fn is_age_unknown(&self) -> bool {
         matches!(self, Reason::AgeUnknown)
     }

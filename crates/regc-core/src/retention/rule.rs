@@ -50,7 +50,7 @@ pub fn tag_regex(text: &str) -> Result<Regex, String> {
     })
 }
 
-/// A rule as somebody wrote it: what it leaves out may come from defaults.
+/// A rule as it was written: what it leaves out may come from defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartialRule {

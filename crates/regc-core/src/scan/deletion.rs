@@ -1,4 +1,4 @@
-//! What is to go although a client could pull it, because somebody says so.
+//! What is deleted although a client could pull it, because it was named.
 //!
 //! Naming something does not make it go. Marking finds out what else is in use, and what cannot go is [kept
 //! back](crate::blocked::Blocked), with the reason.

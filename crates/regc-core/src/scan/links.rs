@@ -1,6 +1,6 @@
 //! What the link of a digest leads to.
 //!
-//! Whoever pushes by another algorithm's digest than SHA-256 gets the content stored under its SHA-256 digest, and the link at
+//! A client that pushes by another algorithm's digest than SHA-256 gets the content stored under its SHA-256 digest, and the link at
 //! the digest that was named holds that one (`blobWriter.Commit` and `linkBlob` in distribution).
 
 use crate::digest::{Algorithm, Digest};

@@ -88,7 +88,7 @@ pub struct RepositoryGarbage {
     pub empty_layers: Vec<DigestId>,
     /// Digests that have a directory among the revisions but no link in it, as the registry's DELETE leaves them.
     pub empty_revisions: Vec<DigestId>,
-    /// Tags of which only a directory is left that names nothing: the registry lists them, and nobody can pull them.
+    /// Tags of which only a directory is left that names nothing: the registry lists them, and no client can pull them.
     pub empty_tag_dirs: Vec<String>,
     /// Uploads that were given up, by their names.
     pub uploads: Vec<GarbageUpload>,

@@ -21,7 +21,7 @@ pub struct Options<'a> {
     pub allow_mostly_untagged: bool,
     /// What may be missing although nothing is wrong.
     pub absences: Absences,
-    /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: nobody else uses them.
+    /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: no other store uses them.
     pub allow_symlinked_blobs: bool,
     /// Whether to go on although Harbor's database also describes the store.
     pub allow_harbor: bool,
@@ -59,7 +59,7 @@ pub struct Leftovers {
     /// Files that interrupted copies have left beside content and links are garbage if they were written before this; none if
     /// not given.
     pub copies_before: Option<SystemTime>,
-    /// Whether neither layer links nor tags' indexes are looked through at all: whoever asks does that.
+    /// Whether neither layer links nor tags' indexes are looked through at all: the caller does that.
     pub no_links: bool,
 }
 

@@ -221,9 +221,9 @@ pub trait DeleteStorage: ReadStorage {
         unless_modified_since: Option<SystemTime>,
     ) -> Vec<Result<(), Error>>;
 
-    /// Takes the store for whoever changes it, until the [`Lock`] is dropped. Who it is, is left for others to read.
+    /// Takes the store for the holder, who changes it, until the [`Lock`] is dropped. Who it is, is left for others to read.
     ///
-    /// Fails with [`Error::Locked`] while somebody else has it. One who has died does not have it any more.
+    /// Fails with [`Error::Locked`] while another process has it. One that has ended does not have it any more.
     fn lock(&self, holder: &Holder) -> Result<Lock, Error>;
 
     /// Whether something can be removed from `directory`, or moved between there and regc's own directory, as far as that can be

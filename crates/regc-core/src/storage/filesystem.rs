@@ -296,12 +296,12 @@ impl ReadStorage for FilesystemStorage {
 /// How much room there is for what is read, to begin with: enough for nearly every manifest.
 const USUAL_BYTES: usize = 16 << 10;
 
-/// How much of a large file is read at once: little enough to stay in a core's own cache for whoever looks at it next.
+/// How much of a large file is read at once: little enough to stay in a core's own cache for what reads it next.
 const PART_BYTES: usize = 128 << 10;
 
 /// Opens the file at a path that starts at a directory; `None` if there is none.
 fn open_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P) -> io::Result<Option<File>> {
-    // A named pipe in place of a file would wait for ever for somebody to write to it.
+    // A named pipe in place of a file would wait for ever for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match rustix::fs::openat(directory, path, flags, Mode::empty()).map_err(io::Error::from) {
         Ok(file) => Ok(Some(File::from(file))),

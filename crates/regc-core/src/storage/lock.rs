@@ -1,4 +1,4 @@
-//! One at a time: whoever changes a store has its lock.
+//! One at a time: a program that changes a store has its lock.
 
 use std::fmt;
 use std::time::SystemTime;

@@ -1,6 +1,6 @@
 //! How much of large manifests is held at once, by all threads together.
 //!
-//! Most manifests have a few kilobytes. Whoever can push can make them have 64 MiB, and as many as there are threads would be
+//! Most manifests have a few kilobytes. A client that can push can make them have 64 MiB, and as many as there are threads would be
 //! read at once.
 
 use parking_lot::{Condvar, Mutex};

@@ -10,7 +10,7 @@ pub(crate) const INCOMING: &str = ".regc/incoming";
 
 /// Removes what a repair that was killed has left half written.
 pub fn forget_incoming(storage: &dyn TrashStorage, _: &Lock) -> Result<(), Error> {
-    // Whoever may write to the storage root must not lead regc, which may be root, to somewhere else.
+    // A user who may write to the storage root must not lead regc, which may be root, to another place.
     for own in [layout::OWN, INCOMING] {
         if storage.stat(own)?.is_some_and(|found| found.symlink) {
             return Err(Error::OwnSymlink(own.to_owned()));

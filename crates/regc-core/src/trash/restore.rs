@@ -213,7 +213,7 @@ impl Trash<'_> {
         self.storage.move_object(from, to, &directory(self.run))
     }
 
-    /// Whoever may write to the storage must not lead regc, which may be root, to somewhere else. Symbolic links that
+    /// A user who may write to the storage must not lead regc, which may be root, to another place. Symbolic links that
     /// operators use, down to the directories of blobs, may be on the way to a blob.
     fn refuse_detours(&self, from: &str, to: &str) -> Result<(), Error> {
         let mut link = symlink_between(self.storage, layout::TRASH, from)?;

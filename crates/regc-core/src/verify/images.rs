@@ -76,7 +76,7 @@ pub(super) fn name(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect
     Ok(())
 }
 
-/// Whether images are. What is only left over concerns nobody.
+/// Whether images are. What is only left over concerns none.
 pub(super) fn are_concerned(kind: Kind) -> bool {
     !matches!(kind, Kind::ForeignName | Kind::DanglingTagIndexEntry | Kind::UnreferencedBlob | Kind::StaleUpload)
 }
@@ -114,7 +114,7 @@ struct Above<'a> {
     tags: HashMap<DigestId, Vec<String>>,
     /// The manifests that refer to a digest.
     manifests: HashMap<DigestId, Vec<DigestId>>,
-    /// The damaged manifests whose text mentions a digest. Nobody knows whether they refer to it.
+    /// The damaged manifests whose text mentions a digest. It is unknown whether they refer to it.
     damaged: HashMap<DigestId, Vec<DigestId>>,
     steps_left: u64,
 }

@@ -359,7 +359,7 @@ impl Check<'_> {
                 _ if is_dangling => {
                     defects.push(self.defect(Kind::DanglingTagIndexEntry, path(), Some(digest), String::new()));
                 }
-                // It is never followed, so nobody is served something else.
+                // It is never followed, so no client is served something else.
                 Link::Other(named) => {
                     let detail = format!("it names {named}");
                     defects.push(self.defect(Kind::GarbledTagIndexEntry, path(), Some(digest), detail));
@@ -430,7 +430,7 @@ impl Check<'_> {
                 Algorithm::Sha256 => (id, self.is_stored(id)),
                 _ => match target(self.storage, &self.scan.inventory.digests, self.name(), id)? {
                     Some(content) => (content, self.is_stored(content)),
-                    // Without a link, nobody knows where it is.
+                    // Without a link, it is unknown where it is.
                     None if self.is_stored(id) || !is_linked => (id, true),
                     // The link is garbled, which is told by itself.
                     None => continue,
@@ -504,7 +504,7 @@ fn listed_by(index: Digest) -> String {
     format!("the index {index} lists it")
 }
 
-/// The links of repositories that were moved to the trash, which is walked only if somebody asks.
+/// The links of repositories that were moved to the trash, which is walked only when it is asked for.
 pub(super) struct Trashed<'a> {
     storage: &'a dyn ReadStorage,
     links: Mutex<Option<HashSet<(String, Digest)>>>,

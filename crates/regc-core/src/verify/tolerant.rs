@@ -31,7 +31,7 @@ pub(super) struct Tolerant<'a> {
 }
 
 impl<'a> Tolerant<'a> {
-    /// The registry is taken to run as whoever owns its directory.
+    /// The registry is taken to run as the owner of its directory.
     pub(super) fn new(inner: &'a dyn ReadStorage) -> Result<Self, Error> {
         let owner = inner.stat(layout::ROOT)?.and_then(|root| root.owner);
         let reader = owner.map(|owner| (owner.user, owner.group)).filter(|(user, _)| *user != 0);
@@ -59,7 +59,7 @@ impl<'a> Tolerant<'a> {
         Some(metadata)
     }
 
-    /// Whether owners and modes say anything: not if the registry runs as root, or if nobody knows as whom.
+    /// Whether owners and modes say anything: not if the registry runs as root, or if it is unknown as whom.
     pub(super) fn asks_for_owners(&self) -> bool {
         self.reader.is_some()
     }
@@ -87,7 +87,7 @@ impl<'a> Tolerant<'a> {
     fn listed(&self, directory: &str, listed: Result<bool, Error>) -> Result<bool, Error> {
         let is_there = self.tolerate(directory, listed, false)?;
         if !is_there || self.asks_for_owners() {
-            // It may be a symbolic link to nothing in a directory that nobody lists.
+            // It may be a symbolic link to nothing in a directory that is never listed.
             self.stat(directory)?;
         }
         Ok(is_there)

@@ -3,7 +3,7 @@
 //! One node of a graph dominates another if every way to that from the root leads through it: without it, nothing would lead
 //! there. To walk the graph without each node in turn would take time with the square of its size, so this is the simple
 //! version of Lengauer and Tarjan's algorithm ("A Fast Algorithm for Finding Dominators in a Flowgraph", 1979), which takes the
-//! number of edges times the logarithm of that of the nodes. Nothing recurses: whoever pushes decides how deep a graph is.
+//! number of edges times the logarithm of that of the nodes. Nothing recurses: clients decide how deep a graph is.
 
 const NONE: u32 = u32::MAX;
 

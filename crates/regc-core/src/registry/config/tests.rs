@@ -232,7 +232,7 @@ fn what_a_variable_breaks_is_said_with_its_name() {
     ] {
         assert_eq!(blamed(DEBIAN, &[(name, value)]).0, name, "{value:?}");
     }
-    // Those of Kubernetes come together. The other drivers, which somebody meant, are not to blame.
+    // Those of Kubernetes come together. The other drivers, which were meant, are not to blame.
     let service = [
         ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/data"),
         ("REGISTRY_STORAGE_S3_BUCKET", "b"),

@@ -30,14 +30,14 @@ impl Leads {
 }
 
 impl Planner<'_> {
-    /// Whether content is nowhere, so that links to it may go. Whoever has a backup may have another one, and what is in the
+    /// Whether content is nowhere, so that links to it may go. An operator with a backup may have another one, and what is in the
     /// trash, or cannot be read now, may come back.
     pub(super) fn is_lost(&mut self, digest: &Digest) -> Result<bool, Error> {
         if self.trashed.contains(digest) {
             self.in_trash.insert(*digest);
             return Ok(false);
         }
-        // Whoever has damaged content moved aside means to push it again.
+        // Content is moved aside to be pushed again.
         let is_expected = self.options.from.is_some() || self.set_aside.contains(digest);
         Ok(!is_expected && self.look(digest)? == Found::Absent)
     }

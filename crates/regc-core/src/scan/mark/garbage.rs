@@ -52,7 +52,7 @@ impl Marking<'_> {
             .collect::<Result<_, Error>>()?;
         for (id, link) in candidates.into_iter().zip(links.into_iter().flatten()) {
             match link {
-                // Whoever pushes an image links its layers first.
+                // A client that pushes an image links its layers first.
                 Some(link) if self.options.recent_since.is_some_and(|since| link.modified >= since) => {
                     live.insert(id);
                     live.extend(self.target(id)?);

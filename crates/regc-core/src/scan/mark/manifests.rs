@@ -107,7 +107,7 @@ enum Understood {
     Damaged(Box<Damaged>),
 }
 
-/// What manifests say of the sizes of blobs, so that nobody has to ask for them.
+/// What manifests say of the sizes of blobs, so that the storage need not be asked.
 #[derive(Debug)]
 struct KnownSizes {
     most: Vec<AtomicU64>,
@@ -243,7 +243,7 @@ impl Manifests {
     }
 }
 
-/// What a repair has moved aside is damaged and not missing: nobody knows what it needs until it is pushed again.
+/// What a repair has moved aside is damaged and not missing: it is unknown what it needs until it is pushed again.
 fn protect_moved_aside(
     storage: &dyn ReadStorage,
     digests: &Digests,
@@ -331,7 +331,7 @@ fn understand(
 
 /// The digest that the registry really serves for `digest` in a repository.
 ///
-/// Whoever uploads a layer under another algorithm than SHA-256 gets it stored under its SHA-256 digest, and the link
+/// A client that uploads a layer under another algorithm than SHA-256 gets it stored under its SHA-256 digest, and the link
 /// at the digest he named holds that one (`blobWriter.Commit` and `linkBlob` in distribution). A SHA-256 digest is
 /// always its own target, so no link is read for it.
 pub(crate) fn target(

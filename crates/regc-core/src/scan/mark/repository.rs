@@ -55,7 +55,7 @@ pub(super) fn mark(
     }
 }
 
-/// The first linked manifest of which nobody can know what it needs: it is damaged, or missing.
+/// The first linked manifest of which it is unknown what it needs: it is damaged, or missing.
 pub(super) fn not_understood(findings: &[Finding]) -> Option<Digest> {
     findings.iter().find_map(|finding| match finding {
         Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => Some(*manifest),

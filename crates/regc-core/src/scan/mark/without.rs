@@ -1,4 +1,4 @@
-//! What is live in a repository once something in it is gone that somebody does not want any more.
+//! What is live in a repository once a deletion has been carried out.
 //!
 //! An image is more than its manifest: the platforms of an index, what is attached to it by a `subject`, and the tags that
 //! programs make for it live and die with it. But nothing dies that anything else in the repository still leads to.

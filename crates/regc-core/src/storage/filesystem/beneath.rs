@@ -1,7 +1,7 @@
 //! Reaching what is changed without following a symbolic link.
 //!
 //! Operators may put the directories above repositories and blobs on other disks, behind symbolic links. Those are
-//! followed. Below them, and in what is regc's own, whoever may write to the storage could lead a removal to somewhere else,
+//! followed. Below them, and in what is regc's own, a user who may write to the storage could lead a removal to another place,
 //! into another repository for one. So each component from there on is opened by itself, and never through a link.
 
 use std::fs::{File, Permissions};
@@ -54,7 +54,7 @@ impl FilesystemStorage {
     /// belongs, so that a registry that is not root can use what root has made for it. If it is to last, it survives a power
     /// cut.
     pub(super) fn make_beneath(&self, directory: &str, lasting: bool) -> io::Result<OwnedFd> {
-        // Whoever saw a directory that another thread has made and not given away yet would make more like it.
+        // A thread that saw a directory which another has made and not given away yet would make more like it.
         let opened = {
             let _nothing_is_made = self.making.read();
             self.open_beneath(directory)
@@ -78,7 +78,7 @@ impl FilesystemStorage {
         let parent = self.make(above, lasting)?;
         match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
             Ok(()) => {
-                // Whoever may write above could put a symbolic link here, and would be given what it leads to.
+                // A user who may write above could put a symbolic link here, and would be given what it leads to.
                 let made = File::from(rustix::fs::openat(&parent, name, READ, Mode::empty())?);
                 let given = give_as(&made, &parent).and_then(|permissions| made.set_permissions(permissions));
                 if given.is_err() {

@@ -73,7 +73,7 @@ impl FilesystemStorage {
     }
 
     /// Locks the directories of blobs and of repositories where they really are: another store may reach the same ones through
-    /// symbolic links. Nobody waits for a lock, so the order does not matter.
+    /// symbolic links. No process waits for a lock, so the order does not matter.
     fn lock_what_may_be_linked(&self) -> Result<Vec<File>, Error> {
         let mut seen = HashSet::new();
         let mut locked = Vec::new();
@@ -116,7 +116,7 @@ impl FilesystemStorage {
     }
 
     /// Some file systems, as NFS, lock nothing but files that can be written. Such a file stays where it is: if it were
-    /// removed, somebody else could lock another one of its name.
+    /// removed, another process could lock another one of its name.
     fn take_lock_of_file(&self, holder: &Holder) -> Result<Lock, Error> {
         let fail = |error| self.error("lock", layout::LOCK, error);
         let path = self.own(layout::LOCK).map_err(fail)?;
@@ -143,7 +143,7 @@ impl FilesystemStorage {
     /// Writes down who has the lock, and answers when that was by the storage's clock.
     fn note(&self, holder: &Holder) -> io::Result<SystemTime> {
         let path = self.own(layout::LOCK)?;
-        // A new file, never what somebody has put there, nor through a symbolic link.
+        // A new file, never what was there before, nor through a symbolic link.
         absent_is_fine(fs::remove_file(&path))?;
         let noted = write_note(&OpenOptions::new().write(true).create_new(true).open(&path)?, holder);
         if noted.is_err() {

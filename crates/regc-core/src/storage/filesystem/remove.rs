@@ -23,7 +23,7 @@ struct Above {
 /// A directory to which objects are moved, each with its own directory.
 struct Destination {
     directory: OwnedFd,
-    /// To whom it belongs, if what is made in it would belong to somebody else.
+    /// To whom it belongs, if what is made in it would belong to another user.
     owner: Option<(Uid, Gid)>,
 }
 
@@ -153,7 +153,7 @@ fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<Sy
 fn remove_in_place(above: &Above, directory: &str, is_late: impl Fn(&Stat) -> bool) -> io::Result<Left> {
     let Some(at) = &above.directory else { return Ok(Left::Nothing) };
     let stat = rustix::fs::statat(at, directory, AtFlags::SYMLINK_NOFOLLOW)?;
-    // Somebody else's file: what was to be removed is not there.
+    // A foreign file: what was to be removed is not there.
     if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
         return Ok(Left::Nothing);
     }

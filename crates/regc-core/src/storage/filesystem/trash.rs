@@ -54,7 +54,7 @@ impl FilesystemStorage {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o666))?);
         let created = fill(file, &above, write).and_then(|()| {
-            // Somebody else may have made those above just now.
+            // Another process may have made those above just now.
             let ends = directory.match_indices('/').map(|(end, _)| end).chain([0, directory.len()]);
             ends.map(|end| self.open_beneath(&directory[..end])).try_for_each(|directory| sync(&directory?))
         });
@@ -131,7 +131,7 @@ fn fill(file: File, above: &OwnedFd, write: &mut dyn FnMut(&mut dyn Write) -> io
 fn put_in_place_of(source: &Place<'_>, target: &Place<'_>, kept: &Place<'_>) -> io::Result<()> {
     match rustix::fs::linkat(&target.above, target.name, &kept.above, kept.name, AtFlags::empty()) {
         Ok(()) => Ok(rustix::fs::renameat(&source.above, source.name, &target.above, target.name)?),
-        // A directory, somebody else's file, or a file system without such names.
+        // A directory, a foreign file, or a file system without such names.
         Err(rustix::io::Errno::PERM) => {
             let exchange = RenameFlags::EXCHANGE;
             rustix::fs::renameat_with(&source.above, source.name, &target.above, target.name, exchange)?;
