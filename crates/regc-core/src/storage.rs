@@ -1,5 +1,7 @@
 //! Where a registry's files are: what is asked of storage, and the backends.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contract;
 pub mod filesystem;
 pub(crate) mod hash;

@@ -12,7 +12,6 @@
 //! names back into a text. A registry is written to a directory or handed over as storage in memory.
 
 mod builder;
-pub mod conformance;
 pub mod fixture;
 pub mod generate;
 pub mod oci_layout;

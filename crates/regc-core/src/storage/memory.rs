@@ -38,6 +38,11 @@ impl<K: Into<String>, C: Into<Vec<u8>>> FromIterator<(K, C)> for MemoryStorage {
     }
 }
 
+/// Whether an object is too young to be removed: all of them are as old as can be.
+fn is_late(unless_modified_since: Option<SystemTime>) -> bool {
+    unless_modified_since.is_some_and(|since| since <= UNIX_EPOCH)
+}
+
 /// How long the parts are in which objects are read.
 const PART_BYTES: usize = 64 << 10;
 
@@ -51,7 +56,7 @@ fn below<'a>(objects: &'a BTreeMap<String, Vec<u8>>, prefix: &'a str) -> impl It
 
 impl ReadStorage for MemoryStorage {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let prefix = format!("{directory}/");
+        let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let objects = self.objects();
         let entries: BTreeSet<(&str, EntryKind)> = below(&objects, &prefix)
             .map(|key| match key[prefix.len()..].split_once('/') {
@@ -111,11 +116,15 @@ impl ReadStorage for MemoryStorage {
 impl DeleteStorage for MemoryStorage {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
         let mut objects = self.objects.write();
-        for key in keys {
+        let remove = |key: &String| {
+            if is_late(how.unless_modified_since) && objects.contains_key(key) {
+                return Removal::Spared;
+            }
             let removed = objects.remove(key);
             objects.extend(how.into.zip(removed).map(|(into, content)| (format!("{into}/{key}"), content)));
-        }
-        keys.iter().map(|_| Removal::Done).collect()
+            Removal::Done
+        };
+        keys.iter().map(remove).collect()
     }
 
     fn remove_empty_directories(&self, directories: &[String], _: Option<SystemTime>) -> Vec<Result<(), Error>> {
@@ -165,8 +174,17 @@ impl TrashStorage for MemoryStorage {
         Ok(Moved::Done)
     }
 
-    fn replace(&self, from: &str, to: &str, into: &str, _: Option<SystemTime>) -> Result<bool, Error> {
+    fn replace(
+        &self,
+        from: &str,
+        to: &str,
+        into: &str,
+        unless_modified_since: Option<SystemTime>,
+    ) -> Result<bool, Error> {
         let mut objects = self.objects.write();
+        if is_late(unless_modified_since) && objects.contains_key(to) {
+            return Ok(false);
+        }
         let absent = || Error::storage("replace", to.to_owned(), io::ErrorKind::NotFound.into());
         let content = objects.remove(from).ok_or_else(absent)?;
         let replaced = objects.insert(to.to_owned(), content);

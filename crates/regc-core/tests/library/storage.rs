@@ -1,18 +1,19 @@
 //! Every backend keeps the contract.
 
 use regc_core::Error;
+use regc_core::storage::conformance;
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::memory::MemoryStorage;
-use regc_testkit::{TestRegistry, conformance};
+use regc_testkit::TestRegistry;
 
 #[test]
 fn memory() {
-    conformance::check(|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
+    conformance::check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
 }
 
 #[test]
 fn filesystem() {
-    conformance::check(|objects| {
+    conformance::check(&|objects| {
         let mut registry = TestRegistry::new();
         for (key, content) in objects {
             registry.put(*key, *content);

@@ -1,0 +1,279 @@
+//! What every storage must do, as named checks: for who brings one.
+//!
+//! ```
+//! use regc_core::storage::conformance::check;
+//! use regc_core::storage::memory::MemoryStorage;
+//!
+//! check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
+//! ```
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
+
+use super::lock::Holder;
+use super::{Content, EntryKind, Moved, Removal, Removing, TrashStorage};
+use crate::error::Error;
+
+/// Makes a storage that holds these objects, by key and content, and nothing else.
+pub type Make<'a> = &'a dyn Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>;
+
+/// A check: it panics, with what is wrong, if a storage does not do what its name says.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// The name.
+    pub name: &'static str,
+    /// Checks the storage that is made.
+    pub run: fn(Make<'_>),
+}
+
+/// Runs all checks. Panics at the first that fails, after the name of which it prints to the standard error stream.
+pub fn check(make: Make<'_>) {
+    for Check { name, run } in checks() {
+        let named = Named(name);
+        run(make);
+        std::mem::forget(named);
+    }
+}
+
+/// All checks, the simplest first.
+pub fn checks() -> impl Iterator<Item = Check> {
+    type Run = fn(Make<'_>);
+    let checks: [(&'static str, Run); 18] = [
+        ("lists the names directly below a directory", lists_names),
+        ("takes what is absent for empty, not for an error", takes_absent_for_empty),
+        ("reads whole objects up to a limit", reads_whole_objects),
+        ("reads objects in parts", reads_in_parts),
+        ("knows the kind and length of what is at a key", knows_kind_and_length),
+        ("answers for several keys in their order", answers_in_order),
+        ("adds up the bytes below a directory", adds_up_bytes),
+        ("removes objects, and directories that are empty then", removes_objects),
+        ("counts what is absent as removed", counts_absent_as_removed),
+        ("spares what was modified too late", spares_what_is_recent),
+        ("removes empty directories only", removes_empty_directories),
+        ("moves to another place instead of removing", moves_instead_of_removing),
+        ("moves back, and overwrites nothing", overwrites_nothing),
+        ("creates whole objects or none", creates_whole_objects),
+        ("replaces in one step, and keeps what was there", replaces),
+        ("removes everything below a key", removes_everything_below),
+        ("has one holder of its lock at a time", has_one_holder),
+        ("dates a lock after all that was written before", dates_a_lock),
+    ];
+    checks.into_iter().map(|(name, run)| Check { name, run })
+}
+
+/// Prints the name of the check that panics.
+struct Named(&'static str);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // There is no one to tell if this fails.
+        writeln!(io::stderr(), "the storage fails this check: {}", self.0).ok();
+    }
+}
+
+const OBJECTS: [(&str, &str); 4] =
+    [("a/b/one/link", "1"), ("a/b/two/link", "22"), ("a/b/two/more", "3"), ("a/top", "")];
+
+fn names(storage: &dyn TrashStorage, directory: &str) -> (bool, Vec<(String, EntryKind)>) {
+    let mut entries = Vec::new();
+    let found = storage.list(directory, &mut |entry| entries.push((entry.name.to_owned(), entry.kind)));
+    entries.sort();
+    (found.expect("a directory can be listed"), entries)
+}
+
+fn length(storage: &dyn TrashStorage, key: &str) -> Option<(EntryKind, u64)> {
+    storage.stat(key).expect("a key can be asked for").map(|metadata| (metadata.kind, metadata.bytes))
+}
+
+fn text(storage: &dyn TrashStorage, key: &str) -> Option<String> {
+    match storage.read(key, 9).expect("an object can be read")? {
+        Content::Whole(text) => Some(String::from_utf8(text).expect("what was written is text")),
+        Content::TooLarge => panic!("{key} has more than nine bytes"),
+    }
+}
+
+fn write(storage: &dyn TrashStorage, key: &str, text: &str) {
+    storage.create(key, &mut |to| to.write_all(text.as_bytes())).expect("an object can be made");
+}
+
+fn in_an_hour() -> Option<SystemTime> {
+    Some(SystemTime::now() + Duration::from_secs(3600))
+}
+
+fn lists_names(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let (directory, file) = (EntryKind::Directory, EntryKind::File);
+    assert_eq!(names(&*storage, "a"), (true, vec![("b".into(), directory), ("top".into(), file)]));
+    assert_eq!(names(&*storage, "a/b"), (true, vec![("one".into(), directory), ("two".into(), directory)]));
+}
+
+fn takes_absent_for_empty(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    for absent in ["a/nothing", "a/top/below", "a/top"] {
+        assert_eq!(names(&*storage, absent), (false, vec![]), "{absent} is no directory");
+    }
+    for absent in ["a/b", "a/b/nothing"] {
+        assert_eq!(storage.read(absent, 100).expect("no error"), None, "{absent} is no object");
+    }
+    assert_eq!(length(&*storage, "a/b/nothing"), None);
+}
+
+fn reads_whole_objects(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let read = |key: &str, limit| storage.read(key, limit).expect("an object can be read");
+    assert_eq!(read("a/b/two/link", 2), Some(Content::Whole(b"22".to_vec())));
+    assert_eq!(read("a/b/two/link", 1), Some(Content::TooLarge));
+    assert_eq!(read("a/top", 0), Some(Content::Whole(Vec::new())));
+}
+
+fn reads_in_parts(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let mut parts = Vec::new();
+    let mut keep = |part: &[u8]| {
+        parts.extend_from_slice(part);
+        ControlFlow::Continue(())
+    };
+    assert!(storage.read_in_parts("a/b/two/link", &mut keep).expect("an object can be read"));
+    assert_eq!(parts, b"22");
+    let nothing = storage.read_in_parts("a/b/nothing", &mut |_| panic!("there is nothing"));
+    assert!(!nothing.expect("what is absent is no error"));
+}
+
+fn knows_kind_and_length(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    assert_eq!(length(&*storage, "a/b/two/link"), Some((EntryKind::File, 2)));
+    assert_eq!(length(&*storage, "a/b").map(|(kind, _)| kind), Some(EntryKind::Directory));
+    assert_eq!(storage.real_directory("a/b").expect("it is there"), "a/b", "without symbolic links");
+}
+
+fn answers_in_order(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let keys = ["one/link".to_owned(), "nothing".to_owned(), "two".to_owned()];
+    let each = storage.stat_each("a/b", &keys).expect("keys can be asked for").into_iter();
+    let kinds: Vec<_> = each.map(|metadata| metadata.map(|metadata| metadata.kind)).collect();
+    assert_eq!(kinds, [Some(EntryKind::File), None, Some(EntryKind::Directory)]);
+    assert_eq!(storage.stat_each("nothing", &keys).expect("no error"), [None; 3]);
+    let mut contents = Vec::new();
+    storage.read_each("a/b", &keys, 100, &mut |content| contents.push(content)).expect("objects can be read");
+    assert_eq!(contents, [Some(Content::Whole(b"1".to_vec())), None, None]);
+}
+
+fn adds_up_bytes(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let bytes = |directory: &str, left_out: &str| {
+        storage.bytes_below(directory, &|name| name == left_out).expect("a directory can be walked")
+    };
+    assert_eq!((bytes("a", ""), bytes("a/b", "two")), (4, 1));
+    assert_eq!(bytes("a/b", "link"), 4, "only a name directly in it is left out");
+    assert_eq!((bytes("nothing", ""), bytes("a/b/one/link", "")), (0, 0), "there is nothing below");
+}
+
+fn removes_objects(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let keys = ["a/b/one/link", "a/b/two/link"].map(str::to_owned);
+    let removals = storage.remove(&keys, &Removing { unless_modified_since: in_an_hour(), ..Removing::default() });
+    assert!(matches!(removals[..], [Removal::Done, Removal::Done]), "one answer for each key: {removals:?}");
+    assert_eq!(length(&*storage, "a/b/one"), None, "an emptied directory is removed");
+    assert_eq!(names(&*storage, "a/b/two").1, [("more".to_owned(), EntryKind::File)], "what was not named stays");
+}
+
+fn counts_absent_as_removed(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let keys = ["a/nothing/link", "a/b/nothing"].map(str::to_owned);
+    let removals = storage.remove(&keys, &Removing::default());
+    assert!(matches!(removals[..], [Removal::Done, Removal::Done]), "{removals:?}");
+}
+
+fn spares_what_is_recent(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let since = Some(SystemTime::UNIX_EPOCH);
+    let removals =
+        storage.remove(&["a/top".to_owned()], &Removing { unless_modified_since: since, ..Removing::default() });
+    assert!(matches!(removals[..], [Removal::Spared]), "all is modified after 1970: {removals:?}");
+    assert!(length(&*storage, "a/top").is_some());
+}
+
+fn removes_empty_directories(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let removed = storage.remove_empty_directories(&["a/b/two".into(), "nothing".into()], None);
+    assert!(removed.iter().all(Result::is_ok), "neither is an error: {removed:?}");
+    assert_eq!(length(&*storage, "a/b/two/more"), Some((EntryKind::File, 1)));
+}
+
+fn moves_instead_of_removing(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let into = Removing { into: Some("trash/run"), ..Removing::default() };
+    let removals = storage.remove(&["a/b/one/link".to_owned()], &into);
+    assert!(matches!(removals[..], [Removal::Done]), "{removals:?}");
+    assert_eq!(length(&*storage, "a/b/one"), None);
+    assert_eq!(text(&*storage, "trash/run/a/b/one/link").as_deref(), Some("1"));
+}
+
+fn overwrites_nothing(make: Make<'_>) {
+    let storage = make(&[("trash/run/a/b/more", "3")]);
+    let move_back = || storage.move_object("trash/run/a/b/more", "a/b/more", "trash/run").expect("it can be moved");
+    assert_eq!((move_back(), text(&*storage, "a/b/more").as_deref()), (Moved::Done, Some("3")));
+    assert_eq!(length(&*storage, "trash/run/a"), None, "no empty directory is left");
+    assert_eq!(move_back(), Moved::Absent);
+    write(&*storage, "trash/run/a/b/more", "other");
+    assert_eq!((move_back(), text(&*storage, "a/b/more").as_deref()), (Moved::Exists, Some("3")));
+}
+
+fn creates_whole_objects(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    write(&*storage, "a/new", "new");
+    assert_eq!(text(&*storage, "a/new").as_deref(), Some("new"));
+    assert!(storage.create("a/top", &mut |to| to.write_all(b"other")).is_err(), "there is one");
+    assert_eq!(text(&*storage, "a/top").as_deref(), Some(""));
+    let half = storage.create("a/half", &mut |to| {
+        to.write_all(b"half")?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
+    assert!(half.is_err() && length(&*storage, "a/half").is_none(), "half of it is worse than nothing");
+}
+
+fn replaces(make: Make<'_>) {
+    let storage = make(&[("a/b/more", "3"), ("trash/new", "new")]);
+    let replace = |to: &str, since| storage.replace("trash/new", to, "trash/kept", since).expect("it can be replaced");
+    assert!(!replace("a/b/more", Some(SystemTime::UNIX_EPOCH)), "all is modified after 1970");
+    assert_eq!(["a/b/more", "trash/new"].map(|key| text(&*storage, key)), [Some("3".into()), Some("new".into())]);
+    assert!(replace("a/b/more", in_an_hour()));
+    let found = ["a/b/more", "trash/kept/a/b/more", "trash/new"].map(|key| text(&*storage, key));
+    assert_eq!(found, [Some("new".into()), Some("3".into()), None]);
+    write(&*storage, "trash/new", "again");
+    assert!(replace("a/c/more", None), "there need not be anything");
+    let found = ["a/c/more", "trash/kept/a/c/more"].map(|key| text(&*storage, key));
+    assert_eq!(found, [Some("again".into()), None]);
+    assert!(storage.replace("trash/new", "a/b/more", "trash/once more", None).is_err(), "there is nothing new");
+    assert_eq!(text(&*storage, "a/b/more").as_deref(), Some("new"));
+}
+
+fn removes_everything_below(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    for _ in 0..2 {
+        storage.remove_all("a/b").expect("it can be removed, and is no error once it is gone");
+        assert_eq!((length(&*storage, "a/b"), text(&*storage, "a/top").as_deref()), (None, Some("")));
+    }
+}
+
+fn holder() -> Holder {
+    Holder { program: String::new(), pid: 7, host: "machine".into(), since: "today".into() }
+}
+
+fn has_one_holder(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let lock = storage.lock(&holder()).expect("it is free");
+    let Err(Error::Locked { holder: named, .. }) = storage.lock(&holder()) else { panic!("it is locked") };
+    assert_eq!(named, "process 7 on machine, since today");
+    drop(lock);
+    drop(storage.lock(&holder()).expect("it is free again"));
+    assert_eq!(names(&*storage, "").1, [("a".to_owned(), EntryKind::Directory)], "a lock leaves nothing");
+}
+
+fn dates_a_lock(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let before = storage.stat("a/top").expect("a key can be asked for").expect("it is there").modified;
+    let lock = storage.lock(&holder()).expect("it is free");
+    assert!(before < lock.since(), "{before:?} is not before {:?}", lock.since());
+}
