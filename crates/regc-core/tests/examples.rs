@@ -69,3 +69,11 @@ fn keep_running_keeps_the_images_that_run() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert!(!has(&root, "deleted") && has(&root, "untagged") && has(&root, "tagged"));
 }
+
+#[test]
+fn custom_storage_counts_what_is_asked() {
+    let (_root, config, _) = store();
+    let run = example("custom_storage", &config, "");
+    let printed = String::from_utf8(run.stdout).unwrap();
+    assert!(printed.starts_with("3 blobs to delete, found with ") && !printed.contains("with 0 "), "{printed}");
+}
