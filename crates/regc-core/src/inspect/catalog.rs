@@ -19,7 +19,7 @@ use crate::registry::config::Absences;
 use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
 use crate::registry::layout;
 use crate::scan::inventory;
-use crate::scan::orphans::{Member, orphan};
+use crate::scan::orphans::{Member, orphan, steps};
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage, directories};
@@ -257,11 +257,14 @@ impl<'a> Repository<'a> {
         tags: &[Tag],
     ) -> Result<BTreeMap<String, SystemTime>, Error> {
         let mut by_name: BTreeMap<Digest, Vec<(Digest, SystemTime)>> = BTreeMap::new();
+        let mut of_owner: BTreeMap<Digest, Vec<&Tag>> = BTreeMap::new();
         for tag in tags {
             if let (Some(owner), Some(digest)) = (attached_to(&tag.name, &[]), tag.digest) {
                 by_name.entry(owner).or_default().push((digest, tag.pushed));
+                of_owner.entry(owner).or_default().push(tag);
             }
         }
+        let mut steps_left = steps(revisions.len());
         let mut orphans = BTreeMap::new();
         let gone: Vec<Digest> = by_name.keys().filter(|owner| unlinked.contains(owner)).copied().collect();
         if gone.is_empty() {
@@ -277,9 +280,9 @@ impl<'a> Repository<'a> {
             if self.is_linked(&owner)? {
                 continue;
             }
-            for tag in tags.iter().filter(|tag| attached_to(&tag.name, &[]) == Some(owner)) {
+            for tag in of_owner.get(&owner).into_iter().flatten() {
                 let Some(digest) = tag.digest else { continue };
-                let found = orphan(owner, vec![(digest, tag.pushed)], |digest| {
+                let found = orphan(owner, vec![(digest, tag.pushed)], &mut steps_left, |digest| {
                     let Some(&pushed) = revisions.get(&digest) else { return Ok(None) };
                     let described = self.manifest(&digest)?;
                     let described = described.as_ref().map(|manifest| &manifest.1);

@@ -30,18 +30,28 @@ pub(crate) struct Orphan<D> {
     pub(crate) members: HashSet<D>,
 }
 
+/// How many steps all searches in a repository may take together: more than ever without a graph that was made to be slow. What is
+/// not judged after them stays.
+pub(crate) fn steps(revisions: usize) -> u64 {
+    65_536 + 16 * revisions as u64
+}
+
 /// What hangs on a tag or a referrer of `owner`, which was deleted: on the manifests that it names, each with the time of the link
 /// that does. `member` describes a manifest, `None` if the repository does not link it.
 ///
-/// `None` if something in it is attached neither to the owner nor to anything else in it.
+/// `None` if something in it is attached neither to the owner nor to anything else in it, or if that would take more than
+/// `steps_left`.
 pub(crate) fn orphan<D: Copy + Eq + Hash>(
     owner: D,
     named: Vec<(D, SystemTime)>,
+    steps_left: &mut u64,
     mut member: impl FnMut(D) -> Result<Option<Member<D>>, Error>,
 ) -> Result<Option<Orphan<D>>, Error> {
     let mut found = Orphan { since: SystemTime::UNIX_EPOCH, members: HashSet::new() };
     let (mut pending, mut in_indexes) = (named, Vec::new());
     while let Some((manifest, written)) = pending.pop() {
+        let Some(left) = steps_left.checked_sub(1) else { return Ok(None) };
+        *steps_left = left;
         found.since = found.since.max(written);
         if found.members.contains(&manifest) {
             continue;

@@ -20,7 +20,7 @@ use crate::registry::attached::attached_to;
 use crate::registry::layout;
 use crate::registry::manifest::Role;
 use crate::scan::inventory::DigestId;
-use crate::scan::orphans::{Member, Orphan, orphan};
+use crate::scan::orphans::{Member, Orphan, orphan, steps};
 
 /// What is attached to what in a repository.
 struct Hanging<'t> {
@@ -66,20 +66,28 @@ impl Marking<'_> {
         let mut hanging = Hanging { referrers, tags: HashMap::default() };
         attached.iter().for_each(|Attached { tag, to }| hanging.tags.entry(*to).or_default().push(tag));
         let is_candidate = |to: DigestId| gone.contains(&to) || only_tagged && !reach.manifests.contains(&to);
+        let mut steps_left = steps(self.repository.revisions.len());
         let (mut dying, mut young): (HashSet<DigestId>, Vec<&Tag>) = (HashSet::default(), Vec::new());
         for Attached { tag, to } in attached.iter().filter(|attached| is_candidate(attached.to)) {
-            match self.orphan(*to, self.ever_named_by(tag)?, &hanging)?.filter(|orphan| orphan.since < before) {
+            // What hangs on an orphan was judged with it.
+            if tag.modified < before && tag.digest.is_some_and(|digest| dying.contains(&digest)) {
+                continue;
+            }
+            let orphan = self.orphan(*to, self.ever_named_by(tag)?, &hanging, &mut steps_left)?;
+            match orphan.filter(|orphan| orphan.since < before) {
                 Some(orphan) => dying.extend(orphan.members),
                 None => young.push(tag),
             }
         }
-        attached.retain(|attached| !young.iter().any(|tag| tag.name == attached.tag.name));
+        let names: HashSet<&str> = young.iter().map(|tag| tag.name.as_str()).collect();
+        attached.retain(|attached| !names.contains(attached.tag.name.as_str()));
         let named = named(&[others, young].concat());
         let mut roots: HashSet<DigestId> = recent.chain(named.iter().copied()).collect();
         if !only_tagged {
             for &owner in &gone {
                 for &referrer in hanging.referrers.get(&owner).into_iter().flatten() {
-                    let orphan = self.orphan(owner, vec![(referrer, SystemTime::UNIX_EPOCH)], &hanging)?;
+                    let named = vec![(referrer, SystemTime::UNIX_EPOCH)];
+                    let orphan = self.orphan(owner, named, &hanging, &mut steps_left)?;
                     dying.extend(orphan.filter(|orphan| orphan.since < before).into_iter().flat_map(|o| o.members));
                 }
             }
@@ -117,8 +125,9 @@ impl Marking<'_> {
         owner: DigestId,
         named: Vec<(DigestId, SystemTime)>,
         hanging: &Hanging<'_>,
+        steps_left: &mut u64,
     ) -> Result<Option<Orphan<DigestId>>, Error> {
-        orphan(owner, named, |id| {
+        orphan(owner, named, steps_left, |id| {
             let Some(link) = self.storage.stat(&layout::revision_link(self.name(), &self.digests.digest(id)))? else {
                 return Ok(None);
             };
