@@ -10,7 +10,7 @@ mod plan;
 pub use self::apply::{Outcome, apply, check};
 pub use self::plan::{Plan, plan};
 use crate::digest::Digest;
-use crate::registry::layout;
+use crate::registry::layout::Location;
 use crate::storage::ReadStorage;
 use crate::trash;
 use crate::verify::content::Pace;
@@ -88,15 +88,6 @@ impl Action {
 
     /// What there is at its path.
     fn kind(&self) -> trash::Kind {
-        let path = self.path();
-        let layout::Subject { repository, tag, .. } = layout::subject(path);
-        let is_below = |directory: String| path.strip_prefix(&directory).is_some_and(|below| below.starts_with('/'));
-        match (repository, tag) {
-            (None, _) => trash::Kind::Blob,
-            (Some(name), None) if is_below(layout::layers(&name)) => trash::Kind::LayerLink,
-            (Some(_), None) => trash::Kind::Revision,
-            (Some(name), Some(tag)) if is_below(layout::tag_index(&name, &tag)) => trash::Kind::TagIndexEntry,
-            (Some(_), Some(_)) => trash::Kind::Tag,
-        }
+        Location::parse(self.path()).map_or(trash::Kind::File, |location| trash::Kind::of(&location))
     }
 }

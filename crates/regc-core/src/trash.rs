@@ -86,26 +86,23 @@ pub struct Entry {
 impl Entry {
     /// Whether its path is that of what it says to be.
     fn is_consistent(&self) -> bool {
-        let Some(location) = Location::parse(&self.path) else { return self.is_file() };
-        let is_kind = match (self.kind, &location) {
-            (Kind::Blob, Location::Blob(_))
-            | (Kind::LayerLink, Location::LayerLink { .. })
-            | (Kind::Revision, Location::Revision { .. } | Location::Signature { .. })
-            | (Kind::TagIndexEntry, Location::TagIndexEntry { .. })
-            | (Kind::Upload, Location::Upload { .. }) => location.digest() == self.digest,
-            (Kind::Tag, Location::Tag { .. }) => true,
-            _ => false,
+        let Some(location) = Location::parse(&self.path) else { return self.kind == Kind::File && self.is_remnant() };
+        let digest = match location {
+            // It is about the manifest that the link named.
+            Location::TagLink { .. } => self.digest,
+            Location::SignatureLink { revision, .. } => Some(revision),
+            _ => location.digest(),
         };
-        is_kind && location.repository() == self.repository.as_deref()
+        (self.kind, self.repository.as_deref(), self.digest) == (Kind::of(&location), location.repository(), digest)
     }
 
-    /// Whether it is what an interrupted copy has left, or the link of a referrer, and its path says so.
-    fn is_file(&self) -> bool {
+    /// Whether its path is that of what an interrupted copy leaves, and leads nowhere else.
+    fn is_remnant(&self) -> bool {
         let about = layout::subject(&self.path);
-        self.kind == Kind::File
-            && (about.repository, about.digest) == (self.repository.clone(), self.digest)
-            && self.path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-            && (layout::is_remnant(&self.path) || layout::referrer_of(&self.path).is_some())
+        layout::is_remnant(&self.path)
+            && (&about.repository, &about.digest) == (&self.repository, &self.digest)
+            && !self.path.split('/').any(|part| matches!(part, "" | "." | ".."))
+            && !self.repository.iter().any(|name| name.split('/').any(layout::is_repository_part))
     }
 }
 
@@ -127,6 +124,21 @@ pub enum Kind {
     Upload,
     /// A file that an interrupted copy has left, or a link to a referrer.
     File,
+}
+
+impl Kind {
+    /// What a file of the layout is in the trash.
+    pub(crate) fn of(location: &Location<'_>) -> Self {
+        match location {
+            Location::Blob { .. } => Kind::Blob,
+            Location::LayerLink { .. } => Kind::LayerLink,
+            Location::RevisionLink { .. } | Location::SignatureLink { .. } => Kind::Revision,
+            Location::TagLink { .. } => Kind::Tag,
+            Location::TagIndexEntry { .. } => Kind::TagIndexEntry,
+            Location::UploadFile { .. } => Kind::Upload,
+            Location::ReferrerLink { .. } => Kind::File,
+        }
+    }
 }
 
 /// A run's part of the trash.

@@ -18,7 +18,7 @@ use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
-use crate::registry::layout;
+use crate::registry::layout::{self, Location};
 use crate::storage::lock::Lock;
 use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::threads::with_threads;
@@ -403,7 +403,9 @@ impl Sweep<'_> {
             Item::LayerLink { repository, .. } => self.rescan.spare_content(repository, id, &mut spared),
             // Maybe it names something else by now.
             Item::Tag { repository, tag, .. } => self.rescan.spare_tag(repository, tag, id, &mut spared),
-            Item::File { repository: Some(repository), path, .. } if layout::referrer_of(path).is_some() => {
+            Item::File { repository: Some(repository), path, .. }
+                if matches!(Location::parse(path), Some(Location::ReferrerLink { .. })) =>
+            {
                 self.rescan.spare_manifest(repository, id, &mut spared).map(|_| ())
             }
             Item::Blob { .. } | Item::Upload { .. } | Item::File { .. } | Item::Repository { .. } => Ok(()),

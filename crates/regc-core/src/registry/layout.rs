@@ -6,7 +6,7 @@
 mod beside;
 mod location;
 
-pub use self::beside::{REFERRERS, is_remnant, referrer_of, referrers};
+pub use self::beside::{REFERRERS, is_remnant, referrers};
 pub(crate) use self::beside::{holds_referrers, is_remnant_of};
 pub use self::location::Location;
 use crate::digest::{Algorithm, Digest};

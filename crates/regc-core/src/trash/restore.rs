@@ -8,7 +8,7 @@ use super::selection::Selection;
 use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_below_blobs, is_blob, read_journal, restoring};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
-use crate::registry::layout;
+use crate::registry::layout::{self, Location};
 use crate::storage::hash::hash;
 use crate::storage::lock::Lock;
 use crate::storage::{Content, Moved, TrashStorage, symlink_between};
@@ -148,7 +148,7 @@ impl Restoration<'_> {
         match (entry.kind, &entry.repository, entry.digest) {
             (Kind::LayerLink, _, Some(digest)) => self.has_content(&entry.path, &digest),
             (Kind::Revision, _, Some(digest)) => {
-                let digest = layout::digest_of_link(&entry.path).unwrap_or(digest);
+                let digest = Location::parse(&entry.path).and_then(|location| location.digest()).unwrap_or(digest);
                 self.has_content(&entry.path, &digest)
             }
             (Kind::Tag, Some(repository), Some(digest)) => Ok(self

@@ -7,7 +7,7 @@ use super::{Entry, Kind};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::registry::attached::{attached_to, is_long};
-use crate::registry::layout;
+use crate::registry::layout::{self, Location};
 use crate::registry::manifest::{References, Role};
 use crate::storage::Content;
 use crate::storage::manifests::with_manifest;
@@ -98,7 +98,10 @@ impl Trash<'_> {
             let (Some(repository), Some(digest)) = (&entry.repository, entry.digest) else { continue };
             let to = match entry.kind {
                 Kind::Revision => self.manifest(&digest)?.and_then(|manifest| manifest.subject),
-                Kind::Tag => layout::subject(&entry.path).tag.as_deref().and_then(|tag| attached_to(tag, &long)),
+                Kind::Tag => match Location::parse(&entry.path) {
+                    Some(Location::TagLink { tag, .. }) => attached_to(tag, &long),
+                    _ => None,
+                },
                 _ => None,
             };
             if let Some(to) = to {

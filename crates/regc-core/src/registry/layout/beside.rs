@@ -1,7 +1,6 @@
 //! What registries and copies put beside the layout that all registries share.
 
-use super::{DATA, Holds, LINK, REPOSITORIES, repository};
-use crate::digest::{Algorithm, Digest};
+use super::{DATA, Holds, LINK, repository};
 
 /// The directories in a repository in which the registry of the ORAS project links the referrers of each manifest.
 ///
@@ -14,23 +13,8 @@ pub fn referrers(name: &str) -> [String; 2] {
     REFERRERS.map(|part| format!("{}/{part}", repository(name)))
 }
 
-/// The referrer that a link of the ORAS project's registry leads to:
-/// `<repository>/_referrers/subjects/<algorithm>/<hex>/<algorithm>/<hex>/link`. `None` for every other key.
-pub fn referrer_of(key: &str) -> Option<Digest> {
-    let mut components = key.strip_prefix(REPOSITORIES)?.rsplit('/');
-    let mut last = || components.next();
-    let (link, referrer, algorithm) = (last()?, last()?, last()?);
-    let (subject, subject_algorithm) = (last()?, last()?);
-    let (subjects, part) = (last()?, last()?);
-    if link != LINK || subjects != SUBJECTS || !REFERRERS.contains(&part) {
-        return None;
-    }
-    Digest::from_hex(Algorithm::from_name(subject_algorithm)?, subject)?;
-    Digest::from_hex(Algorithm::from_name(algorithm)?, referrer)
-}
-
 /// The directory in such a directory that holds all that is in it.
-const SUBJECTS: &str = "subjects";
+pub(super) const SUBJECTS: &str = "subjects";
 
 /// Whether what follows a repository's name, and a slash, are its links to referrers.
 pub(super) fn is_referrers(below: &str) -> bool {
@@ -80,7 +64,8 @@ fn is_uuid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::layout::{blob, layer, revision, subject, tag, tag_index};
+    use crate::digest::{Algorithm, Digest};
+    use crate::registry::layout::{Location, REPOSITORIES, blob, layer, revision, subject, tag, tag_index};
 
     #[test]
     fn only_known_names_are_those_of_remnants() {
@@ -128,10 +113,12 @@ mod tests {
     fn links_to_referrers_have_one_form() {
         let [subject_digest, referrer] =
             [b"subject" as &[u8], b"referrer"].map(|text| Digest::of(Algorithm::Sha256, text));
-        for all in referrers("team/app") {
+        let repository = "team/app";
+        for (directory, all) in REFERRERS.into_iter().zip(referrers(repository)) {
             let below = format!("subjects/sha256/{}/sha256/{}", subject_digest.hex(), referrer.hex());
             let link = format!("{all}/{below}/link");
-            assert_eq!(referrer_of(&link), Some(referrer));
+            let location = Location::ReferrerLink { repository, directory, subject: subject_digest, referrer };
+            assert_eq!(Location::parse(&link), Some(location));
             let about = subject(&link);
             assert_eq!((about.repository.as_deref(), about.digest), (Some("team/app"), Some(referrer)));
             for other in [
@@ -142,7 +129,7 @@ mod tests {
                 link.replace("/_", "/x_"),
                 link.replace(REPOSITORIES, "elsewhere"),
             ] {
-                assert_eq!(referrer_of(&other), None, "{other}");
+                assert_eq!(Location::parse(&other), None, "{other}");
             }
         }
         assert!(holds_referrers("team/app/_refs/subjects") && holds_referrers("app/_referrers/subjects"));

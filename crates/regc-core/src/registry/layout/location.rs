@@ -1,143 +1,182 @@
-//! What a key means.
+//! What a key of the layout is.
 
 use super::{
-    BLOBS, DATA, LAYERS, LINK, MANIFESTS, REPOSITORIES, UPLOADS, blob_data, is_repository_part, layer_link,
-    revision_link, signature_link, tag_index_link, tag_link, upload_file,
+    BLOBS, DATA, LAYERS, LINK, MANIFESTS, REFERRERS, REPOSITORIES, UPLOADS, beside::SUBJECTS, blob_data,
+    is_repository_part, layer_link, repository, revision_link, signature_link, tag_index_link, tag_link, upload_file,
 };
 use crate::digest::{Algorithm, Digest};
 
-/// An object of the layout: what its key means, and back.
+/// A file of the layout, taken apart. What [`parse`](Self::parse) accepts, [`key`](Self::key) writes the same.
 ///
-/// A repository's name is not checked but for components that would lead elsewhere (empty, `.`, `..`): it may be one that no registry
-/// serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
+/// The names of repositories and tags may be ones that no registry serves, but none leads elsewhere: no component of a key is
+/// empty, `.` or `..`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location<'k> {
     /// The content of a blob.
-    Blob(Digest),
-    /// The link by which a repository serves a blob.
+    Blob {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The link that lets a repository serve a blob.
     LayerLink {
         /// The repository.
-        repository: String,
+        repository: &'k str,
         /// The blob.
         digest: Digest,
     },
-    /// The link by which a repository serves a manifest.
-    Revision {
+    /// The link of a manifest.
+    RevisionLink {
         /// The repository.
-        repository: String,
+        repository: &'k str,
         /// The manifest.
         digest: Digest,
     },
-    /// The link of a signature that registry 2.0 to 2.3 wrote beside a manifest's.
-    Signature {
+    /// The link of a revision's signature.
+    SignatureLink {
         /// The repository.
-        repository: String,
+        repository: &'k str,
         /// The manifest.
         revision: Digest,
         /// The signature.
         signature: Digest,
     },
-    /// The link that a tag names its manifest by.
-    Tag {
+    /// The link that holds what a tag names now.
+    TagLink {
         /// The repository.
-        repository: String,
+        repository: &'k str,
         /// The tag.
-        tag: String,
+        tag: &'k str,
     },
-    /// The entry in a tag's index of a manifest that it names or has named.
+    /// The link that says that a tag has named a manifest.
     TagIndexEntry {
         /// The repository.
-        repository: String,
+        repository: &'k str,
         /// The tag.
-        tag: String,
+        tag: &'k str,
         /// The manifest.
         digest: Digest,
     },
     /// A file of an unfinished upload.
-    Upload {
+    UploadFile {
         /// The repository.
-        repository: String,
-        /// The upload.
-        upload: String,
-        /// The file's key below the upload's directory.
-        file: String,
+        repository: &'k str,
+        /// The name of the upload.
+        upload: &'k str,
+        /// Its key below the upload's directory.
+        file: &'k str,
+    },
+    /// A link by which the registry of the ORAS project finds a referrer.
+    ReferrerLink {
+        /// The repository.
+        repository: &'k str,
+        /// The directory in it, one of [`REFERRERS`].
+        directory: &'static str,
+        /// The manifest that something is attached to.
+        subject: Digest,
+        /// What is attached.
+        referrer: Digest,
     },
 }
 
-impl Location {
-    /// What a key means. `None` for a key of something else, and for a directory's.
-    pub fn parse(key: &str) -> Option<Self> {
-        if let Some(below) = key.strip_prefix(BLOBS).and_then(|below| below.strip_prefix('/')) {
-            let [algorithm, _, hex, DATA] = below.split('/').collect::<Vec<_>>()[..] else { return None };
-            let digest = digest(algorithm, hex)?;
-            return (blob_data(&digest) == key).then_some(Self::Blob(digest));
+impl<'k> Location<'k> {
+    /// Takes a key apart. `None` for what is no file of the layout, and for every directory.
+    pub fn parse(key: &'k str) -> Option<Self> {
+        if let Some(below) = key.strip_prefix(BLOBS) {
+            return Self::in_blobs(below.strip_prefix('/')?);
         }
-        let parts: Vec<&str> = key.strip_prefix(REPOSITORIES)?.strip_prefix('/')?.split('/').collect();
+        let below = key.strip_prefix(REPOSITORIES)?.strip_prefix('/')?;
+        let parts: Vec<&str> = below.split('/').collect();
         if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
             return None;
         }
-        let at = parts.iter().position(|part| is_repository_part(part)).filter(|at| *at > 0)?;
-        let repository = parts[..at].join("/");
-        match parts[at..] {
-            [LAYERS, algorithm, hex, LINK] => Some(Self::LayerLink { repository, digest: digest(algorithm, hex)? }),
+        // How long some of the parts are, with a slash after each.
+        let length = |parts: &[&str]| parts.iter().map(|part| part.len() + 1).sum::<usize>();
+        let Some(at) = parts.iter().position(|part| is_repository_part(part)) else {
+            let (above, link) = parts.split_at_checked(parts.len().checked_sub(REFERRER_PARTS)?)?;
+            return Self::of_referrer(below[..length(above)].strip_suffix('/')?, link);
+        };
+        let repository = below[..length(&parts[..at])].strip_suffix('/')?;
+        Some(match parts[at..] {
+            [LAYERS, algorithm, hex, LINK] => Self::LayerLink { repository, digest: digest(algorithm, hex)? },
             [MANIFESTS, "revisions", algorithm, hex, LINK] => {
-                Some(Self::Revision { repository, digest: digest(algorithm, hex)? })
+                Self::RevisionLink { repository, digest: digest(algorithm, hex)? }
             }
-            [MANIFESTS, "revisions", algorithm, hex, "signatures", of, signature, LINK] => Some(Self::Signature {
-                repository,
-                revision: digest(algorithm, hex)?,
-                signature: digest(of, signature)?,
-            }),
-            [MANIFESTS, "tags", tag, "current", LINK] => Some(Self::Tag { repository, tag: tag.to_owned() }),
+            [MANIFESTS, "revisions", algorithm, hex, "signatures", of_signature, signature, LINK] => {
+                let (revision, signature) = (digest(algorithm, hex)?, digest(of_signature, signature)?);
+                Self::SignatureLink { repository, revision, signature }
+            }
+            [MANIFESTS, "tags", tag, "current", LINK] => Self::TagLink { repository, tag },
             [MANIFESTS, "tags", tag, "index", algorithm, hex, LINK] => {
-                Some(Self::TagIndexEntry { repository, tag: tag.to_owned(), digest: digest(algorithm, hex)? })
+                Self::TagIndexEntry { repository, tag, digest: digest(algorithm, hex)? }
             }
-            [UPLOADS, upload, ref file @ ..] if !file.is_empty() => {
-                Some(Self::Upload { repository, upload: upload.to_owned(), file: file.join("/") })
+            [UPLOADS, upload, _, ..] => {
+                Self::UploadFile { repository, upload, file: &below[length(&parts[..at + 2])..] }
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 
-    /// The key.
+    fn in_blobs(below: &str) -> Option<Self> {
+        let [algorithm, shard, hex, DATA] = below.split('/').collect::<Vec<_>>()[..] else { return None };
+        let digest = digest(algorithm, hex)?;
+        (shard == &hex[..2]).then_some(Self::Blob { digest })
+    }
+
+    fn of_referrer(repository: &'k str, link: &[&str]) -> Option<Self> {
+        let [part, SUBJECTS, of_subject, subject, of_referrer, referrer, LINK] = *link else { return None };
+        let directory = REFERRERS.into_iter().find(|known| *known == part)?;
+        let (subject, referrer) = (digest(of_subject, subject)?, digest(of_referrer, referrer)?);
+        Some(Self::ReferrerLink { repository, directory, subject, referrer })
+    }
+
+    /// Its key.
     pub fn key(&self) -> String {
         match self {
-            Self::Blob(digest) => blob_data(digest),
+            Self::Blob { digest } => blob_data(digest),
             Self::LayerLink { repository, digest } => layer_link(repository, digest),
-            Self::Revision { repository, digest } => revision_link(repository, digest),
-            Self::Signature { repository, revision, signature } => signature_link(repository, revision, signature),
-            Self::Tag { repository, tag } => tag_link(repository, tag),
+            Self::RevisionLink { repository, digest } => revision_link(repository, digest),
+            Self::SignatureLink { repository, revision, signature } => signature_link(repository, revision, signature),
+            Self::TagLink { repository, tag } => tag_link(repository, tag),
             Self::TagIndexEntry { repository, tag, digest } => tag_index_link(repository, tag, digest),
-            Self::Upload { repository, upload, file } => upload_file(repository, upload, file),
+            Self::UploadFile { repository, upload, file } => upload_file(repository, upload, file),
+            Self::ReferrerLink { repository: name, directory, subject, referrer } => {
+                let [subject, referrer] =
+                    [subject, referrer].map(|of| format!("{}/{}", of.algorithm().name(), of.hex()));
+                format!("{}/{directory}/{SUBJECTS}/{subject}/{referrer}/{LINK}", repository(name))
+            }
         }
     }
 
-    /// The repository that it is in; `None` for a blob.
-    pub fn repository(&self) -> Option<&str> {
-        match self {
-            Self::Blob(_) => None,
+    /// The repository that it is in; none for a blob.
+    pub fn repository(&self) -> Option<&'k str> {
+        match *self {
+            Self::Blob { .. } => None,
             Self::LayerLink { repository, .. }
-            | Self::Revision { repository, .. }
-            | Self::Signature { repository, .. }
-            | Self::Tag { repository, .. }
+            | Self::RevisionLink { repository, .. }
+            | Self::SignatureLink { repository, .. }
+            | Self::TagLink { repository, .. }
             | Self::TagIndexEntry { repository, .. }
-            | Self::Upload { repository, .. } => Some(repository),
+            | Self::UploadFile { repository, .. }
+            | Self::ReferrerLink { repository, .. } => Some(repository),
         }
     }
 
-    /// The blob or manifest that it is about; of a signature, the manifest. `None` for a tag, which may name any, and for an
-    /// upload.
+    /// What is stored under it or what it leads to, as its key says; none for the link of a tag, and for uploads.
     pub fn digest(&self) -> Option<Digest> {
-        match self {
-            Self::Blob(digest)
+        match *self {
+            Self::Blob { digest }
             | Self::LayerLink { digest, .. }
-            | Self::Revision { digest, .. }
-            | Self::Signature { revision: digest, .. }
-            | Self::TagIndexEntry { digest, .. } => Some(*digest),
-            Self::Tag { .. } | Self::Upload { .. } => None,
+            | Self::RevisionLink { digest, .. }
+            | Self::SignatureLink { signature: digest, .. }
+            | Self::TagIndexEntry { digest, .. }
+            | Self::ReferrerLink { referrer: digest, .. } => Some(digest),
+            Self::TagLink { .. } | Self::UploadFile { .. } => None,
         }
     }
 }
+
+/// How many components of a link to a referrer follow the repository's name.
+const REFERRER_PARTS: usize = 7;
 
 fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(algorithm)?, hex)
@@ -148,56 +187,111 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::registry::layout::subject;
 
-    fn digests() -> impl Strategy<Value = Digest> {
-        (any::<u64>(), prop::sample::select(&Algorithm::ALL[..]))
-            .prop_map(|(content, algorithm)| Digest::of(algorithm, &content.to_le_bytes()))
+    fn any_digest() -> impl Strategy<Value = Digest> {
+        (0..Algorithm::ALL.len(), any::<u64>())
+            .prop_map(|(at, seed)| Digest::of(Algorithm::ALL[at], &seed.to_le_bytes()))
     }
 
-    fn locations() -> impl Strategy<Value = Location> {
-        let name = || prop_oneof!["[a-z0-9]{1,8}(/[a-z0-9._~ -]{1,7}x){0,3}", Just("app/index/sha256".to_owned())];
-        let tag = || prop_oneof!["[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", Just("current".to_owned())];
-        let location = (0..7_usize, name(), tag(), "[a-z]{1,5}(/[a-z0-9]{1,5}){0,2}", digests(), digests());
-        location.prop_map(|(kind, repository, tag, file, digest, signature)| match kind {
-            0 => Location::Blob(digest),
-            1 => Location::LayerLink { repository, digest },
-            2 => Location::Revision { repository, digest },
-            3 => Location::Signature { repository, revision: digest, signature },
-            4 => Location::Tag { repository, tag },
-            5 => Location::TagIndexEntry { repository, tag, digest },
-            _ => Location::Upload { repository, upload: tag, file },
-        })
+    /// Names of all kinds of one component, also those that no registry gives, and those that mean something elsewhere.
+    const NAME: &str = "[a-z][a-z0-9._-]{0,5}|[^/]{1,4}|_refs|_referrers|subjects|sha256|tags|index|current|link|data";
+
+    fn name() -> impl Strategy<Value = String> {
+        NAME.prop_filter("leads elsewhere", |name| !matches!(&**name, "" | "." | "..") && !is_repository_part(name))
+    }
+
+    /// A location of each kind.
+    fn locations<'k>(
+        repository: &'k str,
+        tag: &'k str,
+        file: &'k str,
+        directory: &'static str,
+        [digest, other]: [Digest; 2],
+    ) -> [Location<'k>; 8] {
+        [
+            Location::Blob { digest },
+            Location::LayerLink { repository, digest },
+            Location::RevisionLink { repository, digest },
+            Location::SignatureLink { repository, revision: digest, signature: other },
+            Location::TagLink { repository, tag },
+            Location::TagIndexEntry { repository, tag, digest },
+            Location::UploadFile { repository, upload: tag, file },
+            Location::ReferrerLink { repository, directory, subject: digest, referrer: other },
+        ]
     }
 
     proptest! {
         #[test]
-        fn a_key_and_its_meaning_are_inverse(location in locations()) {
-            prop_assert_eq!(Location::parse(&location.key()), Some(location));
+        fn parsing_and_formatting_are_inverse(
+            components in prop::collection::vec(name(), 1..4),
+            tag in name(),
+            file in prop::collection::vec(name(), 1..3),
+            digests in [any_digest(), any_digest()],
+            directory in prop::sample::select(REFERRERS.to_vec()),
+        ) {
+            let (repository, file) = (components.join("/"), file.join("/"));
+            for location in locations(&repository, &tag, &file, directory, digests) {
+                let key = location.key();
+                prop_assert_eq!(Location::parse(&key), Some(location));
+            }
         }
 
         #[test]
-        fn what_means_something_has_that_very_key(key in "docker/registry/v2/(blobs|repositories)(/[a-z_.]{0,12}){0,7}/(link|data)") {
-            prop_assert!(Location::parse(&key).is_none_or(|location| location.key() == key));
+        fn what_is_parsed_is_written_the_same(
+            repository in name(),
+            digests in [any_digest(), any_digest()],
+            at in any::<prop::sample::Index>(),
+            other in prop_oneof![
+                name(),
+                prop::sample::select(vec!["_layers", "_manifests", "_uploads", "", ".", "..", "revisions", "SHA256", "e4"])
+                    .prop_map(str::to_owned),
+                any_digest().prop_map(|digest| digest.hex().to_uppercase()),
+            ],
+        ) {
+            for location in locations(&repository, "v1", "data", "_refs", digests) {
+                let key = location.key();
+                let mut parts: Vec<&str> = key.split('/').collect();
+                let at = at.index(parts.len());
+                parts[at] = &other;
+                let key = parts.join("/");
+                if let Some(location) = Location::parse(&key) {
+                    prop_assert_eq!(location.key(), key);
+                }
+            }
         }
     }
 
     #[test]
-    fn what_leads_elsewhere_means_nothing() {
-        let digest = Digest::of(Algorithm::Sha256, b"x");
-        let hex = digest.hex();
-        for key in [
-            layer_link("../a", &digest),
-            layer_link("a/./b", &digest),
-            layer_link("", &digest),
-            tag_link("a", ".."),
-            upload_file("a", "..", "data"),
-            upload_file("a", "u", "../data"),
-            blob_data(&digest).replace(&format!("/{}/", &hex[..2]), "/zz/"),
-            format!("{}/more", blob_data(&digest)),
-            super::super::blob(&digest),
-            super::super::layer("a", &digest),
+    fn only_files_of_the_layout_have_a_location() {
+        let (digest, hex) = (Digest::of(Algorithm::Sha256, b""), Digest::of(Algorithm::Sha256, b"").hex());
+        for other in [
+            String::new(),
+            blob_data(&digest).replace("/e3/", "/e4/"),
+            blob_data(&digest).replace(&*hex, &hex.to_uppercase()),
+            format!("{}/x", blob_data(&digest)),
+            format!("{REPOSITORIES}/{LAYERS}/sha256/{hex}/{LINK}"),
+            format!("{REPOSITORIES}/_refs/{SUBJECTS}/sha256/{hex}/sha256/{hex}/{LINK}"),
+            layer_link("../app", &digest),
+            layer_link("app//x", &digest),
+            layer_link("app", &digest) + "/link",
+            tag_link("app", ".."),
+            upload_file("app", "id", "../../x"),
+            upload_file("app", "id", ""),
+            format!("{REPOSITORIES}/app/{UPLOADS}/id"),
+            format!("{REPOSITORIES}/app/{LAYERS}/x/sha256/{hex}/{LINK}"),
+            format!(".regc/trash/1/{}", blob_data(&digest)),
         ] {
-            assert_eq!(Location::parse(&key), None, "{key}");
+            assert_eq!(Location::parse(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_location_is_what_its_key_is_about() {
+        let [digest, other] = [b"" as &[u8], b"other"].map(|text| Digest::of(Algorithm::Sha256, text));
+        for location in locations("team/app", "v1", "hashstates/sha256/0", "_refs", [digest, other]) {
+            let about = subject(&location.key());
+            assert_eq!((about.repository.as_deref(), about.digest), (location.repository(), location.digest()));
         }
     }
 }

@@ -1,22 +1,23 @@
 //! The links by which the registry of the ORAS project finds what is attached to a manifest.
 
 use super::repository::Marking;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::registry::layout;
+use crate::registry::layout::{self, Location};
 use crate::scan::inventory::DigestId;
 use crate::storage::below;
 
 impl Marking<'_> {
     /// The links to referrers of which `is_gone` says so, sorted. None is looked for behind a symbolic link.
     pub(super) fn referrer_links(&self, is_gone: impl Fn(DigestId) -> bool) -> Result<Vec<String>, Error> {
-        let is_gone = |key: &String| layout::referrer_of(key).is_some_and(|digest| is_gone(self.digests.id(&digest)));
+        let is_gone = |key: &String| referrer_of(key).is_some_and(|digest| is_gone(self.digests.id(&digest)));
         Ok(self.below_referrers()?.into_iter().filter(is_gone).collect())
     }
 
     /// Something among them that the registry does not put there.
     pub(super) fn foreign_referrer(&self) -> Result<Option<Finding>, Error> {
-        let foreign = self.below_referrers()?.into_iter().find(|key| layout::referrer_of(key).is_none());
+        let foreign = self.below_referrers()?.into_iter().find(|key| referrer_of(key).is_none());
         Ok(foreign.map(|key| self.foreign_file(key)))
     }
 
@@ -37,5 +38,12 @@ impl Marking<'_> {
         }
         keys.sort_unstable();
         Ok(keys)
+    }
+}
+
+fn referrer_of(key: &str) -> Option<Digest> {
+    match Location::parse(key)? {
+        Location::ReferrerLink { referrer, .. } => Some(referrer),
+        _ => None,
     }
 }
