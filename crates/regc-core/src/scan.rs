@@ -1,6 +1,7 @@
 //! Everything that is found out before anything is decided.
 
 pub mod deletion;
+pub(crate) mod graph;
 pub mod inventory;
 pub(crate) mod links;
 pub mod mark;

@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::monitor::Monitor;
 use crate::registry::layout;
+use crate::scan::graph::{Edge, edges};
 use crate::scan::inventory::DigestId;
-use crate::scan::mark::Manifest;
 use crate::scan::tag_links::tag_links;
 use crate::scan::{Options, Scan, scan};
 use crate::storage::lock::Lock;
@@ -103,13 +103,12 @@ fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error
         let mut children: HashSet<DigestId> = HashSet::default();
         let mut content: HashSet<DigestId> = marked.manifests.iter().copied().collect();
         for &id in &marked.manifests {
-            reachable.manifests.with(id, |manifest| match manifest {
-                Manifest::Parsed { references, .. } => {
-                    children.extend(references.iter().filter(|r| r.role().may_be_child()).map(|r| r.id()));
-                    content.extend(references.iter().map(|r| r.id()));
+            reachable.manifests.with(id, |manifest| {
+                for (edge, id) in edges(manifest) {
+                    let is_child = matches!(edge, Edge::Reference(role) if role.may_be_child());
+                    children.extend(is_child.then_some(id));
+                    content.insert(id);
                 }
-                Manifest::Missing => {}
-                Manifest::Damaged(damaged) => content.extend(&damaged.mentioned),
             });
         }
         let mut needed: Vec<(Digest, String)> = Vec::new();

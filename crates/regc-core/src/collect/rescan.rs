@@ -4,17 +4,16 @@
 //! revision and a tag. Those that are newer than the run, and everything that they refer to, are spared. Only directories
 //! that have changed are listed again, so this takes a fraction of what looking at the store took.
 
-use std::collections::HashMap;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashSet as HashSet;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
-use crate::registry::manifest::Role;
 use crate::scan::Scan;
+use crate::scan::graph::{self, Edge, edges, walk};
 use crate::scan::inventory::{self, DigestId, Repository};
 use crate::scan::mark::{Manifest, RepositoryGarbage, target};
 use crate::storage::{Content, ReadStorage, directories};
@@ -41,16 +40,8 @@ struct New {
 
 impl<'a> Rescan<'a> {
     pub(crate) fn new(storage: &'a dyn ReadStorage, scan: &'a Scan, since: SystemTime) -> Self {
-        let mut referrers: HashMap<_, Vec<_>> = HashMap::new();
-        for revision in scan.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions) {
-            let subject = scan.reachable.manifests.with(revision.id, |manifest| match manifest {
-                Manifest::Parsed { subject, .. } => subject,
-                _ => None,
-            });
-            if let Some(Some(subject)) = subject {
-                referrers.entry(subject).or_default().push(revision.id);
-            }
-        }
+        let garbage = scan.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions);
+        let referrers = graph::referrers(&scan.reachable.manifests, garbage.map(|revision| revision.id));
         Self { storage, scan, since, referrers }
     }
 
@@ -205,36 +196,26 @@ impl<'a> Rescan<'a> {
     pub(crate) fn spare_manifest(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<bool, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
         let mut is_damaged = false;
-        let mut pending = vec![id];
-        let mut seen = HashSet::default();
-        while let Some(manifest) = pending.pop() {
-            if !seen.insert(manifest) {
-                continue;
-            }
+        walk(&mut HashSet::default(), [id], |manifest, pending| {
             self.spare_content(repository, manifest, spared)?;
             pending.extend(target(self.storage, &inventory.digests, repository, manifest)?);
             reachable.manifests.read_other(self.storage, &inventory.digests, manifest)?;
             let mut content = Vec::new();
-            reachable.manifests.with(manifest, |found| match found {
-                Manifest::Parsed { references, .. } => {
-                    for reference in references {
-                        match reference.role() {
-                            Role::Child | Role::OddChild => pending.push(reference.id()),
-                            _ => content.push(reference.id()),
-                        }
+            reachable.manifests.with(manifest, |found| {
+                is_damaged |= manifest == id && matches!(found, Manifest::Damaged(_));
+                for (edge, to) in edges(found) {
+                    match edge {
+                        Edge::Reference(role) if role.may_be_child() => pending.push(to),
+                        Edge::Reference(_) | Edge::Mention => content.push(to),
                     }
-                }
-                Manifest::Missing => {}
-                Manifest::Damaged(damaged) => {
-                    is_damaged |= manifest == id;
-                    content.extend(&damaged.mentioned);
                 }
             });
             for id in content {
                 self.spare_content(repository, id, spared)?;
             }
             pending.extend(self.referrers.get(&manifest).into_iter().flatten());
-        }
+            Ok::<(), Error>(())
+        })?;
         Ok(is_damaged)
     }
 }

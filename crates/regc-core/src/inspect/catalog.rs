@@ -18,6 +18,7 @@ use crate::registry::attached::attached_to;
 use crate::registry::config::Absences;
 use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
 use crate::registry::layout;
+use crate::scan::graph::walk;
 use crate::scan::inventory;
 use crate::scan::orphans::{Member, orphan, steps};
 use crate::scan::tag_links::{TagLink, tag_links};
@@ -324,17 +325,15 @@ impl<'a> Repository<'a> {
 
     /// Everything that is reached from some manifests: what is in an index, and what is attached.
     fn reached(&mut self, from: impl Iterator<Item = Digest>) -> Result<BTreeSet<Digest>, Error> {
-        let mut reached = BTreeSet::new();
-        let mut pending: Vec<Digest> = from.collect();
-        while let Some(digest) = pending.pop() {
-            if reached.insert(digest) {
-                pending.extend(self.referrers.get(&digest).into_iter().flatten());
-                if let Some(manifest) = self.manifest(&digest)? {
-                    pending.extend(manifest.1.children.iter().map(|child| child.digest));
-                }
+        let mut reached = HashSet::new();
+        walk(&mut reached, from, |digest, pending| {
+            pending.extend(self.referrers.get(&digest).into_iter().flatten());
+            if let Some(manifest) = self.manifest(&digest)? {
+                pending.extend(manifest.1.children.iter().map(|child| child.digest));
             }
-        }
-        Ok(reached)
+            Ok::<(), Error>(())
+        })?;
+        Ok(reached.into_iter().collect())
     }
 
     /// A manifest and its length in bytes; `None` if it is missing or not understood.
@@ -381,13 +380,10 @@ impl<'a> Repository<'a> {
     }
 
     /// What some images lead to, and all that does.
-    fn trees(&mut self, mut pending: Vec<Digest>) -> Result<BTreeMap<Digest, Tree>, Error> {
-        let (mut trees, mut seen) = (BTreeMap::new(), HashSet::new());
-        while let Some(digest) = pending.pop() {
-            if !seen.insert(digest) {
-                continue;
-            }
-            let (Some(image), Some(manifest)) = (self.image(&digest)?, self.manifest(&digest)?) else { continue };
+    fn trees(&mut self, images: Vec<Digest>) -> Result<BTreeMap<Digest, Tree>, Error> {
+        let mut trees = BTreeMap::new();
+        walk(&mut HashSet::new(), images, |digest, pending| {
+            let (Some(image), Some(manifest)) = (self.image(&digest)?, self.manifest(&digest)?) else { return Ok(()) };
             let mut children: Vec<Digest> = Vec::new();
             for child in &manifest.1.children {
                 if self.manifest(&child.digest)?.is_some() {
@@ -397,7 +393,8 @@ impl<'a> Repository<'a> {
             let referrers = self.referrers.get(&digest).cloned().unwrap_or_default();
             pending.extend(children.iter().chain(&referrers));
             trees.insert(digest, Tree { image, children, referrers });
-        }
+            Ok::<(), Error>(())
+        })?;
         Ok(trees)
     }
 

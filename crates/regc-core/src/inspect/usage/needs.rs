@@ -14,8 +14,9 @@ use crate::error::Error;
 use crate::registry::attached::{attached_to, is_long};
 use crate::registry::layout;
 use crate::scan::Scan;
+use crate::scan::graph;
 use crate::scan::inventory::{DigestId, Repository, signatures};
-use crate::scan::mark::{self, Manifest, RepositoryReachable};
+use crate::scan::mark::{self, RepositoryReachable};
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::{ReadStorage, directories};
 
@@ -122,21 +123,9 @@ impl Needing<'_> {
         let mut all: HashSet<DigestId> = kept.iter().copied().collect();
         for &id in &self.marked.manifests {
             all.insert(id);
-            let subject = reachable.manifests.with(id, |manifest| match manifest {
-                Manifest::Parsed { references, subject } => {
-                    all.extend(references.iter().map(|reference| reference.id()));
-                    subject
-                }
-                Manifest::Missing => None,
-                Manifest::Damaged(damaged) => {
-                    all.extend(&damaged.mentioned);
-                    None
-                }
-            });
-            if let Some(subject) = subject.flatten() {
-                self.attached.entry(subject).or_default().push(id);
-            }
+            self.each_reference(id, |reference| _ = all.insert(reference));
         }
+        self.attached = graph::referrers(&reachable.manifests, self.marked.manifests.iter().copied());
         for &id in &self.repository.signed {
             let found = signatures(self.storage, &self.repository.name, &inventory.digests.digest(id))?;
             let signatures: Vec<_> = found.digests.iter().map(|digest| inventory.digests.id(digest)).collect();
@@ -187,11 +176,8 @@ impl Needing<'_> {
 
     /// Calls `visit` with everything that a manifest refers to, or seems to.
     fn each_reference(&self, manifest: DigestId, mut visit: impl FnMut(DigestId)) {
-        self.scan.reachable.manifests.with(manifest, |manifest| match manifest {
-            Manifest::Parsed { references, .. } => references.iter().for_each(|reference| visit(reference.id())),
-            Manifest::Missing => {}
-            Manifest::Damaged(damaged) => damaged.mentioned.iter().for_each(|&id| visit(id)),
-        });
+        let manifests = &self.scan.reachable.manifests;
+        manifests.with(manifest, |manifest| graph::edges(manifest).for_each(|(_, id)| visit(id)));
     }
 
     /// What each tag needs. `named` are the digests that tags name, and by how many; `kept` is what is needed without a tag.

@@ -1,15 +1,17 @@
 //! What lives and dies with a manifest although that does not refer to it: what is attached to it by a `subject`, and the
 //! tags that programs make for it.
 
+use std::convert::Infallible;
+
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
-use super::manifests::Manifest;
 use super::repository::{Marking, Reach, sorted};
 use super::tags::Tag;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::registry::attached::{attached_to, is_long};
 use crate::registry::manifest::Role;
+use crate::scan::graph::{Edge, edges, walk};
 use crate::scan::inventory::DigestId;
 
 /// A tag that lives and dies with a manifest of its repository.
@@ -59,24 +61,18 @@ impl Marking<'_> {
     ) -> HashSet<DigestId> {
         let tags = by_owner(attached);
         let mut dying = HashSet::default();
-        let mut pending: Vec<DigestId> = direct.iter().copied().collect();
-        while let Some(id) = pending.pop() {
-            // What is not linked here may have something attached to it that is.
-            if !dying.insert(id) {
-                continue;
-            }
+        // What is not linked here may have something attached to it that is.
+        let Ok(()) = walk(&mut dying, direct.iter().copied(), |id, pending| {
             let before = pending.len();
             self.manifests.with(id, |manifest| {
-                if let Manifest::Parsed { references, .. } = manifest {
-                    // Whatever an index calls what is in it; but no layer of an image, even if it is a manifest as well.
-                    let is_part = |role| matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild);
-                    let parts = references.iter().filter(|reference| is_part(reference.role()));
-                    pending.extend(parts.map(|reference| reference.id()));
-                }
+                // Whatever an index calls what is in it; but no layer of an image, even if it is a manifest as well.
+                let is_part = |edge| matches!(edge, Edge::Reference(Role::Child | Role::OddChild | Role::OpaqueChild));
+                pending.extend(edges(manifest).filter(|(edge, _)| is_part(*edge)).map(|(_, id)| id));
             });
             pending.extend([referrers, &tags].into_iter().filter_map(|attached| attached.get(&id)).flatten());
             pending[before..].iter().for_each(|&dies| by(id, dies));
-        }
+            Ok::<(), Infallible>(())
+        });
         dying
     }
 

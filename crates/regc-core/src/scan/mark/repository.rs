@@ -12,6 +12,7 @@ use crate::registry::layout;
 use crate::registry::manifest::{Damage, Role};
 use crate::scan::Options;
 use crate::scan::deletion::DeletionIn;
+use crate::scan::graph::{self, walk};
 use crate::scan::inventory::{DigestId, Digests, Repository, signatures};
 use crate::storage::ReadStorage;
 use crate::trash::Restoring;
@@ -226,11 +227,8 @@ impl Marking<'_> {
         tags: &HashMap<DigestId, Vec<DigestId>>,
         reach: &mut Reach,
     ) -> Result<(), Error> {
-        let mut pending: Vec<DigestId> = roots.to_vec();
-        while let Some(id) = pending.pop() {
-            if !reach.manifests.insert(id) {
-                continue;
-            }
+        let Reach { live, manifests, damaged_others } = reach;
+        walk(manifests, roots.iter().copied(), |id, pending| {
             for &named in tags.get(&id).into_iter().flatten() {
                 if self.is_linked(named)? {
                     pending.push(named);
@@ -270,15 +268,16 @@ impl Marking<'_> {
                 became_live.extend(self.signatures(id)?);
             }
             if is_damaged.unwrap_or(false) && !self.has_revision(id) {
-                reach.damaged_others.push(id);
+                damaged_others.push(id);
             }
             for id in became_live {
-                if reach.live.insert(id) {
+                if live.insert(id) {
                     pending.extend(referrers.get(&id).into_iter().flatten());
-                    reach.live.extend(self.target(id)?);
+                    live.extend(self.target(id)?);
                 }
             }
-        }
+            Ok(())
+        })?;
         reach.damaged_others.sort_unstable_by_key(|&id| self.digests.digest(id));
         Ok(())
     }
@@ -296,17 +295,7 @@ impl Marking<'_> {
 
     /// The revisions that are attached to another manifest, by that one.
     pub(super) fn referrers(&self) -> HashMap<DigestId, Vec<DigestId>> {
-        let mut referrers: HashMap<_, Vec<_>> = HashMap::default();
-        for &id in &self.repository.revisions {
-            let subject = self.manifests.with(id, |manifest| match manifest {
-                Manifest::Parsed { subject, .. } => subject,
-                _ => None,
-            });
-            if let Some(Some(subject)) = subject {
-                referrers.entry(subject).or_default().push(id);
-            }
-        }
-        referrers
+        graph::referrers(self.manifests, self.repository.revisions.iter().copied())
     }
 
     /// The signatures of a revision.
