@@ -15,7 +15,7 @@ use crate::registry::layout;
 use crate::scan::Scan;
 use crate::scan::graph::{self, Edge, edges, walk};
 use crate::scan::inventory::{self, DigestId, Repository};
-use crate::scan::mark::{Manifest, RepositoryGarbage, target};
+use crate::scan::mark::{GarbageRevision, Manifest, RepositoryGarbage, target};
 use crate::storage::{Content, ReadStorage, directories};
 
 /// Digests of which nothing is removed: neither their content nor any link to it.
@@ -29,6 +29,8 @@ pub(crate) struct Rescan<'a> {
     since: SystemTime,
     /// The manifests among the garbage that are attached to another one, by that one.
     referrers: HashMap<DigestId, Vec<DigestId>>,
+    /// The signatures of manifests among the garbage.
+    signatures: HashMap<DigestId, Vec<DigestId>>,
 }
 
 /// What is new in a repository.
@@ -40,9 +42,13 @@ struct New {
 
 impl<'a> Rescan<'a> {
     pub(crate) fn new(storage: &'a dyn ReadStorage, scan: &'a Scan, since: SystemTime) -> Self {
-        let garbage = scan.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions);
-        let referrers = graph::referrers(&scan.reachable.manifests, garbage.map(|revision| revision.id));
-        Self { storage, scan, since, referrers }
+        let garbage = || scan.reachable.garbage.iter().flat_map(|garbage| &garbage.revisions);
+        let referrers = graph::referrers(&scan.reachable.manifests, garbage().map(|revision| revision.id));
+        let mut signatures: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
+        for GarbageRevision { id, signatures: of_one, .. } in garbage() {
+            signatures.entry(*id).or_default().extend(of_one);
+        }
+        Self { storage, scan, since, referrers, signatures }
     }
 
     /// Everything that what is new refers to.
@@ -200,7 +206,7 @@ impl<'a> Rescan<'a> {
             self.spare_content(repository, manifest, spared)?;
             pending.extend(target(self.storage, &inventory.digests, repository, manifest)?);
             reachable.manifests.read_other(self.storage, &inventory.digests, manifest)?;
-            let mut content = Vec::new();
+            let mut content = self.signatures.get(&manifest).cloned().unwrap_or_default();
             reachable.manifests.with(manifest, |found| {
                 is_damaged |= manifest == id && matches!(found, Manifest::Damaged(_));
                 for (edge, to) in edges(found) {
@@ -212,6 +218,9 @@ impl<'a> Rescan<'a> {
             });
             for id in content {
                 self.spare_content(repository, id, spared)?;
+                // A linked manifest is one whatever it is called, and anything may have something attached to it.
+                pending.extend(reachable.manifests.with(id, |_| id));
+                pending.extend(self.referrers.get(&id).into_iter().flatten());
             }
             pending.extend(self.referrers.get(&manifest).into_iter().flatten());
             Ok::<(), Error>(())

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `mark::repository` | what is live | references to revisions, whatever their role, and those to children that only a layer link names. Content, mentions and signatures are live and end there. Targets, of content too. Referrers of all that is live, where not every revision is a root. Attached tags, where something is to be deleted |
 //! | `mark::attached` | what dies with a manifest unless something else keeps it | what is in an index, whatever its role there; referrers; attached tags. An image's layer is no part of an index, even if it is a manifest too. A damaged manifest takes nothing with it |
-//! | `collect::rescan` | what a push may need again | children and, of manifests, referrers that are garbage. Content, mentions and what an index calls a layer are spared and end there. Targets, of content too |
+//! | `collect::rescan` | what a push may need again | children, linked manifests whatever they are called, signatures, and referrers that are garbage, of content too. Other content and mentions are spared and end there. Targets, of content too |
 //! | `inspect::usage` | what a tag needs | references, mentions and targets, onwards from manifests that are live here; referrers and signatures, unless only what a client pulls is counted |
 //! | `inspect::catalog` | what is untagged, what belongs to what | children and referrers. Content is not listed |
 //! | `collect::recover` | what live manifests need | references and mentions of each. It does not walk: marking has |

@@ -199,3 +199,40 @@ fn what_is_young_is_kept_with_all_that_it_refers_to() {
     let outcome = collect(&at(root.path()), everything).unwrap();
     assert_eq!(outcome.removed, Default::default(), "all is younger than that");
 }
+
+#[test]
+fn a_manifest_that_is_tagged_again_keeps_all_that_marking_would_keep() {
+    type Shape = fn(&mut TestRegistry) -> Digest;
+    let shapes: [(&str, Shape); 3] = [
+        ("signatures", |registry| {
+            let layer = registry.layer("app", "signed");
+            let text = format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{layer}"}}]}}"#);
+            let manifest = registry.manifest("app", text);
+            let signature = registry.blob("a signature");
+            registry.put(layout::signature_link("app", &manifest, &signature), signature.to_string());
+            manifest
+        }),
+        ("a child that the index calls a layer", |registry| {
+            let image = registry.image("app").layers(["of the child"]).push();
+            registry.index("app").entry("application/vnd.oci.image.layer.v1.tar+gzip", &image).push()
+        }),
+        ("what is attached to a layer", |registry| {
+            let image = registry.image("app").layers(["with a report"]).push();
+            registry.image("app").layers(["the report"]).subject(layer("with a report")).push();
+            image
+        }),
+    ];
+    for (what, shape) in shapes {
+        let mut before = TestRegistry::new();
+        before.image("app:v1").layers(["used"]).push();
+        let untagged = shape(&mut before);
+        let mut after = before.clone();
+        after.tag("app", "back", &untagged);
+        let (root, outcome) = collect_while(&before, &after, &[], UNTAGGED);
+        let outcome = outcome.unwrap();
+        assert!(outcome.failures.is_empty(), "{what}: {outcome:?}");
+        for key in after.keys() {
+            assert!(root.path().join(key).exists(), "{what}: {key} is gone");
+        }
+    }
+}
