@@ -43,7 +43,7 @@ fn scanned(images: usize) -> Scan {
             registry.delete(&name, &digest);
         }
     }
-    scan(&registry.in_memory(), &Options::default(), &Silent).expect("a store in memory can be read")
+    scan(&registry.in_memory(true), &Options::default(), &Silent).expect("a store in memory can be read")
 }
 
 #[divan::bench(args = [100, 1000])]

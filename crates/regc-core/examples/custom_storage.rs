@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use regc_core::storage::lock::Lock;
 use regc_core::storage::{
-    self, Content, DeleteStorage, Entry, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage,
+    self, Content, DeleteStorage, Entry, Metadata, Moved, PosixStorage, ReadStorage, Removal, Removing, TrashStorage,
 };
 use regc_core::{CollectOptions, Config, Holder, Silent, Store};
 
@@ -49,8 +49,8 @@ impl ReadStorage for Counting {
         self.count().stat(key)
     }
 
-    fn real_directory(&self, directory: &str) -> Result<String> {
-        self.count().real_directory(directory)
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        self.below.as_posix()
     }
 }
 

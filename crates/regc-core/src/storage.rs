@@ -11,9 +11,10 @@ pub(crate) mod manifests;
 pub mod memory;
 
 pub use self::contract::{
-    Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, Owner, ReadStorage, Removal, Removing, TrashStorage,
+    Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, Object, Owner, PosixMetadata, PosixStorage, ReadStorage,
+    Removal, Removing, TrashStorage,
 };
-pub(crate) use self::listing::{below, device, directories, each_directory, symlink_between};
+pub(crate) use self::listing::{below, device, directories, each_directory, real_directory, symlink_between};
 use crate::error::Error;
 use crate::registry::config::{Config, Driver};
 

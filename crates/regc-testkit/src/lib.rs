@@ -175,9 +175,14 @@ impl TestRegistry {
         self.names.iter().fold(text.to_owned(), replace)
     }
 
-    /// The registry as storage in memory.
-    pub fn in_memory(&self) -> MemoryStorage {
-        self.objects.iter().map(|(key, content)| (key.clone(), content.clone())).collect()
+    /// The registry as storage in memory: with directories, as a file system has them, or flat, as a bucket is.
+    pub fn in_memory(&self, directories: bool) -> MemoryStorage {
+        let storage: MemoryStorage = self.objects.iter().map(|(key, content)| (key.clone(), content.clone())).collect();
+        if !directories {
+            return storage.without_directories();
+        }
+        self.empty_directories.iter().for_each(|directory| storage.make_directory(directory));
+        storage
     }
 
     /// Writes the registry below `root`.

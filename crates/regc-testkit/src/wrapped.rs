@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use regc_core::storage::lock::Lock;
 use regc_core::storage::{
-    Content, DeleteStorage, Entry, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage,
+    Content, DeleteStorage, Entry, Metadata, Moved, Object, Owner, PosixMetadata, PosixStorage, ReadStorage, Removal,
+    Removing, TrashStorage,
 };
 use regc_core::{Error, Holder};
 
@@ -63,6 +64,11 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
         self.inner.list(directory, visit)
     }
 
+    fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        self.record(Operation::List(directory.to_owned()));
+        self.inner.walk(directory, visit)
+    }
+
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
         self.record(Operation::Read(key.to_owned()));
         self.inner.read(key, limit)
@@ -78,8 +84,8 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
         self.inner.stat(key)
     }
 
-    fn real_directory(&self, directory: &str) -> Result<String, Error> {
-        self.inner.real_directory(directory)
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        self.inner.as_posix()
     }
 }
 
@@ -153,12 +159,17 @@ impl<S: ReadStorage> ReadStorage for Mounted<S> {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
-        let device = Some(self.device(key));
-        Ok(self.inner.stat(key)?.map(|metadata| Metadata { device, ..metadata }))
+        let owner = Owner { user: 0, group: 0, mode: 0o755 };
+        let posix = PosixMetadata { owner, device: self.device(key), directories: None, hard_linked: false };
+        let mounted = |found: Metadata| Metadata {
+            posix: Some(PosixMetadata { device: posix.device, ..found.posix.unwrap_or(posix) }),
+            ..found
+        };
+        Ok(self.inner.stat(key)?.map(mounted))
     }
 
-    fn real_directory(&self, directory: &str) -> Result<String, Error> {
-        self.inner.real_directory(directory)
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        self.inner.as_posix()
     }
 }
 
@@ -233,8 +244,8 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
         self.inner.stat(key)
     }
 
-    fn real_directory(&self, directory: &str) -> Result<String, Error> {
-        self.inner.real_directory(directory)
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        self.inner.as_posix()
     }
 }
 

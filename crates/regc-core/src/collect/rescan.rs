@@ -16,7 +16,7 @@ use crate::scan::Scan;
 use crate::scan::graph::{self, Edge, edges, walk};
 use crate::scan::inventory::{self, DigestId, Repository};
 use crate::scan::mark::{GarbageRevision, Manifest, RepositoryGarbage, target};
-use crate::storage::{Content, ReadStorage, directories};
+use crate::storage::{Content, Metadata, ReadStorage, directories};
 
 /// Digests of which nothing is removed: neither their content nor any link to it.
 pub(crate) type Spared = HashSet<DigestId>;
@@ -88,8 +88,8 @@ impl<'a> Rescan<'a> {
                 asked.insert(id);
             }
         })?;
-        for (id, modified) in self.links(&layout::revisions(&repository.name), asked)? {
-            if modified >= self.since || !garbage_revisions.contains(&id) {
+        for (id, link) in self.links(&layout::revisions(&repository.name), asked)? {
+            if link.may_be_recent(self.since) || !garbage_revisions.contains(&id) {
                 new.revisions.push(id);
             }
         }
@@ -119,8 +119,7 @@ impl<'a> Rescan<'a> {
     fn each_changed(&self, links: &str, all: bool, mut visit: impl FnMut(DigestId)) -> Result<(), Error> {
         for algorithm in Algorithm::ALL {
             let directory = format!("{links}/{}", algorithm.name());
-            let modified = self.storage.stat(&directory)?.map(|directory| directory.modified);
-            if modified.is_some_and(|modified| all || modified >= self.since) {
+            if self.storage.stat(&directory)?.is_some_and(|found| all || found.may_be_recent(self.since)) {
                 for (digest, _) in directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?
                 {
                     visit(self.scan.inventory.digests.id(&digest));
@@ -130,13 +129,13 @@ impl<'a> Rescan<'a> {
         Ok(())
     }
 
-    /// The links of these digests that are there, and when they were modified.
-    fn links(&self, directory: &str, ids: HashSet<DigestId>) -> Result<Vec<(DigestId, SystemTime)>, Error> {
+    /// The links of these digests that are there.
+    fn links(&self, directory: &str, ids: HashSet<DigestId>) -> Result<Vec<(DigestId, Metadata)>, Error> {
         let ids: Vec<DigestId> = ids.into_iter().collect();
         let digests = &self.scan.inventory.digests;
         let keys: Vec<String> = ids.iter().map(|&id| layout::link_below(&digests.digest(id))).collect();
         let links = self.storage.stat_each(directory, &keys)?;
-        Ok(ids.into_iter().zip(links).filter_map(|(id, link)| Some((id, link?.modified))).collect())
+        Ok(ids.into_iter().zip(links).filter_map(|(id, link)| Some((id, link?))).collect())
     }
 
     /// What the tags name that are new.
@@ -145,7 +144,7 @@ impl<'a> Rescan<'a> {
         let tags = directories(self.storage, &layout::tags(repository), layout::tag_name, || ())?;
         for (tag, _) in tags {
             let link = layout::tag_link(repository, &tag);
-            if self.storage.stat(&link)?.is_some_and(|link| link.modified >= self.since) {
+            if self.storage.stat(&link)?.is_some_and(|link| link.may_be_recent(self.since)) {
                 named.extend(self.named(repository, &tag)?);
             }
         }

@@ -241,7 +241,7 @@ impl Sweep<'_> {
                 let content = layout::upload_file(&repository, &name, files.first().map_or("", String::as_str));
                 let since = self.how.unless_modified_since;
                 match self.storage.stat(&content) {
-                    Ok(Some(found)) if since.is_some_and(|since| found.modified >= since) => {
+                    Ok(Some(found)) if since.is_some_and(|since| found.may_be_recent(since)) => {
                         self.outcome.lock().spared.add(&upload);
                         continue;
                     }

@@ -315,7 +315,7 @@ impl<'a> Repository<'a> {
             let links = self.storage.stat_each(&directory, &keys)?;
             for ((digest, _), link) in found.into_iter().zip(links) {
                 match link {
-                    Some(link) => drop(revisions.insert(digest, link.modified)),
+                    Some(link) => drop(revisions.insert(digest, link.written())),
                     None => drop(unlinked.insert(digest)),
                 }
             }

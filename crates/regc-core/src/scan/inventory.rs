@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::monitor::{Monitor, Phase, Silent};
 use crate::registry::layout;
-use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory};
+use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory, real_directory};
 
 /// What a store holds.
 #[derive(Debug)]
@@ -216,7 +216,7 @@ impl<'a> Walk<'a> {
                 }
             }
             let Some(found) = self.storage.stat(directory)?.filter(|found| !found.symlink) else { continue };
-            let own = found.device;
+            let own = found.device();
             let is_mounted_alone = own != device(self.storage, parent)?;
             let is_left_alone = own.is_some_and(|own| !siblings.is_empty() && !siblings.contains(&own));
             if is_mounted_alone || is_left_alone {
@@ -283,7 +283,7 @@ impl<'a> Walk<'a> {
         let beside = format!("{}/../blobs", layout::REPOSITORIES);
         if self.storage.stat(&beside)?.is_some()
             && (self.storage.stat(layout::BLOBS)?.is_none()
-                || self.storage.real_directory(&beside)? != self.storage.real_directory(layout::BLOBS)?)
+                || real_directory(self.storage, &beside)? != real_directory(self.storage, layout::BLOBS)?)
         {
             return Err(Error::RepositoriesOfAnotherStore(layout::REPOSITORIES.to_owned()));
         }
@@ -296,7 +296,7 @@ impl<'a> Walk<'a> {
         let beside = format!("{directory}/{above}/repositories");
         if self.storage.stat(&beside)?.is_some()
             && self.storage.stat(layout::REPOSITORIES)?.is_some()
-            && self.storage.real_directory(&beside)? != self.storage.real_directory(layout::REPOSITORIES)?
+            && real_directory(self.storage, &beside)? != real_directory(self.storage, layout::REPOSITORIES)?
         {
             return Err(Error::BlobsOfAnotherStore(directory.to_owned()));
         }
@@ -305,6 +305,6 @@ impl<'a> Walk<'a> {
 
     /// Whether a directory that is a symbolic link leads out of the storage root.
     fn leads_out(&self, directory: &str) -> Result<bool, Error> {
-        Ok(self.storage.real_directory(directory)?.starts_with('/'))
+        Ok(real_directory(self.storage, directory)?.starts_with('/'))
     }
 }

@@ -99,7 +99,9 @@ impl Beside<'_> {
         let old = keys.into_iter().zip(found).filter_map(|(key, found)| {
             let found = found.filter(|found| found.kind == EntryKind::File && !found.symlink)?;
             let path = format!("{}/{key}", self.above);
-            self.before.is_none_or(|before| found.modified < before).then_some(GarbageFile { path, bytes: found.bytes })
+            self.before
+                .is_none_or(|before| !found.may_be_recent(before))
+                .then_some(GarbageFile { path, bytes: found.bytes })
         });
         Ok(old.collect())
     }

@@ -131,14 +131,14 @@ fn measure_batch(
                 sizes.live_blobs += 1;
                 sizes.live_bytes += data.bytes;
             }
-            Some(data) if recent_since.is_some_and(|since| data.modified >= since) => {
+            Some(data) if recent_since.is_some_and(|since| data.may_be_recent(since)) => {
                 sizes.young_blobs += 1;
                 sizes.young_bytes += data.bytes;
             }
             Some(data) => {
                 let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(id).is_ok();
                 *bytes = if is_elsewhere { 0 } else { data.bytes };
-                sizes.hard_linked_bytes += if data.hard_linked { *bytes } else { 0 };
+                sizes.hard_linked_bytes += if data.posix.is_some_and(|posix| posix.hard_linked) { *bytes } else { 0 };
             }
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn tag_links(storage: &dyn ReadStorage, repository: &str) -> Result<V
             Content::Whole(text) => layout::digest_in_link(&text),
             Content::TooLarge => None,
         };
-        Some(TagLink { name, digest, pushed: link?.modified })
+        Some(TagLink { name, digest, pushed: link?.written() })
     });
     Ok(tags.collect())
 }

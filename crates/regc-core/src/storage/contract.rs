@@ -1,7 +1,17 @@
-//! What a collection asks of storage.
+//! The contract between regc and storage.
 //!
-//! The traits have the shape of an object store: keys, prefixes, whole objects, batches. Directories exist only as far
-//! as listings show them. A backend that is asynchronous inside hides that. All methods are called from many threads.
+//! A storage is a flat set of objects: keys, contents, and when each was written. Directories exist only as far as
+//! listings show them: as prefixes of keys, or as what a file system has. What a storage can do beyond being read is a
+//! trait of its own:
+//!
+//! | Trait | Adds | Used by |
+//! |---|---|---|
+//! | [`ReadStorage`] | listings and contents | scans, reports, checks, dry runs |
+//! | [`DeleteStorage`] | deletion in batches, and a lock | collections that delete |
+//! | [`TrashStorage`] | objects that survive a power cut once they are written, and moves that overwrite nothing | the trash, repairs, restored tags |
+//! | [`PosixStorage`] | symbolic links that lead elsewhere | scans of file systems, reached by [`ReadStorage::as_posix`] |
+//!
+//! A backend that is asynchronous inside hides that. All methods are called from many threads at once.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -37,6 +47,17 @@ pub enum EntryKind {
     Other,
 }
 
+/// An object of a flat listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object<'a> {
+    /// Its key, whole.
+    pub key: &'a str,
+    /// The content's length in bytes. 0 for a symbolic link: deleting it frees nothing.
+    pub bytes: u64,
+    /// When it was last written, by the storage's clock.
+    pub modified: Option<SystemTime>,
+}
+
 /// What is known of a key without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -46,18 +67,51 @@ pub struct Metadata {
     pub bytes: u64,
     /// Whether the last component of the key is a symbolic link.
     pub symlink: bool,
-    /// When it was last written, by the storage's clock.
-    pub modified: SystemTime,
-    /// Who owns it, and what others may do with it, where the storage knows such things. Of a symbolic link, what it leads
-    /// to.
-    pub owner: Option<Owner>,
-    /// The file system that it is on, by a number, where the storage knows such things. Of a symbolic link, that of what it
-    /// leads to.
-    pub device: Option<u64>,
-    /// How many directories are directly in it, if it is a directory and the storage knows that without listing it.
+    /// When it was last written, by the storage's clock. `None` if the storage does not know: a prefix of keys has no
+    /// such time. Something without a time counts as written just now, so that it is listed, and kept.
+    pub modified: Option<SystemTime>,
+    /// What only a file system knows of it.
+    pub posix: Option<PosixMetadata>,
+}
+
+impl Metadata {
+    /// An object of this many bytes.
+    pub fn object(bytes: u64, modified: Option<SystemTime>) -> Self {
+        Self { kind: EntryKind::File, bytes, symlink: false, modified, posix: None }
+    }
+
+    /// A directory, or a prefix of keys.
+    pub fn directory(modified: Option<SystemTime>) -> Self {
+        Self { kind: EntryKind::Directory, ..Self::object(0, modified) }
+    }
+
+    /// Whether it was written at this time or later, as far as the storage knows.
+    pub fn may_be_recent(&self, since: SystemTime) -> bool {
+        self.modified.is_none_or(|modified| modified >= since)
+    }
+
+    /// The number of the file system that it is on, if it is on one.
+    pub fn device(&self) -> Option<u64> {
+        self.posix.map(|posix| posix.device)
+    }
+
+    /// When it was last written; now, if the storage does not know.
+    pub fn written(&self) -> SystemTime {
+        self.modified.unwrap_or_else(SystemTime::now)
+    }
+}
+
+/// What only a file system knows of a name. Of a symbolic link, it describes the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PosixMetadata {
+    /// The owner, and what others may do.
+    pub owner: Owner,
+    /// The number of the file system.
+    pub device: u64,
+    /// How many directories are directly in a directory, if the file system counts them.
     pub directories: Option<u64>,
-    /// Whether it is a file that has other names as well, where the storage knows such things: hard links, as `cp -al` and
-    /// some backups make them. Removing one name frees nothing.
+    /// Whether a file has other names as well: hard links, as `cp -al` and some backups make them. Deleting one name frees
+    /// nothing.
     pub hard_linked: bool,
 }
 
@@ -93,16 +147,45 @@ pub enum Content {
     TooLarge,
 }
 
-/// Storage that can be looked at.
+/// Storage that can be read.
 ///
-/// Keys are relative to the storage's root, separated by `/`, without a leading one. Symbolic links are followed.
-/// "Not there" is never an error; anything else that fails is, and names its path. A symbolic link to nothing is not
-/// "not there": listing and asking show it as [`EntryKind::BrokenSymlink`], and reading through one fails. Looking
-/// changes nothing.
+/// Keys are relative to the storage's root, separated by `/`, without a leading one. Reading changes nothing.
+///
+/// - **What is absent is no error.** Everything else that fails is one, and names its path. A listing that breaks off is an
+///   error as well: regc takes what a listing does not show for absent, and deletes what seems to be unreferenced.
+/// - **What was written before a call began is seen by it.** What is written or deleted during a call may or may not be.
+/// - **Times are those of one clock**, the same as that of [`Lock::since`]: regc compares them with each other.
+/// - **Symbolic links are followed.** One that leads nowhere is not absent: listings and [`stat`](Self::stat) show it as
+///   [`EntryKind::BrokenSymlink`], and reading through one fails.
 pub trait ReadStorage: Send + Sync {
     /// Calls `visit` for every name directly below `directory`, in no particular order, and answers whether the
-    /// directory is there. `.` and `..` are not among the names.
+    /// directory is there. `.` and `..` are not among the names. `""` is the root.
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error>;
+
+    /// Calls `visit` for every object below `directory`, at any depth, in no particular order, until it breaks. A symbolic
+    /// link is visited itself, and what it leads to is not. Names that are not UTF-8 are ignored: no key leads there.
+    ///
+    /// For a storage without directories, this is one listing. By default, it lists directory by directory.
+    fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        let mut pending = vec![directory.to_owned()];
+        while let Some(directory) = pending.pop() {
+            let mut names = Vec::new();
+            self.list(&directory, &mut |Entry { name, kind, symlink }| match kind {
+                EntryKind::Directory if !symlink => pending.push(below(&directory, name)),
+                EntryKind::Unnameable | EntryKind::Other if !symlink => {}
+                _ => names.push(name.to_owned()),
+            })?;
+            for (name, found) in names.iter().zip(self.stat_each(&directory, &names)?) {
+                // One that is gone by now is no object any more.
+                let Some(Metadata { bytes, symlink, modified, .. }) = found else { continue };
+                let object = Object { key: &below(&directory, name), bytes: if symlink { 0 } else { bytes }, modified };
+                if visit(object).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
 
     /// The whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error>;
@@ -154,42 +237,49 @@ pub trait ReadStorage: Send + Sync {
     /// without those below a name directly in it that `is_left_out`. Symbolic links below it are not followed, and count
     /// nothing; nor does what may not be read, as a file system's own `lost+found`.
     fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {
-        let mut found = Vec::new();
-        self.list(directory, &mut |Entry { name, kind, symlink }| {
-            if !symlink && !is_left_out(name) {
-                found.push((format!("{directory}/{name}"), kind));
+        let mut total = 0;
+        self.walk(directory, &mut |Object { key, bytes, .. }| {
+            let below = key[directory.len()..].trim_start_matches('/');
+            if !below.split('/').next().is_some_and(is_left_out) {
+                total += bytes;
             }
+            ControlFlow::Continue(())
         })?;
-        let mut bytes = 0;
-        for (key, kind) in found {
-            bytes += match kind {
-                EntryKind::Directory => self.bytes_below(&key, &|_| false)?,
-                EntryKind::File => self.stat(&key)?.map_or(0, |metadata| metadata.bytes),
-                EntryKind::BrokenSymlink | EntryKind::Unnameable | EntryKind::Other => 0,
-            };
-        }
-        Ok(bytes)
+        Ok(total)
     }
 
-    /// The directory that `directory` really is once symbolic links are followed: its key, or, outside of the root,
-    /// something that is equal for equal directories and equal to no key. Without symbolic links, it is `directory`.
-    fn real_directory(&self, directory: &str) -> Result<String, Error> {
-        Ok(directory.to_owned())
+    /// What this storage can tell beyond objects, if it is a file system.
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        None
     }
 }
 
-/// How objects are removed.
+/// The key of a name in a directory.
+fn below(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// A file system, in which symbolic links may lead from one directory to another.
+pub trait PosixStorage: Send + Sync {
+    /// The directory that `directory` really is once symbolic links are followed: its key, or, outside of the root,
+    /// an absolute path that is equal for equal directories.
+    fn real_directory(&self, directory: &str) -> Result<String, Error>;
+}
+
+/// How objects are deleted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Removing<'a> {
-    /// An object that was modified at this time or later stays. It is looked at just before it would go.
+    /// An object that was modified at this time or later stays, as does one of which the storage does not know that. Its
+    /// time is read just before the deletion.
     pub unless_modified_since: Option<SystemTime>,
-    /// Objects are not removed but moved: to the same key below this directory of the same storage.
+    /// Objects are not deleted but moved: to the same key below this directory of the same storage. Only for a
+    /// [`TrashStorage`].
     pub into: Option<&'a str>,
     /// The directory that held an object stays, even if nothing is left in it.
     pub leave_directory: bool,
 }
 
-/// What became of an object that was to be removed.
+/// What became of an object that was to be deleted.
 #[derive(Debug)]
 pub enum Removal {
     /// It is gone, or was not there.
@@ -202,35 +292,45 @@ pub enum Removal {
     Failed(Error),
 }
 
-/// Storage from which something can be removed.
+/// Storage from which objects can be deleted.
+///
+/// A deletion is final once it is reported as done. One that fails may have happened.
 pub trait DeleteStorage: ReadStorage {
-    /// Removes the objects at `keys` and answers for each of them, in their order. An object that is not there counts
-    /// as removed. Where the backend has directories, the one that held the object goes too if nothing is left in it;
-    /// one that still holds something stays, and that is no error.
+    /// Deletes the objects at `keys` and answers for each of them, in their order. An object that is not there counts
+    /// as deleted. Where the backend has directories, the one that held the object is deleted as well if nothing is left in
+    /// it; one that still holds something stays, and that is no error.
     ///
-    /// Nothing is removed through a symbolic link: if the object's directory is one, the link itself is removed, and
+    /// Nothing is deleted through a symbolic link: if the object's directory is one, the link itself is deleted, and
     /// what it leads to stays; if the object is one, likewise.
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal>;
 
-    /// Removes those of `directories` that are empty, in the order given. One that is not, or is not there, is no
-    /// error. Neither is one that was modified at the time `unless_modified_since` or later; it stays. A backend
-    /// without directories has nothing to do.
+    /// Deletes those of `directories` that are empty, in the order given. One that is not, or is not there, is no
+    /// error. Neither is one that was modified at the time `unless_modified_since` or later; it stays.
+    ///
+    /// By default, there is nothing to do: a backend without directories has none that are empty.
     fn remove_empty_directories(
         &self,
         directories: &[String],
         unless_modified_since: Option<SystemTime>,
-    ) -> Vec<Result<(), Error>>;
+    ) -> Vec<Result<(), Error>> {
+        let _ = unless_modified_since;
+        directories.iter().map(|_| Ok(())).collect()
+    }
 
-    /// Takes the store for the holder, who changes it, until the [`Lock`] is dropped. Who it is, is left for others to read.
+    /// Takes the store for the holder until the [`Lock`] is dropped, and records the holder for others to read. Everything
+    /// that was written before has an earlier time than [`Lock::since`].
     ///
-    /// Fails with [`Error::Locked`] while another process has it. One that has ended does not have it any more.
+    /// Fails with [`Error::Locked`] while another process has it. A process that has ended has it no longer.
     fn lock(&self, holder: &Holder) -> Result<Lock, Error>;
 
-    /// Whether something can be removed from `directory`, or moved between there and regc's own directory, as far as that can be
-    /// told without trying: an error if not.
+    /// Whether objects can be deleted from `directory`, or moved between there and regc's own directory, as far as that can
+    /// be known without trying: an error if not. By default, there is nothing to check.
     ///
     /// Fails with [`Error::OtherFilesystem`] where the two are on different file systems.
-    fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error>;
+    fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
+        let _ = (directory, to_trash);
+        Ok(())
+    }
 }
 
 /// What became of an object that was to be moved.
@@ -244,19 +344,21 @@ pub enum Moved {
     Absent,
 }
 
-/// Storage that can keep what is removed from the registry.
+/// Storage that can keep what is deleted from the registry, and have it back.
+///
+/// Each method is one step: a process that is killed leaves the state before it or the state after it.
 pub trait TrashStorage: DeleteStorage {
     /// Makes a new object of what `write` writes. It survives a power cut once this returns.
     ///
-    /// Fails if there is an object at `key`.
+    /// Fails if there is an object at `key`. If it fails, there is none.
     fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error>;
 
-    /// Moves an object. Nothing is ever overwritten. Directories that are made for it belong to whom the one above them
-    /// does; those that it leaves empty go, up to `below`.
+    /// Moves an object. Nothing is ever overwritten. Directories that are made for it get the owner of the one above them;
+    /// those that it leaves empty are deleted, up to `below`.
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error>;
 
-    /// Moves the object at `from` to `to`, in the place of what is there, which is kept at the same key below `into`. It is
-    /// one step: at any moment, the one or the other is there. It survives a power cut once this returns.
+    /// Moves the object at `from` to `to`, in the place of what is there, which is kept at the same key below `into`. It
+    /// survives a power cut once this returns.
     ///
     /// Answers false, and changes nothing, if what is at `to` was modified at the time `unless_modified_since` or later.
     /// Fails if the backend can neither have one object under two names nor exchange two.
@@ -268,6 +370,7 @@ pub trait TrashStorage: DeleteStorage {
         unless_modified_since: Option<SystemTime>,
     ) -> Result<bool, Error>;
 
-    /// Removes an object, or a directory with everything in it, none of it through a symbolic link.
+    /// Deletes an object, or a directory with everything in it, none of it through a symbolic link. This alone is no single
+    /// step.
     fn remove_all(&self, key: &str) -> Result<(), Error>;
 }

@@ -20,7 +20,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use walkdir::WalkDir;
 
-use super::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
+use super::{Content, Entry, EntryKind, Metadata, Owner, PosixMetadata, PosixStorage, ReadStorage};
 use crate::error::Error;
 
 /// Storage below one directory, as the registry's `filesystem` driver keeps it.
@@ -200,50 +200,19 @@ impl ReadStorage for FilesystemStorage {
         };
         let modified = metadata.modified().map_err(fail)?;
         if !metadata.is_symlink() {
+            let posix = Some(posix_metadata(&metadata));
             let kind = kind_of(metadata.file_type());
-            let owner = Some(owner(metadata.uid(), metadata.gid(), metadata.mode()));
-            let directories = directories_in(kind, metadata.nlink());
-            let hard_linked = kind == EntryKind::File && metadata.nlink() > 1;
-            let (bytes, device) = (metadata.len(), Some(metadata.dev()));
-            return Ok(Some(Metadata {
-                kind,
-                bytes,
-                symlink: false,
-                modified,
-                owner,
-                device,
-                directories,
-                hard_linked,
-            }));
+            return Ok(Some(Metadata { kind, bytes: metadata.len(), symlink: false, modified: Some(modified), posix }));
         }
         let kind = target_kind(&path).map_err(fail)?;
         if kind == EntryKind::BrokenSymlink {
-            let nothing = Metadata {
-                kind,
-                bytes: 0,
-                symlink: true,
-                modified,
-                owner: None,
-                device: None,
-                directories: None,
-                hard_linked: false,
-            };
+            let nothing = Metadata { kind, bytes: 0, symlink: true, modified: Some(modified), posix: None };
             return Ok(Some(nothing));
         }
         let target = fs::metadata(&path).map_err(fail)?;
-        let modified = modified.max(target.modified().map_err(fail)?);
-        let owner = Some(owner(target.uid(), target.gid(), target.mode()));
-        let (bytes, device) = (target.len(), Some(target.dev()));
-        Ok(Some(Metadata {
-            kind,
-            bytes,
-            symlink: true,
-            modified,
-            owner,
-            device,
-            directories: None,
-            hard_linked: false,
-        }))
+        let modified = Some(modified.max(target.modified().map_err(fail)?));
+        let posix = PosixMetadata { directories: None, hard_linked: false, ..posix_metadata(&target) };
+        Ok(Some(Metadata { kind, bytes: target.len(), symlink: true, modified, posix: Some(posix) }))
     }
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
@@ -284,6 +253,12 @@ impl ReadStorage for FilesystemStorage {
         Ok(bytes)
     }
 
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        Some(self)
+    }
+}
+
+impl PosixStorage for FilesystemStorage {
     fn real_directory(&self, directory: &str) -> Result<String, Error> {
         let real = self.path(directory).canonicalize().map_err(|error| self.error("resolve", directory, error))?;
         Ok(match real.strip_prefix(&self.real_root) {
@@ -347,13 +322,26 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn metadata(kind: EntryKind, stat: &Stat) -> Metadata {
-    let owner = Some(owner(stat.st_uid, stat.st_gid, stat.st_mode));
-    let directories = directories_in(kind, stat.st_nlink);
-    let hard_linked = kind == EntryKind::File && stat.st_nlink > 1;
-    let bytes = stat.st_size.unsigned_abs();
     #[allow(clippy::unnecessary_cast, reason = "it has 32 bits on macOS")]
-    let device = Some(stat.st_dev as u64);
-    Metadata { kind, bytes, symlink: false, modified: modified(stat), owner, device, directories, hard_linked }
+    let device = stat.st_dev as u64;
+    let posix = PosixMetadata {
+        owner: owner(stat.st_uid, stat.st_gid, stat.st_mode),
+        device,
+        directories: directories_in(kind, stat.st_nlink),
+        hard_linked: kind == EntryKind::File && stat.st_nlink > 1,
+    };
+    let bytes = stat.st_size.unsigned_abs();
+    Metadata { kind, bytes, symlink: false, modified: Some(modified(stat)), posix: Some(posix) }
+}
+
+fn posix_metadata(metadata: &fs::Metadata) -> PosixMetadata {
+    let kind = kind_of(metadata.file_type());
+    PosixMetadata {
+        owner: owner(metadata.uid(), metadata.gid(), metadata.mode()),
+        device: metadata.dev(),
+        directories: directories_in(kind, metadata.nlink()),
+        hard_linked: kind == EntryKind::File && metadata.nlink() > 1,
+    }
 }
 
 /// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not say 1,

@@ -39,7 +39,12 @@ pub(crate) fn each_directory<T>(
 
 /// The file system that something is on, by its number, where the storage knows that.
 pub(crate) fn device(storage: &dyn ReadStorage, key: &str) -> Result<Option<u64>, Error> {
-    Ok(storage.stat(key)?.and_then(|found| found.device))
+    Ok(storage.stat(key)?.and_then(|found| found.device()))
+}
+
+/// The directory that `directory` really is once symbolic links are followed. Without symbolic links, it is `directory`.
+pub(crate) fn real_directory(storage: &dyn ReadStorage, directory: &str) -> Result<String, Error> {
+    storage.as_posix().map_or_else(|| Ok(directory.to_owned()), |posix| posix.real_directory(directory))
 }
 
 /// The first directory on the way from `top`, which is above it, to `key` that is a symbolic link.

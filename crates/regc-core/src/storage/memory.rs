@@ -1,134 +1,142 @@
 //! A registry's storage in memory, for tests and for tools that assemble one.
 
-use std::collections::BTreeSet;
-use std::collections::btree_map::{self, BTreeMap};
+mod contents;
+
 use std::io;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock};
 
-use super::{Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, ReadStorage, Removal, Removing, TrashStorage};
+use self::contents::{Contents, Object};
+use super::{
+    Content, DeleteStorage, Entry, Metadata, Moved, Object as Listed, ReadStorage, Removal, Removing, TrashStorage,
+};
 use crate::error::Error;
 use crate::storage::lock::{Holder, Lock};
 
-/// Objects by key, as an object store has them: a directory is there while a key lies below it.
-#[derive(Debug, Default)]
+/// Objects by key, each with the time at which it was written.
+///
+/// By default it has directories, as a file system does: they are made for objects, have times of their own, and stay when
+/// what is in them is deleted. [`without_directories`](Self::without_directories) makes it flat, as a bucket is: a directory
+/// is a prefix of keys, without a time.
+#[derive(Debug)]
 pub struct MemoryStorage {
-    objects: RwLock<BTreeMap<String, Vec<u8>>>,
+    contents: RwLock<Contents>,
     held_by: Mutex<Option<(Weak<()>, Holder)>>,
 }
 
 impl MemoryStorage {
     /// All keys, sorted.
     pub fn keys(&self) -> Vec<String> {
-        self.objects().keys().cloned().collect()
+        self.contents.read().keys().cloned().collect()
     }
 
-    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<String, Vec<u8>>> {
-        self.objects.read()
+    /// Writes an object, whatever is at the key.
+    pub fn put(&self, key: impl Into<String>, content: impl Into<Vec<u8>>) {
+        self.contents.write().write(key.into(), content.into());
+    }
+
+    /// Makes a directory, and those above it, where there are directories.
+    pub fn make_directory(&self, directory: &str) {
+        self.contents.write().make_directory(directory);
+    }
+
+    /// The same objects without directories.
+    pub fn without_directories(self) -> Self {
+        self.contents.write().forget_directories();
+        self
+    }
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self { contents: RwLock::new(Contents::new()), held_by: Mutex::default() }
     }
 }
 
 impl<K: Into<String>, C: Into<Vec<u8>>> FromIterator<(K, C)> for MemoryStorage {
     fn from_iter<I: IntoIterator<Item = (K, C)>>(objects: I) -> Self {
-        let objects = objects.into_iter().map(|(key, content)| (key.into(), content.into())).collect();
-        Self { objects: RwLock::new(objects), held_by: Mutex::default() }
+        let storage = Self::default();
+        objects.into_iter().for_each(|(key, content)| storage.put(key, content));
+        storage
     }
-}
-
-/// Whether an object is too young to be removed: all of them are as old as can be.
-fn is_late(unless_modified_since: Option<SystemTime>) -> bool {
-    unless_modified_since.is_some_and(|since| since <= UNIX_EPOCH)
 }
 
 /// How long the parts are in which objects are read.
 const PART_BYTES: usize = 64 << 10;
 
-/// The keys below a directory.
-fn below<'a>(objects: &'a BTreeMap<String, Vec<u8>>, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-    objects
-        .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-        .map(|(key, _)| key.as_str())
-        .take_while(move |key| key.starts_with(prefix))
-}
-
 impl ReadStorage for MemoryStorage {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
-        let objects = self.objects();
-        let entries: BTreeSet<(&str, EntryKind)> = below(&objects, &prefix)
-            .map(|key| match key[prefix.len()..].split_once('/') {
-                Some((name, _)) => (name, EntryKind::Directory),
-                None => (&key[prefix.len()..], EntryKind::File),
-            })
-            .collect();
-        for (name, kind) in &entries {
+        let (is_there, names) = self.contents.read().names_in(directory);
+        for (name, kind) in &names {
             visit(Entry { name, kind: *kind, symlink: false });
         }
-        Ok(!entries.is_empty())
+        Ok(is_there)
+    }
+
+    fn walk(&self, directory: &str, visit: &mut dyn FnMut(Listed<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        let contents = self.contents.read();
+        let mut below = contents.below(directory);
+        let visit = |(key, object): (&str, &Object)| {
+            visit(Listed { key, bytes: object.content.len() as u64, modified: Some(object.modified) })
+        };
+        let _ = below.try_for_each(visit);
+        Ok(())
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
-        Ok(self.objects().get(key).map(|content| {
+        Ok(self.contents.read().get(key).map(|Object { content, .. }| {
             if content.len() as u64 > limit { Content::TooLarge } else { Content::Whole(content.clone()) }
         }))
     }
 
     fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
-        let read = |content: &Vec<u8>| content.chunks(PART_BYTES).try_for_each(&mut *visit);
-        Ok(self.objects().get(key).map(read).is_some())
+        let read = |object: &Object| object.content.chunks(PART_BYTES).try_for_each(&mut *visit);
+        Ok(self.contents.read().get(key).map(read).is_some())
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
-        let objects = self.objects();
-        if let Some(content) = objects.get(key) {
-            let bytes = content.len() as u64;
-            let kind = EntryKind::File;
-            return Ok(Some(Metadata {
-                kind,
-                bytes,
-                symlink: false,
-                modified: UNIX_EPOCH,
-                owner: None,
-                device: None,
-                directories: None,
-                hard_linked: false,
-            }));
-        }
-        let is_directory = below(&objects, &format!("{key}/")).next().is_some();
-        let kind = EntryKind::Directory;
-        let metadata = Metadata {
-            kind,
-            bytes: 0,
-            symlink: false,
-            modified: UNIX_EPOCH,
-            owner: None,
-            device: None,
-            directories: None,
-            hard_linked: false,
-        };
-        Ok(is_directory.then_some(metadata))
+        let contents = self.contents.read();
+        let object = contents.get(key).map(|object| {
+            let Object { content, modified } = object;
+            Metadata::object(content.len() as u64, Some(*modified))
+        });
+        Ok(object.or_else(|| contents.directory(key).map(Metadata::directory)))
     }
 }
 
 impl DeleteStorage for MemoryStorage {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
-        let mut objects = self.objects.write();
+        let mut contents = self.contents.write();
         let remove = |key: &String| {
-            if is_late(how.unless_modified_since) && objects.contains_key(key) {
+            if contents.is_recent(key, how.unless_modified_since) {
                 return Removal::Spared;
             }
-            let removed = objects.remove(key);
-            objects.extend(how.into.zip(removed).map(|(into, content)| (format!("{into}/{key}"), content)));
+            if let Some(removed) = contents.take(key) {
+                if let Some(into) = how.into {
+                    contents.insert(format!("{into}/{key}"), removed);
+                }
+                if !how.leave_directory {
+                    contents.remove_empty_directory(parent(key));
+                }
+            }
             Removal::Done
         };
         keys.iter().map(remove).collect()
     }
 
-    fn remove_empty_directories(&self, directories: &[String], _: Option<SystemTime>) -> Vec<Result<(), Error>> {
-        directories.iter().map(|_| Ok(())).collect()
+    fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
+        let mut contents = self.contents.write();
+        let remove = |directory: &String| {
+            let modified = contents.directory(directory).flatten();
+            if since.zip(modified).is_none_or(|(since, modified)| modified < since) {
+                contents.remove_empty_directory(directory);
+            }
+            Ok(())
+        };
+        directories.iter().map(remove).collect()
     }
 
     fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
@@ -138,12 +146,7 @@ impl DeleteStorage for MemoryStorage {
         }
         let held = Arc::new(());
         *held_by = Some((Arc::downgrade(&held), holder.clone()));
-        // Everything is as old as can be, so a moment later is new.
-        Ok(Lock::new(UNIX_EPOCH + Duration::from_secs(1), held))
-    }
-
-    fn check_removable(&self, _: &str, _: bool) -> Result<(), Error> {
-        Ok(())
+        Ok(Lock::new(self.contents.write().now(), held))
     }
 }
 
@@ -152,25 +155,25 @@ impl TrashStorage for MemoryStorage {
         let fail = |error| Error::storage("write", key.to_owned(), error);
         let mut content = Vec::new();
         write(&mut content).map_err(fail)?;
-        match self.objects.write().entry(key.to_owned()) {
-            btree_map::Entry::Occupied(_) => Err(fail(io::ErrorKind::AlreadyExists.into())),
-            btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(content);
-                Ok(())
-            }
+        let mut contents = self.contents.write();
+        if contents.get(key).is_some() {
+            return Err(fail(io::ErrorKind::AlreadyExists.into()));
         }
+        contents.write(key.to_owned(), content);
+        Ok(())
     }
 
-    fn move_object(&self, from: &str, to: &str, _: &str) -> Result<Moved, Error> {
-        let mut objects = self.objects.write();
-        if !objects.contains_key(from) {
-            return Ok(Moved::Absent);
-        }
-        if objects.contains_key(to) {
+    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
+        let mut contents = self.contents.write();
+        if contents.get(to).is_some() && contents.get(from).is_some() {
             return Ok(Moved::Exists);
         }
-        let moved = objects.remove(from);
-        objects.extend(moved.map(|content| (to.to_owned(), content)));
+        let Some(moved) = contents.take(from) else { return Ok(Moved::Absent) };
+        contents.insert(to.to_owned(), moved);
+        let mut emptied = parent(from);
+        while emptied.len() > below.len() && contents.remove_empty_directory(emptied) {
+            emptied = parent(emptied);
+        }
         Ok(Moved::Done)
     }
 
@@ -181,20 +184,26 @@ impl TrashStorage for MemoryStorage {
         into: &str,
         unless_modified_since: Option<SystemTime>,
     ) -> Result<bool, Error> {
-        let mut objects = self.objects.write();
-        if is_late(unless_modified_since) && objects.contains_key(to) {
+        let mut contents = self.contents.write();
+        if contents.is_recent(to, unless_modified_since) {
             return Ok(false);
         }
         let absent = || Error::storage("replace", to.to_owned(), io::ErrorKind::NotFound.into());
-        let content = objects.remove(from).ok_or_else(absent)?;
-        let replaced = objects.insert(to.to_owned(), content);
-        objects.extend(replaced.map(|replaced| (format!("{into}/{to}"), replaced)));
+        let object = contents.take(from).ok_or_else(absent)?;
+        if let Some(replaced) = contents.take(to) {
+            contents.insert(format!("{into}/{to}"), replaced);
+        }
+        contents.insert(to.to_owned(), object);
         Ok(true)
     }
 
     fn remove_all(&self, key: &str) -> Result<(), Error> {
-        let prefix = format!("{key}/");
-        self.objects.write().retain(|object, _| object != key && !object.starts_with(&prefix));
+        self.contents.write().remove_all(key);
         Ok(())
     }
+}
+
+/// The directory that a key is in.
+fn parent(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(parent, _)| parent)
 }

@@ -118,7 +118,7 @@ fn describe(assessor: &mut Assessor<'_>, digest: Digest, evidence: Evidence) -> 
         repository: history.repository.clone(),
         digest,
         evidence,
-        deleted: directory.map(|directory| directory.modified),
+        deleted: directory.and_then(|directory| directory.modified),
         tags,
         certain_tags,
         kind: description.as_ref().map_or(ImageKind::Unknown, |description| description.kind),

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::registry::layout::{self, Holds};
-use crate::storage::{Content, Entry, EntryKind, Metadata, Owner, ReadStorage};
+use crate::storage::{Content, Entry, EntryKind, Metadata, PosixMetadata, PosixStorage, ReadStorage};
 
 /// What was met on the way.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(super) struct Tolerant<'a> {
 impl<'a> Tolerant<'a> {
     /// The registry is taken to run as the owner of its directory.
     pub(super) fn new(inner: &'a dyn ReadStorage) -> Result<Self, Error> {
-        let owner = inner.stat(layout::ROOT)?.and_then(|root| root.owner);
+        let owner = inner.stat(layout::ROOT)?.and_then(|root| root.posix).map(|posix| posix.owner);
         let reader = owner.map(|owner| (owner.user, owner.group)).filter(|(user, _)| *user != 0);
         Ok(Self { inner, reader, met: Mutex::default() })
     }
@@ -66,8 +66,8 @@ impl<'a> Tolerant<'a> {
 
     fn may_be_read(&self, metadata: &Metadata) -> bool {
         let wanted = if metadata.kind == EntryKind::Directory { 0o5 } else { 0o4 };
-        let permits = |((user, group), owner): ((u32, u32), Owner)| owner.permits(user, group, wanted);
-        self.reader.zip(metadata.owner).is_none_or(permits)
+        let permits = |((user, group), posix): ((u32, u32), PosixMetadata)| posix.owner.permits(user, group, wanted);
+        self.reader.zip(metadata.posix).is_none_or(permits)
     }
 
     /// Passes on what may be in a directory, and remembers what may not.
@@ -198,7 +198,7 @@ impl ReadStorage for Tolerant<'_> {
         self.inner.bytes_below(directory, is_left_out)
     }
 
-    fn real_directory(&self, directory: &str) -> Result<String, Error> {
-        self.inner.real_directory(directory)
+    fn as_posix(&self) -> Option<&dyn PosixStorage> {
+        self.inner.as_posix()
     }
 }

@@ -8,35 +8,51 @@ use regc_core::registry::layout;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
 use regc_core::stages::scan::scan;
-use regc_core::storage::DeleteStorage;
+use regc_core::storage::TrashStorage;
 use regc_core::{Digest, Error, Outcome, Silent};
 use regc_testkit::{TestRegistry, layer, oracle};
 
-use crate::{DEFAULT, Options, UNTAGGED, at, collect, decide, holder};
+use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, at, collect, decide, holder};
 
-/// Surveys `before`, writes what `after` has more and what is `touched`, and only then removes.
+/// Scans `before`, writes what `after` has more and what is `touched`, and only then deletes: on disk, and the same in
+/// memory.
 fn collect_while(
     before: &TestRegistry,
     after: &TestRegistry,
     touched: &[String],
     options: Options,
 ) -> (tempfile::TempDir, Result<Outcome, Error>) {
+    let is_written = |key: &&str| before.get(key) != after.get(key) || touched.contains(&(*key).to_owned());
+    let written: Vec<&str> = after.keys().filter(is_written).collect();
     let root = before.on_disk();
-    let storage = at(root.path());
-    let lock = storage.lock(&holder()).unwrap();
-    let scan = scan(&storage, &options, &Silent).unwrap();
-    let plan = plan(scan, &options).unwrap();
-    assert!(plan.totals().blobs > 0, "there is garbage that the push may need");
-    for key in after.keys() {
-        if before.get(key) != after.get(key) || touched.contains(&key.to_owned()) {
+    let outcome = collect_after(&at(root.path()), options, || {
+        for key in &written {
             let path = root.path().join(key);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, after.get(key).unwrap()).unwrap();
         }
-    }
-    let outcome = sweep(&storage, &lock, &plan, None, &Silent);
-    drop(lock);
+    });
+    let memory = before.in_memory(DIRECTORIES);
+    let in_memory = collect_after(&memory, options, || {
+        written.iter().for_each(|key| memory.put(*key, after.get(key).unwrap()));
+    });
+    let counts = |outcome: &Result<Outcome, Error>| match outcome {
+        Ok(outcome) => (outcome.removed, outcome.spared, String::new()),
+        Err(error) => (Default::default(), Default::default(), error.to_string()),
+    };
+    assert_eq!(counts(&in_memory), counts(&outcome));
+    let files: Vec<String> = regc_testkit::files_below(root.path()).into_iter().collect();
+    assert_eq!(memory.keys(), files, "in memory as on disk");
     (root, outcome)
+}
+
+fn collect_after(storage: &dyn TrashStorage, options: Options, push: impl FnOnce()) -> Result<Outcome, Error> {
+    let lock = storage.lock(&holder()).unwrap();
+    let scan = scan(storage, &options, &Silent).unwrap();
+    let plan = plan(scan, &options).unwrap();
+    assert!(plan.totals().blobs > 0, "there is garbage that the push may need");
+    push();
+    sweep(storage, &lock, &plan, None, &Silent)
 }
 
 /// Everything that is live in `registry` is at `root`, and linked.

@@ -9,7 +9,7 @@ use regc_core::{Blocked, Cause, Deletion, Digest, Error, Finding, Leftovers, Ref
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
 
-use crate::{DEFAULT, Decided, UNTAGGED, at, decide, garbage, here, set};
+use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, decide, garbage, here, set};
 
 /// A registry with garbage in a healthy repository, and an image in another that is about to be damaged.
 struct Damaged {
@@ -151,7 +151,7 @@ fn a_revision_whose_blob_is_missing() {
         assert_protected(&found);
     }
     // The remedy works after a collection: the file is restored, and the image is whole.
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     crate::collect(&storage, UNTAGGED).unwrap();
     let keys = storage.keys();
     let needed = [layout::blob_data(&layer("of the image")), layout::layer_link("hurt", &layer("of the image"))];
@@ -172,7 +172,7 @@ fn an_index_is_not_removed_with_a_damaged_child() {
     let index = registry.index("app:v1").manifests([child]).push();
     registry.image("app:v2").layers(["b"]).push();
     registry.put(layout::blob_data(&child), "{");
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     let mut deletion = Deletion::default();
     deletion.tag("app", "v1", Some(index));
     let scan = scan(&storage, &crate::Options { deletion: Some(&deletion), ..DEFAULT }, &Silent).unwrap();
@@ -292,7 +292,7 @@ fn what_cannot_be_read_stops_the_run() {
         tag.clone(),
     ] {
         let broken = place.clone();
-        let storage = Faulty::reading(registry.in_memory(), move |key| key == broken);
+        let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == broken);
         match crate::collect(&storage, UNTAGGED) {
             Err(Error::Storage { path, .. }) => assert_eq!(path, place),
             other => panic!("{place}: {other:?}"),
@@ -300,7 +300,7 @@ fn what_cannot_be_read_stops_the_run() {
         assert!(storage.into_inner().keys().iter().map(String::as_str).eq(registry.keys()), "{place}");
     }
     // Tags decide nothing by default, so they are not read.
-    let storage = Faulty::reading(registry.in_memory(), move |key| key == tag);
+    let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == tag);
     assert!(decide(&storage, DEFAULT).is_ok());
 }
 
@@ -358,7 +358,7 @@ fn names_that_no_tag_can_have_are_not_opened() {
         registry.put(format!("{}/@eaDir", layout::tag("hurt", name)), "");
     }
     let at_foreign = |key: &str| key.contains("@eaDir") || key.contains("lost+found") || key.contains("v1~");
-    let storage = Faulty::reading(registry.in_memory(), at_foreign);
+    let storage = Faulty::reading(registry.in_memory(DIRECTORIES), at_foreign);
     let leftovers = Leftovers { every_tag: true, ..Leftovers::default() };
     let found = decide(&storage, crate::Options { leftovers, ..UNTAGGED }).unwrap();
     assert_eq!(found.revisions, here("hurt", [untagged]));
@@ -366,7 +366,7 @@ fn names_that_no_tag_can_have_are_not_opened() {
 }
 
 fn refusal(registry: &TestRegistry, options: crate::Options) -> Refusal {
-    match decide(&registry.in_memory(), options) {
+    match decide(&registry.in_memory(DIRECTORIES), options) {
         Err(Error::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),
     }

@@ -15,15 +15,15 @@ use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, blob_of, layer, oracle, sha256};
 
-use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, here, holder, set};
+use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, collect, decide, here, holder, set};
 
 fn without(registry: &TestRegistry, deletion: &Deletion) -> Decided {
-    decide(&registry.in_memory(), Options { deletion: Some(deletion), ..DEFAULT }).unwrap()
+    decide(&registry.in_memory(DIRECTORIES), Options { deletion: Some(deletion), ..DEFAULT }).unwrap()
 }
 
 fn blocked(registry: &TestRegistry, deletion: &Deletion) -> Vec<(Named, Cause)> {
     let options = Options { deletion: Some(deletion), ..DEFAULT };
-    let scan = scan(&registry.in_memory(), &options, &Silent).unwrap();
+    let scan = scan(&registry.in_memory(DIRECTORIES), &options, &Silent).unwrap();
     scan.reachable.blocked.into_iter().map(|Blocked { what, reason, .. }| (what, reason)).collect()
 }
 
@@ -327,7 +327,7 @@ fn a_foreign_file_stays_and_what_is_named_goes() {
             deletion.repository("app");
         }
         let options = Options { deletion: Some(&deletion), ..DEFAULT };
-        let found = decide(&registry.in_memory(), options).unwrap();
+        let found = decide(&registry.in_memory(DIRECTORIES), options).unwrap();
         let finding = Finding::ForeignFile { repository: "app".into(), path: path.clone() };
         assert_eq!(found.findings, std::slice::from_ref(&finding));
         assert!(found.tags.contains("app:v1") && found.blobs.contains(&layer("a")));
@@ -386,7 +386,7 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
             storage.keys().into_iter().filter(|key| key.starts_with("docker/")).collect()
         };
         let deletion = tags(&registry, &["app:v1"]);
-        let undisturbed = registry.in_memory();
+        let undisturbed = registry.in_memory(DIRECTORIES);
         remove(&undisturbed, &deletion, to_trash).unwrap();
         // Before that, the journal is written; a run that cannot do so removes nothing.
         for k in usize::from(to_trash.is_some())..40 {
@@ -395,7 +395,7 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
                     true => Fault::Error(std::io::ErrorKind::Other),
                     false => Fault::None,
                 };
-                let storage = Faulty::changing(registry.in_memory(), fault);
+                let storage = Faulty::changing(registry.in_memory(DIRECTORIES), fault);
                 drop(remove(&storage, &deletion, to_trash));
                 let storage = storage.into_inner();
                 assert!(storage.keys().iter().all(|key| key.starts_with("docker/") || key.starts_with(".regc/trash/")));
@@ -415,7 +415,7 @@ fn a_store_restored_after_a_removal_was_cut_off_stays() {
     registry.image("app:v2").layers(["base", "b"]).push();
     let deletion = tags(&registry, &["app:v1", "app:v2"]);
     let fault = |n| if n > 2 { Fault::Error(std::io::ErrorKind::Other) } else { Fault::None };
-    let storage = Faulty::changing(registry.in_memory(), fault);
+    let storage = Faulty::changing(registry.in_memory(DIRECTORIES), fault);
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let lock = storage.lock(&holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();

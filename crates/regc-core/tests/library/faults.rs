@@ -16,7 +16,7 @@ use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, oracle};
 
-use crate::{DEFAULT, Options, UNTAGGED, holder};
+use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, holder};
 
 /// Everything that takes up little.
 const TIDY: Leftovers = Leftovers {
@@ -78,13 +78,13 @@ fn at_each_change(fault: impl Fn(usize, usize) -> Fault + Copy + Send + Sync + '
         [(1, DEFAULT, None), (2, UNTAGGED, None), (3, UNTAGGED, None), (2, UNTAGGED, Some("first"))]
     {
         let registry = generate::registry(seed, ALL);
-        let undisturbed = registry.in_memory();
+        let undisturbed = registry.in_memory(DIRECTORIES);
         let removed = run(&undisturbed, options, to_trash).unwrap().removed;
         let changes = removed.tag_index_entries + removed.revisions + removed.layer_links + removed.blobs;
         assert!(changes > 10, "seed {seed} has garbage");
         for k in 0..changes as usize {
             let when = format!("seed {seed}, {what} at change {k}");
-            let storage = Faulty::changing(registry.in_memory(), move |n| fault(k, n));
+            let storage = Faulty::changing(registry.in_memory(DIRECTORIES), move |n| fault(k, n));
             match run(&storage, options, to_trash) {
                 Ok(outcome) if fault(k, k) != Fault::Error(ErrorKind::NotFound) => {
                     assert!(!outcome.failures.is_empty(), "{when} is told");
@@ -92,7 +92,7 @@ fn at_each_change(fault: impl Fn(usize, usize) -> Fault + Copy + Send + Sync + '
                 Ok(_) => {}
                 Err(error) => {
                     assert!(to_trash.is_some() && k == 0, "{when}: {error}: only the journal is worth giving up for");
-                    assert_eq!(outside(&storage.into_inner()), outside(&registry.in_memory()), "{when}");
+                    assert_eq!(outside(&storage.into_inner()), outside(&registry.in_memory(DIRECTORIES)), "{when}");
                     continue;
                 }
             }
@@ -126,8 +126,9 @@ fn a_failure_ends_only_what_depends_on_it() {
         registry.delete("app", &gone);
     }
     registry.image("app:kept").layers(["kept"]).push();
-    let storage =
-        Faulty::changing(registry.in_memory(), |n| if n == 0 { Fault::Error(ErrorKind::Other) } else { Fault::None });
+    let storage = Faulty::changing(registry.in_memory(DIRECTORIES), |n| {
+        if n == 0 { Fault::Error(ErrorKind::Other) } else { Fault::None }
+    });
     let outcome = run(&storage, DEFAULT, None).unwrap();
     assert_eq!(outcome.failures.len(), 1);
     assert_eq!((outcome.removed.layer_links, outcome.removed.blobs), (5, 8), "one link stays, and one blob with it");
@@ -137,9 +138,9 @@ fn a_failure_ends_only_what_depends_on_it() {
 #[test]
 fn restoring_can_be_stopped_at_any_change() {
     let registry = generate::registry(2, ALL);
-    let before = outside(&registry.in_memory());
+    let before = outside(&registry.in_memory(DIRECTORIES));
     let trashed = || {
-        let storage = registry.in_memory();
+        let storage = registry.in_memory(DIRECTORIES);
         run(&storage, UNTAGGED, Some("run")).unwrap();
         storage
     };

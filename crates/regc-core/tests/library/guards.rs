@@ -8,7 +8,7 @@ use regc_core::{Error, Refusal};
 use regc_testkit::TestRegistry;
 use regc_testkit::wrapped::Mounted;
 
-use crate::{DEFAULT, Options, UNTAGGED, at, decide};
+use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, at, decide};
 
 const ANYTHING: Options<'_> = Options { allow_missing: true, allow_empty: true, ..DEFAULT };
 
@@ -49,10 +49,13 @@ fn a_store_of_which_half_the_blobs_are_missing_is_refused() {
         registry.remove(key);
     }
     for options in [DEFAULT, UNTAGGED] {
-        let refused = decide(&registry.in_memory(), options);
+        let refused = decide(&registry.in_memory(DIRECTORIES), options);
         assert!(matches!(refused, Err(Error::Refused(Refusal::MissingContent { missing: 100.., needed: 200.. }))));
     }
-    assert!(decide(&registry.in_memory(), ANYTHING).unwrap().blobs.is_empty(), "and nobody knows what those needed");
+    assert!(
+        decide(&registry.in_memory(DIRECTORIES), ANYTHING).unwrap().blobs.is_empty(),
+        "and nobody knows what those needed"
+    );
 }
 
 #[test]
@@ -65,12 +68,12 @@ fn a_store_that_has_lost_some_files_is_collected() {
     for key in keys.iter().step_by(30) {
         registry.remove(key);
     }
-    assert!(!decide(&registry.in_memory(), DEFAULT).unwrap().findings.is_empty());
+    assert!(!decide(&registry.in_memory(DIRECTORIES), DEFAULT).unwrap().findings.is_empty());
     let mut small = TestRegistry::new();
     let image = small.image("app:v1").layers(["a"]).push();
     small.image("app:v2").layers(["b"]).push();
     small.remove(&layout::blob_data(&image));
-    assert_eq!(refusal(&small.in_memory()), None, "one lost file");
+    assert_eq!(refusal(&small.in_memory(DIRECTORIES)), None, "one lost file");
 }
 
 #[test]
@@ -86,10 +89,13 @@ fn a_missing_directory_of_blobs_is_refused() {
     assert!(lost.len() >= 4 && lost.len() <= 30);
     let (last, others) = lost.split_last().unwrap();
     others.iter().for_each(|key| drop(registry.remove(key)));
-    assert_eq!(refusal(&registry.in_memory()), None, "one is there, so the directory is");
+    assert_eq!(refusal(&registry.in_memory(DIRECTORIES)), None, "one is there, so the directory is");
     registry.remove(last);
-    assert_eq!(refusal(&registry.in_memory()), Some(Refusal::MissingDirectory(shard.trim_end_matches('/').to_owned())));
-    decide(&registry.in_memory(), ANYTHING).unwrap();
+    assert_eq!(
+        refusal(&registry.in_memory(DIRECTORIES)),
+        Some(Refusal::MissingDirectory(shard.trim_end_matches('/').to_owned()))
+    );
+    decide(&registry.in_memory(DIRECTORIES), ANYTHING).unwrap();
 }
 
 #[test]

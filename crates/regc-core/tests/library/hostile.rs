@@ -6,7 +6,7 @@ use regc_core::registry::manifest::{Damage, References};
 use regc_core::{Algorithm, Config, Digest, trash};
 use regc_testkit::{TestRegistry, layer};
 
-use crate::{DEFAULT, UNTAGGED, collect, decide};
+use crate::{DEFAULT, DIRECTORIES, UNTAGGED, collect, decide};
 
 /// Text that is nearly `base`: with some of its characters, or some of its lines, replaced, left out or doubled.
 fn nearly(base: &'static str) -> impl Strategy<Value = String> {
@@ -106,7 +106,7 @@ proptest! {
     fn any_journal_is_read_or_refused(text in ".{0,300}") {
         let mut registry = TestRegistry::new();
         registry.put(format!("{}/journal.jsonl", trash::directory("run")), text);
-        let _ = trash::read_journal(&registry.in_memory(), "run");
+        let _ = trash::read_journal(&registry.in_memory(DIRECTORIES), "run");
     }
 }
 
@@ -127,7 +127,7 @@ proptest! {
             }
         }
         for options in [DEFAULT, UNTAGGED] {
-            let storage = registry.in_memory();
+            let storage = registry.in_memory(DIRECTORIES);
             let Ok(found) = decide(&storage, options) else { continue };
             prop_assert!(!found.blobs.contains(&layer("live")));
             let before = storage.keys();

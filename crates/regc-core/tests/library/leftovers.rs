@@ -11,7 +11,7 @@ use regc_core::registry::pattern::Pattern;
 use regc_core::stages::scan::Options;
 use regc_testkit::{TestRegistry, layer, sha256};
 
-use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, set};
+use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, collect, decide, set};
 
 const TIDY: Options<'_> = Options {
     leftovers: Leftovers {
@@ -151,7 +151,7 @@ fn a_repository_stays_with_what_no_registry_has_put_there() {
         registry.image("app:v1").layers(["a"]).push();
         registry.layer("empty", "b");
         registry.put(format!("{}/{path}", layout::repository("empty")), "somebody's");
-        assert_eq!(decide(&registry.in_memory(), TIDY).unwrap().repositories.len(), 0, "{path}");
+        assert_eq!(decide(&registry.in_memory(DIRECTORIES), TIDY).unwrap().repositories.len(), 0, "{path}");
     }
 }
 
@@ -204,11 +204,15 @@ fn a_repository_whose_every_manifest_is_deleted_is_deleted_in_the_same_run() {
     registry.index("gone").manifests([image]).push();
     registry.image("app:v1").layers(["b"]).push();
     let options = Options { delete_untagged: true, ..TIDY };
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(decide(&storage, options).unwrap().repositories, set(["gone".to_owned()]));
     collect(&storage, options).unwrap();
     assert_eq!(decide(&storage, options).unwrap(), Decided::default(), "a second run has nothing to do");
-    assert_eq!(decide(&registry.in_memory(), TIDY).unwrap().repositories, set([]), "untagged, and nobody asked");
+    assert_eq!(
+        decide(&registry.in_memory(DIRECTORIES), TIDY).unwrap().repositories,
+        set([]),
+        "untagged, and nobody asked"
+    );
 }
 
 #[test]

@@ -13,6 +13,8 @@ use regc_core::storage::filesystem::FilesystemStorage;
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, layer};
 
+use crate::DIRECTORIES;
+
 const PROBLEMS: ListOptions = ListOptions {
     images: true,
     untagged: false,
@@ -34,7 +36,7 @@ fn problem(damage: impl FnOnce(&mut TestRegistry, Digest)) -> Option<Problem> {
     let image = registry.image("app:v1").layers(["base", "top"]).push();
     registry.image("app:healthy").layers(["healthy"]).push();
     damage(&mut registry, image);
-    let problems: HashMap<_, _> = problems(&registry.in_memory()).into_iter().collect();
+    let problems: HashMap<_, _> = problems(&registry.in_memory(DIRECTORIES)).into_iter().collect();
     assert_eq!(problems["healthy"], None);
     problems["v1"]
 }
@@ -69,7 +71,7 @@ fn a_configuration_is_needed_and_a_foreign_layer_is_not() {
     let config: Digest = manifest["config"]["digest"].as_str().unwrap().parse().unwrap();
     registry.remove(&layout::blob_data(&config));
     let expected = [("foreign".to_owned(), None), ("v1".to_owned(), is(Kind::MissingBlob, config))];
-    assert_eq!(problems(&registry.in_memory()), expected);
+    assert_eq!(problems(&registry.in_memory(DIRECTORIES)), expected);
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
     let inner = registry.index("app").manifests([arm64]).push();
     registry.index("app:nested").manifests([inner]).push();
     let named = |storage: &dyn ReadStorage| -> HashMap<_, _> { problems(storage).into_iter().collect() };
-    let found = named(&registry.in_memory());
+    let found = named(&registry.in_memory(DIRECTORIES));
     assert_eq!([found["whole"], found["sparse"], found["nested"]], [None; 3]);
     assert_eq!(found["empty"], is(Kind::MissingChild, elsewhere));
 
@@ -98,9 +100,9 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
         let all = catalog(storage, |name| name == "cache", PROBLEMS, 2).unwrap();
         all[0].tags[0].problem.map(|problem| problem.kind)
     };
-    assert_eq!(of_cache(&cached.in_memory()), None);
+    assert_eq!(of_cache(&cached.in_memory(DIRECTORIES)), None);
     cached.put(layout::layer("cache", &layer("cached")) + "/left", "");
-    assert_eq!(of_cache(&cached.in_memory()), Some(Kind::MissingLayerLink));
+    assert_eq!(of_cache(&cached.in_memory(DIRECTORIES)), Some(Kind::MissingLayerLink));
 
     // What a platform lacks, all indexes above it lack.
     let root = registry.on_disk();
@@ -120,9 +122,9 @@ fn a_build_cache_lists_layers() {
     let mut registry = TestRegistry::new();
     let cached = registry.layer("app", "cached");
     registry.index("app:cache").entry("application/vnd.oci.image.layer.v1.tar+gzip", &cached).push();
-    assert_eq!(problems(&registry.in_memory()), [("cache".to_owned(), None)]);
+    assert_eq!(problems(&registry.in_memory(DIRECTORIES)), [("cache".to_owned(), None)]);
     registry.remove(&layout::blob_data(&cached));
-    assert_eq!(problems(&registry.in_memory()), [("cache".to_owned(), is(Kind::MissingBlob, cached))]);
+    assert_eq!(problems(&registry.in_memory(DIRECTORIES)), [("cache".to_owned(), is(Kind::MissingBlob, cached))]);
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn everything_is_looked_at_once_however_many_tags_need_it() {
     for n in 0..5 {
         registry.image(&format!("app:other{n}")).layers(["base", "more"]).push();
     }
-    let storage = Recording::new(registry.in_memory());
+    let storage = Recording::new(registry.in_memory(DIRECTORIES));
     assert!(problems(&storage).iter().all(|(_, problem)| problem.is_none()));
     let mut looked_at: HashMap<String, usize> = HashMap::new();
     for operation in storage.operations() {

@@ -8,7 +8,7 @@ use regc_core::stages::scan::scan;
 use regc_testkit::generate::{self, Features};
 use regc_testkit::oracle;
 
-use crate::{DEFAULT, UNTAGGED, collect, decide, garbage};
+use crate::{DEFAULT, DIRECTORIES, UNTAGGED, collect, decide, garbage};
 
 const ALL: Features = Features { referrers: true, partial_repositories: true };
 
@@ -38,7 +38,7 @@ proptest! {
 
     #[test]
     fn planning_twice_gives_the_same(seed: u64) {
-        let storage = generate::registry(seed, ALL).in_memory();
+        let storage = generate::registry(seed, ALL).in_memory(DIRECTORIES);
         let text = || {
             let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
             serde_json::to_string(&plan(scan, &UNTAGGED).unwrap()).unwrap()
@@ -49,7 +49,7 @@ proptest! {
     #[test]
     fn after_a_sweep_nothing_is_left_to_do(seed: u64, untagged: bool) {
         let options = if untagged { UNTAGGED } else { DEFAULT };
-        let storage = generate::registry(seed, ALL).in_memory();
+        let storage = generate::registry(seed, ALL).in_memory(DIRECTORIES);
         let planned = decide(&storage, options).unwrap();
         let outcome = collect(&storage, options).unwrap();
         prop_assert!(outcome.failures.is_empty());

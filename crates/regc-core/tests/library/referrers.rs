@@ -12,7 +12,7 @@ use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, files_below, sha256};
 
 use crate::faults::run;
-use crate::{DEFAULT, Decided, UNTAGGED, at, collect, decide, holder, set};
+use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, collect, decide, holder, set};
 
 /// Where a version of that registry links a referrer: the one or the other, by the digest.
 fn link(repository: &str, subject: &Digest, referrer: &Digest) -> String {
@@ -60,7 +60,7 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
         verify::Options { stale_before: None, every_name: true, absences: DEFAULT.absences, jobs: DEFAULT.jobs };
     assert_eq!(verify(&at(root.path()), &options, &Silent).unwrap().defects, []);
 
-    let recording = Recording::new(registry.in_memory());
+    let recording = Recording::new(registry.in_memory(DIRECTORIES));
     decide(&recording, UNTAGGED).unwrap();
     let deep = |operation: &&Operation| matches!(operation, Operation::List(key) if key.contains("/_ref") && key.contains("/subjects/"));
     assert_eq!(recording.operations().iter().filter(deep).count(), 0, "no referrer costs a listing");
@@ -117,17 +117,20 @@ fn a_manifest_that_goes_takes_the_links_to_it_along() {
     by_digest.manifest("app", gone.1);
     for deletion in [&by_tag, &by_digest] {
         let options = Options { deletion: Some(deletion), ..DEFAULT };
-        assert_eq!(decide(&registry.in_memory(), options).unwrap().files, set([link("app", &gone.0, &gone.1)]));
+        assert_eq!(
+            decide(&registry.in_memory(DIRECTORIES), options).unwrap().files,
+            set([link("app", &gone.0, &gone.1)])
+        );
     }
     // A signature that is in use otherwise stays, and is found if the image is pushed again.
     registry.tag("app", "signature", &gone.1);
     let options = Options { deletion: Some(&by_tag), ..DEFAULT };
-    let decided = decide(&registry.in_memory(), options).unwrap();
+    let decided = decide(&registry.in_memory(DIRECTORIES), options).unwrap();
     assert!(decided.files.is_empty() && decided.revisions.len() == 1);
     registry.untag("app", "signature");
 
     registry.untag("app", "v1");
-    assert!(decide(&registry.in_memory(), DEFAULT).unwrap().files.is_empty());
+    assert!(decide(&registry.in_memory(DIRECTORIES), DEFAULT).unwrap().files.is_empty());
     let root = registry.on_disk();
     let recording = Recording::new(at(root.path()));
     assert_eq!(collect(&recording, UNTAGGED).unwrap().removed.files, 1);

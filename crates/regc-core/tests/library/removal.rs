@@ -12,7 +12,7 @@ use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty, Recording};
 use regc_testkit::{TestRegistry, blob_of, layer};
 
-use crate::{DEFAULT, UNTAGGED, at, collect, decide};
+use crate::{DEFAULT, DIRECTORIES, UNTAGGED, at, collect, decide};
 
 const ALL: Features = Features { referrers: true, partial_repositories: true };
 
@@ -32,7 +32,7 @@ fn stage(key: &str) -> usize {
 #[test]
 fn links_go_before_what_they_point_at() {
     for seed in 0..20 {
-        let storage = Recording::new(generate::registry(seed, ALL).in_memory());
+        let storage = Recording::new(generate::registry(seed, ALL).in_memory(DIRECTORIES));
         collect(&storage, UNTAGGED).unwrap();
         let removed = storage.removed();
         let stages: Vec<_> = removed.iter().map(|key| stage(key).max(1)).collect();
@@ -60,7 +60,7 @@ fn parents_go_before_their_children() {
     let referrer = registry.image("app").layers(["z"]).subject(below).push();
     chain.push(referrer);
     chain.reverse();
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
     let plan = plan(scan, &UNTAGGED).unwrap();
     let revisions = plan.items().filter_map(|item| match item {
@@ -142,7 +142,8 @@ fn what_is_gone_counts_as_removed_even_if_its_directory_is_not() {
     let gone = registry.image("app:v1").layers(["x"]).push();
     registry.delete("app", &gone);
     registry.image("app:v2").layers(["z"]).push();
-    let outcome = collect(&Faulty::changing(registry.in_memory(), |_| Fault::LeftDirectory), DEFAULT).unwrap();
+    let outcome =
+        collect(&Faulty::changing(registry.in_memory(DIRECTORIES), |_| Fault::LeftDirectory), DEFAULT).unwrap();
     assert_eq!((outcome.removed.layer_links, outcome.removed.blobs), (2, 3), "and the rest goes all the same");
     assert_eq!(outcome.failures.len(), 5);
 }

@@ -18,7 +18,7 @@ use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, layer};
 
 use crate::faults::{header, run};
-use crate::{DEFAULT, Options, UNTAGGED, holder};
+use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, holder};
 
 /// Nothing here waits.
 struct NoClock;
@@ -118,7 +118,7 @@ fn damaged() -> TestRegistry {
 
 #[test]
 fn one_plan_tells_all_that_is_done() {
-    let (backup, storage) = (whole().in_memory(), damaged().in_memory());
+    let (backup, storage) = (whole().in_memory(DIRECTORIES), damaged().in_memory(DIRECTORIES));
     let before = storage.keys();
     let planned = planned(&storage, Some(&backup));
     assert_eq!(storage.keys(), before);
@@ -147,7 +147,7 @@ fn collected(storage: &MemoryStorage, options: Options) -> BTreeSet<String> {
 fn assert_nothing_lost(storage: &MemoryStorage, when: &str) {
     let before: BTreeSet<String> = storage.keys().into_iter().collect();
     for options in [DEFAULT, UNTAGGED] {
-        let (left, unrepaired) = (collected(storage, options), collected(&damaged().in_memory(), options));
+        let (left, unrepaired) = (collected(storage, options), collected(&damaged().in_memory(DIRECTORIES), options));
         for key in unrepaired.intersection(&before) {
             assert!(left.contains(key), "{when}: {key} was collected");
         }
@@ -165,7 +165,7 @@ fn what_is_lost_keeps_its_links_and_tags_until_somebody_decides() {
         if !is_linked {
             registry.remove(&layout::revision_link("app", &v1));
         }
-        let storage = registry.in_memory();
+        let storage = registry.in_memory(DIRECTORIES);
         let (pace, seen) = (Pace::new(None, &NoClock, &Silent), look(&storage));
         let plan_with = |drop_lost| {
             let options =
@@ -182,11 +182,11 @@ fn what_is_lost_keeps_its_links_and_tags_until_somebody_decides() {
 
 #[test]
 fn a_repair_that_is_killed_loses_nothing_and_is_finished_by_the_next() {
-    for from in [None, Some(whole().in_memory())] {
+    for from in [None, Some(whole().in_memory(DIRECTORIES))] {
         let from = from.as_ref().map(|from| from as &dyn ReadStorage);
         let mut died = 0;
         for k in 0.. {
-            let storage = Faulty::changing(damaged().in_memory(), move |n| match n >= k {
+            let storage = Faulty::changing(damaged().in_memory(DIRECTORIES), move |n| match n >= k {
                 true => Fault::Error(ErrorKind::StorageFull),
                 false => Fault::None,
             });
@@ -217,7 +217,7 @@ fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
     let multi = manifest(&registry, "app", "multi");
     let index = String::from_utf8(registry.get(&layout::blob_data(&multi)).unwrap().to_vec()).unwrap();
     registry.put(layout::blob_data(&multi), format!("{index} and more"));
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     let outcome = repair(&storage, None);
     let aside = Action::MoveAside { path: layout::blob_data(&multi), digest: multi };
     assert_eq!(outcome.done, [aside]);
@@ -237,8 +237,8 @@ fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
 #[test]
 fn what_cannot_be_read_in_the_backup_is_told_and_the_rest_is_done() {
     let one = layout::blob_data(&layer("one"));
-    let backup = Faulty::reading(whole().in_memory(), move |key| key == one);
-    let storage = damaged().in_memory();
+    let backup = Faulty::reading(whole().in_memory(DIRECTORIES), move |key| key == one);
+    let storage = damaged().in_memory(DIRECTORIES);
     let plan = planned(&storage, Some(&backup));
     assert!(matches!(&plan.failures[..], [Error::Storage { path, .. }] if *path == layout::blob_data(&layer("one"))));
     repair(&storage, Some(&backup));
@@ -252,8 +252,8 @@ fn what_is_no_manifest_is_not_linked_as_one() {
     registry.tag("app", "wrong", &other);
     let mut backup = registry.clone();
     backup.blob(regc_testkit::layer_content("not a manifest"));
-    let storage = registry.in_memory();
-    assert_eq!(planned(&storage, Some(&backup.in_memory())).actions, []);
+    let storage = registry.in_memory(DIRECTORIES);
+    assert_eq!(planned(&storage, Some(&backup.in_memory(DIRECTORIES))).actions, []);
     assert_eq!(planned(&storage, None).actions.len(), 2, "the tag goes where nobody has a backup");
 }
 
@@ -264,11 +264,11 @@ fn content_that_could_not_be_taken_gets_no_link() {
     registry.remove(&layout::revision_link("app", &v1));
     registry.remove(&layout::blob_data(&v1));
     // The journal comes first, then the copy.
-    let full = Faulty::changing(registry.in_memory(), |n| match n {
+    let full = Faulty::changing(registry.in_memory(DIRECTORIES), |n| match n {
         0 => Fault::Error(ErrorKind::StorageFull),
         _ => Fault::None,
     });
-    let outcome = repair(&full, Some(&whole().in_memory()));
+    let outcome = repair(&full, Some(&whole().in_memory(DIRECTORIES)));
     assert!(matches!(
         &outcome.failures[..],
         [(Action::Take { .. }, _), (Action::WriteLink { .. }, Error::NotTaken(_))]
@@ -296,7 +296,7 @@ impl Monitor for StopAfterFirst {
 
 #[test]
 fn a_stop_is_heeded_between_two_repairs() {
-    let (backup, storage) = (whole().in_memory(), damaged().in_memory());
+    let (backup, storage) = (whole().in_memory(DIRECTORIES), damaged().in_memory(DIRECTORIES));
     let outcome = repair_as(&storage, Some(&backup), "stopped", &StopAfterFirst::default()).unwrap();
     assert!(outcome.interrupted && outcome.done.len() == 1, "{outcome:?}");
     assert!(!repair(&storage, Some(&backup)).interrupted);
@@ -318,7 +318,7 @@ fn what_a_collection_puts_back_is_not_taken_for_lost() {
     for with_revision in [false, true] {
         let mut untagged = registry.clone();
         untag(&mut untagged, "app", "v1");
-        let storage = untagged.in_memory();
+        let storage = untagged.in_memory(DIRECTORIES);
         assert!(run(&storage, UNTAGGED, Some("collection")).unwrap().removed.revisions > 0);
         // It was pushed again in the very moment, which the registry answered with "I have it".
         let mut links = vec![layout::tag_link("app", "v1"), layout::tag_index_link("app", "v1", &v1)];
@@ -340,7 +340,7 @@ fn a_collection_does_not_undo_a_repair() {
     let x86 = registry.image("app").layers(["x86"]).push();
     registry.remove(&layout::blob_data(&x86));
     registry.put(layout::layer_link("app", &layer("arm")), "garbled");
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(repair(&storage, None).done.len(), 2);
     let healed = run(&storage, DEFAULT, None).unwrap();
     assert_eq!(text(&storage, &layout::layer_link("app", &layer("arm"))), Some(layer("arm").to_string()));
@@ -359,14 +359,14 @@ fn the_last_that_is_known_of_an_image_stays() {
     registry.put(layout::tag_link("app", "v1"), "");
     registry.put(layout::tag_index_link("app", "v1", &v1), "");
     let entry = Action::WriteLink { path: layout::tag_index_link("app", "v1", &v1), digest: v1 };
-    assert_eq!(planned(&registry.in_memory(), None).actions, [entry]);
+    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions, [entry]);
 
     // What is attached to an image waits for it to be pushed again.
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     let signature = registry.image("app").layers(["signature"]).subject(v1).push();
     registry.remove(&layout::blob_data(&v1));
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     repair(&storage, None);
     run(&storage, UNTAGGED, None).unwrap();
     assert!(text(&storage, &layout::blob_data(&signature)).is_some());
@@ -378,7 +378,7 @@ fn what_cannot_be_read_is_not_taken_for_lost() {
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
     let blob = layout::blob_data(&v1);
-    let storage = Faulty::reading(registry.in_memory(), move |key| key == blob);
+    let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == blob);
     let found = planned(&storage, None);
     assert!(found.actions.is_empty() && !found.failures.is_empty(), "{found:?}");
 }
@@ -392,8 +392,9 @@ fn one_manifest_that_many_link_is_not_most_of_the_store() {
         registry.image(&format!("app-{n}:v2")).layers([format!("layer {n}")]).push();
     }
     registry.remove(&layout::blob_data(&image.unwrap()));
-    let dangling = look(&registry.in_memory()).defects.iter().filter(|d| d.kind == Kind::DanglingRevision).count();
-    let found = planned(&registry.in_memory(), None);
+    let dangling =
+        look(&registry.in_memory(DIRECTORIES)).defects.iter().filter(|d| d.kind == Kind::DanglingRevision).count();
+    let found = planned(&registry.in_memory(DIRECTORIES), None);
     assert!(dangling >= 1 && !found.actions.is_empty());
 }
 
@@ -413,15 +414,15 @@ fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() 
     registry.blob(content);
     registry.link_layer("app", &canonical);
     registry.put(layout::layer_link("app", &named), canonical.to_string());
-    assert_eq!(wrong(&registry.in_memory()), BTreeSet::new());
+    assert_eq!(wrong(&registry.in_memory(DIRECTORIES)), BTreeSet::new());
     let mut without_link = registry.clone();
     without_link.remove(&layout::layer_link("app", &named));
-    assert_eq!(wrong(&without_link.in_memory()), BTreeSet::from([Kind::MissingLayerLink]));
+    assert_eq!(wrong(&without_link.in_memory(DIRECTORIES)), BTreeSet::from([Kind::MissingLayerLink]));
     let mut without_content = registry.clone();
     without_content.remove(&layout::blob_data(&canonical));
-    assert_eq!(wrong(&without_content.in_memory()), BTreeSet::from([Kind::MissingBlob]));
-    let storage = without_content.in_memory();
-    repair(&storage, Some(&registry.in_memory()));
+    assert_eq!(wrong(&without_content.in_memory(DIRECTORIES)), BTreeSet::from([Kind::MissingBlob]));
+    let storage = without_content.in_memory(DIRECTORIES);
+    repair(&storage, Some(&registry.in_memory(DIRECTORIES)));
     assert_eq!(wrong(&storage), BTreeSet::new());
 
     // Its revision is linked by the other digest, and cannot be had: there is no link to remove.
@@ -434,7 +435,7 @@ fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() 
     registry.put(layout::tag_index_link("app", "v1", &other), other.to_string());
     registry.remove(&layout::tag_index_link("app", "v1", &v1));
     registry.remove(&layout::blob_data(&v1));
-    assert_eq!(planned(&registry.in_memory(), None).actions, []);
+    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions, []);
 }
 
 #[test]
@@ -452,7 +453,7 @@ fn a_chain_of_indexes_may_be_as_long_as_somebody_wants_it() {
         // The API's deletion leaves the directory, which shows that the repository has had it.
         registry.put(key.replace("/link", "/left"), "");
     }
-    assert_eq!(planned(&registry.in_memory(), None).actions.len(), 5001);
+    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions.len(), 5001);
 }
 
 #[test]
@@ -461,7 +462,7 @@ fn links_of_what_is_linked_again_are_looked_at_in_the_same_run() {
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
     registry.put(layout::layer_link("app", &layer("one")), layer("two").to_string());
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(repair(&storage, None).done.len(), 2);
     assert_eq!(wrong(&storage), BTreeSet::new());
 }
@@ -474,7 +475,7 @@ fn the_link_by_which_only_a_tag_is_served_is_read() {
     registry.remove(&layout::revision_link("app", &v1));
     for (text, kind) in [(v2.to_string(), Kind::MisdirectedLink), ("x".repeat(71), Kind::GarbledLayerLink)] {
         registry.put(layout::layer_link("app", &v1), text);
-        let storage = registry.in_memory();
+        let storage = registry.in_memory(DIRECTORIES);
         assert_eq!(wrong(&storage), BTreeSet::from([kind]));
         repair(&storage, None);
         assert_eq!(wrong(&storage), BTreeSet::new());
@@ -500,7 +501,7 @@ fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
     for digest in [v1, multi, x86] {
         registry.remove(&layout::revision_link("app", &digest));
     }
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(second(&storage, None), []);
     for (tag, digest) in [("v1", v1), ("v2", v1), ("v2", multi), ("v2", x86)] {
         assert_eq!(text(&storage, &layout::tag_index_link("app", tag, &digest)), Some(digest.to_string()));
@@ -509,7 +510,7 @@ fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
     let mut registry = whole();
     registry.put(layout::tag_index_link("app", "v1", &layer("two")), "garbled");
     registry.remove(&layout::layer_link("app", &layer("two")));
-    assert_eq!(second(&registry.in_memory(), None), []);
+    assert_eq!(second(&registry.in_memory(DIRECTORIES), None), []);
 }
 
 #[test]
@@ -519,7 +520,7 @@ fn what_something_linked_again_is_attached_to_stays() {
     let signature = registry.image("app:signature").layers(["signature"]).subject(v1).push();
     registry.remove(&layout::revision_link("app", &signature));
     registry.remove(&layout::blob_data(&v1));
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(second(&storage, None), []);
     assert!(text(&storage, &layout::revision_link("app", &v1)).is_some());
 }
@@ -530,20 +531,20 @@ fn a_tag_of_what_was_moved_aside_waits_for_it() {
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
     registry.put(layout::blob_data(&v1), "damaged");
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(second(&storage, None), []);
     assert!(text(&storage, &layout::tag_link("app", "v1")).is_some());
 }
 
 #[test]
 fn what_a_manifest_needs_that_cannot_be_read_is_mended_in_the_same_run() {
-    let backup = whole().in_memory();
+    let backup = whole().in_memory(DIRECTORIES);
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::layer_link("app", &layer("one")));
     let blob = layout::blob_data(&v1);
     let path = blob.clone();
-    let storage = Faulty::reading(registry.in_memory(), move |key| key == path);
+    let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == path);
     let actions = planned(&storage, Some(&backup)).actions;
     let link = Action::WriteLink { path: layout::layer_link("app", &layer("one")), digest: layer("one") };
     assert_eq!(actions, [Action::Take { path: blob, digest: v1 }, link]);
@@ -560,7 +561,7 @@ fn everything_that_what_is_linked_again_refers_to_is_mended_in_the_same_run() {
         .entry("application/vnd.example", &artifact)
         .push();
     registry.layer("app", "cached");
-    let backup = registry.in_memory();
+    let backup = registry.in_memory(DIRECTORIES);
     for digest in [multi, artifact] {
         registry.remove(&layout::revision_link("app", &digest));
         registry.put(layout::revision("app", &digest) + "/left", "");
@@ -568,7 +569,7 @@ fn everything_that_what_is_linked_again_refers_to_is_mended_in_the_same_run() {
     registry.put(layout::blob_data(&layer("base")), "damaged, and longer than it was");
     registry.remove(&layout::blob_data(&layer("cached")));
     registry.remove(&layout::layer_link("app", &layer("odd")));
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(second(&storage, Some(&backup)), []);
     assert!(text(&storage, &layout::revision_link("app", &artifact)).is_some());
 }
@@ -581,7 +582,7 @@ fn what_was_moved_aside_does_not_count_as_unmounted() {
         registry.image(&format!("app:v{n}")).layers([&name]).push();
         registry.put(layout::blob_data(&layer(&name)), "cut");
     }
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(second(&storage, None), []);
     assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]));
     assert!(run(&storage, DEFAULT, None).is_ok());
@@ -600,7 +601,7 @@ fn a_tag_with_white_space_around_its_digest_is_written_anew() {
         (format!("{image}{image}\n"), format!("{image}{image}\n")),
     ] {
         registry.put(link.clone(), written);
-        let storage = registry.in_memory();
+        let storage = registry.in_memory(DIRECTORIES);
         repair(&storage, None);
         assert_eq!(text(&storage, &link), Some(mended));
     }

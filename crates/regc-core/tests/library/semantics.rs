@@ -4,7 +4,7 @@ use regc_core::registry::layout;
 use regc_core::{Algorithm, Digest};
 use regc_testkit::{TestRegistry, layer, sha256};
 
-use crate::{DEFAULT, Decided, UNTAGGED, collect, garbage, here, set};
+use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, collect, garbage, here, set};
 
 /// The digests of an image's configuration and layers.
 fn parts(registry: &TestRegistry, manifest: &Digest) -> Vec<Digest> {
@@ -323,6 +323,6 @@ fn names_that_are_no_part_of_the_layout_are_left_alone() {
         registry.put(key, "left alone");
     }
     assert_eq!(garbage(&registry, DEFAULT), Decided::default());
-    let scan = regc_core::stages::scan::scan(&registry.in_memory(), &DEFAULT, &regc_core::Silent).unwrap();
+    let scan = regc_core::stages::scan::scan(&registry.in_memory(DIRECTORIES), &DEFAULT, &regc_core::Silent).unwrap();
     assert!(scan.inventory.passed_over >= 7, "{}", scan.inventory.passed_over);
 }

@@ -12,6 +12,11 @@ fn memory() {
 }
 
 #[test]
+fn memory_without_directories() {
+    conformance::check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>().without_directories()));
+}
+
+#[test]
 fn filesystem() {
     conformance::check(&|objects| {
         let mut registry = TestRegistry::new();

@@ -7,6 +7,8 @@ use regc_testkit::{TestRegistry, layer};
 
 use crate::repair::repair;
 
+use crate::DIRECTORIES;
+
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Tenant `b` has a private image.
@@ -19,7 +21,7 @@ fn private() -> (TestRegistry, Digest) {
 
 /// The keys of one tenant after a repair.
 fn of_a(registry: &TestRegistry) -> Vec<String> {
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     let outcome = repair(&storage, None);
     assert!(outcome.failures.is_empty());
     keys_of_a(&storage)
@@ -34,11 +36,11 @@ fn keys_of_a(storage: &MemoryStorage) -> Vec<String> {
 fn an_index_gives_no_tenant_what_another_has() {
     let (mut registry, secret) = private();
     registry.index("a/own:index").manifests([secret]).push();
-    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "a manifest");
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "a manifest");
 
     let (mut registry, _) = private();
     registry.index("a/own:cache").entry(LAYER, &layer("secret")).push();
-    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "a layer in an index");
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "a layer in an index");
 
     // An index with layers, of which no registry looks for any.
     let (mut registry, _) = private();
@@ -47,7 +49,7 @@ fn an_index_gives_no_tenant_what_another_has() {
         layer("secret")
     );
     registry.manifest("a/own:odd", text);
-    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "layers beside an index");
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "layers beside an index");
 
     // A manifest of which a registry in Go reads the last list only.
     let (mut registry, _) = private();
@@ -58,7 +60,7 @@ fn an_index_gives_no_tenant_what_another_has() {
         );
         registry.manifest(&format!("a/own:{first}{last}"), text);
     }
-    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory()), "two lists of layers");
+    assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "two lists of layers");
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn what_no_registry_has_checked_gives_no_tenant_what_another_has() {
     for text in texts {
         let (mut registry, _) = private();
         registry.manifest("a/own:odd", text.clone());
-        if of_a(&registry) != keys_of_a(&registry.in_memory()) {
+        if of_a(&registry) != keys_of_a(&registry.in_memory(DIRECTORIES)) {
             wrong.push(text);
         }
     }

@@ -16,7 +16,7 @@ use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, layer};
 
 use crate::faults::run;
-use crate::{DEFAULT, UNTAGGED, at, decide, holder};
+use crate::{DEFAULT, DIRECTORIES, UNTAGGED, at, decide, holder};
 
 /// Every file below `root`, with its content and when it was written.
 fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
@@ -206,7 +206,7 @@ fn a_journal_that_leads_out_of_the_registry_is_refused() {
         fs::write(&journal, format!("{}\n{line}\n", fs::read_to_string(&journal).unwrap())).unwrap();
         assert!(matches!(restore(root.path(), None), Err(Error::Journal { .. })), "{path}");
     }
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     for run in ["../run", "", "a/b", "."] {
         assert!(matches!(trash::read_journal(&storage, run), Err(Error::Journal { .. })), "{run}");
     }
@@ -295,7 +295,7 @@ fn content_whose_link_is_not_in_the_trash_does_not_come_back_for_a_tag() {
     registry.remove(&layout::revision_link("app", &named));
     registry.image("app:v2").layers(["b"]).push();
     registry.image("app:v2").layers(["c"]).push();
-    let storage = registry.in_memory();
+    let storage = registry.in_memory(DIRECTORIES);
     assert!(run(&storage, UNTAGGED, Some("first")).unwrap().removed.blobs > 1);
     let left = storage.keys();
     assert_eq!(run(&storage, UNTAGGED, Some("second")).unwrap().removed.blobs, 0);

@@ -11,7 +11,7 @@ use regc_core::{Deletion, Error, Finding, Leftovers};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer};
 
-use crate::{DEFAULT, Options, UNTAGGED, at, collect, decide, set};
+use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, at, collect, decide, set};
 
 const NAMES: [&str; 9] =
     ["app~", "app copy", "-app", ".app", "app@old", "App", "_old/app", "lost+found/#12", "team/.snapshot/team/app"];
@@ -68,13 +68,13 @@ fn a_host_with_a_port_is_an_ordinary_first_component() {
     let mut registry = TestRegistry::new();
     registry.image("localhost:5000/app:v1").layers(["mirrored"]).push();
     registry.image("app:v1").layers(["other"]).push();
-    let found = decide(&registry.in_memory(), UNTAGGED).unwrap();
+    let found = decide(&registry.in_memory(DIRECTORIES), UNTAGGED).unwrap();
     assert!(found.findings.is_empty() && found.blobs.is_empty());
 }
 
 #[test]
 fn no_pattern_names_a_repository_of_another_name_but_its_path_does() {
-    let storage = renamed().in_memory();
+    let storage = renamed().in_memory(DIRECTORIES);
     let everything = resolve(&storage, &[Pattern::parse("**").unwrap()], false, 4).unwrap();
     assert!(NAMES.iter().all(|name| everything.of(name).is_none()) && everything.of("app").is_some());
     for path in ["_old/app", "docker/registry/v2/repositories/_old/app", "/docker/registry/v2/repositories/_old/app/"] {
@@ -113,7 +113,7 @@ fn a_file_systems_own_directory_that_cannot_be_read_is_passed_over() {
         registry.image("app:v1").layers(["a"]).push();
         let directory = layout::repository(name);
         registry.put(format!("{directory}/#1"), "");
-        decide(&Faulty::reading(registry.in_memory(), move |key| key == directory), DEFAULT)
+        decide(&Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == directory), DEFAULT)
     };
     denied("lost+found").unwrap();
     assert!(matches!(denied("private"), Err(Error::Storage { .. })));

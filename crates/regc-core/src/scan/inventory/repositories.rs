@@ -10,7 +10,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
-use crate::storage::{EntryKind, Metadata};
+use crate::storage::{EntryKind, Metadata, real_directory};
 
 /// A directory that may be a repository, may hold some, or both.
 struct Directory {
@@ -99,7 +99,7 @@ impl Walk<'_> {
                 let below = self.below_repositories(&key)?;
                 self.aliased.lock().extend(below.clone().map(|below| (below, key.clone())));
                 let is_met_by_its_own_name = below.is_some_and(|below| is_walked(&below));
-                if is_met_by_its_own_name || !followed.insert(self.storage.real_directory(&key)?) {
+                if is_met_by_its_own_name || !followed.insert(real_directory(self.storage, &key)?) {
                     self.pass_over();
                 } else {
                     pending.push(Directory { name, reached_by_symlink: true });
@@ -200,8 +200,8 @@ impl Walk<'_> {
 
     /// The path below the directory of all repositories at which a directory really is, if it is there.
     fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
-        let repositories = self.storage.real_directory(layout::REPOSITORIES)?;
-        let real = self.storage.real_directory(directory)?;
+        let repositories = real_directory(self.storage, layout::REPOSITORIES)?;
+        let real = real_directory(self.storage, directory)?;
         let below = real.strip_prefix(&repositories);
         Ok(below
             .filter(|below| below.is_empty() || below.starts_with('/'))
@@ -304,7 +304,7 @@ impl Walk<'_> {
                         Some(link) => {
                             self.check_link(repository, digest, &link);
                             links.linked.push(*digest);
-                            let is_recent = self.recent_since.is_some_and(|since| link.modified >= since);
+                            let is_recent = self.recent_since.is_some_and(|since| link.may_be_recent(since));
                             links.recent.extend(is_recent.then_some(*digest));
                             let path = link.symlink.then(|| layout::revision_link(repository, digest));
                             links.symlinks.extend(path);

@@ -53,7 +53,7 @@ impl Marking<'_> {
         for (id, link) in candidates.into_iter().zip(links.into_iter().flatten()) {
             match link {
                 // A client that pushes an image links its layers first.
-                Some(link) if self.options.recent_since.is_some_and(|since| link.modified >= since) => {
+                Some(link) if self.options.recent_since.is_some_and(|since| link.may_be_recent(since)) => {
                     live.insert(id);
                     live.extend(self.target(id)?);
                 }

@@ -1,5 +1,6 @@
 //! What registries leave behind in a repository, beside content: entries in tags' indexes, uploads, the repository itself.
 
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -38,7 +39,8 @@ pub(crate) fn have_history(storage: &dyn ReadStorage, repository: &str, tags: &[
     };
     let canonical = format!("/{}", Algorithm::Sha256.name());
     let indexes = found("")?.into_iter().zip(found(&canonical)?);
-    let has_one = |found: Option<Metadata>| found.is_none_or(|found| found.directories == Some(1));
+    let has_one =
+        |found: Option<Metadata>| found.is_none_or(|found| found.posix.and_then(|posix| posix.directories) == Some(1));
     Ok(indexes.map(|(index, below)| !(has_one(index) && has_one(below))).collect())
 }
 
@@ -235,18 +237,19 @@ impl Marking<'_> {
     /// An upload, if it began before `before` and was not written since.
     fn old_upload(&self, all: &str, name: String, before: Option<SystemTime>) -> Result<Option<GarbageUpload>, Error> {
         let directory = format!("{all}/{name}");
-        let mut files = below(self.storage, &directory)?.files;
-        // What tells its age goes last.
+        let (mut files, mut bytes, mut written) = (Vec::new(), 0, None);
+        self.storage.walk(&directory, &mut |object| {
+            files.push(object.key[directory.len() + 1..].to_owned());
+            bytes += object.bytes;
+            written = written.max(Some(object.modified.unwrap_or_else(SystemTime::now)));
+            ControlFlow::Continue(())
+        })?;
+        // The file that says its age is deleted last.
         files.sort_by_key(|file| (file == STARTED, file != layout::DATA, file.clone()));
-        let mut written = self.storage.stat(&directory)?.map_or(SystemTime::UNIX_EPOCH, |found| found.modified);
-        let mut bytes = 0;
-        if !files.is_empty() {
-            written = SystemTime::UNIX_EPOCH;
-        }
-        for found in self.storage.stat_each(&directory, &files)?.into_iter().flatten() {
-            written = written.max(found.modified);
-            bytes += if found.symlink { 0 } else { found.bytes };
-        }
+        let written = match written {
+            Some(written) => written,
+            None => self.storage.stat(&directory)?.map_or(SystemTime::UNIX_EPOCH, |found| found.written()),
+        };
         let started = match self.storage.read(&format!("{directory}/{STARTED}"), MAX_STARTED_BYTES)? {
             Some(Content::Whole(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()),
             _ => None,

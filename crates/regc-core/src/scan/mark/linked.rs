@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::error::Error;
 use crate::registry::layout;
 use crate::scan::inventory::Inventory;
-use crate::storage::ReadStorage;
+use crate::storage::{ReadStorage, real_directory};
 
 /// Where the repositories stand that some symbolic links lead into, in their order.
 pub(super) fn repositories<'a>(
@@ -18,7 +18,7 @@ pub(super) fn repositories<'a>(
 ) -> Result<BTreeSet<usize>, Error> {
     let mut directories = BTreeSet::new();
     for link in symlinks {
-        let real = storage.real_directory(link)?;
+        let real = real_directory(storage, link)?;
         // The rest is a layer link's: `/_layers/<algorithm>/<hex>`, or it is no part of a repository.
         if let Some((repository, _)) = real.rsplit_once(&format!("/{}/", layout::LAYERS)) {
             directories.insert(repository.to_owned());
@@ -29,7 +29,7 @@ pub(super) fn repositories<'a>(
         return Ok(found);
     }
     for (index, repository) in inventory.repositories.iter().enumerate().filter(|(_, found)| !found.shared) {
-        if directories.contains(&storage.real_directory(&layout::repository(&repository.name))?) {
+        if directories.contains(&real_directory(storage, &layout::repository(&repository.name))?) {
             found.insert(index);
         }
     }

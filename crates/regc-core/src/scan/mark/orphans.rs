@@ -144,7 +144,12 @@ impl Marking<'_> {
             let by_subject = by_subject.map(|&referrer| (referrer, SystemTime::UNIX_EPOCH));
             let by_name = hanging.tags.get(&id).into_iter().flatten();
             let by_name = by_name.filter_map(|tag| Some((tag.digest?, tag.modified)));
-            Ok(Some(Member { pushed: link.modified, subject, children, attached: by_subject.chain(by_name).collect() }))
+            Ok(Some(Member {
+                pushed: link.written(),
+                subject,
+                children,
+                attached: by_subject.chain(by_name).collect(),
+            }))
         })
     }
 

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
-use crate::storage::{Content, EntryKind, Metadata, device, directories};
+use crate::storage::{Content, EntryKind, Metadata, device, directories, real_directory};
 
 /// What the tags of a repository name.
 #[derive(Default)]
@@ -110,7 +110,7 @@ impl Marking<'_> {
             Some((Content::Whole(text), modified)) => (text, modified),
             Some((Content::TooLarge, modified)) => (Vec::new(), modified),
             None => match self.storage.stat(&layout::tag_index(self.name(), &name))? {
-                Some(index) => (Vec::new(), index.modified),
+                Some(index) => (Vec::new(), index.written()),
                 None => return Ok(None),
             },
         };
@@ -136,7 +136,7 @@ impl Marking<'_> {
     fn is_file_system(&self, directory: &str) -> Result<bool, Error> {
         let found = self.storage.stat(directory)?.filter(|found| !found.symlink);
         let Some((found, (above, _))) = found.zip(directory.rsplit_once('/')) else { return Ok(false) };
-        Ok(found.device != device(self.storage, above)?)
+        Ok(found.device() != device(self.storage, above)?)
     }
 
     /// Reads the links of some tags.
@@ -157,7 +157,7 @@ impl Marking<'_> {
         let mut links = Vec::with_capacity(keys.len());
         self.storage.read_each(all, &keys, limit, &mut |link| links.push(link))?;
         // One that is gone by now has no time either.
-        let link = |(link, found): (Option<Content>, Option<Metadata>)| Some((link?, found?.modified));
+        let link = |(link, found): (Option<Content>, Option<Metadata>)| Some((link?, found?.written()));
         Ok(links.into_iter().zip(found).map(link).collect())
     }
 
@@ -205,16 +205,16 @@ impl Marking<'_> {
 
     /// The tag that a symbolic link leads to, or to a part of.
     fn tag_at(&self, link: &str) -> Result<Option<String>, Error> {
-        let all = self.storage.real_directory(&layout::tags(self.name()))? + "/";
-        let target = self.storage.real_directory(link)?;
+        let all = real_directory(self.storage, &layout::tags(self.name()))? + "/";
+        let target = real_directory(self.storage, link)?;
         Ok(target.strip_prefix(&all).and_then(|below| below.split('/').next()).map(str::to_owned))
     }
 
     /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names
     /// what it does. One of another repository may be garbage there.
     fn refuse_link_elsewhere(&self, link: &str) -> Result<(), Error> {
-        let repository = self.storage.real_directory(&layout::repository(self.name()))?;
-        let target = self.storage.real_directory(link)?;
+        let repository = real_directory(self.storage, &layout::repository(self.name()))?;
+        let target = real_directory(self.storage, link)?;
         let is_here = target.strip_prefix(&repository).is_some_and(|below| below.starts_with('/'));
         if is_here { Ok(()) } else { Err(Error::SymlinkElsewhere(link.to_owned())) }
     }
