@@ -4,7 +4,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use indicatif::BinaryBytes;
 use regc_core::trash::RunSize;
-use regc_core::{Error, Refusal};
+use regc_core::{Cause, Error, MissingReason, Refusal};
+
+use crate::failure::Failure;
 
 /// Prints what one can do, below the error that it is about.
 pub fn print(hint: Option<String>) {
@@ -140,9 +142,26 @@ impl Flags {
         self.has(flag).then(|| advice.to_owned())
     }
 
-    /// What can be done about an error.
-    pub fn hint(&self, error: &Error) -> Option<String> {
+    /// What can be done about what ended the command.
+    pub fn hint(&self, failure: &Failure) -> Option<String> {
+        match failure {
+            Failure::Library(error) => self.hint_of_error(error),
+            Failure::Unconfirmed => self.if_has("yes", "use --yes, or see what would be deleted with --dry-run"),
+            Failure::Declined => None,
+        }
+    }
+
+    fn hint_of_error(&self, error: &Error) -> Option<String> {
+        let see = |command: &str, what: &str| Some(format!("`regc {command}` lists {what}"));
         match error {
+            Error::NothingMatches(_) => see("ls", "what there is"),
+            Error::NoSuchRun(_) => see("trash list", "the runs in the trash"),
+            Error::NotInTrash { .. } => see("trash list", "what each run has moved"),
+            Error::NotDeleted { .. } => see("ls --deleted", "what can be undeleted"),
+            Error::NotWhole { missing, .. } => missing
+                .iter()
+                .any(|missing| missing.reason == MissingReason::GarbledLink)
+                .then(|| "`regc repair` writes a garbled link again".to_owned()),
             Error::Refused(refusal) => self.hint_of_refusal(refusal),
             Error::Journal { path, .. } => {
                 let run = path.rsplit('/').nth(1)?;
@@ -174,10 +193,15 @@ impl Flags {
             ),
             Refusal::RegistryRuns(_) | Refusal::RegistryMayRun { .. } => {
                 let stop = "stop it; or set storage.maintenance.readonly.enabled to true and restart it";
-                let live = self.if_has("live", "; or use --live, which keeps what it removes in the trash");
+                let live = self.if_has("live", "; or use --live, which keeps what it deletes in the trash");
                 Some(stop.to_owned() + &live.unwrap_or_default())
             }
-            Refusal::Unconfirmed => self.if_has("yes", "use --yes, or see what would go with --dry-run"),
+            Refusal::Blocked(blocked) => blocked.iter().find_map(|blocked| match &blocked.reason {
+                Cause::BeingRestored(run) => Some(format!(
+                    "run `regc trash restore {run}` again, or give up the rest of it with `regc trash empty {run}`"
+                )),
+                _ => None,
+            }),
             Refusal::HarborUntagged => {
                 let own = "use Harbor's own retention and garbage collection";
                 let untagged = self.if_has("delete-untagged", ", or run without --delete-untagged");
@@ -185,7 +209,7 @@ impl Flags {
             }
             Refusal::Harbor => self.if_has(
                 "allow-harbor",
-                "to remove only what no manifest refers to, with Harbor stopped, use --allow-harbor",
+                "to delete only what no manifest refers to, with Harbor stopped, use --allow-harbor",
             ),
             _ => None,
         }
@@ -210,7 +234,6 @@ mod tests {
             Refusal::MissingContent { missing: 11, needed: 12 },
             Refusal::MissingDirectory("blobs/sha256/ab".into()),
             Refusal::RegistryRuns(":5000".into()),
-            Refusal::Unconfirmed,
             Refusal::HarborUntagged,
             Refusal::Harbor,
             Refusal::GitLabDatabase("database.enabled"),
@@ -242,7 +265,7 @@ mod tests {
                 let flags = Flags { command: command.get_name().to_owned(), known: known.clone(), given };
                 for error in refusals() {
                     assert_eq!(named(&error.to_string()).count(), 0, "the library knows no flags: {error}");
-                    let hint = flags.hint(&error).unwrap_or_default();
+                    let hint = flags.hint_of_error(&error).unwrap_or_default();
                     for flag in named(&hint) {
                         assert!(flags.has(flag), "`regc {}` has no --{flag}: {hint}", command.get_name());
                     }

@@ -1,6 +1,7 @@
 //! `regc`: the garbage collector for self-hosted Docker and OCI registries.
 
 mod commands;
+mod failure;
 mod hints;
 mod interruption;
 mod output;
@@ -12,9 +13,10 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
-use regc_core::Error as CoreError;
+use regc_core::Error as LibraryError;
 
 use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
+use crate::failure::Failure;
 use crate::hints::Flags;
 use crate::interruption::Interruption;
 
@@ -74,25 +76,26 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
-        Command::Du(args) => du::run(args),
+        Command::Du(args) => du::run(args).map_err(Failure::from),
         Command::Explain(args) => Ok(explain::run(&args)),
-        Command::Ls(args) => ls::run(args),
+        Command::Ls(args) => ls::run(args).map_err(Failure::from),
         Command::Prune(args) => prune::run(args),
-        Command::Repair(args) => repair::run(args),
+        Command::Repair(args) => repair::run(args).map_err(Failure::from),
         Command::Rm(args) => rm::run(args),
-        Command::Trash(args) => trash::run(args),
-        Command::Undelete(args) => undelete::run(args),
-        Command::Verify(args) => verify::run(args),
+        Command::Trash(args) => trash::run(args).map_err(Failure::from),
+        Command::Undelete(args) => undelete::run(args).map_err(Failure::from),
+        Command::Verify(args) => verify::run(args).map_err(Failure::from),
     };
     match ending {
         Ok(ExitStatus::Done) => ExitCode::from(0),
         Ok(ExitStatus::Failed) => ExitCode::from(1),
         Ok(ExitStatus::FoundDamage) => ExitCode::from(3),
         Ok(ExitStatus::Interrupted) => ExitCode::from(Interruption::exit_code()),
-        Err(error) => {
-            print_error(&error);
-            hints::print(flags.hint(&error));
-            ExitCode::from(if matches!(error, CoreError::Interrupted) { Interruption::exit_code() } else { 1 })
+        Err(failure) => {
+            print_error(&failure);
+            hints::print(flags.hint(&failure));
+            let is_interrupted = matches!(failure.library(), Some(LibraryError::Interrupted));
+            ExitCode::from(if is_interrupted { Interruption::exit_code() } else { 1 })
         }
     }
 }

@@ -43,8 +43,10 @@ pub enum Cause {
     GarbledTag,
     /// A restore from the trash of this run, which brings back something of the repository, is not complete.
     BeingRestored(String),
-    /// It, or something in it, is younger than what may go.
+    /// It, or something in it, is too recent to be deleted.
     Recent,
+    /// The caller keeps it, or something in it, as a root of its own (`CollectOptions::also_root`).
+    Root,
     /// The tag names something else by now.
     Changed,
 }
@@ -70,27 +72,24 @@ impl fmt::Display for Blocked {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Tagged(tag) => write!(f, "the tag {tag} names it, and stays"),
+            Cause::Tagged(tag) => write!(f, "the tag {tag}, which stays, names it"),
             Cause::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
-            Cause::Symlinks => f.write_str("symbolic links are in the way, and nothing is removed through one"),
+            Cause::Symlinks => f.write_str("symbolic links are in the way, and nothing is deleted through one"),
             Cause::Alias(link) => {
                 write!(f, "the symbolic link {link} gives it another name; remove the link first")
             }
             Cause::Damaged(manifest) => {
                 write!(
                     f,
-                    "the manifest {manifest} in this repository is damaged or missing, so nobody knows what it needs; \
-                     restore it, or name it, too"
+                    "the manifest {manifest} in this repository is damaged or missing, so what it needs is unknown; restore it, or \
+                     name it, too"
                 )
             }
-            Cause::GarbledTag => f.write_str("a tag of this repository is garbled, so nobody knows what it named"),
-            Cause::BeingRestored(run) => write!(
-                f,
-                "the restore of run {run} is not complete; run `regc trash restore {run}` again, or give the rest up with \
-                 `regc trash empty {run}`"
-            ),
-            Cause::Recent => f.write_str("it is too young"),
-            Cause::Changed => f.write_str("it was pushed again meanwhile"),
+            Cause::GarbledTag => f.write_str("a tag of this repository is garbled, so what it named is unknown"),
+            Cause::BeingRestored(run) => write!(f, "the restore of run {run} is not complete"),
+            Cause::Root => f.write_str("a root of the caller keeps it"),
+            Cause::Recent => f.write_str("it is too recent"),
+            Cause::Changed => f.write_str("it was pushed again in the meantime"),
         }
     }
 }
@@ -129,7 +128,7 @@ impl fmt::Display for Missing {
             MissingReason::Damaged => "does not match its digest",
             MissingReason::NotUnderstood => "is not understood as a manifest",
             MissingReason::NeverInRepository => "is not known to have been in this repository",
-            MissingReason::GarbledLink => "has a garbled link, see `regc repair`",
+            MissingReason::GarbledLink => "has a garbled link",
             MissingReason::BehindSymlink => "is behind a symbolic link, and no link is written through one",
         };
         write!(f, "{} {reason}", self.digest)

@@ -30,16 +30,16 @@ pub enum Error {
     #[error("the storage root {0} is not a directory")]
     RootNotDirectory(PathBuf),
     /// A symbolic link in the layout leads nowhere, so what it should lead to would be taken for absent.
-    #[error("{0} is a symbolic link to nothing; mount what it points to, or remove the link")]
+    #[error("{0} is a dangling symbolic link; mount what it points to, or remove the link")]
     BrokenSymlink(String),
     /// With untagged manifests to go, a tag's link that is a symbolic link to somewhere else than its repository.
-    #[error("{0} is a symbolic link to another place, where what it leads to may be garbage; put a copy in its place")]
+    #[error("{0} is a symbolic link out of its repository, to what may be garbage there; put a copy in its place")]
     SymlinkElsewhere(String),
     /// Something would be changed through a symbolic link in a place where no registry makes one.
-    #[error("{0} is a symbolic link, and nothing is changed through one; put what it leads to in its place")]
+    #[error("{0} is a symbolic link, and nothing is changed through one; put its target in its place")]
     ThroughSymlink(String),
     /// The store's blobs are those of another store, whose repositories are not looked at.
-    #[error("{0} leads to the blobs of another store, whose repositories are not looked at; collect in that store")]
+    #[error("{0} leads to the blobs of another store, whose repositories are not scanned; collect in that store")]
     BlobsOfAnotherStore(String),
     /// The store's repositories are those of another store, whose blobs are elsewhere.
     #[error("{0} leads to the repositories of another store, whose blobs are elsewhere; collect in that store")]
@@ -76,7 +76,7 @@ pub enum Error {
     #[error("the plan was not made in this session: plan again, since the store may have changed")]
     PlanOfAnotherSession,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
-    #[error("nothing was removed: there is no room for the trash's journal{}", told(deleted))]
+    #[error("nothing was deleted: there is no room for the trash's journal{}", told(deleted))]
     NoRoom {
         /// The runs that were deleted from the trash to make room.
         deleted: Vec<RunSize>,
@@ -122,11 +122,8 @@ pub enum Error {
     /// A pattern of names is not understood.
     #[error("not a pattern: {0}")]
     Pattern(String),
-    /// The operator said no.
-    #[error("nothing was removed")]
-    Declined,
     /// Nothing in the store has such a name.
-    #[error("nothing matches {0}; see what there is with `regc ls`")]
+    #[error("nothing matches {0}")]
     NothingMatches(String),
     /// A manifest that is to go is still named by tags.
     #[error("{repository}@{digest} is still named by {}", tags.join(", "))]
@@ -142,10 +139,10 @@ pub enum Error {
     #[error("the trash is empty")]
     TrashEmpty,
     /// No run of that name has moved anything.
-    #[error("there is no run {0} in the trash; see `regc trash list`")]
+    #[error("there is no run {0} in the trash")]
     NoSuchRun(String),
     /// Nothing of that name is in the trash.
-    #[error("run {run} has moved nothing of {what} to the trash; see what it has with `regc trash list`")]
+    #[error("run {run} has moved nothing of {what} to the trash")]
     NotInTrash {
         /// The run.
         run: String,
@@ -153,7 +150,7 @@ pub enum Error {
         what: String,
     },
     /// A manifest that is to be linked again is not among those that can be.
-    #[error("{repository}@{digest} cannot be undeleted; `regc ls --deleted` lists what can be")]
+    #[error("{repository}@{digest} is not among the deleted manifests that can be linked again")]
     NotDeleted {
         /// The repository.
         repository: String,
@@ -190,10 +187,10 @@ pub enum Error {
     #[error("the name of the directory {0} is not UTF-8; rename it")]
     NotUtf8(String),
     /// A manifest that was pushed during the run is not whole yet.
-    #[error("{0} is just being written; nothing was removed, run again")]
+    #[error("{0} is being written; nothing was deleted, run again")]
     BeingWritten(String),
     /// The monitor stopped the run.
-    #[error("interrupted; nothing was removed")]
+    #[error("interrupted; nothing was deleted")]
     Interrupted,
     /// The store has more of something than can be numbered.
     #[error("the store has more {0} than regc can handle")]
@@ -209,26 +206,26 @@ pub enum Error {
 pub enum Refusal {
     /// Blobs, but not one repository.
     #[error(
-        "the store has blobs but not one repository, so everything would go. This is the look of a wrong or \
-         half-mounted root"
+        "the store has blobs but no repository, so everything would be deleted. This is what a wrong root, or a file system \
+         that is not mounted, looks like"
     )]
     NoRepositories,
     /// The storage root is there, and holds no registry.
-    #[error("the storage root holds no docker/registry/v2. This is what a file system looks like that is not mounted")]
+    #[error("the storage root holds no docker/registry/v2. This is what a file system that is not mounted looks like")]
     NoLayout,
     /// The storage root is there and holds no registry, and another directory close by does.
     #[error("the storage root holds no docker/registry/v2; did you mean {0}?")]
     LayoutElsewhere(String),
     /// An empty directory is a file system of its own, or its siblings are.
     #[error(
-        "{0} is empty, and is a file system of its own, or what is beside it is. This is what it looks like when a file \
-         system is not mounted"
+        "{0} is empty, and is a file system of its own, or what is beside it is. This is what a file system that is not \
+         mounted looks like"
     )]
     Unmounted(String),
     /// Much of what images need is missing.
     #[error(
-        "{missing} of {needed} blobs that images need are missing. This is what it looks like when a file system is not \
-         mounted"
+        "{missing} of {needed} blobs that images need are missing. This is what a file system that is not mounted looks \
+         like"
     )]
     MissingContent {
         /// How many digests are missing.
@@ -237,9 +234,7 @@ pub enum Refusal {
         needed: u64,
     },
     /// All that a directory of blobs should hold is missing.
-    #[error(
-        "all blobs that images need of {0} are missing. This is what it looks like when a file system is not mounted"
-    )]
+    #[error("all blobs of {0} that images need are missing. This is what a file system that is not mounted looks like")]
     MissingDirectory(String),
     /// Something answers at the registry's address.
     #[error("a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost")]
@@ -252,16 +247,13 @@ pub enum Refusal {
         /// How it answers.
         answer: String,
     },
-    /// An operator would have to be asked, and cannot be.
-    #[error("nobody can be asked here whether this is to go")]
-    Unconfirmed,
-    /// Something that was named cannot go, so nothing does.
-    #[error("nothing was removed, since this cannot go: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    /// Something that was named cannot be deleted, so nothing is.
+    #[error("nothing was deleted: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Blocked(Vec<Blocked>),
     /// Revisions, but not one blob.
     #[error(
-        "the store has repositories with manifests, but no blobs, so the links would go. This is the look of a \
-         half-mounted root"
+        "the store has repositories with manifests, but no blobs, so all links would be deleted. This is what a file system \
+         that is not mounted looks like"
     )]
     NoBlobs,
     /// Layer links that lead to blobs, and no manifest that says which of them are in use.
@@ -272,8 +264,8 @@ pub enum Refusal {
     NoManifests,
     /// Untagged manifests should go, and the store has no tag.
     #[error(
-        "the store has manifests but not one tag, so all of them are untagged and would go. Tags may be kept in somebody's \
-         database"
+        "the store has manifests but not one tag, so all of them are untagged and would be deleted. Tags may be kept in \
+         an external metadata database"
     )]
     NoTags,
     /// Untagged manifests should go, and nearly all are untagged.
@@ -302,7 +294,7 @@ pub enum Refusal {
     /// Untagged manifests should go, and Harbor keeps the tags.
     #[error(
         "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
-         looks untagged here, and what is removed here is not removed there"
+         looks untagged here, and what is deleted here is not deleted there"
     )]
     HarborUntagged,
     /// Harbor's registry, without permission.

@@ -251,7 +251,7 @@ impl Finding {
     pub fn remedy(&self) -> &'static str {
         match self {
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
-                "an interrupted copy has left it: `regc gc --tidy` deletes it once it is a week old"
+                "none is needed: an interrupted copy has left it, and `regc gc --tidy` deletes it once it is a week old"
             }
             Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
             Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",

@@ -78,6 +78,7 @@ mod threads;
 pub mod trash;
 pub mod undelete;
 pub mod verify;
+mod walk;
 
 pub use self::blocked::{Blocked, Cause, Missing, MissingReason, Named};
 pub use self::collect::CollectOptions;

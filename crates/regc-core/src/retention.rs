@@ -50,7 +50,7 @@ pub use decide::decide;
 pub use order::Order;
 pub use policy::{Policy, PolicyRule};
 pub use reason::Reason;
-pub use rule::{Keep, PartialRule, Rule, tag_regex};
+pub use rule::{Keep, PartialRule, Rule, TagRegex};
 
 /// What is known of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules, the lowest first. Those of one line do not use each other.
 const LAYERS: [&[&str]; 14] = [
-    &["digest", "duration"],
+    &["digest", "duration", "walk"],
     &["blocked"],
     &["error"],
     &["registry", "threads"],

@@ -11,6 +11,7 @@ use regc_core::{CollectOptions, Error, Leftovers, duration};
 
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};
+use crate::failure::Failure;
 use crate::hints::Needing;
 use crate::output::{self, Printer};
 use crate::{ExitStatus, source};
@@ -152,7 +153,7 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 /// How old an abandoned upload is: what the registry itself takes for old. Orphans must be as old.
 pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
-pub fn run(args: Args) -> Result<ExitStatus, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let started = SystemTime::now();
     let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet, allow_empty: args.allow_empty };
     let options = options(&args, started);
@@ -173,7 +174,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
             false
         }
-        Some(refusal) if !is_asked => return Err(Error::Refused(refusal.clone())),
+        Some(refusal) if !is_asked => return Err(Error::Refused(refusal.clone()).into()),
         unconfirmed => unconfirmed.is_some(),
     };
     let printer: Box<dyn Printer> = match args.format {

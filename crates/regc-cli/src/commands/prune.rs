@@ -9,7 +9,7 @@ use regc_core::inspect::catalog::{ListOptions, Listing, Tag, catalog};
 use regc_core::registry::layout;
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, decide, tag_regex};
+use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, TagRegex, decide};
 use regc_core::stages::scan::inventory::Repository;
 use regc_core::stages::scan::{Options, Scan};
 use regc_core::storage::ReadStorage;
@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::commands::removing::{Removal, Removing, tell_of_unused};
 use crate::commands::{Common, Format};
+use crate::failure::Failure;
 use crate::output::{Output, printable};
 use crate::{ExitStatus, process};
 
@@ -43,12 +44,12 @@ pub struct Args {
     keep_within: Option<Duration>,
 
     /// Keep images with a tag that this regular expression matches; may be given several times
-    #[arg(long, value_name = "REGEX", value_parser = tag_regex)]
-    keep_tag: Vec<regex::Regex>,
+    #[arg(long, value_name = "REGEX")]
+    keep_tag: Vec<TagRegex>,
 
     /// Remove only images all of whose tags this regular expression matches; may be given several times
-    #[arg(long, value_name = "REGEX", value_parser = tag_regex)]
-    only_tag: Vec<regex::Regex>,
+    #[arg(long, value_name = "REGEX")]
+    only_tag: Vec<TagRegex>,
 
     /// What makes an image new: created, pushed, semver or name
     #[arg(long, value_name = "ORDER", default_value = "pushed")]
@@ -103,7 +104,7 @@ struct Judged {
     tags: Vec<(Tag, Option<Decision>)>,
 }
 
-pub fn run(args: Args) -> Result<ExitStatus, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let rules = rules(&args)?;
     let common = args.common.at(args.path);
     let removal = Removal::open("prune", &common, &args.removing)?;

@@ -7,12 +7,11 @@ use indicatif::BinaryBytes;
 use regc_core::registry::pattern::Pattern;
 use regc_core::storage::ReadStorage;
 use regc_core::trash::RunSize;
-use regc_core::{
-    CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Refusal, Session, Summary, duration, trash,
-};
+use regc_core::{CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Summary, duration, trash};
 
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format, cache};
+use crate::failure::Failure;
 use crate::hints::{self, Needing};
 use crate::output::{self, Printer, Run};
 use crate::{ExitStatus, print_error};
@@ -75,11 +74,11 @@ impl<'a> Removal<'a> {
     /// Opens the store.
     ///
     /// Fails if an operator would have to be asked and cannot be, or if an external database describes the store.
-    pub fn open(command: &'static str, common: &Common, removing: &'a Removing) -> Result<Self, Error> {
+    pub fn open(command: &'static str, common: &Common, removing: &'a Removing) -> Result<Self, Failure> {
         let started = SystemTime::now();
         let is_asked = common.format == Format::Human && can_ask();
         if !removing.dry_run && !removing.yes && !is_asked {
-            return Err(Error::Refused(Refusal::Unconfirmed));
+            return Err(Failure::Unconfirmed);
         }
         let opening = Opening {
             dry_run: removing.dry_run,
@@ -100,7 +99,7 @@ impl<'a> Removal<'a> {
         deletion: Deletion,
         findings: Vec<Finding>,
         check: Check<'_>,
-    ) -> Result<ExitStatus, Error> {
+    ) -> Result<ExitStatus, Failure> {
         let Self { removing, opened, .. } = self;
         let min_age = removing.min_age.or(removing.live.then_some(MIN_AGE_LIVE));
         let ago = |age: Duration| self.started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -151,7 +150,7 @@ pub fn carry_out(
     mut plan: Plan,
     mut printer: Box<dyn Printer>,
     terms: &Terms,
-) -> Result<ExitStatus, Error> {
+) -> Result<ExitStatus, Failure> {
     let Opened { store, root, progress, .. } = opened;
     let summary = Summary::new(&plan, None, trash_bytes(store.storage()));
     if terms.findings_apart {
@@ -165,7 +164,7 @@ pub fn carry_out(
         None if is_kept => store.check_trash(&plan).map(|()| None)?,
         None => None,
         Some(_) if terms.ends_if_empty && plan.totals().is_empty() => Some(Outcome::default()),
-        Some(_) if terms.asks && !is_agreed() => return Err(Error::Declined),
+        Some(_) if terms.asks && !is_agreed() => return Err(Failure::Declined),
         Some(session) => {
             plan.confirm();
             let outcome = session.execute(&plan, if is_kept { Disposal::Trash } else { Disposal::Delete }, progress);

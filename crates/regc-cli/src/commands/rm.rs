@@ -1,12 +1,13 @@
 //! `regc rm`.
 
+use regc_core::Plan;
 use regc_core::registry::pattern::Pattern;
 use regc_core::stages::scan::resolve::repository_at;
-use regc_core::{Error, Plan};
 
 use crate::ExitStatus;
 use crate::commands::Common;
 use crate::commands::removing::{Removal, Removing};
+use crate::failure::Failure;
 
 /// Remove tags, manifests or whole repositories, and what only they kept alive.
 ///
@@ -36,7 +37,7 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(args: Args) -> Result<ExitStatus, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let removal = Removal::open("rm", &args.common, &args.removing)?;
     let session = removal.opened.session()?;
     let store = &removal.opened.store;

@@ -13,10 +13,11 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
 use crate::scan::Scan;
-use crate::scan::graph::{self, Edge, edges, walk};
+use crate::scan::graph::{self, Edge, edges};
 use crate::scan::inventory::{self, DigestId, Repository};
 use crate::scan::mark::{GarbageRevision, Manifest, RepositoryGarbage, target};
 use crate::storage::{Content, Metadata, ReadStorage, directories};
+use crate::walk::walk;
 
 /// Digests of which nothing is removed: neither their content nor any link to it.
 pub(crate) type Spared = HashSet<DigestId>;

@@ -18,13 +18,13 @@ use crate::registry::attached::attached_to;
 use crate::registry::config::Absences;
 use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
 use crate::registry::layout;
-use crate::scan::graph::walk;
 use crate::scan::inventory;
 use crate::scan::orphans::{Member, orphan, steps};
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage, directories};
 use crate::threads::with_threads;
+use crate::walk::walk;
 
 /// What is to be found out.
 #[derive(Clone, Copy, Debug, Default)]

@@ -14,8 +14,19 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
-    repository: GlobMatcher,
+    repository: Glob,
     part: Part,
+}
+
+/// A glob on one name.
+#[derive(Clone, Debug)]
+pub struct Glob(GlobMatcher);
+
+impl Glob {
+    /// Whether it matches a name.
+    pub fn is_match(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
 }
 
 /// Which part of a repository a pattern names.
@@ -24,7 +35,7 @@ pub enum Part {
     /// All of it.
     All,
     /// The tags that match.
-    Tags(GlobMatcher),
+    Tags(Glob),
     /// One manifest.
     Manifest(Digest),
 }
@@ -41,7 +52,7 @@ impl Pattern {
         let glob = |glob: &str| {
             let built = GlobBuilder::new(glob).literal_separator(true).build();
             let built = built.map_err(|error| Error::Pattern(error.to_string()))?;
-            if glob.is_empty() { Err(Error::Pattern(format!("{text:?}"))) } else { Ok(built.compile_matcher()) }
+            if glob.is_empty() { Err(Error::Pattern(format!("{text:?}"))) } else { Ok(Glob(built.compile_matcher())) }
         };
         let (repository, part) = if let Some((repository, digest)) = text.split_once('@') {
             let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is no digest")))?;

@@ -81,7 +81,7 @@ fn by_name(rule: &Rule, facts: &TagFacts, long: &[Digest]) -> Option<Reason> {
         return Some(Reason::NotSelected);
     }
     let keeps = rule.keep_tags.iter().find(|regex| regex.is_match(&facts.tag));
-    keeps.map(|regex| Reason::KeepTag(regex.as_str().to_owned()))
+    keeps.map(|regex| Reason::KeepTag(regex.to_string()))
 }
 
 /// What all tags that name a digest say of it.

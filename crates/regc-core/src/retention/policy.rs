@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use regex::Regex;
 use serde::Deserialize;
 
 use super::order::Order;
-use super::rule::{Keep, PartialRule, Rule};
+use super::rule::{Keep, PartialRule, Rule, TagRegex};
 use super::yaml;
 use crate::error::Error;
 use crate::registry::pattern::Pattern;
@@ -78,9 +77,9 @@ struct Entry {
     #[serde(default, deserialize_with = "yaml::age")]
     keep_within: Option<Duration>,
     #[serde(default, deserialize_with = "yaml::tags")]
-    keep_tag: Option<Vec<Regex>>,
+    keep_tag: Option<Vec<TagRegex>>,
     #[serde(default, deserialize_with = "yaml::tags")]
-    only_tag: Option<Vec<Regex>>,
+    only_tag: Option<Vec<TagRegex>>,
     #[serde(default, deserialize_with = "yaml::by")]
     by: Option<Order>,
     #[serde(default, deserialize_with = "yaml::age")]
@@ -147,7 +146,8 @@ rules:
         .unwrap();
         let said = |repository| {
             let (rule, number) = policy.rule_for(repository)?;
-            let texts = |regexes: &[Regex]| regexes.iter().map(|regex| regex.to_string()).collect::<Vec<_>>().join(" ");
+            let texts =
+                |regexes: &[TagRegex]| regexes.iter().map(|regex| regex.to_string()).collect::<Vec<_>>().join(" ");
             let days = rule.keep_within.map(|within| within.as_secs() / 86_400);
             Some((number, rule.keep, days, texts(&rule.keep_tags), texts(&rule.only_tags), rule.order()))
         };

@@ -1,5 +1,6 @@
 //! What a rule says.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -31,23 +32,44 @@ impl FromStr for Keep {
     }
 }
 
-/// Reads a regular expression for tags. It is looked for anywhere in a tag; `^` and `$` are a tag's ends.
+/// A regular expression for tags. It may match anywhere in a tag; `^` and `$` are the tag's ends.
 ///
-/// Fails with a reason for people. An empty one is refused: it would match every tag, and is what a variable that was
-/// not set leaves. So is one with a space or a control character, which no tag has.
-pub fn tag_regex(text: &str) -> Result<Regex, String> {
-    if text.is_empty() {
-        return Err("the regular expression is empty; `.*` matches every tag".to_owned());
+/// The syntax is that of the crate `regex`, which takes time linear in the length of a tag.
+#[derive(Clone, Debug)]
+pub struct TagRegex(Regex);
+
+impl TagRegex {
+    /// Whether it matches a tag.
+    pub fn is_match(&self, tag: &str) -> bool {
+        self.0.is_match(tag)
     }
-    // It would match nothing, and so keep nothing: a line's end that YAML has left there, or `"\b"`, its backspace.
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(format!("{text:?} has a character that no tag has"));
+}
+
+impl fmt::Display for TagRegex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
-    Regex::new(text).map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default();
-        format!("{text:?} is no regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
-    })
+}
+
+impl FromStr for TagRegex {
+    type Err = String;
+
+    /// Fails with a human-readable reason. An empty expression is refused: it would match every tag, and an unset variable
+    /// leaves one. So is an expression with a space or a control character, which no tag has.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("the regular expression is empty; `.*` matches every tag".to_owned());
+        }
+        // It would match nothing, and so keep nothing: a line's end that YAML has left there, or `"\b"`, its backspace.
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(format!("{text:?} has a character that no tag has"));
+        }
+        Regex::new(text).map(Self).map_err(|error| {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            format!("{text:?} is no regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
+        })
+    }
 }
 
 /// A rule as it was written: what it leaves out may come from defaults.
@@ -62,10 +84,10 @@ pub struct PartialRule {
     pub keep_within: Option<Duration>,
     /// Images with a tag that matches one of these stay.
     #[serde(rename = "keep-tag", deserialize_with = "yaml::tags")]
-    pub keep_tags: Option<Vec<Regex>>,
+    pub keep_tags: Option<Vec<TagRegex>>,
     /// Images with a tag that matches none of these stay, if there are some.
     #[serde(rename = "only-tag", deserialize_with = "yaml::tags")]
-    pub only_tags: Option<Vec<Regex>>,
+    pub only_tags: Option<Vec<TagRegex>>,
     /// By what images are ordered.
     #[serde(deserialize_with = "yaml::by")]
     pub by: Option<Order>,
@@ -112,8 +134,8 @@ impl PartialRule {
 pub struct Rule {
     pub(super) keep: Option<Keep>,
     pub(super) keep_within: Option<Duration>,
-    pub(super) keep_tags: Vec<Regex>,
-    pub(super) only_tags: Vec<Regex>,
+    pub(super) keep_tags: Vec<TagRegex>,
+    pub(super) only_tags: Vec<TagRegex>,
     pub(super) by: Order,
     pub(super) orphans: Option<Duration>,
 }
@@ -140,6 +162,7 @@ mod tests {
 
     #[test]
     fn regular_expressions_say_what_is_wrong_in_one_line() {
+        let tag_regex = |text: &str| text.parse::<TagRegex>();
         assert!(tag_regex("^v").unwrap().is_match("v1") && tag_regex("1").unwrap().is_match("v1.2"));
         assert_eq!(tag_regex("(a").unwrap_err(), r#""(a" is no regular expression: unclosed group"#);
         assert!(tag_regex("").unwrap_err().contains("empty"));
@@ -154,7 +177,7 @@ mod tests {
         for partial in [
             PartialRule { keep: Some(Keep::Newest(0)), ..nothing.clone() },
             PartialRule { keep_within: Some(Duration::ZERO), ..nothing.clone() },
-            PartialRule { keep_tags: Some(vec![tag_regex("^v").unwrap()]), ..nothing },
+            PartialRule { keep_tags: Some(vec!["^v".parse().unwrap()]), ..nothing },
         ] {
             assert_eq!(partial.finish().unwrap().order(), Order::Pushed);
         }

@@ -3,13 +3,13 @@
 //! They are checked while they are read: only then does the parser know in which line they are.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use regex::Regex;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 use super::order::Order;
-use super::rule::{Keep, tag_regex};
+use super::rule::{Keep, TagRegex};
 use crate::duration;
 use crate::registry::pattern::{Part, Pattern};
 
@@ -30,8 +30,8 @@ pub(super) fn by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Or
     Text { what: "an order", parse: str::parse }.deserialize(deserializer).map(Some)
 }
 
-pub(super) fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Regex>>, D::Error> {
-    deserializer.deserialize_any(OneOrMore(Text { what: "a regular expression", parse: tag_regex })).map(Some)
+pub(super) fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<TagRegex>>, D::Error> {
+    deserializer.deserialize_any(OneOrMore(Text { what: "a regular expression", parse: TagRegex::from_str })).map(Some)
 }
 
 pub(super) fn repositories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {

@@ -1,4 +1,4 @@
-//! What leads to what in a repository, and the one walk along it.
+//! What leads to what in a repository.
 //!
 //! A manifest leads to what it refers to, each for a [`Role`], or, if it is not understood, to every digest that its text
 //! mentions. A manifest also leads to what is attached to it by a `subject` (its referrers) or by the name of a tag, and to its
@@ -16,12 +16,8 @@
 //! | `verify::images` | which images need a digest | references and mentions, backwards |
 //! | `trash::selection` | what is restored with a digest | references but those to foreign layers; referrers and attached tags of the same run |
 //!
-//! Some callers do not use [`walk`]. `verify::images` and the sums of `inspect` take a limited number of steps, and the first
-//! walks breadth first. `mark::garbage` and `undelete` order manifests by what they lead to. `trash` is below this module, and
-//! reads manifests from the trash.
-
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash};
+//! All of them walk by [`walk`](crate::walk::walk). Only `mark::garbage` and `undelete` do not: they order manifests by what
+//! those lead to, and have to come back to a node once all below it is done.
 
 use rustc_hash::FxHashMap as HashMap;
 
@@ -65,54 +61,4 @@ pub(crate) fn referrers(
         }
     }
     referrers
-}
-
-/// Visits everything that some roots lead to and that is not yet `seen`, each once. `follow` adds what a node leads to.
-///
-/// It does not recurse: a chain of indexes is as long as a client wants it to be.
-pub(crate) fn walk<Node: Copy + Eq + Hash, Error>(
-    seen: &mut HashSet<Node, impl BuildHasher>,
-    roots: impl IntoIterator<Item = Node>,
-    mut follow: impl FnMut(Node, &mut Vec<Node>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut pending: Vec<Node> = roots.into_iter().collect();
-    while let Some(node) = pending.pop() {
-        if seen.insert(node) {
-            follow(node, &mut pending)?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_node_is_visited_once_also_in_circles_and_long_chains() {
-        const LENGTH: u32 = 100_000;
-        let (mut seen, mut visited) = (HashSet::from([7]), Vec::new());
-        let follow = |node: u32, pending: &mut Vec<u32>| {
-            visited.push(node);
-            pending.extend([node, (node + 1) % LENGTH]);
-            Ok::<(), ()>(())
-        };
-        assert_eq!(walk(&mut seen, [8, 8, 9], follow), Ok(()));
-        visited.sort_unstable();
-        // What was seen before is not passed.
-        assert!(visited.iter().copied().eq((0..7).chain(8..LENGTH)));
-        assert_eq!(seen.len(), LENGTH as usize);
-    }
-
-    #[test]
-    fn a_walk_ends_with_the_first_error() {
-        let mut visited = 0;
-        let follow = |_: u32, pending: &mut Vec<u32>| {
-            visited += 1;
-            pending.extend((visited < 9).then_some(visited));
-            if visited == 3 { Err("unreadable") } else { Ok(()) }
-        };
-        assert_eq!(walk(&mut HashSet::new(), [0], follow), Err("unreadable"));
-        assert_eq!(visited, 3);
-    }
 }

@@ -1,6 +1,6 @@
 //! What is to be brought back from the trash, and what belongs to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::restore::Trash;
 use super::{Entry, Kind};
@@ -11,6 +11,7 @@ use crate::registry::layout::{self, Location};
 use crate::registry::manifest::{References, Role};
 use crate::storage::Content;
 use crate::storage::manifests::with_manifest;
+use crate::walk::walk;
 
 /// What is to be brought back.
 #[derive(Clone, Debug, Default)]
@@ -44,12 +45,11 @@ impl Trash<'_> {
             }
         }
         // A digest, and the repositories whose links to it come back; none says all.
-        let mut pending: Vec<(Digest, Option<String>)> =
-            selection.digests.iter().map(|digest| (*digest, None)).collect();
+        let mut roots: Vec<(Digest, Option<String>)> = selection.digests.iter().map(|digest| (*digest, None)).collect();
         let selected: BTreeSet<&String> = selection.repositories.iter().collect();
         for entry in &entries {
             if let Some(repository) = entry.repository.as_ref().filter(|name| selected.contains(name)) {
-                pending.extend(entry.digest.map(|digest| (digest, Some(repository.clone()))));
+                roots.extend(entry.digest.map(|digest| (digest, Some(repository.clone()))));
             }
         }
         let mut revisions: BTreeMap<Digest, BTreeSet<&String>> = BTreeMap::new();
@@ -58,18 +58,15 @@ impl Trash<'_> {
             digest.for_each(|digest| revisions.entry(*digest).or_default().extend(&entry.repository));
         }
         let attached = self.attached(&entries)?;
-        let mut wanted = BTreeSet::new();
-        while let Some((digest, repository)) = pending.pop() {
-            if !wanted.insert((digest, repository.clone())) {
-                continue;
-            }
+        let mut wanted = HashSet::new();
+        walk(&mut wanted, roots, |(digest, repository), pending| {
             let all = revisions.get(&digest);
             let here: Vec<&String> = match &repository {
                 None => all.into_iter().flatten().copied().collect(),
                 Some(name) => all.and_then(|all| all.get(name)).into_iter().copied().collect(),
             };
             if here.is_empty() {
-                continue;
+                return Ok(());
             }
             let references = self.manifest(&digest)?.map_or_else(Vec::new, |manifest| manifest.references);
             for name in here {
@@ -78,7 +75,8 @@ impl Trash<'_> {
                 let belonging = stored.map(|reference| &reference.digest).chain(attached);
                 pending.extend(belonging.map(|digest| (*digest, Some(name.clone()))));
             }
-        }
+            Ok::<(), Error>(())
+        })?;
         let digests: BTreeSet<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
         let is_wanted = |entry: &Entry| match (&entry.repository, entry.digest) {
             (None, digest) => digest.is_some_and(|digest| digests.contains(&digest)),

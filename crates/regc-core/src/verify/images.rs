@@ -1,6 +1,6 @@
 //! Which images something wrong concerns.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
@@ -14,6 +14,7 @@ use crate::scan::inventory::{DigestId, Repository};
 use crate::scan::mark::Manifest;
 use crate::scan::tag_links::tag_links;
 use crate::storage::ReadStorage;
+use crate::walk::walk;
 
 /// The images that need a digest, by the repository.
 type Images = BTreeMap<(String, DigestId), Concerned>;
@@ -104,6 +105,9 @@ const STEPS_OF_EACH: u64 = 8;
 /// How many steps are taken for each digest when those are spent.
 const STEPS_AT_LEAST: u64 = 16;
 
+/// A walk has taken as many steps as it may.
+struct TooFar;
+
 /// What leads to the digests of a repository.
 struct Above<'a> {
     scan: &'a Scan,
@@ -171,8 +175,10 @@ impl<'a> Above<'a> {
         let allowed = self.steps_left.max(STEPS_AT_LEAST);
         let mut steps = 0;
         let (mut tags, mut manifests) = (BTreeSet::new(), BTreeSet::new());
-        let (mut pending, mut seen) = (VecDeque::from([id]), HashSet::from_iter([id]));
-        while let Some(next) = pending.pop_front().filter(|_| steps < allowed) {
+        let walked = walk(&mut HashSet::default(), [id], |next, pending| {
+            if steps >= allowed {
+                return Err(TooFar);
+            }
             steps += 1;
             let is_linked = self.repository.revisions.binary_search(&next).is_ok();
             if is_linked {
@@ -184,16 +190,14 @@ impl<'a> Above<'a> {
             }
             let damaged = self.damaged.get(&next).filter(|_| next == id);
             let above = self.manifests.get(&next).filter(|_| is_linked || next == id);
-            for &manifest in [above, damaged].into_iter().flatten().flatten() {
-                steps += 1;
-                if seen.insert(manifest) {
-                    pending.push_back(manifest);
-                }
-            }
-        }
+            let before = pending.len();
+            pending.extend([above, damaged].into_iter().flatten().flatten());
+            steps += (pending.len() - before) as u64;
+            Ok(())
+        });
         self.steps_left = self.steps_left.saturating_sub(steps);
         let untagged = |id: DigestId| format!("{}@{}", self.repository.name, self.scan.inventory.digests.digest(id));
         let names = if tags.is_empty() { manifests.into_iter().map(untagged).collect() } else { tags };
-        Concerned { names, has_more: !pending.is_empty() }
+        Concerned { names, has_more: walked.is_err() }
     }
 }

@@ -19,6 +19,7 @@ use crate::scan::inventory::{DigestId, Repository, signatures};
 use crate::scan::mark::{self, RepositoryReachable};
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::{ReadStorage, directories};
+use crate::walk::walk;
 
 /// Blobs, by where they stand among all blobs, in that order.
 pub(super) type Blobs = Vec<u32>;
@@ -156,12 +157,8 @@ impl Needing<'_> {
         steps_left: &mut u64,
     ) -> Option<HashSet<DigestId>> {
         let mut reached = HashSet::default();
-        let mut pending: Vec<DigestId> = from.collect();
-        while let Some(id) = pending.pop() {
-            *steps_left = steps_left.checked_sub(1)?;
-            if !reached.insert(id) {
-                continue;
-            }
+        let walked = walk(&mut reached, from, |id, pending| {
+            let before = pending.len();
             pending.extend(self.targets.get(&id));
             if with_attached {
                 let attached = [self.attached.get(&id), self.signatures.get(&id)];
@@ -170,8 +167,11 @@ impl Needing<'_> {
             if self.is_here(id) {
                 self.each_reference(id, |reference| pending.push(reference));
             }
-        }
-        Some(reached)
+            let steps = 1 + (pending.len() - before) as u64;
+            *steps_left = steps_left.checked_sub(steps).ok_or(TooFar)?;
+            Ok::<(), TooFar>(())
+        });
+        walked.map(|()| reached).ok()
     }
 
     /// Calls `visit` with everything that a manifest refers to, or seems to.
@@ -243,6 +243,9 @@ impl Needing<'_> {
 /// chains of tagged indexes, that would take time with the square of their length.
 const STEPS: u64 = 1 << 16;
 const STEPS_OF_EACH: u64 = 16;
+
+/// A walk has taken as many steps as it may.
+struct TooFar;
 
 /// What leads to what in a repository, so that what only one tag leads to can be told.
 ///

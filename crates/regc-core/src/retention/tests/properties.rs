@@ -8,7 +8,7 @@ use proptest::sample::select;
 
 use super::{DAY, digest, now};
 use crate::digest::Digest;
-use crate::retention::{Decision, Keep, Order, PartialRule, TagFacts, decide, tag_regex};
+use crate::retention::{Decision, Keep, Order, PartialRule, TagFacts, TagRegex, decide};
 
 const IMAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 const CREATED: [&str; 4] = ["2024-09-01T00:00:00Z", "2024-09-20T00:00:00Z", "1970-01-01T00:00:00Z", "never"];
@@ -49,7 +49,7 @@ fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
 fn rule() -> impl Strategy<Value = PartialRule> {
     let regexes = || {
         let lists = proptest::collection::vec(select(&REGEXES[..]), 0..2);
-        lists.prop_map(|texts| Some(texts.into_iter().map(|text| tag_regex(text).unwrap()).collect()))
+        lists.prop_map(|texts| Some(texts.into_iter().map(|text| text.parse().unwrap()).collect()))
     };
     let within = proptest::option::of((0..6_u32).prop_map(|days| days * 10 * DAY));
     (0..4_u64, within, regexes(), regexes(), select(&Order::ALL[..])).prop_map(
@@ -98,7 +98,7 @@ proptest! {
         let longer = PartialRule { keep_within: Some(rule.keep_within.unwrap_or_default() + days * DAY), ..rule.clone() };
         prop_assert!(removed(&longer, &tags).is_subset(&before), "keep-within");
         let mut one_more = rule.clone();
-        one_more.keep_tags.get_or_insert_default().push(tag_regex(regex).unwrap());
+        one_more.keep_tags.get_or_insert_default().push(regex.parse().unwrap());
         prop_assert!(removed(&one_more, &tags).is_subset(&before), "keep-tag");
         let all = PartialRule { keep: Some(Keep::All), ..rule };
         prop_assert!(removed(&all, &tags).is_empty(), "all");
@@ -118,7 +118,7 @@ proptest! {
     #[test]
     fn what_goes_was_selected_and_had_nothing_to_keep_it(tags in tags(), rule in rule()) {
         let removed = removed(&rule, &tags);
-        let matches = |regexes: &Option<Vec<regex::Regex>>, tag: &str| {
+        let matches = |regexes: &Option<Vec<TagRegex>>, tag: &str| {
             regexes.iter().flatten().any(|regex| regex.is_match(tag))
         };
         for facts in tags.iter().filter(|facts| removed.contains(&facts.tag)) {

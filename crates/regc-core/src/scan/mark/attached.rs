@@ -11,8 +11,9 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::registry::attached::{attached_to, is_long};
 use crate::registry::manifest::Role;
-use crate::scan::graph::{Edge, edges, walk};
+use crate::scan::graph::{Edge, edges};
 use crate::scan::inventory::DigestId;
+use crate::walk::walk;
 
 /// A tag that lives and dies with a manifest of its repository.
 pub(super) struct Attached<'t> {

@@ -12,10 +12,11 @@ use crate::registry::layout;
 use crate::registry::manifest::{Damage, Role};
 use crate::scan::Options;
 use crate::scan::deletion::DeletionIn;
-use crate::scan::graph::{self, walk};
+use crate::scan::graph;
 use crate::scan::inventory::{DigestId, Digests, Repository, signatures};
 use crate::storage::ReadStorage;
 use crate::trash::Restoring;
+use crate::walk::walk;
 
 /// What marking one repository found.
 #[derive(Default)]

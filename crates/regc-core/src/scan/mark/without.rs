@@ -45,8 +45,11 @@ impl Marking<'_> {
         }
         let (mut garbage, mut recent) = (RepositoryGarbage::default(), HashSet::default());
         self.layer_links(false, &mut recent, &mut garbage)?;
-        if !recent.is_empty() || !self.repository.recent.is_empty() || !tags.each.iter().all(is_old) {
+        if !recent.is_empty() || !tags.each.iter().all(is_old) {
             return self.keep(vec![(Named::Repository, Cause::Recent)]);
+        }
+        if !self.repository.recent.is_empty() {
+            return self.keep(vec![(Named::Repository, self.cause_of_recent())]);
         }
         let mut released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
         released.extend(&self.repository.unlinked);
@@ -126,7 +129,8 @@ impl Marking<'_> {
         let live = deleted_manifests.iter().map(|digest| (*digest, self.digests.id(digest)));
         let live: Vec<(Digest, DigestId)> = live.filter(|(_, id)| reach.manifests.contains(id)).collect();
         let mut reasons = self.reasons(&live.iter().map(|(_, id)| *id).collect(), &tags, &going, &reach);
-        let reason = |(digest, id)| (Named::Manifest(digest), reasons.remove(&id).unwrap_or(Cause::Recent));
+        let reason =
+            |(digest, id)| (Named::Manifest(digest), reasons.remove(&id).unwrap_or_else(|| self.cause_of_recent()));
         blocked.extend(live.into_iter().map(reason));
 
         let released = self.reach(&self.everything(&tags), &HashMap::default())?.live;
@@ -241,9 +245,17 @@ impl Marking<'_> {
             let Some(digest) = tag.digest.filter(|_| going.contains(tag.name.as_str())) else { continue };
             if with_young.contains(&digest) {
                 going.remove(tag.name.as_str());
-                blocked.push((Named::Tag(tag.name.clone()), Cause::Recent));
+                blocked.push((Named::Tag(tag.name.clone()), self.cause_of_recent()));
             }
         }
+    }
+
+    /// Why manifests stay that count as recent: they are, unless all of them are roots of the caller's.
+    fn cause_of_recent(&self) -> Cause {
+        let is_root =
+            |id: &DigestId| self.options.also_roots.is_some_and(|roots| roots.contains(&self.digests.digest(*id)));
+        let recent = &self.repository.recent;
+        if !recent.is_empty() && recent.iter().all(is_root) { Cause::Root } else { Cause::Recent }
     }
 
     /// Something in a tag's directory that no registry puts there, that is not among the `remnants`, and that would keep the

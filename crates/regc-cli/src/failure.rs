@@ -1,0 +1,27 @@
+//! Why a command ended without a result.
+
+use regc_core::Error;
+
+/// What is printed, and decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The library's error.
+    #[error(transparent)]
+    Library(#[from] Error),
+    /// The operator answered the question with no.
+    #[error("nothing was deleted")]
+    Declined,
+    /// A question would have to be asked, and there is no terminal to ask it on.
+    #[error("the deletion must be confirmed, and standard input is not a terminal")]
+    Unconfirmed,
+}
+
+impl Failure {
+    /// The error of the library, if it is one.
+    pub fn library(&self) -> Option<&Error> {
+        match self {
+            Self::Library(error) => Some(error),
+            Self::Declined | Self::Unconfirmed => None,
+        }
+    }
+}
