@@ -42,15 +42,19 @@ impl Monitor for Progress {
             Phase::ReadManifests => "reading manifests",
             Phase::Mark => "marking repositories",
             Phase::Measure => "measuring blobs",
+            Phase::ListImages => "listing images",
             Phase::CheckLinks => "checking links",
             Phase::HashContent => "hashing blobs",
-            Phase::Rescan => "looking again",
+            Phase::Rescan => "rescanning",
             Phase::PlanRepair => "looking for what can be repaired",
             Phase::Repair => "repairing",
             Phase::FindDeleted => "looking for deleted manifests",
             Phase::CheckDeleted => "checking deleted manifests",
             Phase::Link => "writing links",
-            Phase::Remove => "removing",
+            Phase::Remove => "deleting",
+            Phase::Restore => "restoring",
+            Phase::EmptyTrash => "emptying the trash",
+            _ => "working",
         };
         let template = match steps {
             Some(_) if phase == Phase::HashContent => {

@@ -2,6 +2,7 @@
 
 pub mod guards;
 mod journal;
+pub mod marks;
 mod options;
 pub mod plan;
 pub mod probe;

@@ -46,7 +46,7 @@
 //! # let directory = registry.on_disk();
 //! # let store = Store::open(&Config::at_root(directory.path()))?;
 //! let session = store.lock(&Holder::new("my-tool"))?;
-//! let deletion = store.resolve(&[Pattern::parse("team/old")?], false)?;
+//! let deletion = store.resolve(&[Pattern::parse("team/old")?], false, &Silent)?;
 //! // Nothing that is named is half deleted.
 //! let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?.require_complete()?;
 //! let outcome = session.execute(&plan, Disposal::Trash, &Silent)?;
@@ -82,6 +82,7 @@ mod walk;
 
 pub use self::blocked::{Blocked, Cause, Missing, MissingReason, Named};
 pub use self::collect::CollectOptions;
+pub use self::collect::marks::Mark;
 pub use self::collect::plan::{Item, Plan, RepositoryTotals, Totals};
 pub use self::collect::summary::Summary;
 pub use self::collect::sweep::Outcome;
@@ -90,10 +91,9 @@ pub use self::error::{Error, Refusal};
 pub use self::finding::Finding;
 pub use self::monitor::{Monitor, Phase, Silent};
 pub use self::registry::config::Config;
-pub use self::scan::Leftovers;
 pub use self::scan::deletion::Deletion;
 pub use self::storage::lock::Holder;
-pub use self::store::{Disposal, Probed, Restore, Session, Store};
+pub use self::store::{DEFAULT_JOBS, Disposal, Probed, Restore, Session, Store};
 
 /// The stages of a collection, for who wants to call them one by one. A [`Store`] calls them in the one order that is safe, and what
 /// is here may change more often than it.
@@ -105,6 +105,6 @@ pub mod stages {
 
     /// What a store holds, and what of it is live. Nothing is changed.
     pub mod scan {
-        pub use crate::scan::{Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
+        pub use crate::scan::{Leftovers, Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
     }
 }

@@ -4,6 +4,7 @@ use crate::finding::Finding;
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Listing the blobs' directories. Steps are blobs; their number is not known before.
     ListBlobs,
@@ -15,6 +16,8 @@ pub enum Phase {
     Mark,
     /// Asking for the sizes of blobs. Steps are blobs.
     Measure,
+    /// Listing the images of repositories. Steps are repositories.
+    ListImages,
     /// Looking at every link of repositories. Steps are repositories.
     CheckLinks,
     /// Hashing the contents of blobs. Steps are bytes.
@@ -31,6 +34,10 @@ pub enum Phase {
     CheckDeleted,
     /// Writing links. Steps are those.
     Link,
+    /// Moving objects from the trash back to the registry. Steps are objects.
+    Restore,
+    /// Deleting runs from the trash. Steps are runs.
+    EmptyTrash,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.
     Remove,
 }

@@ -22,16 +22,19 @@ use crate::collect::recover::scan_and_recover;
 use crate::collect::sweep::{Outcome, check_removable, sweep};
 use crate::error::{Error, Refusal};
 use crate::finding::Finding;
+use crate::inspect::catalog::{ListOptions, Listing, catalog};
+use crate::inspect::usage::{Detail, Usage, usage};
 use crate::monitor::Monitor;
-use crate::registry::config::Config;
+use crate::registry::config::{Cache, Config};
 use crate::registry::pattern::Pattern;
 use crate::repair::{self, Action};
 use crate::scan::deletion::Deletion;
-use crate::scan::{Options, Scan, resolve};
+use crate::scan::{Options, Scan, resolve, scan};
 use crate::storage::lock::{Holder, Lock};
 use crate::storage::{self, ReadStorage, TrashStorage};
 use crate::trash::{self, Emptied, Header, Restored, Selection};
 use crate::undelete;
+use crate::verify::{self, Verification};
 
 /// How many sessions there were: a plan belongs to the one that it was made in.
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
@@ -41,7 +44,11 @@ pub struct Store {
     config: Config,
     storage: Box<dyn TrashStorage>,
     allow_empty: bool,
+    jobs: usize,
 }
+
+/// How many threads a store uses unless it is told otherwise.
+pub const DEFAULT_JOBS: usize = 64;
 
 /// What becomes of what is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +82,6 @@ pub struct Restore<'a> {
     pub run: &'a str,
     /// What of it; everything if not given.
     pub selection: Option<&'a Selection>,
-    /// How many threads wait for the storage at once.
-    pub jobs: usize,
 }
 
 impl Store {
@@ -89,7 +94,7 @@ impl Store {
 
     /// The same in a storage of the caller's. Of the configuration, all counts but where the storage is.
     pub fn with_storage(config: &Config, storage: Box<dyn TrashStorage>) -> Self {
-        Self { config: config.clone(), storage, allow_empty: false }
+        Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS }
     }
 
     /// Whether to go on although the root holds no registry, or the store has no repository, no blob, no manifest or no tag: an
@@ -99,13 +104,19 @@ impl Store {
         Self { allow_empty, ..self }
     }
 
+    /// How many threads work for one call. They mostly wait for I/O: use more than there are cores. [`DEFAULT_JOBS`] by
+    /// default.
+    #[must_use]
+    pub fn jobs(self, jobs: usize) -> Self {
+        Self { jobs, ..self }
+    }
+
     /// The registry's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The storage, to look at: for listings, usage and verification, see [`inspect`](crate::inspect) and
-    /// [`verify`](crate::verify).
+    /// The storage, to read.
     pub fn storage(&self) -> &dyn ReadStorage {
         &*self.storage
     }
@@ -139,10 +150,65 @@ impl Store {
         self.planned(None, options, Some(deletion), monitor)
     }
 
-    /// What patterns name: repositories, tags, manifests. Fails if one names nothing, or, without `force`, a manifest that tags
-    /// name.
-    pub fn resolve(&self, patterns: &[Pattern], force: bool) -> Result<Deletion, Error> {
-        resolve::resolve(&*self.storage, patterns, force, Options::default().jobs)
+    /// What patterns name: repositories, tags, manifests.
+    ///
+    /// Fails with [`Error::NothingMatches`] if one names nothing, and without `force` with [`Error::StillTagged`] if one names
+    /// a manifest that tags name as well.
+    pub fn resolve(&self, patterns: &[Pattern], force: bool, monitor: &dyn Monitor) -> Result<Deletion, Error> {
+        resolve::resolve(&*self.storage, patterns, force, self.jobs, monitor)
+    }
+
+    /// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all
+    /// repositories. It need not be a name that a registry serves.
+    ///
+    /// Fails with [`Error::NothingMatches`] if there is none.
+    pub fn repository_at(&self, path: &str) -> Result<String, Error> {
+        resolve::repository_at(&*self.storage, path, self.jobs)
+    }
+
+    /// Lists the repositories whose names `is_wanted` accepts, sorted by name, with their tags and images.
+    pub fn list(
+        &self,
+        is_wanted: impl Fn(&str) -> bool + Sync,
+        depth: ListOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Listing>, Error> {
+        catalog(&*self.storage, is_wanted, depth.absences(self.config.absences), self.jobs, monitor)
+    }
+
+    /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
+    pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
+        scan(&*self.storage, &Options { jobs: self.jobs, ..Options::default() }, monitor)
+    }
+
+    /// How much everything in a store takes up.
+    pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
+        usage(&*self.storage, scan, detail, self.jobs, monitor)
+    }
+
+    /// Checks a whole store, but for the content of blobs that are no manifests: see [`verify::content`] for that.
+    pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
+        let options = verify::Options { jobs: self.jobs, absences: self.config.absences, ..*options };
+        verify::verify(&*self.storage, &options, monitor)
+    }
+
+    /// Finds the manifests that were deleted from the repositories whose names `is_wanted` accepts, and can be linked again.
+    pub fn deleted(
+        &self,
+        is_wanted: impl Fn(&str) -> bool + Sync,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<undelete::Deleted>, Error> {
+        undelete::find(&*self.storage, is_wanted, self.jobs, monitor)
+    }
+
+    /// What is to be written so that deleted manifests can be pulled again.
+    pub fn plan_undelete(
+        &self,
+        deleted: &[undelete::Deleted],
+        selected: &[undelete::Selection],
+        monitor: &dyn Monitor,
+    ) -> Result<undelete::Plan, Error> {
+        undelete::plan(&*self.storage, deleted, selected, monitor)
     }
 
     /// Fails as moving to the trash would, if what a plan deletes is on another file system than the trash.
@@ -154,13 +220,18 @@ impl Store {
     }
 
     /// What a restore would bring back.
-    pub fn plan_restore(&self, restore: &Restore<'_>) -> Result<Restored, Error> {
-        trash::restore(&*self.storage, None, restore.run, restore.selection, restore.jobs)
+    pub fn plan_restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
+        trash::restore(&*self.storage, None, restore.run, restore.selection, self.jobs, monitor)
     }
 
     /// What emptying the trash would delete; see [`Session::empty_trash`].
-    pub fn plan_empty_trash(&self, runs: &[String], before: Option<u64>) -> Result<Emptied, Error> {
-        trash::empty(&*self.storage, None, runs, before)
+    pub fn plan_empty_trash(
+        &self,
+        runs: &[String],
+        before: Option<u64>,
+        monitor: &dyn Monitor,
+    ) -> Result<Emptied, Error> {
+        trash::empty(&*self.storage, None, runs, before, monitor)
     }
 
     /// The repairs that cannot be done as it stands, and why.
@@ -185,6 +256,21 @@ impl Store {
             Ok(Answer::Other(name)) => Probed::Other(name),
             Err(error) => Probed::Unknown(error),
         }
+    }
+
+    /// The registry's cache, if it still lists blobs that were deleted: a registry that believes it has a blob accepts images
+    /// that cannot be pulled. Redis outlives the registry; the registry's own memory matters only if the registry was not
+    /// stopped.
+    pub fn stale_cache(&self) -> Option<Cache> {
+        let is_stale = match &self.config.cache {
+            Cache::Redis { .. } => true,
+            Cache::InMemory => self.config.listener.as_ref().is_some_and(|listener| {
+                // One that cannot be asked may be running.
+                probe::answers(listener).map_or(true, |answer| matches!(answer, Answer::Registry | Answer::Unclear(_)))
+            }),
+            _ => false,
+        };
+        is_stale.then(|| self.config.cache.clone())
     }
 
     /// Takes the store's lock, so that it can be changed.
@@ -214,7 +300,7 @@ impl Store {
     }
 
     fn scan_options<'a>(&self, options: &'a CollectOptions, deletion: Option<&'a Deletion>) -> Options<'a> {
-        options.scan(self.allow_empty, self.config.absences, deletion)
+        options.scan(self.allow_empty, self.config.absences, deletion, self.jobs)
     }
 
     fn planned(
@@ -322,15 +408,15 @@ impl Session<'_> {
     }
 
     /// Brings back from the trash what a run has moved there. Nothing is overwritten.
-    pub fn restore(&self, restore: &Restore<'_>) -> Result<Restored, Error> {
-        let Restore { run, selection, jobs } = *restore;
-        trash::restore(&*self.store.storage, Some(&self.lock), run, selection, jobs)
+    pub fn restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
+        let Restore { run, selection } = *restore;
+        trash::restore(&*self.store.storage, Some(&self.lock), run, selection, self.store.jobs, monitor)
     }
 
     /// Deletes runs from the trash for good: these, or all if there is none, and of those the ones that began before a time in
     /// seconds since 1970.
-    pub fn empty_trash(&self, runs: &[String], before: Option<u64>) -> Result<Emptied, Error> {
-        trash::empty(&*self.store.storage, Some(&self.lock), runs, before)
+    pub fn empty_trash(&self, runs: &[String], before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
+        trash::empty(&*self.store.storage, Some(&self.lock), runs, before, monitor)
     }
 
     /// The first line of the journal of a run.

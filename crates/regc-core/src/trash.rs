@@ -24,6 +24,7 @@ pub use self::selection::Selection;
 use crate::digest::Digest;
 use crate::error::Error;
 pub use crate::error::RunSize;
+use crate::monitor::{Monitor, Phase};
 use crate::registry::layout::{self, Location};
 use crate::storage::lock::Lock;
 use crate::storage::{Content, EntryKind, ReadStorage, TrashStorage};
@@ -143,6 +144,7 @@ impl Kind {
 
 /// A run's part of the trash.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TrashedRun {
     /// The run's name.
     pub run: String,
@@ -400,11 +402,14 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
 
 /// What was given up.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Emptied {
     /// The runs that are gone, or would be.
     pub runs: Vec<TrashedRun>,
     /// Why others are still there, at least in part.
     pub failures: Vec<Error>,
+    /// Whether the monitor stopped it between two runs.
+    pub interrupted: bool,
 }
 
 /// Deletes what runs have moved, for good: the runs that are named, or all; of these, if `before` is given, in seconds since
@@ -418,13 +423,21 @@ pub fn empty(
     lock: Option<&Lock>,
     named: &[String],
     before: Option<u64>,
+    monitor: &dyn Monitor,
 ) -> Result<Emptied, Error> {
     let mut emptied = Emptied::default();
     let runs = list(storage)?;
     if let Some(absent) = named.iter().find(|named| !runs.iter().any(|run| run.run == **named)) {
         return Err(Error::NoSuchRun(absent.clone()));
     }
-    for run in runs.into_iter().filter(|run| named.is_empty() || named.contains(&run.run)) {
+    let meant: Vec<TrashedRun> = runs.into_iter().filter(|run| named.is_empty() || named.contains(&run.run)).collect();
+    monitor.phase(Phase::EmptyTrash, Some(meant.len() as u64));
+    for run in meant {
+        if monitor.is_stopped() {
+            emptied.interrupted = true;
+            break;
+        }
+        monitor.advance(1);
         let is_wanted = match (before, &run.header) {
             (None, _) => true,
             (Some(_), _) if run.restoring => false,

@@ -25,6 +25,7 @@ use crate::registry::image::ImageKind;
 
 /// A manifest that its repository does not link any more, and whose content is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deleted {
     /// The repository that had it.
     pub repository: String,

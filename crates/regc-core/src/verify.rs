@@ -35,14 +35,40 @@ use crate::threads::with_threads;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Uploads that began before this are told of; none if not given.
-    pub stale_before: Option<SystemTime>,
+    pub(crate) stale_before: Option<SystemTime>,
     /// Whether names that do not belong are looked for in every directory: beside each link and blob, too, and in the indexes
     /// of all tags. Most of those need not be listed otherwise.
-    pub every_name: bool,
-    /// What may be missing although nothing is wrong: it is a note.
-    pub absences: Absences,
-    /// How many threads wait for the storage at once.
-    pub jobs: usize,
+    pub(crate) every_name: bool,
+    /// What may be missing although nothing is wrong: it is a note. `Store::verify` sets it as the configuration says.
+    pub(crate) absences: Absences,
+    /// How many threads wait for the storage at once. `Store::verify` sets it to that of the store.
+    pub(crate) jobs: usize,
+}
+
+impl Options {
+    /// What a gate needs: no uploads, and no names that need further listings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reports uploads that began before this; none if not given.
+    #[must_use]
+    pub fn stale_before(self, stale_before: Option<SystemTime>) -> Self {
+        Self { stale_before, ..self }
+    }
+
+    /// Checks the names in every directory.
+    #[must_use]
+    pub fn every_name(self, every_name: bool) -> Self {
+        Self { every_name, ..self }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let absences = Absences::default();
+        Self { stale_before: None, every_name: false, absences, jobs: scan::Options::default().jobs }
+    }
 }
 
 /// Something that is wrong in a store.
@@ -66,6 +92,7 @@ pub struct Defect {
 
 /// What was found of a whole store.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Verification {
     /// Everything that is wrong, in the order of the codes and paths, but for what nothing refers to.
     pub defects: Vec<Defect>,
@@ -78,6 +105,7 @@ pub struct Verification {
     pub manifests: u64,
     /// The blobs that are there, and how long each is in bytes, in the order of their digests.
     pub blobs: Vec<(Digest, u64)>,
+    jobs: usize,
     /// What was found out on the way.
     scan: Scan,
     /// Where each repository stands in it.
@@ -89,9 +117,14 @@ pub struct Verification {
 /// Fails if the storage's own directory cannot be looked at, or if the monitor says stop.
 pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
     let tolerant = Tolerant::new(storage)?;
-    let leftovers = Leftovers { uploads_before: options.stale_before, no_links: true, ..Leftovers::default() };
-    let to_survey =
-        scan::Options { leftovers, jobs: options.jobs, absences: options.absences, ..scan::Options::default() };
+    let leftovers = Leftovers { uploads_before: options.stale_before, ..Leftovers::default() };
+    let to_survey = scan::Options {
+        leftovers,
+        skip_links: true,
+        jobs: options.jobs,
+        absences: options.absences,
+        ..scan::Options::default()
+    };
     let scan = scan::scan(&tolerant, &to_survey, monitor)?;
     with_threads(options.jobs, || {
         let Scan { inventory, reachable, .. } = &scan;
@@ -143,6 +176,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             defects: without_consequences(defects),
             blobs,
             unreferenced,
+            jobs: options.jobs,
             scan,
         };
         verification.in_order();
@@ -181,7 +215,6 @@ impl Verification {
         storage: &dyn ReadStorage,
         mismatched: &[Digest],
         failed: &[(Digest, String)],
-        jobs: usize,
     ) -> Result<(), Error> {
         let wrong: BTreeSet<Digest> = mismatched.iter().copied().collect();
         // What is told of the content tells more than its length.
@@ -195,7 +228,7 @@ impl Verification {
         let failed = failed.iter();
         let failed = failed.map(|(digest, why)| Defect::of_content(Kind::CannotBeRead, digest, why.clone()));
         let mut added: Vec<Defect> = damaged.chain(failed).collect();
-        name_images(storage, &self.scan, &mut added, jobs)?;
+        name_images(storage, &self.scan, &mut added, self.jobs)?;
         self.defects.extend(added);
         self.in_order();
         Ok(())

@@ -84,3 +84,17 @@ fn only_some_modules_can_write() {
     let writers: Vec<&PathBuf> = others.iter().filter(|(_, _, text)| writes(text)).map(|(path, ..)| path).collect();
     assert_eq!(writers, Vec::<&PathBuf>::new());
 }
+
+#[test]
+fn the_binary_uses_the_facade_and_no_single_stage() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../regc-cli/src");
+    let mut sources = 0;
+    for path in walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap().into_path()) {
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(!text.contains("stages"), "{} names a stage", path.display());
+            sources += 1;
+        }
+    }
+    assert!(sources > 20, "the sources are found");
+}

@@ -1,25 +1,8 @@
-//! What a registry still remembers of blobs that are gone.
+//! What a registry still remembers of deleted blobs.
 
-use regc_core::Config;
 use regc_core::registry::config::Cache;
-use regc_core::stages::collect::probe;
-use regc_core::stages::collect::probe::Answer;
 
 use crate::output::printable;
-
-/// The cache that still lists what a run has just removed, if there is one. Redis outlives the registry; the registry's own
-/// memory matters only if the registry was not stopped.
-pub fn stale(config: &Config) -> Option<Cache> {
-    let is_stale = match &config.cache {
-        Cache::Redis { .. } => true,
-        // One that cannot be asked may be running.
-        Cache::InMemory => config.listener.as_ref().is_some_and(|listener| {
-            probe::answers(listener).map_or(true, |answer| matches!(answer, Answer::Registry | Answer::Unclear(_)))
-        }),
-        _ => false,
-    };
-    is_stale.then(|| config.cache.clone())
-}
 
 /// Says what to do about it. This is printed whatever else is not: a registry that believes to have a blob accepts images
 /// that cannot be pulled.

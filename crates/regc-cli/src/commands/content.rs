@@ -60,7 +60,6 @@ impl Hashing {
         storage: &dyn ReadStorage,
         store: &Path,
         verification: &mut Verification,
-        jobs: usize,
         progress: &Progress,
     ) -> Result<Hashed, Error> {
         let Some(What(sample)) = self.content else { return Ok(Hashed::default()) };
@@ -85,7 +84,7 @@ impl Hashing {
             fs::remove_file(path).ok();
         }
         let unreadable: Vec<_> = hashed.unreadable.iter().map(|(digest, error)| (*digest, error.to_string())).collect();
-        verification.add_content(storage, &hashed.mismatched, &unreadable, jobs)?;
+        verification.add_content(storage, &hashed.mismatched, &unreadable)?;
         Ok(hashed)
     }
 }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use indicatif::BinaryBytes;
 use regc_core::Error;
-use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage, usage};
-use regc_core::stages::scan::{Options, scan};
+use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage};
 use serde::Serialize;
 
 use crate::ExitStatus;
@@ -43,11 +42,9 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let progress = Progress::new(false)?;
     let store = args.common.open()?;
-    let storage = store.storage();
-    let options = Options::default();
-    let detail = Detail { tags: args.tags, namespaces: args.by_namespace };
-    let scan = scan(storage, &options, &progress).inspect_err(|_| progress.clear())?;
-    let found = usage(storage, &scan, detail, options.jobs, &progress);
+    let detail = Detail::default().tags(args.tags).namespaces(args.by_namespace);
+    let scan = store.scan(&progress).inspect_err(|_| progress.clear())?;
+    let found = store.usage(&scan, detail, &progress);
     progress.clear();
     let found = found?;
     let mut output = Output::new();
@@ -82,7 +79,7 @@ fn human(output: &mut Output, found: &Usage<'_>) {
     if found.unlinked_garbage > 0 {
         row(output, [None, None, None, None, Some(found.unlinked_garbage)], "(linked by no repository)");
     }
-    for NamespaceUsage { namespace, exclusive, shared, pulled } in &found.namespaces {
+    for NamespaceUsage { namespace, exclusive, shared, pulled, .. } in &found.namespaces {
         row(output, [Some(*exclusive), Some(*shared), Some(*pulled), None, None], &format!("{namespace}/"));
     }
     let Usage { total, live, exclusive, shared, pulled, untagged, garbage, other, .. } = *found;
@@ -106,7 +103,7 @@ fn line(output: &mut Output, [a, b, c, d, e]: [&str; 5], name: &str) {
 /// `other (1.20 MiB), team/app (3 B) and 4 more; 2.00 MiB with more than 100 repositories`.
 fn shared_with(usage: &RepositoryUsage<'_>) -> String {
     let named = usage.shared_with.iter().take(SHARED_WITH);
-    let named = named.map(|SharedWith { repository, bytes }| format!("{repository} ({})", BinaryBytes(*bytes)));
+    let named = named.map(|SharedWith { repository, bytes, .. }| format!("{repository} ({})", BinaryBytes(*bytes)));
     let mut text = named.collect::<Vec<_>>().join(", ");
     let more = usage.shared_with.len().saturating_sub(SHARED_WITH) as u64 + usage.shared_with_more;
     if more > 0 {

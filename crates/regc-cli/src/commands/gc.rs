@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::stages::scan::Options;
-use regc_core::{CollectOptions, Error, Leftovers, duration};
+use regc_core::{CollectOptions, DEFAULT_JOBS, Error, duration};
 
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};
@@ -106,8 +105,8 @@ pub struct Args {
     #[arg(long)]
     allow_harbor: bool,
 
-    /// How many threads wait for the storage at once. More than there are cores: waiting is no work
-    #[arg(long, value_name = "N", default_value_t = Options::default().jobs, value_parser = parse_jobs)]
+    /// How many threads wait for the storage at once. They mostly wait for I/O: use more than there are cores
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_JOBS, value_parser = parse_jobs)]
     jobs: usize,
 
     /// Print nothing but errors and damage; with --format json, the summary too
@@ -155,7 +154,13 @@ pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let started = SystemTime::now();
-    let opening = Opening { dry_run: args.dry_run, live: args.live, quiet: args.quiet, allow_empty: args.allow_empty };
+    let opening = Opening {
+        dry_run: args.dry_run,
+        live: args.live,
+        quiet: args.quiet,
+        allow_empty: args.allow_empty,
+        jobs: args.jobs,
+    };
     let options = options(&args, started);
     let source = source::find(args.config.or(args.configuration), args.root)?;
     let opened = Opened::new(source, opening, &options, false)?;
@@ -166,8 +171,8 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     };
     opened.progress.clear();
     let plan = plan?;
-    let repositories = plan.scan().inventory.repositories.iter().map(|repository| &*repository.name);
-    tell_of_unused(&args.repository, repositories);
+    let names: Vec<&str> = plan.repository_names().collect();
+    tell_of_unused(&args.repository, names.into_iter());
     let is_asked = args.format == Format::Human && can_ask();
     let asks = match plan.unconfirmed() {
         Some(refusal) if args.dry_run => {
@@ -202,14 +207,10 @@ fn options(args: &Args, started: SystemTime) -> CollectOptions {
         .allow_symlinked_blobs(args.allow_symlinked_blobs)
         .allow_harbor(args.allow_harbor)
         .keep_since(min_age.map(ago))
-        .leftovers(Leftovers {
-            uploads_before: (args.tidy || args.purge_uploads.is_some()).then_some(old),
-            empty_repositories: args.remove_empty_repositories || args.tidy,
-            every_tag: args.tidy,
-            orphans_before: args.tidy.then_some(old),
-            copies_before: args.tidy.then_some(old),
-            no_links: false,
-        })
+        .delete_uploads_before((args.tidy || args.purge_uploads.is_some()).then_some(old))
+        .delete_empty_repositories(args.remove_empty_repositories || args.tidy)
+        .delete_empty_tags(args.tidy)
+        .delete_orphans_before(args.tidy.then_some(old))
+        .delete_remnants_before(args.tidy.then_some(old))
         .repositories(args.repository.iter().cloned())
-        .jobs(args.jobs)
 }

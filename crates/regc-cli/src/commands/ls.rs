@@ -5,14 +5,14 @@ mod deleted;
 use indicatif::BinaryBytes;
 use std::collections::{BTreeSet, HashSet};
 
-use regc_core::inspect::catalog::{Image, ListOptions, Listing, Problem, Tag, Tree, catalog};
+use regc_core::inspect::catalog::{Image, ListOptions, Listing, Problem, Tag, Tree};
 use regc_core::registry::pattern::{Part, Pattern};
-use regc_core::stages::scan::Options;
 use regc_core::{Digest, Error};
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
+use crate::progress::Progress;
 use crate::{ExitStatus, process};
 
 /// Show what is in the store: repositories, tags, images.
@@ -46,16 +46,16 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let patterns = &args.patterns;
     let source = args.common.source()?;
     let store = source.open(args.common.allow_empty)?;
-    let storage = store.storage();
+    let progress = Progress::new(false)?;
     if args.deleted {
-        return deleted::list(storage, patterns, args.common.format);
+        return deleted::list(&store, &progress, patterns, args.common.format);
     }
     let images = !args.tags_only && !args.untagged;
-    let absences = source.config.absences;
-    let depth =
-        ListOptions { images, untagged: args.untagged, trees: args.tree, problems: images, owners: false, absences };
+    let depth = ListOptions::new().images(images).untagged(args.untagged).trees(args.tree).problems(images);
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
-    let mut listings = catalog(storage, is_wanted, depth, Options::default().jobs)?;
+    let listed = store.list(is_wanted, depth, &progress);
+    progress.clear();
+    let mut listings = listed?;
     let unmatched: Vec<&Pattern> =
         patterns.iter().filter(|pattern| !listings.iter().any(|listing| is_matched(pattern, listing))).collect();
     if !patterns.is_empty() {

@@ -5,18 +5,16 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use regc_core::inspect::catalog::{ListOptions, Listing, Tag, catalog};
+use regc_core::inspect::catalog::{ListOptions, Listing, Tag};
 use regc_core::registry::layout;
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
 use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, TagRegex, decide};
-use regc_core::stages::scan::inventory::Repository;
-use regc_core::stages::scan::{Options, Scan};
-use regc_core::storage::ReadStorage;
-use regc_core::{Blocked, Deletion, Digest, Error, Finding, Named, duration};
+use regc_core::{Blocked, Deletion, Error, Finding, Item, Named, Plan, duration};
 use serde_json::json;
 
 use crate::commands::removing::{Removal, Removing, tell_of_unused};
+use crate::commands::store::Opened;
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::output::{Output, printable};
@@ -110,7 +108,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let removal = Removal::open("prune", &common, &args.removing)?;
     let session = removal.opened.session()?;
     let now = args.now.map_or(removal.started, SystemTime::from);
-    let judged = judge(removal.opened.store.storage(), &args.repository, &rules, now)?;
+    let judged = judge(&removal.opened, &args.repository, &rules, now)?;
 
     let mut deletion = Deletion::default();
     let mut findings = Vec::new();
@@ -136,7 +134,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     }
     removal.remove(session.as_ref(), deletion, findings, &|plan| {
         if !args.removing.quiet {
-            explain(&judged, plan.scan(), now, common.format, args.explain);
+            explain(&judged, &plan, now, common.format, args.explain);
         }
         Ok(plan)
     })
@@ -160,7 +158,7 @@ fn rules(args: &Args) -> Result<Rules, Error> {
 
 /// Decides what becomes of all tags.
 fn judge(
-    storage: &dyn ReadStorage,
+    Opened { store, progress, .. }: &Opened,
     repositories: &[Pattern],
     rules: &Rules,
     now: SystemTime,
@@ -169,8 +167,10 @@ fn judge(
         layout::is_repository_name(name)
             && (repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name)))
     };
-    let depth = ListOptions { images: true, owners: true, ..ListOptions::default() };
-    let listings = catalog(storage, is_meant, depth, Options::default().jobs)?;
+    let depth = ListOptions::new().images(true).owners(true);
+    let listings = store.list(is_meant, depth, progress);
+    progress.clear();
+    let listings = listings?;
     tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
     let judge = |Listing { repository, tags, between, orphans, .. }: Listing| {
         let decisions = match rules.of(&repository) {
@@ -214,17 +214,15 @@ fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
 
 /// Prints what time it is taken to be, and if `all`, for each tag what becomes of it and why. Whatever stays although its
 /// rule would remove it is told in any case.
-fn explain(judged: &[Judged], scan: &Scan, now: SystemTime, format: Format, all: bool) {
-    let garbage = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
-    let going: HashSet<(&str, &str)> = garbage
-        .flat_map(|(repository, garbage)| garbage.removed_tags.iter().map(|tag| (&*repository.name, &*tag.tag)))
+fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, all: bool) {
+    let going: HashSet<(&str, &str)> = plan
+        .items()
+        .filter_map(|item| match item {
+            Item::Tag { repository, tag, .. } => Some((repository, tag)),
+            _ => None,
+        })
         .collect();
-    let repositories: HashMap<&str, &Repository> =
-        scan.inventory.repositories.iter().map(|repository| (&*repository.name, repository)).collect();
-    let is_here = |repository: &str, manifest: &Digest| {
-        repositories.get(repository).is_some_and(|found| found.links(scan.inventory.digests.id(manifest)))
-    };
-    let blocked = &scan.reachable.blocked;
+    let blocked = plan.blocked();
     let blocked: HashMap<(&str, &str), &Blocked> = blocked
         .iter()
         .filter_map(|blocked| match &blocked.what {
@@ -249,7 +247,7 @@ fn explain(judged: &[Judged], scan: &Scan, now: SystemTime, format: Format, all:
                 (None, Some(Decision { reason: reason @ Reason::Attached(subject), .. })) => {
                     let fate = match goes {
                         true => "goes",
-                        false if !is_here(repository, subject) => "is not in this repository",
+                        false if !plan.has_manifest(repository, subject) => "is not in this repository",
                         false => "stays",
                     };
                     (reason.code(), format!("{reason}, which {fate}"))

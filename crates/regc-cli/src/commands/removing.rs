@@ -7,7 +7,9 @@ use indicatif::BinaryBytes;
 use regc_core::registry::pattern::Pattern;
 use regc_core::storage::ReadStorage;
 use regc_core::trash::RunSize;
-use regc_core::{CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Summary, duration, trash};
+use regc_core::{
+    CollectOptions, DEFAULT_JOBS, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Summary, duration, trash,
+};
 
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format, cache};
@@ -85,6 +87,7 @@ impl<'a> Removal<'a> {
             live: removing.live,
             quiet: removing.quiet,
             allow_empty: common.allow_empty,
+            jobs: DEFAULT_JOBS,
         };
         let opened = Opened::new(common.source()?, opening, &CollectOptions::new(), true)?;
         Ok(Self { command, removing, format: common.format, opened, started })
@@ -196,7 +199,7 @@ fn report(
 ) -> ExitStatus {
     let mut summary = Summary::new(plan, Some(outcome), trash_bytes(store.storage()));
     if outcome.removed.blobs > 0 || outcome.removed.layer_links > 0 {
-        summary.stale_cache = cache::stale(store.config());
+        summary.stale_cache = store.stale_cache();
     }
     printer.done(&Run { root, plan, summary: &summary, failures: &outcome.failures });
     outcome.failures.iter().for_each(|failure| print_error(failure));

@@ -7,11 +7,10 @@ use regc_core::finding::Severity;
 use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options, Outcome, Plan, plan};
-use regc_core::stages::scan::Options as ScanOptions;
 use regc_core::storage::ReadStorage;
 use regc_core::verify::content::{Hashed, Pace};
-use regc_core::verify::{Defect, Options as VerifyOptions, Verification, verify};
-use regc_core::{CollectOptions, Digest, Error, Monitor, Phase, Store};
+use regc_core::verify::{Defect, Options as VerifyOptions, Verification};
+use regc_core::{CollectOptions, DEFAULT_JOBS, Digest, Error, Monitor, Phase, Store};
 use serde_json::json;
 
 use crate::commands::content::{Hashing, Watch};
@@ -64,7 +63,7 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let allow_empty = args.common.allow_empty;
-    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet, allow_empty };
+    let opening = Opening { dry_run: !args.apply, live: false, quiet: args.quiet, allow_empty, jobs: DEFAULT_JOBS };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
@@ -75,12 +74,11 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let watch = Watch::start();
     let pace = Pace::new(args.hashing.bandwidth(), &watch, progress);
     let from = from.as_ref().map(Store::storage);
-    let (absences, jobs) = (store.config().absences, ScanOptions::default().jobs);
-    let to_verify = VerifyOptions { stale_before: None, every_name: false, absences, jobs };
+    let to_verify = VerifyOptions::default();
     let options =
         Options { from, allow_empty, allow_missing: args.allow_missing, drop_lost: args.drop_lost, pace: &pace };
-    let planned = verify(storage, &to_verify, progress).and_then(|mut verification| {
-        let hashed = args.hashing.run(storage, root, &mut verification, to_verify.jobs, progress)?;
+    let planned = store.verify(&to_verify, progress).and_then(|mut verification| {
+        let hashed = args.hashing.run(storage, root, &mut verification, progress)?;
         if hashed.interrupted {
             return Err(Error::Interrupted);
         }
@@ -100,9 +98,9 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
             tell(&mut output, &args, "done", &outcome.done);
             tell(&mut output, &args, "spared", &outcome.spared);
             tell_failures(&outcome);
-            left = match verify(storage, &to_verify, progress) {
+            left = match store.verify(&to_verify, progress) {
                 Err(Error::Interrupted) => None,
-                verification => Some(still_wrong(storage, verification?, &hashed, &outcome, to_verify.jobs)?),
+                verification => Some(still_wrong(storage, verification?, &hashed, &outcome)?),
             };
             progress.clear();
         }
@@ -131,7 +129,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         );
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
-    let stale_cache = if outcome.done.iter().any(changes_content) { cache::stale(store.config()) } else { None };
+    let stale_cache = if outcome.done.iter().any(changes_content) { store.stale_cache() } else { None };
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
     output.flush();
     stale_cache.iter().for_each(cache::warn);
@@ -161,14 +159,13 @@ fn still_wrong(
     mut verification: Verification,
     hashed: &Hashed,
     outcome: &Outcome,
-    jobs: usize,
 ) -> Result<Verification, Error> {
     let is_content = |done: &&Action| matches!(done, Action::Take { .. } | Action::MoveAside { .. });
     let mended: HashSet<Digest> = outcome.done.iter().filter(is_content).filter_map(Action::digest).collect();
     let mismatched: Vec<Digest> = hashed.mismatched.iter().copied().filter(|digest| !mended.contains(digest)).collect();
     let unreadable = hashed.unreadable.iter().filter(|(digest, _)| !mended.contains(digest));
     let unreadable: Vec<_> = unreadable.map(|(digest, error)| (*digest, error.to_string())).collect();
-    verification.add_content(storage, &mismatched, &unreadable, jobs)?;
+    verification.add_content(storage, &mismatched, &unreadable)?;
     Ok(verification)
 }
 

@@ -2,7 +2,6 @@
 
 use regc_core::Plan;
 use regc_core::registry::pattern::Pattern;
-use regc_core::stages::scan::resolve::repository_at;
 
 use crate::ExitStatus;
 use crate::commands::Common;
@@ -41,11 +40,11 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let removal = Removal::open("rm", &args.common, &args.removing)?;
     let session = removal.opened.session()?;
     let store = &removal.opened.store;
-    let mut deletion = store.resolve(&args.names, args.force)?;
+    let mut deletion = store.resolve(&args.names, args.force, &removal.opened.progress)?;
     for path in &args.path {
         let root = removal.opened.root.to_string_lossy();
         let below = path.strip_prefix(&*root).unwrap_or(path);
-        deletion.repository(&repository_at(store.storage(), below)?);
+        deletion.repository(&store.repository_at(below)?);
     }
     // Nothing that is named is half removed.
     removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)

@@ -24,12 +24,13 @@ pub struct Opening {
     pub live: bool,
     pub quiet: bool,
     pub allow_empty: bool,
+    pub jobs: usize,
 }
 
 impl Opened {
     /// Opens a store for a command that collects, or if `is_deletion`, changes tags.
     pub fn new(source: Source, opening: Opening, options: &CollectOptions, is_deletion: bool) -> Result<Self, Error> {
-        let store = Store::open(&source.config)?.allow_empty(opening.allow_empty);
+        let store = Store::open(&source.config)?.allow_empty(opening.allow_empty).jobs(opening.jobs);
         store.check(options, is_deletion).map_err(|error| source.with_nearby_root(error))?;
         Ok(Self { store, root: source.root, progress: Progress::new(opening.quiet)?, opening })
     }

@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::stages::scan::Options;
 use regc_core::trash::{Entry, Kind, Restored, Selection, TrashedRun};
 use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration, trash};
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
+use crate::progress::Progress;
 use crate::{ExitStatus, print_error, process};
 
 /// See, bring back or give up what `regc gc --trash` has moved.
@@ -75,13 +75,21 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         Command::Empty { dry_run, older_than, runs, .. } => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
-            let emptied = match session(dry_run)? {
-                Some(session) => session.empty_trash(&runs, before)?,
-                None => store.plan_empty_trash(&runs, before)?,
+            let session = session(dry_run)?;
+            let progress = Progress::new(false)?;
+            let emptied = match &session {
+                Some(session) => session.empty_trash(&runs, before, &progress),
+                None => store.plan_empty_trash(&runs, before, &progress),
             };
+            progress.clear();
+            let emptied = emptied?;
             told_emptied(&mut output, format, &emptied.runs, dry_run);
             emptied.failures.iter().for_each(|failure| print_error(failure));
-            if emptied.failures.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
+            match emptied.interrupted {
+                true => ExitStatus::Interrupted,
+                false if emptied.failures.is_empty() => ExitStatus::Done,
+                false => ExitStatus::Failed,
+            }
         }
     };
     output.flush();
@@ -163,11 +171,14 @@ fn restore(
         }
     });
     let dry_run = session.is_none();
-    let to_restore = Restore { run: &run, selection: selection.as_ref(), jobs: Options::default().jobs };
+    let to_restore = Restore { run: &run, selection: selection.as_ref() };
+    let progress = Progress::new(false)?;
     let restored = match &session {
-        Some(session) => session.restore(&to_restore)?,
-        None => store.plan_restore(&to_restore)?,
+        Some(session) => session.restore(&to_restore, &progress),
+        None => store.plan_restore(&to_restore, &progress),
     };
+    progress.clear();
+    let restored = restored?;
     match format {
         Format::Json => restored_json(output, &run, &restored, dry_run),
         Format::Human => {
@@ -197,6 +208,7 @@ fn restore(
     restored.failures.iter().for_each(|failure| print_error(failure));
     hints::print(restored.failures.iter().find_map(|failure| Needing::Restore.hint(failure)));
     Ok(match () {
+        () if restored.interrupted => ExitStatus::Interrupted,
         () if !restored.failures.is_empty() => ExitStatus::Failed,
         () if !restored.missing.is_empty() => ExitStatus::FoundDamage,
         () => ExitStatus::Done,

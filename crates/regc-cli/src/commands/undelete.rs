@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use regc_core::registry::layout;
-use regc_core::stages::scan::Options;
-use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, find, plan, select_since};
-use regc_core::{CollectOptions, Digest, Error, Missing, duration};
+use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, select_since};
+use regc_core::{CollectOptions, DEFAULT_JOBS, Digest, Error, Missing, duration};
 use serde_json::json;
 
 use crate::commands::store::{Opened, Opening};
@@ -58,18 +57,17 @@ fn name(text: &str) -> Result<(String, Digest), String> {
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let started = SystemTime::now();
     let allow_empty = args.common.allow_empty;
-    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet, allow_empty };
+    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet, allow_empty, jobs: DEFAULT_JOBS };
     let opened = Opened::new(args.common.source()?, opening, &CollectOptions::new(), true)?;
     let session = opened.session()?;
     let Opened { store, progress, .. } = &opened;
-    let storage = store.storage();
     let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|(repository, _)| repository == name);
-    let planned = find(storage, is_wanted, Options::default().jobs, progress).and_then(|found| {
+    let planned = store.deleted(is_wanted, progress).and_then(|found| {
         let selected = match args.all_since {
             Some(age) => select_since(&found, started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
             None => named(&args),
         };
-        plan(storage, &found, &selected, progress)
+        store.plan_undelete(&found, &selected, progress)
     });
     progress.clear();
     let mut plan = planned?;

@@ -7,7 +7,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use regc_core::Error;
 use regc_core::finding::{Explanation, Kind, Severity};
 use regc_core::verify::content::Hashed;
-use regc_core::verify::{Defect, Options, Verification, verify};
+use regc_core::verify::{Defect, Options, Verification};
 use serde_json::json;
 
 use crate::ExitStatus;
@@ -50,14 +50,10 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let store = source.open(args.common.allow_empty)?;
     let storage = store.storage();
     let progress = Progress::new(args.quiet)?;
-    let options = Options {
-        stale_before: SystemTime::now().checked_sub(OLD_UPLOAD),
-        every_name: args.notes,
-        absences: source.config.absences,
-        jobs: regc_core::stages::scan::Options::default().jobs,
-    };
-    let found = verify(storage, &options, &progress).and_then(|mut verification| {
-        let hashed = args.hashing.run(storage, &source.root, &mut verification, options.jobs, &progress)?;
+    let stale_before = SystemTime::now().checked_sub(OLD_UPLOAD);
+    let options = Options::new().stale_before(stale_before).every_name(args.notes);
+    let found = store.verify(&options, &progress).and_then(|mut verification| {
+        let hashed = args.hashing.run(storage, &source.root, &mut verification, &progress)?;
         Ok((verification, hashed))
     });
     progress.clear();

@@ -1,14 +1,10 @@
 //! The very lines that `registry garbage-collect` of distribution 3.1 prints, for the scripts that read them.
 //!
-//! Source: `registry/storage/garbagecollect.go`. There the order within what is eligible for deletion is that of a map;
-//! here it is that of the digests.
+//! Source: `registry/storage/garbagecollect.go`.
 
-use std::collections::HashSet;
 use std::io;
 
-use regc_core::Item;
-use regc_core::stages::scan::inventory::{DigestId, Repository};
-use regc_core::stages::scan::mark::{Manifest, RepositoryReachable};
+use regc_core::{Item, Mark};
 
 use super::{Output, Printer, Run, printable};
 
@@ -21,44 +17,6 @@ impl Registry {
     pub fn new(quiet: bool) -> Self {
         Self { output: Output::new(), quiet }
     }
-
-    /// Prints what is marked in a repository. A digest is printed as a blob only where it is met first.
-    fn marks(
-        &mut self,
-        run: &Run<'_>,
-        repository: &Repository,
-        reachable: &RepositoryReachable,
-        marked: &mut HashSet<DigestId>,
-    ) {
-        let digests = &run.plan.scan().inventory.digests;
-        let name = printable(&repository.name);
-        self.output.line(format_args!("{name}"));
-        let mut roots = reachable.roots.to_vec();
-        roots.sort_unstable_by_key(|&id| digests.digest(id));
-        for root in roots {
-            self.output.line(format_args!("{name}: marking manifest {} ", digests.digest(root)));
-            marked.insert(root);
-            let mut pending = references(run, root);
-            while let Some(id) = pending.pop() {
-                if !marked.insert(id) {
-                    continue;
-                }
-                self.output.line(format_args!("{name}: marking blob {}", digests.digest(id)));
-                if reachable.manifests.binary_search(&id).is_ok() {
-                    pending.extend(references(run, id));
-                }
-            }
-        }
-    }
-}
-
-/// What a manifest refers to, last first.
-fn references(run: &Run<'_>, id: DigestId) -> Vec<DigestId> {
-    let references = run.plan.scan().reachable.manifests.with(id, |manifest| match manifest {
-        Manifest::Parsed { references, .. } => references.iter().rev().map(|reference| reference.id()).collect(),
-        _ => Vec::new(),
-    });
-    references.unwrap_or_default()
 }
 
 impl Printer for Registry {
@@ -66,19 +24,18 @@ impl Printer for Registry {
         if self.quiet {
             return;
         }
-        let scan = run.plan.scan();
-        let mut marked = HashSet::new();
-        for (repository, reachable) in scan.inventory.repositories.iter().zip(&scan.reachable.repositories) {
-            self.marks(run, repository, reachable, &mut marked);
-        }
-        for (repository, garbage) in scan.inventory.repositories.iter().zip(&scan.reachable.garbage) {
-            let (name, tags) = (printable(&repository.name), garbage.tags.join(" "));
-            for revision in &garbage.revisions {
-                let digest = scan.inventory.digests.digest(revision.id);
-                self.output
-                    .line(format_args!("manifest eligible for deletion: {{{name} {digest} [{}]}}", printable(&tags)));
+        let output = &mut self.output;
+        run.plan.each_mark(&mut |mark| match mark {
+            Mark::Repository(name) => output.line(format_args!("{}", printable(name))),
+            Mark::Root(name, digest) => {
+                output.line(format_args!("{}: marking manifest {digest} ", printable(name)));
             }
-        }
+            Mark::Blob(name, digest) => output.line(format_args!("{}: marking blob {digest}", printable(name))),
+            Mark::Unused(name, digest, tags) => {
+                let (name, tags) = (printable(name), tags.join(" "));
+                output.line(format_args!("manifest eligible for deletion: {{{name} {digest} [{}]}}", printable(&tags)));
+            }
+        });
         let garbage = run.summary.garbage;
         self.output.line(format_args!(
             "\n{} blobs marked, {} blobs and {} manifests eligible for deletion",

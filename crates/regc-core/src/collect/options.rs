@@ -14,7 +14,7 @@ use crate::scan::{Leftovers, Options};
 /// ```
 /// use regc_core::CollectOptions;
 ///
-/// let options = CollectOptions::new().delete_untagged(true).jobs(16);
+/// let options = CollectOptions::new().delete_untagged(true);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -30,12 +30,11 @@ pub struct CollectOptions {
     also_roots: BTreeSet<Digest>,
     keep_content: bool,
     command: String,
-    jobs: usize,
 }
 
 impl Default for CollectOptions {
     fn default() -> Self {
-        let Options { jobs, leftovers, .. } = Options::default();
+        let Options { leftovers, .. } = Options::default();
         Self {
             delete_untagged: false,
             allow_missing: false,
@@ -48,7 +47,6 @@ impl Default for CollectOptions {
             also_roots: BTreeSet::new(),
             keep_content: false,
             command: "gc".to_owned(),
-            jobs,
         }
     }
 }
@@ -96,10 +94,43 @@ impl CollectOptions {
         Self { keep_since, ..self }
     }
 
-    /// What else is garbage, though it takes up little.
+    /// Deletes uploads that began before this and were not written since; none if not given. An upload begins when its
+    /// `startedat` says, or without that file, when it was last written.
     #[must_use]
-    pub fn leftovers(self, leftovers: Leftovers) -> Self {
-        Self { leftovers, ..self }
+    pub fn delete_uploads_before(mut self, before: Option<SystemTime>) -> Self {
+        self.leftovers.uploads_before = before;
+        self
+    }
+
+    /// Deletes repositories without any manifest, tag or upload.
+    #[must_use]
+    pub fn delete_empty_repositories(mut self, delete: bool) -> Self {
+        self.leftovers.empty_repositories = delete;
+        self
+    }
+
+    /// Deletes tags that name nothing, and scans the indexes of all tags for dangling entries; else only those of tags that
+    /// have named more than one manifest.
+    #[must_use]
+    pub fn delete_empty_tags(mut self, delete: bool) -> Self {
+        self.leftovers.every_tag = delete;
+        self
+    }
+
+    /// Deletes tags and referrers that were pushed before this if what they are attached to was deleted from the repository,
+    /// and what only they need; none if not given.
+    #[must_use]
+    pub fn delete_orphans_before(mut self, before: Option<SystemTime>) -> Self {
+        self.leftovers.orphans_before = before;
+        self
+    }
+
+    /// Deletes files that interrupted copies have left beside content and links, if they were written before this; none if not
+    /// given.
+    #[must_use]
+    pub fn delete_remnants_before(mut self, before: Option<SystemTime>) -> Self {
+        self.leftovers.copies_before = before;
+        self
     }
 
     /// Deletes untagged manifests and leftovers only in repositories that match one of these; in all if there is none. What is
@@ -130,18 +161,13 @@ impl CollectOptions {
         Self { command: command.to_owned(), ..self }
     }
 
-    /// How many threads wait for the storage at once. They mostly wait for I/O: use more than there are cores.
-    #[must_use]
-    pub fn jobs(self, jobs: usize) -> Self {
-        Self { jobs, ..self }
-    }
-
     /// The same for one scan.
     pub(crate) fn scan<'a>(
         &'a self,
         allow_empty: bool,
         absences: Absences,
         deletion: Option<&'a Deletion>,
+        jobs: usize,
     ) -> Options<'a> {
         Options {
             delete_untagged: self.delete_untagged,
@@ -153,10 +179,11 @@ impl CollectOptions {
             allow_harbor: self.allow_harbor,
             recent_since: self.keep_since,
             leftovers: self.leftovers,
+            skip_links: false,
             repositories: &self.repositories,
             also_roots: Some(&self.also_roots),
             deletion,
-            jobs: self.jobs,
+            jobs,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde::ser::SerializeSeq;
 
+use crate::blocked::Blocked;
 use crate::collect::guards::{refuse_missing_parts, refuse_mostly_untagged};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
@@ -372,8 +373,25 @@ impl Plan {
         (shares, rest)
     }
 
+    /// The repositories of the store, sorted by name.
+    pub fn repository_names(&self) -> impl Iterator<Item = &str> {
+        self.scan.inventory.repositories.iter().map(|repository| &*repository.name)
+    }
+
+    /// What a deletion names and the plan does not delete, and why.
+    pub fn blocked(&self) -> &[Blocked] {
+        &self.scan.reachable.blocked
+    }
+
+    /// Whether a repository links a manifest, before anything is deleted.
+    pub fn has_manifest(&self, repository: &str, manifest: &Digest) -> bool {
+        let Scan { inventory, .. } = &self.scan;
+        let mut named = inventory.repositories.iter().filter(|found| *found.name == *repository);
+        named.any(|found| found.links(inventory.digests.id(manifest)))
+    }
+
     /// What was found out before.
-    pub fn scan(&self) -> &Scan {
+    pub(crate) fn scan(&self) -> &Scan {
         &self.scan
     }
 

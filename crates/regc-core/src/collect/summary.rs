@@ -11,6 +11,7 @@ use crate::trash::RunSize;
 ///
 /// Serialised, it is the last line of `regc gc --format json`; docs/json.md describes it for users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// The version of this schema. It rises when a field changes its meaning or goes; new fields may come without.
     pub schema_version: u32,

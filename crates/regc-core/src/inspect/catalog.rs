@@ -14,6 +14,7 @@ pub use self::problems::Problem;
 use self::problems::Read;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
 use crate::registry::config::Absences;
 use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
@@ -26,25 +27,63 @@ use crate::storage::{Content, ReadStorage, directories};
 use crate::threads::with_threads;
 use crate::walk::walk;
 
-/// What is to be found out.
+/// What a listing says beside repositories and tags. By default, nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListOptions {
+    images: bool,
+    untagged: bool,
+    trees: bool,
+    owners: bool,
+    problems: bool,
+    absences: Absences,
+}
+
+impl ListOptions {
+    /// Tags alone.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// What the tags name: kind, platforms, size, when it was made.
-    pub images: bool,
+    #[must_use]
+    pub fn images(self, images: bool) -> Self {
+        Self { images, ..self }
+    }
+
     /// The manifests that no tag reaches.
-    pub untagged: bool,
+    #[must_use]
+    pub fn untagged(self, untagged: bool) -> Self {
+        Self { untagged, ..self }
+    }
+
     /// What is in an index, and what is attached to an image.
-    pub trees: bool,
+    #[must_use]
+    pub fn trees(self, trees: bool) -> Self {
+        Self { trees, ..self }
+    }
+
     /// What each tagged image belongs to.
-    pub owners: bool,
-    /// Why tags cannot be pulled; only found out with images.
-    pub problems: bool,
-    /// What may be missing without being a problem.
-    pub absences: Absences,
+    #[must_use]
+    pub fn owners(self, owners: bool) -> Self {
+        Self { owners, ..self }
+    }
+
+    /// Why tags cannot be pulled. It needs [`images`](Self::images).
+    #[must_use]
+    pub fn problems(self, problems: bool) -> Self {
+        Self { problems, ..self }
+    }
+
+    /// What may be missing without being a problem. `Store::list` sets it as the configuration says.
+    #[must_use]
+    pub fn absences(self, absences: Absences) -> Self {
+        Self { absences, ..self }
+    }
 }
 
 /// A repository and what is in it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Listing {
     /// The repository's name.
     pub repository: String,
@@ -76,6 +115,7 @@ pub struct Tree {
 
 /// A tag.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Tag {
     /// Its name.
     pub name: String,
@@ -95,6 +135,7 @@ pub struct Tag {
 
 /// A manifest that no tag reaches.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Untagged {
     /// When it was pushed last: when its revision's link was written.
     pub pushed: SystemTime,
@@ -104,6 +145,7 @@ pub struct Untagged {
 
 /// A manifest as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Image {
     /// Its digest.
     pub digest: Digest,
@@ -132,12 +174,19 @@ pub fn catalog(
     is_wanted: impl Fn(&str) -> bool + Sync,
     depth: ListOptions,
     jobs: usize,
+    monitor: &dyn Monitor,
 ) -> Result<Vec<Listing>, Error> {
     with_threads(jobs, || {
         let mut names = inventory::repository_names(storage)?;
         names.retain(|name| is_wanted(name));
         names.sort_unstable();
-        names.into_par_iter().map(|name| Repository::new(storage, name, depth).list()).collect()
+        monitor.phase(Phase::ListImages, Some(names.len() as u64));
+        let list = |name| {
+            let listing = Repository::new(storage, name, depth).list()?;
+            monitor.advance(1);
+            if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(listing) }
+        };
+        names.into_par_iter().map(list).collect()
     })
 }
 

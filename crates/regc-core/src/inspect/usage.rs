@@ -29,14 +29,27 @@ use crate::threads::with_threads;
 /// What is to be found out beside repositories.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Detail {
+    tags: bool,
+    namespaces: bool,
+}
+
+impl Detail {
     /// How much each tag takes up.
-    pub tags: bool,
+    #[must_use]
+    pub fn tags(self, tags: bool) -> Self {
+        Self { tags, ..self }
+    }
+
     /// How much is below each beginning of repositories' names.
-    pub namespaces: bool,
+    #[must_use]
+    pub fn namespaces(self, namespaces: bool) -> Self {
+        Self { namespaces, ..self }
+    }
 }
 
 /// How much a store takes up, in bytes of files' contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Usage<'a> {
     /// Everything below the directory of blobs: what is live, garbage, and other.
     pub total: u64,
@@ -66,6 +79,7 @@ pub struct Usage<'a> {
 
 /// How much a repository takes up, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RepositoryUsage<'a> {
     /// Its name.
     pub repository: &'a str,
@@ -92,6 +106,7 @@ pub struct RepositoryUsage<'a> {
 
 /// What a repository shares with another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SharedWith<'a> {
     /// The other one.
     pub repository: &'a str,
@@ -101,6 +116,7 @@ pub struct SharedWith<'a> {
 
 /// How much a tag takes up, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TagUsage<'a> {
     /// The repository.
     pub repository: &'a str,
@@ -119,6 +135,7 @@ pub struct TagUsage<'a> {
 
 /// How much the repositories below a beginning of their names take up together, in bytes, everything once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct NamespaceUsage<'a> {
     /// The beginning, `team/project`. A repository of that name counts as below it.
     pub namespace: &'a str,

@@ -29,6 +29,8 @@ pub struct Options<'a> {
     pub recent_since: Option<SystemTime>,
     /// What else is garbage, though it takes up little.
     pub leftovers: Leftovers,
+    /// Whether layer links and tags' indexes are not listed: the caller checks them itself.
+    pub skip_links: bool,
     /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in use
     /// is always found out in all of them.
     pub repositories: &'a [Pattern],
@@ -36,7 +38,7 @@ pub struct Options<'a> {
     pub also_roots: Option<&'a BTreeSet<Digest>>,
     /// What is to go although clients could pull it. Then nothing else does, whatever else is garbage.
     pub deletion: Option<&'a Deletion>,
-    /// How many threads wait for the storage at once. More than there are cores: waiting is no work.
+    /// How many threads wait for the storage at once. They mostly wait for I/O: use more than there are cores.
     pub jobs: usize,
 }
 
@@ -59,8 +61,6 @@ pub struct Leftovers {
     /// Files that interrupted copies have left beside content and links are garbage if they were written before this; none if
     /// not given.
     pub copies_before: Option<SystemTime>,
-    /// Whether neither layer links nor tags' indexes are looked through at all: the caller does that.
-    pub no_links: bool,
 }
 
 impl Default for Options<'_> {
@@ -75,6 +75,7 @@ impl Default for Options<'_> {
             allow_harbor: false,
             recent_since: None,
             leftovers: Leftovers::default(),
+            skip_links: false,
             repositories: &[],
             also_roots: None,
             deletion: None,

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::monitor::Monitor;
 use crate::registry::layout;
 use crate::registry::pattern::{Part, Pattern};
-use crate::scan::Options;
 use crate::scan::deletion::{Deletion, DeletionIn};
 use crate::scan::inventory;
 use crate::scan::tag_links::{TagLink, tag_links};
@@ -20,7 +20,13 @@ use crate::threads::with_threads;
 /// Fails with [`Error::NothingMatches`] if there is nothing that one of them names, and with [`Error::StillTagged`] if one
 /// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too. No pattern
 /// names a repository of a name that no registry serves: see [`repository_at`].
-pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, jobs: usize) -> Result<Deletion, Error> {
+pub fn resolve(
+    storage: &dyn ReadStorage,
+    patterns: &[Pattern],
+    force: bool,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<Deletion, Error> {
     with_threads(jobs, || {
         let mut names = inventory::repository_names(storage)?;
         names.retain(|name| layout::is_repository_name(name));
@@ -30,6 +36,9 @@ pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, job
         let (manifests, others): (Vec<_>, Vec<_>) =
             patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
         for pattern in others.into_iter().chain(manifests) {
+            if monitor.is_stopped() {
+                return Err(Error::Interrupted);
+            }
             let matching: Vec<&String> = names.iter().filter(|name| pattern.matches_repository(name)).collect();
             let found = match pattern.part() {
                 Part::All => {
@@ -50,10 +59,10 @@ pub fn resolve(storage: &dyn ReadStorage, patterns: &[Pattern], force: bool, job
 /// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all repositories.
 ///
 /// Fails with [`Error::NothingMatches`] if it is none.
-pub fn repository_at(storage: &dyn ReadStorage, path: &str) -> Result<String, Error> {
+pub fn repository_at(storage: &dyn ReadStorage, path: &str, jobs: usize) -> Result<String, Error> {
     let name = path.trim_matches('/');
     let name = name.strip_prefix(layout::REPOSITORIES).map_or(name, |below| below.trim_start_matches('/'));
-    let names = with_threads(Options::default().jobs, || inventory::repository_names(storage))?;
+    let names = with_threads(jobs, || inventory::repository_names(storage))?;
     names.into_iter().find(|found| found == name).ok_or_else(|| Error::NothingMatches(path.to_owned()))
 }
 

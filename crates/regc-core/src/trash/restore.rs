@@ -8,6 +8,7 @@ use super::selection::Selection;
 use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_below_blobs, is_blob, read_journal, restoring};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::monitor::{Monitor, Phase};
 use crate::registry::layout::{self, Location};
 use crate::storage::hash::hash;
 use crate::storage::lock::Lock;
@@ -16,6 +17,7 @@ use crate::threads::with_threads;
 
 /// What was brought back.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Restored {
     /// What is back, or would be: blobs first, in the end what leads to them.
     pub restored: Vec<Entry>,
@@ -26,12 +28,14 @@ pub struct Restored {
     pub missing: Vec<Entry>,
     /// What failed.
     pub failures: Vec<Error>,
+    /// Whether the monitor stopped the restore before all was done. The rest stays in the trash.
+    pub interrupted: bool,
 }
 
 impl Restored {
     /// Whether all that was asked for is in the registry now, or would be.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.failures.is_empty()
+        self.missing.is_empty() && self.failures.is_empty() && !self.interrupted
     }
 }
 
@@ -55,6 +59,7 @@ pub fn restore(
     run: &str,
     selection: Option<&Selection>,
     jobs: usize,
+    monitor: &dyn Monitor,
 ) -> Result<Restored, Error> {
     let (header, mut entries) = read_journal(storage, run)?;
     // Children before parents, content before links.
@@ -70,11 +75,13 @@ pub fn restore(
         }
         let mut restoration = Restoration {
             trash,
+            monitor,
             really: lock.is_some(),
             is_repair: header.command == REPAIR,
             back: HashSet::new(),
             done: Restored::default(),
         };
+        monitor.phase(Phase::Restore, Some(entries.len() as u64));
         ORDER.into_iter().for_each(|kind| restoration.of_kind(kind, &entries));
         let restored = restoration.done;
         if let Some(lock) = lock.filter(|_| restored.is_complete()) {
@@ -90,6 +97,7 @@ pub fn restore(
 /// A restore that is going on.
 struct Restoration<'a> {
     trash: Trash<'a>,
+    monitor: &'a dyn Monitor,
     really: bool,
     /// Whether the run was a repair, which removes links that led to nothing: undone, they do so again.
     is_repair: bool,
@@ -125,12 +133,17 @@ impl Restoration<'_> {
                 Ok(Came::There) => self.done.already_there.push(entry.clone()),
                 Ok(Came::Missing) => self.done.missing.push(entry.clone()),
                 Ok(Came::Gone) => {}
+                Err(Error::Interrupted) => self.done.interrupted = true,
                 Err(error) => self.done.failures.push(error),
             }
         }
     }
 
     fn put_back(&self, entry: &Entry) -> Result<Came, Error> {
+        if self.monitor.is_stopped() {
+            return Err(Error::Interrupted);
+        }
+        self.monitor.advance(1);
         if !self.is_repair && self.trash.has(entry)? && !self.leads_somewhere(entry)? {
             return Ok(Came::Missing);
         }

@@ -52,6 +52,7 @@ pub struct HashOptions {
 
 /// What was found, together with the runs that this one went on with.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Hashed {
     /// How many blobs were hashed.
     pub checked_blobs: u64,

@@ -4,8 +4,9 @@ use std::fs;
 
 use regc_core::registry::layout;
 use regc_core::registry::manifest::{Damage, MAX_MANIFEST_BYTES};
+use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::scan;
-use regc_core::{Blocked, Cause, Deletion, Digest, Error, Finding, Leftovers, Refusal, Silent};
+use regc_core::{Blocked, Cause, Deletion, Digest, Error, Finding, Refusal, Silent};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer, sha256};
 

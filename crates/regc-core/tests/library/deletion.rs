@@ -424,7 +424,7 @@ fn a_store_restored_after_a_removal_was_cut_off_stays() {
     drop(lock);
     let storage = storage.into_inner();
     let lock = storage.lock(&holder()).unwrap();
-    assert!(restore(&storage, Some(&lock), "run", None, 4).unwrap().failures.is_empty());
+    assert!(restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap().failures.is_empty());
     drop(lock);
     for options in [DEFAULT, UNTAGGED] {
         assert_eq!(decide(&storage, options).unwrap(), Decided::default());

@@ -8,10 +8,11 @@ use regc_core::registry::layout;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::recover::scan_and_recover;
 use regc_core::stages::collect::sweep::sweep;
+use regc_core::stages::scan::Leftovers;
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{DeleteStorage, TrashStorage};
 use regc_core::trash::Header;
-use regc_core::{Error, Leftovers, Outcome, Silent, trash};
+use regc_core::{Error, Outcome, Silent, trash};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, oracle};
@@ -25,7 +26,6 @@ const TIDY: Leftovers = Leftovers {
     every_tag: true,
     orphans_before: None,
     copies_before: None,
-    no_links: false,
 };
 
 const ALL: Features = Features { referrers: true, partial_repositories: true };
@@ -150,7 +150,7 @@ fn restoring_can_be_stopped_at_any_change() {
         let storage =
             Faulty::changing(trashed(), move |n| if n < k { Fault::None } else { Fault::Error(ErrorKind::Other) });
         let lock = storage.lock(&holder()).unwrap();
-        let restored = trash::restore(&storage, Some(&lock), "run", None, 4).unwrap();
+        let restored = trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap();
         assert!(!restored.failures.is_empty());
         drop(lock);
         let storage = storage.into_inner();
@@ -162,8 +162,11 @@ fn restoring_can_be_stopped_at_any_change() {
             assert_eq!(outside(&storage), back, "stop {k}");
         }
         let lock = storage.lock(&holder()).unwrap();
-        assert!(trash::empty(&storage, Some(&lock), &[], Some(u64::MAX)).unwrap().runs.is_empty(), "of no age");
-        assert!(trash::restore(&storage, Some(&lock), "run", None, 4).unwrap().failures.is_empty());
+        assert!(
+            trash::empty(&storage, Some(&lock), &[], Some(u64::MAX), &Silent).unwrap().runs.is_empty(),
+            "of no age"
+        );
+        assert!(trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap().failures.is_empty());
         assert_eq!(outside(&storage), before, "stop {k}: the next restoration ends where one ends");
     }
 }

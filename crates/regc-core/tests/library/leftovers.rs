@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use regc_core::Leftovers;
 use regc_core::registry::layout;
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
+use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::Options;
 use regc_testkit::{TestRegistry, layer, sha256};
 
@@ -20,7 +20,6 @@ const TIDY: Options<'_> = Options {
         every_tag: true,
         orphans_before: None,
         copies_before: None,
-        no_links: false,
     },
     ..DEFAULT
 };

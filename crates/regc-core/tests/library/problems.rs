@@ -3,30 +3,24 @@
 use std::collections::HashMap;
 use std::fs;
 
-use regc_core::Digest;
 use regc_core::finding::Kind;
 use regc_core::inspect::catalog::{ListOptions, Problem, catalog};
-use regc_core::registry::config::Absences;
 use regc_core::registry::layout;
 use regc_core::storage::ReadStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
+use regc_core::{Digest, Silent};
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, layer};
 
 use crate::DIRECTORIES;
 
-const PROBLEMS: ListOptions = ListOptions {
-    images: true,
-    untagged: false,
-    trees: false,
-    owners: false,
-    problems: true,
-    absences: Absences { content: false, platforms: false },
-};
+fn with_problems() -> ListOptions {
+    ListOptions::new().images(true).problems(true)
+}
 
 /// The problem of each tag in `app`.
 fn problems(storage: &dyn ReadStorage) -> Vec<(String, Option<Problem>)> {
-    let listings = catalog(storage, |name| name == "app", PROBLEMS, 4).unwrap();
+    let listings = catalog(storage, |name| name == "app", with_problems(), 4, &Silent).unwrap();
     listings.into_iter().flat_map(|listing| listing.tags).map(|tag| (tag.name, tag.problem)).collect()
 }
 
@@ -97,7 +91,7 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
     cached.blob(regc_testkit::layer_content("cached"));
     cache(&mut cached, layer("cached"));
     let of_cache = |storage: &dyn ReadStorage| {
-        let all = catalog(storage, |name| name == "cache", PROBLEMS, 2).unwrap();
+        let all = catalog(storage, |name| name == "cache", with_problems(), 2, &Silent).unwrap();
         all[0].tags[0].problem.map(|problem| problem.kind)
     };
     assert_eq!(of_cache(&cached.in_memory(DIRECTORIES)), None);

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use regc_core::registry::layout;
+use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::Options;
 use regc_core::storage::DeleteStorage;
 use regc_core::verify::verify;
-use regc_core::{Deletion, Digest, Finding, Leftovers, Silent, trash, verify};
+use regc_core::{Deletion, Digest, Finding, Silent, trash, verify};
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, files_below, sha256};
 
@@ -56,8 +57,7 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
     let scan = regc_core::stages::scan::scan(&at(root.path()), &DEFAULT, &Silent).unwrap();
     let names: Vec<&str> = scan.inventory.repositories.iter().map(|repository| &*repository.name).collect();
     assert_eq!((names, scan.inventory.passed_over), (vec!["app", "other"], 0));
-    let options =
-        verify::Options { stale_before: None, every_name: true, absences: DEFAULT.absences, jobs: DEFAULT.jobs };
+    let options = verify::Options::new().every_name(true);
     assert_eq!(verify(&at(root.path()), &options, &Silent).unwrap().defects, []);
 
     let recording = Recording::new(registry.in_memory(DIRECTORIES));
@@ -97,7 +97,7 @@ fn a_repository_goes_with_its_links_to_referrers() {
         if to_trash.is_some() {
             let storage = at(root.path());
             let lock = storage.lock(&holder()).unwrap();
-            let restored = trash::restore(&storage, Some(&lock), "run", None, 4).unwrap();
+            let restored = trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap();
             assert!(restored.is_complete(), "{:?} {:?}", restored.missing, restored.failures);
             let mut after = files_below(root.path());
             after.retain(|key| !key.starts_with(".regc/"));

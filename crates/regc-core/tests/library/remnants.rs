@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 use regc_core::registry::layout;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
+use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::{Options, scan};
 use regc_core::storage::DeleteStorage;
 use regc_core::trash::Kind;
-use regc_core::{Deletion, Finding, Leftovers, Silent, trash};
+use regc_core::{Deletion, Finding, Silent, trash};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, files_below, layer, oracle, sha256};
 
@@ -35,7 +36,6 @@ fn tidy() -> Options<'static> {
         every_tag: true,
         orphans_before: None,
         copies_before: Some(days_ago(7)),
-        no_links: false,
     };
     Options { leftovers, ..DEFAULT }
 }
@@ -145,7 +145,7 @@ fn what_was_left_comes_back_from_the_trash() {
     assert_eq!((listed.blobs, listed.bytes), (moved.blobs, moved.all_bytes()));
 
     let lock = storage.lock(&holder()).unwrap();
-    let restored = trash::restore(&storage, Some(&lock), "run", None, 4).unwrap();
+    let restored = trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap();
     assert!(restored.is_complete(), "{:?} {:?}", restored.missing, restored.failures);
     let files_back = restored.restored.iter().filter(|entry| entry.kind == Kind::File);
     assert_eq!(files_back.map(|entry| &entry.path).collect::<BTreeSet<_>>(), left.iter().collect());

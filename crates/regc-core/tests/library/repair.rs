@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use regc_core::finding::{Kind, Severity};
-use regc_core::registry::config::Absences;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options as RepairOptions, Outcome, Plan, apply, plan};
 use regc_core::storage::memory::MemoryStorage;
@@ -32,12 +31,7 @@ impl Clock for NoClock {
 }
 
 fn look(storage: &dyn ReadStorage) -> Verification {
-    verify(
-        storage,
-        &VerifyOptions { stale_before: None, every_name: false, absences: Absences::default(), jobs: 2 },
-        &Silent,
-    )
-    .unwrap()
+    verify(storage, &VerifyOptions::new(), &Silent).unwrap()
 }
 
 fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
-use regc_core::stages::scan::{Options, scan};
+use regc_core::stages::scan::{Leftovers, Options, scan};
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::{ReadStorage, TrashStorage};
-use regc_core::{Digest, Error, Finding, Holder, Item, Leftovers, Outcome, Silent};
+use regc_core::{Digest, Error, Finding, Holder, Item, Outcome, Silent};
 use regc_testkit::TestRegistry;
 
 use crate::DIRECTORIES;
@@ -28,8 +28,8 @@ pub const DEFAULT: Options<'_> = Options {
         every_tag: false,
         orphans_before: None,
         copies_before: None,
-        no_links: false,
     },
+    skip_links: false,
     repositories: &[],
     also_roots: None,
     deletion: None,

@@ -62,9 +62,9 @@ fn what_is_kept_in_the_trash_is_restored() {
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     let run = session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.unwrap();
     assert!(!has(&root, "deleted"));
-    let restore = regc_core::Restore { run: &run, selection: None, jobs: 4 };
-    let planned = store.plan_restore(&restore).unwrap().restored;
-    assert_eq!(session.restore(&restore).unwrap().restored, planned);
+    let restore = regc_core::Restore { run: &run, selection: None };
+    let planned = store.plan_restore(&restore, &Silent).unwrap().restored;
+    assert_eq!(session.restore(&restore, &Silent).unwrap().restored, planned);
     assert_eq!(blobs_below(root.path()), before);
 }
 
@@ -107,7 +107,7 @@ fn a_root_of_the_callers_stays_with_all_that_it_needs() {
     session.execute(&plan, Disposal::Delete, &Silent).unwrap();
     assert!(has(&root, "untagged") && !has(&root, "deleted"));
     // Not by a deletion either.
-    let deletion = store.resolve(&[Pattern::parse("app").unwrap()], false).unwrap();
+    let deletion = store.resolve(&[Pattern::parse("app").unwrap()], false, &Silent).unwrap();
     let plan = session.plan_deletion(deletion, &options.clone().also_root([running]), &Silent).unwrap();
     assert!(plan.totals().is_empty());
     let refused = plan.require_complete().map(|_| ());

@@ -31,7 +31,7 @@ fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
 fn restore(root: &Path, selection: Option<&Selection>) -> Result<Restored, Error> {
     let storage = at(root);
     let lock = storage.lock(&holder()).unwrap();
-    trash::restore(&storage, Some(&lock), "run", selection, 4)
+    trash::restore(&storage, Some(&lock), "run", selection, 4, &Silent)
 }
 
 /// An index and an image that were deleted, and one that stays.
@@ -143,8 +143,8 @@ fn no_link_comes_back_without_what_it_leads_to() {
     assert_eq!((regc_testkit::files_below(root.path()), told.removed.blobs), (before, 0));
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
-    assert!(matches!(trash::empty(&storage, Some(&lock), &["other".into()], None), Err(Error::NoSuchRun(_))));
-    assert_eq!(trash::empty(&storage, Some(&lock), &["run".into()], None).unwrap().runs.len(), 1);
+    assert!(matches!(trash::empty(&storage, Some(&lock), &["other".into()], None, &Silent), Err(Error::NoSuchRun(_))));
+    assert_eq!(trash::empty(&storage, Some(&lock), &["run".into()], None, &Silent).unwrap().runs.len(), 1);
     drop(lock);
     assert!(run(&storage, UNTAGGED, None).unwrap().removed.blobs > 0);
 }
@@ -158,7 +158,7 @@ fn a_part_that_is_restored_ends_no_protection_of_the_rest() {
     // Killed when content was back and no link was.
     let stop = Faulty::changing(at(root.path()), |n| if n > 4 { Fault::Error(ErrorKind::Other) } else { Fault::None });
     let lock = stop.lock(&holder()).unwrap();
-    assert!(!trash::restore(&stop, Some(&lock), "run", None, 1).unwrap().is_complete());
+    assert!(!trash::restore(&stop, Some(&lock), "run", None, 1, &Silent).unwrap().is_complete());
     drop(lock);
     let part = Selection { digests: vec![image], ..Selection::default() };
     assert!(restore(root.path(), Some(&part)).unwrap().is_complete());
@@ -220,12 +220,12 @@ fn emptying_gives_up_what_is_old_enough() {
     run(&storage, UNTAGGED, Some("run")).unwrap();
     let lock = storage.lock(&holder()).unwrap();
     assert!(
-        trash::empty(&storage, Some(&lock), &[], Some(1_000_000)).unwrap().runs.is_empty(),
+        trash::empty(&storage, Some(&lock), &[], Some(1_000_000), &Silent).unwrap().runs.is_empty(),
         "it began then, not before"
     );
-    assert_eq!(trash::empty(&storage, None, &[], None).unwrap().runs.len(), 1);
+    assert_eq!(trash::empty(&storage, None, &[], None, &Silent).unwrap().runs.len(), 1);
     assert_eq!(trash::list(&storage).unwrap().len(), 1, "a dry run removes nothing");
-    assert_eq!(trash::empty(&storage, Some(&lock), &[], Some(1_000_001)).unwrap().runs.len(), 1);
+    assert_eq!(trash::empty(&storage, Some(&lock), &[], Some(1_000_001), &Silent).unwrap().runs.len(), 1);
     assert!(trash::list(&storage).unwrap().is_empty());
     drop(lock);
     assert!(!root.path().join(".regc").exists(), "nothing is left");
@@ -405,7 +405,7 @@ fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join(own)).unwrap();
         let storage = at(root.path());
         let lock = storage.lock(&holder()).unwrap();
-        let emptied = trash::empty(&storage, Some(&lock), &[], None);
+        let emptied = trash::empty(&storage, Some(&lock), &[], None, &Silent);
         drop(lock);
         match own {
             ".regc/trash/run" => assert!(emptied.unwrap().runs.is_empty(), "what has no journal is no run"),

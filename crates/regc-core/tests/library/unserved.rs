@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
+use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::resolve::{repository_at, resolve};
-use regc_core::{Deletion, Error, Finding, Leftovers};
+use regc_core::{Deletion, Error, Finding, Silent};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer};
 
@@ -41,7 +42,6 @@ const TIDY: Leftovers = Leftovers {
     every_tag: true,
     orphans_before: None,
     copies_before: None,
-    no_links: false,
 };
 
 #[test]
@@ -75,13 +75,13 @@ fn a_host_with_a_port_is_an_ordinary_first_component() {
 #[test]
 fn no_pattern_names_a_repository_of_another_name_but_its_path_does() {
     let storage = renamed().in_memory(DIRECTORIES);
-    let everything = resolve(&storage, &[Pattern::parse("**").unwrap()], false, 4).unwrap();
+    let everything = resolve(&storage, &[Pattern::parse("**").unwrap()], false, 4, &Silent).unwrap();
     assert!(NAMES.iter().all(|name| everything.of(name).is_none()) && everything.of("app").is_some());
     for path in ["_old/app", "docker/registry/v2/repositories/_old/app", "/docker/registry/v2/repositories/_old/app/"] {
-        assert_eq!(repository_at(&storage, path).unwrap(), "_old/app");
+        assert_eq!(repository_at(&storage, path, 4).unwrap(), "_old/app");
     }
     for path in ["_old", "nothing", "", "..", "app/_manifests"] {
-        assert!(matches!(repository_at(&storage, path), Err(Error::NothingMatches(_))), "{path}");
+        assert!(matches!(repository_at(&storage, path, 4), Err(Error::NothingMatches(_))), "{path}");
     }
     let mut deletion = Deletion::default();
     deletion.repository("_old/app");

@@ -2,20 +2,21 @@
 
 use indicatif::BinaryBytes;
 use regc_core::registry::pattern::{Part, Pattern};
-use regc_core::stages::scan::Options;
-use regc_core::storage::ReadStorage;
-use regc_core::undelete::{Deleted, find};
-use regc_core::{Error, Silent};
+use regc_core::undelete::Deleted;
+use regc_core::{Error, Store};
 use serde_json::json;
 
 use crate::commands::Format;
 use crate::output::{Output, printable};
+use crate::progress::Progress;
 use crate::{ExitStatus, process};
 
 /// Lists what was deleted and can still be had.
-pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> Result<ExitStatus, Error> {
+pub fn list(store: &Store, progress: &Progress, patterns: &[Pattern], format: Format) -> Result<ExitStatus, Error> {
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
-    let mut deleted = find(storage, is_wanted, Options::default().jobs, &Silent)?;
+    let found = store.deleted(is_wanted, progress);
+    progress.clear();
+    let mut deleted = found?;
     let is_matched = |pattern: &&Pattern| deleted.iter().any(|deleted| is_named(pattern, deleted));
     let unmatched: Vec<&Pattern> = patterns.iter().filter(|pattern| !is_matched(pattern)).collect();
     deleted.retain(|deleted| patterns.is_empty() || patterns.iter().any(|pattern| is_named(pattern, deleted)));

@@ -23,7 +23,7 @@ impl Marking<'_> {
         live: &mut HashSet<DigestId>,
         garbage: &mut RepositoryGarbage,
     ) -> Result<(), Error> {
-        if self.options.leftovers.no_links && !keep {
+        if self.options.skip_links && !keep {
             return Ok(());
         }
         let mut candidates = Vec::new();

@@ -67,7 +67,7 @@ impl Marking<'_> {
             && self.tag_directories(|link| link.is_some())?.iter().all(|tag| garbage.removes_tag(tag))
             && !self.uploads(leftovers.uploads_before)?.has_others;
         let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
-        if !leftovers.no_links {
+        if !self.options.skip_links {
             let directories = match tags {
                 Some(tags) => tags.directories,
                 None => self.all_tag_directories()?,
