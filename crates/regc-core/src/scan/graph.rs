@@ -1,24 +1,30 @@
-//! What leads to what in a repository, and the one walk along it.
+//! What refers to what in a repository, and the one walk along these references.
 //!
-//! A manifest leads to what it refers to, each for a [`Role`], or, if it is not understood, to every digest that its text
-//! mentions. A manifest also leads to what is attached to it by a `subject` (its referrers) or by the name of a tag, and to its
-//! signatures; a digest of another algorithm than SHA-256 leads to the one that its link holds (its target). Each caller follows
-//! what its question needs:
+//! A manifest leads to what it refers to, each for a [`Role`], or, if it is not understood, to every digest that its
+//! text mentions. A manifest also leads to what is attached to it by a `subject` (its referrers) or by the name of a
+//! tag, and to its signatures; a digest of another algorithm than SHA-256 leads to the one that its link holds (its
+//! target). Each caller answers a question and follows what that needs:
 //!
-//! | caller | question | follows |
-//! |---|---|---|
-//! | `mark::repository` | what is live | references to revisions, whatever their role, and those to children that only a layer link names. Content, mentions and signatures are live and end there. Targets, of content too. Referrers of all that is live, where not every revision is a root. Attached tags, where something is to be deleted |
-//! | `mark::attached` | what dies with a manifest unless something else keeps it | what is in an index, whatever its role there; referrers; attached tags. An image's layer is no part of an index, even if it is a manifest too. A damaged manifest takes nothing with it |
-//! | `collect::rescan` | what a push may need again | children, linked manifests whatever they are called, signatures, and referrers that are garbage, of content too. Other content and mentions are spared and end there. Targets, of content too |
-//! | `inspect::usage` | what a tag needs | references, mentions and targets, onwards from manifests that are live here; referrers and signatures, unless only what a client pulls is counted |
-//! | `inspect::catalog` | what is untagged, what belongs to what | children and referrers. Content is not listed |
-//! | `collect::recover` | what live manifests need | references and mentions of each. It does not walk: marking has |
-//! | `verify::images` | which images need a digest | references and mentions, backwards |
-//! | `trash::selection` | what is restored with a digest | references but those to foreign layers; referrers and attached tags of the same run |
+//! - `mark::repository` (what is live): references to revisions, whatever their role, and those to children that only
+//!   a layer link names. Content, mentions and signatures are live and end there. Targets, of content too. Referrers
+//!   of all that is live, where not every revision is a root. Attached tags, where something is to be deleted.
+//! - `mark::attached` (what is deleted with a manifest unless something else keeps it): what is in an index, whatever
+//!   its role there; referrers; attached tags. An image's layer is no part of an index, even if it is a manifest too.
+//!   A damaged manifest takes nothing with it.
+//! - `collect::rescan` (what a push may need again): children, linked manifests whatever they are called, signatures,
+//!   and referrers that are garbage, of content too. Other content and mentions are spared and end there. Targets, of
+//!   content too.
+//! - `inspect::usage` (what a tag needs): references, mentions and targets, onwards from manifests that are live
+//!   here; referrers and signatures, unless only what a client pulls is counted.
+//! - `inspect::catalog` (what is untagged, what belongs to what): children and referrers. Content is not listed.
+//! - `collect::recover` (what live manifests need): references and mentions of each. It does not walk: marking did.
+//! - `verify::images` (which images need a digest): references and mentions, backwards.
+//! - `trash::selection` (what is restored with a digest): references except those to foreign layers; referrers and
+//!   attached tags of the same run.
 //!
-//! Some callers do not use [`walk`]. `verify::images` and the sums of `inspect` take a limited number of steps, and the first
-//! walks breadth first. `mark::garbage` and `undelete` order manifests by what they lead to. `trash` is below this module, and
-//! reads manifests from the trash.
+//! Some callers do not use [`walk`]. `verify::images` and the sums of `inspect` take a limited number of steps, and
+//! the first walks breadth first. `mark::garbage` and `undelete` order manifests by what they lead to. `trash` is
+//! below this module, and reads manifests from the trash.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash};
@@ -38,7 +44,7 @@ pub(crate) enum Edge {
     Mention,
 }
 
-/// What a manifest leads to by its own text, in its own order.
+/// Lists what a manifest leads to by its own text, in its own order.
 pub(crate) fn edges(manifest: Manifest<'_>) -> impl Iterator<Item = (Edge, DigestId)> {
     let (references, mentioned) = match manifest {
         Manifest::Parsed { references, .. } => (references, &[][..]),
@@ -49,7 +55,7 @@ pub(crate) fn edges(manifest: Manifest<'_>) -> impl Iterator<Item = (Edge, Diges
     references.chain(mentioned.iter().map(|&id| (Edge::Mention, id)))
 }
 
-/// Those of some manifests that are attached to another one by their `subject`, by that one.
+/// Returns those of some manifests that are attached to another one by their `subject`, grouped by that one.
 pub(crate) fn referrers(
     manifests: &Manifests,
     among: impl IntoIterator<Item = DigestId>,
@@ -69,7 +75,7 @@ pub(crate) fn referrers(
 
 /// Visits everything that some roots lead to and that is not yet `seen`, each once. `follow` adds what a node leads to.
 ///
-/// It does not recurse: a chain of indexes is as long as a client wants it to be.
+/// It does not recurse: a client can make a chain of indexes of any length.
 pub(crate) fn walk<Node: Copy + Eq + Hash, Error>(
     seen: &mut HashSet<Node, impl BuildHasher>,
     roots: impl IntoIterator<Item = Node>,
@@ -99,7 +105,7 @@ mod tests {
         };
         assert_eq!(walk(&mut seen, [8, 8, 9], follow), Ok(()));
         visited.sort_unstable();
-        // What was seen before is not passed.
+        // What was seen before is not visited.
         assert!(visited.iter().copied().eq((0..7).chain(8..LENGTH)));
         assert_eq!(seen.len(), LENGTH as usize);
     }

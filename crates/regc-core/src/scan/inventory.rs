@@ -34,7 +34,7 @@ pub struct Inventory {
     pub digests: Digests,
     /// Blobs whose directory is a symbolic link, sorted. Their content is stored elsewhere, and stays there.
     pub symlinked_blobs: Vec<DigestId>,
-    /// Directories of blobs that are symbolic links out of the storage root, with the blobs below each. Another store
+    /// Blob directories that are symbolic links out of the storage root, each with the blobs below it. Another store
     /// may use those blobs as well.
     pub blobs_elsewhere: Vec<(String, Vec<DigestId>)>,
     /// The names of the directories of repositories to which symbolic links give another name, each with one of those
@@ -203,7 +203,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Lists the empty directories that are a file system of their own, or whose non-empty siblings are all on other
-    /// file systems. A directory behind a symbolic link is there on purpose.
+    /// file systems. A symbolic link is skipped: it is there on purpose.
     fn unmounted(&self) -> Result<Vec<String>, Error> {
         let empty = self.empty.lock();
         let (mut unmounted, mut above, mut siblings) = (Vec::new(), String::new(), BTreeSet::new());

@@ -42,7 +42,7 @@ pub struct Sizes {
     pub(crate) without_content: BTreeSet<DigestId>,
 }
 
-/// The largest number of live blobs that are each checked. In larger stores, a live blob counts as present if its
+/// The number of live blobs up to which each one is checked. In larger stores, a live blob counts as present if its
 /// directory is: checking the content of each would take longer than the rest of a run, and is left to a
 /// verification.
 const CHECKED_LIVE_BLOBS: u64 = 10_000;
