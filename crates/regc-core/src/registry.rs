@@ -1,4 +1,5 @@
-//! What a registry writes, and how: its configuration, its layout, its manifests. Pure: nothing is read here but the configuration's file.
+//! What a registry writes, and how: its configuration, layout and manifests. Nothing here does I/O except for reading
+//! the configuration file.
 
 pub mod attached;
 pub mod config;

@@ -1,4 +1,4 @@
-//! Everything that is found out before anything is decided.
+//! Scanning a store: what it holds, and what of it is live.
 
 pub mod deletion;
 pub(crate) mod graph;
@@ -27,25 +27,26 @@ use crate::trash;
 
 pub use self::options::{Leftovers, Options};
 
-/// A store as it was found: what it holds, and what of it is live.
+/// The result of a scan: what a store holds, and what of it is live.
 #[derive(Debug)]
 pub struct Scan {
     /// What the store holds.
     pub inventory: Inventory,
     /// What of it is live.
     pub reachable: Reachable,
-    /// How much that is.
+    /// The number and sizes of its blobs, live and not.
     pub sizes: Sizes,
-    /// What interrupted copies have left beside blobs, by path, where that was asked for.
+    /// Files that interrupted copies left beside blobs, by path, if requested.
     pub remnants: Vec<GarbageFile>,
-    /// Everything that was found damaged, in a fixed order.
+    /// All damage found, in a fixed order.
     pub findings: Vec<Finding>,
-    /// Damaged content that repairs have moved aside, where any is missing: it explains where that is.
+    /// Damaged content that repairs have moved aside, listed only if content is missing: it explains where that
+    /// content is.
     pub set_aside: BTreeSet<Digest>,
 }
 
 impl Scan {
-    /// Adds what was found damaged elsewhere.
+    /// Adds damage that was found elsewhere.
     pub fn add_findings(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
         self.findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
@@ -53,10 +54,10 @@ impl Scan {
     }
 }
 
-/// Looks at a whole store. Nothing is changed.
+/// Scans a whole store without changing anything.
 ///
-/// Fails if the storage cannot be read, since what is not seen cannot be protected. Damage in the store's content is
-/// no failure but a [`Finding`].
+/// Fails if the storage cannot be read, since content that is not seen cannot be protected. Damage in the store's
+/// content is a [`Finding`], not a failure.
 pub fn scan(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Scan, Error> {
     with_threads(options.jobs, || {
         let mut inventory = inventory::scan(storage, options.recent_since, monitor)?;

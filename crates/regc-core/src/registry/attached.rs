@@ -1,14 +1,15 @@
-//! Tags that programs make for a manifest: by their names they belong to it.
+//! Tags that programs make for a manifest, and that belong to it by their names.
 
 use crate::digest::{Algorithm, Digest};
 
-/// How many digits of a digest the name of a referrers tag holds at most.
+/// The largest number of a digest's digits that the name of a referrers tag holds.
 ///
 /// Source: OCI distribution specification 1.1, "Referrers Tag Schema".
 const MAX_DIGITS: usize = 64;
 
-/// The manifest that a tag belongs to by its name, unless it names that one itself, as programs make them: cosign's
-/// `sha256-<hex>.sig`, `.att` and `.sbom`, and the referrers tag of the OCI distribution specification 1.1, `sha256-<hex>`.
+/// Returns the manifest that a tag belongs to by its name, unless it names that manifest itself. Programs make such
+/// tags: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and the referrers tag of the OCI distribution specification
+/// 1.1, `sha256-<hex>`.
 ///
 /// A digest that is longer than the specification allows is found among `long` by its first digits.
 pub fn attached_to(tag: &str, long: &[Digest]) -> Option<Digest> {
@@ -34,7 +35,7 @@ fn is_cut(algorithm: Algorithm, hex: &str) -> bool {
     is_cut && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The algorithm and the digits in the name of a tag that programs make.
+/// Returns the algorithm and the digits in the name of a tag that programs make.
 fn digest_in(tag: &str) -> Option<(Algorithm, &str)> {
     let (algorithm, rest) = tag.split_once('-')?;
     Some((Algorithm::from_name(algorithm)?, rest.split_once('.').map_or(rest, |(hex, _)| hex)))

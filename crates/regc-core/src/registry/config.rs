@@ -1,7 +1,7 @@
 //! The registry's `config.yml`, read as the registry reads it.
 //!
-//! Source: `configuration/{configuration,parser}.go` of distribution/distribution, 2.8 and 3.1. Only what a collection
-//! needs is looked at; everything else is accepted. The environment is handed in, and so may be the text.
+//! Source: `configuration/{configuration,parser}.go` of distribution/distribution, 2.8 and 3.1. Only what a
+//! collection needs is read; everything else is accepted. The caller passes the environment, and may pass the text.
 
 mod environment;
 mod file;
@@ -26,36 +26,37 @@ pub const PATH_VARIABLE: &str = "REGISTRY_CONFIGURATION_PATH";
 /// Where the filesystem driver keeps a registry when the configuration does not say.
 pub const DEFAULT_ROOT_DIRECTORY: &str = "/var/lib/registry";
 
-/// What a collection needs of a registry's configuration.
+/// The part of a registry's configuration that a collection needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where the registry keeps everything.
     pub driver: Driver,
-    /// Who else describes that storage.
+    /// Where the repositories and tags in that storage are recorded.
     pub metadata: Metadata,
-    /// Where the registry answers; `None` if it is not said, or chosen by the system.
+    /// Where the registry listens; `None` if that is not configured, or chosen by the system.
     pub listener: Option<Listener>,
-    /// Whether the registry takes no changes (`storage.maintenance.readonly.enabled`).
+    /// Whether the registry is read-only (`storage.maintenance.readonly.enabled`).
     pub read_only: bool,
-    /// What the registry remembers of its blobs beside the storage (`storage.cache.blobdescriptor`).
+    /// Where the registry caches what it knows about its blobs (`storage.cache.blobdescriptor`).
     pub cache: Cache,
-    /// What of its images may be missing.
+    /// What may be missing from its images.
     pub absences: Absences,
     /// The environment variable that the driver or its parameters come from, if they do.
     pub driver_variable: Option<String>,
 }
 
-/// What may be missing of a registry's images although nothing is wrong.
+/// What may be missing from a registry's images although nothing is wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Absences {
     /// Content: a pull-through cache (`proxy.remoteurl`) lets it expire, and fetches it again.
     pub content: bool,
-    /// Platforms: the registry takes indexes without all or some of them (`validation.manifests.indexes.platforms` is `none`
-    /// or `list`).
+    /// Platforms: the registry accepts indexes without all or some of them (`validation.manifests.indexes.platforms`
+    /// is `none` or `list`).
     pub platforms: bool,
 }
 
-/// Where the registry remembers which blobs it has. It goes on answering from there when a blob is deleted from the storage.
+/// Where the registry caches which blobs it has. It keeps answering from there after a blob is deleted from the
+/// storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -83,16 +84,16 @@ impl fmt::Display for Listener {
     }
 }
 
-/// Where a registry answers.
+/// Where a registry listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where it takes connections.
+    /// Where it accepts connections.
     pub place: Place,
-    /// `http.prefix`: what all its paths start with. Mostly empty.
+    /// `http.prefix`: what all its paths start with. Usually empty.
     pub prefix: String,
 }
 
-/// Where a registry takes connections.
+/// Where a registry accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `http.addr`: a host, which may be empty for all, and a port.
@@ -116,7 +117,7 @@ pub enum Driver {
     Other(String),
 }
 
-/// Who knows what a store's repositories and tags are.
+/// Where a store's repositories and tags are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metadata {
     /// The storage alone, as in distribution.
@@ -133,11 +134,11 @@ pub enum Metadata {
     OpenShift,
 }
 
-/// The keys of `storage` that are no driver.
+/// The keys of `storage` that are not drivers.
 const RESERVED: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
 
 impl Config {
-    /// The configuration of a store of which only the root directory is known.
+    /// Returns the configuration of a store of which only the root directory is known.
     pub fn at_root(root: impl Into<PathBuf>) -> Self {
         let driver = Driver::Filesystem { root: root.into() };
         Self {
@@ -154,7 +155,7 @@ impl Config {
     /// Reads the text of a configuration file, and overrides it with those variables of `environment` that start with
     /// `REGISTRY_`, by the registry's own rules: `_` between levels, values parsed as YAML, applied in lexical order.
     ///
-    /// Fails if the text is no YAML, is of an unknown version, or names no storage driver or more than one.
+    /// Fails if the text is not YAML, has an unknown version, or names no storage driver or more than one.
     pub fn parse(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
         let document = yaml::read(text).map_err(|error| Error::Config(format!("not valid YAML: {error}")))?;
         let Value::Mapping(mut document) = document else {
@@ -180,7 +181,7 @@ impl Config {
     }
 }
 
-/// `storage: inmemory` and `auth: silly` stand for a driver without parameters.
+/// Expands `storage: inmemory` and `auth: silly`, which stand for a driver without parameters.
 fn normalize_short_form(document: &mut Mapping, section: &str) {
     if let Some(value) = document.get_mut(section)
         && let Some(name) = scalar(value)
@@ -189,7 +190,7 @@ fn normalize_short_form(document: &mut Mapping, section: &str) {
     }
 }
 
-/// The keys of `storage` that name drivers, with their parameters.
+/// Lists the keys of `storage` that name drivers, with their parameters.
 fn drivers(storage: &Mapping) -> impl Iterator<Item = (&Value, &Value)> {
     storage.iter().filter(|(key, _)| !key.as_str().is_some_and(|key| RESERVED.contains(&key)))
 }
@@ -215,8 +216,8 @@ fn driver(document: &Mapping) -> Result<Driver, Error> {
     })
 }
 
-/// The filesystem driver's root. What the registry would take for another directory than a reader does is refused: the
-/// wrong store must not be collected.
+/// Returns the filesystem driver's root. Fails on a value that the registry would take for another directory than a
+/// reader does: the wrong store must not be collected.
 fn root_directory(parameters: &Value) -> Result<PathBuf, Error> {
     let invalid = |reason: &str| Error::Config(format!("storage.filesystem{reason}"));
     let parameters = match parameters {
@@ -247,7 +248,7 @@ fn metadata(document: &Mapping) -> Metadata {
         let parameters = document.get("auth").and_then(|auth| auth.get(kind));
         parameters.and_then(|parameters| parameters.get(key)).and_then(scalar)
     };
-    // Harbor 1 lets the registry check its tokens; Harbor 2 stands before it and logs in.
+    // The registry of Harbor 1 checks Harbor's tokens; Harbor 2 is a proxy in front of the registry and logs in.
     let is_harbor = auth("token", "issuer").is_some_and(|issuer| issuer == "harbor-token-issuer")
         || auth("htpasswd", "realm").is_some_and(|realm| realm == "harbor-registry-basic-realm");
     if is_harbor {
@@ -311,7 +312,7 @@ fn absences(document: &Mapping) -> Absences {
     }
 }
 
-/// A scalar's text, as Go prints it; `None` for null, sequences and mappings.
+/// Returns a scalar's text, as Go prints it; `None` for null, sequences and mappings.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,6 +1,7 @@
-//! What a manifest is to people: its kind, its platforms, its size.
+//! Human-readable descriptions of manifests: kind, platforms, size.
 //!
-//! Nothing here decides what is removed; that is [`manifest`](crate::registry::manifest)'s. So what is not understood is left out.
+//! Nothing here decides what is deleted; [`manifest`](crate::registry::manifest) does. So what is not understood is
+//! left out.
 //!
 //! Sources: OCI image specification 1.1 ("manifest.md": `artifactType`, `config.mediaType`), and what cosign, notation,
 //! Helm and BuildKit push.
@@ -12,7 +13,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::digest::Digest;
 
-/// What a client has pushed.
+/// The kind of what a client has pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageKind {
@@ -30,14 +31,14 @@ pub enum ImageKind {
     Chart,
     /// A build cache.
     Cache,
-    /// Anything else that is no image.
+    /// Anything else that is not an image.
     Artifact,
     /// What is not understood.
     Unknown,
 }
 
 impl ImageKind {
-    /// The name, `image` for example.
+    /// Returns the name, for example `image`.
     pub const fn name(self) -> &'static str {
         match self {
             ImageKind::Image => "image",
@@ -53,12 +54,12 @@ impl ImageKind {
     }
 }
 
-/// What a manifest says of itself.
+/// What a manifest says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// What it is.
+    /// Its kind.
     pub kind: ImageKind,
-    /// The configuration, which says when an image was made and for which platform.
+    /// The config, which says when an image was created and for which platform.
     pub config: Option<Part>,
     /// Its layers, or an artifact's blobs.
     pub layers: Vec<Part>,
@@ -66,8 +67,8 @@ pub struct Description {
     pub children: Vec<Part>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,
-    /// When it was made, as its annotation `org.opencontainers.image.created` says: RFC 3339. Charts and other artifacts have no
-    /// configuration that does.
+    /// When it was created, from its annotation `org.opencontainers.image.created`, in RFC 3339. The configs of
+    /// charts and other artifacts do not say.
     pub created: Option<String>,
 }
 
@@ -76,18 +77,18 @@ pub struct Description {
 pub struct Part {
     /// Its digest.
     pub digest: Digest,
-    /// How long its content is, in bytes, as the manifest says.
+    /// The length of its content in bytes, according to the manifest.
     pub bytes: u64,
-    /// The platform that it is for, `linux/arm64/v8`, where an index says so.
+    /// Its platform, for example `linux/arm64/v8`, if an index states it.
     pub platform: Option<String>,
 }
 
-/// What an image's configuration says.
+/// What an image's config says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// The platform that it is for, `linux/amd64`.
+    /// Its platform, for example `linux/amd64`.
     pub platform: Option<String>,
-    /// When it was made, as it says: RFC 3339.
+    /// When it was created, according to the config, in RFC 3339.
     pub created: Option<String>,
 }
 
@@ -123,11 +124,12 @@ struct Descriptor {
     platform: Option<Platform>,
 }
 
-/// An array of descriptors. It is made as the text is read: descriptors would take far more room than their text.
+/// An array of descriptors. It is built while the text is read: descriptors would take far more memory than their
+/// text.
 #[derive(Default)]
 struct Parts {
     parts: Vec<Part>,
-    /// What their media types tell.
+    /// The kind that their media types indicate.
     tells: Option<ImageKind>,
     has_cache: bool,
 }
@@ -158,7 +160,8 @@ impl<'de> Deserialize<'de> for Parts {
 /// A part of the media types in BuildKit's caches, which are images or indexes of layers.
 const CACHE: &str = "buildkit.cacheconfig";
 
-/// What a media type tells of the manifest that it is in. Of several, the first in the order of kinds counts.
+/// Returns the kind of manifest that a media type in it indicates. Of several, the first in the order of kinds
+/// counts.
 fn told_by(media_type: &str) -> Option<ImageKind> {
     const TELLING: [(ImageKind, &[&str]); 5] = [
         (ImageKind::Signature, &["cosign.simplesigning", "notary.signature", "sigstore.bundle"]),
@@ -181,7 +184,7 @@ struct Platform {
 }
 
 impl Platform {
-    /// `os/architecture/variant`; `None` for what is no platform, as BuildKit's attestations have it.
+    /// Returns `os/architecture/variant`; `None` if it is not a platform, as in BuildKit's attestations.
     fn name(&self) -> Option<String> {
         let known = |part: &Option<String>| part.clone().filter(|part| !part.is_empty() && part != "unknown");
         let parts = [known(&self.os)?, known(&self.architecture)?];
@@ -198,7 +201,7 @@ impl Descriptor {
 }
 
 impl Description {
-    /// Describes a manifest; `None` if it is none.
+    /// Describes a manifest; returns `None` if it is not one.
     pub fn of(content: &[u8]) -> Option<Self> {
         let document: Document = serde_json::from_slice(content).ok()?;
         document.schema_version.or(document.artifact_type.as_ref().map(|_| 2))?;
@@ -247,7 +250,7 @@ impl Document {
 }
 
 impl ImageConfig {
-    /// Reads an image's configuration. What is no such thing says nothing.
+    /// Reads an image's config. Anything else gives an empty one.
     pub fn of(content: &[u8]) -> Self {
         let config: Platform = serde_json::from_slice(content).unwrap_or_default();
         Self { platform: config.name(), created: config.created.filter(|created| !created.is_empty()) }

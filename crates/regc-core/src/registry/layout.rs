@@ -1,7 +1,7 @@
-//! Where things are: the storage layout of distribution, version 2.
+//! The storage layout of distribution, version 2.
 //!
-//! Source: `registry/storage/paths.go` of distribution/distribution, the same from 2.0 to 3.1. All paths are keys: they
-//! start below the storage's root, are separated by `/`, and have no leading one.
+//! Source: `registry/storage/paths.go` of distribution/distribution, the same from 2.0 to 3.1. All paths are keys:
+//! they are relative to the storage root, separated by `/`, and have no leading `/`.
 
 mod beside;
 mod location;
@@ -22,9 +22,9 @@ pub const GITLAB_DATABASE_IN_USE: &str = "docker/registry/lockfiles/database-in-
 /// Exists when GitLab's registry keeps them in the storage itself, as distribution does.
 pub const GITLAB_FILESYSTEM_IN_USE: &str = "docker/registry/lockfiles/filesystem-in-use";
 
-/// The directory in a storage root that holds what is regc's own.
+/// The directory in a storage root that holds regc's own files.
 pub const OWN: &str = ".regc";
-/// Tells who has a store's lock.
+/// The file that records the holder of a store's lock.
 pub const LOCK: &str = ".regc/lock";
 /// The directory that holds what was moved to the trash, one directory for each run.
 pub const TRASH: &str = ".regc/trash";
@@ -102,7 +102,7 @@ pub fn revision(name: &str, digest: &Digest) -> String {
     format!("{}/{}/{}", revisions(name), digest.algorithm().name(), digest.hex())
 }
 
-/// The file that says that a repository has a manifest.
+/// The file that records that a repository has a manifest.
 pub fn revision_link(name: &str, digest: &Digest) -> String {
     format!("{}/{LINK}", revision(name, digest))
 }
@@ -112,7 +112,7 @@ pub fn signatures(name: &str, digest: &Digest) -> String {
     format!("{}/signatures", revision(name, digest))
 }
 
-/// The file that says that a revision has a signature.
+/// The file that records that a revision has a signature.
 pub fn signature_link(name: &str, revision: &Digest, signature: &Digest) -> String {
     format!("{}/{}/{}/{LINK}", signatures(name, revision), signature.algorithm().name(), signature.hex())
 }
@@ -122,7 +122,7 @@ pub fn tags(name: &str) -> String {
     format!("{REPOSITORIES}/{name}/{MANIFESTS}/tags")
 }
 
-/// The name of a tag. `None` for what no registry takes for one.
+/// Returns the name of a tag; `None` for what no registry accepts as one.
 ///
 /// Source: the grammar of `tag` in `reference/reference.go` of distribution.
 pub fn tag_name(name: &str) -> Option<String> {
@@ -146,7 +146,7 @@ pub fn tag_index(name: &str, tag: &str) -> String {
     format!("{}/index", self::tag(name, tag))
 }
 
-/// The file that says that a tag has named a digest.
+/// The file that records that a tag has named a digest.
 pub fn tag_index_link(name: &str, tag: &str, digest: &Digest) -> String {
     format!("{}/{}/{}/{LINK}", tag_index(name, tag), digest.algorithm().name(), digest.hex())
 }
@@ -166,7 +166,7 @@ pub fn data_below(digest: &Digest) -> String {
     digest.with_hex(|hex| [hex, "/", DATA].concat())
 }
 
-/// The digest that a link's key ends in: `…/<algorithm>/<hex>/link`. `None` for every other key.
+/// Returns the digest that a link's key ends in: `…/<algorithm>/<hex>/link`. `None` for every other key.
 pub fn digest_of_link(key: &str) -> Option<Digest> {
     let mut components = key.rsplit('/');
     if components.next()? != LINK {
@@ -176,7 +176,7 @@ pub fn digest_of_link(key: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(components.next()?)?, hex)
 }
 
-/// The digest that a link holds: that and nothing else. `None` if it is garbled.
+/// Returns the digest that a link holds, which is all that it holds. `None` if it is garbled.
 pub fn digest_in_link(text: &[u8]) -> Option<Digest> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
@@ -192,7 +192,7 @@ pub struct Subject {
     pub digest: Option<Digest>,
 }
 
-/// Finds out what a key is about.
+/// Determines what a key is about.
 pub fn subject(key: &str) -> Subject {
     let below = key.strip_prefix(REPOSITORIES).and_then(|below| below.strip_prefix('/'));
     let (repository, rest) = match below {
@@ -251,7 +251,7 @@ pub enum Holds {
 }
 
 impl Holds {
-    /// What a directory may hold. `None` for what is no part of the layout, and for what is deep down in an upload.
+    /// Returns what a directory may hold. `None` outside the layout, and deep inside an upload.
     pub fn of(directory: &str) -> Option<Self> {
         let below = |top: &str| {
             directory.strip_prefix(top).and_then(|below| below.strip_prefix('/').or(below.is_empty().then_some("")))
@@ -297,7 +297,7 @@ impl Holds {
         }
     }
 
-    /// Whether a name may be there.
+    /// Whether the directory may hold this name.
     pub fn allows(self, name: &str) -> bool {
         match self {
             Holds::Everything => matches!(name, "blobs" | "repositories"),
@@ -317,7 +317,7 @@ impl Holds {
         }
     }
 
-    /// Whether it is a directory that has a name which may be there; a file if not.
+    /// Whether an allowed name is that of a directory; otherwise it is that of a file.
     pub fn is_directory(self, name: &str) -> bool {
         match self {
             Holds::Content | Holds::Link => false,
@@ -332,9 +332,11 @@ pub fn is_repository_part(name: &str) -> bool {
     matches!(name, MANIFESTS | LAYERS | UPLOADS)
 }
 
-/// Whether a registry serves a repository of this name. One of another name is a directory that was renamed.
+/// Whether a registry serves a repository of this name. A repository of any other name is a directory that was
+/// renamed.
 ///
-/// Source: `reference/regexp.go` of distribution 2.8, where the first component of several may also be a host with a port.
+/// Source: `reference/regexp.go` of distribution 2.8, where the first component of several may also be a host with a
+/// port.
 pub fn is_repository_name(name: &str) -> bool {
     let is_host = |first: &str| {
         let (host, port) = first.rsplit_once(':').unwrap_or((first, "0"));
@@ -351,7 +353,7 @@ pub fn is_repository_name(name: &str) -> bool {
     is_first && below.all(is_path_component) && name.len() <= 255
 }
 
-/// Whether it is lower-case letters and digits, in which single dots, one or two underscores, or dashes separate.
+/// Whether it consists of lower-case letters and digits, separated by single dots, one or two underscores, or dashes.
 fn is_path_component(name: &str) -> bool {
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_separator =
@@ -361,12 +363,12 @@ fn is_path_component(name: &str) -> bool {
         && name.split(is_alphanumeric).all(is_separator)
 }
 
-/// The digits that a blob's parent directory is named after: the first two of its hexadecimal form.
+/// Whether it is a name for a blob's parent directory: the first two digits of the blob's hexadecimal form.
 pub fn is_shard(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The size that a link file of the registry has: the digest's text and nothing else.
+/// Returns the size of a link file of the registry: the digest's text and nothing else.
 pub fn link_bytes(algorithm: Algorithm) -> u64 {
     (algorithm.name().len() + 1 + algorithm.bytes() * 2) as u64
 }

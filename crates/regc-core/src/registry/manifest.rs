@@ -64,7 +64,7 @@ pub struct Reference {
     pub digest: Digest,
     /// Why.
     pub role: Role,
-    /// How long its content is in bytes, as the manifest says; 0 where it does not, or says what is no such number.
+    /// The length of its content in bytes, according to the manifest; 0 if it states none, or not a valid one.
     pub bytes: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct Reference {
 pub struct References {
     /// The manifest's kind.
     pub kind: Kind,
-    /// What it needs, in the order that the registry marks it: config, layers, blobs, children.
+    /// What it needs, in the order in which the registry marks it: config, layers, blobs, children.
     pub references: Vec<Reference>,
     /// The manifest that this one is attached to (OCI 1.1 referrers). It keeps nothing alive.
     pub subject: Option<Digest>,
@@ -85,13 +85,13 @@ pub enum Damage {
     /// It is larger than [`MAX_MANIFEST_BYTES`].
     #[error("larger than 64 MiB")]
     TooLarge,
-    /// Its content has another digest than its name.
+    /// Its content does not match its digest.
     #[error("its content hashes to {0}")]
     DigestMismatch(Digest),
-    /// It did not have the content of its digest, and a repair has moved that to the trash.
+    /// Its content did not match its digest, and a repair has moved it to the trash.
     #[error("its damaged content was moved to the trash by a repair, so that it can be pushed again")]
     MovedAside,
-    /// It is no JSON, or not that of a manifest.
+    /// It is not JSON, or not the JSON of a manifest.
     #[error("not the JSON of a manifest: {0}")]
     NotJson(String),
     /// Its `schemaVersion` is absent or unknown.
@@ -100,13 +100,13 @@ pub enum Damage {
     /// Its `mediaType` is not that of a manifest.
     #[error("unknown media type {0:?}")]
     UnknownMediaType(String),
-    /// It refers to something by what is no digest.
+    /// It refers to something that is not a digest.
     #[error("refers to {0:?}, which is no digest")]
     InvalidReference(String),
 }
 
 impl References {
-    /// Reads the manifest that is stored under `digest`. It is hashed before it is believed.
+    /// Reads the manifest that is stored under `digest`, after checking that its content matches it.
     pub fn of_blob(digest: &Digest, content: &[u8]) -> Result<Self, Damage> {
         let actual = Digest::of(digest.algorithm(), content);
         if actual != *digest {
@@ -117,7 +117,7 @@ impl References {
 
     /// Reads a manifest's text.
     pub fn parse(content: &[u8]) -> Result<Self, Damage> {
-        // Checking a whole text for UTF-8 is quicker than each string in it. Go reads what is none, too.
+        // Checking a whole text for UTF-8 is faster than checking each string in it. Go reads invalid UTF-8, too.
         let document: Result<Document, _> = match std::str::from_utf8(content) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(content),
@@ -143,7 +143,7 @@ impl References {
                 false => references.extend(list.references),
             }
         }
-        // The subject only ever keeps its referrer alive. One that cannot be read must not be taken for none.
+        // The subject only ever keeps its referrer alive. An unreadable subject must not be taken for none.
         let subject = match document.subject.as_deref() {
             None | Some("") => None,
             Some(text) => Some(Digest::parse_any_case(text).map_err(|error| Damage::InvalidReference(error.0))?),
@@ -159,7 +159,7 @@ const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
-/// What ORAS pushed before OCI's artifact manifest: the same fields.
+/// What ORAS pushed before OCI's artifact manifest existed, with the same fields.
 const ORAS_ARTIFACT: &str = "application/vnd.cncf.oras.artifact.manifest.v1+json";
 
 /// The fields of all kinds of manifests together.
@@ -172,21 +172,24 @@ struct Document<'a> {
     blobs: List,
     fs_layers: List,
     manifests: List,
-    /// Whether there are any, or an empty array of them, which tells an image from an empty index where no media type does.
+    /// Whether there is an array of manifests, even an empty one: without a media type, it distinguishes an empty
+    /// index from an image.
     has_manifests: bool,
     subject: Option<Cow<'a, str>>,
 }
 
-/// What a key of a manifest refers to. It is made as the text is read: descriptors would take far more room than their text.
+/// What a key of a manifest refers to. It is built while the text is read: descriptors would take far more memory
+/// than their text.
 #[derive(Default)]
 struct List {
     references: Vec<Reference>,
-    /// The first text that should be a digest and is none.
+    /// The first text that should be a digest and is not.
     invalid: Option<String>,
 }
 
 impl List {
-    /// Those without a digest, and nulls, which Go makes such of, refer to nothing.
+    /// Adds the reference of a descriptor. Descriptors without a digest refer to nothing, and so do nulls, which Go
+    /// decodes as such descriptors.
     fn add(&mut self, descriptor: Option<Descriptor<'_>>, role: fn(&Descriptor<'_>) -> Role) {
         let Some(descriptor) = descriptor else { return };
         let Some(text) = descriptor.digest.as_deref().filter(|text| !text.is_empty()) else { return };
@@ -241,7 +244,8 @@ fn role_in_index(descriptor: &Descriptor<'_>) -> Role {
     }
 }
 
-/// A key as Go's decoder compares it: ASCII in lower case, and the two other characters that fold to ASCII letters.
+/// Folds a key as Go's decoder compares it: ASCII to lower case, and the two other characters that fold to ASCII
+/// letters.
 fn folded(key: &str) -> Cow<'_, str> {
     let as_specified = match key {
         "mediaType" => "mediatype",
@@ -264,7 +268,7 @@ fn folded(key: &str) -> Cow<'_, str> {
     Cow::Owned(key.chars().map(fold).collect())
 }
 
-/// The one that is there. Which one of two different ones counts would depend on the reader.
+/// Returns the one that is there. Fails on two different ones: which one counts would depend on the reader.
 fn one_of<'a, E: serde::de::Error>(
     one: Option<Cow<'a, str>>,
     other: Option<Cow<'a, str>>,
@@ -334,7 +338,7 @@ impl<'de> Deserialize<'de> for Document<'de> {
     }
 }
 
-/// Reads an array of descriptors. Answers whether it is one, and not null.
+/// Reads an array of descriptors. Returns whether it is one, and not null.
 fn read_list<'de, A: MapAccess<'de>>(
     map: &mut A,
     list: &mut List,
@@ -388,7 +392,7 @@ impl<'de> Deserialize<'de> for Descriptor<'de> {
                             descriptor.digest = one_of(descriptor.digest, digest, "digests in a descriptor")?;
                         }
                         "mediatype" => descriptor.media_type = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0),
-                        // Whatever is there: a number beyond all counting must not hide a reference.
+                        // Any value is accepted: a number out of range must not hide a reference.
                         "size" => descriptor.bytes = map.next_value::<&RawValue>()?.get().parse().unwrap_or(0),
                         "urls" => {
                             let urls: Option<Vec<IgnoredAny>> = map.next_value()?;

@@ -1,4 +1,4 @@
-//! How people name what is in a registry: `team/app`, `team/*:v1*`, `team/app@sha256:…`.
+//! Patterns that name what is in a registry: `team/app`, `team/*:v1*`, `team/app@sha256:…`.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::digest::Digest;
 use crate::error::Error;
 
-/// A glob on repositories, and maybe one on their tags, or the digest of a manifest.
+/// A glob for repositories, with an optional glob for their tags or the digest of a manifest.
 ///
-/// `*` stands for anything in one component of a name, `**` for any number of components; `?`, `[ab]` and `{one,other}`
-/// are understood as well.
+/// `*` matches anything in one component of a name, `**` any number of components; `?`, `[ab]` and `{one,other}` are
+/// supported as well.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
@@ -45,7 +45,7 @@ impl Pattern {
     ///
     /// Fails with [`Error::Pattern`] if a glob or the digest is malformed.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        // No name has such a character, so it would match nothing: a line's end that YAML or a shell has left there.
+        // No name has such a character, so the pattern would match nothing: YAML or a shell may leave a line end.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(Error::Pattern(format!("{text:?} has a character that no name has")));
         }
@@ -58,7 +58,7 @@ impl Pattern {
             let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is no digest")))?;
             (repository, Part::Manifest(digest))
         } else if let Some((repository, tag)) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
-            // Before a component is the port of a host: `localhost:5000/app`.
+            // Before another component, it is the port of a host: `localhost:5000/app`.
             (repository, Part::Tags(glob(tag)?))
         } else {
             (text, Part::All)

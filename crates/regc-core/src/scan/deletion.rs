@@ -1,52 +1,53 @@
-//! What is deleted although a client could pull it, because it was named.
+//! Deletions: what is deleted because it was named, although clients could pull it.
 //!
-//! Naming something does not make it go. Marking finds out what else is in use, and what cannot go is [kept
-//! back](crate::blocked::Blocked), with the reason.
+//! Naming something is not enough to delete it. Marking finds what else is in use, and what cannot be deleted is
+//! [kept](crate::blocked::Blocked), with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::Digest;
 
-/// Tags, manifests and repositories that are to go, and with them what only they keep alive.
+/// Tags, manifests and repositories to delete, and with them what only they keep alive.
 ///
-/// Nothing else goes in the same run: what is garbage anyhow is left to a collection.
+/// Nothing else is deleted in the same run: other garbage is left to a collection.
 #[derive(Clone, Debug, Default)]
 pub struct Deletion {
     repositories: BTreeMap<String, DeletionIn>,
-    /// Whether blobs and layer links stay for a later collection. What goes of a repository that goes as a whole does not
-    /// change: all of its links.
+    /// Whether blobs and layer links stay for a later collection. A repository that is deleted as a whole still loses
+    /// all of its links.
     pub keep_content: bool,
 }
 
-/// What is to go of one repository.
+/// What to delete in one repository.
 #[derive(Clone, Debug)]
 pub enum DeletionIn {
     /// All of it. Repositories below it stay.
     Everything,
     /// Some tags and manifests.
     Some {
-        /// Tags, by name, and what each named when it was decided that it should go; `None` for one that is garbled. One
-        /// that names something else by now stays.
+        /// Tags, by name, and what each named when its deletion was decided; `None` for a garbled one. A tag that
+        /// names something else by now stays.
         tags: BTreeMap<String, Option<Digest>>,
-        /// Manifests that are to go although no tag that goes names them.
+        /// Manifests to delete although no deleted tag names them.
         manifests: BTreeSet<Digest>,
     },
 }
 
 impl Deletion {
-    /// Everything in a repository is to go.
+    /// Adds everything in a repository.
     pub fn repository(&mut self, name: &str) {
         self.repositories.insert(name.to_owned(), DeletionIn::Everything);
     }
 
-    /// A tag is to go, which names this now. So does its manifest, unless another tag or an index that stay name it.
+    /// Adds a tag, with what it names now. Its manifest is deleted too, unless another tag or an index that stays
+    /// names it.
     pub fn tag(&mut self, repository: &str, tag: &str, digest: Option<Digest>) {
         if let DeletionIn::Some { tags, .. } = self.some(repository) {
             tags.insert(tag.to_owned(), digest);
         }
     }
 
-    /// A manifest is to go.
+    /// Adds a manifest.
     pub fn manifest(&mut self, repository: &str, digest: Digest) {
         if let DeletionIn::Some { manifests, .. } = self.some(repository) {
             manifests.insert(digest);
@@ -58,17 +59,17 @@ impl Deletion {
         self.repositories.entry(repository.to_owned()).or_insert_with(nothing)
     }
 
-    /// What is to go of a repository.
+    /// Returns what to delete in a repository.
     pub fn of(&self, repository: &str) -> Option<&DeletionIn> {
         self.repositories.get(repository)
     }
 
-    /// The repositories of which something is to go.
+    /// Lists the repositories in which something is to be deleted.
     pub fn repositories(&self) -> impl Iterator<Item = (&str, &DeletionIn)> {
         self.repositories.iter().map(|(name, deletion)| (name.as_str(), deletion))
     }
 
-    /// Whether nothing is to go.
+    /// Whether there is nothing to delete.
     pub fn is_empty(&self) -> bool {
         self.repositories.is_empty()
     }

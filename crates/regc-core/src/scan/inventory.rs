@@ -1,8 +1,8 @@
-//! What is there: the blobs, and the repositories with the revisions they link.
+//! The inventory of a store: its blobs, and its repositories with the revisions they link.
 //!
-//! Blobs are listed before anything else is looked at. What arrives later is therefore never taken for garbage.
-//! Directories are listed without a look at each entry: a digest is in its directory's name. Only the existence of a
-//! revision's `link` is tested, since the registry's DELETE removes the link and leaves its directory.
+//! Blobs are listed before anything else, so a blob that arrives later is never taken for garbage. Directories are
+//! listed without examining each entry: the name of a directory is a digest. Only the existence of a revision's
+//! `link` is tested, since the registry's DELETE removes the link and leaves its directory.
 
 mod blobs;
 mod digests;
@@ -30,25 +30,27 @@ use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory
 pub struct Inventory {
     /// Whether there is a registry's layout at all.
     pub has_layout: bool,
-    /// All digests, those of the blobs among them.
+    /// All digests, including those of the blobs.
     pub digests: Digests,
-    /// Blobs whose directory is a symbolic link, sorted. Their content is kept elsewhere, and stays there.
+    /// Blobs whose directory is a symbolic link, sorted. Their content is stored elsewhere, and stays there.
     pub symlinked_blobs: Vec<DigestId>,
-    /// The directories of blobs that are reached through a symbolic link out of the storage root, with the blobs in each.
-    /// Another store may use those as well.
+    /// Blob directories that are symbolic links out of the storage root, each with the blobs below it. Another store
+    /// may use those blobs as well.
     pub blobs_elsewhere: Vec<(String, Vec<DigestId>)>,
-    /// The names of the directories of repositories to which symbolic links give another name, with one of those.
+    /// The names of the directories of repositories to which symbolic links give another name, each with one of those
+    /// links.
     pub aliased: BTreeMap<String, String>,
     /// The repositories, in the order in which the registry walks them.
     pub repositories: Vec<Repository>,
-    /// Whether no repository links a manifest, and in one that links layers nothing shows that one was deleted. OpenShift's
-    /// registry kept them in etcd, and left only signatures here.
+    /// Whether no repository links a manifest, and at least one links layers without any sign that a manifest was
+    /// deleted. OpenShift's registry kept manifests in etcd, and left only signatures here.
     pub lacks_manifests: bool,
-    /// Empty directories of which a file system may not be mounted, sorted: each is one of its own, or those beside it are.
+    /// Empty directories that may be unmounted file systems, sorted: each is a file system of its own, or its
+    /// siblings are on other file systems.
     pub unmounted: Vec<String>,
-    /// How many names were met that are no part of the layout. They are left alone.
+    /// How many names are not part of the layout. They are ignored.
     pub passed_over: u64,
-    /// What was found damaged.
+    /// The damage found.
     pub findings: Vec<Finding>,
 }
 
@@ -59,26 +61,26 @@ pub struct Repository {
     pub name: String,
     /// The linked revisions, in the order of their numbers.
     pub revisions: Box<[DigestId]>,
-    /// Revisions whose directory is left although the link is gone: manifests that were deleted through the API.
+    /// Revisions with a directory but without a link: manifests that were deleted through the API.
     pub unlinked: Box<[DigestId]>,
-    /// The revisions among them that have signatures, as registry 2.0 to 2.3 wrote them, in the order of their numbers.
+    /// The linked revisions that have signatures, as registry 2.0 to 2.3 wrote them, in the order of their numbers.
     pub signed: Box<[DigestId]>,
     /// The revisions whose link is too recent to be garbage, in the order of their numbers.
     pub recent: Box<[DigestId]>,
     /// The algorithms of its layer links.
     pub layer_algorithms: Box<[Algorithm]>,
-    /// Whether it has a directory of links to referrers, as the registry of the ORAS project makes one.
+    /// Whether it has a directory of links to referrers, as the registry of the ORAS project creates it.
     pub has_referrers: bool,
     /// Whether a symbolic link leads into the repository, or from within it to somewhere else. Then nothing in it is
-    /// removed, and all of it counts as in use: what looks unused here may be in use under the other name.
+    /// deleted, and all of it counts as in use: what looks unused here may be in use under the other name.
     pub shared: bool,
-    /// A symbolic link that gives the repository another name, and would lead to nothing if it were removed.
+    /// A symbolic link that gives the repository another name, and would be dangling if the repository were deleted.
     pub alias: Option<String>,
 }
 
 impl Repository {
-    /// Whether a registry serves a repository of this name. In one of another name, nothing is removed unless it is named
-    /// itself.
+    /// Whether a registry serves a repository of this name. In a repository of any other name, nothing is deleted
+    /// unless you name the repository itself.
     pub fn is_served(&self) -> bool {
         layout::is_repository_name(&self.name)
     }
@@ -93,7 +95,7 @@ impl Repository {
         !self.revisions.is_empty() || !self.unlinked.is_empty() || !self.layer_algorithms.is_empty()
     }
 
-    /// A repository of which nothing is known.
+    /// Creates a repository of which only the name is known.
     pub(crate) fn empty(name: String) -> Self {
         Self {
             name,
@@ -123,7 +125,7 @@ impl Inventory {
     }
 }
 
-/// Looks at the whole store. What was modified at the time `recent_since` or later is recent.
+/// Scans the whole store. What was modified at `recent_since` or later is recent.
 pub fn scan(
     storage: &dyn ReadStorage,
     recent_since: Option<SystemTime>,
@@ -148,7 +150,7 @@ pub fn scan(
     let aliased = walk.aliased.lock().clone();
     for repository in &mut repositories {
         let name = &repository.name;
-        // A namespace with another name gives one to all that is in it.
+        // An alias of a namespace gives another name to every repository in it.
         let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
         repository.alias = ends.filter_map(|end| aliased.get(&name[..end])).next().cloned();
     }
@@ -172,7 +174,7 @@ pub fn scan(
     })
 }
 
-/// The names of all repositories, as they are now.
+/// Lists the names of all repositories, as they are now.
 pub(crate) fn repository_names(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
     Walk::new(storage, None, &Silent).names()
 }
@@ -184,7 +186,7 @@ struct Walk<'a> {
     passed_over: AtomicU64,
     /// Directories that hold nothing of the layout.
     empty: Mutex<BTreeSet<String>>,
-    /// The names of directories of repositories that symbolic links lead to, with one of those.
+    /// The names of directories of repositories that symbolic links lead to, each with one of those links.
     aliased: Mutex<BTreeMap<String, String>>,
     findings: Mutex<Vec<Finding>>,
 }
@@ -200,8 +202,8 @@ impl<'a> Walk<'a> {
         self.empty.lock().insert(directory.to_owned());
     }
 
-    /// Those of the empty directories that are a file system of their own, or of which all siblings that are not empty are on
-    /// other file systems. One behind a symbolic link is on purpose where it is.
+    /// Lists the empty directories that are a file system of their own, or whose non-empty siblings are all on other
+    /// file systems. A symbolic link is skipped: it is there on purpose.
     fn unmounted(&self) -> Result<Vec<String>, Error> {
         let empty = self.empty.lock();
         let (mut unmounted, mut above, mut siblings) = (Vec::new(), String::new(), BTreeSet::new());
@@ -230,7 +232,7 @@ impl<'a> Walk<'a> {
         if repositories.iter().any(|repository| !repository.revisions.is_empty()) {
             return Ok(false);
         }
-        // Each repository by itself: what was deleted in one says nothing of another.
+        // Each repository is judged by itself: a deletion in one says nothing about another.
         for repository in repositories.iter().filter(|repository| !repository.layer_algorithms.is_empty()) {
             if !self.had_a_manifest(repository, digests)? {
                 return Ok(true);
@@ -239,8 +241,8 @@ impl<'a> Walk<'a> {
         Ok(false)
     }
 
-    /// Whether a manifest was deleted from a repository. The API's DELETE removes the link alone, so only where there are
-    /// signatures was there never one.
+    /// Whether a manifest was deleted from a repository. The API's DELETE removes only the link, so a revision
+    /// without a link may never have had one only if it has signatures.
     fn had_a_manifest(&self, repository: &Repository, digests: &Digests) -> Result<bool, Error> {
         for revision in &repository.unlinked {
             if self.storage.stat(&layout::signatures(&repository.name, &digests.digest(*revision)))?.is_none() {
@@ -267,7 +269,7 @@ impl<'a> Walk<'a> {
         directories(self.storage, directory, accept, || self.pass_over())
     }
 
-    /// Whether the directories are there in which everything else is.
+    /// Whether the directories exist that hold everything else.
     fn has_layout(&self) -> Result<bool, Error> {
         for (end, _) in layout::ROOT.match_indices('/').chain([(layout::ROOT.len(), "")]) {
             match self.storage.stat(&layout::ROOT[..end])?.map(|metadata| metadata.kind) {
@@ -290,8 +292,8 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    /// Blobs may be behind a symbolic link, on another disk. If that leads to a whole store with repositories of its
-    /// own, what those use would be taken for garbage.
+    /// Fails if the blobs are those of another store with repositories of its own: what those repositories use would
+    /// be taken for garbage. Blobs may be behind a symbolic link, on another disk.
     fn refuse_blobs_of_another_store(&self, directory: &str, above: &str) -> Result<(), Error> {
         let beside = format!("{directory}/{above}/repositories");
         if self.storage.stat(&beside)?.is_some()

@@ -1,7 +1,8 @@
 //! What the link of a digest leads to.
 //!
-//! A client that pushes by another algorithm's digest than SHA-256 gets the content stored under its SHA-256 digest, and the link at
-//! the digest that was named holds that one (`blobWriter.Commit` and `linkBlob` in distribution).
+//! If a client pushes content by a digest of another algorithm than SHA-256, the registry stores it under its SHA-256
+//! digest, and the link of the client's digest holds the SHA-256 digest (`blobWriter.Commit` and `linkBlob` in
+//! distribution).
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
@@ -14,7 +15,7 @@ pub(crate) enum Link {
     Absent,
     /// The digest under which the content is stored.
     To(Digest),
-    /// It holds no digest, or another one than it may.
+    /// It holds no digest, or one that it must not hold.
     Garbled,
 }
 
@@ -24,13 +25,13 @@ pub(crate) fn read(storage: &dyn ReadStorage, path: &str, digest: &Digest) -> Re
         Some(Content::Whole(text)) => layout::digest_in_link(&text),
         Some(Content::TooLarge) => None,
         None if storage.stat(path)?.is_none() => return Ok(Link::Absent),
-        // Something else than a file.
+        // Something other than a file.
         None => None,
     };
     Ok(named.filter(|named| may_lead_to(digest, named)).map_or(Link::Garbled, Link::To))
 }
 
-/// Whether the link of a digest may hold another one.
+/// Whether the link of `digest` may hold `named`.
 pub(crate) fn may_lead_to(digest: &Digest, named: &Digest) -> bool {
     named == digest || digest.algorithm() != Algorithm::Sha256 && named.algorithm() == Algorithm::Sha256
 }

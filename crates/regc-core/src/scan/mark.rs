@@ -1,8 +1,8 @@
-//! What is live: everything that can be reached from the roots of some repository.
+//! What is live: everything reachable from the roots of some repository.
 //!
-//! Two questions have different answers. A blob is garbage if it is live in no repository; a layer link or a revision
-//! is garbage if it is not live in its own. So each repository is marked by itself, and what is live in it is added to
-//! what is live at all.
+//! A blob is garbage if it is live in no repository; a layer link or a revision is garbage if it is not live in its
+//! own repository. So each repository is marked by itself, and what is live in it is added to what is live in the
+//! store.
 
 mod attached;
 mod garbage;
@@ -43,21 +43,21 @@ pub struct Reachable {
     pub manifests: Manifests,
     /// Every digest that is live in some repository.
     pub live: DigestSet,
-    /// What was kept alive by what is deletion, whether or not it is live all the same: only that may go. `None` says that
-    /// everything may that is not live.
+    /// What the deletion kept alive, whether or not it is still live: nothing else may be deleted. `None` if
+    /// everything that is not live may be deleted.
     pub released: Option<DigestSet>,
-    /// What is deletion and stays all the same.
+    /// What was named for deletion and stays.
     pub blocked: Vec<Blocked>,
     /// For each repository of the inventory, in its order, what is live in it.
     pub repositories: Vec<RepositoryReachable>,
     /// For each repository of the inventory, in its order, the links that are garbage.
     pub garbage: Vec<RepositoryGarbage>,
-    /// How many tags there are; 0 unless they were asked for.
+    /// How many tags there are; 0 unless they were needed.
     pub tags: u64,
-    /// The directories of tags that are empty file systems of their own, as far as tags were read: those that should be there are
-    /// not mounted.
+    /// Directories of tags that are empty file systems of their own, as far as tags were read: the intended file
+    /// system is not mounted.
     pub unmounted: Vec<String>,
-    /// What was found damaged, in a fixed order.
+    /// All damage found, in a fixed order.
     pub findings: Vec<Finding>,
 }
 
@@ -75,36 +75,37 @@ pub struct RepositoryReachable {
 /// The links of one repository that are garbage.
 #[derive(Clone, Debug, Default)]
 pub struct RepositoryGarbage {
-    /// Entries in the index of a tag that name a revision which is garbage or gone, and all those of tags that go, by tag
-    /// and digest.
+    /// Entries in the index of a tag that name a revision which is garbage or gone, and all those of deleted tags, by
+    /// tag and digest.
     pub tag_index_entries: Vec<TagIndexEntry>,
-    /// Tags, sorted by name.
+    /// Tags to delete, sorted by name.
     pub removed_tags: Vec<GarbageTag>,
     /// Revisions, each before those that it refers to.
     pub revisions: Vec<GarbageRevision>,
     /// Layer links, by digest.
     pub layer_links: Vec<DigestId>,
-    /// Digests that have a directory among the layer links but no link in it, as a run that was stopped leaves them.
+    /// Digests that have a directory among the layer links but no link in it, as an interrupted run leaves them.
     pub empty_layers: Vec<DigestId>,
     /// Digests that have a directory among the revisions but no link in it, as the registry's DELETE leaves them.
     pub empty_revisions: Vec<DigestId>,
-    /// Tags of which only a directory is left that names nothing: the registry lists them, and no client can pull them.
+    /// Tags of which only a directory is left that names nothing: the registry lists them, but no client can pull
+    /// them.
     pub empty_tag_dirs: Vec<String>,
-    /// Uploads that were given up, by their names.
+    /// Abandoned uploads, by name.
     pub uploads: Vec<GarbageUpload>,
-    /// Files that interrupted copies have left beside links, by path.
+    /// Files that interrupted copies left beside links, by path.
     pub remnants: Vec<GarbageFile>,
-    /// The keys of links by which the registry of the ORAS project finds referrers, sorted: those to what is garbage.
+    /// Keys of links to garbage by which the registry of the ORAS project finds referrers, sorted.
     pub referrer_links: Vec<String>,
-    /// Whether the repository goes as a whole: its directory, when all else is gone.
+    /// Whether the repository is deleted as a whole: its directory too, after everything else.
     pub whole: bool,
-    /// The repository's tags, sorted, where revisions are garbage: those that might have named them.
+    /// The repository's tags, sorted, if revisions are garbage: these tags might have named them.
     pub tags: Vec<String>,
     /// Directories of its layer links that are symbolic links. What they lead to is in use there.
     pub(crate) symlinks: Vec<String>,
 }
 
-/// A tag has named a digest.
+/// A record that a tag has named a digest.
 #[derive(Clone, Debug)]
 pub struct TagIndexEntry {
     /// The tag.
@@ -113,7 +114,7 @@ pub struct TagIndexEntry {
     pub id: DigestId,
 }
 
-/// A tag that goes.
+/// A tag to delete.
 #[derive(Clone, Debug)]
 pub struct GarbageTag {
     /// The tag.
@@ -122,34 +123,35 @@ pub struct GarbageTag {
     pub id: Option<DigestId>,
 }
 
-/// An upload that goes.
+/// An upload to delete.
 #[derive(Clone, Debug)]
 pub struct GarbageUpload {
     /// Its name.
     pub upload: String,
     /// The keys of its files below its directory, the content first.
     pub files: Box<[String]>,
-    /// How long they are together, in bytes.
+    /// Their total size, in bytes.
     pub bytes: u64,
 }
 
-/// A file that goes by itself.
+/// A file to delete by itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GarbageFile {
     /// Its key.
     pub path: String,
-    /// How long it is, in bytes.
+    /// Its size, in bytes.
     pub bytes: u64,
 }
 
-/// A revision that is garbage, with what lies in its directory.
+/// A revision that is garbage, with the contents of its directory.
 #[derive(Clone, Debug)]
 pub struct GarbageRevision {
     /// The manifest.
     pub id: DigestId,
-    /// Its signatures, where registry 2.0 to 2.3 has left some.
+    /// Its signatures, if registry 2.0 to 2.3 left any.
     pub signatures: Box<[DigestId]>,
-    /// Whether its directory stays, since something that stays is attached to it: it proves that the manifest was here.
+    /// Whether its directory stays because something that stays is attached to it: the directory proves that the
+    /// manifest was here.
     pub is_remembered: bool,
 }
 
@@ -194,13 +196,13 @@ impl DigestSet {
         }
     }
 
-    /// How many digests are in the set, those without a blob among them.
+    /// How many digests are in the set, including those without a blob.
     pub fn len(&self) -> u64 {
         let stored: u64 = self.stored.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum();
         stored + self.others.lock().len() as u64
     }
 
-    /// Whether nothing is live.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -286,12 +288,12 @@ pub fn mark(
 }
 
 impl Reachable {
-    /// Where something is deletion, nothing else goes that is garbage.
+    /// Keeps all garbage that the deletion does not release.
     fn keep_what_was_not_released(&mut self, inventory: &Inventory, deletion: &Deletion, released: DigestSet) {
         let digests = &inventory.digests;
         for (repository, garbage) in inventory.repositories.iter().zip(&mut self.garbage) {
             garbage.empty_layers.clear();
-            // A link of another repository goes only with its content.
+            // A link of another repository is deleted only with its content.
             let is_meant = deletion.of(&repository.name).is_some();
             let live = &self.live;
             garbage.layer_links.retain(|&id| {
@@ -302,9 +304,9 @@ impl Reachable {
         self.released = Some(if deletion.keep_content { DigestSet::new(digests) } else { released });
     }
 
-    /// A finding for every layer and configuration that a live manifest needs and that is not among the blobs.
+    /// Returns a finding for every layer and config that a live manifest needs and that is not among the blobs.
     ///
-    /// `is_missing` says which digests are not. A layer that says where else it can be had need not be there.
+    /// `is_missing` returns whether a digest is missing. A foreign layer need not be there.
     pub(crate) fn missing_blobs(
         &self,
         storage: &dyn ReadStorage,

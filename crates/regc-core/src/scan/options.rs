@@ -1,4 +1,4 @@
-//! What a run may do.
+//! The options of a run.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -13,53 +13,57 @@ use crate::scan::deletion::Deletion;
 pub struct Options<'a> {
     /// Whether manifests that no tag reaches are garbage too.
     pub delete_untagged: bool,
-    /// Whether to go on although the store looks as if something was missing (see [`Refusal`](crate::error::Refusal)).
+    /// Whether to continue even if something seems to be missing from the store (see
+    /// [`Refusal`](crate::error::Refusal)).
     pub allow_empty: bool,
-    /// Whether to go on although much of what images need is missing, or a directory looks as if it was not mounted.
+    /// Whether to continue even if much of what images need is missing, or a directory looks like an unmounted file
+    /// system.
     pub allow_missing: bool,
-    /// Whether to go on although nearly all manifests are untagged and would be deleted.
+    /// Whether to continue even if nearly all manifests are untagged and would be deleted.
     pub allow_mostly_untagged: bool,
     /// What may be missing although nothing is wrong.
     pub absences: Absences,
-    /// Whether blobs are garbage, too, that are reached through a symbolic link out of the storage root: no other store uses them.
+    /// Whether blobs reached through a symbolic link out of the storage root can be garbage too: no other store uses
+    /// them.
     pub allow_symlinked_blobs: bool,
-    /// Whether to go on although Harbor's database also describes the store.
+    /// Whether to continue even if Harbor's database also describes the store.
     pub allow_harbor: bool,
     /// What was modified at this time or later is not garbage, and neither is what it refers to.
     pub recent_since: Option<SystemTime>,
-    /// What else is garbage, though it takes up little.
+    /// Which leftovers are garbage too, though they take up little space.
     pub leftovers: Leftovers,
     /// Whether layer links and tags' indexes are not listed: the caller checks them itself.
     pub skip_links: bool,
-    /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in use
-    /// is always found out in all of them.
+    /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in
+    /// use is always determined in all repositories.
     pub repositories: &'a [Pattern],
-    /// Manifests that stay where they are linked, with everything that they need, as what is recent does.
+    /// Manifests that stay wherever they are linked, with everything that they need, as recent ones do.
     pub also_roots: Option<&'a BTreeSet<Digest>>,
-    /// What is to go although clients could pull it. Then nothing else does, whatever else is garbage.
+    /// What to delete although clients could pull it. Then nothing else is deleted, not even other garbage.
     pub deletion: Option<&'a Deletion>,
-    /// How many threads wait for the storage at once. They mostly wait for I/O: use more than there are cores.
+    /// How many threads access the storage at once. They mostly wait for I/O: use more than there are cores.
     pub jobs: usize,
 }
 
-/// What registries leave behind, beside content.
+/// What registries leave behind, other than content.
 ///
-/// Directories of links without a link go in any case, and so do entries in tags' indexes for manifests that are not linked.
+/// Directories of links without a link are always deleted, and so are entries in tags' indexes for manifests that are
+/// not linked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leftovers {
-    /// Uploads that began before this, and were not written since, are garbage; none if not given. When one began is what its
-    /// `startedat` says, or if that is not there, when it was written last.
+    /// Uploads that began before this time and were not written since are garbage; none if `None`. An upload began at
+    /// the time in its `startedat`, or without that file, when it was last written.
     pub uploads_before: Option<SystemTime>,
     /// Whether a repository without any manifest, tag or upload is garbage.
     pub empty_repositories: bool,
-    /// Whether tags that name nothing are garbage, and the indexes of all tags are looked through for entries that lead to
-    /// nothing; else only those of tags that have named more than one manifest.
+    /// Whether tags that name nothing are garbage, and the indexes of all tags are searched for dangling entries;
+    /// otherwise only those of tags that have named more than one manifest are searched.
     pub every_tag: bool,
-    /// Tags and referrers that were pushed before this are garbage if what they are attached to was deleted from the
-    /// repository, and so is what only they need; none if not given.
+    /// Tags and referrers that were pushed before this time are garbage if what they are attached to was deleted from
+    /// the repository, and so is what only they need; none if `None`.
     pub orphans_before: Option<SystemTime>,
-    /// Files that interrupted copies have left beside content and links are garbage if they were written before this; none if
-    /// not given.
+    /// Files that interrupted copies left beside content and links are garbage if they were written before this time;
+    /// none if `None`.
     pub copies_before: Option<SystemTime>,
 }
 
@@ -85,14 +89,14 @@ impl Default for Options<'_> {
 }
 
 impl Options<'_> {
-    /// Whether untagged manifests and leftovers may go in a repository.
+    /// Whether untagged manifests and leftovers may be deleted in a repository.
     pub(crate) fn may_tidy(&self, repository: &str) -> bool {
         let is_meant = |pattern: &Pattern| pattern.matches_repository(repository);
         self.deletion.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
     }
 
-    /// Before when a file was written that an interrupted copy has left and that may be deleted; none may if there is no such
-    /// time.
+    /// Returns the time before which a file that an interrupted copy left must have been written to be deleted;
+    /// `None` if none may be deleted.
     pub(crate) fn remnants_before(&self) -> Option<SystemTime> {
         let before = self.leftovers.copies_before?;
         Some(self.recent_since.map_or(before, |recent_since| recent_since.min(before)))

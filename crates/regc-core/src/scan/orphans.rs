@@ -1,8 +1,8 @@
-//! What belongs to a manifest that was deleted, and to nothing else.
+//! Orphans: what belongs to a manifest that was deleted, and to nothing else.
 //!
-//! A signature outlives the image that it signs, since nothing deletes it. But a name or a `subject` is only a claim of who pushed
-//! it. So all that hangs on an orphan counts: it is deleted once the youngest of it is old, and not at all while it holds
-//! something that is attached to nothing that was deleted.
+//! A signature outlives the image that it signs, since nothing deletes it. But a name or a `subject` is only a claim
+//! of the client that pushed it. So everything attached to an orphan counts: the orphan is deleted once the youngest
+//! of it is old, and never while it holds something that is attached to nothing that was deleted.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -30,17 +30,18 @@ pub(crate) struct Orphan<D> {
     pub(crate) members: HashSet<D>,
 }
 
-/// How many steps all searches in a repository may take together: more than ever without a graph that was made to be slow. What is
-/// not judged after them stays.
+/// Returns how many steps all searches in a repository may take together. Only a graph made to be slow needs more.
+/// What is not judged by then stays.
 pub(crate) fn steps(revisions: usize) -> u64 {
     65_536 + 16 * revisions as u64
 }
 
-/// What hangs on a tag or a referrer of `owner`, which was deleted: on the manifests that it names, each with the time of the link
-/// that does. `member` describes a manifest, `None` if the repository does not link it.
+/// Finds everything attached to a tag or a referrer of `owner`, which was deleted. `named` holds the manifests that
+/// it names, each with the time of the link that names it. `member` describes a manifest, `None` if the repository
+/// does not link it.
 ///
-/// `None` if something in it is attached neither to the owner nor to anything else in it, or if that would take more than
-/// `steps_left`.
+/// Returns `None` if something in it is attached neither to the owner nor to anything else in it, or if the search
+/// would take more than `steps_left`.
 pub(crate) fn orphan<D: Copy + Eq + Hash>(
     owner: D,
     named: Vec<(D, SystemTime)>,

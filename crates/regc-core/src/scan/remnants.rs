@@ -1,8 +1,8 @@
-//! Files that interrupted copies have left beside content and links, as a registry does that is killed.
+//! Remnants: files that interrupted copies, or a registry that was killed, left beside content and links.
 //!
-//! No registry looks at them, but they take up space, and keep their directories. They may be all that is left of what was
-//! copied. So only those go whose name tells what they were to become, and that are old; and where something is needed that
-//! is missing, none that was to become it.
+//! No registry reads them, but they take up space, and their directories cannot be deleted. They may be all that is
+//! left of what was copied. So a remnant is deleted only if its name shows which file it was to become and if it is
+//! old, and never if that file is needed and missing.
 
 use rayon::prelude::*;
 use rustc_hash::FxHashSet as HashSet;
@@ -21,8 +21,8 @@ use crate::storage::{EntryKind, ReadStorage};
 /// How many directories one task lists.
 pub(crate) const BATCH: usize = 64;
 
-/// What interrupted copies have left beside blobs, by path. None is looked for behind a symbolic link out of the storage root,
-/// unless the blobs there may go as well, nor in a blob's directory that is a symbolic link.
+/// Lists the remnants beside blobs, by path. Skips what is behind a symbolic link out of the storage root, unless the
+/// blobs there may be deleted as well, and a blob's directory that is a symbolic link.
 pub(crate) fn beside_blobs(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
@@ -56,12 +56,12 @@ pub(crate) fn beside_blobs(
     Ok(found)
 }
 
-/// Whether a key is that of one of these files, which are sorted.
+/// Whether `files`, which are sorted, contain this key.
 pub(crate) fn has(files: &[GarbageFile], key: &str) -> bool {
     files.binary_search_by(|file| file.path.as_str().cmp(key)).is_ok()
 }
 
-/// Where files may have been left.
+/// Directories in which files may have been left.
 pub(crate) struct Beside<'a> {
     pub(crate) storage: &'a dyn ReadStorage,
     /// A directory of directories that hold one file each.
@@ -73,8 +73,8 @@ pub(crate) struct Beside<'a> {
 }
 
 impl Beside<'_> {
-    /// What was left in some directories, which start below the one above. Where the file itself is missing, nothing goes if
-    /// it `is_needed`.
+    /// Lists the remnants in some directories, given relative to `above`. If the file itself is missing and
+    /// `is_needed`, its remnants are kept.
     pub(crate) fn list(
         &self,
         directories: &[String],
@@ -93,7 +93,7 @@ impl Beside<'_> {
         self.old(found.into_iter().map(|(_, key)| key).collect())
     }
 
-    /// Those of some files, by their keys below the directory above, that are old.
+    /// Returns those of some files that are old. `keys` are relative to `above`.
     pub(crate) fn old(&self, keys: Vec<String>) -> Result<Vec<GarbageFile>, Error> {
         let found = self.storage.stat_each(self.above, &keys)?;
         let old = keys.into_iter().zip(found).filter_map(|(key, found)| {

@@ -1,4 +1,4 @@
-//! What names stand for in a store.
+//! Resolving patterns to what they name in a store.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::{ReadStorage, directories};
 use crate::threads::with_threads;
 
-/// Everything in a store that patterns name, as something that is not wanted any more.
+/// Returns everything in a store that patterns name, as a deletion.
 ///
-/// Fails with [`Error::NothingMatches`] if there is nothing that one of them names, and with [`Error::StillTagged`] if one
-/// names a manifest by its digest that a tag names as well, unless `force` says that those tags are to go, too. No pattern
-/// names a repository of a name that no registry serves: see [`repository_at`].
+/// Fails with [`Error::NothingMatches`] if a pattern matches nothing, and with [`Error::StillTagged`] if a pattern
+/// names a manifest by its digest that a tag names as well, unless `force` deletes those tags too. No pattern names a
+/// repository of a name that no registry serves: see [`repository_at`].
 pub fn resolve(
     storage: &dyn ReadStorage,
     patterns: &[Pattern],
@@ -32,7 +32,7 @@ pub fn resolve(
         names.retain(|name| layout::is_repository_name(name));
         names.sort_unstable();
         let mut deletion = Deletion::default();
-        // Manifests last: what tags go is known then.
+        // Manifests last: by then it is known which tags are deleted.
         let (manifests, others): (Vec<_>, Vec<_>) =
             patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
         for pattern in others.into_iter().chain(manifests) {
@@ -56,9 +56,10 @@ pub fn resolve(
     })
 }
 
-/// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all repositories.
+/// Returns the name of the repository whose directory is at `path`, relative to the storage root or to the directory
+/// of all repositories.
 ///
-/// Fails with [`Error::NothingMatches`] if it is none.
+/// Fails with [`Error::NothingMatches`] if it is not a repository.
 pub fn repository_at(storage: &dyn ReadStorage, path: &str, jobs: usize) -> Result<String, Error> {
     let name = path.trim_matches('/');
     let name = name.strip_prefix(layout::REPOSITORIES).map_or(name, |below| below.trim_start_matches('/'));
@@ -76,7 +77,7 @@ fn tags(
     let named: Vec<Named> = repositories
         .par_iter()
         .map(|repository| {
-            // The registry lists a tag for its directory, even if it names nothing any more.
+            // The registry lists every tag that has a directory, even if it names nothing any more.
             let all = layout::tags(repository);
             let all = directories(storage, &all, layout::tag_name, || ())?;
             Ok((all.into_iter().map(|(name, _)| (name, None)).collect(), tag_links(storage, repository)?))

@@ -1,4 +1,4 @@
-//! How much the blobs hold.
+//! The sizes of blobs.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ use crate::storage::{EntryKind, ReadStorage};
 pub struct UnreferencedBlob {
     /// Its digest.
     pub id: DigestId,
-    /// What removing it gives back: the length of its content, or 0 where a symbolic link says that it is elsewhere.
+    /// How many bytes deleting it frees: the length of its content, or 0 if a symbolic link leads to its content.
     pub bytes: u64,
 }
 
@@ -29,31 +29,32 @@ pub struct Sizes {
     pub unreferenced: Vec<UnreferencedBlob>,
     /// How many blobs are live.
     pub live_blobs: u64,
-    /// How long their contents are together.
+    /// The total size of their contents, in bytes.
     pub live_bytes: u64,
     /// How many blobs are not live, but too recent to be garbage.
     pub young_blobs: u64,
-    /// How long their contents are together.
+    /// The total size of their contents, in bytes.
     pub young_bytes: u64,
-    /// How long the contents of those garbage blobs are together that have other names as well, as hard links: removing them
-    /// here frees nothing, in bytes.
+    /// The total size, in bytes, of the garbage blobs whose content has other hard links: deleting them here frees
+    /// nothing.
     pub hard_linked_bytes: u64,
-    /// Digests with a directory but without content, as a run that was stopped leaves them.
+    /// Digests with a directory but without content, as an interrupted run leaves them.
     pub(crate) without_content: BTreeSet<DigestId>,
 }
 
-/// How many live blobs are looked at at most. In larger stores, a live blob counts as there if its directory is: asking
-/// for the content of each would take longer than all the rest of a run, and is for a verification to do.
+/// The number of live blobs up to which each one is checked. In larger stores, a live blob counts as present if its
+/// directory is: checking the content of each would take longer than the rest of a run, and is left to a
+/// verification.
 const CHECKED_LIVE_BLOBS: u64 = 10_000;
 
-/// How many blobs one task looks at.
+/// How many blobs one task measures.
 const BATCH: usize = 64;
 
-/// Says of a blob that was asked for that it stays.
+/// Marks a blob that was measured and stays.
 const NO_GARBAGE: u64 = u64::MAX;
 
-/// Asks for the size of every blob that is garbage. The sizes of live blobs are known from the manifests that refer to
-/// them, but for those of old manifests, which do not say.
+/// Measures every blob that is garbage. The sizes of live blobs are known from the manifests that refer to them,
+/// except for old manifests, which do not state them.
 pub fn measure(
     storage: &dyn ReadStorage,
     inventory: &Inventory,
@@ -105,7 +106,7 @@ pub fn measure(
     Ok(sizes)
 }
 
-/// Asks for the sizes of blobs that are in the same directory: notes those of garbage, and sums up those of what is live.
+/// Measures blobs that are in the same directory: records the sizes of garbage, and sums up those of live blobs.
 fn measure_batch(
     storage: &dyn ReadStorage,
     inventory: &Inventory,

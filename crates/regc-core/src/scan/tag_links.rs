@@ -18,7 +18,7 @@ pub(crate) struct TagLink {
     pub(crate) pushed: SystemTime,
 }
 
-/// The tags of a repository that have a link, sorted by name.
+/// Lists the tags of a repository that have a link, sorted by name.
 pub(crate) fn tag_links(storage: &dyn ReadStorage, repository: &str) -> Result<Vec<TagLink>, Error> {
     let all = layout::tags(repository);
     let mut names = Vec::new();

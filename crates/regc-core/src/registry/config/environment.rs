@@ -8,12 +8,12 @@ use crate::error::Error;
 /// The sections that are read, and that an environment variable can therefore change.
 const SECTIONS: [&str; 8] = ["storage", "auth", "database", "http", "redis", "proxy", "validation", "openshift"];
 
-/// The storage drivers of the registries that regc knows. Only a variable that makes another one is a mistake in itself:
-/// Kubernetes sets `REGISTRY_STORAGE_PORT` and the like for a service that is called registry-storage.
+/// The storage drivers of the registries that regc knows. A variable is wrong by itself only if it creates another
+/// driver: Kubernetes sets `REGISTRY_STORAGE_PORT` and the like for a service named registry-storage.
 const KNOWN_DRIVERS: [&str; 10] =
     ["filesystem", "inmemory", "azure", "gcs", "s3", "s3aws", "s3goamz", "swift", "oss", "cos"];
 
-/// Overrides the configuration, and answers the storage driver with the variable that it comes from, if it does.
+/// Overrides the configuration, and returns the storage driver with the variable that it comes from, if any.
 pub(super) fn apply(
     document: &mut Mapping,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -50,7 +50,7 @@ pub(super) fn apply(
     }
 }
 
-/// The error that a variable causes.
+/// Returns the error that a variable causes.
 fn blame(name: &str, reason: String) -> Error {
     let is_of_a_service =
         name.ends_with("_PORT") || ["_PORT_", "_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|part| name.contains(part));
@@ -76,7 +76,7 @@ fn drivers_of(document: &Mapping) -> Vec<String> {
     storage.into_iter().flat_map(super::drivers).filter_map(|(name, _)| super::scalar(name)).collect()
 }
 
-/// Whether the variable is one that overrides what is read.
+/// Applies a variable. Returns whether it is one that overrides what is read.
 fn override_by(document: &mut Mapping, name: &str, text: &str) -> Result<bool, Error> {
     let Some(path) = name.strip_prefix("REGISTRY_") else { return Ok(false) };
     let path: Vec<&str> = path.split('_').collect();
@@ -101,10 +101,10 @@ fn override_by(document: &mut Mapping, name: &str, text: &str) -> Result<bool, E
     Ok(true)
 }
 
-/// Sets `value` at `path` below `target`, whose keys are compared in upper case and made in lower case.
+/// Sets `value` at `path` below `target`, whose keys are compared in upper case and created in lower case.
 ///
-/// `depth` counts the levels below the section: the registry's parser knows the section's drivers and their parameters,
-/// but treats a mapping that the file holds further down as having keys that are no strings, and leaves it alone.
+/// `depth` counts the levels below the section: the registry's parser knows the section's drivers and their
+/// parameters, but treats a mapping further down in the file as if its keys were not strings, and leaves it alone.
 fn override_in(target: &mut Value, path: &[&str], value: Value, depth: usize) {
     if target.is_null() {
         *target = Value::Mapping(Mapping::new());
@@ -122,7 +122,7 @@ fn override_in(target: &mut Value, path: &[&str], value: Value, depth: usize) {
     match existing {
         Some(key) if !mapping[&key].is_null() => override_in(&mut mapping[&key], &path[1..], value, depth + 1),
         _ => {
-            // What the environment makes itself has keys that are strings, at any depth.
+            // Mappings that the environment itself creates have string keys, at any depth.
             let nested = path[1..].iter().rev().fold(value, |value, key| {
                 Value::Mapping(Mapping::from_iter([(Value::String(key.to_lowercase()), value)]))
             });

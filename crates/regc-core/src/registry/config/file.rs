@@ -1,4 +1,4 @@
-//! The configuration in a file.
+//! Reading the configuration from a file.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -8,8 +8,9 @@ use super::Config;
 use crate::error::Error;
 
 impl Config {
-    /// Reads a configuration file, and overrides it with those variables of `environment` that start with `REGISTRY_`, as
-    /// [`parse`](Self::parse) does. [`std::env::vars`] is the environment of the process; without it, pass `[]`.
+    /// Reads a configuration file, and overrides it with those variables of `environment` that start with
+    /// `REGISTRY_`, as [`parse`](Self::parse) does. Pass [`std::env::vars`] for the environment of the process, or
+    /// `[]` for none.
     ///
     /// Fails as `parse` does, and if the file cannot be read.
     pub fn from_file(
@@ -27,7 +28,7 @@ impl Config {
     }
 }
 
-/// The text of a file that an editor may have written as UTF-16, which the registry reads as well.
+/// Decodes the text of a file. An editor may have written it as UTF-16, which the registry reads as well.
 fn text(content: Vec<u8>) -> io::Result<String> {
     let units = |decode: fn([u8; 2]) -> u16| -> Vec<u16> {
         content[2..].chunks_exact(2).map(|pair| decode([pair[0], pair[1]])).collect()

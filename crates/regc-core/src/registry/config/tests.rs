@@ -1,4 +1,4 @@
-//! What a configuration is read as.
+//! Tests of reading configurations.
 
 use super::environment::apply;
 use super::*;
@@ -90,7 +90,7 @@ fn the_environment_overrides() {
     assert_eq!(root(DEBIAN, &[(ROOT, "/data")]), "/data");
     assert_eq!(root("version: 0.1\nstorage:\n  filesystem:", &[(ROOT, "/data")]), "/data");
     assert_eq!(root("version: 0.1", &[("REGISTRY_STORAGE", "filesystem")]), DEFAULT_ROOT_DIRECTORY);
-    // The more specific variable comes last, in whatever order they are given.
+    // The more specific variable is applied last, in whatever order they are passed.
     assert_eq!(root(DEBIAN, &[(ROOT, "/b"), ("REGISTRY_STORAGE", "{filesystem: {rootdirectory: /a}}")]), "/b");
     assert_eq!(root(DEBIAN, &[("REGISTRY_STORAGE_FILESYSTEM", "{rootdirectory: /c}")]), "/c");
     // Two drivers, as for the registry.
@@ -232,7 +232,7 @@ fn what_a_variable_breaks_is_said_with_its_name() {
     ] {
         assert_eq!(blamed(DEBIAN, &[(name, value)]).0, name, "{value:?}");
     }
-    // Those of Kubernetes come together. The other drivers, which were meant, are not to blame.
+    // Kubernetes sets its variables together. The other drivers, which are intended, are not to blame.
     let service = [
         ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/data"),
         ("REGISTRY_STORAGE_S3_BUCKET", "b"),
@@ -240,10 +240,10 @@ fn what_a_variable_breaks_is_said_with_its_name() {
     ];
     assert_eq!(blamed("version: 0.1", &service).0, "REGISTRY_STORAGE_SERVICE_HOST");
     assert_eq!(blamed("version: 0.1", &service[2..]).0, "REGISTRY_STORAGE_SERVICE_HOST");
-    // What the registry passes over is passed over.
+    // What the registry ignores is ignored.
     let other = [("REGISTRY_PORT", "tcp://1"), ("REGISTRY_SERVICE_HOST", "1"), ("REGISTRY_HTTP_PORT", "tcp://1")];
     assert_eq!(parse(DEBIAN, &other).unwrap(), parse(DEBIAN, &[]).unwrap());
-    // A file that is wrong by itself is to blame, whatever variables there are.
+    // A file that is wrong by itself is to blame, whatever variables are set.
     let wrong = "version: 0.1\nstorage: {inmemory: , filesystem: }";
     assert!(matches!(parse(wrong, &[("REGISTRY_HTTP_ADDR", ":1")]), Err(Error::Config(_))));
 }

@@ -1,7 +1,8 @@
 //! YAML as the registry reads it.
 //!
-//! The registry's parser is go-yaml 2, which takes more plain scalars for booleans and numbers than YAML 1.2 does: `yes`,
-//! `0755`, `1_000`. In quotes they are text. Source: `resolve.go` of gopkg.in/yaml.v2, and what registry 2.8.2 does.
+//! The registry's parser is go-yaml 2, which takes more plain scalars for booleans and numbers than YAML 1.2 does:
+//! `yes`, `0755`, `1_000`. In quotes they are text. Source: `resolve.go` of gopkg.in/yaml.v2, and what registry 2.8.2
+//! does.
 
 use std::fmt;
 
@@ -18,7 +19,8 @@ pub(super) fn read(text: &str) -> Result<Value, serde_yaml::Error> {
     Ok(value)
 }
 
-/// Makes values of a text, and looks into it to find out whether a scalar is in quotes: the parser does not say.
+/// Builds values from a text, and checks the text to find out whether a scalar is in quotes: the parser does not
+/// report it.
 #[derive(Clone, Copy)]
 struct Scalars<'t> {
     text: &'t str,
@@ -33,7 +35,7 @@ impl Scalars<'_> {
     }
 }
 
-/// A plain scalar that only the registry takes for a boolean or number.
+/// Resolves a plain scalar that only the registry takes for a boolean or number.
 fn resolve(plain: &str) -> Option<Value> {
     match plain {
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Some(Value::Bool(true)),
@@ -83,7 +85,7 @@ impl<'de> Visitor<'de> for Scalars<'_> {
         Ok(resolved.unwrap_or_else(|| scalar.into()))
     }
 
-    /// What is not a part of the text has escapes or several lines.
+    /// A scalar that is not a part of the text has escapes or several lines.
     fn visit_str<E: Error>(self, scalar: &str) -> Result<Value, E> {
         Ok(scalar.into())
     }

@@ -13,18 +13,18 @@ pub fn referrers(name: &str) -> [String; 2] {
     REFERRERS.map(|part| format!("{}/{part}", repository(name)))
 }
 
-/// The directory in such a directory that holds all that is in it.
+/// The only directory in such a directory: it holds all links.
 pub(super) const SUBJECTS: &str = "subjects";
 
-/// Whether what follows a repository's name, and a slash, are its links to referrers.
+/// Whether a path relative to a repository is inside its links to referrers.
 pub(super) fn is_referrers(below: &str) -> bool {
     below.split_once('/').is_some_and(|(part, rest)| {
         REFERRERS.contains(&part) && rest.split_once('/').is_some_and(|(subjects, _)| subjects == SUBJECTS)
     })
 }
 
-/// Whether a directory of this path below that of all repositories holds links to referrers by the algorithm of their
-/// subjects' digests.
+/// Whether the directory at this path, relative to that of all repositories, holds links to referrers by the
+/// algorithm of their subjects' digests.
 pub(crate) fn holds_referrers(name: &str) -> bool {
     let mut components = name.rsplit('/');
     let is_inside =
@@ -32,7 +32,8 @@ pub(crate) fn holds_referrers(name: &str) -> bool {
     is_inside && components.next().is_some()
 }
 
-/// Whether a key is that of a file that an interrupted copy has left beside content or a link, or a registry that was killed.
+/// Whether a key is that of a remnant: a file that an interrupted copy, or a registry that was killed, left beside
+/// content or a link.
 pub fn is_remnant(key: &str) -> bool {
     let Some((directory, name)) = key.rsplit_once('/') else { return false };
     match Holds::of(directory) {
@@ -42,10 +43,11 @@ pub fn is_remnant(key: &str) -> bool {
     }
 }
 
-/// Whether a file of this name was to become `file` and did not: `.data.Xy12Za` of rsync, `data.part`, `data.partial` and
-/// `data.filepart` of other programs, and `data.<uuid>.tmp` of registry 3.1.
+/// Whether a file of this name is an unfinished copy of `file`: `.data.Xy12Za` of rsync, `data.part`, `data.partial`
+/// and `data.filepart` of other programs, and `data.<uuid>.tmp` of registry 3.1.
 ///
-/// Source: `PutContent` in `registry/storage/driver/filesystem/driver.go` of distribution 3.1; 2.8 and 3.0 write in place.
+/// Source: `PutContent` in `registry/storage/driver/filesystem/driver.go` of distribution 3.1; 2.8 and 3.0 write in
+/// place.
 pub(crate) fn is_remnant_of(file: &str, name: &str) -> bool {
     let after_name = |name: &str| name.strip_prefix(file).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
     if let Some(random) = name.strip_prefix('.').and_then(after_name) {

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::digest::{Algorithm, Digest};
 
-/// A file of the layout, taken apart. What [`parse`](Self::parse) accepts, [`key`](Self::key) writes the same.
+/// The parsed key of a file of the layout. [`key`](Self::key) writes exactly what [`parse`](Self::parse) accepts.
 ///
-/// The names of repositories and tags may be ones that no registry serves, but none leads elsewhere: no component of a key is
-/// empty, `.` or `..`.
+/// The names of repositories and tags may be ones that no registry serves, but none leads elsewhere: no component of
+/// a key is empty, `.` or `..`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location<'k> {
     /// The content of a blob.
@@ -47,7 +47,7 @@ pub enum Location<'k> {
         /// The tag.
         tag: &'k str,
     },
-    /// The link that says that a tag has named a manifest.
+    /// The link that records that a tag has named a manifest.
     TagIndexEntry {
         /// The repository.
         repository: &'k str,
@@ -79,7 +79,7 @@ pub enum Location<'k> {
 }
 
 impl<'k> Location<'k> {
-    /// Takes a key apart. `None` for what is no file of the layout, and for every directory.
+    /// Parses a key. `None` if it is not that of a file of the layout, and for every directory.
     pub fn parse(key: &'k str) -> Option<Self> {
         if let Some(below) = key.strip_prefix(BLOBS) {
             return Self::in_blobs(below.strip_prefix('/')?);
@@ -89,7 +89,7 @@ impl<'k> Location<'k> {
         if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
             return None;
         }
-        // How long some of the parts are, with a slash after each.
+        // The length of some of the parts, with a slash after each.
         let length = |parts: &[&str]| parts.iter().map(|part| part.len() + 1).sum::<usize>();
         let Some(at) = parts.iter().position(|part| is_repository_part(part)) else {
             let (above, link) = parts.split_at_checked(parts.len().checked_sub(REFERRER_PARTS)?)?;
@@ -129,7 +129,7 @@ impl<'k> Location<'k> {
         Some(Self::ReferrerLink { repository, directory, subject, referrer })
     }
 
-    /// Its key.
+    /// Returns its key.
     pub fn key(&self) -> String {
         match self {
             Self::Blob { digest } => blob_data(digest),
@@ -147,7 +147,7 @@ impl<'k> Location<'k> {
         }
     }
 
-    /// The repository that it is in; none for a blob.
+    /// Returns the repository that it is in; `None` for a blob.
     pub fn repository(&self) -> Option<&'k str> {
         match *self {
             Self::Blob { .. } => None,
@@ -161,7 +161,8 @@ impl<'k> Location<'k> {
         }
     }
 
-    /// What is stored under it or what it leads to, as its key says; none for the link of a tag, and for uploads.
+    /// Returns the digest of what is stored under it or what it leads to, according to its key; `None` for the link
+    /// of a tag, and for uploads.
     pub fn digest(&self) -> Option<Digest> {
         match *self {
             Self::Blob { digest }
@@ -194,7 +195,8 @@ mod tests {
             .prop_map(|(at, seed)| Digest::of(Algorithm::ALL[at], &seed.to_le_bytes()))
     }
 
-    /// Names of all kinds of one component, also those that no registry gives, and those that mean something elsewhere.
+    /// Names of one component of all kinds, including those that no registry uses, and those that mean something
+    /// elsewhere.
     const NAME: &str = "[a-z][a-z0-9._-]{0,5}|[^/]{1,4}|_refs|_referrers|subjects|sha256|tags|index|current|link|data";
 
     fn name() -> impl Strategy<Value = String> {

@@ -1,7 +1,7 @@
 //! Which references of a manifest the registry checks when the manifest is pushed.
 //!
-//! [`References::parse`] counts every reference that any reader may see. What a repository may be given is the opposite: only
-//! what the registry itself has seen, and has found in the repository.
+//! [`References::parse`] counts every reference that any reader may see. For what may be added to a repository, the
+//! opposite counts: only what the registry itself has seen and found in the repository.
 
 use std::fmt;
 
@@ -11,9 +11,10 @@ use super::{Kind, Reference, References, Role, folded};
 use crate::digest::Digest;
 
 impl References {
-    /// The configuration and layers that the registry looks for in the repository when the manifest is pushed. `content` is the
-    /// text from which these references were parsed. None if registries may read them differently, and none of an index, or what
-    /// may have been pushed as one, of which some registries check nothing.
+    /// Returns the config and layers that the registry looks for in the repository when the manifest is pushed.
+    /// `content` is the text from which these references were parsed. Returns none if registries may read them
+    /// differently, and none for an index, or what may have been pushed as one, since some registries check nothing
+    /// there.
     pub fn checked_at_push(&self, content: &[u8]) -> Vec<Digest> {
         // A registry ignores digests under all other keys.
         let checked: &[&str] = match self.kind {
@@ -21,7 +22,8 @@ impl References {
             Kind::Image => &["config", "layers"],
             Kind::Index => &[],
         };
-        // An image without a media type can be pushed as an index to distribution 2.7, which then looks for none of its layers.
+        // An image without a media type can be pushed as an index to distribution 2.7, which then looks for none of
+        // its layers.
         let is_known = |keys: &Keys| self.kind != Kind::Image || keys.0.iter().any(|key| key == "mediaType");
         let is_part = |reference: &&Reference| matches!(reference.role, Role::Config | Role::Layer);
         match serde_json::from_slice::<Keys>(content) {
@@ -36,12 +38,12 @@ impl References {
 /// The keys that decide what a manifest refers to, as the registry spells them.
 const DECISIVE: [&str; 7] = ["schemaVersion", "mediaType", "config", "layers", "fsLayers", "blobs", "manifests"];
 
-/// The keys of a manifest that fold to [`DECISIVE`] ones, each as often as it occurs; no more than it takes to see that one of
-/// them occurs twice.
+/// The keys of a manifest that fold to [`DECISIVE`] ones, each as often as it occurs, up to the number that proves
+/// that one of them occurs twice.
 struct Keys(Vec<String>);
 
 impl Keys {
-    /// Whether each occurs once, spelled exactly, and those that list digests are among `checked`.
+    /// Whether each key occurs once, spelled exactly, and those that list digests are among `checked`.
     fn are_unambiguous(&self, checked: &[&str]) -> bool {
         self.0.iter().enumerate().all(|(at, key)| {
             let is_allowed = matches!(&**key, "schemaVersion" | "mediaType") || checked.contains(&&**key);

@@ -13,13 +13,13 @@ use crate::registry::layout;
 /// The blobs of a store, in no particular order.
 #[derive(Default)]
 pub(super) struct Blobs {
-    /// Those named by SHA-256, without the rest of a digest: there may be very many.
+    /// Blobs named by SHA-256, as bare hashes: there may be very many.
     pub(super) sha256: Vec<[u8; 32]>,
-    /// Those named by another algorithm.
+    /// Blobs named by another algorithm.
     pub(super) otherwise: Vec<Digest>,
-    /// Those among them whose directory is a symbolic link.
+    /// Blobs whose directory is a symbolic link.
     pub(super) symlinked: Vec<Digest>,
-    /// Those among them below a directory that is a symbolic link out of the storage root, by that directory.
+    /// Blobs below a directory that is a symbolic link out of the storage root, by that directory.
     pub(super) elsewhere: BTreeMap<String, Vec<Digest>>,
 }
 
@@ -41,7 +41,7 @@ impl Walk<'_> {
                 shards.push((algorithm, prefix, elsewhere.clone().or(shard)));
             }
         }
-        // All directories add to the same list, so that nothing of the store's size is held twice.
+        // All directories add to the same list, so that nothing of the store's size is held in memory twice.
         let blobs = Mutex::default();
         shards.into_par_iter().try_for_each(|(algorithm, prefix, elsewhere)| {
             self.shard(algorithm, &prefix, elsewhere.as_deref(), &blobs)
@@ -49,9 +49,10 @@ impl Walk<'_> {
         Ok(blobs.into_inner())
     }
 
-    /// The directory itself, if it is a symbolic link out of the storage root.
+    /// Returns the directory itself if it is a symbolic link out of the storage root.
     ///
-    /// Fails if it leads to the blobs of another store that has repositories of its own, which are `above` it.
+    /// Fails if it leads to the blobs of another store with repositories of its own. `above` is the path from the
+    /// directory to the one that would hold those.
     fn elsewhere(&self, directory: &str, symlink: bool, above: &str) -> Result<Option<String>, Error> {
         if !symlink {
             return Ok(None);
@@ -67,7 +68,7 @@ impl Walk<'_> {
         elsewhere: Option<&str>,
         blobs: &Mutex<Blobs>,
     ) -> Result<(), Error> {
-        // A blob below the wrong prefix is where no registry looks for it.
+        // No registry looks for a blob below the wrong prefix.
         let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
         if self.monitor.is_stopped() {
             return Err(Error::Interrupted);

@@ -1,7 +1,7 @@
 //! The digests of a store, each held once.
 //!
-//! A large registry is little but digests, so this table decides how much memory a run needs: 32 bytes for a stored
-//! blob. Everything else speaks of a digest by its number, 4 bytes.
+//! A scan of a large registry holds little but digests, so this table decides how much memory a run needs: 32 bytes
+//! for each stored blob. Everything else refers to a digest by its number, in 4 bytes.
 
 use indexmap::IndexSet;
 use parking_lot::RwLock;
@@ -11,8 +11,8 @@ use crate::digest::{Algorithm, Digest};
 
 /// The number of a digest in its [`Digests`].
 ///
-/// Numbers of stored blobs are in the order of their digests. Those of other digests depend on the order in which they
-/// were met, which threads decide: never let it show.
+/// Numbers of stored blobs are in the order of their digests. Numbers of other digests depend on the order in which
+/// threads find them: never let that order show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DigestId(u32);
 
@@ -27,7 +27,7 @@ impl DigestId {
         self.0
     }
 
-    /// The other way round.
+    /// Turns a number back into a `DigestId`.
     pub(crate) fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -38,8 +38,8 @@ impl DigestId {
 pub struct Digests {
     /// The blobs named by SHA-256, sorted: numbers from 0.
     stored: Vec<[u8; 32]>,
-    /// For each value of a hash's first two bytes, where those begin in `stored`, and last its length. Hashes are
-    /// spread evenly, so this leaves a search little to do.
+    /// For each value of a hash's first two bytes, the index in `stored` at which those hashes begin, and last its
+    /// length. Hashes are spread evenly, so the rest of a search is short.
     starts: Vec<u32>,
     /// The blobs named by another algorithm, sorted: the numbers after that.
     stored_otherwise: Vec<Digest>,
@@ -54,7 +54,8 @@ struct Mentioned {
 }
 
 impl Digests {
-    /// A table of the blobs that a store has, given in any order: those named by SHA-256, and those named otherwise.
+    /// Builds a table from the blobs of a store, in any order: those named by SHA-256, and those named by another
+    /// algorithm.
     pub fn new(mut stored: Vec<[u8; 32]>, mut stored_otherwise: Vec<Digest>) -> Self {
         stored.par_sort_unstable_by(|a, b| first_bytes(a).cmp(&first_bytes(b)).then_with(|| a.cmp(b)));
         stored.dedup();
@@ -71,7 +72,7 @@ impl Digests {
         Self { stored, starts, stored_otherwise, mentioned: RwLock::default() }
     }
 
-    /// The algorithm of a digest, without a look at the rest of it in the usual case.
+    /// Returns the algorithm of a digest, usually without looking up the rest of it.
     pub fn algorithm(&self, id: DigestId) -> Algorithm {
         if (id.0 as usize) < self.stored.len() { Algorithm::Sha256 } else { self.digest(id).algorithm() }
     }
@@ -95,7 +96,7 @@ impl Digests {
         }
     }
 
-    /// Where a hash stands among the stored ones.
+    /// Returns the position of a hash among the stored ones.
     fn position(&self, hash: &[u8; 32]) -> Option<usize> {
         let prefix = first_two(hash);
         let range = *self.starts.get(prefix)? as usize..*self.starts.get(prefix + 1)? as usize;
@@ -112,12 +113,12 @@ impl Digests {
         (0..self.stored_len() as u32).map(DigestId)
     }
 
-    /// Where a blob stands among all blobs; `None` for a digest without one.
+    /// Returns the position of a blob among all blobs; `None` for a digest without a blob.
     pub fn stored_index(&self, id: DigestId) -> Option<usize> {
         Some(id.0 as usize).filter(|&index| index < self.stored_len())
     }
 
-    /// The number of a digest, which is given one if it has none yet.
+    /// Returns the number of a digest, and assigns one if it has none yet.
     pub fn id(&self, digest: &Digest) -> DigestId {
         let stored = match digest.as_sha256() {
             Some(bytes) => self.position(bytes),
@@ -136,7 +137,7 @@ impl Digests {
         self.mentioned_id(index)
     }
 
-    /// The digest with this number.
+    /// Returns the digest with this number.
     pub fn digest(&self, id: DigestId) -> Digest {
         let index = id.0 as usize;
         if let Some(bytes) = self.stored.get(index) {
@@ -168,7 +169,7 @@ fn first_two(hash: &[u8; 32]) -> usize {
     usize::from(u16::from_be_bytes([hash[0], hash[1]]))
 }
 
-/// The beginning of a hash as a number: quicker to compare than bytes, and rarely equal.
+/// Returns the first 8 bytes of a hash as a number: faster to compare than bytes, and rarely equal.
 fn first_bytes(hash: &[u8; 32]) -> u64 {
     hash[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

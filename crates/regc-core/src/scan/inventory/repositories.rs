@@ -12,16 +12,16 @@ use crate::finding::Finding;
 use crate::registry::layout;
 use crate::storage::{EntryKind, Metadata, real_directory};
 
-/// A directory that may be a repository, may hold some, or both.
+/// A directory that may be a repository, may hold repositories, or both.
 struct Directory {
     /// Its path below the directory of all repositories, which is the name of the repository if it is one. Empty for
     /// that directory itself.
     name: String,
-    /// Whether the way to it leads through a symbolic link.
+    /// Whether its path leads through a symbolic link.
     reached_by_symlink: bool,
 }
 
-/// A repository's directory, and what was met in it.
+/// A repository's directory, and what was found in it.
 struct Found {
     directory: Directory,
     has_manifests: bool,
@@ -29,7 +29,7 @@ struct Found {
     has_referrers: bool,
     /// The symbolic links in it.
     symlinks: Vec<String>,
-    /// Its uploads, if they are a symbolic link. What is being uploaded is never removed, so it may be anywhere.
+    /// Its uploads, if they are a symbolic link. An upload in progress is never deleted, so it may be anywhere.
     uploads_elsewhere: Option<String>,
 }
 
@@ -39,28 +39,28 @@ struct Listed {
     symlinks: Vec<String>,
 }
 
-/// What was found of the links of revisions.
+/// The links of a repository's revisions.
 #[derive(Default)]
 struct Links {
     linked: Vec<Digest>,
     unlinked: Vec<Digest>,
     signed: Vec<Digest>,
     recent: Vec<Digest>,
-    /// Links that are symbolic links. Where they lead to something, that is in use here as well as there.
+    /// Links that are symbolic links. What they lead to, if anything, is in use here as well as there.
     symlinks: Vec<String>,
 }
 
-/// Where a walk has come to.
+/// The state of a walk.
 #[derive(Default)]
 struct Descent {
     found: Mutex<Vec<Found>>,
-    /// The symbolic links that were met, by the names that they would give to what is behind them.
+    /// The symbolic links found, as the names that they would give to what is behind them.
     symlinks: Mutex<Vec<String>>,
     failed: Mutex<Option<Error>>,
 }
 
 impl Walk<'_> {
-    /// The names of all repositories.
+    /// Returns the names of all repositories.
     pub(super) fn names(&self) -> Result<Vec<String>, Error> {
         Ok(self.find()?.into_iter().map(|found| found.directory.name).collect())
     }
@@ -73,10 +73,10 @@ impl Walk<'_> {
         self.mark_shared(listed)
     }
 
-    /// Finds all repositories, those behind symbolic links among them.
+    /// Finds all repositories, including those behind symbolic links.
     ///
-    /// Each directory is looked into under one name only, so that links that lead in circles, or that all lead to each
-    /// other, end. Which name that is does not depend on threads: links are followed when all else is done, in order.
+    /// Each directory is walked under one name only, so that the walk ends even if links lead in circles or to each
+    /// other. That name does not depend on threads: links are followed after everything else, in order.
     fn find(&self) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         let mut followed = HashSet::new();
@@ -109,7 +109,7 @@ impl Walk<'_> {
         self.without_second_names(found)
     }
 
-    /// Looks into a directory, and then into those below it.
+    /// Walks a directory, and then those below it.
     fn descend<'scope>(&'scope self, scope: &rayon::Scope<'scope>, directory: Directory, descent: &'scope Descent) {
         match self.look_into(directory, descent) {
             Ok(below) => {
@@ -123,21 +123,21 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the directory if it is a repository, and returns the directories below it.
+    /// Records the directory if it is a repository, and returns the directories below it.
     fn look_into(&self, directory: Directory, descent: &Descent) -> Result<Vec<Directory>, Error> {
         let is_top = directory.name.is_empty();
         let key = if is_top { layout::REPOSITORIES.to_owned() } else { layout::repository(&directory.name) };
         let names =
             self.directories(&key, |name| (!is_top || !layout::is_repository_part(name)).then(|| name.to_owned()));
         let names = match names {
-            // A file system's own directory, which is root's alone.
+            // A file system's own `lost+found`, which only root can read.
             Err(error) if error.is_denied() && is_lost_and_found(&directory.name) => {
                 self.pass_over();
                 return Ok(Vec::new());
             }
             names => names?,
         };
-        // A new file system has a directory of its own.
+        // A new file system contains only `lost+found`.
         if !is_top && names.iter().all(|(name, _)| is_lost_and_found(name)) {
             self.note_empty(&key);
         }
@@ -147,7 +147,7 @@ impl Walk<'_> {
         let has_referrers = names.iter().any(|(name, _)| layout::REFERRERS.contains(&name.as_str()));
         let holds_referrers = layout::holds_referrers(&directory.name);
         for (name, symlink) in names {
-            // No repository is below: each referrer would be listed.
+            // No repository is below this directory; walking it would list each referrer.
             if holds_referrers && Algorithm::from_name(&name).is_some() {
                 continue;
             }
@@ -177,7 +177,7 @@ impl Walk<'_> {
         Ok(below)
     }
 
-    /// Leaves out repositories that a symbolic link only gives another name: they are met by their own.
+    /// Drops repositories to which a symbolic link only gives another name: they are found by their own name.
     fn without_second_names(&self, found: Vec<Found>) -> Result<Vec<Found>, Error> {
         if !found.iter().any(|found| found.directory.reached_by_symlink) {
             return Ok(found);
@@ -198,7 +198,7 @@ impl Walk<'_> {
         Ok(kept)
     }
 
-    /// The path below the directory of all repositories at which a directory really is, if it is there.
+    /// Returns the real path of a directory relative to the directory of all repositories, if it is below that.
     fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
         let repositories = real_directory(self.storage, layout::REPOSITORIES)?;
         let real = real_directory(self.storage, directory)?;
@@ -208,7 +208,7 @@ impl Walk<'_> {
             .map(|below| below.trim_start_matches('/').to_owned()))
     }
 
-    /// The repositories, where those count as shared into which another one's symbolic links lead.
+    /// Returns the repositories, and marks those as shared into which another one's symbolic links lead.
     fn mark_shared(&self, listed: Vec<Listed>) -> Result<Vec<Repository>, Error> {
         let mut targets = Vec::new();
         for link in listed.iter().flat_map(|listed| &listed.symlinks) {
@@ -286,7 +286,7 @@ impl Walk<'_> {
         Ok(Listed { repository, symlinks })
     }
 
-    /// Looks at the link of each revision, and whether signatures lie beside it.
+    /// Tests the link of each revision, and whether there are signatures beside it.
     fn links(&self, repository: &str, revisions: Vec<Digest>) -> Result<Links, Error> {
         let directory = layout::revisions(repository);
         let stat = |batch: &[Digest], key: fn(&Digest) -> String| {
@@ -332,7 +332,7 @@ impl Walk<'_> {
         Ok(all)
     }
 
-    /// The size of a link tells whether it holds a digest; it is not read.
+    /// Reports a link that does not have the size of a digest. The link is not read.
     fn check_link(&self, repository: &str, digest: &Digest, link: &Metadata) {
         // The link of a digest of another algorithm may hold the canonical one.
         let sizes = [layout::link_bytes(digest.algorithm()), layout::link_bytes(Algorithm::Sha256)];
@@ -347,17 +347,17 @@ impl Walk<'_> {
 /// How many links one task tests.
 const BATCH: usize = 256;
 
-/// Whether the walk comes to a directory of this path without following a symbolic link.
+/// Whether the walk reaches a directory of this path without following a symbolic link.
 fn is_walked(path: &str) -> bool {
     path.is_empty() || !path.split('/').any(layout::is_repository_part)
 }
 
-/// Whether it is a directory that a file system makes for what its check finds.
+/// Whether it is a directory that a file system creates for what fsck finds.
 fn is_lost_and_found(name: &str) -> bool {
     name.rsplit('/').next() == Some("lost+found")
 }
 
-/// The order in which the registry walks repositories: by component, and a repository where its `_manifests` stands.
+/// Returns the key of the registry's walk order: by component, with a repository at the place of its `_manifests`.
 fn walk_order(name: &str) -> impl Iterator<Item = &str> {
     name.split('/').chain(std::iter::once(layout::MANIFESTS))
 }

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::registry::layout;
 use crate::storage::{EntryKind, ReadStorage, directories};
 
-/// What lies in the directory of a revision's signatures.
+/// The contents of the directory of a revision's signatures.
 #[derive(Debug, Default)]
 pub(crate) struct Signatures {
     /// The signatures that are linked.
@@ -14,7 +14,7 @@ pub(crate) struct Signatures {
     pub(crate) symlinks: Vec<String>,
 }
 
-/// Lists the signatures of a revision. Symbolic links are followed, and since the levels are counted, none leads in a circle.
+/// Lists the signatures of a revision. Symbolic links are followed; the depth is fixed, so none leads in a circle.
 pub(crate) fn signatures(storage: &dyn ReadStorage, repository: &str, revision: &Digest) -> Result<Signatures, Error> {
     let mut found = Signatures::default();
     let top = layout::signatures(repository, revision);

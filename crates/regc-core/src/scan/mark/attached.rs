@@ -1,5 +1,5 @@
-//! What lives and dies with a manifest although that does not refer to it: what is attached to it by a `subject`, and the
-//! tags that programs make for it.
+//! What lives and dies with a manifest although the manifest does not refer to it: what is attached to it by a
+//! `subject`, and the tags that programs make for it.
 
 use std::convert::Infallible;
 
@@ -22,7 +22,7 @@ pub(super) struct Attached<'t> {
 }
 
 impl Marking<'_> {
-    /// Tells the tags that are attached to a manifest of which `is_owner` says so from all others.
+    /// Separates the tags that are attached to a manifest which `is_owner` accepts from all others.
     pub(super) fn attached<'t>(
         &self,
         tags: impl Iterator<Item = &'t Tag>,
@@ -52,7 +52,7 @@ impl Marking<'_> {
         self.dying_by(direct, referrers, attached, |_, _| {})
     }
 
-    /// The same, and what dies by what.
+    /// Does the same, and calls `by` with each manifest and what dies by it.
     pub(super) fn dying_by(
         &self,
         direct: &HashSet<DigestId>,
@@ -62,11 +62,12 @@ impl Marking<'_> {
     ) -> HashSet<DigestId> {
         let tags = by_owner(attached);
         let mut dying = HashSet::default();
-        // What is not linked here may have something attached to it that is.
+        // A manifest that is not linked here may have something attached to it that is.
         let Ok(()) = walk(&mut dying, direct.iter().copied(), |id, pending| {
             let before = pending.len();
             self.manifests.with(id, |manifest| {
-                // Whatever an index calls what is in it; but no layer of an image, even if it is a manifest as well.
+                // Everything in an index, whatever its role; but no layer of an image, even if it is a manifest as
+                // well.
                 let is_part = |edge| matches!(edge, Edge::Reference(Role::Child | Role::OddChild | Role::OpaqueChild));
                 pending.extend(edges(manifest).filter(|(edge, _)| is_part(*edge)).map(|(_, id)| id));
             });
@@ -77,7 +78,7 @@ impl Marking<'_> {
         dying
     }
 
-    /// Everything that is live when `roots` are, with the tags that are attached to any of it.
+    /// Returns everything that is live if `roots` are, with the tags that are attached to any of it.
     pub(super) fn reach_with(
         &self,
         roots: HashSet<DigestId>,
@@ -91,7 +92,7 @@ impl Marking<'_> {
     }
 }
 
-/// What tags name that are attached to manifests, by those.
+/// Groups what attached tags name by the manifests that they are attached to.
 fn by_owner(attached: &[Attached<'_>]) -> HashMap<DigestId, Vec<DigestId>> {
     let mut tags: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
     for Attached { tag, to } in attached {

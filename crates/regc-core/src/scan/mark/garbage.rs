@@ -65,7 +65,7 @@ impl Marking<'_> {
         Ok(())
     }
 
-    /// Lists the revisions that are not among `live`, those that refer to others before those.
+    /// Lists the revisions that are not in `live`, each before those that it refers to.
     pub(super) fn unused_revisions(
         &self,
         live: &HashSet<DigestId>,
@@ -82,12 +82,12 @@ impl Marking<'_> {
         Ok(())
     }
 
-    /// Orders manifests so that whatever refers to another one, as an index or as a referrer, comes before it.
+    /// Orders manifests so that each comes before those that it refers to, as an index or as a referrer.
     fn parents_first(&self, manifests: &[DigestId]) -> Vec<DigestId> {
         let among: HashSet<DigestId> = manifests.iter().copied().collect();
         let mut done = HashSet::default();
         let mut children_first = Vec::with_capacity(manifests.len());
-        // ListOptions first without recursion: a chain of indexes may be as long as a client wants it.
+        // Children first, without recursion: a client can make a chain of indexes of any length.
         for &root in manifests.iter().rev() {
             let mut stack = vec![(root, false)];
             while let Some((id, is_left)) = stack.pop() {

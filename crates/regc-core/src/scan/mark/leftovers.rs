@@ -1,4 +1,5 @@
-//! What registries leave behind in a repository, beside content: entries in tags' indexes, uploads, the repository itself.
+//! What registries leave behind in a repository, other than content: entries in tags' indexes, uploads, the
+//! repository itself.
 
 use std::ops::ControlFlow;
 use std::time::SystemTime;
@@ -24,13 +25,13 @@ const MAX_STARTED_BYTES: u64 = 64;
 /// The uploads of a repository.
 #[derive(Default)]
 pub(super) struct Uploads {
-    /// Those that were given up.
+    /// Abandoned uploads.
     pub(super) old: Vec<GarbageUpload>,
     /// Whether there are others.
     pub(super) has_others: bool,
 }
 
-/// For each of some tags whether it may have named more than one manifest, without listing what it has named.
+/// Returns for each of some tags whether it may have named more than one manifest, without listing what it has named.
 pub(crate) fn have_history(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
     let all = layout::tags(repository);
     let found = |below: &str| {
@@ -45,8 +46,8 @@ pub(crate) fn have_history(storage: &dyn ReadStorage, repository: &str, tags: &[
 }
 
 impl Marking<'_> {
-    /// Lists what is left behind in a repository that is whole. `reach` is what is live in it, `tags` what its tags name, as
-    /// far as that was asked for.
+    /// Lists the leftovers of an undamaged repository. `reach` is what is live in it, `tags` what its tags name, if
+    /// they were read.
     pub(super) fn leftovers(
         &self,
         tags: Option<Tags>,
@@ -77,8 +78,8 @@ impl Marking<'_> {
                 || may_be_whole
                 || !garbage.revisions.is_empty()
                 || !garbage.removed_tags.is_empty();
-            // What a tag has named last is linked, if the tag is there: a deletion through the API takes the tags along. So in
-            // its index, what is not linked is not the only one.
+            // If a tag exists, what it named last is linked: a deletion through the API deletes the tags too. So an
+            // entry of its index that is not linked is not the only one.
             let looked_at = match all {
                 true => directories.clone(),
                 false => {
@@ -125,7 +126,7 @@ impl Marking<'_> {
         Ok(())
     }
 
-    /// The tags that name nothing, and remember nothing when these entries of their indexes are gone.
+    /// Lists the tags that name nothing, and whose indexes are empty once the entries in `gone` are deleted.
     fn empty_tag_dirs(&self, gone: &[TagIndexEntry]) -> Result<Vec<String>, Error> {
         let mut entries_gone: HashMap<&str, usize> = HashMap::default();
         for entry in gone {
@@ -145,8 +146,8 @@ impl Marking<'_> {
         Ok(self.has_revision(id) || self.storage.stat(&as_layer())?.is_some())
     }
 
-    /// Something in the repository that no registry puts there, that is not among the `remnants`, and that would keep its
-    /// directory.
+    /// Finds something in the repository that no registry puts there, that is not among the `remnants`, and that
+    /// would keep its directory from being deleted.
     pub(super) fn foreign(&self, remnants: &[GarbageFile]) -> Result<Option<Finding>, Error> {
         for part in [layout::MANIFESTS, layout::LAYERS, layout::UPLOADS] {
             let directory = format!("{}/{part}", layout::repository(self.name()));
@@ -167,8 +168,8 @@ impl Marking<'_> {
         self.foreign_referrer()
     }
 
-    /// The entries of tags' indexes of which `is_garbage` says so, by tag and digest. None is looked for behind a symbolic
-    /// link.
+    /// Lists the entries of tags' indexes for which `is_garbage` returns true, by tag and digest. Symbolic links are
+    /// not followed.
     pub(super) fn tag_index_entries(
         &self,
         tags: &[String],
@@ -207,14 +208,14 @@ impl Marking<'_> {
         Ok(entries)
     }
 
-    /// Lists the uploads: those that began before `before`, and were not written since, are abandoned; all if there is no
-    /// such time.
+    /// Lists the uploads: those that began before `before` and were not written since are abandoned; all if it is
+    /// `None`.
     pub(super) fn uploads(&self, before: Option<SystemTime>) -> Result<Uploads, Error> {
         let all = layout::uploads(self.name());
         let mut uploads = Uploads::default();
         match self.storage.stat(&all)? {
             None => return Ok(uploads),
-            // Nothing is removed through a symbolic link.
+            // Nothing is deleted through a symbolic link.
             Some(found) if found.symlink => return Ok(Uploads { has_others: true, ..uploads }),
             Some(_) => {}
         }
@@ -234,7 +235,7 @@ impl Marking<'_> {
         Ok(uploads)
     }
 
-    /// An upload, if it began before `before` and was not written since.
+    /// Returns an upload if it began before `before` and was not written since.
     fn old_upload(&self, all: &str, name: String, before: Option<SystemTime>) -> Result<Option<GarbageUpload>, Error> {
         let directory = format!("{all}/{name}");
         let (mut files, mut bytes, mut written) = (Vec::new(), 0, None);
@@ -244,7 +245,7 @@ impl Marking<'_> {
             written = written.max(Some(object.modified.unwrap_or_else(SystemTime::now)));
             ControlFlow::Continue(())
         })?;
-        // The file that says its age is deleted last.
+        // The file that holds its age is deleted last.
         files.sort_by_key(|file| (file == STARTED, file != layout::DATA, file.clone()));
         let written = match written {
             Some(written) => written,
@@ -261,5 +262,5 @@ impl Marking<'_> {
     }
 }
 
-/// The file of an upload that says when it began.
+/// The file of an upload that holds the time at which it began.
 const STARTED: &str = "startedat";

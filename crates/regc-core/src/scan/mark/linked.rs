@@ -1,7 +1,7 @@
 //! Repositories into which the layer links of others lead.
 //!
-//! A layer link whose directory is a symbolic link is met only when its repository is marked. What it leads to may be garbage
-//! by its own repository, and clients pull it from the other one.
+//! A layer link whose directory is a symbolic link is found only when its repository is marked. What it leads to may
+//! be garbage in its own repository while clients pull it from the other one.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::registry::layout;
 use crate::scan::inventory::Inventory;
 use crate::storage::{ReadStorage, real_directory};
 
-/// Where the repositories stand that some symbolic links lead into, in their order.
+/// Returns the positions in the inventory of the repositories that some symbolic links lead into.
 pub(super) fn repositories<'a>(
     storage: &dyn ReadStorage,
     inventory: &Inventory,

@@ -34,8 +34,7 @@ pub enum Manifest<'a> {
 }
 
 impl<'a> Manifest<'a> {
-    /// The layers and the configuration without which it cannot be pulled. A layer that says where else it can be had is
-    /// not among them.
+    /// Lists the layers and the config without which it cannot be pulled. Foreign layers are not among them.
     pub(super) fn needs(self) -> impl Iterator<Item = DigestId> + use<'a> {
         let references: &[PackedReference] = match self {
             Manifest::Parsed { references, .. } => references,
@@ -84,9 +83,10 @@ pub struct Manifests {
     /// Those that a repository links as a revision, in the order of their numbers.
     linked: Vec<DigestId>,
     read: Vec<Read>,
-    /// What they refer to, those of one manifest side by side.
+    /// Their references, those of one manifest side by side.
     references: Vec<PackedReference>,
-    /// Those that are only linked as layers, as registry 2.1 did. Few, and known only when an index refers to them.
+    /// Those that are only linked as layers, as registry 2.1 did. They are few, and known only when an index refers
+    /// to them.
     others: Mutex<HashMap<DigestId, Arc<Understood>>>,
     sizes: KnownSizes,
 }
@@ -107,22 +107,22 @@ enum Understood {
     Damaged(Box<Damaged>),
 }
 
-/// What manifests say of the sizes of blobs, so that the storage need not be asked.
+/// The sizes of blobs as manifests state them, so that the storage need not be queried.
 #[derive(Debug)]
 struct KnownSizes {
     most: Vec<AtomicU64>,
-    /// Blobs of which two sizes are told.
+    /// Blobs for which two sizes are stated.
     disputed: Mutex<Vec<DigestId>>,
 }
 
 impl KnownSizes {
-    /// Set where a blob was read, so that its size is more than hearsay.
+    /// Set if a blob was read, so that its size is certain.
     const READ: u64 = 1 << 63;
 
-    /// Notes a size. What was read counts more than what is said, and of that, the most.
+    /// Records a size. A size that was read takes precedence over stated ones, and of those, the largest counts.
     fn note(&self, digests: &Digests, id: DigestId, bytes: u64) {
         if let Some(index) = digests.stored_index(id) {
-            // A base layer is mentioned by thousands of manifests, and reading is cheap where writing is not.
+            // Thousands of manifests mention a base layer, and reading is cheap where writing is not.
             let mut known = self.most[index].load(Relaxed);
             if known < bytes {
                 known = self.most[index].fetch_max(bytes, Relaxed);
@@ -136,7 +136,7 @@ impl KnownSizes {
 }
 
 impl Understood {
-    /// The manifest with its references added to those of all.
+    /// Appends the manifest's references to those of all manifests.
     fn beside(self, all: &mut Vec<PackedReference>) -> Result<Read, Error> {
         Ok(match self {
             Understood::Parsed { references, subject } => {
@@ -186,18 +186,19 @@ impl Manifests {
         Ok(Self { linked, read, references, others: Mutex::default(), sizes })
     }
 
-    /// The length of a blob's content in bytes, as far as it is known from a manifest, and whether it was read.
+    /// Returns the length of a blob's content in bytes, as far as it is known from manifests, and whether it was
+    /// read.
     pub(crate) fn known_size(&self, digests: &Digests, id: DigestId) -> (u64, bool) {
         let known = digests.stored_index(id).map_or(0, |index| self.sizes.most[index].load(Relaxed));
         (known & !KnownSizes::READ, known & KnownSizes::READ != 0)
     }
 
-    /// The blobs of which manifests tell different sizes, or another one than what was read has.
+    /// Lists the blobs for which manifests state different sizes, or a size other than the one that was read.
     pub(crate) fn disputed_sizes(&self) -> Vec<DigestId> {
         self.sizes.disputed.lock().clone()
     }
 
-    /// Calls `look` with a manifest that was read; `None` where `id` is no manifest that was.
+    /// Calls `look` with a manifest that was read; returns `None` if `id` is not one.
     pub fn with<T>(&self, id: DigestId, look: impl FnOnce(Manifest<'_>) -> T) -> Option<T> {
         if let Ok(index) = self.linked.binary_search(&id) {
             return Some(look(match &self.read[index] {
@@ -227,7 +228,7 @@ impl Manifests {
         self.len() == 0
     }
 
-    /// Reads a manifest that no repository links as a revision, unless that is done.
+    /// Reads a manifest that no repository links as a revision, unless it was read before.
     pub(crate) fn read_other(&self, storage: &dyn ReadStorage, digests: &Digests, id: DigestId) -> Result<(), Error> {
         if self.with(id, |_| ()).is_none() {
             for mut manifest in read_batch(storage, digests, &self.sizes, &[id])? {
@@ -243,7 +244,7 @@ impl Manifests {
     }
 }
 
-/// What a repair has moved aside is damaged and not missing: it is unknown what it needs until it is pushed again.
+/// Counts what a repair has moved aside as damaged, not missing: what it needs is unknown until it is pushed again.
 fn protect_moved_aside(
     storage: &dyn ReadStorage,
     digests: &Digests,
@@ -329,11 +330,11 @@ fn understand(
     }
 }
 
-/// The digest that the registry really serves for `digest` in a repository.
+/// Returns the digest that the registry serves for `id` in a repository, if it is another one.
 ///
-/// A client that uploads a layer under another algorithm than SHA-256 gets it stored under its SHA-256 digest, and the link
-/// at the digest he named holds that one (`blobWriter.Commit` and `linkBlob` in distribution). A SHA-256 digest is
-/// always its own target, so no link is read for it.
+/// If a client uploads a layer by a digest of another algorithm than SHA-256, the registry stores it under its
+/// SHA-256 digest, and the link of the client's digest holds the SHA-256 digest (`blobWriter.Commit` and `linkBlob`
+/// in distribution). A SHA-256 digest is always its own target, so no link is read for it.
 pub(crate) fn target(
     storage: &dyn ReadStorage,
     digests: &Digests,

@@ -1,10 +1,10 @@
-//! What is attached to manifests that the repository had and no longer has: signatures, SBOMs and attestations of images that
+//! What is attached to manifests that the repository no longer has: signatures, SBOMs and attestations of images that
 //! were deleted.
 //!
-//! That something belongs to a manifest which is not here proves nothing: a repository may hold the signatures of images that
-//! are elsewhere (`COSIGN_REPOSITORY`), and a client may push a signature before what it signs. What proves it is the directory
-//! of a revision without a link, which the registry's DELETE leaves, or that the manifest is deleted in this very run. So such a
-//! directory stays as long as something is attached to the manifest.
+//! The absence of a manifest does not prove that it was deleted: a repository may hold the signatures of images that
+//! are elsewhere (`COSIGN_REPOSITORY`), and a client may push a signature before what it signs. The proof is the
+//! directory of a revision without a link, which the registry's DELETE leaves, or that this run deletes the manifest.
+//! So such a directory stays as long as something is attached to the manifest.
 
 use std::time::SystemTime;
 
@@ -31,13 +31,13 @@ struct Hanging<'t> {
 }
 
 impl Marking<'_> {
-    /// Whether orphans are to be found in the repository. `untagged` manifests may make some in this very run.
+    /// Whether to search the repository for orphans. If `untagged` manifests are deleted, this run may create some.
     pub(super) fn may_have_orphans(&self, untagged: bool) -> bool {
         self.options.leftovers.orphans_before.is_some() && (untagged || !self.repository.unlinked.is_empty())
     }
 
-    /// Finds the orphans of a repository, and marks again what is reached without them. With `only_tagged`, the roots are what
-    /// tags name; else all revisions.
+    /// Finds the orphans of a repository, and marks again what is reachable without them. With `only_tagged`, the
+    /// roots are what tags name; otherwise all revisions.
     pub(super) fn drop_orphans(
         &self,
         tags: &Tags,
@@ -59,7 +59,7 @@ impl Marking<'_> {
         };
         let recent = self.repository.recent.iter().copied();
         if only_tagged {
-            // What is deleted as untagged makes orphans of what is attached to it.
+            // What is attached to a deleted untagged manifest becomes an orphan.
             let roots = recent.clone().chain(named(&others)).collect();
             *reach = self.reach_with(roots, &referrers, &attached)?;
         }
@@ -69,7 +69,7 @@ impl Marking<'_> {
         let mut steps_left = steps(self.repository.revisions.len());
         let (mut dying, mut young): (HashSet<DigestId>, Vec<&Tag>) = (HashSet::default(), Vec::new());
         for Attached { tag, to } in attached.iter().filter(|attached| is_candidate(attached.to)) {
-            // What hangs on an orphan was judged with it.
+            // What is attached to an orphan was judged with it.
             if tag.modified < before && tag.digest.is_some_and(|digest| dying.contains(&digest)) {
                 continue;
             }
@@ -101,8 +101,8 @@ impl Marking<'_> {
         Ok(())
     }
 
-    /// The manifests that the repository had and no longer has. One that is linked as a layer can still be pulled, and one that
-    /// is part of something live is part of an image that stays.
+    /// Returns the manifests that the repository had and no longer has, except those that are linked as layers, which
+    /// clients can still pull, and those that are part of something live, whose image stays.
     fn gone(&self, live: &HashSet<DigestId>) -> Result<HashSet<DigestId>, Error> {
         let mut gone = HashSet::default();
         for &id in self.repository.unlinked.iter().filter(|id| !live.contains(id)) {
@@ -113,13 +113,13 @@ impl Marking<'_> {
         Ok(gone)
     }
 
-    /// What a tag names, and has named before, with the time of the tag.
+    /// Returns what a tag names and has named before, with the time of the tag.
     fn ever_named_by(&self, tag: &Tag) -> Result<Vec<(DigestId, SystemTime)>, Error> {
         let before = self.entries_of(&tag.name)?.into_iter().map(|entry| entry.id);
         Ok(tag.digest.into_iter().chain(before).map(|id| (id, tag.modified)).collect())
     }
 
-    /// What hangs on something that is attached to a manifest.
+    /// Finds everything attached to a tag or a referrer of `owner`.
     fn orphan(
         &self,
         owner: DigestId,
@@ -153,7 +153,7 @@ impl Marking<'_> {
         })
     }
 
-    /// Keeps the directories of revisions that are deleted while something that stays is attached to them. `directories` are
+    /// Keeps the directories of deleted revisions while something that stays is attached to them. `directories` are
     /// those of all tags, `live` the manifests that stay.
     pub(super) fn remember_deleted(
         &self,

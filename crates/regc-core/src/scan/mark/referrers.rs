@@ -9,20 +9,20 @@ use crate::scan::inventory::DigestId;
 use crate::storage::below;
 
 impl Marking<'_> {
-    /// The links to referrers of which `is_gone` says so, sorted. None is looked for behind a symbolic link.
+    /// Lists the links to referrers for which `is_gone` returns true, sorted. Symbolic links are not followed.
     pub(super) fn referrer_links(&self, is_gone: impl Fn(DigestId) -> bool) -> Result<Vec<String>, Error> {
         let is_gone = |key: &String| referrer_of(key).is_some_and(|digest| is_gone(self.digests.id(&digest)));
         Ok(self.below_referrers()?.into_iter().filter(is_gone).collect())
     }
 
-    /// Something among them that the registry does not put there.
+    /// Finds something among these links that the registry does not put there.
     pub(super) fn foreign_referrer(&self) -> Result<Option<Finding>, Error> {
         let foreign = self.below_referrers()?.into_iter().find(|key| referrer_of(key).is_none());
         Ok(foreign.map(|key| self.foreign_file(key)))
     }
 
-    /// Everything but directories in the repository's directories of links to referrers, sorted; such a directory itself if it
-    /// is a symbolic link.
+    /// Lists everything except directories in the repository's directories of links to referrers, sorted; such a
+    /// directory itself if it is a symbolic link.
     fn below_referrers(&self) -> Result<Vec<String>, Error> {
         let mut keys = Vec::new();
         if !self.repository.has_referrers {

@@ -1,4 +1,4 @@
-//! What interrupted copies have left beside the links of a repository.
+//! Remnants: files that interrupted copies left beside the links of a repository.
 
 use std::time::SystemTime;
 
@@ -16,8 +16,8 @@ use crate::scan::tag_links::tag_links;
 use crate::storage::{below, directories};
 
 impl Marking<'_> {
-    /// What was left in the repository before a time, by path; all of it if there is no such time. `live` is what is live in it,
-    /// `None` if the repository is deleted; `garbage` is what else is deleted.
+    /// Lists the remnants in the repository that were written before `before`, by path; all of them if it is `None`.
+    /// `live` is what is live in it, `None` if the repository is deleted; `garbage` is what else is deleted.
     pub(super) fn remnants(
         &self,
         before: Option<SystemTime>,
@@ -35,7 +35,7 @@ impl Marking<'_> {
                 .extend(self.remnants_beside(&layers, &ids, before, |id| live.is_some_and(|live| live.contains(&id)))?);
         }
         let revisions = [&*self.repository.revisions, &self.repository.unlinked].concat();
-        // Where a revision that a tag names has no link, what was left beside it may be all that is left of that.
+        // Where a revision that a tag names has no link, a remnant beside it may be all that is left of the link.
         let named = if self.repository.unlinked.is_empty() || live.is_none() { Vec::new() } else { self.named()? };
         let is_needed = |id| named.contains(&id);
         found.extend(self.remnants_beside(&layout::revisions(self.name()), &revisions, before, is_needed)?);
@@ -44,14 +44,14 @@ impl Marking<'_> {
         Ok(found)
     }
 
-    /// What the tags of the repository name.
+    /// Lists what the tags of the repository name.
     fn named(&self) -> Result<Vec<DigestId>, Error> {
         let named = tag_links(self.storage, self.name())?.into_iter().filter_map(|tag| tag.digest);
         Ok(named.map(|digest| self.digests.id(&digest)).collect())
     }
 
-    /// What was left beside the links of some digests, which are below the directory `above`. Where a link is missing that
-    /// `is_needed`, it stays.
+    /// Lists the remnants beside the links of some digests, below the directory `above`. Where a link is missing and
+    /// `is_needed`, its remnants stay.
     fn remnants_beside(
         &self,
         above: &str,
@@ -70,8 +70,8 @@ impl Marking<'_> {
         Ok(found.collect::<Result<Vec<_>, Error>>()?.concat())
     }
 
-    /// What was left in tags. Where a link is missing, the directory may be all that tells what the tag has named, so it stays
-    /// unless that goes anyway.
+    /// Lists the remnants in tags. Where a link is missing, its directory may be the only record of what the tag has
+    /// named, so its remnants stay unless the directory is deleted anyway.
     fn remnants_in_tags(
         &self,
         before: Option<SystemTime>,

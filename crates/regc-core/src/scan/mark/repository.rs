@@ -22,20 +22,20 @@ use crate::walk::walk;
 #[derive(Default)]
 pub(super) struct Marked {
     pub(super) live: HashSet<DigestId>,
-    /// What was live before something went that is deletion.
+    /// What was live before the deletion.
     pub(super) released: HashSet<DigestId>,
     pub(super) tags: u64,
     pub(super) kept: Kept,
 }
 
-/// What of it outlasts the repository's turn.
+/// The part of it that is kept after the repository was marked.
 #[derive(Default)]
 pub(super) struct Kept {
     pub(super) reachable: RepositoryReachable,
     pub(super) garbage: RepositoryGarbage,
     pub(super) findings: Vec<Finding>,
     pub(super) blocked: Vec<Blocked>,
-    /// Whether the directory of its tags is one of which the file system is not mounted.
+    /// Whether the directory of its tags is an unmounted file system.
     pub(super) tags_unmounted: bool,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn mark(
     }
 }
 
-/// The first linked manifest of which it is unknown what it needs: it is damaged, or missing.
+/// Returns the first linked manifest whose needs are unknown because it is damaged or missing.
 pub(super) fn not_understood(findings: &[Finding]) -> Option<Digest> {
     findings.iter().find_map(|finding| match finding {
         Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => Some(*manifest),
@@ -72,7 +72,7 @@ pub(super) struct Marking<'a> {
     pub(super) manifests: &'a Manifests,
     pub(super) repository: &'a Repository,
     pub(super) options: &'a Options<'a>,
-    /// The run of which a restore that brings back something of the repository is not complete.
+    /// The run from which an incomplete restore brings back something of the repository.
     pub(super) restoring: Option<&'a str>,
 }
 
@@ -82,12 +82,12 @@ pub(super) struct Reach {
     pub(super) live: HashSet<DigestId>,
     /// The linked manifests among what is live.
     pub(super) manifests: HashSet<DigestId>,
-    /// Damaged manifests that are no revisions, but only linked as layers.
+    /// Damaged manifests that are not revisions, but only linked as layers.
     pub(super) damaged_others: Vec<DigestId>,
 }
 
 impl Marking<'_> {
-    /// Marks what is live where nothing is deletion.
+    /// Marks what is live if nothing in the repository is deleted because it was named.
     pub(super) fn collect(&self) -> Result<Marked, Error> {
         let repository = self.repository;
         let is_served = repository.is_served();
@@ -100,13 +100,14 @@ impl Marking<'_> {
         let unserved = || Finding::UnservedRepository { repository: repository.name.clone() };
         findings.extend((!is_served && repository.is_linking()).then(unserved));
         let mut is_damaged = not_understood(&findings).is_some();
-        // Where something goes on purpose, a tag must not lose what only it leads to: manifests that registry 2.1 linked.
+        // Where something is deleted on purpose, a tag must not lose what only it leads to: manifests that registry
+        // 2.1 linked.
         let are_judged = delete_untagged || self.options.deletion.is_some();
         let may_have_orphans = may_tidy && self.may_have_orphans(delete_untagged);
         let tags = if are_judged || may_have_orphans { Some(self.tags()?) } else { None };
         findings.extend(tags.iter().filter(|_| are_judged).flat_map(|tags| tags.findings(&repository.name)));
 
-        // What cannot be understood, or is not this repository's alone, is kept as a whole.
+        // A repository that is not understood or is shared is kept as a whole.
         let tagged = tags.as_ref().map_or(&[][..], |tags| &tags.tagged);
         let mut only_tagged =
             delete_untagged && tags.as_ref().is_some_and(|tags| !tags.unknown) && !is_damaged && !repository.shared;
@@ -159,11 +160,11 @@ impl Marking<'_> {
         &self.repository.name
     }
 
-    /// What is wrong with manifests that the repository links.
+    /// Lists what is wrong with manifests that the repository links.
     pub(super) fn findings_of(&self, ids: &[DigestId]) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         for &id in ids {
-            // What has no content of its own may have that of another digest.
+            // A digest without content of its own may have that of another digest.
             let id = match self.target(id)? {
                 Some(target) => {
                     self.manifests.read_other(self.storage, self.digests, target)?;
@@ -186,7 +187,7 @@ impl Marking<'_> {
         Ok(findings)
     }
 
-    /// The digest that the registry serves for `id` in this repository, if it is another one.
+    /// Returns the digest that the registry serves for `id` in this repository, if it is another one.
     pub(super) fn target(&self, id: DigestId) -> Result<Option<DigestId>, Error> {
         manifests::target(self.storage, self.digests, self.name(), id)
     }
@@ -196,7 +197,7 @@ impl Marking<'_> {
     }
 
     /// Whether the repository links the manifest: as a revision, or as a layer, where registry 2.1 put it and later
-    /// ones still look. It is read if so.
+    /// versions still look. If so, it is read.
     pub(super) fn is_linked(&self, id: DigestId) -> Result<bool, Error> {
         if self.has_revision(id) {
             return Ok(true);
@@ -208,8 +209,8 @@ impl Marking<'_> {
         Ok(is_linked)
     }
 
-    /// Everything that is live when `roots`, which are linked manifests, are, and where `referrers` says what is attached
-    /// to what. Where every revision is a root, that needs no saying.
+    /// Returns everything that is live if `roots`, which are linked manifests, are. `referrers` lists what is
+    /// attached to what; where every revision is a root, it is not needed.
     pub(super) fn reach(
         &self,
         roots: &[DigestId],
@@ -220,7 +221,7 @@ impl Marking<'_> {
         Ok(reach)
     }
 
-    /// The same, with the linked manifests that tags name which are attached to something in it.
+    /// Does the same, and adds the linked manifests named by tags that are attached to something in it.
     pub(super) fn reach_more(
         &self,
         roots: &[DigestId],
@@ -283,7 +284,7 @@ impl Marking<'_> {
         Ok(())
     }
 
-    /// Whether something in an index, whose media type says nothing, is a manifest, or was one before it was damaged.
+    /// Whether something in an index with an inconclusive media type is a manifest, or was one before it was damaged.
     fn may_be_manifest(&self, id: DigestId) -> bool {
         let may_be = self.manifests.with(id, |manifest| match manifest {
             Manifest::Parsed { .. } | Manifest::Missing => true,
@@ -294,19 +295,19 @@ impl Marking<'_> {
         may_be.unwrap_or(false)
     }
 
-    /// The revisions that are attached to another manifest, by that one.
+    /// Returns the revisions that are attached to another manifest, grouped by that one.
     pub(super) fn referrers(&self) -> HashMap<DigestId, Vec<DigestId>> {
         graph::referrers(self.manifests, self.repository.revisions.iter().copied())
     }
 
-    /// The signatures of a revision.
+    /// Lists the signatures of a revision.
     pub(super) fn signatures(&self, id: DigestId) -> Result<Vec<DigestId>, Error> {
         let found = signatures(self.storage, self.name(), &self.digests.digest(id))?;
         Ok(found.digests.iter().map(|digest| self.digests.id(digest)).collect())
     }
 }
 
-/// Manifests in the order of their numbers.
+/// Sorts manifests in the order of their numbers.
 pub(super) fn sorted(manifests: HashSet<DigestId>) -> Box<[DigestId]> {
     let mut manifests: Vec<DigestId> = manifests.into_iter().collect();
     manifests.sort_unstable();

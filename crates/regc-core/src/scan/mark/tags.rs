@@ -1,4 +1,4 @@
-//! What the tags of one repository name. They are read only where that decides something, and each of them once.
+//! What the tags of one repository name. Tags are read only where they decide something, and each only once.
 
 use std::time::SystemTime;
 
@@ -20,19 +20,19 @@ pub(super) struct Tags {
     pub(super) count: u64,
     /// Each of them, by name.
     pub(super) each: Vec<Tag>,
-    /// The directories of all tags, those aside that are symbolic links, sorted.
+    /// The directories of all tags, except symbolic links, sorted.
     pub(super) directories: Vec<String>,
     /// The linked manifests that tags name, in the order of their numbers.
     pub(super) tagged: Vec<DigestId>,
     /// The tags that cannot be read.
     garbled: Vec<String>,
-    /// The tags that name what the repository does not link, with that.
+    /// Dangling tags, each with the digest that it names and the repository does not link.
     dangling: Vec<(String, Digest)>,
-    /// Whether a symbolic link among them leads to something else of the repository than a tag.
+    /// Whether a symbolic link among them leads to something in the repository other than a tag.
     pub(super) symlinks_elsewhere: bool,
-    /// Whether there are none, in a directory that is a file system of its own: the one that should be there is not mounted.
+    /// Whether there are no tags and their directory is a file system of its own: the intended one is not mounted.
     pub(super) is_unmounted: bool,
-    /// Whether one of them leaves no trace of what it named.
+    /// Whether a tag leaves no trace of what it named.
     pub(super) unknown: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Tag {
     pub(super) name: String,
     /// What it names; `None` if its link is garbled or missing.
     pub(super) digest: Option<DigestId>,
-    /// What it keeps in use: what it names, or if that cannot be told, all that it has ever named.
+    /// What it keeps in use: what it names, or if that is unknown, everything that it has ever named.
     pub(super) keeps: Box<[DigestId]>,
     /// Whether a symbolic link is in its place, or in its directory where it matters, or leads to it.
     pub(super) symlink: bool,
@@ -103,7 +103,7 @@ impl Marking<'_> {
         Ok(tags)
     }
 
-    /// A tag by its name and its link. None if it names nothing, and has not named anything either.
+    /// Reads a tag from its name and its link. `None` if it names nothing and never did.
     fn tag(&self, name: String, symlink: bool, link: Option<TagLink>, tags: &mut Tags) -> Result<Option<Tag>, Error> {
         let is_there = link.is_some();
         let (text, modified) = match link {
@@ -161,7 +161,7 @@ impl Marking<'_> {
         Ok(links.into_iter().zip(found).map(link).collect())
     }
 
-    /// The names of the directories of all tags, sorted. A symbolic link is none of them.
+    /// Lists the names of the directories of all tags, sorted, except symbolic links.
     pub(super) fn all_tag_directories(&self) -> Result<Vec<String>, Error> {
         let all = directories(self.storage, &layout::tags(self.name()), layout::tag_name, || ())?;
         let mut names: Vec<String> = all.into_iter().filter(|(_, symlink)| !symlink).map(|(name, _)| name).collect();
@@ -169,7 +169,8 @@ impl Marking<'_> {
         Ok(names)
     }
 
-    /// The names of the directories of tags, sorted, of whose links `is_meant` says so. A symbolic link is none of them.
+    /// Lists the names of the directories of tags for whose links `is_meant` returns true, sorted, except symbolic
+    /// links.
     pub(super) fn tag_directories(&self, is_meant: impl Fn(Option<&Metadata>) -> bool) -> Result<Vec<String>, Error> {
         let all = layout::tags(self.name());
         let mut names = directories(self.storage, &all, layout::tag_name, || ())?;
@@ -180,9 +181,9 @@ impl Marking<'_> {
         Ok(named.map(|((name, _), _)| name).collect())
     }
 
-    /// The tags in which a symbolic link takes the place of a directory or of the link, and those that such a link leads to;
-    /// and whether one leads to something else. Those that lead out of the repository are refused: what they lead to may go
-    /// there.
+    /// Finds the tags in which a symbolic link replaces a directory or the link, and those that such a symbolic link
+    /// leads to; and whether one leads to something else. Fails if one leads out of the repository: what it leads to
+    /// may be deleted there.
     fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<(HashSet<String>, bool), Error> {
         let all = layout::tags(self.name());
         let (mut found, mut elsewhere) = (HashSet::default(), false);
@@ -203,15 +204,15 @@ impl Marking<'_> {
         Ok((found, elsewhere))
     }
 
-    /// The tag that a symbolic link leads to, or to a part of.
+    /// Returns the tag that a symbolic link leads to or into.
     fn tag_at(&self, link: &str) -> Result<Option<String>, Error> {
         let all = real_directory(self.storage, &layout::tags(self.name()))? + "/";
         let target = real_directory(self.storage, link)?;
         Ok(target.strip_prefix(&all).and_then(|below| below.split('/').next()).map(str::to_owned))
     }
 
-    /// A tag's link may be a symbolic link to another link of the same repository, which is kept while the tag names
-    /// what it does. One of another repository may be garbage there.
+    /// Fails if a symbolic link leads out of the repository: what it leads to may be garbage there. A tag's link may
+    /// be a symbolic link to another link of the same repository, which is kept while the tag names what it does.
     fn refuse_link_elsewhere(&self, link: &str) -> Result<(), Error> {
         let repository = real_directory(self.storage, &layout::repository(self.name()))?;
         let target = real_directory(self.storage, link)?;
@@ -219,7 +220,7 @@ impl Marking<'_> {
         if is_here { Ok(()) } else { Err(Error::SymlinkElsewhere(link.to_owned())) }
     }
 
-    /// Every digest that a tag's index has a directory for, with or without a link in it.
+    /// Lists every digest that a tag's index has a directory for, with or without a link in it.
     fn ever_named(&self, tag: &str) -> Result<Vec<Digest>, Error> {
         let index = layout::tag_index(self.name(), tag);
         let mut named = Vec::new();

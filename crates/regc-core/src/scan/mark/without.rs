@@ -1,7 +1,8 @@
-//! What is live in a repository once a deletion has been carried out.
+//! What is live in a repository after a deletion.
 //!
-//! An image is more than its manifest: the platforms of an index, what is attached to it by a `subject`, and the tags that
-//! programs make for it live and die with it. But nothing dies that anything else in the repository still leads to.
+//! An image is more than its manifest: the platforms of an index, what is attached to it by a `subject`, and the tags
+//! that programs make for it live and die with it. But nothing is deleted that anything else in the repository still
+//! leads to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,11 +22,11 @@ use crate::scan::inventory::DigestId;
 use crate::scan::remnants::has;
 use crate::storage::below;
 
-/// The tags that go, and those that were to go and stay.
+/// The tags to delete, and those that were named for deletion and stay.
 type Going<'t> = (HashSet<&'t str>, Vec<(Named, Cause)>);
 
 impl Marking<'_> {
-    /// Marks the repository as it is without anything in it.
+    /// Marks the repository as if everything in it were deleted.
     pub(super) fn without_everything(&self) -> Result<Marked, Error> {
         if let Some(run) = self.restoring {
             return self.keep(vec![(Named::Repository, Cause::BeingRestored(run.to_owned()))]);
@@ -72,7 +73,7 @@ impl Marking<'_> {
         })
     }
 
-    /// Marks the repository as it is without some tags and manifests.
+    /// Marks the repository as if some tags and manifests were deleted.
     pub(super) fn without(
         &self,
         deleted_tags: &BTreeMap<String, Option<Digest>>,
@@ -103,7 +104,7 @@ impl Marking<'_> {
         let (attached, staying): (Vec<Attached<'_>>, Vec<&Tag>) = self.staying(&tags, &going);
         let mut roots: HashSet<DigestId> = self.repository.recent.iter().copied().collect();
 
-        // What is named: manifests, and what tags that go have named and none that stays does.
+        // What is named for deletion: manifests, and what deleted tags name and no staying tag does.
         let explicit: HashSet<DigestId> = deleted_manifests.iter().map(|digest| self.digests.id(digest)).collect();
         let still_named: HashSet<DigestId> = staying.iter().flat_map(|tag| &tag.keeps).copied().collect();
         let named = tags.each.iter().filter(is_going).filter_map(|tag| tag.digest);
@@ -118,7 +119,7 @@ impl Marking<'_> {
         roots.extend(self.repository.revisions.iter().filter(|id| !dying.contains(id)));
         let mut reach = self.reach_with(roots, &referrers, &attached)?;
 
-        // What is damaged is removed only if it is named itself, not with an index that it is in.
+        // A damaged manifest is deleted only if it is named itself, not with an index that it is in.
         let unnamed = dying.iter().filter(|id| self.has_revision(**id) && !direct.contains(id));
         let concerned: HashSet<DigestId> = reach.manifests.iter().chain(unnamed).copied().collect();
         let mut findings: Vec<Finding> = self.findings_of(&sorted(concerned))?;
@@ -137,7 +138,7 @@ impl Marking<'_> {
         let mut garbage = RepositoryGarbage::default();
         self.layer_links(false, &mut reach.live, &mut garbage)?;
         self.unused_revisions(&reach.manifests, &mut garbage)?;
-        // What is left of an earlier run that was stopped.
+        // What an interrupted run left.
         let whole: HashSet<&str> = tags.each.iter().map(|tag| tag.name.as_str()).collect();
         let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
         garbage.empty_tag_dirs = deleted_tags.keys().filter(is_left).cloned().collect();
@@ -196,13 +197,13 @@ impl Marking<'_> {
         [&*self.repository.revisions, &*tags.tagged].concat()
     }
 
-    /// The deletion tags that go, and those that do not.
+    /// Splits the tags named for deletion into those to delete and those that stay.
     fn going<'t>(&self, tags: &'t Tags, deletion: &BTreeMap<String, Option<Digest>>) -> Going<'t> {
         let (mut going, mut blocked) = (HashSet::default(), Vec::new());
         for tag in &tags.each {
             let Some(digest) = deletion.get(&tag.name) else { continue };
             let reason = if tag.symlink {
-                // What the symbolic link leads to, or it itself, may be what goes.
+                // What is deleted may be the symbolic link itself or what it leads to.
                 Cause::Symlinks
             } else if tag.digest != digest.map(|digest| self.digests.id(&digest)) {
                 Cause::Changed
@@ -217,7 +218,7 @@ impl Marking<'_> {
         (going, blocked)
     }
 
-    /// Keeps tags back in whose images something is too recent to go.
+    /// Keeps tags whose images hold something too recent to delete.
     fn keep_recent<'t>(
         &self,
         tags: &'t Tags,
@@ -231,7 +232,7 @@ impl Marking<'_> {
         let (attached, _) = self.staying(tags, &HashSet::default());
         let named = tags.each.iter().filter(|tag| going.contains(tag.name.as_str()));
         let named: HashSet<DigestId> = named.filter_map(|tag| tag.digest).collect();
-        // The other way round: what would die with something recent, or that with it.
+        // The edges reversed: finds everything whose deletion would also delete something recent.
         let mut above: HashMap<DigestId, Vec<DigestId>> = HashMap::default();
         self.dying_by(&named, referrers, &attached, |from, to| above.entry(to).or_default().push(from));
         let mut with_young: HashSet<DigestId> = HashSet::default();
@@ -258,8 +259,8 @@ impl Marking<'_> {
         if !recent.is_empty() && recent.iter().all(is_root) { Cause::Root } else { Cause::Recent }
     }
 
-    /// Something in a tag's directory that no registry puts there, that is not among the `remnants`, and that would keep the
-    /// directory.
+    /// Finds something in a tag's directory that no registry puts there, that is not among the `remnants`, and that
+    /// would keep the directory from being deleted.
     pub(super) fn foreign_in_tag(&self, tag: &str, remnants: &[GarbageFile]) -> Result<Option<Finding>, Error> {
         let directory = layout::tag(self.name(), tag);
         let below = below(self.storage, &directory)?;
@@ -267,7 +268,7 @@ impl Marking<'_> {
             let parts: Vec<&str> = file.split('/').collect();
             !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
         };
-        // A directory of another program keeps the tag's even if it is empty.
+        // Another program's directory keeps the tag's directory even if it is empty.
         let is_foreign_directory = |name: &String| {
             let parts: Vec<&str> = name.split('/').collect();
             !matches!(parts[..], ["current"] | ["index"] | ["index", _] | ["index", _, _])
@@ -282,13 +283,13 @@ impl Marking<'_> {
         Finding::ForeignFile { repository: self.name().to_owned(), path }
     }
 
-    /// The tags that are attached to a manifest of the repository, and all others that stay.
+    /// Splits the tags that stay into those that are attached to a manifest of the repository and all others.
     fn staying<'t>(&self, tags: &'t Tags, going: &HashSet<&str>) -> (Vec<Attached<'t>>, Vec<&'t Tag>) {
         let stays = |tag: &&Tag| !going.contains(tag.name.as_str());
         self.attached(tags.each.iter().filter(stays), |tag, to| self.has_revision(to) && !self.is_recent(tag))
     }
 
-    /// Why each of some manifests is live that are not only so by being recent.
+    /// Returns why each of some manifests is live, except those that are live only because they are recent.
     fn reasons(
         &self,
         ids: &HashSet<DigestId>,
@@ -316,7 +317,7 @@ impl Marking<'_> {
         }
         reasons.extend(parents.into_iter().map(|(id, parent)| (id, Cause::PartOf(parent))));
         let staying = tags.each.iter().filter(|tag| !going.contains(tag.name.as_str()));
-        // The first tag that names it says why.
+        // The first tag that names it is the reason.
         for tag in staying.rev() {
             for &id in tag.keeps.iter().filter(|id| ids.contains(id)) {
                 reasons.insert(id, Cause::Tagged(tag.name.clone()));
