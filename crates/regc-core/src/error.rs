@@ -189,7 +189,8 @@ pub enum Error {
     /// A manifest that was pushed during the run is not whole yet.
     #[error("{0} is being written; nothing was deleted, run again")]
     BeingWritten(String),
-    /// The monitor stopped the run.
+    /// The monitor stopped the run before it changed anything. Later stops are reported by what the call returns, such as
+    /// `Outcome::interrupted`.
     #[error("interrupted; nothing was deleted")]
     Interrupted,
     /// The store has more of something than can be numbered.

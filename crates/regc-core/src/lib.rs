@@ -34,10 +34,10 @@
 //! # }
 //! ```
 //!
-//! To delete a repository, a tag or an image, name it:
+//! To delete a repository, name it; for tags, images and patterns, see [`Store::resolve`]. A session executes no plan that leaves
+//! something named undeleted:
 //!
 //! ```
-//! # use regc_core::registry::pattern::Pattern;
 //! # use regc_core::{CollectOptions, Config, Disposal, Holder, Silent, Store};
 //! # fn main() -> Result<(), regc_core::Error> {
 //! # let mut registry = regc_testkit::TestRegistry::new();
@@ -46,11 +46,10 @@
 //! # let directory = registry.on_disk();
 //! # let store = Store::open(&Config::at_root(directory.path()))?;
 //! let session = store.lock(&Holder::new("my-tool"))?;
-//! let deletion = store.resolve(&[Pattern::parse("team/old")?], false, &Silent)?;
-//! // Nothing that is named is half deleted.
-//! let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?.require_complete()?;
+//! let deletion = store.resolve_repository("team/old")?;
+//! let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?;
 //! let outcome = session.execute(&plan, Disposal::Trash, &Silent)?;
-//! println!("moved to the trash as {:?}", outcome.trashed_as);
+//! println!("moved to the trash as {:?}, which is emptied by `Session::empty_trash`", outcome.trashed_as);
 //! # assert_eq!(outcome.removed.repositories, 1);
 //! # Ok(())
 //! # }

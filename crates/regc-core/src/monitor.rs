@@ -42,7 +42,32 @@ pub enum Phase {
     Remove,
 }
 
-/// Watches a run. Every method is called from many threads at once, in no particular order, and should return soon.
+/// Watches a run, and may stop it.
+///
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// use regc_core::{Monitor, Phase};
+///
+/// /// Set by the handler of a signal, or by another thread.
+/// static STOP: AtomicBool = AtomicBool::new(false);
+///
+/// struct Progress;
+///
+/// impl Monitor for Progress {
+///     fn phase(&self, phase: Phase, steps: Option<u64>) {
+///         eprintln!("{phase:?}: {steps:?} steps");
+///     }
+///
+///     fn advance(&self, _steps: u64) {}
+///
+///     fn is_stopped(&self) -> bool {
+///         STOP.load(Ordering::Relaxed)
+///     }
+/// }
+/// ```
+///
+/// Every method is called from many threads at once, in no particular order, and should return soon.
 pub trait Monitor: Sync {
     /// A phase begins; `steps` is how many it has, where that is known before.
     fn phase(&self, phase: Phase, steps: Option<u64>);
@@ -50,10 +75,14 @@ pub trait Monitor: Sync {
     /// So many more steps of the phase are done.
     fn advance(&self, steps: u64);
 
-    /// Something was found damaged. The run's result holds it too, in a fixed order.
+    /// Something was found damaged. `Plan::findings` holds it too, in a fixed order.
     fn finding(&self, _: &Finding) {}
 
     /// Whether the run is to stop at the next whole step. It is asked often.
+    ///
+    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`](crate::error::Error). One that
+    /// has begun to change the storage returns what was done, with `interrupted` set. A monitor that has stopped one call stops
+    /// the next one as well: to restore after a stop, pass another.
     fn is_stopped(&self) -> bool {
         false
     }

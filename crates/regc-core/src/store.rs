@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -32,7 +32,7 @@ use crate::scan::deletion::Deletion;
 use crate::scan::{Options, Scan, resolve, scan};
 use crate::storage::lock::{Holder, Lock};
 use crate::storage::{self, ReadStorage, TrashStorage};
-use crate::trash::{self, Emptied, Header, Restored, Selection};
+use crate::trash::{self, Emptied, Header, Restored, Runs, Selection};
 use crate::undelete;
 use crate::verify::{self, Verification};
 
@@ -55,7 +55,8 @@ pub const DEFAULT_JOBS: usize = 64;
 pub enum Disposal {
     /// It is deleted, which frees space and cannot be undone.
     Delete,
-    /// It is moved to the trash in the same storage, from which it can be restored.
+    /// It is moved to the trash in the same storage, from which it can be restored. This frees nothing before
+    /// [`Session::empty_trash`].
     Trash,
 }
 
@@ -76,7 +77,7 @@ pub enum Probed {
     Unknown(io::Error),
 }
 
-/// What a restore or another change of the trash is to bring back.
+/// What to restore from the trash.
 pub struct Restore<'a> {
     /// The run's name in the trash.
     pub run: &'a str,
@@ -92,7 +93,7 @@ impl Store {
         Ok(Self::with_storage(config, storage::open(config)?))
     }
 
-    /// The same in a storage of the caller's. Of the configuration, all counts but where the storage is.
+    /// Opens the store in a storage of the caller's. The configuration's own storage section is ignored.
     pub fn with_storage(config: &Config, storage: Box<dyn TrashStorage>) -> Self {
         Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS }
     }
@@ -135,12 +136,13 @@ impl Store {
         refuse_missing_layout(&*self.storage, self.allow_empty)
     }
 
-    /// What a collection would delete: a dry run. The storage is not changed.
+    /// What a collection would delete: a dry run, which needs no lock. The storage is not changed.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
         self.planned(None, options, None, monitor)
     }
 
-    /// What a deletion would delete: a dry run.
+    /// What a deletion would delete: a dry run, which needs no lock. The storage is not changed. What cannot be deleted is in
+    /// [`Plan::blocked`].
     pub fn plan_deletion(
         &self,
         deletion: Deletion,
@@ -150,7 +152,22 @@ impl Store {
         self.planned(None, options, Some(deletion), monitor)
     }
 
-    /// What patterns name: repositories, tags, manifests.
+    /// The deletion of one repository, by its exact name: all of its tags and manifests. Repositories below it stay.
+    ///
+    /// Fails with [`Error::NothingMatches`] if there is no repository of that name.
+    pub fn resolve_repository(&self, name: &str) -> Result<Deletion, Error> {
+        let mut deletion = Deletion::default();
+        match self.repository_at(name)? {
+            found if found == name => deletion.repository(&found),
+            _ => return Err(Error::NothingMatches(name.to_owned())),
+        }
+        Ok(deletion)
+    }
+
+    /// The deletion of what patterns name: repositories, tags, manifests; of nothing, if there is no pattern. To name one
+    /// repository literally, use [`resolve_repository`](Self::resolve_repository): a pattern is a glob.
+    ///
+    /// Resolve in a session, or before it: what changes in between stays.
     ///
     /// Fails with [`Error::NothingMatches`] if one names nothing, and without `force` with [`Error::StillTagged`] if one names
     /// a manifest that tags name as well.
@@ -227,7 +244,7 @@ impl Store {
     /// What emptying the trash would delete; see [`Session::empty_trash`].
     pub fn plan_empty_trash(
         &self,
-        runs: &[String],
+        runs: Runs<'_>,
         before: Option<u64>,
         monitor: &dyn Monitor,
     ) -> Result<Emptied, Error> {
@@ -275,7 +292,7 @@ impl Store {
 
     /// Takes the store's lock, so that it can be changed.
     ///
-    /// Fails if another run has it, and with [`Refusal::RegistryRuns`] if a registry takes pushes, or [`Refusal::RegistryMayRun`] if a
+    /// Fails with [`Error::Locked`] if another process has it, with [`Refusal::RegistryRuns`] if a registry takes pushes, or [`Refusal::RegistryMayRun`] if a
     /// server may be one.
     pub fn lock(&self, holder: &Holder) -> Result<Session<'_>, Error> {
         let mut session = self.lock_live(holder)?;
@@ -296,7 +313,14 @@ impl Store {
     pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {
         let lock = self.storage.lock(holder)?;
         trash::forget_incoming(&*self.storage, &lock)?;
-        Ok(Session { store: self, lock, probed: Probed::NotAsked, is_live: true, id: SESSIONS.fetch_add(1, Relaxed) })
+        Ok(Session {
+            store: self,
+            lock,
+            probed: Probed::NotAsked,
+            is_live: true,
+            id: SESSIONS.fetch_add(1, Relaxed),
+            runs: AtomicU64::new(0),
+        })
     }
 
     fn scan_options<'a>(&self, options: &'a CollectOptions, deletion: Option<&'a Deletion>) -> Options<'a> {
@@ -339,13 +363,16 @@ fn concern(scan: &mut Scan, deletion: &Deletion) {
     scan.add_findings(obstructed);
 }
 
-/// A store that is locked, so that it can be changed. The lock ends with the session.
+/// A store that is locked, so that it can be changed. The lock ends when the session is dropped.
+#[must_use = "the store is unlocked when the session is dropped"]
 pub struct Session<'s> {
     store: &'s Store,
     lock: Lock,
     probed: Probed,
     is_live: bool,
     id: u64,
+    /// How many runs have been named.
+    runs: AtomicU64,
 }
 
 impl Session<'_> {
@@ -365,7 +392,10 @@ impl Session<'_> {
         self.store.planned(Some((self.id, &self.lock)), options, None, monitor)
     }
 
-    /// What a deletion is to delete.
+    /// What a deletion is to delete. Of the options, those that name other garbage have no effect. As in [`plan`](Self::plan),
+    /// what is in use and in the trash is put back first.
+    ///
+    /// What the deletion names and cannot be deleted is in [`Plan::blocked`]; [`execute`](Self::execute) refuses such a plan.
     pub fn plan_deletion(
         &self,
         deletion: Deletion,
@@ -375,12 +405,22 @@ impl Session<'_> {
         self.store.planned(Some((self.id, &self.lock)), options, Some(deletion), monitor)
     }
 
-    /// Deletes what was planned in this session, links before content, after a second look at the store: what has come into use
-    /// stays.
+    /// Deletes what was planned in this session, links before content, after a rescan of the store: what has come into use
+    /// stays. Space is freed by [`Disposal::Delete`]; [`Disposal::Trash`] frees nothing before
+    /// [`empty_trash`](Self::empty_trash).
     ///
-    /// Fails before anything is deleted: with [`Error::PlanOfAnotherSession`] if the plan was not made in this session, so that
-    /// what came in between could be missed; if the plan needs to be [confirmed](Plan::confirm), if the storage cannot be read, or
-    /// if it is known that nothing can be deleted or moved. What fails later is in the [`Outcome`].
+    /// Fails before anything is deleted:
+    ///
+    /// - with [`Error::PlanOfAnotherSession`] if the plan was not made in this session: the store may have changed since;
+    /// - with [`Error::Refused`] if the plan needs to be [confirmed](Plan::confirm);
+    /// - with [`Refusal::Blocked`] if a deletion names something that cannot be deleted, unless that was
+    ///   [allowed](Plan::allow_partial);
+    /// - with [`Error::Interrupted`] if the monitor stops the rescan;
+    /// - if the storage cannot be read, or if it is known that nothing can be deleted or moved.
+    ///
+    /// Once the deletion has begun, it does not fail: the [`Outcome`] says what was deleted, what was spared, what failed, and
+    /// whether the monitor stopped it. After a stop the store is whole. Repeating the deletion may leave content that only a
+    /// [collection](Self::plan) deletes; what was moved to the trash can be [restored](Self::restore).
     pub fn execute(&self, plan: &Plan, disposal: Disposal, monitor: &dyn Monitor) -> Result<Outcome, Error> {
         if let Some(refusal) = plan.unconfirmed() {
             return Err(Error::Refused(refusal.clone()));
@@ -388,6 +428,7 @@ impl Session<'_> {
         if plan.session() != Some(self.id) {
             return Err(Error::PlanOfAnotherSession);
         }
+        plan.check_complete()?;
         let header = (self.is_live || disposal == Disposal::Trash).then(|| Header {
             delete_untagged: plan.deletes_untagged(),
             min_age: plan.min_age(self.lock.since()).as_secs(),
@@ -413,9 +454,12 @@ impl Session<'_> {
         trash::restore(&*self.store.storage, Some(&self.lock), run, selection, self.store.jobs, monitor)
     }
 
-    /// Deletes runs from the trash for good: these, or all if there is none, and of those the ones that began before a time in
-    /// seconds since 1970.
-    pub fn empty_trash(&self, runs: &[String], before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
+    /// Deletes runs from the trash for good, and thereby frees their space; with `before`, in seconds since 1970, only those
+    /// that began earlier.
+    ///
+    /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor stops it,
+    /// [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, the others are whole.
+    pub fn empty_trash(&self, runs: Runs<'_>, before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
         trash::empty(&*self.store.storage, Some(&self.lock), runs, before, monitor)
     }
 
@@ -424,7 +468,8 @@ impl Session<'_> {
         let started = self.lock.since();
         Header {
             schema_version: 1,
-            run: run_name(started),
+            // Each run has a name of its own, and names in their order are runs in theirs.
+            run: run_name(started + Duration::from_micros(self.runs.fetch_add(1, Relaxed))),
             started: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             regc: env!("CARGO_PKG_VERSION").to_owned(),
             command: command.to_owned(),

@@ -400,7 +400,25 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
     Ok((header.clone(), entries.collect::<Result<_, _>>()?))
 }
 
-/// What was given up.
+/// Which runs of the trash are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Runs<'a> {
+    /// Every run.
+    All,
+    /// Those of these names; none if there is no name.
+    Named(&'a [String]),
+}
+
+impl Runs<'_> {
+    fn contains(self, run: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| name == run),
+        }
+    }
+}
+
+/// What was deleted from the trash.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Emptied {
@@ -412,25 +430,26 @@ pub struct Emptied {
     pub interrupted: bool,
 }
 
-/// Deletes what runs have moved, for good: the runs that are named, or all; of these, if `before` is given, in seconds since
-/// 1970, those that began before. A run whose journal cannot be read has no known age; it is deleted if nothing else is left
-/// of it. One that is being restored is deleted only if no age is asked for. `None` for the lock says that nothing is to be
-/// changed.
+/// Deletes what runs have moved, for good. With `before`, in seconds since 1970, only runs that began earlier are deleted. A
+/// run whose journal cannot be read has no known age; with `before`, it is deleted only if nothing else is left of it. A run
+/// that is being restored is deleted only without `before`. `None` for the lock changes nothing: a dry run.
 ///
-/// Fails with [`Error::NoSuchRun`] before anything is deleted if one of `named` is not in the trash.
+/// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash.
 pub fn empty(
     storage: &dyn TrashStorage,
     lock: Option<&Lock>,
-    named: &[String],
+    meant: Runs<'_>,
     before: Option<u64>,
     monitor: &dyn Monitor,
 ) -> Result<Emptied, Error> {
     let mut emptied = Emptied::default();
     let runs = list(storage)?;
-    if let Some(absent) = named.iter().find(|named| !runs.iter().any(|run| run.run == **named)) {
+    if let Runs::Named(names) = meant
+        && let Some(absent) = names.iter().find(|name| !runs.iter().any(|run| run.run == **name))
+    {
         return Err(Error::NoSuchRun(absent.clone()));
     }
-    let meant: Vec<TrashedRun> = runs.into_iter().filter(|run| named.is_empty() || named.contains(&run.run)).collect();
+    let meant: Vec<TrashedRun> = runs.into_iter().filter(|run| meant.contains(&run.run)).collect();
     monitor.phase(Phase::EmptyTrash, Some(meant.len() as u64));
     for run in meant {
         if monitor.is_stopped() {

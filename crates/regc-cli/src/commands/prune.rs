@@ -136,7 +136,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         if !args.removing.quiet {
             explain(&judged, &plan, now, common.format, args.explain);
         }
-        Ok(plan)
+        Ok(plan.allow_partial())
     })
 }
 

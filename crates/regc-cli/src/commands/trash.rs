@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::trash::{Entry, Kind, Restored, Selection, TrashedRun};
+use regc_core::trash::{Entry, Kind, Restored, Runs, Selection, TrashedRun};
 use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration, trash};
 use serde_json::{Value, json};
 
@@ -77,9 +77,10 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
             let session = session(dry_run)?;
             let progress = Progress::new(false)?;
+            let meant = if runs.is_empty() { Runs::All } else { Runs::Named(&runs) };
             let emptied = match &session {
-                Some(session) => session.empty_trash(&runs, before, &progress),
-                None => store.plan_empty_trash(&runs, before, &progress),
+                Some(session) => session.empty_trash(meant, before, &progress),
+                None => store.plan_empty_trash(meant, before, &progress),
             };
             progress.clear();
             let emptied = emptied?;

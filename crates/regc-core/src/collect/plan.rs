@@ -31,6 +31,8 @@ pub struct Plan {
     command: String,
     /// The session that it was made in, by a number; `None` for a dry run.
     session: Option<u64>,
+    /// Whether it is carried out although something that it should delete is blocked.
+    is_partial_allowed: bool,
 }
 
 /// What a plan was made by, as far as that matters when it is carried out.
@@ -254,7 +256,7 @@ impl Plan {
             is_deletion: options.deletion.is_some(),
             jobs: options.jobs,
         };
-        Self { scan, terms, unconfirmed: None, command: String::new(), session: None }
+        Self { scan, terms, unconfirmed: None, command: String::new(), session: None, is_partial_allowed: false }
     }
 
     /// The same, made in a session by a command.
@@ -290,10 +292,21 @@ impl Plan {
         self.unconfirmed = None;
     }
 
-    /// Fails if something that a deletion names cannot be deleted, so that nothing named is half deleted.
+    /// Fails with [`Refusal::Blocked`] if something that a deletion names cannot be deleted. A session checks that before it
+    /// executes a plan, so that nothing named is half deleted; a dry run may ask.
     pub fn require_complete(self) -> Result<Self, Error> {
+        self.check_complete().map(|()| self)
+    }
+
+    /// Deletes what can be deleted, although something else that the deletion names is [blocked](Self::blocked).
+    #[must_use]
+    pub fn allow_partial(self) -> Self {
+        Self { is_partial_allowed: true, ..self }
+    }
+
+    pub(crate) fn check_complete(&self) -> Result<(), Error> {
         match &self.scan.reachable.blocked {
-            blocked if blocked.is_empty() => Ok(self),
+            blocked if blocked.is_empty() || self.is_partial_allowed => Ok(()),
             blocked => Err(Error::Refused(Refusal::Blocked(blocked.clone()))),
         }
     }

@@ -24,22 +24,31 @@ use crate::storage::{Removal, Removing, TrashStorage, below};
 use crate::threads::with_threads;
 use crate::trash;
 
-/// What was done.
+/// What became of a plan.
 #[derive(Debug, Default)]
+#[must_use = "it says what failed"]
 pub struct Outcome {
-    /// What was removed, or moved to the trash.
+    /// What was deleted, or moved to the trash. [`Totals::all_bytes`] is what that frees at most: less if files have other
+    /// names (hard links), and nothing yet if they were moved to the trash.
     pub removed: Totals,
     /// What was to be removed and was not, since it is in use again, or since something that could not be removed leads
     /// to it.
     pub spared: Totals,
     /// What could not be, sorted. Where a link stays, so does what it leads to; the rest goes.
     pub failures: Vec<Error>,
-    /// Whether the monitor told it to stop before all was done.
+    /// Whether the monitor stopped it after it had begun to delete.
     pub interrupted: bool,
     /// The run's name in the trash, if something was moved there.
     pub trashed_as: Option<String>,
     /// The runs that were deleted from the trash for good, since the file system had no room for this one's journal.
     pub deleted_runs: Vec<trash::RunSize>,
+}
+
+impl Outcome {
+    /// Whether everything was deleted that was planned.
+    pub fn is_complete(&self) -> bool {
+        !self.interrupted && self.failures.is_empty() && self.spared.is_empty()
+    }
 }
 
 /// How many items one task removes before it looks whether it should stop.

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 #[derive(Clone, Debug, Default)]
 pub struct Deletion {
     repositories: BTreeMap<String, DeletionIn>,
-    /// Whether blobs and layer links stay for a later collection. A repository that is deleted as a whole still loses
+    /// Whether blobs and layer links stay for a later collection; `CollectOptions::keep_content` sets it as well. A repository that is deleted as a whole still loses
     /// all of its links.
     pub keep_content: bool,
 }
@@ -34,7 +34,7 @@ pub enum DeletionIn {
 }
 
 impl Deletion {
-    /// Adds everything in a repository.
+    /// Adds everything in a repository. Whether there is one of that name is not checked: `Store::resolve_repository` does.
     pub fn repository(&mut self, name: &str) {
         self.repositories.insert(name.to_owned(), DeletionIn::Everything);
     }

@@ -18,6 +18,7 @@ use crate::threads::with_threads;
 /// What was brought back.
 #[derive(Debug, Default)]
 #[non_exhaustive]
+#[must_use = "it says what failed and what is missing"]
 pub struct Restored {
     /// What is back, or would be: blobs first, in the end what leads to them.
     pub restored: Vec<Entry>,

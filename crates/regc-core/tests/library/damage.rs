@@ -153,7 +153,7 @@ fn a_revision_whose_blob_is_missing() {
     }
     // The remedy works after a collection: the file is restored, and the image is whole.
     let storage = registry.in_memory(DIRECTORIES);
-    crate::collect(&storage, UNTAGGED).unwrap();
+    drop(crate::collect(&storage, UNTAGGED).unwrap());
     let keys = storage.keys();
     let needed = [layout::blob_data(&layer("of the image")), layout::layer_link("hurt", &layer("of the image"))];
     assert!(needed.iter().all(|key| keys.contains(key)));
@@ -161,8 +161,8 @@ fn a_revision_whose_blob_is_missing() {
     let mut deletion = Deletion::default();
     deletion.manifest("hurt", image);
     deletion.tag("hurt", "v1", Some(image));
-    crate::collect(&storage, crate::Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
-    crate::collect(&storage, DEFAULT).unwrap();
+    drop(crate::collect(&storage, crate::Options { deletion: Some(&deletion), ..DEFAULT }).unwrap());
+    drop(crate::collect(&storage, DEFAULT).unwrap());
     assert!(!storage.keys().contains(&needed[0]));
 }
 

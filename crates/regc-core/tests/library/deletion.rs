@@ -78,7 +78,7 @@ fn what_was_garbage_before_is_left_to_a_collection() {
     let of_other: BTreeSet<_> = found.layer_links.iter().filter(|(name, _)| name == "other").cloned().collect();
     assert_eq!(of_other, here("other", [layer("freed")]), "a link goes before what it leads to, and no other");
     assert!(found.tag_index_entries.iter().all(|(name, ..)| name == "app"));
-    crate::collect(&at(root.path()), Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
+    drop(crate::collect(&at(root.path()), Options { deletion: Some(&deletion), ..DEFAULT }).unwrap());
     assert!(root.path().join(layout::revision("other", &deleted)).exists());
     assert!(root.path().join(layout::tag_index_link("other", "v1", &deleted)).exists());
 }
@@ -183,7 +183,7 @@ fn what_other_repositories_need_stays() {
     deletion.repository("app/worker");
     drop(lock);
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
-    crate::collect(&storage, options).unwrap();
+    drop(crate::collect(&storage, options).unwrap());
     let left = std::fs::read_dir(root.path().join(layout::REPOSITORIES)).unwrap().count();
     assert_eq!((left, regc_testkit::blobs_below(root.path()).len()), (0, 0), "no directory above it is left");
 }
@@ -333,7 +333,7 @@ fn a_foreign_file_stays_and_what_is_named_goes() {
         assert!(found.tags.contains("app:v1") && found.blobs.contains(&layer("a")));
         assert!(found.repositories.is_empty(), "its directory stays");
         let root = registry.on_disk();
-        crate::collect(&at(root.path()), options).unwrap();
+        drop(crate::collect(&at(root.path()), options).unwrap());
         let left = regc_testkit::files_below(&root.path().join(layout::repository("app")));
         assert_eq!(left.iter().filter(|file| path.ends_with(*file)).count(), 1);
         assert!(whole == (left.len() == 1), "{left:?}");
@@ -387,7 +387,7 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
         };
         let deletion = tags(&registry, &["app:v1"]);
         let undisturbed = registry.in_memory(DIRECTORIES);
-        remove(&undisturbed, &deletion, to_trash).unwrap();
+        drop(remove(&undisturbed, &deletion, to_trash).unwrap());
         // Before that, the journal is written; a run that cannot do so removes nothing.
         for k in usize::from(to_trash.is_some())..40 {
             for stops in [true, false] {
@@ -399,8 +399,8 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
                 drop(remove(&storage, &deletion, to_trash));
                 let storage = storage.into_inner();
                 assert!(storage.keys().iter().all(|key| key.starts_with("docker/") || key.starts_with(".regc/trash/")));
-                remove(&storage, &deletion, to_trash.map(|_| "again")).unwrap();
-                collect(&storage, UNTAGGED).unwrap();
+                drop(remove(&storage, &deletion, to_trash.map(|_| "again")).unwrap());
+                drop(collect(&storage, UNTAGGED).unwrap());
                 assert_eq!(outside(&storage), outside(&undisturbed), "{to_trash:?}, change {k}, {stops}");
             }
         }

@@ -141,7 +141,7 @@ fn restoring_can_be_stopped_at_any_change() {
     let before = outside(&registry.in_memory(DIRECTORIES));
     let trashed = || {
         let storage = registry.in_memory(DIRECTORIES);
-        run(&storage, UNTAGGED, Some("run")).unwrap();
+        drop(run(&storage, UNTAGGED, Some("run")).unwrap());
         storage
     };
     let changes = trash::list(&trashed()).unwrap()[0].objects as usize;
@@ -158,12 +158,12 @@ fn restoring_can_be_stopped_at_any_change() {
         // Whatever runs meanwhile, what is back stays.
         let back = outside(&storage);
         for options in [DEFAULT, Options { leftovers: TIDY, ..UNTAGGED }] {
-            run(&storage, options, None).unwrap();
+            drop(run(&storage, options, None).unwrap());
             assert_eq!(outside(&storage), back, "stop {k}");
         }
         let lock = storage.lock(&holder()).unwrap();
         assert!(
-            trash::empty(&storage, Some(&lock), &[], Some(u64::MAX), &Silent).unwrap().runs.is_empty(),
+            trash::empty(&storage, Some(&lock), trash::Runs::All, Some(u64::MAX), &Silent).unwrap().runs.is_empty(),
             "of no age"
         );
         assert!(trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap().failures.is_empty());

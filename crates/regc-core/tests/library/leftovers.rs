@@ -166,7 +166,7 @@ fn what_a_deletion_has_left_goes() {
     assert!(exists(layout::tag_index_link("app", "v1", &old)) && exists(layout::revision("app", &old)));
     let decided = decide(&at(root.path()), DEFAULT).unwrap();
     assert_eq!(decided.tag_index_entries, set([("app".to_owned(), "v1".to_owned(), old)]));
-    collect(&at(root.path()), DEFAULT).unwrap();
+    drop(collect(&at(root.path()), DEFAULT).unwrap());
     assert!(!exists(layout::tag_index_link("app", "v1", &old)) && !exists(layout::revision("app", &old)));
     assert!(exists(layout::tag_index_link("app", "v1", &kept)) && exists(layout::revision_link("app", &kept)));
 
@@ -191,7 +191,7 @@ fn tags_that_name_nothing_go() {
     registry.delete("app", &image);
     let root = registry.on_disk();
     fs::create_dir_all(root.path().join(layout::tag("app", "v0")).join("current")).unwrap();
-    collect(&at(root.path()), TIDY).unwrap();
+    drop(collect(&at(root.path()), TIDY).unwrap());
     let left = fs::read_dir(root.path().join(layout::tags("app"))).unwrap().map(|tag| tag.unwrap().file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["v2"]);
 }
@@ -205,7 +205,7 @@ fn a_repository_whose_every_manifest_is_deleted_is_deleted_in_the_same_run() {
     let options = Options { delete_untagged: true, ..TIDY };
     let storage = registry.in_memory(DIRECTORIES);
     assert_eq!(decide(&storage, options).unwrap().repositories, set(["gone".to_owned()]));
-    collect(&storage, options).unwrap();
+    drop(collect(&storage, options).unwrap());
     assert_eq!(decide(&storage, options).unwrap(), Decided::default(), "a second run has nothing to do");
     assert_eq!(
         decide(&registry.in_memory(DIRECTORIES), TIDY).unwrap().repositories,

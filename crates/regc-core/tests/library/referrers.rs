@@ -51,7 +51,7 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
     let before = files_below(root.path());
     for options in [DEFAULT, UNTAGGED, tidy()] {
         assert_eq!(decide(&at(root.path()), options).unwrap(), Decided::default());
-        collect(&at(root.path()), options).unwrap();
+        drop(collect(&at(root.path()), options).unwrap());
     }
     assert_eq!(files_below(root.path()), before);
     let scan = regc_core::stages::scan::scan(&at(root.path()), &DEFAULT, &Silent).unwrap();
@@ -153,7 +153,7 @@ fn a_repository_of_which_every_manifest_was_deleted_is_tidied_with_its_links_to_
     let root = registry.on_disk();
     let decided = decide(&at(root.path()), tidy()).unwrap();
     assert_eq!(decided.files, set([link("gone", &image, &signature)]));
-    collect(&at(root.path()), tidy()).unwrap();
+    drop(collect(&at(root.path()), tidy()).unwrap());
     assert!(!root.path().join(layout::repository("gone")).exists());
 }
 

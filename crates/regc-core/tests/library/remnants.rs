@@ -157,7 +157,7 @@ fn a_journal_names_only_such_files() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     leave(root.path(), &left[0], 8);
-    run(&at(root.path()), tidy(), Some("run")).unwrap();
+    drop(run(&at(root.path()), tidy(), Some("run")).unwrap());
     let journal = root.path().join(trash::directory("run")).join("journal.jsonl");
     let text = fs::read_to_string(&journal).unwrap();
     for other in [".data.bak", "../.data.Xy12Za", "data", "../../../../../../../x/.data.Xy12Za"] {
@@ -206,7 +206,7 @@ fn what_may_be_all_that_is_left_of_something_stays() {
     for delete_untagged in [false, true] {
         let options = Options { delete_untagged, ..tidy() };
         assert_eq!(decide(&at(root.path()), options).unwrap().files, set([]));
-        collect(&at(root.path()), options).unwrap();
+        drop(collect(&at(root.path()), options).unwrap());
     }
     assert_eq!(files(root.path()), before);
 }
@@ -240,7 +240,7 @@ fn nothing_that_was_left_goes_through_a_symbolic_link() {
     }
     let before = (files(root.path()), files_below(elsewhere.path()));
     assert_eq!(decide(&at(root.path()), tidy()).unwrap().files, set([]));
-    collect(&at(root.path()), tidy()).unwrap();
+    drop(collect(&at(root.path()), tidy()).unwrap());
     assert_eq!(files_below(elsewhere.path()), before.1);
     assert!(root.path().join(beside(&layout::blob_data(&layer("base")), ".data.Xy12Za")).is_symlink());
 
@@ -267,7 +267,7 @@ fn an_empty_repository_goes_with_what_was_left_in_it() {
     leave(root.path(), &link, 8);
     let decided = decide(&at(root.path()), tidy()).unwrap();
     assert_eq!((decided.repositories, decided.findings), (set(["empty".to_owned()]), vec![]));
-    collect(&at(root.path()), tidy()).unwrap();
+    drop(collect(&at(root.path()), tidy()).unwrap());
     assert!(!root.path().join(layout::repository("empty")).exists());
 }
 
@@ -283,7 +283,7 @@ fn a_repository_that_is_deleted_takes_along_what_copies_have_left_in_it() {
     let decided = decide(&at(root.path()), options).unwrap();
     assert_eq!(decided.findings, []);
     assert!(decided.files.contains(&left[9]), "{:?}", decided.files);
-    collect(&at(root.path()), options).unwrap();
+    drop(collect(&at(root.path()), options).unwrap());
     assert!(!root.path().join(layout::repository("app")).exists());
 }
 
@@ -304,7 +304,7 @@ fn a_failure_to_remove_what_was_left_loses_nothing() {
                 let key = layout::blob_data(&digest);
                 assert_eq!(root.path().join(&key).exists(), registry.get(&key).is_some(), "change {k}: {key}");
             }
-            run(&at(root.path()), tidy(), None).unwrap();
+            drop(run(&at(root.path()), tidy(), None).unwrap());
             assert_eq!(decide(&at(root.path()), tidy()).unwrap(), Decided::default(), "change {k}");
             assert!(files(root.path()).keys().all(|key| !layout::is_remnant(key)), "change {k}");
         }

@@ -133,7 +133,7 @@ fn one_plan_tells_all_that_is_done() {
 fn collected(storage: &MemoryStorage, options: Options) -> BTreeSet<String> {
     let copy: MemoryStorage =
         storage.keys().into_iter().map(|key| (key.clone(), text(storage, &key).unwrap())).collect();
-    run(&copy, options, None).unwrap();
+    drop(run(&copy, options, None).unwrap());
     copy.keys().into_iter().collect()
 }
 
@@ -218,7 +218,7 @@ fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
     // Neither goes anything of it now, nor is it taken for lost by the next repair.
     for name in ["first", "second"] {
         let before = storage.keys();
-        run(&storage, UNTAGGED, None).unwrap();
+        drop(run(&storage, UNTAGGED, None).unwrap());
         let gone = before.iter().filter(|key| !storage.keys().contains(key)).count();
         assert_eq!(gone, if name == "first" { 7 } else { 0 }, "the image in the other repository that nobody names");
         assert_eq!(wrong(&storage).into_iter().collect::<Vec<_>>(), [Kind::DamagedManifest]);
@@ -323,7 +323,7 @@ fn what_a_collection_puts_back_is_not_taken_for_lost() {
         let found = planned(&storage, None);
         assert_eq!((found.actions, found.in_trash), (vec![], BTreeSet::from([v1])));
         repair(&storage, None);
-        run(&storage, DEFAULT, None).unwrap();
+        drop(run(&storage, DEFAULT, None).unwrap());
         assert_eq!(wrong(&storage), BTreeSet::new(), "the next collection puts it back");
     }
 }
@@ -362,7 +362,7 @@ fn the_last_that_is_known_of_an_image_stays() {
     registry.remove(&layout::blob_data(&v1));
     let storage = registry.in_memory(DIRECTORIES);
     repair(&storage, None);
-    run(&storage, UNTAGGED, None).unwrap();
+    drop(run(&storage, UNTAGGED, None).unwrap());
     assert!(text(&storage, &layout::blob_data(&signature)).is_some());
 }
 

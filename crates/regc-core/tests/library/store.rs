@@ -1,8 +1,13 @@
 //! The store and its sessions: what cannot be skipped.
 
+use regc_core::inspect::catalog::ListOptions;
+use regc_core::inspect::usage::Detail;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{Cause, CollectOptions, Config, Digest, Disposal, Error, Holder, Refusal, Silent, Store};
+use regc_core::trash::Runs;
+use regc_core::{
+    Cause, CollectOptions, Config, Digest, Disposal, Error, Holder, Monitor, Phase, Refusal, Silent, Store, verify,
+};
 use regc_testkit::{TestRegistry, blobs_below, layer};
 use tempfile::TempDir;
 
@@ -104,7 +109,7 @@ fn a_root_of_the_callers_stays_with_all_that_it_needs() {
     let session = store.lock(&Holder::new("test")).unwrap();
     let options = CollectOptions::new().delete_untagged(true);
     let plan = session.plan(&options.clone().also_root([running]), &Silent).unwrap();
-    session.execute(&plan, Disposal::Delete, &Silent).unwrap();
+    drop(session.execute(&plan, Disposal::Delete, &Silent).unwrap());
     assert!(has(&root, "untagged") && !has(&root, "deleted"));
     // Not by a deletion either.
     let deletion = store.resolve(&[Pattern::parse("app").unwrap()], false, &Silent).unwrap();
@@ -116,7 +121,7 @@ fn a_root_of_the_callers_stays_with_all_that_it_needs() {
         "{refused:?}"
     );
     let plan = session.plan(&options, &Silent).unwrap();
-    session.execute(&plan, Disposal::Delete, &Silent).unwrap();
+    drop(session.execute(&plan, Disposal::Delete, &Silent).unwrap());
     assert!(!has(&root, "untagged") && has(&root, "tagged"));
 }
 
@@ -128,4 +133,94 @@ fn a_store_and_all_that_comes_of_it_can_be_shared_between_threads() {
     is_shared::<regc_core::Plan>();
     is_shared::<CollectOptions>();
     is_shared::<Error>();
+}
+
+#[test]
+fn a_session_executes_several_plans_each_with_a_run_of_its_own() {
+    let (root, untagged) = registry();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let mut runs = Vec::new();
+    for options in [CollectOptions::new(), CollectOptions::new().delete_untagged(true)] {
+        let mut plan = session.plan(&options, &Silent).unwrap();
+        plan.confirm();
+        let outcome = session.execute(&plan, Disposal::Trash, &Silent).unwrap();
+        assert!(outcome.is_complete(), "{outcome:?}");
+        runs.push(outcome.trashed_as.expect("something was moved"));
+    }
+    assert!(runs[0] < runs[1], "{runs:?}");
+    assert!(!has(&root, "deleted") && !has(&root, "untagged"));
+    let named = Runs::Named(&runs[..1]);
+    assert_eq!(session.empty_trash(Runs::Named(&[]), None, &Silent).unwrap().runs.len(), 0, "no name is no run");
+    assert_eq!(session.empty_trash(named, None, &Silent).unwrap().runs.len(), 1);
+    let restored = session.restore(&regc_core::Restore { run: &runs[1], selection: None }, &Silent).unwrap();
+    assert!(restored.is_complete() && has(&root, "untagged") && !has(&root, "deleted"));
+    assert!(root.path().join(layout::revision_link("app", &untagged)).exists());
+}
+
+#[test]
+fn a_plan_that_leaves_something_named_is_executed_only_if_that_is_allowed() {
+    let (root, running) = registry();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let options = CollectOptions::new().also_root([running]);
+    let plan = || {
+        let mut deletion = store.resolve_repository("app").unwrap();
+        deletion.repository("not there");
+        session.plan_deletion(deletion, &options, &Silent).unwrap()
+    };
+    let refused = session.execute(&plan(), Disposal::Delete, &Silent);
+    assert!(matches!(refused, Err(Error::Refused(Refusal::Blocked(_)))), "{refused:?}");
+    assert!(session.execute(&plan().allow_partial(), Disposal::Delete, &Silent).is_ok());
+    assert!(has(&root, "tagged"), "the caller's root keeps the repository whole");
+}
+
+#[test]
+fn a_repository_is_named_literally() {
+    let (root, _) = registry();
+    let store = open(&root);
+    for absent in ["**", "ap*", "{app,other}", "other", "app/", "App"] {
+        let resolved = store.resolve_repository(absent);
+        assert!(matches!(resolved, Err(Error::NothingMatches(_))), "{absent}: {resolved:?}");
+    }
+    assert_eq!(store.resolve_repository("app").unwrap().repositories().count(), 1);
+}
+
+/// Stops at once.
+struct Stop;
+
+impl Monitor for Stop {
+    fn phase(&self, _: Phase, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn is_stopped(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn every_long_call_can_be_stopped() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let stop = Stop;
+    let interrupted = |result: Result<(), Error>, what: &str| {
+        assert!(matches!(result, Err(Error::Interrupted)), "{what}: {result:?}");
+    };
+    let options = CollectOptions::new();
+    interrupted(store.plan(&options, &stop).map(drop), "plan");
+    interrupted(store.list(|_| true, ListOptions::new(), &stop).map(drop), "list");
+    interrupted(store.scan(&stop).map(drop), "scan");
+    interrupted(store.usage(&store.scan(&Silent).unwrap(), Detail::default(), &stop).map(drop), "usage");
+    interrupted(store.verify(&verify::Options::new(), &stop).map(drop), "verify");
+    interrupted(store.deleted(|_| true, &stop).map(drop), "deleted");
+    interrupted(store.resolve(&[Pattern::parse("**").unwrap()], false, &stop).map(drop), "resolve");
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let plan = session.plan(&options, &Silent).unwrap();
+    interrupted(session.execute(&plan, Disposal::Trash, &stop).map(drop), "execute");
+    let run = session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.unwrap();
+    let to_restore = regc_core::Restore { run: &run, selection: None };
+    let restored = session.restore(&to_restore, &stop).unwrap();
+    assert!(restored.interrupted && restored.restored.is_empty() && !restored.is_complete());
+    let emptied = session.empty_trash(Runs::All, None, &stop).unwrap();
+    assert!(emptied.interrupted && emptied.runs.is_empty());
+    assert!(session.restore(&to_restore, &Silent).unwrap().is_complete() && has(&root, "deleted"));
 }

@@ -68,7 +68,7 @@ fn nothing_is_removed_from_a_repository_behind_a_symbolic_link() {
         let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
         move_away(root.path(), &format!("{}{part}", layout::repository("team/app")), elsewhere.path());
         let before = (files_below(root.path()), files_below(elsewhere.path()));
-        collect(&at(root.path()), UNTAGGED).unwrap();
+        drop(collect(&at(root.path()), UNTAGGED).unwrap());
         assert_eq!((files_below(root.path()), files_below(elsewhere.path())), before, "{part}");
     }
 }
@@ -169,11 +169,11 @@ fn a_layer_link_of_another_repository_keeps_what_it_leads_to() {
         let root = registry.on_disk();
         fs::remove_dir_all(root.path().join(&link)).unwrap();
         symlink(root.path().join(layout::layer("owner", &layer("lent"))), root.path().join(&link)).unwrap();
-        collect(&at(root.path()), options).unwrap();
+        drop(collect(&at(root.path()), options).unwrap());
         assert!(root.path().join(&link).join(layout::LINK).exists(), "what the image needs is served");
         assert!(root.path().join(layout::revision_link("lodger", &image)).exists());
         assert!(root.path().join(layout::blob_data(&layer("lent"))).exists());
-        collect(&at(root.path()), options).unwrap();
+        drop(collect(&at(root.path()), options).unwrap());
     }
 }
 
@@ -192,9 +192,9 @@ fn a_repository_with_another_name_is_not_removed_as_a_whole() {
     let reason = |link: &str| Cause::Alias(layout::repository(link));
     let expected = [("other", reason("alias")), ("team/app", reason("crew"))];
     assert_eq!(kept.collect::<Vec<_>>(), expected, "a name of its own, and one by its namespace");
-    collect(&at(root.path()), options).unwrap();
+    drop(collect(&at(root.path()), options).unwrap());
     assert!(root.path().join(layout::repository("crew/app")).join(layout::MANIFESTS).exists() && alias.exists());
-    collect(&at(root.path()), DEFAULT).unwrap();
+    drop(collect(&at(root.path()), DEFAULT).unwrap());
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn signatures_behind_symbolic_links_are_kept_and_end() {
     symlink(root.path().join(&signatures[1]), root.path().join(&signatures[0])).unwrap();
     let before = files_below(&root.path().join(layout::repository("other")));
     let blobs = blobs_below(root.path());
-    collect(&at(root.path()), UNTAGGED).unwrap();
+    drop(collect(&at(root.path()), UNTAGGED).unwrap());
     assert_eq!(files_below(&root.path().join(layout::repository("other"))), before);
     assert!(blobs_below(root.path()).contains(&layer("other untagged")) && blobs.len() > 10);
     // Links that multiply at each level, and names of no digest, are not followed.
@@ -383,7 +383,7 @@ fn what_another_repository_reaches_by_a_symbolic_link_is_kept() {
     symlink("../team/app/_layers", &links).unwrap();
     assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap().layer_links, Decided::default().layer_links);
     let before = blobs_below(root.path());
-    collect(&at(root.path()), UNTAGGED).unwrap();
+    drop(collect(&at(root.path()), UNTAGGED).unwrap());
     assert_eq!(blobs_below(root.path()), before);
 }
 
@@ -397,6 +397,6 @@ fn a_repository_that_anothers_uploads_lead_to_is_kept() {
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let scan = scan(&at(root.path()), &options, &Silent).unwrap();
     assert_eq!(scan.reachable.blocked[0].reason, Cause::Symlinks);
-    collect(&at(root.path()), options).unwrap();
-    collect(&at(root.path()), DEFAULT).unwrap();
+    drop(collect(&at(root.path()), options).unwrap());
+    drop(collect(&at(root.path()), DEFAULT).unwrap());
 }

@@ -9,6 +9,7 @@ use regc_core::registry::layout;
 use regc_core::stages::collect::recover::scan_and_recover;
 use regc_core::stages::scan::Options;
 use regc_core::storage::DeleteStorage;
+use regc_core::trash::Runs;
 use regc_core::trash::{Kind, Restored, Selection};
 use regc_core::{Deletion, Digest, Error, Finding, Silent, trash};
 use regc_testkit::generate::{self, Features};
@@ -69,11 +70,11 @@ fn everything_comes_back_as_it_was() {
 fn an_image_comes_back_with_all_that_it_needs_and_nothing_else() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
-    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     let exists = |key: String| root.path().join(key).exists();
     assert!(!exists(layout::revision_link("multi", &index)) && !exists(layout::blob_data(&layer("a"))));
 
-    restore(root.path(), Some(&Selection { digests: vec![index], ..Selection::default() })).unwrap();
+    drop(restore(root.path(), Some(&Selection { digests: vec![index], ..Selection::default() })).unwrap());
     assert!(exists(layout::revision_link("multi", &index)));
     for name in ["a", "b"] {
         assert!(exists(layout::blob_data(&layer(name))) && exists(layout::layer_link("multi", &layer(name))));
@@ -88,7 +89,10 @@ fn an_image_comes_back_with_all_that_it_needs_and_nothing_else() {
         let error = restore(root.path(), Some(&selection)).unwrap_err();
         assert!(matches!(&error, Error::NotInTrash { .. }) && error.to_string().contains(what), "{error}");
     }
-    restore(root.path(), Some(&Selection { repositories: vec!["team/app".into()], ..Selection::default() })).unwrap();
+    drop(
+        restore(root.path(), Some(&Selection { repositories: vec!["team/app".into()], ..Selection::default() }))
+            .unwrap(),
+    );
     assert!(exists(layout::blob_data(&image)) && exists(layout::layer_link("team/app", &layer("old"))));
 }
 
@@ -96,7 +100,7 @@ fn an_image_comes_back_with_all_that_it_needs_and_nothing_else() {
 fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
-    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     let in_trash = |key: &str| root.path().join(trash::directory("run")).join(key);
     // Somebody has pushed the image again, and a disk has lost a bit.
     let again = layout::blob_data(&image);
@@ -122,7 +126,7 @@ fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
 fn no_link_comes_back_without_what_it_leads_to() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
-    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     let in_trash = |key: &str| root.path().join(trash::directory("run")).join(key);
     // A layer and a manifest are nowhere any more.
     for lost in [layer("a"), image] {
@@ -143,8 +147,11 @@ fn no_link_comes_back_without_what_it_leads_to() {
     assert_eq!((regc_testkit::files_below(root.path()), told.removed.blobs), (before, 0));
     let storage = at(root.path());
     let lock = storage.lock(&holder()).unwrap();
-    assert!(matches!(trash::empty(&storage, Some(&lock), &["other".into()], None, &Silent), Err(Error::NoSuchRun(_))));
-    assert_eq!(trash::empty(&storage, Some(&lock), &["run".into()], None, &Silent).unwrap().runs.len(), 1);
+    assert!(matches!(
+        trash::empty(&storage, Some(&lock), Runs::Named(&["other".into()]), None, &Silent),
+        Err(Error::NoSuchRun(_))
+    ));
+    assert_eq!(trash::empty(&storage, Some(&lock), Runs::Named(&["run".into()]), None, &Silent).unwrap().runs.len(), 1);
     drop(lock);
     assert!(run(&storage, UNTAGGED, None).unwrap().removed.blobs > 0);
 }
@@ -154,7 +161,7 @@ fn a_part_that_is_restored_ends_no_protection_of_the_rest() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
     let storage = at(root.path());
-    run(&storage, UNTAGGED, Some("run")).unwrap();
+    drop(run(&storage, UNTAGGED, Some("run")).unwrap());
     // Killed when content was back and no link was.
     let stop = Faulty::changing(at(root.path()), |n| if n > 4 { Fault::Error(ErrorKind::Other) } else { Fault::None });
     let lock = stop.lock(&holder()).unwrap();
@@ -163,7 +170,7 @@ fn a_part_that_is_restored_ends_no_protection_of_the_rest() {
     let part = Selection { digests: vec![image], ..Selection::default() };
     assert!(restore(root.path(), Some(&part)).unwrap().is_complete());
     let before = regc_testkit::blobs_below(root.path());
-    run(&storage, UNTAGGED, None).unwrap();
+    drop(run(&storage, UNTAGGED, None).unwrap());
     assert_eq!(regc_testkit::blobs_below(root.path()), before, "what is back is kept until all of it is");
     assert!(restore(root.path(), None).unwrap().is_complete());
     assert!(root.path().join(layout::revision_link("multi", &index)).exists());
@@ -181,7 +188,7 @@ fn an_image_comes_back_with_what_is_attached_to_it() {
     let storage = at(root.path());
     let mut deletion = Deletion::default();
     deletion.tag("app", "v1", Some(image));
-    run(&storage, Options { deletion: Some(&deletion), ..DEFAULT }, Some("run")).unwrap();
+    drop(run(&storage, Options { deletion: Some(&deletion), ..DEFAULT }, Some("run")).unwrap());
     assert!(!root.path().join(layout::revision_link("app", &sbom)).exists());
     let restored = restore(root.path(), Some(&Selection { digests: vec![image], ..Selection::default() })).unwrap();
     assert!(restored.is_complete());
@@ -199,7 +206,7 @@ fn a_journal_that_leads_out_of_the_registry_is_refused() {
     let (registry, _) = registry();
     for path in ["/etc/passwd", "docker/registry/v2/../../../x", "docker/registry/v2x/y", "docker/registry/v2//x", ""] {
         let root = registry.on_disk();
-        run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+        drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
         let journal = root.path().join(trash::directory("run")).join("journal.jsonl");
         let digest = layer("a");
         let line = format!(r#"{{"type":"blob","path":{path:?},"digest":"{digest}","bytes":1}}"#);
@@ -217,15 +224,15 @@ fn emptying_gives_up_what_is_old_enough() {
     let (registry, _) = registry();
     let root = registry.on_disk();
     let storage = at(root.path());
-    run(&storage, UNTAGGED, Some("run")).unwrap();
+    drop(run(&storage, UNTAGGED, Some("run")).unwrap());
     let lock = storage.lock(&holder()).unwrap();
     assert!(
-        trash::empty(&storage, Some(&lock), &[], Some(1_000_000), &Silent).unwrap().runs.is_empty(),
+        trash::empty(&storage, Some(&lock), Runs::All, Some(1_000_000), &Silent).unwrap().runs.is_empty(),
         "it began then, not before"
     );
-    assert_eq!(trash::empty(&storage, None, &[], None, &Silent).unwrap().runs.len(), 1);
+    assert_eq!(trash::empty(&storage, None, Runs::All, None, &Silent).unwrap().runs.len(), 1);
     assert_eq!(trash::list(&storage).unwrap().len(), 1, "a dry run removes nothing");
-    assert_eq!(trash::empty(&storage, Some(&lock), &[], Some(1_000_001), &Silent).unwrap().runs.len(), 1);
+    assert_eq!(trash::empty(&storage, Some(&lock), Runs::All, Some(1_000_001), &Silent).unwrap().runs.len(), 1);
     assert!(trash::list(&storage).unwrap().is_empty());
     drop(lock);
     assert!(!root.path().join(".regc").exists(), "nothing is left");
@@ -235,7 +242,7 @@ fn emptying_gives_up_what_is_old_enough() {
 fn what_turns_out_to_be_in_use_is_put_back() {
     let (mut registry, [index, image]) = registry();
     let root = registry.on_disk();
-    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     // Pushes that a run has overtaken: the tags and revisions are there, what they refer to is in the trash.
     for (repository, tag, digest) in [("multi", "late", &index), ("team/app", "late", &image)] {
         registry.tag(repository, tag, digest);
@@ -267,7 +274,7 @@ fn what_turns_out_to_be_in_use_is_put_back() {
 fn a_tag_whose_manifest_was_moved_away_brings_it_back() {
     let (mut registry, [index, image]) = registry();
     let root = registry.on_disk();
-    run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+    drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     for (repository, digest) in [("multi", &index), ("team/app", &image)] {
         registry.tag(repository, "late", digest);
         let link = root.path().join(layout::tag_link(repository, "late"));
@@ -275,7 +282,7 @@ fn a_tag_whose_manifest_was_moved_away_brings_it_back() {
         fs::write(link, digest.to_string()).unwrap();
     }
     for options in [DEFAULT, UNTAGGED] {
-        run(&at(root.path()), options, None).unwrap();
+        drop(run(&at(root.path()), options, None).unwrap());
         for (repository, live) in regc_testkit::oracle::live(&registry, true) {
             for digest in live {
                 let keys = [layout::blob_data(&digest), layout::layer_link(&repository, &digest)];
@@ -308,7 +315,7 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
     let root = registry.on_disk();
     let storage = at(root.path());
     for name in ["first", "second"] {
-        run(&storage, UNTAGGED, Some(name)).unwrap();
+        drop(run(&storage, UNTAGGED, Some(name)).unwrap());
         if name == "first" {
             // The same is pushed again, and becomes garbage again.
             registry.write_to(root.path());
@@ -319,7 +326,7 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
     let link = root.path().join(layout::revision_link("team/app", &image));
     fs::create_dir_all(link.parent().unwrap()).unwrap();
     fs::write(&link, image.to_string()).unwrap();
-    run(&storage, DEFAULT, None).unwrap();
+    drop(run(&storage, DEFAULT, None).unwrap());
     assert_eq!(fs::read(root.path().join(&data)).unwrap(), registry.get(&data).unwrap(), "the older copy is good");
 
     // And where there is no good one, the run goes on and tells what is missing: the damaged one is no help.
@@ -375,14 +382,14 @@ fn a_journal_and_symbolic_links_lead_nowhere() {
         ),
     ] {
         let root = registry.on_disk();
-        run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+        drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
         let journal = root.path().join(trash::directory("run")).join("journal.jsonl");
         fs::write(&journal, format!("{}\n{line}\n", fs::read_to_string(&journal).unwrap())).unwrap();
         assert!(matches!(restore(root.path(), None), Err(Error::Journal { .. })), "{line}");
     }
     for from_trash in [true, false] {
         let (root, victim) = (registry.on_disk(), tempfile::tempdir().unwrap());
-        run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
+        drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
         let below = layout::repository("team");
         let way = if from_trash { format!("{}/{below}", trash::directory("run")) } else { below };
         fs::rename(root.path().join(&way), victim.path().join("team")).unwrap();
@@ -405,7 +412,7 @@ fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join(own)).unwrap();
         let storage = at(root.path());
         let lock = storage.lock(&holder()).unwrap();
-        let emptied = trash::empty(&storage, Some(&lock), &[], None, &Silent);
+        let emptied = trash::empty(&storage, Some(&lock), Runs::All, None, &Silent);
         drop(lock);
         match own {
             ".regc/trash/run" => assert!(emptied.unwrap().runs.is_empty(), "what has no journal is no run"),

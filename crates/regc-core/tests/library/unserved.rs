@@ -86,7 +86,7 @@ fn no_pattern_names_a_repository_of_another_name_but_its_path_does() {
     let mut deletion = Deletion::default();
     deletion.repository("_old/app");
     let before = storage.keys();
-    collect(&storage, Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
+    drop(collect(&storage, Options { deletion: Some(&deletion), ..DEFAULT }).unwrap());
     let gone: Vec<String> = before.into_iter().filter(|key| !storage.keys().contains(key)).collect();
     assert!(gone.contains(&layout::blob_data(&layer("_old/app"))));
     let of_repository = |key: &String| key.starts_with(&layout::repository("_old/app/"));
