@@ -1,4 +1,4 @@
-//! What a registry still remembers of blobs that are gone.
+//! Registry caches that still list deleted blobs.
 
 use regc_core::Config;
 use regc_core::registry::config::Cache;
@@ -7,12 +7,12 @@ use regc_core::stages::collect::probe::Answer;
 
 use crate::output::printable;
 
-/// The cache that still lists what a run has just removed, if there is one. Redis outlives the registry; the registry's own
-/// memory matters only if the registry was not stopped.
+/// Returns the cache that still lists what a run has just removed, if any. Redis outlives the registry; the in-memory
+/// cache matters only if the registry was not stopped.
 pub fn stale(config: &Config) -> Option<Cache> {
     let is_stale = match &config.cache {
         Cache::Redis { .. } => true,
-        // One that cannot be asked may be running.
+        // A registry that cannot be probed may be running.
         Cache::InMemory => config.listener.as_ref().is_some_and(|listener| {
             probe::answers(listener).map_or(true, |answer| matches!(answer, Answer::Registry | Answer::Unclear(_)))
         }),
@@ -21,8 +21,8 @@ pub fn stale(config: &Config) -> Option<Cache> {
     is_stale.then(|| config.cache.clone())
 }
 
-/// Says what to do about it. This is printed whatever else is not: a registry that believes to have a blob accepts images
-/// that cannot be pulled.
+/// Prints what to do about a stale cache. This is always printed: a registry that believes it has a blob accepts
+/// images that cannot be pulled.
 pub fn warn(cache: &Cache) {
     let advice = match cache {
         Cache::Redis { addresses, db } => {

@@ -97,7 +97,7 @@ impl Rules {
     }
 }
 
-/// A repository, and what becomes of each of its tags.
+/// A repository, with the decision on each of its tags.
 struct Judged {
     repository: String,
     tags: Vec<(Tag, Option<Decision>)>,
@@ -157,7 +157,7 @@ fn rules(args: &Args) -> Result<Rules, Error> {
     Ok(Rules::One(rule.finish()?))
 }
 
-/// Decides what becomes of all tags.
+/// Decides which tags are kept and which are deleted.
 fn judge(
     storage: &dyn ReadStorage,
     repositories: &[Pattern],
@@ -198,7 +198,7 @@ fn facts(tag: &Tag, orphans: &BTreeMap<String, SystemTime>) -> TagFacts {
     }
 }
 
-/// What is worth a finding of a tag that stays.
+/// Returns the finding for a tag that is kept, if there is one.
 fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
     let (repository, tag) = (repository.to_owned(), named.name.clone());
     match (reason, named.digest) {
@@ -211,8 +211,8 @@ fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
     }
 }
 
-/// Prints what time it is taken to be, and if `all`, for each tag what becomes of it and why. Whatever stays although its
-/// rule would remove it is told in any case.
+/// Prints the time that counts as now and, if `all`, the decision on each tag with its reason. Tags that are kept
+/// although their rule would remove them are always reported.
 fn explain(judged: &[Judged], scan: &Scan, now: SystemTime, format: Format, all: bool) {
     let garbage = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
     let going: HashSet<(&str, &str)> = garbage

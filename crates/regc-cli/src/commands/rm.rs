@@ -46,6 +46,6 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         let below = path.strip_prefix(&*root).unwrap_or(path);
         deletion.repository(&repository_at(store.storage(), below)?);
     }
-    // Nothing that is named is half removed.
+    // If anything that is named cannot be removed, nothing is.
     removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)
 }

@@ -1,7 +1,7 @@
-//! The very lines that `registry garbage-collect` of distribution 3.1 prints, for the scripts that read them.
+//! The exact lines that `registry garbage-collect` of distribution 3.1 prints, for the scripts that read them.
 //!
-//! Source: `registry/storage/garbagecollect.go`. There the order within what is eligible for deletion is that of a map;
-//! here it is that of the digests.
+//! Source: `registry/storage/garbagecollect.go`. There, what is eligible for deletion is in the order of a map; here,
+//! in that of the digests.
 
 use std::collections::HashSet;
 use std::io;
@@ -22,7 +22,7 @@ impl Registry {
         Self { output: Output::new(), quiet }
     }
 
-    /// Prints what is marked in a repository. A digest is printed as a blob only where it is met first.
+    /// Prints what is marked in a repository. A digest is printed as a blob only the first time.
     fn marks(
         &mut self,
         run: &Run<'_>,
@@ -52,7 +52,7 @@ impl Registry {
     }
 }
 
-/// What a manifest refers to, last first.
+/// Returns what a manifest refers to, last first.
 fn references(run: &Run<'_>, id: DigestId) -> Vec<DigestId> {
     let references = run.plan.scan().reachable.manifests.with(id, |manifest| match manifest {
         Manifest::Parsed { references, .. } => references.iter().rev().map(|reference| reference.id()).collect(),

@@ -12,7 +12,7 @@ use crate::commands::Format;
 use crate::output::{Output, printable};
 use crate::{ExitStatus, process};
 
-/// Lists what was deleted and can still be had.
+/// Lists the deleted manifests that are still in the storage.
 pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> Result<ExitStatus, Error> {
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let mut deleted = find(storage, is_wanted, Options::default().jobs, &Silent)?;
@@ -40,7 +40,7 @@ pub fn list(storage: &dyn ReadStorage, patterns: &[Pattern], format: Format) -> 
     Ok(super::tell_of_unmatched(&unmatched))
 }
 
-/// Whether a pattern names a manifest: by its repository, a tag that remembers it, or its digest.
+/// Whether a pattern names a manifest: by its repository, a tag that named it, or its digest.
 fn is_named(pattern: &Pattern, deleted: &Deleted) -> bool {
     pattern.matches_repository(&deleted.repository)
         && match pattern.part() {
