@@ -1,4 +1,4 @@
-//! The store and its sessions: what cannot be skipped.
+//! The store and its sessions: checks that cannot be skipped.
 
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
@@ -6,7 +6,7 @@ use regc_core::{CollectOptions, Config, Digest, Disposal, Error, Holder, Refusal
 use regc_testkit::{TestRegistry, blobs_below, layer};
 use tempfile::TempDir;
 
-/// A store with an image that was deleted, one without a tag, and one with a tag.
+/// Creates a store with a deleted, an untagged and a tagged image.
 fn registry() -> (TempDir, Digest) {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v1").layers(["deleted"]).push();
@@ -106,7 +106,7 @@ fn a_root_of_the_callers_stays_with_all_that_it_needs() {
     let plan = session.plan(&options.clone().also_root([running]), &Silent).unwrap();
     session.execute(&plan, Disposal::Delete, &Silent).unwrap();
     assert!(has(&root, "untagged") && !has(&root, "deleted"));
-    // Not by a deletion either.
+    // A deletion does not remove it either.
     let deletion = store.resolve(&[Pattern::parse("app").unwrap()], false).unwrap();
     let plan = session.plan_deletion(deletion, &options.clone().also_root([running]), &Silent).unwrap();
     assert!(plan.totals().is_empty() && plan.require_complete().is_err());
