@@ -1,4 +1,4 @@
-//! The pure parts by themselves: reading a manifest, and planning.
+//! The parts without I/O: parsing a manifest, and planning.
 //!
 //!     cargo bench -p regc-benches
 
@@ -14,7 +14,7 @@ fn main() {
     divan::main();
 }
 
-/// A manifest of so many layers, and its digest.
+/// Returns a manifest with this many layers, and its digest.
 fn manifest(layers: usize) -> (Digest, Vec<u8>) {
     let mut registry = TestRegistry::new();
     let digest = registry.image("app:v1").layers((0..layers).map(|n| n.to_string())).push();
@@ -33,7 +33,7 @@ fn hash_and_parse_manifest(bencher: divan::Bencher<'_, '_>, layers: usize) {
     bencher.counter(BytesCount::of_slice(&content)).bench(|| References::of_blob(&digest, &content));
 }
 
-/// A store in which half of the images were deleted.
+/// Scans a store in which half of the images were deleted.
 fn scanned(images: usize) -> Scan {
     let mut registry = TestRegistry::new();
     for image in 0..images {

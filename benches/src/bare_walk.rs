@@ -1,11 +1,11 @@
-//! The yardstick: a walk over a healthy registry that makes the necessary calls and no others.
+//! The baseline: a walk over a healthy registry that makes the necessary calls and no others.
 //!
-//! It lists the repositories, tests that each revision's `link` exists, reads every linked manifest once, lists the
-//! directories of blobs by name, and asks for the size of what no manifest mentions. Nothing is checked, hashed or parsed,
-//! damage is a panic, and every reference counts. A collector of blobs cannot do with fewer calls than this.
+//! It lists the repositories, checks that each revision's `link` exists, reads every linked manifest once, lists the
+//! directories of blobs by name, and asks for the size of what no manifest mentions. Nothing is validated, hashed or
+//! parsed, damage is a panic, and every reference counts. No collector of blobs can make fewer calls.
 //!
-//! With `--layer-links` it also lists the layer links, and tests that those of unmentioned blobs exist, which a collector
-//! of links has to do as well. With `--remove` it removes what no manifest mentions: one unlink and one rmdir each.
+//! With `--layer-links` it also lists the layer links, and checks that those of unmentioned blobs exist, as a
+//! collector of links must. With `--remove` it removes what no manifest mentions: one unlink and one rmdir each.
 
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir};
 
-/// Walk over a registry with as few calls as can be
+/// Walk over a registry with as few calls as possible
 #[derive(clap::Args)]
 pub struct Args {
     /// The storage root
@@ -22,7 +22,7 @@ pub struct Args {
     /// How many threads wait for the storage at once
     #[arg(long, default_value_t = regc_core::stages::scan::Options::default().jobs)]
     jobs: usize,
-    /// Look at layer links, too
+    /// Also list layer links
     #[arg(long)]
     layer_links: bool,
     /// Remove what no manifest mentions
@@ -60,7 +60,7 @@ fn walk(args: &Args) -> (usize, usize, u64) {
                 let path = format!("{}/{name}/data", &name[..2]);
                 let file = rustix::fs::openat(&blobs, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
                 content.clear();
-                // One read tells a manifest, unless it fills the buffer.
+                // One read returns the whole manifest, unless it fills the buffer.
                 while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut content)).unwrap() == 1 << 16 {
                     content.reserve(1 << 16);
                 }
@@ -86,7 +86,8 @@ fn walk(args: &Args) -> (usize, usize, u64) {
     (links, removed.0, removed.1)
 }
 
-/// How many directories that are named after what is not live hold a file of that name, and how many bytes it has.
+/// Counts the directories of digests that are not live, and the bytes of the file `file` in each. With `remove`,
+/// removes both.
 fn unmentioned(directory: &OwnedFd, live: &[Hash], file: &str, remove: bool) -> (usize, u64) {
     let (mut count, mut bytes) = (0, 0);
     for name in names(directory) {
@@ -104,7 +105,7 @@ fn unmentioned(directory: &OwnedFd, live: &[Hash], file: &str, remove: bool) -> 
     (count, bytes)
 }
 
-/// All repositories below a directory, with their linked revisions.
+/// Lists all repositories below a directory, with their linked revisions.
 fn below(repositories: &OwnedFd, path: String) -> Vec<(String, Vec<Hash>)> {
     let names = names(&open(repositories.as_fd(), if path.is_empty() { "." } else { &path }));
     let nested = names.par_iter().flat_map_iter(|name| match &**name {

@@ -1,4 +1,4 @@
-//! The table: regc, the registry's own command, and the bare walk, in turns on one store.
+//! The table: regc, the registry's own command, and the baseline, in turns on one store.
 
 use std::fs;
 use std::io;
@@ -15,16 +15,16 @@ pub struct Args {
     directory: PathBuf,
     #[command(flatten)]
     shape: Shape,
-    /// How many times each program runs; the median counts
+    /// How often each program runs; the median is reported
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// How many threads regc and the bare walk wait with
+    /// How many threads regc and the baseline use
     #[arg(long, default_value_t = regc_core::stages::scan::Options::default().jobs)]
     jobs: usize,
-    /// Also with the system's caches dropped before each run; needs root
+    /// Also measure with the system's caches dropped before each run; needs root
     #[arg(long)]
     cold: bool,
-    /// Also remove. The store is made anew after each run, which takes longer than the runs
+    /// Also measure real runs. The store is written again before each run, which takes longer than the runs
     #[arg(long)]
     real: bool,
     /// Also -m on 4 repositories with 1,000 tags each, and on 4 with 250
@@ -47,9 +47,9 @@ enum Program {
     Regc,
     Registry,
     BareWalk,
-    /// The bare walk that looks at layer links, too.
+    /// The baseline that also lists layer links.
     BareWalkOfLinks,
-    /// regc verify, which has no counterpart.
+    /// `regc verify`, which has no counterpart.
     Verify,
 }
 
@@ -201,7 +201,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         task.measure("real run", &programs(&ALL), args.runs.min(3), || {
             store::write(&root, &args.shape)?;
             sync()?;
-            // Into the caches again, as after a dry run.
+            // Fills the caches again, as a dry run does.
             process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
             Ok(())
         })?;
@@ -210,7 +210,7 @@ pub fn run(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a store unless it is there.
+/// Writes a store, unless it exists.
 fn make(args: &Args, name: &str, shape: &Shape) -> io::Result<PathBuf> {
     let (root, done) = (args.directory.join(name), args.directory.join(format!("{name}.shape")));
     let text = format!("{shape:?}");

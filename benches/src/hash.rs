@@ -1,4 +1,4 @@
-//! How fast blobs are hashed, beside `sha256sum` of the same files on all cores.
+//! The speed of hashing blobs, compared with `sha256sum` of the same files on all cores.
 
 use std::fs;
 use std::io;
@@ -24,16 +24,16 @@ use crate::process::{self, Cost, median};
 pub struct Args {
     /// Where the blobs are made. They are kept, and made only where they are absent
     directory: PathBuf,
-    /// About how many GiB they have together
+    /// About how many GiB of blobs there are
     #[arg(long, default_value_t = 2)]
     gib: u64,
-    /// How many times each runs; the median counts
+    /// How often each runs; the median is reported
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// What to compare with: a command that takes names of files
     #[arg(long, default_value = "sha256sum")]
     with: String,
-    /// How many names of files that command is given at once
+    /// How many file names one run of that command takes
     #[arg(long, default_value_t = 16)]
     files: usize,
 }
@@ -45,8 +45,8 @@ pub struct HashBlobs {
     root: PathBuf,
 }
 
-/// How long blobs are, and how many of that length there are in a GiB: as registries have them, nearly all of the bytes in
-/// few of the blobs.
+/// The lengths of blobs, and how many of each length there are in a GiB: as in real registries, a few blobs hold
+/// nearly all bytes.
 const SHAPE: [(u64, usize); 6] =
     [(384 << 20, 1), (128 << 20, 1), (48 << 20, 6), (2 << 20, 100), (10_000, 2000), (1000, 4000)];
 
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> io::Result<()> {
         command.arg("hash-blobs").arg(&root);
         Ok(command)
     };
-    // Into the caches.
+    // Fills the caches.
     process::run(&mut others())?;
     let (mut regc, mut other): (Vec<Cost>, Vec<Cost>) = Default::default();
     for _ in 0..args.runs {
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> io::Result<()> {
 
 fn line(program: &str, cost: &Cost, bytes: u64, ratio: &str) {
     let rate = bytes as f64 / cost.seconds / 1e6;
-    // What a shell has started is not seen.
+    // The memory of processes that a shell has started is not measured.
     let peak = if ratio.is_empty() { String::new() } else { format!("{:.1} MB", cost.peak_bytes as f64 / 1e6) };
     println!("| {program} | {:.2} s | {rate:.0} MB/s | {peak} | {ratio} |", cost.seconds);
 }
@@ -127,7 +127,7 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// What is to be hashed: part of what is measured, as `find` is for the others.
+/// Lists the blobs to hash. This is part of what is measured, as `find` is for the other program.
 fn blobs(storage: &FilesystemStorage) -> io::Result<Vec<Blob>> {
     let inventory = inventory::scan(storage, None, &Silent).map_err(io::Error::other)?;
     let ids: Vec<_> = inventory.digests.stored_ids().collect();
@@ -139,7 +139,7 @@ fn blobs(storage: &FilesystemStorage) -> io::Result<Vec<Blob>> {
     ids.into_par_iter().map(blob).collect()
 }
 
-/// Writes blobs that nothing compresses.
+/// Writes blobs that cannot be compressed.
 fn write(root: &Path, gib: u64) -> io::Result<()> {
     for part in 0..gib {
         for (kind, (bytes, count)) in SHAPE.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How fast regc is, beside the registry's own command and a bare walk of the same store.
+//! The speed of regc, compared with the registry's own command and a baseline walk of the same store.
 //!
 //!     cargo run --release -p regc-benches -- compare /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- hash /tmp/regc-benches

@@ -1,4 +1,4 @@
-//! Runs a program, and tells how long it took and how much memory.
+//! Runs a program, and measures its time and memory.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// What a run has cost.
+/// The cost of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// From start to end, in seconds.
+    /// The wall-clock time, in seconds.
     pub seconds: f64,
     /// The most memory that was resident at once, in bytes.
     pub peak_bytes: u64,
@@ -21,7 +21,7 @@ pub fn run(command: &mut Command) -> io::Result<Cost> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let status = format!("/proc/{}/status", child.id());
     let mut peak_bytes = 0;
-    // The kernel keeps the peak, so it is enough to ask now and then; what is missed is what comes in the last moments.
+    // The kernel keeps the peak, so it is enough to read it now and then; only a peak in the last moments is missed.
     let exit = loop {
         if let Ok(text) = fs::read_to_string(&status) {
             let peak =
@@ -41,7 +41,7 @@ pub fn run(command: &mut Command) -> io::Result<Cost> {
     }
 }
 
-/// The run in the middle when they are sorted by time.
+/// Returns the run with the median time.
 pub fn median(mut costs: Vec<Cost>) -> Option<Cost> {
     costs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     costs.get(costs.len() / 2).copied()

@@ -1,4 +1,4 @@
-//! A large registry, written straight to a directory.
+//! A large registry, written directly to a directory.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use regc_core::registry::layout;
 use regc_core::{Algorithm, Digest};
 use serde_json::json;
 
-/// How large a registry is made, and of what.
+/// The size and contents of a generated registry.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Shape {
     /// How many repositories there are
@@ -25,7 +25,7 @@ pub struct Shape {
     /// How many of an image's layers come from a base that all images share
     #[arg(long, default_value_t = 5)]
     pub base_layers: usize,
-    /// How long a layer is, in bytes
+    /// The length of a layer, in bytes
     #[arg(long, default_value_t = 64)]
     pub layer_bytes: usize,
     /// How many percent of the images are deleted through the API
@@ -37,7 +37,7 @@ pub struct Shape {
     /// How many percent of the images are indexes of two platforms
     #[arg(long, default_value_t = 10)]
     pub indexes: u8,
-    /// What decides which images these are
+    /// The seed of the random choices
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }

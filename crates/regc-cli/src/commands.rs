@@ -1,4 +1,4 @@
-//! The commands, one file each: its arguments with their help, then what it does.
+//! The commands, one file each: the arguments with their help, then the implementation.
 
 pub mod cache;
 pub mod content;
@@ -49,17 +49,17 @@ pub enum Format {
 }
 
 impl Common {
-    /// The same, or the configuration at `path` if there is one.
+    /// Replaces the configuration file with `path`, if given.
     pub fn at(self, path: Option<PathBuf>) -> Self {
         Self { config: path.or(self.config), ..self }
     }
 
-    /// Opens the store, to look at it.
+    /// Opens the store for reading.
     pub fn open(&self) -> Result<Store, Error> {
         self.source()?.open(self.allow_empty)
     }
 
-    /// Finds out which store it is.
+    /// Finds the store's configuration and root.
     pub fn source(&self) -> Result<Source, Error> {
         source::find(self.config.clone(), self.root.clone())
     }

@@ -1,4 +1,4 @@
-//! What one can do about an error: the library says what is wrong, and only a command knows which flags it has.
+//! Hints on errors: the library reports what is wrong, but only a command knows which flags it has.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -8,7 +8,7 @@ use regc_core::{Cause, Error, MissingReason, Refusal};
 
 use crate::failure::Failure;
 
-/// Prints what one can do, below the error that it is about.
+/// Prints a hint below its error.
 pub fn print(hint: Option<String>) {
     if let Some(hint) = hint {
         eprintln!("  hint: {hint}");
@@ -30,7 +30,7 @@ pub enum Needing {
 }
 
 impl Needing {
-    /// That of a command with these flags.
+    /// Returns what a command with these flags needs.
     pub fn of(trash: bool, live: bool) -> Self {
         match (trash, live) {
             (_, true) => Self::Live,
@@ -39,7 +39,7 @@ impl Needing {
         }
     }
 
-    /// What can be done where there is no room, or where the trash is on another file system.
+    /// Returns what to do if the disk is full, or if the trash is on another file system.
     pub fn hint(self, error: &Error) -> Option<String> {
         match error {
             Error::NoRoom { oldest: Some(RunSize { run, bytes }), .. } => {
@@ -67,7 +67,7 @@ impl Needing {
         }
     }
 
-    /// How to do without the trash.
+    /// Returns how to run without the trash, if that is possible.
     fn without(self) -> Option<String> {
         match self {
             Self::Trash => Some("run without --trash: deleting needs no space there, and cannot be undone".to_owned()),
@@ -80,7 +80,7 @@ impl Needing {
         }
     }
 
-    /// What to do where it cannot do without.
+    /// Returns what to do if the command cannot run without the trash.
     fn on_one_filesystem(self) -> Option<String> {
         let otherwise = match self {
             Self::Repair => "move the damaged files away by hand and push the images again",
@@ -94,7 +94,7 @@ impl Needing {
     }
 }
 
-/// The flags that the command line's command has, by their long names, and those that were given.
+/// The long names of a command's flags, and of those that were given.
 pub struct Flags {
     command: String,
     known: Vec<String>,
@@ -102,7 +102,7 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// The flags of the innermost subcommand that was given.
+    /// Returns the flags of the innermost subcommand that was given.
     pub fn of(mut command: &Command, mut matches: &ArgMatches) -> Self {
         while let Some((name, below)) = matches.subcommand()
             && let Some(subcommand) = command.find_subcommand(name)
@@ -137,7 +137,7 @@ impl Flags {
         self.known.iter().any(|long| long == flag)
     }
 
-    /// What to say of a flag, if there is such a flag.
+    /// Returns the advice if the command has the flag.
     fn if_has(&self, flag: &str, advice: &str) -> Option<String> {
         self.has(flag).then(|| advice.to_owned())
     }
@@ -246,7 +246,7 @@ mod tests {
         refusals.into_iter().map(Error::Refused).chain(others).collect()
     }
 
-    /// The flags that a text names.
+    /// Returns the flags that a text names.
     fn named(text: &str) -> impl Iterator<Item = &str> {
         let ends = |c: char| !c.is_ascii_lowercase() && c != '-';
         text.split("--").skip(1).filter_map(move |rest| rest.split(ends).next())

@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line, as it is parsed.
+/// Returns the definition of the command line.
 fn command() -> ClapCommand {
     Cli::command()
 }

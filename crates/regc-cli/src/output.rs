@@ -11,7 +11,7 @@ use std::path::Path;
 
 use regc_core::{Error, Plan, Summary};
 
-/// A collection, as far as it has come.
+/// The state of a collection.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
     pub root: &'a Path,
@@ -22,18 +22,18 @@ pub struct Run<'a> {
 
 /// Prints a collection to the standard output stream.
 pub trait Printer {
-    /// What goes is known, and nothing is removed yet.
+    /// Called when it is known what will be deleted, and nothing is deleted yet.
     fn decided(&mut self, run: &Run<'_>);
 
-    /// All is done, or would be.
+    /// Called when all is done or, in a dry run, planned.
     fn done(&mut self, run: &Run<'_>);
 
-    /// What kept the output from being written, if anything did.
+    /// Returns the error that kept the output from being written, if any.
     fn error(&mut self) -> Option<io::Error>;
 }
 
-/// The standard output stream, with an error that is kept for later: what is removed must not depend on who reads the
-/// report, or on room for it.
+/// The standard output stream, with an error that is kept for later: what is removed must not depend on a reader of
+/// the report, or on space for it.
 pub struct Output {
     stream: BufWriter<Stdout>,
     error: Option<io::Error>,
@@ -50,7 +50,7 @@ impl Output {
         }
     }
 
-    /// Prints a line of JSON. Control characters that JSON allows, and a terminal may obey, are escaped.
+    /// Prints a line of JSON. Control characters that JSON allows but a terminal may interpret are escaped.
     pub fn json(&mut self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {
             Ok(text) if text.chars().any(char::is_control) => {
@@ -68,13 +68,13 @@ impl Output {
         }
     }
 
-    /// A reader who has seen enough, as `head` has, is no error.
+    /// Takes the error, if any. A reader that stops early, as `head` does, is no error.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
 }
 
-/// Text that a client chose, without what a terminal would take for a command.
+/// Escapes the control characters of a text that a client chose: a terminal would interpret them.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| !c.is_control()) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! What a command needs to know of the process and the time.
+//! Signals and times, for all commands.
 
 use std::time::SystemTime;
 
@@ -7,19 +7,19 @@ use regc_core::Error;
 
 use crate::interruption::Interruption;
 
-/// Notes signals from now on.
+/// Starts to watch for signals.
 pub fn watch() -> Result<Interruption, Error> {
     let fail = |source| Error::Storage { action: "watch", path: "signals".to_owned(), source };
     Interruption::watch().map_err(fail)
 }
 
-/// A time as people and programs read it: `2026-11-21T03:15:02Z`.
+/// Formats a time for people and programs: `2026-11-21T03:15:02Z`.
 pub fn time(time: SystemTime) -> String {
     format!("{:.0}", timestamp(time))
 }
 
 fn timestamp(time: SystemTime) -> Timestamp {
-    // Beyond the year 9999, any time does.
+    // Beyond the year 9999, any time will do.
     Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! How a run goes, on the terminal.
+//! The progress of a run, on the terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// From now on, signals are heeded at the next whole step.
+    /// Creates the line. From now on, a signal stops the run after a whole step.
     pub fn new(quiet: bool) -> Result<Self, Error> {
         let interruption = process::watch()?;
         let visible = !quiet && std::io::stderr().is_terminal();
@@ -28,7 +28,7 @@ impl Progress {
         Ok(Self { bar, interruption })
     }
 
-    /// Takes the line away.
+    /// Clears the line.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }

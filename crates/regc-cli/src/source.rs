@@ -1,4 +1,4 @@
-//! Which store is meant: the configuration or the root that the command line, the environment or the system names.
+//! The store to use: the configuration or the root that the command line, the environment or the system names.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -7,14 +7,14 @@ use regc_core::registry::config::{DEFAULT_PATHS, Driver, PATH_VARIABLE};
 use regc_core::registry::layout;
 use regc_core::{Config, Error};
 
-/// A store's configuration, and its root for people to read.
+/// A store's configuration, and its root for display.
 pub struct Source {
     pub config: Config,
     pub root: PathBuf,
 }
 
 impl Source {
-    /// The storage root that was meant instead, if it can be guessed: the one that was given is too deep, or one directory above.
+    /// Guesses which storage root was meant: the given one may be too deep, or one directory above.
     pub fn nearby_root(&self) -> Option<PathBuf> {
         let holds_layout = |directory: &PathBuf| directory.join(layout::ROOT).is_dir();
         let root = self.root.canonicalize().ok()?;
@@ -24,8 +24,7 @@ impl Source {
     }
 }
 
-/// Another store than the one that is meant, a backup: its root, or the configuration of its registry. The environment says
-/// nothing of it.
+/// Finds another store, a backup, by its root or its registry's configuration. The environment does not apply to it.
 pub fn other(path: &Path) -> Result<Source, Error> {
     if path.is_dir() {
         return Ok(Source { config: Config::at_root(path.to_owned()), root: path.to_owned() });
@@ -60,7 +59,7 @@ fn root_of(config: &Config) -> PathBuf {
     }
 }
 
-/// Where the configuration is, and the environment variable that says so, if one does.
+/// Returns the path of the configuration, and the environment variable that names it, if one does.
 fn path(argument: Option<PathBuf>) -> Result<(PathBuf, Option<&'static str>), Error> {
     if let Some(path) = argument {
         return Ok((path, None));

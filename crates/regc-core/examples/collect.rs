@@ -1,4 +1,4 @@
-//! Collects in a registry's storage, and shows how far it is.
+//! Collects garbage in a registry's storage, and reports progress.
 //!
 //!     cargo run -p regc-core --example collect -- /etc/docker/registry/config.yml
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use regc_core::{CollectOptions, Config, Disposal, Holder, Monitor, Phase, Store};
 
-/// Prints each phase, and how many steps it had.
+/// Prints each phase, and how many steps the one before it had.
 #[derive(Default)]
 struct Progress {
     steps: AtomicU64,
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for finding in plan.findings() {
         eprintln!("{}; {}", finding.message(), finding.remedy());
     }
-    // In the trash, it can be restored, and takes up its space until the trash is emptied.
+    // What is in the trash can be restored, and takes up space until the trash is emptied.
     let outcome = session.execute(&plan, Disposal::Trash, &progress)?;
     for failure in &outcome.failures {
         eprintln!("{failure}");

@@ -1,6 +1,6 @@
-//! A storage of one's own: here one that counts what a dry run asks of the storage below it.
+//! A custom storage: it counts the calls that a dry run makes to the storage below it.
 //!
-//! Storage that is brought is checked with the feature `conformance`, see `regc_core::storage::conformance`.
+//! To test a custom storage, enable the feature `conformance`: see `regc_core::storage::conformance`.
 //!
 //!     cargo run -p regc-core --example custom_storage -- /etc/docker/registry/config.yml
 
@@ -19,7 +19,7 @@ use regc_core::{CollectOptions, Config, Holder, Silent, Store};
 
 type Result<T> = std::result::Result<T, regc_core::Error>;
 
-/// Counts what is read, and hands everything on.
+/// Counts reads, and forwards all calls.
 struct Counting {
     below: Box<dyn TrashStorage>,
     calls: Arc<AtomicU64>,

@@ -1,4 +1,5 @@
-//! Deletes untagged manifests, but for those that run in a cluster: their digests are read from standard input, one in a line.
+//! Deletes untagged manifests, except for those that run in a cluster: their digests are read from standard input,
+//! one per line.
 //!
 //!     kubectl get pods -A -o jsonpath='{..imageID}' | tr ' ' '\n' | sed 's/.*@//' |
 //!         cargo run -p regc-core --example keep_running -- /etc/docker/registry/config.yml
@@ -18,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     if running.is_empty() {
-        // A pipe that broke must not look like a cluster in which nothing runs.
+        // A broken pipe must not look like a cluster in which nothing runs.
         return Err("no digest is given".into());
     }
     let store = Store::open(&Config::from_file(path, std::env::vars())?)?;

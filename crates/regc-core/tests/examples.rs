@@ -1,4 +1,4 @@
-//! The examples do what they say. `cargo test` builds them, unless it is told to build this test alone.
+//! The examples work as described. `cargo test` builds them, except when only this test is selected.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 use tempfile::TempDir;
 
-/// Runs an example with a configuration, and some standard input.
+/// Runs an example with a configuration and standard input.
 fn example(name: &str, config: &Path, input: &str) -> Output {
     let tests = std::env::current_exe().unwrap();
     let program = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
@@ -23,7 +23,7 @@ fn example(name: &str, config: &Path, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// A store with an image that was deleted, one without a tag, and one with a tag, and its configuration.
+/// Creates a store with a deleted, an untagged and a tagged image, and its configuration.
 fn store() -> (TempDir, PathBuf, String) {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v1").layers(["deleted"]).push();

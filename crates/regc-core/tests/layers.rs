@@ -1,10 +1,10 @@
-//! The order of the library: a module uses only what stands below it, and only some can write.
+//! The layers of the library: a module uses only modules below it, and only some modules can write.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules, the lowest first. Those of one line do not use each other.
+/// The modules, lowest first. Modules on the same line do not use each other.
 const LAYERS: [&[&str]; 14] = [
     &["digest", "duration", "walk"],
     &["blocked"],
@@ -25,10 +25,10 @@ const LAYERS: [&[&str]; 14] = [
 /// The modules that can write.
 const WRITERS: [&str; 6] = ["storage", "trash", "collect", "repair", "undelete", "store"];
 
-/// What only writers name.
+/// The traits that only writers name.
 const MEANS_OF_WRITING: [&str; 2] = ["DeleteStorage", "TrashStorage"];
 
-/// Every source file of the library but its root, with the module that it belongs to and its text without tests.
+/// Lists all source files of the library except its root, each with its module and its text without tests.
 fn sources() -> Vec<(PathBuf, String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
@@ -54,7 +54,7 @@ fn sources() -> Vec<(PathBuf, String, String)> {
     sources
 }
 
-/// The modules at the root that a text names, also in its documentation.
+/// Lists the top-level modules that a text names, also in its documentation.
 fn used(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("crate::").map(|(at, crate_)| {
         let path = &text[at + crate_.len()..];

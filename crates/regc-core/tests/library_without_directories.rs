@@ -1,4 +1,5 @@
-//! The library on storage without directories, as a bucket is: the same tests as `library` runs in memory with directories.
+//! The library on storage without directories, like a bucket: the same tests that `library` runs in memory with
+//! directories.
 
 #[path = "library/arrivals.rs"]
 mod arrivals;

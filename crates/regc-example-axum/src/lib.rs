@@ -1,7 +1,9 @@
-//! A registry's server with its own garbage collection: `POST /collect` makes it read-only, collects, and lets it go on.
+//! A registry's server with its own garbage collection: `POST /collect` makes it read-only, collects, and makes it
+//! writable again.
 //!
-//! What a registry serves is left out but for one route that stands for pushes. What matters is the order: no push is under way
-//! when the session begins, and none begins before it has ended. The collection is work that blocks, so it has a thread of its own.
+//! The registry's API is left out, except for one route that stands for pushes. The order matters: no push is in
+//! progress when the session begins, and none begins before it has ended. The collection blocks, so it runs on a
+//! thread of its own.
 
 use std::sync::Arc;
 
@@ -13,20 +15,20 @@ use regc_core::{CollectOptions, Config, Disposal, Error, Holder, Silent, Store};
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 
-/// What the server knows.
+/// The state of the server.
 pub struct Server {
     config: Config,
     /// Held for reading by each push, and for writing by a collection.
     pushes: RwLock<()>,
 }
 
-/// The routes of the server for a store.
+/// Returns the routes of the server for a store.
 pub fn routes(config: Config) -> Router {
     let server = Arc::new(Server { config, pushes: RwLock::new(()) });
     Router::new().route("/v2/{*path}", put(push)).route("/collect", post(collect)).with_state(server)
 }
 
-/// Stands for all that a client pushes.
+/// Stands for all requests of a push.
 async fn push(State(server): State<Arc<Server>>) -> StatusCode {
     match server.pushes.try_read() {
         Ok(_pushing) => StatusCode::CREATED,
@@ -36,7 +38,7 @@ async fn push(State(server): State<Arc<Server>>) -> StatusCode {
 
 async fn collect(State(server): State<Arc<Server>>) -> Result<String, (StatusCode, String)> {
     let fail = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error);
-    // Waits for the pushes that are under way, and refuses those that come.
+    // Waits for the pushes in progress, while new ones are refused.
     let _read_only = server.pushes.write().await;
     let config = server.config.clone();
     let collected = spawn_blocking(move || collect_in(&config)).await.map_err(|error| fail(error.to_string()))?;
@@ -45,7 +47,7 @@ async fn collect(State(server): State<Arc<Server>>) -> Result<String, (StatusCod
 
 fn collect_in(config: &Config) -> Result<String, Error> {
     let store = Store::open(config)?;
-    // This process is the registry, and takes no push now: it need not ask itself.
+    // This process is the registry, and takes no push now: it does not need to probe itself.
     let session = store.lock_live(&Holder::new("registry"))?;
     let plan = session.plan(&CollectOptions::new(), &Silent)?;
     let outcome = session.execute(&plan, Disposal::Trash, &Silent)?;

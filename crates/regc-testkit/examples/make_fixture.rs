@@ -1,4 +1,4 @@
-//! Makes `fixtures/registry-2.8.2` anew, with the `docker-registry` and the `skopeo` that are installed:
+//! Generates `fixtures/registry-2.8.2` again, with the installed `docker-registry` and `skopeo`:
 //!
 //!     cargo run -p regc-testkit --example make_fixture
 
@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
     archive.append_dir_all(Path::new("docker"), tree.join("docker"))?;
     archive.into_inner()?.finish()?;
 
-    // What git does not keep is not to make a difference here either.
+    // Git does not keep empty directories, so there must be none here either.
     for entry in WalkDir::new(&tree).contents_first(true) {
         let entry = entry?;
         if entry.file_type().is_dir() && fs::read_dir(entry.path())?.next().is_none() {

@@ -7,8 +7,8 @@
 //! cargo run --release -p regc-testkit --example soak -- --seconds 120
 //! ```
 //!
-//! `--seed S` begins with that seed, `--rounds N` ends after that many rounds, `--keep DIR` keeps a copy of the store before
-//! the command that fails, and ends there. `--regc PATH` names another binary.
+//! `--seed S` begins with that seed, `--rounds N` stops after that many rounds, `--keep DIR` stops at the first
+//! failure and keeps a copy of the store from before the command that failed. `--regc PATH` names another binary.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(failed > 0))
 }
 
-/// Answers how many rounds failed.
+/// Returns how many rounds failed.
 fn soak(args: &Args, path: &Path) -> u64 {
     let regc = Regc::new(path);
     let started = Instant::now();
@@ -69,7 +69,7 @@ fn soak(args: &Args, path: &Path) -> u64 {
     failed
 }
 
-/// Cargo puts examples into a directory beside the binaries.
+/// Returns the path of the binary: Cargo puts examples into a directory beside the binaries.
 fn beside_this() -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     this.parent().and_then(Path::parent).unwrap_or(Path::new("")).join("regc")

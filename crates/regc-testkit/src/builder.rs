@@ -1,11 +1,11 @@
-//! Manifests, made of names.
+//! Builders of manifests.
 
 use regc_core::Digest;
 use serde_json::{Value, json};
 
 use crate::{TestRegistry, layer, layer_content, split};
 
-/// Whose media types a manifest says it has.
+/// The media types that a manifest declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MediaTypes {
     /// Those of the OCI image specification.
@@ -47,7 +47,7 @@ impl MediaTypes {
     }
 }
 
-/// An image that is about to be pushed.
+/// An image to be pushed.
 pub struct ImageBuilder<'a> {
     registry: &'a mut TestRegistry,
     reference: String,
@@ -65,37 +65,37 @@ impl<'a> ImageBuilder<'a> {
         Self { registry, reference, media_types, layers, foreign_layers, subject: None, created: None }
     }
 
-    /// Its layers, by their names.
+    /// Adds layers, by their names.
     pub fn layers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.layers.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Layers that can be had elsewhere, and are not stored.
+    /// Adds layers that are served elsewhere, and are not stored.
     pub fn foreign_layers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.foreign_layers.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Whose media types it has.
+    /// Sets the media types.
     pub fn media_types(mut self, media_types: MediaTypes) -> Self {
         self.media_types = media_types;
         self
     }
 
-    /// The manifest that it is attached to.
+    /// Sets the manifest that the image is attached to.
     pub fn subject(mut self, subject: Digest) -> Self {
         self.subject = Some(subject);
         self
     }
 
-    /// When its configuration says that it was made.
+    /// Sets the creation time in its config.
     pub fn created(mut self, created: &str) -> Self {
         self.created = Some(created.to_owned());
         self
     }
 
-    /// Pushes it: layers, configuration, manifest, tag. Returns the manifest's digest.
+    /// Pushes the image: layers, config, manifest, tag. Returns the manifest's digest.
     pub fn push(self) -> Digest {
         let (repository, _) = split(&self.reference);
         let mut config = json!({ "architecture": "amd64", "os": "linux", "layers": self.layers });
@@ -131,7 +131,7 @@ impl<'a> ImageBuilder<'a> {
     }
 }
 
-/// An index that is about to be pushed.
+/// An index to be pushed.
 pub struct IndexBuilder<'a> {
     registry: &'a mut TestRegistry,
     reference: String,
@@ -144,13 +144,13 @@ impl<'a> IndexBuilder<'a> {
         Self { registry, reference: reference.to_owned(), media_types: MediaTypes::default(), manifests: Vec::new() }
     }
 
-    /// Whose media types it has. Set before its manifests.
+    /// Sets the media types. Call this before `manifests`.
     pub fn media_types(mut self, media_types: MediaTypes) -> Self {
         self.media_types = media_types;
         self
     }
 
-    /// The images in it. They need not be there; then their size is wrong once they are.
+    /// Adds images. An image may be missing; its size in the index is wrong once it is pushed.
     pub fn manifests(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
         for digest in digests {
             let mut child = descriptor(self.media_types.manifest(), &digest, self.registry.stored_bytes(&digest));
@@ -160,13 +160,13 @@ impl<'a> IndexBuilder<'a> {
         self
     }
 
-    /// Something in it that says what it is.
+    /// Adds an entry of any media type.
     pub fn entry(mut self, media_type: &str, digest: &Digest) -> Self {
         self.manifests.push(descriptor(media_type, digest, self.registry.stored_bytes(digest)));
         self
     }
 
-    /// Pushes it. Returns its digest.
+    /// Pushes the index. Returns its digest.
     pub fn push(self) -> Digest {
         let mut index = json!({ "schemaVersion": 2, "manifests": self.manifests });
         if self.media_types != MediaTypes::Absent {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-/// The store as a directory, without the empty directories that a repository of files cannot hold.
+/// Returns the path of the store as a directory, without the empty directories, which git does not keep.
 pub fn tree() -> PathBuf {
     fixtures().join("registry-2.8.2")
 }
 
-/// The store as an archive, with all of them.
+/// Returns the path of the store as an archive, with all empty directories.
 pub fn archive() -> PathBuf {
     fixtures().join("registry-2.8.2.tar.gz")
 }

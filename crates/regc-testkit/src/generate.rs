@@ -5,7 +5,7 @@ use regc_core::Digest;
 
 use crate::{MediaTypes, TestRegistry, layer};
 
-/// What a random registry may hold beyond images, deleted and untagged ones, and indexes.
+/// What a random registry may hold besides images, deleted and untagged ones, and indexes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Features {
     /// Manifests that are attached to others by `subject`.
@@ -16,7 +16,7 @@ pub struct Features {
 
 const NAMES: [&str; 6] = ["app", "app/worker", "base", "team/app", "team/app/cache", "team/tools"];
 
-/// A registry made of the seed: a few repositories that share layers, and all that may happen to images.
+/// Generates a registry from the seed: a few repositories that share layers, with all that can happen to images.
 pub fn registry(seed: u64, features: Features) -> TestRegistry {
     let mut rng = Rng::with_seed(seed);
     let mut registry = TestRegistry::new();
@@ -36,7 +36,7 @@ pub fn registry(seed: u64, features: Features) -> TestRegistry {
                     let mut children: Vec<Digest> = Vec::new();
                     for _ in 0..rng.usize(..4) {
                         children.push(match rng.u8(..6) {
-                            // Nowhere at all.
+                            // In no repository.
                             0 => layer(&format!("absent {}", rng.u8(..5))),
                             // Perhaps in another repository only.
                             1 => pushed.get(rng.usize(..pushed.len().max(1))).map_or(keep, |(_, digest)| *digest),
@@ -92,7 +92,7 @@ fn layers(rng: &mut Rng) -> Vec<String> {
     layers
 }
 
-/// With one of a few tags, so that tags move; or without one.
+/// Returns a reference with one of a few tags, so that tags move, or without a tag.
 fn reference(rng: &mut Rng, name: &str) -> String {
     if rng.u8(..4) == 0 { name.to_owned() } else { format!("{name}:v{}", rng.u8(..4)) }
 }

@@ -8,8 +8,8 @@
 //! registry.image("team/app:v1").layers(["base", "new"]).push(); // "old" is now reachable only from an untagged manifest
 //! ```
 //!
-//! Layer names become contents, so digests are the same in every run, and [`TestRegistry::with_names`] puts the
-//! names back into a text. A registry is written to a directory or handed over as storage in memory.
+//! A layer's name determines its content, so digests are the same in every run, and [`TestRegistry::with_names`] puts
+//! the names back into a text. A registry can be written to a directory, or used as storage in memory.
 
 mod builder;
 pub mod fixture;
@@ -39,38 +39,38 @@ pub struct TestRegistry {
     names: BTreeMap<Digest, String>,
 }
 
-/// The content of the layer called `name`.
+/// Returns the content of the layer called `name`.
 pub fn layer_content(name: &str) -> Vec<u8> {
     format!("layer {name}\n").into_bytes()
 }
 
-/// The digest of the layer called `name`.
+/// Returns the digest of the layer called `name`.
 pub fn layer(name: &str) -> Digest {
     sha256(&layer_content(name))
 }
 
-/// The SHA-256 digest of some content.
+/// Returns the SHA-256 digest of a content.
 pub fn sha256(content: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, content)
 }
 
 impl TestRegistry {
-    /// A registry with nothing in it.
+    /// Returns an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An image to push to `repository`, `repository:tag`.
+    /// Begins an image, to push to `repository` or `repository:tag`.
     pub fn image(&mut self, reference: &str) -> ImageBuilder<'_> {
         ImageBuilder::new(self, reference)
     }
 
-    /// An index of other manifests to push to `repository` or `repository:tag`.
+    /// Begins an index, to push to `repository` or `repository:tag`.
     pub fn index(&mut self, reference: &str) -> IndexBuilder<'_> {
         IndexBuilder::new(self, reference)
     }
 
-    /// Pushes any text as a manifest to `repository` or `repository:tag`, unchecked.
+    /// Pushes any text as a manifest to `repository` or `repository:tag`, without checks.
     pub fn manifest(&mut self, reference: &str, content: impl Into<Vec<u8>>) -> Digest {
         let (repository, tag) = split(reference);
         let digest = self.blob(content);
@@ -109,8 +109,8 @@ impl TestRegistry {
         self.put(layout::layer_link(repository, digest), digest.to_string());
     }
 
-    /// Deletes a manifest as the API does: its link goes, its directory and tags' indexes stay, and tags that name it
-    /// go.
+    /// Deletes a manifest as the API does: its link and the tags that name it are deleted, its directory and its
+    /// entries in other tags' indexes stay.
     pub fn delete(&mut self, repository: &str, digest: &Digest) {
         self.remove(&layout::revision_link(repository, digest));
         self.empty_directories.insert(layout::revision(repository, digest));
@@ -129,53 +129,53 @@ impl TestRegistry {
         }
     }
 
-    /// Removes a tag with all that is known of it.
+    /// Removes a tag with its index.
     pub fn untag(&mut self, repository: &str, tag: &str) {
         let prefix = format!("{}/{tag}/", layout::tags(repository));
         self.objects.retain(|key, _| !key.starts_with(&prefix));
         self.empty_directories.insert(layout::tags(repository));
     }
 
-    /// Begins an upload to a repository and leaves it at that.
+    /// Begins an upload to a repository and abandons it.
     pub fn upload(&mut self, repository: &str, id: &str) {
         let directory = format!("{}/{}/{id}", layout::repository(repository), layout::UPLOADS);
         self.put(format!("{directory}/startedat"), "2026-01-01T00:00:00Z");
         self.put(format!("{directory}/data"), "the first half");
     }
 
-    /// Stores `content` at `key`, whatever was there.
+    /// Stores `content` at `key`, and replaces what was there.
     pub fn put(&mut self, key: impl Into<String>, content: impl Into<Vec<u8>>) {
         self.objects.insert(key.into(), content.into());
     }
 
-    /// Removes what is at `key`, which must be there.
+    /// Removes the object at `key`, which must exist, and returns its content.
     pub fn remove(&mut self, key: &str) -> Vec<u8> {
         self.objects.remove(key).unwrap_or_else(|| panic!("{key} is not there"))
     }
 
-    /// The content at `key`.
+    /// Returns the content at `key`.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.objects.get(key).map(Vec::as_slice)
     }
 
-    /// How long the content of a blob is, in bytes; 1 if it is not there.
+    /// Returns the length of a blob in bytes; 1 if there is no such blob.
     fn stored_bytes(&self, digest: &Digest) -> usize {
         self.get(&layout::blob_data(digest)).map_or(1, <[u8]>::len)
     }
 
-    /// All keys, sorted.
+    /// Lists all keys, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.objects.keys().map(String::as_str)
     }
 
-    /// `text` with the name of what it is in place of every digest that was given one.
+    /// Replaces every digest in `text` that has a name by that name.
     pub fn with_names(&self, text: &str) -> String {
         let replace =
             |text: String, (digest, name): (&Digest, &String)| text.replace(&digest.to_string(), &format!("<{name}>"));
         self.names.iter().fold(text.to_owned(), replace)
     }
 
-    /// The registry as storage in memory: with directories, as a file system has them, or flat, as a bucket is.
+    /// Returns the registry as storage in memory: with directories, as in a file system, or flat, as in a bucket.
     pub fn in_memory(&self, directories: bool) -> MemoryStorage {
         let storage: MemoryStorage = self.objects.iter().map(|(key, content)| (key.clone(), content.clone())).collect();
         if !directories {
@@ -197,7 +197,7 @@ impl TestRegistry {
         }
     }
 
-    /// Writes the registry to a directory that goes when it is dropped.
+    /// Writes the registry to a directory that is deleted when it is dropped.
     pub fn on_disk(&self) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a temporary directory can be made");
         self.write_to(root.path());
@@ -205,7 +205,7 @@ impl TestRegistry {
     }
 }
 
-/// Every file below `root`, as keys.
+/// Lists the keys of all files below `root`.
 pub fn files_below(root: &Path) -> BTreeSet<String> {
     walkdir::WalkDir::new(root)
         .into_iter()
@@ -215,12 +215,12 @@ pub fn files_below(root: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The digests of the blobs below `root`.
+/// Lists the digests of the blobs below `root`.
 pub fn blobs_below(root: &Path) -> BTreeSet<Digest> {
     files_below(root).iter().filter_map(|key| blob_of(key)).collect()
 }
 
-/// The digest of the blob whose content is at `key`.
+/// Returns the digest of the blob whose content is at `key`.
 pub fn blob_of(key: &str) -> Option<Digest> {
     let rest = key.strip_prefix(layout::BLOBS)?.strip_prefix('/')?.strip_suffix("/data")?;
     let (algorithm, rest) = rest.split_once('/')?;

@@ -1,4 +1,4 @@
-//! Real images in an OCI image layout, for real clients to push.
+//! Real images in an OCI image layout, which real clients can push.
 
 use std::fs;
 use std::io::Write;
@@ -17,17 +17,17 @@ pub struct OciLayout {
     manifests: Vec<Value>,
 }
 
-/// A layer's content before compression: a name and so many bytes.
+/// The content of a layer before compression: a name and a number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerSpec<'a> {
     /// Layers of the same name are the same.
     pub name: &'a str,
-    /// How long the one file in it is.
+    /// The length of the one file in it.
     pub bytes: usize,
 }
 
 impl OciLayout {
-    /// An empty layout in `directory`, which is made.
+    /// Creates `directory` with an empty layout.
     pub fn create(directory: impl Into<PathBuf>) -> Self {
         let directory = directory.into();
         fs::create_dir_all(directory.join("blobs/sha256")).expect("the layout can be made");
@@ -35,7 +35,7 @@ impl OciLayout {
         Self { directory, manifests: Vec::new() }
     }
 
-    /// Where it is.
+    /// Returns its directory.
     pub fn path(&self) -> &Path {
         &self.directory
     }
@@ -46,7 +46,7 @@ impl OciLayout {
         self.name(name, manifest);
     }
 
-    /// Adds an index of images under a name, each for its architecture.
+    /// Adds an index of images under a name, one image per architecture.
     pub fn index(&mut self, name: &str, images: &[(&str, &[LayerSpec<'_>])]) {
         let manifests: Vec<Value> = images
             .iter()
@@ -97,7 +97,7 @@ impl OciLayout {
     }
 }
 
-/// A tar archive with one file, whose content cannot be compressed.
+/// Returns a tar archive with one file, whose content cannot be compressed.
 fn tar(layer: &LayerSpec<'_>) -> Vec<u8> {
     let seed = layer.name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     let mut rng = fastrand::Rng::with_seed(seed);

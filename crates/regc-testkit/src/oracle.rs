@@ -1,6 +1,6 @@
-//! What is live, worked out a second time: as slowly and as plainly as the rules read, from the keys alone.
+//! A second implementation of reachability: slow and plain, directly from the rules and the keys.
 //!
-//! It shares nothing with the collector but paths and digests, so that an error in one is not an error in both.
+//! It shares only paths and digests with the collector, so that an error in one is not an error in both.
 
 pub mod pull;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{TestRegistry, blob_of};
 
-/// The live digests of each repository of a registry without damage.
+/// Returns the live digests of each repository of a registry without damage.
 pub fn live(registry: &TestRegistry, delete_untagged: bool) -> BTreeMap<String, BTreeSet<Digest>> {
     let repositories = repositories(registry);
     let live = repositories.into_iter().map(|name| {
@@ -22,25 +22,25 @@ pub fn live(registry: &TestRegistry, delete_untagged: bool) -> BTreeMap<String, 
     live.collect()
 }
 
-/// The blobs of a registry that are live in no repository.
+/// Returns the blobs of a registry that are live in no repository.
 pub fn garbage_blobs(registry: &TestRegistry, delete_untagged: bool) -> BTreeSet<Digest> {
     let live: BTreeSet<Digest> = live(registry, delete_untagged).into_values().flatten().collect();
     registry.keys().filter_map(blob_of).filter(|digest| !live.contains(digest)).collect()
 }
 
-/// The names of all repositories.
+/// Returns the names of all repositories.
 pub fn repositories(registry: &TestRegistry) -> BTreeSet<String> {
     let prefix = format!("{}/", layout::REPOSITORIES);
     let below = registry.keys().filter_map(|key| key.strip_prefix(&prefix));
     below.filter_map(|key| Some(key.split_once("/_")?.0.to_owned())).collect()
 }
 
-/// The manifests that a repository links.
+/// Returns the manifests that a repository links.
 pub fn revisions(registry: &TestRegistry, repository: &str) -> BTreeSet<Digest> {
     links_below(registry, &layout::revisions(repository))
 }
 
-/// The layers that a repository links.
+/// Returns the layers that a repository links.
 pub fn layer_links(registry: &TestRegistry, repository: &str) -> BTreeSet<Digest> {
     links_below(registry, &layout::layers(repository))
 }
@@ -91,7 +91,7 @@ fn live_in(registry: &TestRegistry, repository: &str, delete_untagged: bool) -> 
     }
 }
 
-/// Everything that is reachable from the children of indexes that a tag names, where they are linked.
+/// Returns everything that is reachable from the children of tagged indexes, where they are linked.
 pub fn reachable_children(registry: &TestRegistry) -> BTreeSet<Digest> {
     let mut reachable = BTreeSet::new();
     for repository in repositories(registry) {

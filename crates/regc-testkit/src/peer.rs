@@ -1,6 +1,6 @@
 //! The real programs: `docker-registry` as a server and as a collector, and `skopeo` as a client.
 //!
-//! Both are Debian packages. A test that needs one fails loudly where it is missing.
+//! Both are Debian packages. A test that needs one fails if it is missing.
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
@@ -12,7 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A registry that serves a storage root on a free port of the loopback interface. It ends when this is dropped.
+/// A registry that serves a storage root on a free port of the loopback interface. It is stopped when this is
+/// dropped.
 pub struct PeerRegistry {
     process: Child,
     port: u16,
@@ -22,15 +23,16 @@ pub struct PeerRegistry {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Where a header says to go on.
+    /// The `Location` header.
     pub location: Option<String>,
-    /// The digest of what was sent.
+    /// The `Docker-Content-Digest` header.
     pub digest: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// The header by which a registry is told from another one that has taken its port: the directory of its configuration.
+/// The header that identifies a registry, since another one may have taken its port: the directory of its
+/// configuration.
 const NAME: &str = "X-Registry";
 
 /// Writes the configuration of a registry at `root` to `config.yml` in `directory`, and returns its path.
@@ -51,7 +53,7 @@ pub fn garbage_collect(config: &Path, arguments: &[&str]) -> Output {
     run(Command::new("docker-registry").arg("garbage-collect").args(arguments).arg(config))
 }
 
-/// Runs `skopeo` and fails if it does.
+/// Runs `skopeo`, and panics if it fails.
 pub fn skopeo(arguments: &[&str]) {
     let output = run(Command::new("skopeo").arg("--insecure-policy").args(arguments));
     assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -77,7 +79,7 @@ impl PeerRegistry {
         Self::start_with(root, || Command::new("docker-registry"))
     }
 
-    /// The same as another user, who is in no group but the one of the same number. Only root can do that.
+    /// The same as another user, whose only group has the same number. Only root can do that.
     pub fn start_as(user: u32, root: &Path) -> Self {
         Self::start_with(root, || {
             let mut command = Command::new("setpriv");
@@ -87,7 +89,7 @@ impl PeerRegistry {
     }
 
     fn start_with(root: &Path, program: impl Fn() -> Command) -> Self {
-        // The port may be taken between asking for a free one and the registry's start, so this is tried again.
+        // Another process may take the port before the registry starts, so this is retried.
         for _ in 0..10 {
             let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
             let port = listener.local_addr().expect("a bound socket has an address").port();
@@ -116,7 +118,7 @@ impl PeerRegistry {
         panic!("docker-registry cannot be started");
     }
 
-    /// Whether this registry answers, and not another one that was given the same port meanwhile.
+    /// Whether this registry answers, and not another one that has taken the same port meanwhile.
     fn answers_as(&self, directory: &Path) -> bool {
         let answer = ureq::get(format!("http://{}/v2/", self.address())).call();
         answer.is_ok_and(|answer| {
@@ -124,26 +126,26 @@ impl PeerRegistry {
         })
     }
 
-    /// Ends the registry.
+    /// Stops the registry.
     pub fn stop(self) {}
 
-    /// `127.0.0.1:port`.
+    /// Returns `127.0.0.1:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// What clients call `reference`, `repository:tag`, in this registry.
+    /// Returns the name of `reference`, `repository:tag`, for skopeo.
     pub fn image(&self, reference: &str) -> String {
         format!("docker://{}/{reference}", self.address())
     }
 
-    /// Pushes what `layout` calls `name`, all platforms of it, as `reference`. `format` is `oci` or `v2s2`.
+    /// Pushes all platforms of the image `name` in `layout` as `reference`. `format` is `oci` or `v2s2`.
     pub fn push(&self, layout: &Path, name: &str, reference: &str, format: &str) {
         let source = format!("oci:{}:{name}", layout.display());
         skopeo(&["copy", "--all", "--dest-tls-verify=false", "--format", format, &source, &self.image(reference)]);
     }
 
-    /// Pulls all platforms of `reference` into a directory, as they are.
+    /// Pulls all platforms of `reference` into a directory, unchanged.
     pub fn pull(&self, reference: &str, directory: &Path) {
         let target = format!("dir:{}", directory.display());
         skopeo(&["copy", "--all", "--src-tls-verify=false", &self.image(reference), &target]);
@@ -154,7 +156,7 @@ impl PeerRegistry {
         self.send("GET", path, &[])
     }
 
-    /// GETs a path; `None` if the registry ends the connection before all of its answer is there.
+    /// GETs a path; `None` if the registry closes the connection before its answer is complete.
     pub fn try_get(&self, path: &str) -> Option<Answer> {
         self.try_send("GET", path, "application/octet-stream", &[]).ok()
     }
@@ -192,7 +194,7 @@ impl PeerRegistry {
         })
     }
 
-    /// The digest of the manifest that a tag names.
+    /// Returns the digest of the manifest that a tag names.
     pub fn digest(&self, repository: &str, tag: &str) -> String {
         let answer = self.get(&format!("/v2/{repository}/manifests/{tag}"));
         answer.digest.unwrap_or_else(|| panic!("{repository}:{tag}: {}", answer.status))
@@ -203,7 +205,7 @@ impl PeerRegistry {
         assert_eq!(self.send("DELETE", &format!("/v2/{repository}/manifests/{digest}"), &[]).status, 202);
     }
 
-    /// Begins an upload and sends the first part of it. Returns where it would go on.
+    /// Begins an upload and sends the first part of it. Returns the location of the next part.
     pub fn begin_upload(&self, repository: &str, content: &[u8]) -> String {
         let begun = self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), &[]);
         let location = begun.location.expect("an upload has a location");
@@ -222,13 +224,13 @@ impl PeerRegistry {
 
 impl Drop for PeerRegistry {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+        // It may have exited already; then there is nothing to stop.
         self.process.kill().ok();
         self.process.wait().ok();
     }
 }
 
-/// Makes an upload look as if it had been begun in 2020, and not been written to since.
+/// Makes an upload look as if it began in 2020, and has not been written to since.
 pub fn make_upload_old(upload: &Path) {
     fs::write(upload.join("startedat"), "2020-01-01T00:00:00Z").unwrap();
     for key in crate::files_below(upload) {

@@ -1,28 +1,28 @@
 //! What happens to a registry in practice, with real clients: pushes of every kind, an overwritten tag, a deletion
-//! through the API, a push that was cut off.
+//! through the API, an interrupted push.
 
 use std::path::{Path, PathBuf};
 
 use crate::oci_layout::{LayerSpec, OciLayout};
 use crate::peer::PeerRegistry;
 
-/// What was done to a registry.
+/// What was pushed to a registry, and what was deleted.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The OCI image layout from which everything was pushed.
     pub images: PathBuf,
-    /// The digest of the image that was deleted from `team/app`. Its layers are "base", of which another image is made
-    /// too, and "doomed".
+    /// The digest of the image that was deleted from `team/app`. Its layers are "base", which other images share, and
+    /// "doomed".
     pub doomed: String,
     /// The digest of the image that `other:moving` named before it was overwritten.
     pub overwritten: String,
 }
 
-/// Every tag that can be pulled afterwards.
+/// All tags that can be pulled afterwards.
 pub const TAGS: [&str; 6] =
     ["team/app:v1", "team/app:multi", "team/app/worker:v1", "other:v1", "other:list", "other:moving"];
 
-/// Pushes to an empty registry from images made in `directory`, whose layers hold `layer_bytes` each.
+/// Makes images in `directory`, with layers of `layer_bytes` each, and plays the scenario on an empty registry.
 pub fn play(registry: &PeerRegistry, directory: &Path, layer_bytes: usize) -> Scenario {
     let part = |name| LayerSpec { name, bytes: layer_bytes };
     let (base, shared) = (part("base"), part("shared"));

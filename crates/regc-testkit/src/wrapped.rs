@@ -1,4 +1,4 @@
-//! Storage that fails where it is told to, and remembers what was asked of it.
+//! Storage that fails on demand, and storage that records calls.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,37 +14,37 @@ use regc_core::storage::{
 };
 use regc_core::{Error, Holder};
 
-/// What was asked of a [`Recording`].
+/// A call to a [`Recording`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// One level of a directory, or everything below it.
+    /// The listing of one level of a directory, or of everything below it.
     List(String),
-    /// A whole object.
+    /// The read of a whole object.
     Read(String),
-    /// Whether something is there, and how large.
+    /// A query whether an object exists, and its size.
     Stat(String),
     /// The removal of an object.
     Remove(String),
 }
 
-/// Storage that remembers what was asked of it, in order.
+/// Storage that records calls, in order.
 pub struct Recording<S> {
     inner: S,
     operations: Mutex<Vec<Operation>>,
 }
 
 impl<S> Recording<S> {
-    /// Watches `inner`.
+    /// Records the calls to `inner`.
     pub fn new(inner: S) -> Self {
         Self { inner, operations: Mutex::default() }
     }
 
-    /// What was asked so far, in order.
+    /// Returns the calls so far, in order.
     pub fn operations(&self) -> Vec<Operation> {
         self.operations.lock().unwrap().clone()
     }
 
-    /// The keys of the objects that were removed, in order.
+    /// Returns the keys of the objects whose removal was requested, in order.
     pub fn removed(&self) -> Vec<String> {
         let removed = self.operations().into_iter().filter_map(|operation| match operation {
             Operation::Remove(key) => Some(key),
@@ -134,7 +134,8 @@ pub struct Mounted<S> {
 }
 
 impl<S> Mounted<S> {
-    /// `inner`, with each of these directories and all below it on the file system of that number; all else is on number 0.
+    /// Returns `inner` with each of these directories, and everything below it, on the file system with that number;
+    /// everything else is on number 0.
     pub fn new<K: Into<String>>(inner: S, devices: impl IntoIterator<Item = (K, u64)>) -> Self {
         Self { inner, devices: devices.into_iter().map(|(key, device)| (key.into(), device)).collect() }
     }
@@ -173,7 +174,7 @@ impl<S: ReadStorage> ReadStorage for Mounted<S> {
     }
 }
 
-/// Storage that cannot be read in some places, and in which some changes fail.
+/// Storage in which some keys cannot be read, and some changes fail.
 pub struct Faulty<S> {
     inner: S,
     broken: Box<dyn Fn(&str) -> bool + Send + Sync>,
@@ -182,30 +183,31 @@ pub struct Faulty<S> {
     fault: Box<dyn Fn(usize) -> Fault + Send + Sync>,
 }
 
-/// What becomes of a change.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is made.
+    /// It succeeds.
     None,
-    /// It fails, and nothing is changed.
+    /// It fails and changes nothing.
     Error(io::ErrorKind),
     /// An object is removed, but its directory cannot be.
     LeftDirectory,
 }
 
 impl<S> Faulty<S> {
-    /// Storage that fails for every key and directory that `broken` names, with "permission denied".
+    /// Returns storage in which reading fails with "permission denied" for every key and directory that `broken`
+    /// selects.
     pub fn reading(inner: S, broken: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self { broken: Box::new(broken), ..Self::changing(inner, |_| Fault::None) }
     }
 
-    /// Storage in which the change of each number, from 0, has the fault that `fault` says: the removal or move of an
-    /// object, or the making of one.
+    /// Returns storage in which each change has the fault that `fault` returns for its number, counted from 0. A
+    /// change is the removal, move, replacement or creation of an object.
     pub fn changing(inner: S, fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Self {
         Self { inner, broken: Box::new(|_| false), changes: AtomicUsize::new(0), fault: Box::new(fault) }
     }
 
-    /// The storage itself.
+    /// Returns the inner storage.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -253,7 +255,7 @@ impl<S: DeleteStorage> DeleteStorage for Faulty<S> {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
         let remove = |key: &String| match self.next() {
             Fault::None => self.inner.remove(std::slice::from_ref(key), how).remove(0),
-            // Somebody else was quicker. What is not there counts as removed.
+            // Another process has removed it first. A missing object counts as removed.
             Fault::Error(io::ErrorKind::NotFound) => {
                 self.inner.remove(std::slice::from_ref(key), &Removing::default());
                 Removal::Done

@@ -1,4 +1,4 @@
-//! Hashing what blobs hold, for the commands that may.
+//! Hashing of blobs, for the commands that offer it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -44,17 +44,18 @@ fn parse_content(text: &str) -> Result<What, String> {
 }
 
 impl Hashing {
-    /// Whether a run that is interrupted can be gone on with.
+    /// Whether an interrupted run can be resumed.
     pub fn can_go_on(&self) -> bool {
         self.checkpoint.is_some()
     }
 
-    /// How fast content is read at most.
+    /// Returns the limit on how fast content is read.
     pub fn bandwidth(&self) -> Option<Bandwidth> {
         self.bandwidth
     }
 
-    /// Hashes the blobs that a verification has found, and adds what is wrong with them. Nothing is done unless asked for.
+    /// Hashes the blobs that a verification has found, and adds their defects to it. Does nothing without
+    /// `--content`.
     pub fn run(
         &self,
         storage: &dyn ReadStorage,
@@ -98,7 +99,7 @@ fn read(path: &Path) -> Result<Option<Checkpoint>, Error> {
     }
 }
 
-/// Replaces the file as a whole, so that there always is one that can be read.
+/// Replaces the file as a whole, so that a readable one always exists.
 fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
@@ -106,7 +107,7 @@ fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     fs::rename(beside, path)
 }
 
-/// The time that passes here.
+/// The time since [`Watch::start`].
 pub struct Watch(Instant);
 
 impl Watch {

@@ -35,7 +35,7 @@ pub struct Args {
     by_namespace: bool,
 }
 
-/// With how many others people are told what a repository shares.
+/// How many of the repositories that share blobs with one are named in the human-readable output.
 const SHARED_WITH: usize = 3;
 
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {

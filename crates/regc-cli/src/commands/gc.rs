@@ -140,7 +140,7 @@ fn parse_jobs(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads what may follow a flag after `=`, as the registry's own command does.
+/// Parses the value after a flag's `=`, as the registry's own command does.
 fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -149,7 +149,7 @@ fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
-/// How old an abandoned upload is: what the registry itself takes for old. Orphans must be as old.
+/// The age from which an upload counts as abandoned, the same as in the registry itself. Orphans must be as old.
 pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {

@@ -99,7 +99,7 @@ fn is_matched(pattern: &Pattern, listing: &Listing) -> bool {
         }
 }
 
-/// Names the patterns that match nothing, which is no success: one of them may be misspelled.
+/// Reports the patterns that match nothing. That is a failure: one of them may be misspelled.
 fn tell_of_unmatched(patterns: &[&Pattern]) -> ExitStatus {
     for pattern in patterns {
         eprintln!("regc: nothing matches {}", printable(&pattern.to_string()));
@@ -148,10 +148,10 @@ fn mark(output: &mut Output, tag: &Tag) {
     }
 }
 
-/// How deep what is below something is indented. Each line would be longer than the one before it in a long chain.
+/// The deepest indentation. Without a limit, each line of a long chain would be longer than the one before it.
 const DEEPEST: usize = 12;
 
-/// Prints what an image leads to, unless that is shown above.
+/// Prints the children and referrers of an image, unless they are shown above.
 fn below(output: &mut Output, listing: &Listing, top: Digest, shown: &mut HashSet<Digest>) {
     let mut pending: Vec<(usize, &str, Digest)> = Vec::new();
     let mut next = Some((1, "", top));
@@ -166,7 +166,7 @@ fn below(output: &mut Output, listing: &Listing, top: Digest, shown: &mut HashSe
                 output.line(format_args!("    shown above"));
             }
             if is_new {
-                // The last first, since the last is taken first.
+                // In reverse order, since the last is popped first.
                 pending.extend(referrers.iter().rev().map(|digest| (depth + 1, "attached: ", *digest)));
                 pending.extend(children.iter().rev().map(|digest| (depth + 1, "", *digest)));
             }
@@ -175,7 +175,7 @@ fn below(output: &mut Output, listing: &Listing, top: Digest, shown: &mut HashSe
     }
 }
 
-/// What is listed with its tags, and what that leads to.
+/// Returns what the listed tags name, and everything reachable from it.
 fn reached(listing: &Listing) -> BTreeSet<Digest> {
     let mut reached = BTreeSet::new();
     let mut pending: Vec<Digest> = listing.tags.iter().filter_map(|tag| tag.digest).collect();

@@ -96,7 +96,7 @@ impl Rules {
     }
 }
 
-/// A repository, and what becomes of each of its tags.
+/// A repository, with the decision on each of its tags.
 struct Judged {
     repository: String,
     tags: Vec<(Tag, Option<Decision>)>,
@@ -156,7 +156,7 @@ fn rules(args: &Args) -> Result<Rules, Error> {
     Ok(Rules::One(rule.finish()?))
 }
 
-/// Decides what becomes of all tags.
+/// Decides which tags are kept and which are deleted.
 fn judge(
     Opened { store, progress, .. }: &Opened,
     repositories: &[Pattern],
@@ -199,7 +199,7 @@ fn facts(tag: &Tag, orphans: &BTreeMap<String, SystemTime>) -> TagFacts {
     }
 }
 
-/// What is worth a finding of a tag that stays.
+/// Returns the finding for a tag that is kept, if there is one.
 fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
     let (repository, tag) = (repository.to_owned(), named.name.clone());
     match (reason, named.digest) {

@@ -1,4 +1,4 @@
-//! What all commands have in common that remove something.
+//! What the commands that remove something have in common.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
@@ -60,7 +60,7 @@ pub struct Removing {
     pub quiet: bool,
 }
 
-/// A store from which something named is about to be removed.
+/// An open store, from which a command is about to remove something.
 pub struct Removal<'a> {
     command: &'static str,
     removing: &'a Removing,
@@ -69,7 +69,7 @@ pub struct Removal<'a> {
     pub started: SystemTime,
 }
 
-/// What keeps a plan from being carried out, or is to be printed of it.
+/// A step before a plan is carried out: it refuses the plan, or prints it.
 pub type Check<'a> = &'a dyn Fn(Plan) -> Result<Plan, Error>;
 
 impl<'a> Removal<'a> {
@@ -93,9 +93,9 @@ impl<'a> Removal<'a> {
         Ok(Self { command, removing, format: common.format, opened, started })
     }
 
-    /// Removes what is named, once nothing is in the way: neither `check`, nor the operator at the terminal.
+    /// Removes what `deletion` names, unless `check` refuses or the operator at the terminal declines.
     ///
-    /// `findings` are what was found before.
+    /// `findings` are those from before, added to the plan's.
     pub fn remove(
         &self,
         session: Option<&Session<'_>>,
@@ -146,7 +146,7 @@ pub struct Terms {
     pub ends_if_empty: bool,
 }
 
-/// Carries a plan out, unless it is a dry run, and prints what became of it.
+/// Carries out a plan, unless it is a dry run, and prints the outcome.
 pub fn carry_out(
     opened: &Opened,
     session: Option<&Session<'_>>,
@@ -189,7 +189,7 @@ pub fn carry_out(
     Ok(if status == ExitStatus::Done && !plan.findings().is_empty() { ExitStatus::FoundDamage } else { status })
 }
 
-/// Prints what became of a plan.
+/// Prints the outcome of a plan.
 fn report(
     Opened { store, root, .. }: &Opened,
     plan: &Plan,
@@ -226,7 +226,7 @@ pub fn is_agreed() -> bool {
     io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }
 
-/// How old everything that goes must be beside a running registry.
+/// The default minimum age of what is deleted while a registry runs.
 pub const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
 
 /// Warns of patterns that match none of these repositories: they may be misspelled.
@@ -236,7 +236,8 @@ pub fn tell_of_unused<'n>(patterns: &[Pattern], names: impl Iterator<Item = &'n 
     }
 }
 
-/// How many bytes are in the trash. What is wrong with it must not keep anybody from a report.
+/// Returns how many bytes are in the trash. If it cannot be listed, prints why: the report must not fail because of
+/// it.
 pub fn trash_bytes(storage: &dyn ReadStorage) -> u64 {
     match trash::list(storage) {
         Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
@@ -247,17 +248,17 @@ pub fn trash_bytes(storage: &dyn ReadStorage) -> u64 {
     }
 }
 
-/// Says that a run was deleted from the trash for good. This is printed whatever else is not.
+/// Reports that a run was deleted from the trash for good. This is always printed.
 fn tell_deleted(deleted: &RunSize) {
     let bytes = BinaryBytes(deleted.bytes);
     eprintln!("regc: note: the disk was full: run {} was deleted from the trash for good, {bytes}", deleted.run);
 }
 
-/// The ending of a run whose report is printed.
+/// Returns the exit status of a run after its report: a failure if the report was not written.
 pub fn finish(printer: &mut dyn Printer, ending: ExitStatus) -> ExitStatus {
     match printer.error() {
         Some(error) => {
-            // The work is done all the same: a full disk that cannot take the report is why it was needed.
+            // The work is done all the same: the disk that is too full for the report may be why the run was needed.
             eprintln!("regc: cannot write the report: {error}");
             ExitStatus::Failed
         }

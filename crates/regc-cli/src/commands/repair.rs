@@ -147,13 +147,13 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     })
 }
 
-/// Prints what could not be done, and once what helps.
+/// Prints all failures, then one hint.
 fn tell_failures(outcome: &Outcome) {
     outcome.failures.iter().for_each(|(_, error)| print_error(error));
     hints::print(outcome.failures.iter().find_map(|(_, error)| Needing::Repair.hint(error)));
 }
 
-/// A verification after a repair, with what was found in content before and is still there.
+/// Adds to a verification after a repair the content defects that were found before and are not repaired.
 fn still_wrong(
     storage: &dyn ReadStorage,
     mut verification: Verification,

@@ -46,6 +46,6 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         let below = path.strip_prefix(&*root).unwrap_or(path);
         deletion.repository(&store.repository_at(below)?);
     }
-    // Nothing that is named is half removed.
+    // If anything that is named cannot be removed, nothing is.
     removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)
 }

@@ -8,7 +8,7 @@ use crate::output::printable;
 use crate::progress::Progress;
 use crate::source::Source;
 
-/// A store that is about to be changed, or in a dry run, looked at.
+/// A store that is about to be changed or, in a dry run, only read.
 pub struct Opened {
     pub store: Store,
     pub root: PathBuf,
@@ -74,15 +74,15 @@ impl Opened {
 }
 
 impl Source {
-    /// Opens the store, to look at it.
+    /// Opens the store for reading.
     pub fn open(&self, allow_empty: bool) -> Result<Store, Error> {
         let store = Store::open(&self.config)?.allow_empty(allow_empty);
         store.check_layout().map_err(|error| self.with_nearby_root(error))?;
         Ok(store)
     }
 
-    /// The same error, or where a registry is close by, if the root that was given holds none: it is too deep, or one directory
-    /// above.
+    /// Returns the error. If the given root holds no registry, the error names one nearby: the root may be too deep,
+    /// or one directory above.
     fn with_nearby_root(&self, error: Error) -> Error {
         match error {
             Error::Refused(Refusal::NoLayout) => Error::Refused(match self.nearby_root() {

@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let store = common.open()?;
     let mut output = Output::new();
     let format = common.format;
-    // Nothing that a registry serves is changed while it may take pushes, but for what comes back.
+    // The registry may take pushes meanwhile: what it serves does not change, except for what is restored.
     let session = |dry_run: bool| (!dry_run).then(|| store.lock_live(&Holder::new("regc"))).transpose();
     let ending = match args.command {
         Command::List { .. } => {
@@ -143,7 +143,7 @@ fn run_json(kind: &str, run: &TrashedRun) -> Value {
     })
 }
 
-/// Puts back what was named. What is missing is damage that was found; what failed is a failure.
+/// Restores what is named. Missing objects count as damage; objects that cannot be restored, as failures.
 fn restore(
     output: &mut Output,
     format: Format,
@@ -154,7 +154,7 @@ fn restore(
     let runs = trash::runs(store.storage())?;
     let run = match what.first() {
         Some(first) if runs.contains(first) => what.remove(0),
-        // No repository has upper-case letters in its name, and every run does.
+        // No repository has upper-case letters in its name, but every run has.
         Some(first) if !first.contains(':') && first.bytes().any(|byte| byte.is_ascii_uppercase()) => {
             return Err(Error::NoSuchRun(first.clone()));
         }

@@ -156,7 +156,7 @@ fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed,
     }));
 }
 
-/// How many defects there are of each severity.
+/// Counts the defects of each severity.
 fn counts(verification: &Verification) -> [u64; 3] {
     let of = |severity| Kind::ALL.into_iter().filter(move |kind| kind.severity() == severity);
     [Severity::Error, Severity::Warning, Severity::Note]

@@ -1,4 +1,4 @@
-//! A report for people.
+//! A human-readable report.
 
 use std::io::{self, IsTerminal};
 

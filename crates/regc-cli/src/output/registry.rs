@@ -1,4 +1,4 @@
-//! The very lines that `registry garbage-collect` of distribution 3.1 prints, for the scripts that read them.
+//! The exact lines that `registry garbage-collect` of distribution 3.1 prints, for the scripts that read them.
 //!
 //! Source: `registry/storage/garbagecollect.go`.
 

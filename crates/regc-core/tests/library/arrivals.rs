@@ -1,4 +1,4 @@
-//! What a registry writes while a run is going on.
+//! What a registry writes during a run.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,7 +14,7 @@ use regc_testkit::{TestRegistry, layer, oracle};
 
 use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, at, collect, decide, holder};
 
-/// Scans `before`, writes what `after` has more and what is `touched`, and only then deletes: on disk, and the same in
+/// Scans `before`, writes what is new in `after` and what is `touched`, and only then deletes: on disk, and again in
 /// memory.
 fn collect_while(
     before: &TestRegistry,
@@ -55,7 +55,7 @@ fn collect_after(storage: &dyn TrashStorage, options: Options, push: impl FnOnce
     sweep(storage, &lock, &plan, None, &Silent)
 }
 
-/// Everything that is live in `registry` is at `root`, and linked.
+/// Asserts that everything that is live in `registry` is at `root`, and linked.
 fn assert_whole(root: &Path, registry: &TestRegistry, options: Options) {
     for (repository, live) in oracle::live(registry, options.delete_untagged) {
         for digest in live {
@@ -71,7 +71,8 @@ fn assert_whole(root: &Path, registry: &TestRegistry, options: Options) {
     }
 }
 
-/// Two repositories. `app` has an image that is in use, one that was deleted, and one that has lost its tag to it.
+/// Creates two repositories. `app` has an image that is in use, a deleted one, and one that has lost its tag to the
+/// first.
 fn before() -> (TestRegistry, Digest, Digest) {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v0").layers(["base", "deleted"]).push();
@@ -128,7 +129,7 @@ fn a_layer_link_that_is_new_keeps_its_blob() {
     drop(outcome.unwrap());
     assert!(root.path().join(layout::blob_data(&layer("deleted"))).exists());
 
-    // The same where the link was garbage already, and is written anew.
+    // The same if the link was already garbage, and is written again.
     let link = layout::layer_link("app", &layer("deleted"));
     let (root, outcome) = collect_while(&before, &before, std::slice::from_ref(&link), DEFAULT);
     assert_eq!(outcome.unwrap().spared.layer_links, 1);
@@ -141,7 +142,7 @@ fn an_untagged_manifest_that_comes_into_use_is_kept() {
     let referrer = before.image("app").layers(["signature"]).subject(regc_testkit::sha256(b"later")).push();
     type Push = fn(&mut TestRegistry, &Digest) -> Vec<String>;
     let pushes: [(&str, Push); 3] = [
-        // Whoever pushes a tag pushes the manifest first, which writes its link anew.
+        // A client that pushes a tag pushes the manifest first, which writes its link again.
         ("it is tagged", |registry, untagged| {
             registry.tag("app", "again", untagged);
             vec![layout::revision_link("app", untagged)]

@@ -1,4 +1,4 @@
-//! Nothing is changed through a symbolic link below the directories that operators may put elsewhere.
+//! Nothing is changed through a symbolic link below the directories that operators may link elsewhere.
 #![cfg(unix)]
 
 use std::fs;
@@ -13,7 +13,7 @@ use regc_testkit::{TestRegistry, files_below, layer};
 
 use crate::at;
 
-/// A registry with something of every kind, and the keys of that.
+/// Creates a registry with an object of every kind, and returns their keys.
 fn registry() -> (TestRegistry, Vec<String>) {
     let mut registry = TestRegistry::new();
     let image = registry.image("team/app:v1").layers(["a"]).push();
@@ -34,7 +34,7 @@ fn registry() -> (TestRegistry, Vec<String>) {
     (registry, keys)
 }
 
-/// The directories on the way to a key that may not be symbolic links.
+/// Lists the parent directories of a key that must not be symbolic links.
 fn directories(key: &str) -> Vec<&str> {
     let known = match key {
         key if key.starts_with(layout::BLOBS) => layout::BLOBS.len() + "/sha256/ab".len(),
@@ -44,7 +44,8 @@ fn directories(key: &str) -> Vec<&str> {
     key.match_indices('/').map(|(end, _)| &key[..end]).filter(|directory| directory.len() > known).collect()
 }
 
-/// Moves a directory away, puts a symbolic link in its place, and changes something; what was moved away must not change.
+/// Moves a directory away, puts a symbolic link in its place, and changes something: what was moved away must not
+/// change.
 fn planted(directory: &str, what: &str, change: impl FnOnce(&Path)) {
     let (root, victim) = (registry().0.on_disk(), tempfile::tempdir().unwrap());
     let moved = victim.path().join("moved");
@@ -64,7 +65,7 @@ fn nothing_is_removed_through_a_symbolic_link() {
                     let how = Removing { into, ..Removing::default() };
                     let removed =
                         regc_core::storage::DeleteStorage::remove(&at(root), std::slice::from_ref(&key), &how);
-                    // The directory of the object itself: the link goes.
+                    // The directory of the object itself: the symbolic link is removed.
                     let is_last = key.rsplit_once('/').unwrap().0 == directory;
                     match &removed[..] {
                         [Removal::Done] if is_last => assert!(fs::symlink_metadata(root.join(directory)).is_err()),

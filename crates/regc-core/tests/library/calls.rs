@@ -1,4 +1,4 @@
-//! How often the storage is asked for a known registry. A change that makes this more should have a reason.
+//! The number of storage calls for a known registry. A change that increases it should have a reason.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use regc_testkit::wrapped::{Operation, Recording};
 
 use crate::{DEFAULT, DIRECTORIES, UNTAGGED, collect};
 
-/// Two repositories: one with three images that share a layer, of which one was deleted and one has lost its tag; and
-/// one with an index of two platforms.
+/// Creates two repositories: one with three images that share a layer, of which one was deleted and one has lost its
+/// tag, and one with an index of two platforms.
 fn registry() -> TestRegistry {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v0").layers(["base", "deleted"]).push();
@@ -20,7 +20,7 @@ fn registry() -> TestRegistry {
     registry
 }
 
-/// How many calls of each kind a collection makes, listings and removals included.
+/// Counts the calls of each kind that a collection makes, including listings and removals.
 fn calls(options: crate::Options) -> BTreeMap<&'static str, usize> {
     let storage = Recording::new(registry().in_memory(DIRECTORIES));
     let outcome = collect(&storage, options).unwrap();
@@ -28,7 +28,7 @@ fn calls(options: crate::Options) -> BTreeMap<&'static str, usize> {
     let mut calls = BTreeMap::new();
     for operation in storage.operations() {
         let kind = match operation {
-            // How many there are depends on the digests.
+            // Their number depends on the digests.
             Operation::List(key) if key.contains("/blobs/sha256/") => "list a directory of blobs",
             Operation::List(_) => "list",
             Operation::Read(_) => "read",
@@ -40,26 +40,28 @@ fn calls(options: crate::Options) -> BTreeMap<&'static str, usize> {
     calls
 }
 
-/// The second look, before anything is removed, lists the repositories, to see whether there are more;
+/// The rescan before deleting lists the repositories, to find new ones,
 const LISTED_AGAIN: usize = 3;
-/// and asks of two repositories whether any directory of revisions or layer links was changed, for three algorithms.
+/// and checks in two repositories whether any directory of revisions or layer links has changed, for three
+/// algorithms.
 const LOOKED_AT_AGAIN: usize = 2 * 2 * 3;
 
-/// The revision without a link, of which its link is asked for in the scan and before anything is deleted.
+/// The revision without a link: its link is checked in the scan, and again before anything is deleted.
 const DELETED: usize = 1;
 
 #[test]
 fn by_default() {
     let calls = calls(DEFAULT);
-    // The layout, blobs, its algorithm, repositories, the trash; in each of two repositories: itself, manifests, revisions and
-    // their algorithm, layers and theirs, tags, and since this storage does not count directories, the index of its tag, and
-    // its algorithm.
+    // The layout, blobs, their algorithm, repositories, the trash; in each of two repositories: itself, manifests,
+    // revisions and their algorithm, layers and theirs, tags, and since this storage does not count directories, the
+    // index of its tag, and its algorithm.
     assert_eq!(calls["list"], 5 + 2 * 9 + LISTED_AGAIN, "{calls:?}");
     assert_eq!(calls["list a directory of blobs"], shards(), "{calls:?}");
     assert_eq!(calls["read"], 5, "each linked manifest once, and no tag: {calls:?}");
-    // The layout, whether its blobs or repositories are another store's, the trash and what it is in; link and signatures of each revision; each layer link that
-    // nothing needs; the blobs that are garbage and, in so small a store, those that are live and were not read. Whether
-    // each tag has named more than one manifest, by two directories, and whether its index is a symbolic link.
+    // The layout, whether its blobs or repositories are another store's, the trash and its parent directory; link and
+    // signatures of each revision; each layer link that nothing needs; the blobs that are garbage and, in so small a
+    // store, those that are live and were not read. Whether each tag has named more than one manifest, by two
+    // directories, and whether its index is a symbolic link.
     assert_eq!(calls["stat"], (3 + 4 + 2) + 5 * 2 + 2 * DELETED + 2 + (3 + 9) + 2 * 3 + LOOKED_AT_AGAIN, "{calls:?}");
     assert_eq!(calls["remove"], 2 + 3, "layer links, blobs: {calls:?}");
 }
@@ -67,12 +69,12 @@ fn by_default() {
 #[test]
 fn with_untagged_manifests() {
     let calls = calls(UNTAGGED);
-    // Beyond that: the tags of the repository in which a manifest goes, once more.
+    // In addition: the tags of the repository in which a manifest is deleted, once more.
     assert_eq!(calls["list"], 5 + 2 * 9 + (LISTED_AGAIN + 1), "{calls:?}");
     assert_eq!(calls["list a directory of blobs"], shards(), "{calls:?}");
     assert_eq!(calls["read"], 5 + 2, "each linked manifest once, and each tag once: {calls:?}");
-    // Beyond that: whether each tag's link is a symbolic one; whether the link of the manifest that goes is new, or that of
-    // a tag which may name it. Where a manifest goes, all indexes are listed without a question.
+    // In addition: whether each tag's link is a symbolic link; whether the link of the manifest to be deleted is new,
+    // or that of a tag which may name it. Where a manifest is deleted, all tags' indexes are listed without a check.
     assert_eq!(
         calls["stat"],
         (3 + 4 + 2) + 5 * 2 + 2 * DELETED + 2 + (1 + 3) + 4 + (6 + 7) + (LOOKED_AT_AGAIN + 2),
@@ -81,7 +83,7 @@ fn with_untagged_manifests() {
     assert_eq!(calls["remove"], 1 + 1 + 4 + 6, "tag index entries, revisions, layer links, blobs: {calls:?}");
 }
 
-/// How many directories hold the blobs of the registry.
+/// Counts the directories that hold the blobs of the registry.
 fn shards() -> usize {
     let registry = registry();
     let blobs = registry.keys().filter_map(regc_testkit::blob_of);

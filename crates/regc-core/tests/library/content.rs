@@ -1,4 +1,4 @@
-//! Hashing the contents of blobs.
+//! Hashing of blobs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use regc_core::verify::content::{Bandwidth, Blob, Checkpoint, Clock, HashOptions
 use regc_core::{Algorithm, Digest, Error, Finding, Monitor, Phase, Silent};
 use regc_testkit::wrapped::{Faulty, Operation, Recording};
 
-/// Time that passes only while somebody sleeps, and a second with every look if it is said so.
+/// A clock that advances only during sleep, and by `per_look` with each call of `now`.
 #[derive(Default)]
 struct FakeClock {
     now: Mutex<Duration>,
@@ -35,7 +35,7 @@ impl Clock for FakeClock {
     }
 }
 
-/// Says stop after so many bytes, and counts them.
+/// Stops the run after this many bytes, and counts them.
 struct StopAfter {
     bytes: u64,
     seen: AtomicU64,
@@ -67,14 +67,14 @@ impl Monitor for StopAfter {
 
 const ALL: HashOptions = HashOptions { store: String::new(), sample: None, bandwidth: None, jobs: 2, resume: None };
 
-/// Content of that length, which is different for every number.
+/// Returns content of this length, different for every number.
 fn content(number: u64, bytes: usize) -> Vec<u8> {
     let mut content = vec![number as u8; bytes];
     content.iter_mut().zip(number.to_le_bytes()).for_each(|(byte, of_number)| *byte = of_number);
     content
 }
 
-/// A store of these contents, named by all algorithms in turns.
+/// Creates a store of these contents, with digests of all algorithms in turn.
 fn store(contents: impl IntoIterator<Item = Vec<u8>>) -> (BTreeMap<String, Vec<u8>>, Vec<Blob>) {
     let mut blobs = Vec::new();
     let mut objects = BTreeMap::new();
@@ -86,10 +86,10 @@ fn store(contents: impl IntoIterator<Item = Vec<u8>>) -> (BTreeMap<String, Vec<u
     (objects, blobs)
 }
 
-/// How long a blob is that is read in several parts.
+/// The length of a blob that is read in several parts.
 const LARGE_BYTES: usize = 140_000;
 
-/// 1500 small blobs, and then 12 large ones.
+/// Creates 1500 small blobs, then 12 large ones.
 fn mixed() -> (BTreeMap<String, Vec<u8>>, Vec<Blob>) {
     let small = (0..1500).map(|number| content(number, 8 + number as usize % 50));
     store(small.chain((1500..1512).map(|number| content(number, LARGE_BYTES))))
@@ -116,7 +116,7 @@ fn run(
     let last = Mutex::new(None);
     let save = |checkpoint: &Checkpoint| *last.lock().unwrap() = Some(checkpoint.clone());
     let hashed = hash_all(storage, blobs, options, &FakeClock::default(), &save, monitor).unwrap();
-    // As it is when it was written and read again.
+    // As after a checkpoint is written and read again.
     let text = serde_json::to_string(&last.into_inner().unwrap().unwrap()).unwrap();
     (hashed, serde_json::from_str(&text).unwrap())
 }
@@ -231,7 +231,7 @@ fn what_could_not_be_read_is_tried_again_and_what_is_done_is_not() {
         run(&storage, &blobs, &HashOptions { jobs: 1, ..ALL }, &StopAfter::new(12 * LARGE_BYTES as u64 + 45_000));
     assert!(hashed.interrupted && hashed.unreadable.len() == 1);
 
-    // What arrives where all is done waits for the next run from the beginning.
+    // A blob that arrives in the part already hashed waits for the next full run.
     let early =
         (0..).map(|n: u64| n.to_le_bytes()).find(|n| Digest::of(Algorithm::Sha256, n).as_bytes()[..2] == [0; 2]);
     let arrived = [early.unwrap().to_vec(), late];
@@ -301,7 +301,7 @@ fn the_bandwidth_is_kept_by_all_threads_together() {
     let (took, least) = (clock.now().as_secs_f64(), bytes as f64 / 100_000.0);
     assert!((least - 0.11..least + 0.01).contains(&took), "{took} s instead of {least} s");
 
-    // The time of the fake clock is that of all threads that sleep, one after the other.
+    // The fake clock adds up the sleep of all threads.
     let clock = FakeClock::default();
     hash_all(&storage, &blobs, &HashOptions { jobs: 3, ..options }, &clock, &|_| (), &Silent).unwrap();
     assert!(clock.now().as_secs_f64() >= least - 0.11);

@@ -12,10 +12,10 @@ use regc_testkit::{TestRegistry, layer, sha256};
 
 use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, decide, garbage, here, set};
 
-/// A registry with garbage in a healthy repository, and an image in another that is about to be damaged.
+/// A registry with garbage in a healthy repository, and an image to be damaged in another.
 struct Damaged {
     registry: TestRegistry,
-    /// The image that is about to be damaged, in the repository `hurt`.
+    /// The image to be damaged, in the repository `hurt`.
     image: Digest,
     /// An image of `hurt` that no tag names.
     untagged: Digest,
@@ -37,7 +37,7 @@ fn on_disk(registry: &TestRegistry, options: crate::Options) -> Result<Decided, 
     decide(&at(root.path()), options)
 }
 
-/// What is garbage is that of the other repository only.
+/// Asserts that only the other repository has garbage.
 fn assert_protected(found: &Decided) {
     assert!(found.blobs.contains(&layer("garbage")), "the rest of the registry is collected");
     assert!(!found.blobs.contains(&layer("only linked")), "layer links count as live");
@@ -151,13 +151,13 @@ fn a_revision_whose_blob_is_missing() {
         assert_eq!(found.findings, vec![Finding::DanglingRevision { repository: "hurt".into(), manifest: image }]);
         assert_protected(&found);
     }
-    // The remedy works after a collection: the file is restored, and the image is whole.
+    // The remedy works after a collection: once the file is restored, the image is complete.
     let storage = registry.in_memory(DIRECTORIES);
     drop(crate::collect(&storage, UNTAGGED).unwrap());
     let keys = storage.keys();
     let needed = [layout::blob_data(&layer("of the image")), layout::layer_link("hurt", &layer("of the image"))];
     assert!(needed.iter().all(|key| keys.contains(key)));
-    // Or somebody decides that nobody needs it.
+    // Or the image is deleted on purpose.
     let mut deletion = Deletion::default();
     deletion.manifest("hurt", image);
     deletion.tag("hurt", "v1", Some(image));
@@ -267,7 +267,7 @@ fn a_live_blob_is_missing() {
     let expected =
         vec![Finding::MissingBlob { repository: "hurt".into(), manifest: image, blob: layer("of the image") }];
     assert_eq!(on_disk(&registry, DEFAULT).unwrap().findings, expected);
-    // The same where its directory is left.
+    // The same if its directory remains.
     let root = registry.on_disk();
     fs::create_dir_all(root.path().join(layout::blob(&layer("of the image")))).unwrap();
     let found = decide(&at(root.path()), DEFAULT).unwrap();
@@ -300,7 +300,7 @@ fn what_cannot_be_read_stops_the_run() {
         }
         assert!(storage.into_inner().keys().iter().map(String::as_str).eq(registry.keys()), "{place}");
     }
-    // Tags decide nothing by default, so they are not read.
+    // By default, tags do not matter, so they are not read.
     let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == tag);
     assert!(decide(&storage, DEFAULT).is_ok());
 }

@@ -1,4 +1,4 @@
-//! What goes because somebody says so, and what stays all the same.
+//! What a requested deletion deletes, and what it keeps.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn blocked(registry: &TestRegistry, deletion: &Deletion) -> Vec<(Named, Cause)> 
     scan.reachable.blocked.into_iter().map(|Blocked { what, reason, .. }| (what, reason)).collect()
 }
 
-/// Wants tags gone, which are there.
+/// Returns the deletion of existing tags.
 fn tags(registry: &TestRegistry, tags: &[&str]) -> Deletion {
     let mut deletion = Deletion::default();
     for tag in tags {
@@ -50,7 +50,7 @@ fn a_tag_goes_with_its_image_and_what_only_that_kept_alive() {
     let gone = registry.image("app:v1").layers(["base", "old"]).push();
     registry.image("app:v2").layers(["base", "new"]).push();
     registry.image("other:v1").layers(["other"]).push();
-    // Garbage that was there before is not what was asked for.
+    // Garbage from before is not part of the deletion.
     let before = registry.image("app:v0").layers(["before"]).push();
     registry.delete("app", &before);
     let found = without(&registry, &tags(&registry, &["app:v1"]));
@@ -67,7 +67,8 @@ fn what_was_garbage_before_is_left_to_a_collection() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["shared", "freed", "own"]).push();
     registry.image("third:v1").layers(["shared"]).push();
-    // What a deletion has left in another repository: links to what stays and to what goes, a directory, an index.
+    // What a deletion has left in another repository: links to what is kept and to what is deleted, a directory, a
+    // tag's index.
     let deleted = registry.image("other:v1").layers(["shared", "freed", "lost"]).push();
     registry.image("other:v1").layers(["kept"]).push();
     registry.delete("other", &deleted);
@@ -209,7 +210,7 @@ fn nothing_goes_of_what_is_not_understood() {
     assert_eq!(blocked(&registry, &deletion), [(Named::Tag("v1".into()), Cause::Damaged(damaged))]);
     let found = without(&registry, &deletion);
     assert_eq!((found.tags.len(), found.blobs.len(), found.findings.len()), (0, 0, 1));
-    // The damaged image itself may go, and then the others may.
+    // The damaged image itself can be deleted, and then the others can.
     let found = without(&registry, &tags(&registry, &["app:damaged", "app:v1"]));
     assert_eq!((found.tags.len(), found.revisions.len(), found.findings.len()), (2, 2, 0));
 
@@ -283,13 +284,13 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
         assert_eq!(decided.tags, set(["app:old".to_owned()]), "{link}");
         assert!(decided.blobs.contains(&layer("c")) && !decided.blobs.contains(&layer("a")));
     }
-    // Something else than a tag.
+    // A target that is not a tag.
     let root = registry.on_disk();
     let path = root.path().join(layout::tags("app")).join("v2");
     std::os::unix::fs::symlink("../revisions", &path).unwrap();
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     assert_eq!(decide(&at(root.path()), options).unwrap().tags, set([]));
-    // From another repository, which loses its tag.
+    // A symbolic link from another repository, which loses its tag.
     for (link, target) in [
         ("v2", "v1"),
         ("v2/current", "v1/current"),
@@ -337,7 +338,7 @@ fn a_foreign_file_stays_and_what_is_named_goes() {
         let left = regc_testkit::files_below(&root.path().join(layout::repository("app")));
         assert_eq!(left.iter().filter(|file| path.ends_with(*file)).count(), 1);
         assert!(whole == (left.len() == 1), "{left:?}");
-        // The same again has nothing to do, and still says so.
+        // A second run has nothing to do, and still reports it.
         let again = decide(&at(root.path()), options).unwrap();
         assert_eq!(again, Decided { findings: vec![finding], ..Decided::default() });
     }
@@ -355,7 +356,7 @@ fn an_image_goes_as_a_whole_or_is_too_young() {
     for key in regc_testkit::files_below(root.path()) {
         std::fs::File::open(root.path().join(key)).unwrap().set_modified(old).unwrap();
     }
-    // Somebody has just pushed the platform again.
+    // The platform has just been pushed again.
     let link = root.path().join(layout::revision_link("app", &platform));
     std::fs::File::open(link).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
     let recent_since = Some(old + std::time::Duration::from_secs(3600));
@@ -366,7 +367,7 @@ fn an_image_goes_as_a_whole_or_is_too_young() {
     assert_eq!(plan(scan, &options).unwrap().totals().tags, 1);
 }
 
-/// Nothing is remembered of a run that was cut off: what it has left is what a collection of untagged manifests removes.
+/// An interrupted run leaves no state: a collection of untagged manifests removes what it has left.
 #[test]
 fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
     let mut registry = TestRegistry::new();
@@ -407,7 +408,7 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
     }
 }
 
-/// What is restored after a removal was cut off is nobody's unfinished business.
+/// What is restored after an interrupted removal is kept: no later run completes the removal.
 #[test]
 fn a_store_restored_after_a_removal_was_cut_off_stays() {
     let mut registry = TestRegistry::new();
@@ -434,8 +435,8 @@ fn a_store_restored_after_a_removal_was_cut_off_stays() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever goes, everything that the tags need that stay is there; and what goes in one run is what a collection
-    /// would have found to be garbage once the names were gone.
+    /// Everything that the remaining tags need is kept; and one run deletes what a collection would have found to be
+    /// garbage after the names were removed.
     #[test]
     fn what_stays_is_whole(seed: u64, which in proptest::collection::vec(any::<prop::sample::Index>(), 1..4)) {
         let registry = generate::registry(seed, Features { referrers: true, partial_repositories: false });
@@ -463,7 +464,7 @@ proptest! {
         }
         let live: BTreeSet<Digest> = oracle::live(&left, false).into_values().flatten().collect();
         prop_assert!(found.blobs.is_disjoint(&live));
-        // Nothing is left that was live before and is not any more.
+        // Everything that was live before, and no longer is, is deleted.
         let garbage_before = oracle::garbage_blobs(&registry, false);
         let released: BTreeSet<Digest> = registry.keys().filter_map(blob_of)
             .filter(|digest| !live.contains(digest) && !garbage_before.contains(digest)).collect();

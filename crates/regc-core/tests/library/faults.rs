@@ -1,4 +1,4 @@
-//! A stop or a failure at every single change.
+//! A stop or a failure at each change.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ use regc_testkit::{TestRegistry, oracle};
 
 use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, holder};
 
-/// Everything that takes up little.
+/// All leftovers that take up little space.
 const TIDY: Leftovers = Leftovers {
     uploads_before: Some(SystemTime::UNIX_EPOCH),
     empty_repositories: true,
@@ -43,7 +43,7 @@ pub fn header(run: &str) -> Header {
     }
 }
 
-/// What a run of the command does.
+/// Does what a run of the command does.
 pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>) -> Result<Outcome, Error> {
     let lock = storage.lock(&holder())?;
     let scan = scan_and_recover(storage, Some(&lock), &options, &Silent)?;
@@ -51,12 +51,12 @@ pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>)
     sweep(storage, &lock, &plan(scan, &options)?, header.as_ref(), &Silent)
 }
 
-/// The keys that are not in the trash.
+/// Returns the keys that are not in the trash.
 fn outside(storage: &MemoryStorage) -> BTreeSet<String> {
     storage.keys().into_iter().filter(|key| !key.starts_with(".regc/")).collect()
 }
 
-/// Everything that is live is there, and nothing that is live leads to nothing.
+/// Asserts that everything that is live exists, and no live link is dangling.
 fn assert_intact(registry: &TestRegistry, options: Options, left: &BTreeSet<String>, when: &str) {
     for (repository, live) in oracle::live(registry, options.delete_untagged) {
         for digest in live {
@@ -155,7 +155,7 @@ fn restoring_can_be_stopped_at_any_change() {
         drop(lock);
         let storage = storage.into_inner();
         assert_intact(&registry, UNTAGGED, &outside(&storage), &format!("stop {k}"));
-        // Whatever runs meanwhile, what is back stays.
+        // What is restored is kept, no matter what runs meanwhile.
         let back = outside(&storage);
         for options in [DEFAULT, Options { leftovers: TIDY, ..UNTAGGED }] {
             drop(run(&storage, options, None).unwrap());

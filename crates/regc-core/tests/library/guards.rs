@@ -1,4 +1,4 @@
-//! What looks as if a part of the store was not mounted.
+//! Stores that look as if a file system were not mounted.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, at, decide};
 
 const ANYTHING: Options<'_> = Options { allow_missing: true, allow_empty: true, ..DEFAULT };
 
-/// A hundred images of one layer each: 300 blobs, of which no image shares one.
+/// Creates a hundred images of one layer each: 300 blobs, none of them shared.
 fn registry() -> TestRegistry {
     let mut registry = TestRegistry::new();
     for number in 0..100 {
@@ -64,7 +64,7 @@ fn a_store_that_has_lost_some_files_is_collected() {
     let gone = registry.image("app0:gone").layers(["garbage"]).push();
     registry.delete("app0", &gone);
     let keys = blobs(&registry);
-    // One in thirty, of different directories.
+    // One in thirty, in different directories.
     for key in keys.iter().step_by(30) {
         registry.remove(key);
     }
@@ -102,11 +102,11 @@ fn a_missing_directory_of_blobs_is_refused() {
 fn an_empty_directory_where_a_file_system_may_be_missing_is_refused() {
     let registry = registry();
     for (empty, mounted, expected) in [
-        // A file system of its own, with nothing in it.
+        // An empty file system.
         ("repositories/team", vec![("repositories/team", 1)], true),
         ("blobs/sha256/ab0", vec![("blobs/sha256/ab0", 1)], false),
         ("repositories/app9/_manifests", vec![("repositories/app9/_manifests", 1)], true),
-        // All others are mounted.
+        // All others are file systems of their own.
         (
             "repositories/team",
             (0..5)
@@ -125,7 +125,7 @@ fn an_empty_directory_where_a_file_system_may_be_missing_is_refused() {
                 .collect(),
             true,
         ),
-        // Some are; an empty directory beside a repository is nothing unusual.
+        // Only some are: an empty directory beside a repository is not unusual.
         ("repositories/team", vec![("repositories/app0", 1), ("repositories/app1", 2)], false),
         ("repositories/team", vec![], false),
     ] {
@@ -167,7 +167,7 @@ fn an_empty_file_system_within_a_repository_or_with_its_own_directory_is_refused
         assert_eq!(refusal(&storage), Some(Refusal::Unmounted(empty)));
         decide(&storage, ANYTHING).unwrap();
     }
-    // Tags decide with `-m`.
+    // Tags matter with `-m`.
     let root = registry.on_disk();
     let tags = layout::tags("app0");
     fs::remove_dir_all(root.path().join(&tags)).unwrap();

@@ -1,4 +1,4 @@
-//! Text and names that somebody made up.
+//! Hostile texts and names.
 
 use proptest::prelude::*;
 use regc_core::registry::layout;
@@ -8,7 +8,7 @@ use regc_testkit::{TestRegistry, layer};
 
 use crate::{DEFAULT, DIRECTORIES, UNTAGGED, collect, decide};
 
-/// Text that is nearly `base`: with some of its characters, or some of its lines, replaced, left out or doubled.
+/// Generates texts that are nearly `base`: with some characters or lines replaced, left out or doubled.
 fn nearly(base: &'static str) -> impl Strategy<Value = String> {
     proptest::collection::vec((any::<prop::sample::Index>(), 0..4usize, ".{0,3}"), 0..6).prop_map(move |changes| {
         let mut text: Vec<char> = base.chars().collect();
@@ -37,7 +37,7 @@ auth: {token: {issuer: x}}
 <<: {database: {enabled: false}}
 ";
 
-/// Names of which paths are made: those of the layout, and others.
+/// Generates names for paths: those of the layout, and others.
 fn name() -> impl Strategy<Value = String> {
     let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     prop_oneof![

@@ -1,4 +1,4 @@
-//! What registries leave behind, beside content.
+//! What registries leave behind, besides content.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -51,7 +51,7 @@ fn uploads_go_by_when_they_began() {
     let root = registry.on_disk();
     let directory = upload_directory(root.path());
     let decided = |hours: u64| decide(&at(root.path()), uploads_before(hours_ago(hours))).unwrap();
-    // It says that it began on the first of January, but its files were written just now.
+    // Its `startedat` is the first of January, but its files were written just now.
     assert_eq!(decided(168).uploads, set([]), "somebody goes on with it");
     written(&directory, hours_ago(200));
     assert_eq!(decided(168).uploads, set([format!("app/{UPLOAD}")]));
@@ -64,7 +64,7 @@ fn uploads_go_by_when_they_began() {
     fs::write(directory.join("startedat"), &started).unwrap();
     written(&directory, hours_ago(200));
     assert_eq!((decided(168).uploads.len(), decided(99).uploads.len()), (0, 1));
-    // Without a time of its own it is as old as what was written last.
+    // Without a valid `startedat`, it is as old as its newest file.
     for text in ["", "yesterday"] {
         fs::write(directory.join("startedat"), text).unwrap();
         assert_eq!(decided(1).uploads.len(), 0, "{text:?}");
@@ -81,7 +81,7 @@ fn uploads_go_by_when_they_began() {
     assert_eq!((outcome.removed.uploads, outcome.removed.upload_bytes), (1, 14 + 5));
 }
 
-/// Sets when each file of an upload was written.
+/// Sets the modification time of each file of an upload.
 fn written(upload: &Path, time: SystemTime) {
     for key in regc_testkit::files_below(upload) {
         File::open(upload.join(key)).unwrap().set_modified(time).unwrap();
@@ -170,7 +170,7 @@ fn what_a_deletion_has_left_goes() {
     assert!(!exists(layout::tag_index_link("app", "v1", &old)) && !exists(layout::revision("app", &old)));
     assert!(exists(layout::tag_index_link("app", "v1", &kept)) && exists(layout::revision_link("app", &kept)));
 
-    // Of this one nothing is left but the entry: somebody has removed it by hand. The tag v2 has no other.
+    // Of this one only the entry is left, since it was removed by hand. The tag v2 has no other entry.
     let lost = sha256(b"lost");
     for tag in ["v1", "v2"] {
         let entry = root.path().join(layout::tag_index_link("other", tag, &lost));
@@ -234,6 +234,6 @@ fn only_some_repositories_are_tidied() {
     assert_eq!(decided.uploads, set([format!("team/app/{UPLOAD}")]));
     assert_eq!(decided.repositories, set(["team/app/empty".to_owned()]));
     assert!(decided.revisions.iter().all(|(name, _)| name == "team/app") && decided.revisions.len() == 1);
-    // The other one still has it.
+    // The other repository still has it.
     assert!(!decided.blobs.contains(&layer("old")) && decided.blobs.contains(&layer("gone")));
 }

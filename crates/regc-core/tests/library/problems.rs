@@ -1,4 +1,4 @@
-//! Why a tag cannot be pulled, as a listing says.
+//! Why a tag cannot be pulled, as a listing reports it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,13 +18,13 @@ fn with_problems() -> ListOptions {
     ListOptions::new().images(true).problems(true)
 }
 
-/// The problem of each tag in `app`.
+/// Returns the problem of each tag in `app`.
 fn problems(storage: &dyn ReadStorage) -> Vec<(String, Option<Problem>)> {
     let listings = catalog(storage, |name| name == "app", with_problems(), 4, &Silent).unwrap();
     listings.into_iter().flat_map(|listing| listing.tags).map(|tag| (tag.name, tag.problem)).collect()
 }
 
-/// The problem of the tag `v1`, after something was done to a store with an image that two tags name.
+/// Returns the problem of the tag `v1` after `damage` to a store with two images.
 fn problem(damage: impl FnOnce(&mut TestRegistry, Digest)) -> Option<Problem> {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["base", "top"]).push();
@@ -83,7 +83,7 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
     assert_eq!([found["whole"], found["sparse"], found["nested"]], [None; 3]);
     assert_eq!(found["empty"], is(Kind::MissingChild, elsewhere));
 
-    // So it is with a layer in a build cache's index.
+    // The same applies to a layer in a build cache's index.
     let cache = |registry: &mut TestRegistry, layer| {
         registry.index("cache:v1").entry("application/vnd.oci.image.layer.v1.tar", &layer).push();
     };
@@ -98,14 +98,14 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
     cached.put(layout::layer("cache", &layer("cached")) + "/left", "");
     assert_eq!(of_cache(&cached.in_memory(DIRECTORIES)), Some(Kind::MissingLayerLink));
 
-    // What a platform lacks, all indexes above it lack.
+    // What a platform lacks, all indexes that list it lack.
     let root = registry.on_disk();
     fs::remove_file(root.path().join(layout::layer_link("app", &layer("arm64")))).unwrap();
     let found = named(&FilesystemStorage::open(root.path()).unwrap());
     assert_eq!([found["whole"], found["nested"]], [is(Kind::MissingLayerLink, layer("arm64")); 2]);
     assert_eq!(found["sparse"], None);
 
-    // The API's deletion leaves the directory of the link, which a sparse index never has.
+    // A deletion through the API leaves the directory of the link, which a sparse index never has.
     fs::remove_file(root.path().join(layout::revision_link("app", &amd64))).unwrap();
     let found = named(&FilesystemStorage::open(root.path()).unwrap());
     assert_eq!([found["whole"], found["sparse"]], [is(Kind::MissingChild, amd64); 2]);

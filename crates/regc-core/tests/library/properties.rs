@@ -1,4 +1,4 @@
-//! What holds for every registry.
+//! Properties of all registries.
 
 use proptest::prelude::*;
 use regc_core::Silent;

@@ -1,4 +1,4 @@
-//! The links by which the registry of the ORAS project finds what is attached to a manifest.
+//! The links by which the ORAS project's registry finds the referrers of a manifest.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use regc_testkit::{TestRegistry, files_below, sha256};
 use crate::faults::run;
 use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, collect, decide, holder, set};
 
-/// Where a version of that registry links a referrer: the one or the other, by the digest.
+/// Returns where one of two versions of that registry links a referrer, chosen by the digest.
 fn link(repository: &str, subject: &Digest, referrer: &Digest) -> String {
     let directory = &layout::referrers(repository)[usize::from(referrer.as_bytes()[0] & 1)];
     format!("{directory}/subjects/sha256/{}/sha256/{}/link", subject.hex(), referrer.hex())
@@ -28,7 +28,7 @@ fn attach(registry: &mut TestRegistry, repository: &str, subject: Digest, what: 
     referrer
 }
 
-/// Two images with a signature each, and a repository of which everything was deleted.
+/// Creates two images with a signature each, and another repository.
 fn registry() -> (TestRegistry, [(Digest, Digest); 2]) {
     let mut registry = TestRegistry::new();
     let images = ["v1", "v2"].map(|tag| {
@@ -72,7 +72,7 @@ fn a_repository_goes_with_its_links_to_referrers() {
         [(None, None), (None, Some("run")), (Some("_refs/note"), None), (Some("_referrers/subjects/note"), None)]
     {
         let (mut registry, images) = registry();
-        // One of the manifests was deleted, and its link was left.
+        // One of the manifests was deleted, but its link was left.
         registry.put(link("app", &images[0].0, &sha256(b"gone")), "anything");
         let foreign = foreign.map(|file| format!("{}/{file}", layout::repository("app")));
         foreign.iter().for_each(|key| registry.put(key.clone(), "somebody's"));
@@ -122,7 +122,7 @@ fn a_manifest_that_goes_takes_the_links_to_it_along() {
             set([link("app", &gone.0, &gone.1)])
         );
     }
-    // A signature that is in use otherwise stays, and is found if the image is pushed again.
+    // A signature that is also in use otherwise is kept, and is found if the image is pushed again.
     registry.tag("app", "signature", &gone.1);
     let options = Options { deletion: Some(&by_tag), ..DEFAULT };
     let decided = decide(&registry.in_memory(DIRECTORIES), options).unwrap();

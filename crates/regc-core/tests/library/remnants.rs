@@ -1,4 +1,4 @@
-//! What interrupted copies have left beside content and links.
+//! What interrupted copies leave beside content and links.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -28,7 +28,7 @@ fn days_ago(days: u64) -> SystemTime {
     SystemTime::now() - Duration::from_secs(days * 24 * 3600)
 }
 
-/// As `--tidy` says, of what is older than a week.
+/// Returns the options of `--tidy`, for what is older than a week.
 fn tidy() -> Options<'static> {
     let leftovers = Leftovers {
         uploads_before: Some(days_ago(7)),
@@ -40,7 +40,7 @@ fn tidy() -> Options<'static> {
     Options { leftovers, ..DEFAULT }
 }
 
-/// Writes a file that was left some days ago.
+/// Writes a file as if it had been left some days ago.
 fn leave(root: &Path, key: &str, days: u64) {
     let path = root.join(key);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -48,18 +48,18 @@ fn leave(root: &Path, key: &str, days: u64) {
     File::open(&path).unwrap().set_modified(days_ago(days)).unwrap();
 }
 
-/// Every file outside of the trash, with when it was written.
+/// Lists all files outside of the trash, with their modification times.
 fn files(root: &Path) -> BTreeMap<String, SystemTime> {
     let files = files_below(root).into_iter().filter(|key| !key.starts_with(".regc/"));
     files.map(|key| (key.clone(), fs::symlink_metadata(root.join(&key)).unwrap().modified().unwrap())).collect()
 }
 
-/// The directory of a key, in which `name` is.
+/// Returns the key of `name` in the directory of another key.
 fn beside(key: &str, name: &str) -> String {
     format!("{}/{name}", key.rsplit_once('/').unwrap().0)
 }
 
-/// A registry with an image, and the keys of old remnants at every kind of place that are in nobody's way.
+/// Creates a registry with an image, and returns keys of remnants in every kind of place, all safe to delete.
 fn registry() -> (TestRegistry, Vec<String>) {
     let mut registry = TestRegistry::new();
     let old = registry.image("app:v1").layers(["base", "old"]).push();
@@ -68,11 +68,11 @@ fn registry() -> (TestRegistry, Vec<String>) {
     let left = vec![
         beside(&layout::blob_data(&image), ".data.Xy12Za"),
         beside(&layout::blob_data(&layer("base")), "data.part"),
-        // Its content is garbage.
+        // The content beside it is garbage.
         beside(&layout::blob_data(&layer("old")), "data.filepart"),
         beside(&layout::layer_link("app", &layer("old")), "link.partial"),
         beside(&layout::tag_index_link("app", "v1", &old), ".link.aaaaaa"),
-        // There is nothing else.
+        // There is nothing else beside it.
         beside(&layout::blob_data(&sha256(b"never")), &format!("data.{UUID}.tmp")),
         beside(&layout::layer_link("app", &sha256(b"never")), ".link.Xy12Za"),
         beside(&layout::revision_link("app", &old), ".link.Xy12Za"),
@@ -120,7 +120,7 @@ fn what_interrupted_copies_have_left_goes_once_it_is_old() {
     let after = files(root.path());
     assert!(left.iter().all(|key| !after.contains_key(key)));
     assert!(kept.iter().all(|(key, _)| after.contains_key(key)));
-    // The link in this directory goes, and what is recent beside it stays.
+    // Not `left[3]`: the link there is deleted, but the young remnant beside it is kept.
     for key in [&left[2], &left[5], &left[6], &left[7], &left[11]] {
         assert!(!root.path().join(key).parent().unwrap().exists(), "{key}: its directory goes with it");
     }
@@ -222,7 +222,7 @@ fn nothing_that_was_left_goes_through_a_symbolic_link() {
         let path = root.path().join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(to, &path).unwrap();
-        // A symbolic link has an age of its own.
+        // A symbolic link has its own age.
         assert!(Command::new("touch").args(["-h", "-t", "202001010000"]).arg(path).status().unwrap().success());
     };
     link(&beside(&layout::blob_data(&layer("base")), ".data.Xy12Za"), &elsewhere.path().join(".data.Xy12Za"));
@@ -244,7 +244,7 @@ fn nothing_that_was_left_goes_through_a_symbolic_link() {
     assert_eq!(files_below(elsewhere.path()), before.1);
     assert!(root.path().join(beside(&layout::blob_data(&layer("base")), ".data.Xy12Za")).is_symlink());
 
-    // Unless somebody says that no other store uses them.
+    // Unless `allow_symlinked_blobs` confirms that no other store uses them.
     let allowed = Options { allow_symlinked_blobs: true, ..tidy() };
     let found = decide(&at(root.path()), allowed).unwrap().files;
     assert_eq!(found, set([format!("{}/{}/.data.Xy12Za", layout::shard(&shard), shard.hex())]));
@@ -275,7 +275,7 @@ fn an_empty_repository_goes_with_what_was_left_in_it() {
 fn a_repository_that_is_deleted_takes_along_what_copies_have_left_in_it() {
     let (registry, left) = registry();
     let root = registry.on_disk();
-    // Whatever its age.
+    // At any age.
     left.iter().filter(|key| key.starts_with(layout::REPOSITORIES)).for_each(|key| leave(root.path(), key, 1));
     let mut deletion = Deletion::default();
     deletion.repository("app");

@@ -1,4 +1,4 @@
-//! What is removed, in which order, and what a stop in between leaves.
+//! What is removed, in which order, and what an interruption leaves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::{DEFAULT, DIRECTORIES, UNTAGGED, at, collect, decide};
 
 const ALL: Features = Features { referrers: true, partial_repositories: true };
 
-/// Where a removed key stands in the order of removal.
+/// Returns the position of a removed key in the order of removal.
 fn stage(key: &str) -> usize {
     if key.contains("/tags/") {
         0
@@ -37,7 +37,7 @@ fn links_go_before_what_they_point_at() {
         let removed = storage.removed();
         let stages: Vec<_> = removed.iter().map(|key| stage(key).max(1)).collect();
         assert!(stages.is_sorted(), "seed {seed}: {stages:?}");
-        // Links of different repositories lead to different things.
+        // Links of different repositories are independent.
         let mut of_each: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for key in &removed {
             let repository = key.split_once("/_").map_or("", |(repository, _)| repository);

@@ -1,4 +1,4 @@
-//! What a repair makes of a store, whatever happens to the repair.
+//! What a repair does to a store, even if it is interrupted.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ use regc_testkit::{TestRegistry, layer};
 use crate::faults::{header, run};
 use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, holder};
 
-/// Nothing here waits.
+/// A clock for tests that do not wait.
 struct NoClock;
 
 impl Clock for NoClock {
@@ -73,7 +73,7 @@ fn text(storage: &dyn ReadStorage, key: &str) -> Option<String> {
     }
 }
 
-/// Images with a tag, without, and in an index.
+/// Creates tagged images, an untagged one, and an index.
 fn whole() -> TestRegistry {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["base", "one"]).push();
@@ -93,7 +93,7 @@ fn untagged(registry: &TestRegistry) -> Digest {
     registry.keys().find(|key| key.starts_with(&revisions)).and_then(layout::digest_of_link).unwrap()
 }
 
-/// The same with everything damaged that can be repaired with a backup.
+/// Creates the same, with all damage that can be repaired with a backup.
 fn damaged() -> TestRegistry {
     let mut registry = whole();
     let [v1, v2, multi] = ["v1", "v2", "multi"].map(|tag| manifest(&registry, "app", tag));
@@ -124,12 +124,12 @@ fn one_plan_tells_all_that_is_done() {
         assert_eq!(text(&storage, &key), text(&backup, &key), "{key}");
     }
     assert!(repair_as(&storage, Some(&backup), "again", &Silent).unwrap().done.is_empty());
-    // A layer that only the manifest tells of which nothing linked was among it.
+    // This includes a layer of a manifest that was not linked itself.
     let two = Action::WriteLink { path: layout::layer_link("app", &layer("two")), digest: layer("two") };
     assert!(planned.actions.contains(&two));
 }
 
-/// The keys that a collection leaves.
+/// Returns the keys that a collection leaves.
 fn collected(storage: &MemoryStorage, options: Options) -> BTreeSet<String> {
     let copy: MemoryStorage =
         storage.keys().into_iter().map(|key| (key.clone(), text(storage, &key).unwrap())).collect();
@@ -137,7 +137,7 @@ fn collected(storage: &MemoryStorage, options: Options) -> BTreeSet<String> {
     copy.keys().into_iter().collect()
 }
 
-/// A collection takes nothing that it would not have taken before the repair.
+/// Asserts that a collection deletes nothing that it would not have deleted before the repair.
 fn assert_nothing_lost(storage: &MemoryStorage, when: &str) {
     let before: BTreeSet<String> = storage.keys().into_iter().collect();
     for options in [DEFAULT, UNTAGGED] {
@@ -187,7 +187,7 @@ fn a_repair_that_is_killed_loses_nothing_and_is_finished_by_the_next() {
             let outcome = repair_as(&storage, from, "killed", &Silent);
             let storage = storage.into_inner();
             let when = format!("killed at change {k}, backup: {}", from.is_some());
-            // Without a backup, there is an image that only a push brings back, and nobody may collect what is left of it.
+            // Without a backup, one image can only be pushed again, and what is left of it must not be collected.
             assert_nothing_lost(&storage, &when);
             repair(&storage, from);
             assert_nothing_lost(&storage, &format!("{when}, and then finished"));
@@ -215,7 +215,7 @@ fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
     let outcome = repair(&storage, None);
     let aside = Action::MoveAside { path: layout::blob_data(&multi), digest: multi };
     assert_eq!(outcome.done, [aside]);
-    // Neither goes anything of it now, nor is it taken for lost by the next repair.
+    // A collection deletes nothing of it now, and the next repair does not count it as lost.
     for name in ["first", "second"] {
         let before = storage.keys();
         drop(run(&storage, UNTAGGED, None).unwrap());
@@ -270,7 +270,7 @@ fn content_that_could_not_be_taken_gets_no_link() {
     assert_eq!(wrong(&full.into_inner()), BTreeSet::from([Kind::DanglingTag]));
 }
 
-/// Says stop when something was done.
+/// Stops the run once something was done.
 #[derive(Default)]
 struct StopAfterFirst(std::sync::atomic::AtomicU64);
 
@@ -298,7 +298,7 @@ fn a_stop_is_heeded_between_two_repairs() {
     assert!(storage.keys().iter().all(|key| !key.starts_with(".regc/incoming")));
 }
 
-/// Removes a tag and all it remembers.
+/// Removes a tag and its index.
 fn untag(registry: &mut TestRegistry, repository: &str, tag: &str) {
     let prefix = format!("{}/", layout::tag(repository, tag));
     let keys: Vec<String> = registry.keys().filter(|key| key.starts_with(&prefix)).map(str::to_owned).collect();
@@ -314,7 +314,7 @@ fn what_a_collection_puts_back_is_not_taken_for_lost() {
         untag(&mut untagged, "app", "v1");
         let storage = untagged.in_memory(DIRECTORIES);
         assert!(run(&storage, UNTAGGED, Some("collection")).unwrap().removed.revisions > 0);
-        // It was pushed again in the very moment, which the registry answered with "I have it".
+        // It was pushed again at that moment, and the registry answered that it already has the content.
         let mut links = vec![layout::tag_link("app", "v1"), layout::tag_index_link("app", "v1", &v1)];
         links.extend(with_revision.then(|| layout::revision_link("app", &v1)));
         for link in links {
@@ -345,7 +345,7 @@ fn a_collection_does_not_undo_a_repair() {
 
 #[test]
 fn the_last_that_is_known_of_an_image_stays() {
-    // Linked where registry 2.1 did, and known by what a garbled tag remembers: by a link that is garbled, too.
+    // Linked where registry 2.1 did, and known only from a garbled tag's index: by an entry that is garbled, too.
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
@@ -355,7 +355,7 @@ fn the_last_that_is_known_of_an_image_stays() {
     let entry = Action::WriteLink { path: layout::tag_index_link("app", "v1", &v1), digest: v1 };
     assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions, [entry]);
 
-    // What is attached to an image waits for it to be pushed again.
+    // Referrers of a missing image are kept until it is pushed again.
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     let signature = registry.image("app").layers(["signature"]).subject(v1).push();
@@ -419,7 +419,7 @@ fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() 
     repair(&storage, Some(&registry.in_memory(DIRECTORIES)));
     assert_eq!(wrong(&storage), BTreeSet::new());
 
-    // Its revision is linked by the other digest, and cannot be had: there is no link to remove.
+    // Its revision is linked by the other digest, and its content is missing: there is no link to remove.
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     let other = sha512(registry.get(&layout::blob_data(&v1)).unwrap());
@@ -444,7 +444,7 @@ fn a_chain_of_indexes_may_be_as_long_as_somebody_wants_it() {
     let revisions: Vec<String> = registry.keys().filter(|key| key.starts_with(&prefix)).map(str::to_owned).collect();
     for key in revisions {
         registry.remove(&key);
-        // The API's deletion leaves the directory, which shows that the repository has had it.
+        // A deletion through the API leaves the directory, which shows that the repository has had the manifest.
         registry.put(key.replace("/link", "/left"), "");
     }
     assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions.len(), 5001);
@@ -476,7 +476,7 @@ fn the_link_by_which_only_a_tag_is_served_is_read() {
     }
 }
 
-/// What a second repair after a first one would do.
+/// Returns what a second repair would do after a first one.
 fn second(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Vec<Action> {
     let first = repair(storage, from);
     assert!(!first.done.is_empty() && first.failures.is_empty(), "{first:?}");
@@ -485,7 +485,7 @@ fn second(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Vec<Act
 
 #[test]
 fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
-    // The tag itself, another tag that has named the image before, and what is linked as a part of an index.
+    // The tag itself, another tag that named the image before, and a manifest that is linked as part of an index.
     let mut registry = whole();
     let [v1, multi] = ["v1", "multi"].map(|tag| manifest(&registry, "app", tag));
     let x86 = registry.image("app").layers(["x86"]).push();
@@ -500,7 +500,7 @@ fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
     for (tag, digest) in [("v1", v1), ("v2", v1), ("v2", multi), ("v2", x86)] {
         assert_eq!(text(&storage, &layout::tag_index_link("app", tag, &digest)), Some(digest.to_string()));
     }
-    // Linked where registry 2.1 did, by a link that is lost, since an image needs it as a layer, too.
+    // Linked where registry 2.1 did, by a link that is lost but written again, since an image needs it as a layer.
     let mut registry = whole();
     registry.put(layout::tag_index_link("app", "v1", &layer("two")), "garbled");
     registry.remove(&layout::layer_link("app", &layer("two")));

@@ -6,7 +6,7 @@ use regc_testkit::{TestRegistry, layer, sha256};
 
 use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, collect, garbage, here, set};
 
-/// The digests of an image's configuration and layers.
+/// Returns the digests of an image's config and layers.
 fn parts(registry: &TestRegistry, manifest: &Digest) -> Vec<Digest> {
     let text = registry.get(&layout::blob_data(manifest)).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(text).unwrap();
@@ -65,7 +65,7 @@ fn a_revision_untagged_here_and_tagged_there_loses_only_its_link() {
     let mut registry = TestRegistry::new();
     let image = registry.image("a:v1").layers(["x"]).push();
     registry.image("b").layers(["x"]).push();
-    // The same manifest in both: the configuration does not know the repository.
+    // The manifest is the same in both, since the config does not contain the repository's name.
     let found = garbage(&registry, UNTAGGED);
     assert_eq!(found.revisions, here("b", [image]));
     assert!(found.blobs.is_empty());
@@ -185,8 +185,8 @@ fn build_caches_list_layers_in_an_index() {
 
 #[test]
 fn a_layer_of_another_algorithm_keeps_the_blob_that_its_link_names() {
-    // What the registry makes of an upload whose digest is not SHA-256: the content under its SHA-256 digest, and two
-    // links with that digest in them.
+    // How the registry stores an upload whose digest is not SHA-256: the content under its SHA-256 digest, and two
+    // links that contain that digest.
     let mut registry = TestRegistry::new();
     let content = b"a layer that its client calls by sha512";
     let (asked, stored) = (Digest::of(Algorithm::Sha512, content), registry.blob(*content));
@@ -198,7 +198,7 @@ fn a_layer_of_another_algorithm_keeps_the_blob_that_its_link_names() {
     }
 }
 
-/// Stores `manifest` as a blob, and links that as the registry does where it was uploaded by its SHA-512 digest.
+/// Links `manifest` only as a blob, as the registry does if it was uploaded by its SHA-512 digest.
 fn by_sha512(registry: &mut TestRegistry, manifest: &Digest) -> Digest {
     let content = registry.get(&layout::blob_data(manifest)).unwrap();
     let asked = Digest::of(Algorithm::Sha512, content);

@@ -37,7 +37,7 @@ pub const DEFAULT: Options<'_> = Options {
 };
 pub const UNTAGGED: Options<'_> = Options { delete_untagged: true, ..DEFAULT };
 
-/// What a collection would remove, and what it found damaged.
+/// What a collection would remove, and the damage it found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Decided {
     pub blobs: BTreeSet<Digest>,
@@ -82,7 +82,7 @@ pub fn decide(storage: &dyn ReadStorage, options: Options) -> Result<Decided, Er
     Ok(decided)
 }
 
-/// What would go of a registry, which is healthy enough to be collected.
+/// Returns what a collection would delete from a registry without refusing it.
 pub fn garbage(registry: &TestRegistry, options: Options) -> Decided {
     decide(&registry.in_memory(DIRECTORIES), options).expect("the registry can be collected")
 }

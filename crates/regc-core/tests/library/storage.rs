@@ -1,4 +1,4 @@
-//! Every backend keeps the contract.
+//! Every backend fulfils the contract.
 
 use regc_core::Error;
 use regc_core::storage::conformance;

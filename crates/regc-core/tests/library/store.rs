@@ -1,4 +1,4 @@
-//! The store and its sessions: what cannot be skipped.
+//! The store and its sessions: checks that cannot be skipped.
 
 use regc_core::inspect::catalog::ListOptions;
 use regc_core::inspect::usage::Detail;
@@ -11,7 +11,7 @@ use regc_core::{
 use regc_testkit::{TestRegistry, blobs_below, layer};
 use tempfile::TempDir;
 
-/// A store with an image that was deleted, one without a tag, and one with a tag.
+/// Creates a store with a deleted, an untagged and a tagged image.
 fn registry() -> (TempDir, Digest) {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v1").layers(["deleted"]).push();

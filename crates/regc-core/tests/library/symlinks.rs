@@ -1,4 +1,4 @@
-//! Symbolic links are followed to find what is live, and never to remove anything.
+//! Symbolic links are followed to find what is live, but never to remove anything.
 #![cfg(unix)]
 
 use std::fs;
@@ -13,7 +13,7 @@ use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
 
 use crate::{DEFAULT, Decided, Options, UNTAGGED, at, collect, decide, here, holder};
 
-/// Moves what is at `key` below `root` to `elsewhere`, and leaves a symbolic link.
+/// Moves what is at `key` below `root` to `elsewhere`, and puts a symbolic link in its place.
 fn move_away(root: &Path, key: &str, elsewhere: &Path) {
     let (from, to) = (root.join(key), elsewhere.join(key.replace('/', "_")));
     fs::rename(&from, &to).unwrap();
@@ -103,7 +103,7 @@ fn blobs_on_another_disk_are_collected_there_if_nobody_else_uses_them() {
         assert!(outcome.removed.blobs == 1 && outcome.removed.bytes > 0);
         assert!(files_below(elsewhere.path()).iter().all(|key| !key.contains(&layer("garbage").hex())));
     }
-    // Elsewhere below the same root is this store's alone.
+    // A target below the same root is used by this store alone.
     let root = registry().on_disk();
     move_away(root.path(), layout::BLOBS, root.path());
     assert_eq!(collect(&at(root.path()), DEFAULT).unwrap().removed.blobs, 1);
@@ -141,7 +141,7 @@ fn a_store_and_one_that_links_to_it_exclude_each_other() {
             assert!(other.lock(&holder()).is_ok(), "{parts:?}");
         }
     }
-    // Directories on another disk that two stores link, one of them under two names.
+    // Directories elsewhere that two stores link, one of them under two names.
     let elsewhere = tempfile::tempdir().unwrap();
     let roots = [registry().on_disk(), registry().on_disk()];
     for root in &roots {
@@ -316,7 +316,7 @@ fn a_tag_whose_link_is_another_repositorys_stops_the_run() {
     symlink(root.path().join(layout::tag_index_link("y", "v1", &image)), &link).unwrap();
     assert!(matches!(decide(&at(root.path()), UNTAGGED), Err(Error::SymlinkElsewhere(_))));
     assert_eq!(decide(&at(root.path()), DEFAULT).unwrap(), Decided::default());
-    // One to a link of the same repository is as good as a file.
+    // A symbolic link to a link of the same repository is as good as a file.
     fs::remove_file(&link).unwrap();
     symlink(root.path().join(layout::tag_index_link("x", "v1", &image)), &link).unwrap();
     assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap(), Decided::default());

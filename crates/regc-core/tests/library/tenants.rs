@@ -1,4 +1,4 @@
-//! Repositories of different tenants in one store: a repair gives none of them what another has.
+//! Repositories of different tenants in one store: a repair gives no tenant access to another's content.
 
 use regc_core::Digest;
 use regc_core::registry::layout;
@@ -11,7 +11,7 @@ use crate::DIRECTORIES;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// Tenant `b` has a private image.
+/// Creates a store in which tenant `b` has a private image.
 fn private() -> (TestRegistry, Digest) {
     let mut registry = TestRegistry::new();
     let secret = registry.image("b/private:v1").layers(["secret"]).push();
@@ -19,7 +19,7 @@ fn private() -> (TestRegistry, Digest) {
     (registry, secret)
 }
 
-/// The keys of one tenant after a repair.
+/// Returns the keys of tenant `a` after a repair.
 fn of_a(registry: &TestRegistry) -> Vec<String> {
     let storage = registry.in_memory(DIRECTORIES);
     let outcome = repair(&storage, None);
@@ -42,7 +42,7 @@ fn an_index_gives_no_tenant_what_another_has() {
     registry.index("a/own:cache").entry(LAYER, &layer("secret")).push();
     assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "a layer in an index");
 
-    // An index with layers, of which no registry looks for any.
+    // An index with layers, which no registry checks.
     let (mut registry, _) = private();
     let text = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"layers":[{{"digest":"{}"}}]}}"#,
@@ -51,7 +51,7 @@ fn an_index_gives_no_tenant_what_another_has() {
     registry.manifest("a/own:odd", text);
     assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "layers beside an index");
 
-    // A manifest of which a registry in Go reads the last list only.
+    // A manifest of which a registry in Go reads only the last list.
     let (mut registry, _) = private();
     for (first, last) in [("layers", "Layers"), ("Layers", "layers"), ("layers", "layers")] {
         let (secret, own) = (layer("secret"), layer("own"));
@@ -78,7 +78,7 @@ fn what_a_repository_has_had_is_linked_again() {
             _ => {}
         }
         let links_it = of_a(&registry).contains(&link);
-        // A layer link is one by which registries serve a manifest already.
+        // Registries already serve a manifest by its layer link.
         assert_eq!(links_it, [true, false, true, false][evidence], "{evidence}");
     }
     let (mut registry, _) = private();
@@ -93,18 +93,18 @@ fn what_no_registry_has_checked_gives_no_tenant_what_another_has() {
     let texts = [
         // Schema 1's layers beside those of schema 2, which are all that a registry reads there.
         format!(r#"{{{typed},"layers":[{{"digest":"{own}"}}],"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
-        // What a client is to fetch elsewhere, as a layer and as the configuration.
+        // What clients fetch elsewhere, as a layer and as the config.
         format!(r#"{{{typed},"layers":[{{"digest":"{secret}","urls":["http://x"]}}]}}"#),
         format!(r#"{{{typed},"config":{{"digest":"{secret}","urls":["http://x"]}},"layers":[{{"digest":"{own}"}}]}}"#),
         format!(r#"{{{typed},"config":{{"digest":"{secret}","urls":[""]}},"layers":[{{"digest":"{own}"}}]}}"#),
-        // No layers, and so to be pushed as an index.
+        // No layers, so it can be pushed as an index.
         format!(r#"{{{typed},"fsLayers":[{{"blobSum":"{secret}"}}]}}"#),
-        // No media type: to be pushed as an index to distribution 2.7.
+        // No media type: it can be pushed as an index to distribution 2.7.
         format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{secret}"}}]}}"#),
-        // And the other way round.
+        // The reverse.
         format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{own}"}}],"layers":[{{"digest":"{secret}"}}]}}"#),
         format!(r#"{{"schemaVersion":1,"fsLayers":[{{"blobSum":"{own}"}}],"config":{{"digest":"{secret}"}}}}"#),
-        // As many as there are, but not the same.
+        // The same number, but not the same digests.
         format!(r#"{{{typed},"layers":[{{"digest":"{secret}"}},{{}}],"Layers":[{{"digest":"{own}"}}]}}"#),
         format!(r#"{{{typed},"layers":[null],"blobs":[{{"digest":"{secret}"}}]}}"#),
         format!(r#"{{{typed},"blobs":[{{"digest":"{secret}"}}],"fsLayers":[null]}}"#),

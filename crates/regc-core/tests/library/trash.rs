@@ -1,4 +1,4 @@
-//! What is moved to the trash, and comes back.
+//! Moving to the trash, and restoring from it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use regc_testkit::{TestRegistry, layer};
 use crate::faults::run;
 use crate::{DEFAULT, DIRECTORIES, UNTAGGED, at, decide, holder};
 
-/// Every file below `root`, with its content and when it was written.
+/// Lists all files below `root`, with their contents and modification times.
 fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
     let files = regc_testkit::files_below(root).into_iter();
     let files = files.map(|key| {
@@ -35,7 +35,7 @@ fn restore(root: &Path, selection: Option<&Selection>) -> Result<Restored, Error
     trash::restore(&storage, Some(&lock), "run", selection, 4, &Silent)
 }
 
-/// An index and an image that were deleted, and one that stays.
+/// Creates an index and an image that have lost their tags, and one image in use.
 fn registry() -> (TestRegistry, [Digest; 2]) {
     let mut registry = TestRegistry::new();
     let platforms = [registry.image("multi").layers(["a"]).push(), registry.image("multi").layers(["b"]).push()];
@@ -102,7 +102,7 @@ fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     let in_trash = |key: &str| root.path().join(trash::directory("run")).join(key);
-    // Somebody has pushed the image again, and a disk has lost a bit.
+    // The image was pushed again, and a layer in the trash was damaged.
     let again = layout::blob_data(&image);
     fs::create_dir_all(root.path().join(&again).parent().unwrap()).unwrap();
     fs::write(root.path().join(&again), "what is there now").unwrap();
@@ -128,7 +128,7 @@ fn no_link_comes_back_without_what_it_leads_to() {
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
     let in_trash = |key: &str| root.path().join(trash::directory("run")).join(key);
-    // A layer and a manifest are nowhere any more.
+    // A layer and a manifest no longer exist anywhere.
     for lost in [layer("a"), image] {
         fs::remove_file(in_trash(&layout::blob_data(&lost))).unwrap();
     }
@@ -141,7 +141,7 @@ fn no_link_comes_back_without_what_it_leads_to() {
         assert!(links.iter().all(|key| !root.path().join(key).exists() && in_trash(key).exists()));
         assert!(root.path().join(layout::revision_link("multi", &index)).exists() && restored.failures.is_empty());
     }
-    // What came back is kept until somebody decides.
+    // What is restored is kept until the rest is restored or deleted from the trash.
     let before = regc_testkit::files_below(root.path());
     let told = run(&at(root.path()), UNTAGGED, None).unwrap();
     assert_eq!((regc_testkit::files_below(root.path()), told.removed.blobs), (before, 0));
@@ -329,7 +329,7 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
     drop(run(&storage, DEFAULT, None).unwrap());
     assert_eq!(fs::read(root.path().join(&data)).unwrap(), registry.get(&data).unwrap(), "the older copy is good");
 
-    // And where there is no good one, the run goes on and tells what is missing: the damaged one is no help.
+    // If there is no good copy, the run continues and reports what is missing: the damaged copy is not restored.
     fs::remove_file(root.path().join(&data)).unwrap();
     let lock = storage.lock(&holder()).unwrap();
     let scan = scan_and_recover(&storage, Some(&lock), &DEFAULT, &Silent).unwrap();
@@ -369,7 +369,7 @@ fn a_journal_and_symbolic_links_lead_nowhere() {
     let (registry, _) = registry();
     let digest = layer("a");
     for line in [
-        // A blob that says to be a link would not be hashed; content of one digest would come under the name of another.
+        // A blob recorded as a link would not be hashed; content of one digest would be restored under another.
         format!(
             r#"{{"type":"layer_link","path":"{}","digest":"{digest}","repository":"multi"}}"#,
             layout::blob_data(&digest)

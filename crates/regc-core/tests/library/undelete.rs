@@ -1,4 +1,4 @@
-//! What the API has deleted comes back, and nothing that the repository never had.
+//! Undeleting restores what the API has deleted, and nothing that the repository never had.
 
 use std::fs::{self, File};
 use std::io;
@@ -47,13 +47,14 @@ fn undelete(root: &Path, selected: &[Selection]) -> Plan {
     plan
 }
 
-/// The registry's own files.
+/// Lists the registry's own files.
 fn files(root: &Path) -> Vec<(String, Vec<u8>)> {
     let of_registry = files_below(root).into_iter().filter(|key| key.starts_with(layout::ROOT));
     of_registry.map(|key| (key.clone(), fs::read(root.join(key)).unwrap())).collect()
 }
 
-/// An index of two platforms under a tag, all of it deleted through the API, and what was there before.
+/// Creates an index of two platforms under a tag, and deletes all of it through the API. Returns the registries
+/// before and after.
 fn deleted_index() -> (TestRegistry, TestRegistry, [Digest; 3]) {
     let mut registry = TestRegistry::new();
     let amd64 = registry.image("app").layers(["base", "amd64"]).push();
@@ -110,7 +111,7 @@ fn undelete_stopped_at_any_change_links_nothing_dangling_and_is_finished_by_the_
             assert!(stop >= 2 * plan.links.len() && reached.load(Relaxed) == stop);
             break;
         }
-        // A link is there only where what it leads to is, with the text of a registry.
+        // A link exists only if its target does, and has the text that a registry writes.
         let findings = crate::decide(&open(root.path()), crate::DEFAULT).unwrap().findings;
         assert!(findings.is_empty(), "stopped at change {stop}: {findings:?}");
         for link in plan.links.iter().filter(|link| root.path().join(&link.path).exists()) {
@@ -153,7 +154,7 @@ fn undelete_refuses_what_is_not_whole_and_changes_nothing() {
 fn undelete_links_nothing_that_only_another_repository_had() {
     let mut registry = TestRegistry::new();
     let secret = registry.image("tenant/secret").layers(["secret"]).push();
-    // An index that one tenant has pushed, and that lists the digest of another one's image.
+    // An index that one tenant has pushed, and that lists the digest of another tenant's image.
     let own = registry.image("app").layers(["own"]).push();
     let index = registry.index("app:v1").manifests([own, secret]).push();
     registry.delete("app", &index);
@@ -180,7 +181,7 @@ fn a_deleted_manifest_is_not_listed_for_another_repository_that_has_its_layers()
     let root = registry.on_disk();
     assert_eq!(listed(root.path()), ["tenant/secret"]);
     assert!(matches!(planned(root.path(), &[selection("app", image, &[])]), Err(Error::NotDeleted { .. })));
-    // Or where it is known as a layer only.
+    // The same if it is known only as a layer.
     fs::remove_dir(root.path().join(layout::revision("tenant/secret", &image))).unwrap();
     assert_eq!(listed(root.path()), ["app", "tenant/secret"]);
     registry.link_layer("tenant/secret", &image);
@@ -209,7 +210,7 @@ fn undelete_writes_layer_links_that_the_repository_had() {
     registry.delete("app", &image);
     registry.remove(&layout::layer_link("app", &layer("base")));
     let root = registry.on_disk();
-    // The API's DELETE of a layer leaves its directory.
+    // A DELETE of a layer through the API leaves its directory.
     fs::create_dir_all(root.path().join(layout::layer("app", &layer("base")))).unwrap();
     let plan = undelete(root.path(), &[selection("app", image, &["v1"])]);
     assert_eq!(plan.links[0].path, layout::layer_link("app", &layer("base")));
@@ -249,12 +250,12 @@ fn manifests_without_any_directory_are_found_where_everything_they_refer_to_is_l
         registry.remove(&layout::revision_link("app", &digest));
     }
     registry.untag("app", "v1");
-    // Another repository has some of the layers, and a third one nothing but a tag's memory.
+    // Another repository has some of the layers, and a third one only a tag's index.
     registry.image("other:v1").layers(["base"]).push();
     let remembered = registry.image("third:v1").layers(["third"]).push();
     registry.remove(&layout::revision_link("third", &remembered));
     registry.remove(&layout::tag_link("third", "v1"));
-    // JSON that is no manifest, and a manifest that nobody could have pushed.
+    // JSON that is no manifest, and a manifest that no client could have pushed.
     registry.blob(r#"{"os":"linux"}"#);
     registry.blob(r#"{"schemaVersion":2,"layers":[]}"#);
     let root = registry.on_disk();

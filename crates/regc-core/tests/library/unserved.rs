@@ -1,4 +1,4 @@
-//! Repositories under names that no registry serves: directories that somebody has renamed.
+//! Repositories under names that no registry serves: renamed directories.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, at, collect, decide, set};
 const NAMES: [&str; 9] =
     ["app~", "app copy", "-app", ".app", "app@old", "App", "_old/app", "lost+found/#12", "team/.snapshot/team/app"];
 
-/// A registry with an image in each of the repositories, and one in an ordinary one.
+/// Creates a registry with an image in each of these repositories, and one in an ordinary repository.
 fn renamed() -> TestRegistry {
     let mut registry = TestRegistry::new();
     for name in NAMES {

@@ -1,7 +1,7 @@
 //! What a client can pull, read from the plain files of a store as a registry would serve them.
 //!
-//! It is a lower bound: whatever a registry might refuse to serve does not count. So whatever counts before a command,
-//! and was not named by it, must count afterwards.
+//! It is a lower bound: what a registry might refuse to serve does not count. So everything that counts before a
+//! command, and was not named by it, must count afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +19,7 @@ pub type Revision = (String, Digest);
 /// A repository and a tag in it.
 pub type Tag = (String, String);
 
-/// A manifest that its repository links, by a link that may be garbled, and whose content is whole.
+/// A manifest that its repository links, possibly by a garbled link, and whose content matches its digest.
 #[derive(Clone, Debug)]
 struct Node {
     children: BTreeSet<Digest>,
@@ -36,7 +36,7 @@ pub struct Served {
     pub repositories: BTreeSet<String>,
 }
 
-/// What must be left after a command.
+/// What must remain after a command.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     tags: BTreeMap<Tag, Digest>,
@@ -68,7 +68,7 @@ pub fn served(root: &Path) -> Served {
     served
 }
 
-/// The repository whose `_manifests` or `_layers` a directory is.
+/// Returns the repository, if a directory is its `_manifests` or `_layers`.
 fn repository_of(repositories: &Path, directory: &Path) -> Option<String> {
     let name = directory.strip_prefix(repositories).ok()?.to_str()?;
     let (repository, own) = name.rsplit_once('/')?;
@@ -104,7 +104,7 @@ fn link(root: &Path, key: &str) -> Option<Digest> {
     fs::read_to_string(root.join(key)).ok()?.parse().ok()
 }
 
-/// The content of a blob, if it is what its digest says.
+/// Returns the content of a blob, if it matches its digest.
 fn content(root: &Path, digest: &Digest) -> Option<Vec<u8>> {
     fs::read(root.join(layout::blob_data(digest))).ok().filter(|content| sha256(content) == *digest)
 }
@@ -131,17 +131,17 @@ fn digest_in(descriptor: &Value) -> Option<Digest> {
 }
 
 impl Served {
-    /// The tags that can be pulled.
+    /// Lists the tags that can be pulled.
     pub fn tags(&self) -> impl Iterator<Item = &Tag> {
         self.tags.iter().filter(|(tag, digest)| self.is_pullable(&(tag.0.clone(), **digest))).map(|(tag, _)| tag)
     }
 
-    /// The manifests that can be pulled, together with all that they need.
+    /// Lists the manifests that can be pulled, with their config and layers.
     pub fn revisions(&self) -> impl Iterator<Item = &Revision> {
         self.nodes.iter().filter(|(_, node)| node.pullable).map(|(revision, _)| revision)
     }
 
-    /// Those of the manifests whose children can be pulled too, to any depth.
+    /// Lists the manifests whose children can be pulled too, at any depth.
     pub fn whole_revisions(&self) -> impl Iterator<Item = &Revision> {
         self.revisions().filter(|revision| {
             let reached = self.descend(BTreeSet::from([(*revision).clone()]));
@@ -149,13 +149,13 @@ impl Served {
         })
     }
 
-    /// The tags of a repository that name a manifest.
+    /// Lists the tags of a repository that name a manifest.
     pub fn tags_of(&self, repository: &str, digest: &Digest) -> impl Iterator<Item = &str> {
         let names = move |(tag, named): &(&Tag, &Digest)| tag.0 == repository && *named == digest;
         self.tags.iter().filter(names).map(|(tag, _)| tag.1.as_str())
     }
 
-    /// A revision, its children, theirs, and so on, whether they are there or not.
+    /// Adds to revisions their children at any depth, whether they exist or not.
     fn descend(&self, mut reached: BTreeSet<Revision>) -> BTreeSet<Revision> {
         let mut pending: Vec<Revision> = reached.iter().cloned().collect();
         while let Some(revision) = pending.pop() {
@@ -173,22 +173,24 @@ impl Served {
         self.nodes.get(revision).is_some_and(|node| node.pullable)
     }
 
-    /// Everything: what must be left by a command that removes no image.
+    /// Returns what must remain after a command that removes no image: everything.
     pub fn all(&self) -> Kept {
         self.only(&self.tags.keys().cloned().collect(), &self.nodes.keys().cloned().collect())
     }
 
-    /// What must be left by a collection with untagged manifests: tags, and what is reachable from them.
+    /// Returns what must remain after a collection that deletes untagged manifests: tags, and what is reachable from
+    /// them.
     pub fn tagged(&self) -> Kept {
         let named = self.tags.iter().map(|(tag, digest)| (tag.0.clone(), *digest));
-        // What is not linked is no root.
+        // A manifest that is not linked is no root.
         let tagged = named.filter(|revision| self.nodes.contains_key(revision)).collect();
         let reached = self.reach(tagged, &BTreeSet::new());
         self.only(&self.tags.keys().cloned().collect(), &reached)
     }
 
-    /// What must be left by a collection that tidies: what does not hang, by the name of a tag or by a subject, on a manifest that
-    /// is not there; and if `only_tagged`, what tags reach that do not hang on anything, and what hangs on that.
+    /// Returns what must remain after `--tidy`: everything that is not attached, by a tag's name or a subject, to a
+    /// missing manifest. If `only_tagged`: what is reachable from tags that are not attached to anything, and what is
+    /// attached to that.
     pub fn tidied(&self, only_tagged: bool) -> Kept {
         let here = |tag: &Tag, digest: Digest| (tag.0.clone(), digest);
         let mut standing: BTreeSet<Revision> = match only_tagged {
@@ -220,7 +222,7 @@ impl Served {
         self.without(&owners.map(Named::Revision).collect::<Vec<_>>())
     }
 
-    /// The same, and everything in the repositories that link this digest as a manifest.
+    /// Returns the same as `tagged`, and everything in the repositories that link this digest as a manifest.
     pub fn tagged_or_beside(&self, digest: &Digest) -> Kept {
         let mut kept = self.tagged();
         let protected = |revision: &&Revision| self.nodes.contains_key(&(revision.0.clone(), *digest));
@@ -228,12 +230,12 @@ impl Served {
         kept
     }
 
-    /// These manifests, by digest alone.
+    /// Returns only these manifests, without tags.
     pub fn revisions_alone(&self, revisions: &[Revision]) -> Kept {
         Kept { tags: BTreeMap::new(), revisions: revisions.iter().cloned().collect() }
     }
 
-    /// What must be left when what is named goes: everything but that, and what only that kept alive.
+    /// Returns what must remain when `named` is deleted: everything but `named`, and what is reachable only from it.
     pub fn without(&self, named: &[Named]) -> Kept {
         let (mut gone_tags, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for name in named {
@@ -257,7 +259,7 @@ impl Served {
         let mut kept: BTreeSet<Revision> =
             self.nodes.keys().filter(|revision| !concerned.contains(*revision)).cloned().collect();
         let mut tags: BTreeSet<Tag> = BTreeSet::new();
-        // A tag that cosign made stays as long as what it signs, so this takes several turns.
+        // A tag that cosign made is kept as long as what it signs, so this takes several iterations.
         loop {
             let before = (kept.len(), tags.len());
             for (tag, digest) in self.tags.iter().filter(|(tag, _)| !gone_tags.contains(*tag)) {
@@ -275,7 +277,7 @@ impl Served {
         }
     }
 
-    /// What is reachable from what is named, tags of cosign's included.
+    /// Returns what is reachable from `named`, including through cosign's tags.
     fn concerned(&self, named: BTreeSet<Revision>) -> BTreeSet<Revision> {
         let mut concerned = named;
         loop {
@@ -292,7 +294,7 @@ impl Served {
         }
     }
 
-    /// All that is reachable in its repository: children, and referrers unless they are among `named`.
+    /// Adds what is reachable within each repository: children, and referrers unless they are among `named`.
     fn reach(&self, mut reached: BTreeSet<Revision>, named: &BTreeSet<Revision>) -> BTreeSet<Revision> {
         loop {
             let before = reached.len();
@@ -317,7 +319,7 @@ impl Served {
         Kept { tags: pulled, revisions }
     }
 
-    /// What must be there and is not.
+    /// Returns what must exist but does not.
     pub fn lost(&self, kept: &Kept) -> Vec<String> {
         let is_lost = |tag: &Tag, digest: &Digest| {
             self.tags.get(tag) != Some(digest) || !self.is_pullable(&(tag.0.clone(), *digest))
@@ -330,18 +332,18 @@ impl Served {
 }
 
 impl Kept {
-    /// How many tags and manifests that are.
+    /// Returns the number of tags and manifests.
     pub fn len(&self) -> usize {
         self.tags.len() + self.revisions.len()
     }
 
-    /// Whether nothing must be left.
+    /// Whether nothing must remain.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What a tag signs, if cosign made it.
+/// Returns what a tag signs, if cosign made it.
 fn signed_by(tag: &str) -> Option<Digest> {
     let (algorithm, rest) = tag.split_once('-')?;
     let hex = rest.split_once('.').map_or(rest, |(hex, _)| hex);

@@ -1,4 +1,4 @@
-//! What must hold after a command.
+//! Checks after a command.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,10 @@ use super::command::{Command, Counted};
 use super::process::Ended;
 use super::store::FRESH;
 
-/// What each file of a store is: its length or where it leads to.
+/// The files of a store, each with its length or its symbolic link's target.
 pub type Snapshot = BTreeMap<String, String>;
 
-/// All files and links of the registry at `root`.
+/// Lists all files and symbolic links of the registry at `root`.
 pub fn snapshot(root: &Path) -> Snapshot {
     let entries = WalkDir::new(root.join("docker")).into_iter().filter_map(Result::ok);
     let files = entries.filter(|entry| !entry.file_type().is_dir());
@@ -28,7 +28,7 @@ pub fn snapshot(root: &Path) -> Snapshot {
         .collect()
 }
 
-/// A way to end that is not documented, or a change although the command failed before it did anything.
+/// Fails if a command ended in an undocumented way, or changed files although it failed before it did anything.
 pub fn ending(ended: &Ended, was_killed: bool, before: &Snapshot, after: &Snapshot) -> Result<(), String> {
     if ended.hung {
         return Err("it hangs".to_owned());
@@ -45,9 +45,9 @@ pub fn ending(ended: &Ended, was_killed: bool, before: &Snapshot, after: &Snapsh
     }
 }
 
-/// A dry run that says something else than the real run after it.
+/// Fails if a dry run and the real run after it report different numbers.
 pub fn agree(command: &Command, dry_run: &Ended, real: &Ended) -> Result<(), String> {
-    // Content that is put back from the trash first is found again only by the real run.
+    // Only the real run first restores content from the trash, and then finds it.
     if command.counted == Counted::Nothing || dry_run.found("in_trash") {
         return Ok(());
     }
@@ -63,7 +63,7 @@ pub fn agree(command: &Command, dry_run: &Ended, real: &Ended) -> Result<(), Str
     Ok(())
 }
 
-/// Something left to do for the same command.
+/// Fails if a second run of the same command finds something left to do.
 pub fn nothing_left(command: &Command, first: &Ended, second: &Ended) -> Result<(), String> {
     let failed = |ended: &Ended| ended.summary().is_none_or(|summary| summary["failures"].as_u64() != Some(0));
     if command.counted == Counted::Nothing || !first.is_done() || failed(first) {
@@ -85,7 +85,7 @@ pub fn nothing_left(command: &Command, first: &Ended, second: &Ended) -> Result<
     }
 }
 
-/// An upload gone that somebody is writing.
+/// Fails if an upload that is still being written was removed.
 pub fn uploads(before: &Snapshot, after: &Snapshot) -> Result<(), String> {
     let gone = before.keys().find(|key| key.contains(FRESH) && !after.contains_key(*key));
     gone.map_or(Ok(()), |key| Err(format!("a fresh upload is gone: {key}")))

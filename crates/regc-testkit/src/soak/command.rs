@@ -1,4 +1,4 @@
-//! Commands, and what each must leave.
+//! Commands, and what each must keep.
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -7,32 +7,33 @@ use super::process::Ended;
 use super::store::{ALIAS, ALIASED};
 use crate::oracle::pull::{Kept, Named, Served};
 
-/// What a command does to images.
+/// The effect of a command on images.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Takes none.
+    /// Removes none.
     Keeps,
-    /// Takes those that no tag reaches.
+    /// Removes those that no tag reaches.
     Collects,
-    /// Takes what hangs on manifests that are not there, and with `-m`, on those that no tag reaches; and those.
+    /// Removes what is attached to missing manifests and, with `-m`, untagged manifests with what is attached to
+    /// them.
     Tidies {
         /// Whether with `-m`.
         untagged: bool,
     },
-    /// Takes what is named.
+    /// Removes what is named.
     Removes(Vec<Named>),
-    /// Takes those that its dry run says no rule keeps.
+    /// Removes those that no rule keeps, according to its dry run.
     Prunes,
 }
 
-/// Which numbers of the summary say that there was nothing to do.
+/// Which numbers of the summary count the work that a run had to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// `garbage`.
     Garbage,
     /// `planned`.
     Planned,
-    /// None: it only looks, or its second run has another meaning.
+    /// None: the command only reads, or its second run has another meaning.
     Nothing,
 }
 
@@ -73,7 +74,7 @@ impl Command {
         command
     }
 
-    /// `regc prune` that keeps that many images of each repository.
+    /// `regc prune` that keeps this many images of each repository.
     pub fn prune(keep: usize) -> Self {
         Self::new(&["prune", "--yes", "--explain", "--keep", &keep.to_string()], Effect::Prunes, Counted::Garbage)
     }
@@ -88,12 +89,12 @@ impl Command {
         Self::new(&["trash", "restore"], Effect::Keeps, Counted::Nothing)
     }
 
-    /// `regc undelete` of all that was deleted lately.
+    /// `regc undelete` of everything that was deleted within the last hour.
     pub fn undelete() -> Self {
         Self::new(&["undelete", "--all-since", "1h"], Effect::Keeps, Counted::Nothing)
     }
 
-    /// Any of the commands. New commands get a number here.
+    /// Returns a random command. Give new commands a number here.
     pub fn random(rng: &mut Rng, served: &Served) -> Self {
         let mut command = match rng.u8(..22) {
             0..=2 => Self::gc(&[]),
@@ -116,24 +117,24 @@ impl Command {
         command
     }
 
-    /// Whether it only looks.
+    /// Whether it only reads.
     pub fn only_looks(&self) -> bool {
         matches!(self.arguments[0].as_str(), "ls" | "du" | "verify")
     }
 
-    /// Whether it moves to the trash what it takes.
+    /// Whether it moves what it removes to the trash.
     pub fn trashes(&self) -> bool {
         self.arguments.iter().any(|argument| argument == "--trash")
     }
 
-    /// The same as a dry run, if it has one.
+    /// Returns the arguments of its dry run, if it has one.
     pub fn dry_run(&self) -> Option<Vec<String>> {
         let arguments = self.arguments.iter().filter(|argument| !matches!(argument.as_str(), "--yes" | "--apply"));
         let more = (self.arguments[0] != "repair").then(|| "--dry-run".to_owned());
         (!self.only_looks()).then(|| arguments.cloned().chain(more).collect())
     }
 
-    /// What it must leave, given what its dry run printed.
+    /// Returns what it must keep, given the output of its dry run.
     pub fn keeps(&self, served: &Served, dry_run: Option<&Ended>) -> Kept {
         match &self.effect {
             Effect::Keeps => served.all(),
@@ -148,7 +149,7 @@ impl Command {
         }
     }
 
-    /// How much a run of it had to do, by its summary.
+    /// Returns how much a run of it had to do, according to its summary.
     pub fn work(&self, summary: &Value) -> u64 {
         match self.counted {
             Counted::Garbage => {
@@ -160,13 +161,13 @@ impl Command {
     }
 }
 
-/// What is named, by all names that it has.
+/// Adds the aliases of what is named.
 fn with_aliases(named: &[Named]) -> Vec<Named> {
     let other = |name: &str| (name == ALIASED).then(|| ALIAS.to_owned());
     let alias = |named: &Named| match named {
         Named::Tag((repository, tag)) => other(repository).map(|alias| Named::Tag((alias, tag.clone()))),
         Named::Revision((repository, digest)) => other(repository).map(|alias| Named::Revision((alias, *digest))),
-        // The link would lead to nothing.
+        // The symbolic link would be dangling.
         Named::Repository(_) => None,
     };
     named.iter().cloned().chain(named.iter().filter_map(alias)).collect()

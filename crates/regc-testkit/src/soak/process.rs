@@ -1,4 +1,4 @@
-//! Running the real binary.
+//! Runs of the real binary.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// After this long a command hangs.
+/// The time after which a command counts as hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary.
@@ -17,14 +17,14 @@ pub struct Regc {
     path: PathBuf,
 }
 
-/// How a command ended, and what it printed.
+/// The exit status and output of a command.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// None if a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// Whether it had to be ended because it took too long.
+    /// Whether it was killed because it took too long.
     pub hung: bool,
-    /// The objects of its JSON.
+    /// The JSON objects that it printed.
     pub lines: Vec<Value>,
     /// Its standard error stream.
     pub errors: String,
@@ -36,7 +36,7 @@ impl Regc {
         Self { path: path.into() }
     }
 
-    /// Runs it on the store at `root` with JSON as output; kills it after a time, if one is given.
+    /// Runs it on the store at `root` with JSON output; kills it after `kill_after`, if given.
     pub fn run(&self, root: &Path, arguments: &[String], kill_after: Option<Duration>) -> Ended {
         let output = tempfile::tempdir().expect("a temporary directory can be made");
         let (out, err) = (output.path().join("out"), output.path().join("err"));
@@ -69,12 +69,12 @@ impl Regc {
 }
 
 impl Ended {
-    /// The last line, if it is a summary.
+    /// Returns the last line, if it is a summary.
     pub fn summary(&self) -> Option<&Value> {
         self.lines.last().filter(|line| line["type"] == "summary")
     }
 
-    /// Whether it did what it was to do.
+    /// Whether it completed.
     pub fn is_done(&self) -> bool {
         matches!(self.code, Some(0 | 3))
     }

@@ -13,7 +13,7 @@ use super::process::{Ended, Regc};
 use super::store::Store;
 use crate::oracle::pull::{Kept, Revision, served};
 
-/// How much was done.
+/// Counts of what was done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub rounds: u64,
@@ -21,32 +21,32 @@ pub struct Counts {
     pub kills: u64,
     pub restores: u64,
     pub backups: u64,
-    /// Tags and manifests that had to be there after a command.
+    /// Tags and manifests that had to exist after a command.
     pub pulls: u64,
 }
 
-/// What went wrong.
+/// The failure of a round.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The commands up to the one that failed.
+    /// The commands, up to the one that failed.
     pub commands: Vec<String>,
     pub message: String,
 }
 
-/// A round that is going on.
+/// A round in progress.
 pub struct Round<'a> {
     regc: &'a Regc,
     store: Store,
     rng: Rng,
     backup: tempfile::TempDir,
-    /// Where the store is copied to before each command.
+    /// The directory to which the store is copied before each command.
     keep: Option<PathBuf>,
     commands: Vec<String>,
     counts: &'a mut Counts,
 }
 
 impl<'a> Round<'a> {
-    /// The round of this seed.
+    /// Returns the round of this seed.
     pub fn new(regc: &'a Regc, seed: u64, keep: Option<&Path>, counts: &'a mut Counts) -> Self {
         counts.rounds += 1;
         let backup = tempfile::tempdir().expect("a temporary directory can be made");
@@ -62,7 +62,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Runs about ten commands. Fails at the first that does what none may.
+    /// Runs about ten commands. Fails at the first that breaks a rule.
     pub fn run(mut self) -> Result<(), Failure> {
         self.store.back_up(self.backup.path());
         for _ in 0..self.rng.usize(6..14) {
@@ -124,7 +124,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Deletes manifests over the API, and has them back.
+    /// Deletes manifests as the API does, and undeletes them.
     fn delete_and_undelete(&mut self) -> Result<(), String> {
         let before = served(&self.store.root());
         // No link is written through a symbolic link.
@@ -143,7 +143,7 @@ impl<'a> Round<'a> {
         self.check(&undelete, &before.revisions_alone(&deleted), None).map(drop)
     }
 
-    /// Takes a file away, lets a command run, and brings the file back: what only it protected must be there.
+    /// Removes a file, runs a command, and puts the file back: what only that file needed must still exist.
     fn lose_and_find_again(&mut self) -> Result<(), String> {
         let root = self.store.root();
         let before = served(&root);
@@ -157,7 +157,7 @@ impl<'a> Round<'a> {
         let command = Command::gc(options);
         let dry_run = self.dry_run(&command)?;
         self.check(&command, &command.keeps(&left, dry_run.as_ref()), None)?;
-        // It may have been in the trash, and have come back from there at once.
+        // It may have been in the trash, from which the command has restored it.
         let was_missing = !path.exists();
         fs::create_dir_all(path.parent().expect("a file has a parent")).expect("a directory can be made");
         fs::write(&path, content).expect("a file can be written");
@@ -171,7 +171,7 @@ impl<'a> Round<'a> {
         none_lost(&root, &kept)
     }
 
-    /// A dry run, which must change nothing.
+    /// Performs a dry run, which must change nothing.
     fn dry_run(&mut self, command: &Command) -> Result<Option<Ended>, String> {
         let Some(arguments) = command.dry_run() else { return Ok(None) };
         let root = self.store.root();
@@ -185,7 +185,7 @@ impl<'a> Round<'a> {
         Ok(Some(ended))
     }
 
-    /// Runs a command and checks what it leaves.
+    /// Runs a command and checks what remains.
     fn check(&mut self, command: &Command, kept: &Kept, kill_after: Option<Duration>) -> Result<Ended, String> {
         let root = self.store.root();
         let before = check::snapshot(&root);
@@ -209,7 +209,7 @@ impl<'a> Round<'a> {
         Ok(ended)
     }
 
-    /// Puts back what a command has moved to the trash: everything is there again.
+    /// Restores what a command has moved to the trash: afterwards, everything must exist again.
     fn restore(&mut self, ended: &Ended, kept: &Kept) -> Result<(), String> {
         let mut restore = Command::restore();
         match ended.summary().map(|summary| summary["trashed_as"].as_str()) {

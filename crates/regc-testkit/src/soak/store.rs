@@ -15,17 +15,17 @@ use crate::generate::{self, Features};
 use crate::oracle::pull::Served;
 use crate::{TestRegistry, files_below, oracle};
 
-/// A symbolic link that may give a repository another name, and that repository. What is named by one is named by the other.
+/// A symbolic link that may give a repository another name, and that repository. What one names, the other names too.
 pub const ALIAS: &str = "alias";
-/// The repository with the other name.
+/// The repository that has the alias.
 pub const ALIASED: &str = "always";
 
-/// How old everything is but a fresh upload.
+/// The age of everything except a fresh upload.
 const AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The upload that somebody is still writing, in every store that has one.
+/// The upload that is still being written, in every store that has one.
 pub const FRESH: &str = "6d1c5e0b-0000-4000-8000-00000000ffff";
 
-/// A store in a directory that goes when it is dropped.
+/// A store in a directory that is deleted when it is dropped.
 pub struct Store {
     directory: tempfile::TempDir,
 }
@@ -53,12 +53,12 @@ impl Store {
         store
     }
 
-    /// The storage root.
+    /// Returns the storage root.
     pub fn root(&self) -> PathBuf {
         self.directory.path().join("root")
     }
 
-    /// Does harm to some more of its files: each time to one, and mostly to another one of the same digest, too.
+    /// Damages some more of its files: each time one, and usually another one of the same digest.
     pub fn damage(&self, rng: &mut Rng, times: usize) {
         for _ in 0..times {
             let Some(damaged) = damage(&self.root(), rng) else { continue };
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// What some symbolic links of the store lead to.
+    /// Returns the directory of the targets of the store's symbolic links.
     fn elsewhere(&self) -> PathBuf {
         self.directory.path().join("elsewhere")
     }
@@ -87,13 +87,13 @@ impl Store {
     /// Deletes a manifest as the API does: the tags that name it, and its link. `served` is what the store serves.
     pub fn delete(&self, served: &Served, repository: &str, digest: &Digest) {
         for tag in served.tags_of(repository, digest) {
-            // Of a tag that is a symbolic link, the registry removes nothing.
+            // If a tag is a symbolic link, the registry removes nothing of it.
             fs::remove_dir_all(self.root().join(layout::tag(repository, tag))).ok();
         }
         fs::remove_file(self.root().join(layout::revision_link(repository, digest))).ok();
     }
 
-    /// Copies the store and what its links lead to, times included.
+    /// Copies the store and the targets of its symbolic links, times included.
     pub fn back_up(&self, to: &Path) {
         fs::remove_dir_all(to).ok();
         fs::create_dir_all(to).expect("a directory can be made");
@@ -101,7 +101,7 @@ impl Store {
         copy(&self.elsewhere(), to);
     }
 
-    /// Brings a copy back: all of it, or without what regc keeps for itself.
+    /// Restores a copy: all of it, or without regc's own files.
     pub fn bring_back(&self, from: &Path, all: bool) {
         let name = if all { "root" } else { "root/docker" };
         let to = self.directory.path().join(name);
@@ -117,7 +117,7 @@ fn copy(from: &Path, into: &Path) {
     assert!(status.success(), "cp failed: {}", from.display());
 }
 
-/// A registry with signatures of both kinds and more uploads than the generator's.
+/// Generates a registry with signatures of both kinds.
 fn registry(seed: u64, rng: &mut Rng) -> TestRegistry {
     let mut registry = generate::registry(seed, Features { referrers: true, partial_repositories: rng.bool() });
     for name in oracle::repositories(&registry) {
@@ -131,7 +131,7 @@ fn registry(seed: u64, rng: &mut Rng) -> TestRegistry {
     registry
 }
 
-/// Does harm to a file of the registry, and answers which.
+/// Damages a file of the registry, and returns its key.
 fn damage(root: &Path, rng: &mut Rng) -> Option<String> {
     let part = *rng.choice(&[layout::BLOBS, layout::REPOSITORIES]).expect("one of two");
     // Symbolic links to directories are listed, too.
@@ -153,7 +153,7 @@ fn harm(path: &Path, rng: &mut Rng) {
     done.expect("a file can be changed");
 }
 
-/// Puts a symbolic link in the place of something, as administrators do.
+/// Replaces something by a symbolic link, as administrators do.
 fn link_elsewhere(store: &Store, rng: &mut Rng) {
     let (root, elsewhere) = (store.root(), store.elsewhere());
     let blobs = root.join(layout::BLOBS).join("sha256");

@@ -41,7 +41,7 @@ pub fn list(store: &Store, progress: &Progress, patterns: &[Pattern], format: Fo
     Ok(super::tell_of_unmatched(&unmatched))
 }
 
-/// Whether a pattern names a manifest: by its repository, a tag that remembers it, or its digest.
+/// Whether a pattern names a manifest: by its repository, a tag that named it, or its digest.
 fn is_named(pattern: &Pattern, deleted: &Deleted) -> bool {
     pattern.matches_repository(&deleted.repository)
         && match pattern.part() {
