@@ -1,4 +1,4 @@
-//! What is to be brought back from the trash, and what belongs to it.
+//! What is to be restored from the trash, and what belongs to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use crate::registry::manifest::{References, Role};
 use crate::storage::Content;
 use crate::storage::manifests::with_manifest;
 
-/// What is to be brought back.
+/// What is to be restored.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to and everything that is
-    /// attached to it: referrers, and the tags that cosign makes.
+    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to and everything that
+    /// is attached to it: referrers, and the tags that cosign makes.
     pub digests: Vec<Digest>,
     /// Everything of these repositories.
     pub repositories: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Selection {
 type Attached = BTreeMap<(String, Digest), Vec<Digest>>;
 
 impl Trash<'_> {
-    /// Those of `entries` that are selected, with what they need.
+    /// Returns those of `entries` that are selected, with what they need.
     pub(super) fn select(&self, entries: Vec<Entry>, selection: &Selection) -> Result<Vec<Entry>, Error> {
         let (mut repositories, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for entry in &entries {
@@ -43,7 +43,7 @@ impl Trash<'_> {
                 return Err(Error::NotInTrash { run: self.run.to_owned(), what: digest.to_string() });
             }
         }
-        // A digest, and the repositories whose links to it come back; none says all.
+        // A digest, and the repository whose links to it are restored; `None` means all repositories.
         let mut pending: Vec<(Digest, Option<String>)> =
             selection.digests.iter().map(|digest| (*digest, None)).collect();
         let selected: BTreeSet<&String> = selection.repositories.iter().collect();
@@ -90,7 +90,7 @@ impl Trash<'_> {
         Ok(entries.into_iter().filter(is_wanted).collect())
     }
 
-    /// The referrers and tags that a run has moved together with what they are attached to.
+    /// Returns the referrers and tags that a run moved together with what they are attached to.
     fn attached(&self, entries: &[Entry]) -> Result<Attached, Error> {
         let mut attached = Attached::new();
         let long: Vec<Digest> = entries.iter().filter_map(|entry| entry.digest).filter(is_long).collect();
@@ -111,7 +111,7 @@ impl Trash<'_> {
         Ok(attached)
     }
 
-    /// A manifest, in the trash or in the registry.
+    /// Reads a manifest from the trash or from the registry.
     fn manifest(&self, digest: &Digest) -> Result<Option<References>, Error> {
         let path = layout::blob_data(digest);
         for key in [self.key(&path), path] {
