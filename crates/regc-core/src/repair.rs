@@ -1,8 +1,8 @@
-//! Making a store whole again, as far as that can lose nothing.
+//! Repairing a store, as far as that can lose nothing.
 //!
-//! A link is written only where its content is there and is that of its digest. What is removed leads to nothing. What is
-//! replaced or removed goes to the trash, with a journal that is written before. What is replaced is so in one step: a run
-//! that is killed leaves the old or the new.
+//! A link is written only if its content exists and matches its digest. What is removed is dangling. What is replaced
+//! or removed is moved to the trash, after a journal is written. A replacement is one step: a killed run leaves the
+//! old or the new.
 
 mod apply;
 mod plan;
@@ -15,34 +15,34 @@ use crate::storage::ReadStorage;
 use crate::trash;
 use crate::verify::content::Pace;
 
-/// What may be done, and how.
+/// Options of a repair.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// Another store, a backup or a mirror, of which content is taken that is missing or damaged.
+    /// Another store, a backup or a mirror, from which missing or damaged content is taken.
     pub from: Option<&'a dyn ReadStorage>,
     /// Whether to go on although the store has no repository or no blob.
     pub allow_empty: bool,
     /// Whether to go on although much of what images need is missing: its file system may not be mounted.
     pub allow_missing: bool,
-    /// Whether links to manifests that are nowhere are removed, and the tags that name them. As long as a revision's link is
-    /// there, a collection keeps its repository whole, so that the manifest's file can be restored.
+    /// Whether to remove links to manifests that are nowhere, and the tags that name them. As long as a revision's
+    /// link exists, a collection keeps everything in its repository, so that the manifest's file can be restored.
     pub drop_lost: bool,
     /// How content is read.
     pub pace: &'a Pace<'a>,
 }
 
-/// What is done about something that is wrong.
+/// One step of a repair.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
     /// Content is taken from the other store. What was there is moved to the trash.
     Take {
-        /// Where it comes to.
+        /// Where it is put.
         path: String,
         /// Its digest.
         digest: Digest,
     },
-    /// Content is moved to the trash that is not that of its digest, so that the next push uploads it again.
+    /// Content that does not match its digest is moved to the trash, so that the next push uploads it again.
     MoveAside {
         /// Where it is.
         path: String,
@@ -56,17 +56,17 @@ pub enum Action {
         /// What it names.
         digest: Digest,
     },
-    /// A link to nothing is moved to the trash.
+    /// A dangling link is moved to the trash.
     RemoveLink {
         /// Where it is.
         path: String,
-        /// What it names; none if it is garbled.
+        /// What it names; `None` if it is garbled.
         digest: Option<Digest>,
     },
 }
 
 impl Action {
-    /// Where something is done.
+    /// Returns the path that it changes.
     pub fn path(&self) -> &str {
         match self {
             Action::Take { path, .. }
@@ -76,7 +76,7 @@ impl Action {
         }
     }
 
-    /// The digest that it is about.
+    /// Returns the digest that it is about.
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Action::Take { digest, .. } | Action::MoveAside { digest, .. } | Action::WriteLink { digest, .. } => {
@@ -86,7 +86,7 @@ impl Action {
         }
     }
 
-    /// What there is at its path.
+    /// Returns what is at its path.
     fn kind(&self) -> trash::Kind {
         Location::parse(self.path()).map_or(trash::Kind::File, |location| trash::Kind::of(&location))
     }

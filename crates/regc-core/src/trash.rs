@@ -1,8 +1,8 @@
-//! What was moved out of the registry, and can be brought back.
+//! What was moved out of the registry, and can be restored.
 //!
-//! Each run that moves has a directory of its own below [`layout::TRASH`]. In it, every object has the key that it had in
-//! the registry, and a journal says what is there and why. The journal is written, and survives a power cut, before the
-//! first object is moved; so it may name objects that were not moved any more.
+//! Each run that moves objects has a directory of its own below [`layout::TRASH`]. In it, every object keeps the key
+//! that it had in the registry, and a journal records what is there and why. The journal is written, and survives a
+//! power cut, before the first object is moved, so it may name objects that were never moved.
 
 mod incoming;
 mod restore;
@@ -45,7 +45,7 @@ pub struct Header {
     pub schema_version: u32,
     /// The run's name, which its directory has as well.
     pub run: String,
-    /// When it began, in seconds since 1970, by the clock of the machine.
+    /// When it began, in seconds since 1970.
     pub started: u64,
     /// The version of regc.
     pub regc: String,
@@ -60,7 +60,7 @@ pub struct Header {
     pub live: bool,
 }
 
-/// What the first journals do not say.
+/// The default for journals that do not name a command.
 fn gc() -> String {
     "gc".to_owned()
 }
@@ -73,23 +73,23 @@ pub struct Entry {
     pub kind: Kind,
     /// Its key in the registry.
     pub path: String,
-    /// The digest that it is about; none for a tag that is garbled, and for uploads.
+    /// The digest that it is about; `None` for a garbled tag, and for uploads.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<Digest>,
-    /// Its repository; none for a blob.
+    /// Its repository; `None` for a blob.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repository: Option<String>,
-    /// The length of a blob's content, or of what an interrupted copy has left, in bytes.
+    /// The length of a blob's content, or of what an interrupted copy left, in bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bytes: Option<u64>,
 }
 
 impl Entry {
-    /// Whether its path is that of what it says to be.
+    /// Whether its path is that of what the entry claims to be.
     fn is_consistent(&self) -> bool {
         let Some(location) = Location::parse(&self.path) else { return self.kind == Kind::File && self.is_remnant() };
         let digest = match location {
-            // It is about the manifest that the link named.
+            // The digest is that of the manifest that the link named.
             Location::TagLink { .. } => self.digest,
             Location::SignatureLink { revision, .. } => Some(revision),
             _ => location.digest(),
@@ -97,7 +97,7 @@ impl Entry {
         (self.kind, self.repository.as_deref(), self.digest) == (Kind::of(&location), location.repository(), digest)
     }
 
-    /// Whether its path is that of what an interrupted copy leaves, and leads nowhere else.
+    /// Whether its path is that of a file that an interrupted copy leaves, and cannot lead elsewhere.
     fn is_remnant(&self) -> bool {
         let about = layout::subject(&self.path);
         layout::is_remnant(&self.path)
@@ -123,12 +123,12 @@ pub enum Kind {
     Blob,
     /// A file of an upload.
     Upload,
-    /// A file that an interrupted copy has left, or a link to a referrer.
+    /// A file that an interrupted copy left, or a link to a referrer.
     File,
 }
 
 impl Kind {
-    /// What a file of the layout is in the trash.
+    /// Returns the kind that a file of the layout has in the trash.
     pub(crate) fn of(location: &Location<'_>) -> Self {
         match location {
             Location::Blob { .. } => Kind::Blob,
@@ -148,7 +148,7 @@ impl Kind {
 pub struct TrashedRun {
     /// The run's name.
     pub run: String,
-    /// What its journal says of it; none if that cannot be read.
+    /// The header of its journal; `None` if that cannot be read.
     pub header: Option<Header>,
     /// How many objects are still there.
     pub objects: u64,
@@ -160,12 +160,12 @@ pub struct TrashedRun {
     pub restoring: bool,
 }
 
-/// The directory of a run.
+/// Returns the directory of a run.
 pub fn directory(run: &str) -> String {
     format!("{}/{run}", layout::TRASH)
 }
 
-/// Writes down what is going to be moved.
+/// Writes what is going to be moved to the journal.
 pub(crate) fn write_entries(
     storage: &dyn TrashStorage,
     header: &Header,
@@ -181,13 +181,13 @@ pub(crate) fn write_entries(
         entries.try_for_each(|entry| line(to, &entry))
     });
     if written.is_err() {
-        // What was made for it. Why there is no journal matters more than why that stays.
+        // Removes what was made for it. Why there is no journal matters more than why that stays.
         storage.remove_empty_directories(&[directory(&header.run), layout::TRASH.to_owned()], None);
     }
     written
 }
 
-/// The names of all runs of which something is in the trash and that have a journal, sorted.
+/// Lists the names of all runs in the trash that have a journal, sorted.
 pub fn runs(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
     let mut runs = Vec::new();
     for (run, symlink) in directories(storage)? {
@@ -198,7 +198,8 @@ pub fn runs(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
     Ok(runs)
 }
 
-/// The names of all directories in the trash that a run may have made, sorted, and whether each is a symbolic link.
+/// Lists the names of all directories in the trash that a run may have made, sorted, and whether each is a symbolic
+/// link.
 fn directories(storage: &dyn ReadStorage) -> Result<Vec<(String, bool)>, Error> {
     refuse_symlinks(storage)?;
     let mut directories = Vec::new();
@@ -217,7 +218,8 @@ fn has_journal(storage: &dyn ReadStorage, run: &str) -> Result<bool, Error> {
     Ok(found.is_some_and(|journal| journal.kind == EntryKind::File && !journal.symlink))
 }
 
-/// A user who may write to the storage root must not lead regc, which may be root, to another place.
+/// Fails if regc's own directories are symbolic links: a user who may write to the storage root must not redirect
+/// regc, which may be root.
 fn refuse_symlinks(storage: &dyn ReadStorage) -> Result<(), Error> {
     for own in [layout::OWN, layout::TRASH] {
         if storage.stat(own)?.is_some_and(|metadata| metadata.symlink) {
@@ -236,11 +238,12 @@ fn is_run(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// All runs of which something is in the trash, by their names: also those that have lost their journal.
+/// Lists all runs in the trash by name, including those that have lost their journal.
 pub fn list(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
     let mut runs = Vec::new();
     for (run, symlink) in directories(storage)? {
-        // The journal comes first and goes last: what has none, and nothing of a registry in it, is not regc's.
+        // The journal is written first and deleted last: a directory that has none, and nothing of a registry in it,
+        // is not regc's.
         let is_run = !symlink
             && (has_journal(storage, &run)?
                 || restoring::is_restoring(storage, &run)?
@@ -263,7 +266,7 @@ fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error
     for (key, is_symlink) in objects(storage, &found.run)? {
         found.objects += 1;
         found.blobs += u64::from(is_blob(&key));
-        // What is elsewhere stays there.
+        // What a symbolic link points to is elsewhere, and stays there.
         if !is_symlink && !key.ends_with(&format!("/{}", layout::LINK)) {
             let path = format!("{}/{key}", directory(&found.run));
             found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
@@ -272,7 +275,7 @@ fn look_into(storage: &dyn ReadStorage, run: String) -> Result<TrashedRun, Error
     Ok(found)
 }
 
-/// The first line of a run's journal.
+/// Reads the first line of a run's journal.
 fn read_header(storage: &dyn ReadStorage, run: &str) -> Result<Header, Error> {
     let mut line = Vec::new();
     storage.read_in_parts(&journal(run), &mut |part| {
@@ -283,8 +286,8 @@ fn read_header(storage: &dyn ReadStorage, run: &str) -> Result<Header, Error> {
     serde_json::from_slice(&line).map_err(|error| Error::Journal { path: journal(run), reason: error.to_string() })
 }
 
-/// The objects of a run that are still there: by the key that each had in the registry, and whether a symbolic link stands
-/// for it. None is looked for behind one.
+/// Lists the objects of a run that are still there: the key that each had in the registry, and whether it is a
+/// symbolic link. Symbolic links are not followed.
 pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(String, bool)>, Error> {
     let mut objects = Vec::new();
     let mut pending = vec!["docker".to_owned()];
@@ -293,7 +296,7 @@ pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(Strin
         storage.list(&format!("{top}/{directory}"), &mut |entry| {
             let key = format!("{directory}/{}", entry.name);
             match entry.kind {
-                // A blob's directory may have been a link, and was moved as such.
+                // A blob's directory may have been a symbolic link, and was moved as one.
                 _ if entry.symlink && is_below_blobs(&key) && entry.name != layout::DATA => {
                     objects.push((format!("{key}/{}", layout::DATA), true));
                 }
@@ -309,7 +312,7 @@ pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(Strin
     Ok(objects)
 }
 
-/// Whether it is the content of a blob, and nothing that lies beside it.
+/// Whether a key is that of a blob's content, and not of a file beside it.
 fn is_blob(key: &str) -> bool {
     is_below_blobs(key) && key.rsplit('/').next() == Some(layout::DATA)
 }
@@ -331,24 +334,24 @@ pub(crate) fn is_of_repair(storage: &dyn ReadStorage, run: &str) -> Result<bool,
 pub(crate) struct Subject {
     /// What it was about.
     pub(crate) subject: layout::Subject,
-    /// Whether the run was a repair, so that it was damaged or led to nothing.
+    /// Whether the run was a repair: the object was damaged or dangling.
     pub(crate) of_repair: bool,
 }
 
-/// What runs have moved to the trash.
+/// Lists what runs have moved to the trash.
 pub(crate) fn subjects(storage: &dyn ReadStorage) -> Result<Vec<Subject>, Error> {
     let mut subjects = Vec::new();
     for run in runs(storage)? {
         let of_repair = is_of_repair(storage, &run)?;
         let subject = |(key, _): &(String, bool)| Subject { subject: layout::subject(key), of_repair };
-        // What was not finished shows nothing.
+        // What an interrupted copy left shows nothing.
         subjects.extend(objects(storage, &run)?.iter().filter(|(key, _)| !layout::is_remnant(key)).map(subject));
     }
     Ok(subjects)
 }
 
-/// Damaged content that repairs have moved aside, so that it can be pushed again: by its digest, the key of the copy in the
-/// trash that was moved there last. `None` where that is a symbolic link, which leads to somewhere else.
+/// Returns the damaged content that repairs moved aside so that it can be pushed again: by its digest, the key of the
+/// copy in the trash that was moved there last. `None` if that is a symbolic link, which leads elsewhere.
 pub(crate) fn moved_aside(storage: &dyn ReadStorage) -> Result<BTreeMap<Digest, Option<String>>, Error> {
     let mut aside = BTreeMap::new();
     for run in runs(storage)? {
@@ -363,9 +366,9 @@ pub(crate) fn moved_aside(storage: &dyn ReadStorage) -> Result<BTreeMap<Digest, 
     Ok(aside)
 }
 
-/// The journal of a run.
+/// Reads the journal of a run.
 ///
-/// Fails with [`Error::Journal`] if there is none, or none that can be read.
+/// Fails with [`Error::Journal`] if there is none, or if it cannot be read.
 pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec<Entry>), Error> {
     let path = journal(run);
     let garbled = |reason: String| Error::Journal { path: path.clone(), reason };
@@ -391,7 +394,7 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
     }
     let entries = lines.map(|line| {
         let entry: Entry = serde_json::from_slice(line).map_err(|error| garbled(error.to_string()))?;
-        // What a journal names is put where it says: only where the registry has such a thing.
+        // A restore puts what a journal names at the path that it gives: only where the registry keeps such a thing.
         match entry.is_consistent() {
             true => Ok(entry),
             false => Err(garbled(format!("{:?} is not where the registry keeps such a thing", entry.path))),
@@ -422,9 +425,9 @@ impl Runs<'_> {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Emptied {
-    /// The runs that are gone, or would be.
+    /// The runs that are deleted, or would be.
     pub runs: Vec<TrashedRun>,
-    /// Why others are still there, at least in part.
+    /// Why other runs are still there, at least in part.
     pub failures: Vec<Error>,
     /// Whether the monitor stopped it between two runs.
     pub interrupted: bool,
@@ -472,7 +475,7 @@ pub fn empty(
     Ok(emptied)
 }
 
-/// Removes a run's directory if nothing is left in it but the journal, and answers whether that is so.
+/// Removes a run's directory if nothing is left in it but the journal, and returns whether that is so.
 pub(crate) fn forget_if_empty(storage: &dyn TrashStorage, run: &str) -> Result<bool, Error> {
     let is_empty = objects(storage, run)?.is_empty();
     if is_empty {
@@ -483,7 +486,7 @@ pub(crate) fn forget_if_empty(storage: &dyn TrashStorage, run: &str) -> Result<b
 
 /// Removes a run's directory.
 pub(crate) fn forget(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
-    // The journal goes last, so that what is left after an interruption still has one.
+    // The journal is deleted last, so that what is left after an interruption still has one.
     storage.remove_all(&format!("{}/docker", directory(run)))?;
     storage.remove_all(&restoring::mark(run))?;
     storage.remove_all(&journal(run))?;

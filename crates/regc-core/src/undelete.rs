@@ -1,11 +1,11 @@
 //! Undoing what the API's DELETE did, as long as no collection has run since.
 //!
-//! DELETE removes the link of a manifest and the tags that name it. Every byte stays until the next collection. [`find`] lists
-//! the manifests that can still be had, [`plan`] checks and hashes everything that one needs and decides which links are
-//! missing, [`apply`] writes those in the order of a push.
+//! DELETE removes the link of a manifest and the tags that name it. All content stays until the next collection.
+//! [`find`] lists the manifests that can still be undeleted, [`plan`] checks and hashes everything that one needs and
+//! decides which links are missing, [`apply`] writes those in the order of a push.
 //!
-//! The hazard is a link to content that the repository never had: a client that may read the repository would then read what belongs
-//! to another. So everything that is linked has left evidence in its own repository, see [`Evidence`].
+//! The hazard is a link to content that the repository never had: a client that may read the repository could then
+//! read what belongs to another. So only what has left evidence in its own repository is linked, see [`Evidence`].
 
 mod apply;
 mod find;
@@ -23,7 +23,7 @@ use crate::blocked::Missing;
 use crate::digest::Digest;
 use crate::registry::image::ImageKind;
 
-/// A manifest that its repository does not link any more, and whose content is still there.
+/// A manifest that its repository no longer links, and whose content is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deleted {
@@ -31,34 +31,34 @@ pub struct Deleted {
     pub repository: String,
     /// Its digest.
     pub digest: Digest,
-    /// How that is known.
+    /// The evidence that the repository had it.
     pub evidence: Evidence,
     /// When it was deleted: when its revision's directory lost the link.
     pub deleted: Option<SystemTime>,
-    /// The tags whose index remembers it, sorted. The API removes a tag that names what it deletes with its index, so these
-    /// are tags that were moved to another manifest before.
+    /// The tags whose index has an entry for it, sorted. The API removes a tag that names the deleted manifest
+    /// together with its index, so these tags were moved to another manifest before.
     pub tags: Vec<String>,
-    /// Those of the tags that name nothing now and remember nothing else.
+    /// Those of the tags that name nothing now and whose index has no other entry.
     pub certain_tags: Vec<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: ImageKind,
-    /// The platforms that it is for.
+    /// Its platforms.
     pub platforms: Vec<String>,
-    /// How much a client pulls that has nothing yet, in bytes, as far as it is still there.
+    /// How many bytes a client that has nothing yet pulls, as far as they are still there.
     pub bytes: u64,
     /// Something without which it cannot be pulled; `None` if everything is there.
     pub missing: Option<Missing>,
 }
 
-/// How it is known that a repository had a manifest.
+/// The evidence that a repository had a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// The directory of its revision is there, without a link: what the API's DELETE leaves.
     Revision,
-    /// A tag's index remembers it.
+    /// A tag's index has an entry for it.
     TagIndex,
-    /// Nothing else in the store knows it, and the repository has everything that it refers to.
+    /// Nothing else in the store refers to it, and the repository has everything that it refers to.
     References,
 }
 
@@ -83,7 +83,7 @@ pub enum LinkKind {
     LayerLink,
     /// Lets it serve a manifest.
     Revision,
-    /// Remembers that a tag has named a manifest.
+    /// Records that a tag named a manifest.
     TagIndexEntry,
     /// What a tag names.
     Tag,

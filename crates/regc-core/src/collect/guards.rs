@@ -1,7 +1,7 @@
-//! Whether a store looks as if a part of it was missing.
+//! Guards against stores of which a part seems to be missing.
 //!
-//! What is on a disk that is not mounted looks like what was deleted. All commands that delete ask here first, so that they
-//! judge alike.
+//! What is on an unmounted disk looks as if it was deleted. All commands that delete call these checks first, so that
+//! they decide alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,25 +14,25 @@ use crate::scan::inventory::{DigestId, Digests, Inventory};
 use crate::scan::{Options, Scan};
 use crate::storage::{EntryKind, ReadStorage};
 
-/// How many digests may be missing of a store however small it is. Files are lost one at a time or by the handful.
+/// How many digests may be missing from a store, however small it is. Files are lost one at a time or by the handful.
 const FEW: usize = 10;
 
-/// Beyond those, one in this many. Of a store on several disks, one disk holds far more, and no disk that still works has lost
-/// that much.
+/// Beyond those, one digest in this many. If a store is on several disks, one disk holds far more, and no disk that
+/// still works has lost that much.
 const SHARE: u64 = 20;
 
-/// From how many digests on a directory of blobs that holds none counts as missing. The digests of a store with few blobs
-/// are spread so that a directory often has one or two, and losing those is losing files.
+/// How many digests must be missing before a directory of blobs that holds none counts as missing. In a store with
+/// few blobs, a directory often has only one or two, and losing those is losing files.
 const SHARD: usize = 4;
 
-/// Refuses a storage root without a registry's layout, unless that is allowed: an empty directory is what a mount point looks
-/// like whose file system is not mounted.
+/// Refuses a storage root without a registry's layout, unless that is allowed: the mount point of an unmounted file
+/// system looks like an empty directory.
 pub fn refuse_missing_layout(storage: &dyn ReadStorage, allow_empty: bool) -> Result<(), Error> {
     let ends = layout::ROOT.match_indices('/').map(|(end, _)| end).chain([layout::ROOT.len()]);
     for directory in ends.map(|end| &layout::ROOT[..end]) {
         match storage.stat(directory)? {
             None if !allow_empty => return Err(Error::Refused(Refusal::NoLayout)),
-            // Whatever reads it reports that.
+            // Reading it reports the error.
             Some(found) if found.kind == EntryKind::BrokenSymlink => return Ok(()),
             _ => {}
         }
@@ -40,16 +40,16 @@ pub fn refuse_missing_layout(storage: &dyn ReadStorage, allow_empty: bool) -> Re
     Ok(())
 }
 
-/// Refuses a store that looks as if a part of it was missing, unless the options allow that. It judges by the scan's
-/// findings, so all of them must be there.
+/// Refuses a store of which a part seems to be missing, unless the options allow that. The decision rests on the
+/// scan's findings, so they must be complete.
 pub fn refuse_missing_parts(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
     let refusal = if options.allow_empty { None } else { empty_part(scan, options) };
     let missing = || if options.allow_missing { None } else { missing_part(scan) };
     refusal.or_else(missing).map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
 }
 
-/// Refuses to delete nearly all manifests as untagged, unless the options allow that: tags may be kept elsewhere, as Harbor
-/// keeps them.
+/// Refuses to delete nearly all manifests as untagged, unless the options allow that: tags may be kept elsewhere, as
+/// Harbor keeps them.
 pub fn refuse_mostly_untagged(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
     let Scan { inventory, reachable, .. } = scan;
     let repositories = inventory.repositories.iter().filter(|repository| options.may_tidy(&repository.name));
@@ -62,7 +62,7 @@ pub fn refuse_mostly_untagged(scan: &Scan, options: &Options<'_>) -> Result<(), 
     }
 }
 
-/// What there should be some of, and is none.
+/// Returns a refusal if the store has none of something that it should have.
 fn empty_part(scan: &Scan, options: &Options<'_>) -> Option<Refusal> {
     let Scan { inventory, reachable, .. } = scan;
     let has_revisions = inventory.repositories.iter().any(|repository| !repository.revisions.is_empty());
@@ -85,7 +85,7 @@ fn empty_part(scan: &Scan, options: &Options<'_>) -> Option<Refusal> {
     }
 }
 
-/// What is missing of a store that has something.
+/// Returns a refusal if parts of a store that is not empty are missing.
 fn missing_part(scan: &Scan) -> Option<Refusal> {
     let Scan { inventory, reachable, .. } = scan;
     if let Some(directory) = inventory.unmounted.iter().chain(&reachable.unmounted).next() {
@@ -100,7 +100,7 @@ fn missing_part(scan: &Scan) -> Option<Refusal> {
     missing_shard(&missing, inventory).map(Refusal::MissingDirectory)
 }
 
-/// The digest that is missing, where a finding is about that.
+/// Returns the digest that a finding reports as missing, if it is about one.
 fn missing_digest(finding: &Finding) -> Option<Digest> {
     match finding {
         Finding::DanglingRevision { manifest, .. } => Some(*manifest),
@@ -109,7 +109,7 @@ fn missing_digest(finding: &Finding) -> Option<Digest> {
     }
 }
 
-/// The first directory of blobs that holds none and should hold several.
+/// Returns the first directory of blobs that holds none but should hold several.
 fn missing_shard(missing: &BTreeSet<Digest>, inventory: &Inventory) -> Option<String> {
     let mut shards: BTreeMap<(Algorithm, u8), Vec<&Digest>> = BTreeMap::new();
     for digest in missing {
@@ -120,7 +120,7 @@ fn missing_shard(missing: &BTreeSet<Digest>, inventory: &Inventory) -> Option<St
     lost.map(|lost| layout::shard(lost[0]))
 }
 
-/// Refuses a store of which an external metadata database says what is in use.
+/// Refuses a store if an external metadata database records what is in use.
 pub fn refuse_foreign_metadata(config: &Config, storage: &dyn ReadStorage, options: &Options<'_>) -> Result<(), Error> {
     let refusal = if config.metadata == Metadata::GitLabDatabase {
         Refusal::GitLabDatabase("database.enabled")

@@ -1,11 +1,11 @@
-//! What the trash's journal says of a plan.
+//! The entries of the trash's journal for a plan.
 
 use crate::collect::plan::{Item, Plan};
 use crate::error::Error;
 use crate::storage::TrashStorage;
 use crate::trash::{self, Entry, Header, Kind};
 
-/// Writes down what `plan` is going to move.
+/// Writes what `plan` is going to move to the journal.
 pub(crate) fn write_journal(storage: &dyn TrashStorage, header: &Header, plan: &Plan) -> Result<(), Error> {
     trash::write_entries(storage, header, plan.items().flat_map(|item| entries_of(&item).collect::<Vec<_>>()))
 }

@@ -1,4 +1,4 @@
-//! What a collection may do.
+//! Options of a collection.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use crate::registry::pattern::Pattern;
 use crate::scan::deletion::Deletion;
 use crate::scan::{Leftovers, Options};
 
-/// What a collection may do. The default deletes what no linked manifest needs, and nothing else.
+/// Options of a collection. The default deletes what no linked manifest needs, and nothing else.
 ///
 /// ```
 /// use regc_core::CollectOptions;
@@ -52,43 +52,46 @@ impl Default for CollectOptions {
 }
 
 impl CollectOptions {
-    /// The default.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether manifests that no tag reaches are garbage.
+    /// Sets whether manifests that no tag reaches are garbage.
     #[must_use]
     pub fn delete_untagged(self, delete_untagged: bool) -> Self {
         Self { delete_untagged, ..self }
     }
 
-    /// Whether to go on although much of what images need is missing, or a directory looks like an unmounted file system.
+    /// Sets whether to go on although much of what images need is missing, or a directory looks like an unmounted
+    /// file system.
     #[must_use]
     pub fn allow_missing(self, allow_missing: bool) -> Self {
         Self { allow_missing, ..self }
     }
 
-    /// Whether a plan that deletes nearly all manifests as untagged counts as [confirmed](super::plan::Plan::confirm).
+    /// Sets whether a plan that deletes nearly all manifests as untagged counts as
+    /// [confirmed](super::plan::Plan::confirm).
     #[must_use]
     pub fn allow_mostly_untagged(self, allow_mostly_untagged: bool) -> Self {
         Self { allow_mostly_untagged, ..self }
     }
 
-    /// Whether blobs are garbage that are reached through a symbolic link out of the storage root: no other store uses them.
+    /// Sets whether blobs that are reached through a symbolic link out of the storage root are garbage: no other
+    /// store uses them.
     #[must_use]
     pub fn allow_symlinked_blobs(self, allow_symlinked_blobs: bool) -> Self {
         Self { allow_symlinked_blobs, ..self }
     }
 
-    /// Whether to go on although Harbor's database also describes the store.
+    /// Sets whether to go on although Harbor's database also describes the store.
     #[must_use]
     pub fn allow_harbor(self, allow_harbor: bool) -> Self {
         Self { allow_harbor, ..self }
     }
 
-    /// Keeps what was modified at this time or later, and what it refers to. Without it, everything is old enough that was
-    /// there before the run.
+    /// Keeps what was modified at this time or later, and what it refers to. Without it, everything that was there
+    /// before the run is old enough.
     #[must_use]
     pub fn keep_since(self, keep_since: Option<SystemTime>) -> Self {
         Self { keep_since, ..self }
@@ -133,29 +136,29 @@ impl CollectOptions {
         self
     }
 
-    /// Deletes untagged manifests and leftovers only in repositories that match one of these; in all if there is none. What is
-    /// in use is always found out in all of them.
+    /// Deletes untagged manifests and leftovers only in repositories that match one of these; in all repositories if
+    /// there is no pattern. What is in use is always determined in all of them.
     #[must_use]
     pub fn repositories(self, repositories: impl IntoIterator<Item = Pattern>) -> Self {
         Self { repositories: repositories.into_iter().collect(), ..self }
     }
 
-    /// Keeps these manifests, with everything that they need, in each repository that links them, although no tag names them or
-    /// a deletion does: images that a cluster runs.
+    /// Keeps these manifests, with everything that they need, in each repository that links them, even if no tag
+    /// names them or a deletion does: images that a cluster runs.
     #[must_use]
     pub fn also_root(mut self, manifests: impl IntoIterator<Item = Digest>) -> Self {
         self.also_roots.extend(manifests);
         self
     }
 
-    /// Whether a deletion leaves blobs and layer links to a later collection. Repositories that are deleted as a whole lose all
-    /// of their links.
+    /// Sets whether a deletion leaves blobs and layer links to a later collection. Repositories that are deleted as a
+    /// whole lose all of their links.
     #[must_use]
     pub fn keep_content(self, keep_content: bool) -> Self {
         Self { keep_content, ..self }
     }
 
-    /// The command that the trash's journal names; `gc` if not given.
+    /// Sets the command that the trash's journal names; the default is `gc`.
     #[must_use]
     pub fn command(self, command: &str) -> Self {
         Self { command: command.to_owned(), ..self }

@@ -1,4 +1,4 @@
-//! What goes, and in which order. Pure: everything that it needs was found out before.
+//! What is deleted, and in which order. Pure: everything that it needs was read before.
 
 use std::collections::HashSet;
 use std::ops::AddAssign;
@@ -29,27 +29,27 @@ pub struct Plan {
     unconfirmed: Option<Refusal>,
     /// The command that the trash's journal names.
     command: String,
-    /// The session that it was made in, by a number; `None` for a dry run.
+    /// The number of the session in which it was made; `None` for a dry run.
     session: Option<u64>,
     /// Whether it is carried out although something that it should delete is blocked.
     is_partial_allowed: bool,
 }
 
-/// What a plan was made by, as far as that matters when it is carried out.
+/// The options of a plan that matter when it is carried out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) delete_untagged: bool,
     pub(super) keep_since: Option<SystemTime>,
-    /// Whether what is deleted was named, and clients could pull it.
+    /// Whether this is a deletion: what it deletes was named, and clients could pull it.
     pub(super) is_deletion: bool,
     pub(super) jobs: usize,
 }
 
-/// One thing that goes.
+/// One thing that is deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Item<'a> {
-    /// A tag no longer remembers that it once named this manifest.
+    /// An entry in a tag's index: the tag once named this manifest.
     TagIndexEntry {
         /// The repository.
         repository: &'a str,
@@ -58,73 +58,73 @@ pub enum Item<'a> {
         /// The manifest.
         digest: Digest,
     },
-    /// A tag goes.
+    /// A tag.
     Tag {
         /// The repository.
         repository: &'a str,
         /// The tag.
         tag: &'a str,
-        /// The manifest that it names; none if it is garbled.
+        /// The manifest that it names; `None` if the tag is garbled.
         digest: Option<Digest>,
     },
-    /// A repository no longer has this manifest.
+    /// A revision: a repository's link to a manifest.
     Revision {
         /// The repository.
         repository: &'a str,
         /// The manifest.
         digest: Digest,
-        /// The signatures that go with it; only registry 2.0 to 2.3 wrote some.
+        /// The signatures that are deleted with it; only registry 2.0 to 2.3 wrote any.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         signatures: Vec<Digest>,
-        /// Whether its directory stays, which proves that the manifest was here.
+        /// Whether its directory is kept as proof that the manifest was here.
         #[serde(skip)]
         is_remembered: bool,
     },
-    /// A repository no longer serves this blob.
+    /// A layer link, through which a repository serves a blob.
     LayerLink {
         /// The repository.
         repository: &'a str,
         /// The blob.
         digest: Digest,
     },
-    /// Content goes.
+    /// The content of a blob.
     Blob {
         /// Its digest.
         digest: Digest,
-        /// What that gives back, in bytes.
+        /// What this frees, in bytes.
         bytes: u64,
     },
-    /// What was uploaded of something that was never finished goes.
+    /// An unfinished upload.
     Upload {
         /// The repository.
         repository: &'a str,
         /// The upload's name.
         upload: &'a str,
-        /// What that gives back, in bytes.
+        /// What this frees, in bytes.
         bytes: u64,
         /// The keys of its files, below its directory.
         #[serde(skip)]
         files: &'a [String],
     },
-    /// A file goes by itself: one that an interrupted copy has left, or a link by which the registry of the ORAS project finds
-    /// a referrer.
+    /// A single file: one that an interrupted copy left, or a link by which the registry of the ORAS project finds a
+    /// referrer.
     File {
-        /// The repository; none for one beside a blob.
+        /// The repository; `None` for a file beside a blob.
         #[serde(skip_serializing_if = "Option::is_none")]
         repository: Option<&'a str>,
         /// Its key.
         path: &'a str,
-        /// What that gives back, in bytes; 0 for a link.
+        /// What this frees, in bytes; 0 for a link.
         bytes: u64,
     },
-    /// A repository has nothing in it any more, and goes itself.
+    /// The repository itself, once nothing is left in it.
     Repository {
         /// The repository.
         repository: &'a str,
     },
 }
 
-/// How much of everything.
+/// Counts and lengths of what is deleted, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Entries in the index of a tag.
@@ -137,22 +137,22 @@ pub struct Totals {
     pub layer_links: u64,
     /// Blobs.
     pub blobs: u64,
-    /// The length of the blobs' content, in bytes. What links and directories take up is not counted.
+    /// The length of the blobs' content, in bytes. The space of links and directories is not counted.
     pub bytes: u64,
     /// Unfinished uploads.
     pub uploads: u64,
     /// The length of their files, in bytes.
     pub upload_bytes: u64,
-    /// Files that go by themselves: what interrupted copies have left, and links to referrers.
+    /// Single files: what interrupted copies left, and links to referrers.
     pub files: u64,
-    /// The length of those that are no links, in bytes.
+    /// The length of those that are not links, in bytes.
     pub file_bytes: u64,
     /// Repositories.
     pub repositories: u64,
 }
 
 impl Item<'_> {
-    /// The keys of the objects that it is made of, a link before what it points at.
+    /// Returns the keys of its objects, a link before what it points at.
     pub(crate) fn keys(&self) -> Vec<String> {
         match self {
             Item::TagIndexEntry { repository, tag, digest } => vec![layout::tag_index_link(repository, tag, digest)],
@@ -172,7 +172,7 @@ impl Item<'_> {
         }
     }
 
-    /// The digest that it is about, if it is about one.
+    /// Returns the digest that the item is about, if any.
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Item::TagIndexEntry { digest, .. }
@@ -187,18 +187,18 @@ impl Item<'_> {
 }
 
 impl Totals {
-    /// Whether there is nothing.
+    /// Whether everything is zero.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// How many things there are.
+    /// Returns the number of items.
     pub(crate) fn items(&self) -> u64 {
         let Self { tag_index_entries, tags, revisions, layer_links, blobs, uploads, files, repositories, .. } = self;
         tag_index_entries + tags + revisions + layer_links + blobs + uploads + files + repositories
     }
 
-    /// What all of it gives back, in bytes.
+    /// Returns what all of it frees, in bytes.
     pub fn all_bytes(&self) -> u64 {
         self.bytes + self.upload_bytes + self.file_bytes
     }
@@ -226,22 +226,22 @@ impl Totals {
     }
 }
 
-/// What a repository gives back.
+/// What a repository frees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryTotals<'a> {
     /// The repository's name.
     pub repository: &'a str,
-    /// What goes of it. A blob that several repositories used is counted in the first of them.
+    /// What is deleted from it. A blob that several repositories used is counted in the first of them.
     pub totals: Totals,
 }
 
-/// Decides what goes.
+/// Decides what is deleted.
 ///
-/// Refuses a store that looks as if a part of it was missing (see [`Refusal`](crate::error::Refusal)), unless the options
-/// allow that: no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory that is a file
-/// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than one in
-/// twenty; a directory of blobs that holds none although four and more should be there; layer links and no manifest; more than
-/// nine in ten manifests untagged and to be deleted, if those are more than ten.
+/// Refuses a store of which a part seems to be missing (see [`Refusal`](crate::error::Refusal)), unless the options
+/// allow that: no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory
+/// that is a file system of its own, or whose siblings are; more than ten digests that are needed and missing, if
+/// that is more than one in twenty; a directory of blobs that holds none although four or more should be there; layer
+/// links and no manifest; more than nine in ten manifests untagged and to be deleted, if those are more than ten.
 pub fn plan(scan: Scan, options: &Options<'_>) -> Result<Plan, Error> {
     refuse_missing_parts(&scan, options)?;
     refuse_mostly_untagged(&scan, options)?;
@@ -259,7 +259,7 @@ impl Plan {
         Self { scan, terms, unconfirmed: None, command: String::new(), session: None, is_partial_allowed: false }
     }
 
-    /// The same, made in a session by a command.
+    /// Returns the plan as made in a session by a command.
     pub(crate) fn made_in(self, session: Option<u64>, command: &str, unconfirmed: Option<Refusal>) -> Self {
         Self { session, command: command.to_owned(), unconfirmed, ..self }
     }
@@ -272,7 +272,7 @@ impl Plan {
         self.terms.delete_untagged
     }
 
-    /// How old something has to be to be deleted.
+    /// Returns how old something has to be to be deleted.
     pub(crate) fn min_age(&self, now: SystemTime) -> Duration {
         let age = self.terms.keep_since.and_then(|since| now.duration_since(since).ok());
         age.unwrap_or_default()
@@ -282,7 +282,7 @@ impl Plan {
         &self.command
     }
 
-    /// Why the plan must be confirmed before it is carried out: it deletes nearly all manifests as untagged.
+    /// Returns why the plan must be confirmed before it is carried out: it deletes nearly all manifests as untagged.
     pub fn unconfirmed(&self) -> Option<&Refusal> {
         self.unconfirmed.as_ref()
     }
@@ -311,17 +311,17 @@ impl Plan {
         }
     }
 
-    /// What was found damaged, or in the way, in a fixed order.
+    /// Returns what was found damaged, or in the way, in a fixed order.
     pub fn findings(&self) -> &[Finding] {
         &self.scan.findings
     }
 
-    /// Adds what the caller found.
+    /// Adds findings of the caller.
     pub fn add_findings(&mut self, findings: Vec<Finding>) {
         self.scan.add_findings(findings);
     }
 
-    /// Everything that goes, in the order in which it goes: a link before what it points at.
+    /// Returns everything that is deleted, in the order of deletion: a link before what it points at.
     pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
         let repositories = self.repositories();
         repositories
@@ -338,7 +338,7 @@ impl Plan {
             .chain(repositories.flat_map(RepositoryPlan::whole))
     }
 
-    /// How much goes.
+    /// Returns how much is deleted.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for garbage in &self.scan.reachable.garbage {
@@ -350,8 +350,8 @@ impl Plan {
         totals
     }
 
-    /// What each repository gives back, those that give back most first, and last what no repository knows of: blobs
-    /// that are not even linked any more.
+    /// Returns what each repository frees, those that free most first, and last what belongs to no repository: blobs
+    /// that are no longer even linked.
     pub fn shares(&self) -> (Vec<RepositoryTotals<'_>>, Totals) {
         let unreferenced = &self.scan.sizes.unreferenced;
         let mut counted = HashSet::new();
@@ -378,7 +378,7 @@ impl Plan {
             rest.blobs -= share.totals.blobs;
             rest.bytes -= share.totals.bytes;
         }
-        // Stable, so that equals stay in the order of their names.
+        // The sort is stable: equal repositories stay in the order of their names.
         shares.sort_by_key(|share| {
             let Totals { blobs, revisions, layer_links, .. } = share.totals;
             std::cmp::Reverse((share.totals.all_bytes(), blobs, revisions, layer_links))
@@ -408,7 +408,7 @@ impl Plan {
         &self.scan
     }
 
-    /// What goes of each repository.
+    /// Returns what is deleted from each repository.
     pub(crate) fn repositories(&self) -> impl Iterator<Item = RepositoryPlan<'_>> + Clone {
         let scan = &self.scan;
         let repositories = scan.inventory.repositories.iter().zip(&scan.reachable.garbage);
@@ -419,32 +419,32 @@ impl Plan {
         })
     }
 
-    /// What interrupted copies have left beside blobs.
+    /// Returns what interrupted copies left beside blobs.
     pub(crate) fn remnants(&self) -> impl Iterator<Item = Item<'_>> {
         self.scan.remnants.iter().map(|file| Item::File { repository: None, path: &file.path, bytes: file.bytes })
     }
 
-    /// The blobs that go, by the directory that holds theirs.
+    /// Returns the blobs that are deleted, grouped by the directory that holds theirs.
     pub(crate) fn blob_directories(&self) -> impl Iterator<Item = &[UnreferencedBlob]> {
         let digests = &self.scan.inventory.digests;
         self.scan.sizes.unreferenced.chunk_by(|a, b| digests.same_shard(a.id, b.id))
     }
 
-    /// Blobs of which only the directory is there, and which nothing needs.
+    /// Returns the blobs of which only the directory exists, and which nothing needs.
     pub(crate) fn empty_blobs(&self) -> impl Iterator<Item = Digest> {
         let Scan { inventory, reachable, sizes, .. } = &self.scan;
         let unused = sizes.without_content.iter().filter(|&&id| !reachable.live.contains(&inventory.digests, id));
         unused.map(|&id| inventory.digests.digest(id))
     }
 
-    /// Blobs that go.
+    /// Returns these blobs as items.
     pub(crate) fn blobs<'a>(&'a self, blobs: &'a [UnreferencedBlob]) -> impl Iterator<Item = Item<'a>> {
         let digests = &self.scan.inventory.digests;
         blobs.iter().map(|blob| Item::Blob { digest: digests.digest(blob.id), bytes: blob.bytes })
     }
 }
 
-/// What goes of one repository.
+/// What is deleted from one repository.
 #[derive(Clone, Copy)]
 pub(crate) struct RepositoryPlan<'a> {
     repository: &'a str,
@@ -472,19 +472,19 @@ impl<'a> RepositoryPlan<'a> {
         })
     }
 
-    /// What interrupted copies have left beside links.
+    /// Returns what interrupted copies left beside links.
     pub(crate) fn remnants(self) -> impl Iterator<Item = Item<'a>> {
         let repository = Some(self.repository);
         self.garbage.remnants.iter().map(move |file| Item::File { repository, path: &file.path, bytes: file.bytes })
     }
 
-    /// The links to referrers that go.
+    /// Returns the links to referrers that are deleted.
     pub(crate) fn referrer_links(self) -> impl Iterator<Item = Item<'a>> {
         let repository = Some(self.repository);
         self.garbage.referrer_links.iter().map(move |path| Item::File { repository, path, bytes: 0 })
     }
 
-    /// The revisions, each before those that it refers to.
+    /// Returns the revisions, each before those that it refers to.
     pub(crate) fn revisions(self) -> impl Iterator<Item = Item<'a>> {
         let Self { repository, garbage, digests } = self;
         garbage.revisions.iter().map(move |revision| Item::Revision {
@@ -495,7 +495,7 @@ impl<'a> RepositoryPlan<'a> {
         })
     }
 
-    /// The directories of layers and revisions without a link, which nothing needs.
+    /// Returns the directories of layers and revisions that have no link and that nothing needs.
     pub(crate) fn empty_directories(self, stays: impl Fn(DigestId) -> bool) -> impl Iterator<Item = String> {
         let Self { repository, garbage, digests } = self;
         let layers = garbage.empty_layers.iter().map(move |&id| layout::layer(repository, &digests.digest(id)));
@@ -507,7 +507,7 @@ impl<'a> RepositoryPlan<'a> {
         layers.chain(revisions)
     }
 
-    /// The directories of tags that name nothing.
+    /// Returns the directories of tags that name nothing.
     pub(crate) fn empty_tag_dirs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.garbage.empty_tag_dirs.iter().map(move |tag| (self.repository, tag.as_str()))
     }
@@ -522,7 +522,7 @@ impl<'a> RepositoryPlan<'a> {
         })
     }
 
-    /// The repository itself, if it goes.
+    /// Returns the repository itself, if it is deleted.
     pub(crate) fn whole(self) -> impl Iterator<Item = Item<'a>> {
         self.garbage.whole.then_some(Item::Repository { repository: self.repository }).into_iter()
     }
@@ -533,7 +533,7 @@ impl<'a> RepositoryPlan<'a> {
     }
 }
 
-/// How many links and uploads of a repository go.
+/// Counts the links and uploads of a repository that are deleted.
 fn links(garbage: &RepositoryGarbage) -> Totals {
     Totals {
         tag_index_entries: garbage.tag_index_entries.len() as u64,

@@ -9,33 +9,33 @@ use std::time::Duration;
 
 use crate::registry::config::{Listener, Place};
 
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How much of an answer is read, in bytes: its headers.
 const MAX_ANSWER_BYTES: u64 = 16 << 10;
 
-/// Who takes connections where a registry does.
+/// What accepts connections at a registry's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// No program.
     Nobody,
     /// A registry, or a server that speaks TLS or wants a login, as registries do.
     Registry,
-    /// A server that may be a registry: it gives no answer in time, or says that it cannot serve now. How it answers.
+    /// A server that may be a registry, with how it answers: not in time, or that it cannot serve now.
     Unclear(String),
     /// Another web server, by its name or the first line of its answer.
     Other(String),
 }
 
-/// Asks who takes connections where the configuration says that the registry does: at the address given, or, where that stands
-/// for all addresses of the machine, on the loopback interface. It takes a second at most.
+/// Finds out what accepts connections at the registry's configured address, or, if that stands for all addresses of
+/// the machine, on the loopback interface. Takes a second at most.
 ///
-/// Fails if the address cannot be understood or looked up. A registry in a container with a network of its own is not
-/// seen.
+/// Fails if the address cannot be parsed or resolved. Does not see a registry in a container with a network of its
+/// own.
 pub fn answers(listener: &Listener) -> io::Result<Answer> {
     let listener = listener.clone();
-    // Looking up a name or connecting to a socket may take for ever, and cannot be told not to.
+    // Resolving a name or connecting to a socket may block forever, and takes no timeout.
     let (answer, asked) = mpsc::channel();
     thread::spawn(move || answer.send(ask(&listener)));
     asked.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -64,7 +64,7 @@ fn ask(Listener { place, prefix }: &Listener) -> io::Result<Answer> {
     }
 }
 
-/// What a connection leads to. A refused one leads to no program; any other failure says nothing.
+/// Identifies what accepted a connection. A refused one means no program; any other failure says nothing.
 fn identify(stream: io::Result<impl Read + Write>, prefix: &str) -> io::Result<Answer> {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable, NotFound};
     match stream {
@@ -76,12 +76,12 @@ fn identify(stream: io::Result<impl Read + Write>, prefix: &str) -> io::Result<A
     }
 }
 
-/// Asks for what every registry answers with a header of its own, whether it wants a login or not.
+/// Requests what every registry answers with a header of its own, whether it requires a login or not.
 fn answer_of(mut stream: impl Read + Write, prefix: &str) -> Answer {
     let request =
         format!("GET {}/v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", prefix.trim_end_matches('/'));
     let mut answer = Vec::new();
-    // What came before a timeout or the connection's end counts.
+    // What arrived before a timeout or the end of the connection counts.
     let sent = stream.write_all(request.as_bytes());
     sent.and_then(|()| stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)).ok();
     let answer = String::from_utf8_lossy(&answer);
@@ -93,7 +93,7 @@ fn answer_of(mut stream: impl Read + Write, prefix: &str) -> Answer {
     let code = status.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default();
     let is_registry = match code {
         "401" => header("WWW-Authenticate").is_some(),
-        // What a server that expects TLS says, in HTTP or in TLS.
+        // The answer of a server that expects TLS, in HTTP or in TLS.
         "400" => true,
         "" => !answer.is_empty(),
         _ => false,
@@ -134,7 +134,7 @@ mod tests {
         Listener { place: Place::Tcp(address.into()), prefix: String::new() }
     }
 
-    /// A server that answers the first request so, and what it was asked for.
+    /// Starts a server that gives this answer to the first request, and returns that request.
     fn server(answer: &'static str) -> (Listener, thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();

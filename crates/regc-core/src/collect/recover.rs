@@ -1,7 +1,7 @@
-//! Bringing back from the trash what turned out to be in use.
+//! Restoring from the trash what turned out to be in use.
 //!
-//! A push that went on while a run removed may refer to something that the run has moved away. The next run finds that
-//! something live is missing, and puts it back before anything else.
+//! A push during a run may refer to something that the run moved to the trash. The next run finds that something live
+//! is missing, and puts it back before anything else.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ use crate::storage::lock::Lock;
 use crate::storage::{Moved, ReadStorage, TrashStorage};
 use crate::trash::{self, Trash};
 
-/// Looks at a whole store as [`scan`] does, and puts back what is live, missing, and in the trash. Each is a finding.
-/// `None` for the lock says that nothing is to be changed: then it is only told.
+/// Scans a whole store as [`scan`] does, and puts back what is live, missing, and in the trash. Each such object is a
+/// finding. If the lock is `None`, nothing is changed, only reported.
 pub fn scan_and_recover(
     storage: &dyn TrashStorage,
     lock: Option<&Lock>,
@@ -39,7 +39,7 @@ pub fn scan_and_recover(
             }
             let mut restored = false;
             let mut from = runs.last().cloned().unwrap_or_default();
-            // One copy may be damaged where an older one is not.
+            // A copy may be damaged while an older one is not.
             let mut is_damaged = true;
             for run in runs.into_iter().rev() {
                 let moved = Trash { storage, run: &run }.put_back(&path, Some(&digest), lock.is_some());
@@ -50,14 +50,14 @@ pub fn scan_and_recover(
                     break;
                 }
             }
-            // It was moved aside for that; that it is missing is found by itself.
+            // It was moved aside because it is damaged; that it is missing is a finding of its own.
             if is_damaged {
                 continue;
             }
             is_changed |= restored;
             healed.push(Finding::InTrash { repository, digest, path, run: from, restored });
         }
-        // What was put back may be a manifest, and need more.
+        // What was put back may be a manifest, which needs more.
         if !is_changed {
             healed.iter().for_each(|finding| monitor.finding(finding));
             scan.add_findings(healed);
@@ -66,26 +66,26 @@ pub fn scan_and_recover(
     }
 }
 
-/// Whether a link would come back without the content that it leads to. Content comes first, in the order of the paths.
+/// Whether a link would be dangling once it is put back. Content comes first, in the order of the paths.
 fn leads_to_nothing(storage: &dyn ReadStorage, path: &str, digest: &Digest) -> Result<bool, Error> {
     let content = layout::blob_data(digest);
     Ok(path != content && digest.algorithm() == Algorithm::Sha256 && storage.stat(&content)?.is_none())
 }
 
-/// Something that is live, is not in the store, and is in the trash.
+/// A live object that is not in the store but in the trash.
 struct Missing {
     repository: String,
     digest: Digest,
     path: String,
-    /// The runs that have moved it to the trash, the last one last.
+    /// The runs that moved it to the trash, the latest last.
     runs: Vec<String>,
 }
 
 fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error> {
-    // By the key in the registry.
+    // The runs, by the key in the registry.
     let mut trashed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in trash::runs(storage)? {
-        // What a repair has moved away was damaged, or led to nothing.
+        // What a repair moved to the trash was damaged or dangling.
         if trash::is_of_repair(storage, &run)? {
             continue;
         }
@@ -120,8 +120,8 @@ fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error
                 needed.push((digest, layout::revision_link(name, &digest)));
             }
         }
-        // A tag that was pushed just as its manifest was moved away names what the repository does not link. Without that link
-        // the content would be garbage again.
+        // A tag that was pushed just as its manifest was moved to the trash names what the repository does not link.
+        // Without that link the content would be garbage again.
         let revisions = format!("{}/", layout::revisions(name));
         if trashed.range(revisions.clone()..).next().is_some_and(|(key, _)| key.starts_with(&revisions)) {
             let with_link = |digest| (digest, layout::revision_link(name, &digest));

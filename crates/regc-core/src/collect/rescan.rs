@@ -1,8 +1,8 @@
-//! What has arrived since a store was looked at, and must stay.
+//! Finding what was added since a store was scanned, and must be kept.
 //!
-//! A push that reuses an old blob does not touch it, so its age says nothing. What the push does write is a layer link, a
-//! revision and a tag. Those that are newer than the run, and everything that they refer to, are spared. Only directories
-//! that have changed are listed again, so this takes a fraction of what looking at the store took.
+//! A push that reuses an old blob does not touch it, so the blob's age says nothing. The push does write a layer
+//! link, a revision and a tag. Those that are newer than the run, and everything that they refer to, are spared. Only
+//! directories that have changed are listed again, so a rescan takes a fraction of the time of the scan.
 
 use std::time::SystemTime;
 
@@ -19,18 +19,18 @@ use crate::scan::mark::{GarbageRevision, Manifest, RepositoryGarbage, target};
 use crate::storage::{Content, Metadata, ReadStorage, directories};
 use crate::walk::walk;
 
-/// Digests of which nothing is removed: neither their content nor any link to it.
+/// Digests that are kept: neither their content nor any link to it is removed.
 pub(crate) type Spared = HashSet<DigestId>;
 
-/// A look at a store that was surveyed before.
+/// A rescan of a store that was scanned before.
 pub(crate) struct Rescan<'a> {
     pub(crate) storage: &'a dyn ReadStorage,
     pub(crate) scan: &'a Scan,
     /// What was modified at this time or later is new.
     since: SystemTime,
-    /// The manifests among the garbage that are attached to another one, by that one.
+    /// The garbage manifests that are attached to another manifest, by that manifest.
     referrers: HashMap<DigestId, Vec<DigestId>>,
-    /// The signatures of manifests among the garbage.
+    /// The signatures of garbage manifests, by manifest.
     signatures: HashMap<DigestId, Vec<DigestId>>,
 }
 
@@ -52,9 +52,9 @@ impl<'a> Rescan<'a> {
         Self { storage, scan, since, referrers, signatures }
     }
 
-    /// Everything that what is new refers to.
+    /// Returns what is new, with everything that it refers to.
     ///
-    /// Fails if the storage cannot be read, or if a manifest that is new is not whole yet.
+    /// Fails if the storage cannot be read, or if a new manifest is not whole yet.
     pub(crate) fn look(&self) -> Result<Spared, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
         let mut spared = Spared::default();
@@ -81,7 +81,7 @@ impl<'a> Rescan<'a> {
         let mut new = New::default();
         let garbage_revisions: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
 
-        // A revision that is known and live needs nothing: so is all that it refers to.
+        // A revision that is known and live needs no check: everything that it refers to is live, too.
         let mut asked: HashSet<DigestId> = garbage_revisions.clone();
         asked.extend(&repository.unlinked);
         self.each_changed(&layout::revisions(&repository.name), all, |id| {
@@ -95,7 +95,7 @@ impl<'a> Rescan<'a> {
             }
         }
 
-        // A layer link that was garbage is looked at once more when it would go.
+        // A layer link that was garbage is checked again before it is removed.
         let unreferenced = &self.scan.sizes.unreferenced;
         let garbage_links: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
         let mut asked: HashSet<DigestId> = garbage.empty_layers.iter().copied().collect();
@@ -116,7 +116,7 @@ impl<'a> Rescan<'a> {
         Ok(new)
     }
 
-    /// Calls `visit` with the digests that a directory of links has directories for, where one may have been added.
+    /// Calls `visit` with each digest that has a directory in a directory of links, where one may have been added.
     fn each_changed(&self, links: &str, all: bool, mut visit: impl FnMut(DigestId)) -> Result<(), Error> {
         for algorithm in Algorithm::ALL {
             let directory = format!("{links}/{}", algorithm.name());
@@ -130,7 +130,7 @@ impl<'a> Rescan<'a> {
         Ok(())
     }
 
-    /// The links of these digests that are there.
+    /// Returns the links of these digests that exist.
     fn links(&self, directory: &str, ids: HashSet<DigestId>) -> Result<Vec<(DigestId, Metadata)>, Error> {
         let ids: Vec<DigestId> = ids.into_iter().collect();
         let digests = &self.scan.inventory.digests;
@@ -139,7 +139,7 @@ impl<'a> Rescan<'a> {
         Ok(ids.into_iter().zip(links).filter_map(|(id, link)| Some((id, link?))).collect())
     }
 
-    /// What the tags name that are new.
+    /// Returns what new tags name.
     fn new_tags(&self, repository: &str) -> Result<Vec<DigestId>, Error> {
         let mut named = Vec::new();
         let tags = directories(self.storage, &layout::tags(repository), layout::tag_name, || ())?;
@@ -172,7 +172,7 @@ impl<'a> Rescan<'a> {
         Ok(())
     }
 
-    /// Spares what a tag named when the store was surveyed, and what it names now.
+    /// Spares what a tag named when the store was scanned, and what it names now.
     pub(crate) fn spare_tag(
         &self,
         repository: &str,
@@ -187,7 +187,7 @@ impl<'a> Rescan<'a> {
         Ok(())
     }
 
-    /// What a tag names now.
+    /// Returns what a tag names now.
     fn named(&self, repository: &str, tag: &str) -> Result<Option<DigestId>, Error> {
         let link = self.storage.read(&layout::tag_link(repository, tag), layout::link_bytes(Algorithm::Sha512))?;
         let digest: Option<Digest> = match link {
@@ -197,8 +197,8 @@ impl<'a> Rescan<'a> {
         Ok(digest.map(|digest| self.scan.inventory.digests.id(&digest)))
     }
 
-    /// Spares a manifest, everything that it refers to, and what is attached to any of that. Answers whether the manifest
-    /// is damaged.
+    /// Spares a manifest, everything that it refers to, and what is attached to any of that. Returns whether the
+    /// manifest is damaged.
     pub(crate) fn spare_manifest(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<bool, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
         let mut is_damaged = false;
@@ -218,7 +218,7 @@ impl<'a> Rescan<'a> {
             });
             for id in content {
                 self.spare_content(repository, id, spared)?;
-                // A linked manifest is one whatever it is called, and anything may have something attached to it.
+                // A linked manifest is a manifest whatever the reference calls it, and anything may have referrers.
                 pending.extend(reachable.manifests.with(id, |_| id));
                 pending.extend(self.referrers.get(&id).into_iter().flatten());
             }

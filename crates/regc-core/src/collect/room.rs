@@ -1,8 +1,8 @@
 //! Making room for the journal where the file system is full.
 //!
-//! Moving to the trash needs a little space, and a file system that is full of earlier runs' trash has none. The oldest of
-//! those are then deleted for good. The hazard is to delete what an operator still counts on, so whatever may be the only copy
-//! of something stays: see [`KEPT_FOR`].
+//! Moving to the trash needs a little space, and a file system that is full of earlier runs' trash has none. The
+//! oldest of those runs are then permanently deleted. The hazard is deleting what an operator still counts on, so
+//! anything that may be the only copy of something is kept: see [`KEPT_FOR`].
 
 use std::time::Duration;
 
@@ -14,18 +14,19 @@ use crate::storage::lock::Lock;
 use crate::storage::{ReadStorage, TrashStorage};
 use crate::trash::{Header, REPAIR, RunSize, TrashedRun, directory, forget, list};
 
-/// How long a run stays in the trash whatever happens: one that began later before the present one is never deleted to make
-/// room. Neither is one without a header that can be read, one that is being restored, a repair, or one that holds what an
-/// image needs that is in use.
+/// How long a run stays in the trash in any case: a run that began less than this before the present one is never
+/// deleted to make room. Neither is a run whose header cannot be read, one that is being restored, a repair, or one
+/// that holds what an image in use needs.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 fn size(run: &TrashedRun) -> RunSize {
     RunSize { run: run.run.clone(), bytes: run.bytes }
 }
 
-/// Writes down what `plan` is going to move. While there is no room for that, the oldest run that may be deleted is.
+/// Writes what `plan` is going to move to the journal. While there is no room for that, deletes the oldest run that
+/// may be deleted.
 ///
-/// Answers which were deleted. Fails with [`Error::NoRoom`] if there is still no room when all of them are.
+/// Returns the deleted runs. Fails with [`Error::NoRoom`] if there is still no room when all of them are deleted.
 pub(crate) fn write_journal_with_room(
     storage: &dyn TrashStorage,
     _: &Lock,
@@ -56,7 +57,7 @@ pub(crate) fn write_journal_with_room(
     Err(Error::NoRoom { deleted, oldest, source: Box::new(full) })
 }
 
-/// The runs that may be deleted without a second thought, the oldest first.
+/// Returns the runs with a known header that are neither repairs nor being restored, the oldest first.
 fn oldest_first(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
     let mut runs = list(storage)?;
     runs.retain(|run| {
@@ -72,7 +73,7 @@ fn is_old(run: &TrashedRun, present: &Header) -> bool {
     age >= KEPT_FOR.as_secs()
 }
 
-/// Whether a run holds something that is in use and could not be put back, as a full file system keeps it from being.
+/// Whether a run holds something that is in use and could not be put back, as a full file system prevents.
 fn is_needed(storage: &dyn ReadStorage, plan: &Plan, run: &str) -> Result<bool, Error> {
     for finding in &plan.scan().findings {
         if let Finding::InTrash { path, restored: false, .. } = finding

@@ -13,23 +13,24 @@ use crate::trash::RunSize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The version of this schema. It rises when a field changes its meaning or goes; new fields may come without.
+    /// The version of this schema. It increases when a field changes its meaning or is removed; new fields may be
+    /// added without that.
     pub schema_version: u32,
-    /// Whether nothing was to be removed.
+    /// Whether this was a dry run.
     pub dry_run: bool,
     /// Whether untagged manifests were garbage.
     pub delete_untagged: bool,
-    /// How many repositories there are.
+    /// The number of repositories.
     pub repositories: u64,
     /// Repositories that are kept whole because something in them is damaged.
     pub protected_repositories: u64,
     /// Repositories from which nothing is removed because symbolic links lead into or out of them.
     pub shared_repositories: u64,
-    /// Tags; `None` where they were not read, since they decide nothing.
+    /// Tags; `None` if they were not read because nothing depends on them.
     pub tags: Option<u64>,
-    /// Different manifests that some repository links.
+    /// Distinct manifests that some repository links.
     pub manifests: u64,
-    /// Digests that are live, those among them whose content is not in the store.
+    /// Digests that are live, including those whose content is not in the store.
     pub marked: u64,
     /// Blobs that stay.
     pub live_blobs: u64,
@@ -39,35 +40,36 @@ pub struct Summary {
     pub young_blobs: u64,
     /// The length of their content, in bytes.
     pub young_bytes: u64,
-    /// What of the bytes of garbage blobs is not freed, since their files have other names as well: hard links.
+    /// Bytes of garbage blobs that are not freed because their files have other names as well: hard links.
     pub hard_linked_bytes: u64,
     /// What is garbage.
     pub garbage: Totals,
-    /// What of it was removed, or moved to the trash: nothing in a dry run.
+    /// Garbage that was removed, or moved to the trash: nothing in a dry run.
     pub removed: Totals,
-    /// What of it stays all the same: it came into use while the run went on, or a link to it could not be removed.
+    /// Garbage that was kept after all: it came into use during the run, or a link to it could not be removed.
     pub spared: Totals,
-    /// The run's name in the trash; `None` where what is removed is not kept.
+    /// The run's name in the trash; `None` if what is removed is not kept.
     pub trashed_as: Option<String>,
-    /// The runs that were deleted from the trash for good, since the file system had no room for this one's journal.
+    /// The runs that were permanently deleted from the trash because the file system had no room for this run's
+    /// journal.
     pub deleted_runs: Vec<RunSize>,
-    /// The length of everything in the trash that is no link, in bytes. `regc trash empty` gives it back.
+    /// The length of everything in the trash that is not a link, in bytes. `regc trash empty` frees it.
     pub trash_bytes: u64,
-    /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, or nothing was
-    /// removed. Whether a registry is running is known to the caller, who sets it.
+    /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, or
+    /// nothing was removed. The caller, who knows whether a registry is running, sets it.
     pub stale_cache: Option<Cache>,
-    /// Whether the run was told to stop before it was done.
+    /// Whether the run was stopped before it was complete.
     pub interrupted: bool,
     /// Removals that failed.
     pub failures: u64,
     /// Damage that was found.
     pub findings: u64,
-    /// Names that are no part of a registry's layout. They were left alone.
+    /// Names that are not part of a registry's layout, and were ignored.
     pub passed_over: u64,
 }
 
 impl Summary {
-    /// Sums a run up; `outcome` is `None` for a dry run. What the trash holds is known to the caller.
+    /// Summarises a run; `outcome` is `None` for a dry run. The caller provides the size of the trash.
     pub fn new(plan: &Plan, outcome: Option<&Outcome>, trash_bytes: u64) -> Self {
         let scan = plan.scan();
         let delete_untagged = plan.terms.delete_untagged;

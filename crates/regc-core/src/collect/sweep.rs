@@ -1,8 +1,8 @@
-//! Carrying out a plan: the one place that removes.
+//! Carrying out a plan: the only place that removes anything.
 //!
-//! Whatever is removed is removed before what it points at, so that a stop at any moment leaves a registry that serves
-//! everything it should, and a second run finishes the work. Before the first removal, the store is looked at once more
-//! for what has arrived; before each, the object itself is.
+//! Each object is removed before what it points at, so that a run that stops at any moment leaves a registry that
+//! serves everything it should, and a second run finishes the work. Before the first removal, the store is rescanned
+//! for what has been added; before each removal, the object itself is checked again.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -31,16 +31,16 @@ pub struct Outcome {
     /// What was deleted, or moved to the trash. [`Totals::all_bytes`] is what that frees at most: less if files have other
     /// names (hard links), and nothing yet if they were moved to the trash.
     pub removed: Totals,
-    /// What was to be removed and was not, since it is in use again, or since something that could not be removed leads
-    /// to it.
+    /// What was to be removed but was kept: it is in use again, or something that could not be removed refers to it.
     pub spared: Totals,
-    /// What could not be, sorted. Where a link stays, so does what it leads to; the rest goes.
+    /// What failed, sorted. If a link stays, so does what it refers to; the rest is removed.
     pub failures: Vec<Error>,
     /// Whether the monitor stopped it after it had begun to delete.
     pub interrupted: bool,
     /// The run's name in the trash, if something was moved there.
     pub trashed_as: Option<String>,
-    /// The runs that were deleted from the trash for good, since the file system had no room for this one's journal.
+    /// The runs that were permanently deleted from the trash because the file system had no room for this run's
+    /// journal.
     pub deleted_runs: Vec<trash::RunSize>,
 }
 
@@ -54,14 +54,14 @@ impl Outcome {
 /// How many items one task removes before it looks whether it should stop.
 const BATCH: usize = 256;
 
-/// Removes everything that `plan` says, in its order, or moves it to the `trash`.
+/// Removes everything in `plan`, in its order, or moves it to the `trash`.
 ///
-/// The lock must have been taken before the store was surveyed: what was modified since then stays, and so does what it
-/// refers to.
+/// The lock must have been taken before the store was scanned: what was modified since then stays, and so does what
+/// it refers to.
 ///
-/// Fails before the first removal: if the storage cannot be read, if it is known that nothing can be removed from it, or
-/// if the trash's journal cannot be written. Where there is no room for that, old runs are deleted from the trash. A removal
-/// that fails is told in the [`Outcome`].
+/// Fails before the first removal if the storage cannot be read, if it is known that nothing can be removed from it,
+/// or if the trash's journal cannot be written. If there is no room for the journal, old runs are deleted from the
+/// trash. Removals that fail are in the [`Outcome`].
 pub fn sweep(
     storage: &dyn TrashStorage,
     lock: &Lock,
@@ -111,7 +111,7 @@ pub fn sweep(
         outcome.deleted_runs = deleted_runs;
         outcome.trashed_as = trash.map(|header| header.run.clone());
         if let Some(run) = outcome.trashed_as.clone().filter(|_| outcome.removed.is_empty()) {
-            // A journal of nothing only takes up space, of which there may be none.
+            // An empty journal only takes up space, and there may be none left.
             match trash::forget_if_empty(storage, &run) {
                 Ok(is_forgotten) => outcome.trashed_as = outcome.trashed_as.filter(|_| !is_forgotten),
                 Err(error) => outcome.failures.push(error),
@@ -129,7 +129,7 @@ pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan, to_trash: bool) 
         let Some(key) = item.keys().into_iter().next() else { continue };
         let Some((directory, _)) = key.rsplit_once('/') else { continue };
         let Some((above, _)) = directory.rsplit_once('/') else { continue };
-        // One in each directory of directories stands for all: one program made them alike.
+        // One directory below each parent stands for its siblings: one program made them alike.
         if above != last {
             last = above.to_owned();
             directories.extend([above.to_owned(), directory.to_owned()]);
@@ -144,24 +144,24 @@ struct Sweep<'a> {
     how: Removing<'a>,
     rescan: Rescan<'a>,
     spared: Mutex<Spared>,
-    /// Whether what is deleted was named.
+    /// Whether the operator named what is deleted.
     on_purpose: bool,
-    /// Tags of which something could not be removed, by repository and name: nothing more of them goes.
+    /// Tags of which something could not be removed, by repository and name: nothing more of them is removed.
     stuck: Mutex<HashSet<(String, String)>>,
-    /// Set when it is not known what a link leads to that could not be removed.
+    /// Set when a link could not be removed and it is unknown what it refers to.
     must_stop: AtomicBool,
     outcome: Mutex<Outcome>,
 }
 
 impl Sweep<'_> {
-    /// Removes what interrupted copies have left beside blobs, so that it is not in the way of what goes.
+    /// Removes what interrupted copies left beside blobs, so that it is not in the way of later removals.
     fn remnants(&self, plan: &Plan) {
         let remnants: Vec<Item<'_>> = plan.remnants().collect();
         remnants.par_chunks(BATCH).for_each(|batch| self.batch(batch.to_vec()));
     }
 
-    /// Removes entries of tags' indexes, tags, and revisions: repositories side by side, in each of them the revisions one
-    /// after the other. In a deletion, a repository is one step: no image is left half there.
+    /// Removes tag index entries, tags, and revisions: repositories in parallel, the revisions of each one after the
+    /// other. In a deletion, a repository is one step: no image is left half deleted.
     fn images(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
             if self.is_over() {
@@ -194,7 +194,7 @@ impl Sweep<'_> {
         });
     }
 
-    /// Removes what is left of tags: the registry lists a tag for its directory.
+    /// Removes the remaining directories of tags: the registry lists a tag as long as its directory exists.
     fn tag_directories<'t>(&self, tags: impl Iterator<Item = (&'t str, &'t str)>) {
         let mut directories = Vec::new();
         for (repository, tag) in tags {
@@ -206,7 +206,7 @@ impl Sweep<'_> {
         self.outcome.lock().failures.extend(removed.into_iter().filter_map(Result::err));
     }
 
-    /// Removes the directories of manifests that have no referrers any more.
+    /// Removes the referrer directories of manifests that no longer have referrers.
     fn referrer_directories(&self, links: &[Item<'_>]) {
         let above = |item: &Item<'_>| match item {
             // `<algorithm>/<hex>/link` below that of the manifest.
@@ -230,8 +230,8 @@ impl Sweep<'_> {
         });
     }
 
-    /// Removes blobs: what goes of a directory is one task's, since removing from one directory at several places at once
-    /// only makes one wait for another.
+    /// Removes blobs. One task removes all blobs of a directory: parallel removals from one directory only wait for
+    /// each other.
     fn blobs(&self, plan: &Plan) {
         let directories: Vec<_> = plan.blob_directories().collect();
         directories.par_iter().for_each(|blobs| {
@@ -268,7 +268,7 @@ impl Sweep<'_> {
         });
     }
 
-    /// Removes what is left of repositories that go: directories, and those above that hold nothing else.
+    /// Removes the remaining directories of deleted repositories, and those above that hold nothing else.
     fn whole_repositories(&self, repositories: &[RepositoryPlan<'_>]) {
         for item in repositories.iter().flat_map(|repository| repository.whole()) {
             let Item::Repository { repository } = item else { continue };
@@ -287,15 +287,16 @@ impl Sweep<'_> {
         }
     }
 
-    /// Answers whether the repository is gone: it is not if something was pushed to it, or is in it that no registry wrote.
+    /// Removes what is left of a repository. Returns whether it is gone: it is not if something was pushed to it, or
+    /// if it holds something that no registry wrote.
     fn whole_repository(&self, repository: &str) -> Result<bool, Error> {
         let directory = layout::repository(repository);
-        // Links to referrers alone make no repository: after a run that was stopped, no run would find them.
+        // Referrer links alone do not make a repository: after a run that was stopped, no later run would find them.
         let parts = layout::REFERRERS.into_iter().chain([layout::MANIFESTS, layout::LAYERS, layout::UPLOADS]);
         let parts: Vec<String> = parts.map(|part| format!("{directory}/{part}")).collect();
         parts.iter().try_for_each(|part| self.remove_directories(part))?;
         let ends = repository.match_indices('/').map(|(end, _)| &repository[..end]);
-        // A symbolic link that leads to one would dangle; and one directory is a file system's own.
+        // A symbolic link to one of them would dangle, and `lost+found` belongs to the file system.
         let stays = |name: &&str| self.rescan.scan.inventory.aliased.contains_key(*name) || *name == "lost+found";
         let mut above: Vec<String> =
             ends.chain([repository]).filter(|name| !stays(name)).map(layout::repository).collect();
@@ -309,7 +310,7 @@ impl Sweep<'_> {
         Ok(true)
     }
 
-    /// Removes a directory with all directories in it, as far as they hold nothing else.
+    /// Removes a directory and all directories in it, as far as they hold nothing else.
     fn remove_directories(&self, directory: &str) -> Result<(), Error> {
         let below = below(self.storage, directory)?.directories;
         let mut directories: Vec<String> = below.into_iter().map(|below| format!("{directory}/{below}")).collect();
@@ -317,7 +318,7 @@ impl Sweep<'_> {
         self.storage.remove_empty_directories(&directories, None).into_iter().collect()
     }
 
-    /// Whether nothing more is to be removed.
+    /// Whether to stop removing.
     fn is_over(&self) -> bool {
         if self.monitor.is_stopped() {
             self.outcome.lock().interrupted = true;
@@ -326,7 +327,7 @@ impl Sweep<'_> {
         self.must_stop.load(Relaxed)
     }
 
-    /// Removes some items, unless it is over.
+    /// Removes some items, unless the sweep is to stop.
     fn batch(&self, items: Vec<Item<'_>>) {
         if !items.is_empty() && !self.is_over() {
             self.remove(items);
@@ -341,7 +342,7 @@ impl Sweep<'_> {
         let digests = &self.rescan.scan.inventory.digests;
         let spared = self.spared.lock();
         let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
-            // It goes although what it names is in use; what is pushed anew is newer than the run.
+            // A tag is removed although what it names is in use; a tag that was pushed again is newer than the run.
             Item::Tag { repository, tag, .. } => {
                 let is_owner_back = || {
                     let owner = attached_to(tag, &[]).map(|owner| digests.id(&owner));
@@ -401,7 +402,7 @@ impl Sweep<'_> {
         self.monitor.advance(steps);
     }
 
-    /// A link stays. What it leads to must stay as well.
+    /// Keeps what a link refers to, because the link itself stays.
     fn spare_what_it_leads_to(&self, item: &Item<'_>) {
         let digests = &self.rescan.scan.inventory.digests;
         let mut spared = self.spared.lock();
@@ -410,7 +411,7 @@ impl Sweep<'_> {
                 self.rescan.spare_manifest(repository, id, &mut spared).map(|_| ())
             }
             Item::LayerLink { repository, .. } => self.rescan.spare_content(repository, id, &mut spared),
-            // Maybe it names something else by now.
+            // It may name something else by now.
             Item::Tag { repository, tag, .. } => self.rescan.spare_tag(repository, tag, id, &mut spared),
             Item::File { repository: Some(repository), path, .. }
                 if matches!(Location::parse(path), Some(Location::ReferrerLink { .. })) =>
@@ -425,7 +426,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// Removes directories that hold nothing any more: those of signatures, and what a run that was stopped has left.
+    /// Removes empty directories: those of signatures, and those that a stopped run left.
     fn empty_directories(&self, plan: &Plan, repositories: &[RepositoryPlan<'_>], since: SystemTime) {
         if self.is_over() {
             return;
@@ -433,7 +434,7 @@ impl Sweep<'_> {
         let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
         let spared = self.spared.lock().clone();
         for repository in repositories {
-            // A tag's index still leads there; the next run finds it by the directory.
+            // A tag's index still refers to the others; the next run finds it by the directory.
             directories.extend(repository.empty_directories(|id| spared.contains(&id)));
         }
         let mut emptied = Vec::new();
@@ -448,7 +449,7 @@ impl Sweep<'_> {
                 emptied.extend((!is_remembered).then(|| layout::revision(repository, &digest)));
             }
         }
-        // The latter were changed just now, by this very run.
+        // This run itself has just changed the latter.
         let removed = self.storage.remove_empty_directories(&directories, Some(since)).into_iter();
         let removed = removed.chain(self.storage.remove_empty_directories(&emptied, None));
         self.outcome.lock().failures.extend(removed.filter_map(Result::err));

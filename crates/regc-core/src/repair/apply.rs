@@ -14,23 +14,23 @@ use crate::storage::lock::Lock;
 use crate::storage::{ReadStorage, Removal, Removing, TrashStorage, below};
 use crate::trash::{self, Entry, INCOMING, forget_incoming};
 
-/// What was done.
+/// The result of a repair.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What is repaired.
     pub done: Vec<Action>,
     /// What changed meanwhile, and was left alone.
     pub spared: Vec<Action>,
-    /// What could not be done, and why.
+    /// What failed, and why.
     pub failures: Vec<(Action, Error)>,
-    /// Whether the monitor said stop before all was done.
+    /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,
 }
 
 /// Carries out a plan.
 ///
-/// The lock must have been taken before the verification. Fails before anything is changed if the trash's journal cannot be
-/// written.
+/// The lock must have been taken before the verification. Fails before anything is changed if the trash's journal
+/// cannot be written.
 pub fn apply(
     storage: &dyn TrashStorage,
     lock: &Lock,
@@ -87,14 +87,14 @@ pub fn apply(
     }
     storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
     if has_journal {
-        // Where nothing could be moved, there is nothing to bring back.
+        // If nothing could be moved, there is nothing to restore.
         trash::forget_if_empty(storage, &header.run)?;
     }
     Ok(outcome)
 }
 
-/// What of a plan cannot be done, as far as that can be told without trying: where regc may not write, or what is on another
-/// file system than the trash.
+/// Returns the actions that cannot be carried out, as far as that is known without trying: where regc may not write,
+/// or on another file system than the trash.
 pub fn check(storage: &dyn TrashStorage, actions: &[Action]) -> Vec<(Action, Error)> {
     let mut checked: HashMap<String, bool> = HashMap::new();
     let mut impossible = Vec::new();
@@ -114,7 +114,7 @@ pub fn check(storage: &dyn TrashStorage, actions: &[Action]) -> Vec<(Action, Err
     impossible
 }
 
-/// What the trash's journal says of what an action moves.
+/// Returns the journal entry for what an action moves to the trash.
 fn entry(action: &Action) -> Entry {
     let path = action.path().to_owned();
     let layout::Subject { repository, .. } = layout::subject(&path);
@@ -130,7 +130,7 @@ struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Answers whether it is done; not if what is there changed meanwhile.
+    /// Returns whether it is done; not if what is there changed meanwhile.
     fn carry_out(&self, action: &Action) -> Result<bool, Error> {
         match action {
             Action::MoveAside { path, .. } | Action::RemoveLink { path, .. } => self.move_aside(path),
@@ -164,14 +164,14 @@ impl Apply<'_> {
         Ok(true)
     }
 
-    /// Puts what was written in the place of what is there.
+    /// Replaces what is there with what was written.
     fn put(&self, incoming: &str, path: &str) -> Result<bool, Error> {
         let put = self.storage.replace(incoming, path, self.into, self.removing.unless_modified_since);
         self.storage.remove_all(incoming)?;
         put
     }
 
-    /// Copies content from another store. What was written is read once more, so that what is put in place is whole.
+    /// Copies content from another store. What was written is read back, so that what is put in place is whole.
     fn copy(&self, from: &dyn ReadStorage, to: &str, digest: &Digest) -> Result<(), Error> {
         let path = layout::blob_data(digest);
         let (mut failed, mut is_stopped) = (None, false);

@@ -1,4 +1,4 @@
-//! What can be done about what is wrong. Nothing is changed.
+//! What can be repaired. Nothing is changed.
 
 mod lost;
 
@@ -26,28 +26,28 @@ use crate::verify::{Defect, Verification};
 /// How much white space in a tag's link is read, in bytes.
 const MAX_WHITE_SPACE_BYTES: u64 = 64;
 
-/// What can be done.
+/// A plan of repairs.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// That, in the order in which it is done: what is there is linked first, then comes what is missing, and then what takes
-    /// the place of something damaged, which until then protects its repository. Content comes before the links to it. What
-    /// is removed goes last, a link before what it leads to.
+    /// The actions, in the order in which they are carried out: existing content is linked first, then comes what is
+    /// missing, and then what replaces something damaged, which until then protects its repository. Content comes
+    /// before the links to it. Removals come last, a link before what it refers to.
     pub actions: Vec<Action>,
-    /// What could not be read on the way, here or in the other store. Nothing is done about that.
+    /// What could not be read, here or in the other store. It is not repaired.
     pub failures: Vec<Error>,
-    /// What is missing and in the trash, where a collection has moved it: the next one puts it back if it is in use. So no
+    /// Missing content that a collection moved to the trash: the next collection puts it back if it is in use. So no
     /// link to it is removed.
     pub in_trash: BTreeSet<Digest>,
-    /// The manifests that repositories link, or that their tags name, and that are nowhere, where the links stay: nobody has
-    /// decided to drop them, or something else needs the links.
+    /// The manifests that repositories link, or that their tags name, that are nowhere, and whose links stay: the
+    /// options do not drop them, or something else needs the links.
     pub lost: BTreeSet<(String, Digest)>,
 }
 
-/// Finds out what can be done about what a verification has found, and about what that uncovers: a manifest that is linked
-/// again needs its layers, too. Whatever would be linked is hashed, here or in the other store.
+/// Decides how to repair what a verification found, and what that uncovers: a manifest that is linked again needs its
+/// layers, too. Everything that would be linked is hashed, here or in the other store.
 ///
-/// Refuses a store that looks as if a part of it was missing, as a collection does, unless the options allow that. Fails if the
-/// monitor says stop.
+/// Refuses a store of which a part seems to be missing, as a collection does, unless the options allow that. Fails if
+/// the monitor stops it.
 pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Options<'_>) -> Result<Plan, Error> {
     let allowed = scan::Options {
         allow_empty: options.allow_empty,
@@ -84,7 +84,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
         completed: HashSet::new(),
         leads: HashMap::new(),
     };
-    // Whether a tag or an entry leads to something, and whether something is attached to what is lost, depends on what is
+    // Whether a tag or an entry is dangling, and whether something is attached to what is lost, depends on what is
     // linked.
     let is_entry = |kind| matches!(kind, Kind::GarbledTag | Kind::GarbledTagIndexEntry | Kind::DanglingTagIndexEntry);
     // Nothing is written or removed through a symbolic link.
@@ -122,13 +122,13 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
     Ok(Plan { actions, failures, in_trash, lost })
 }
 
-/// What there is of a blob.
+/// The state of a blob's content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Whole,
     Damaged,
     Absent,
-    /// It is unknown what it is.
+    /// Its state is unknown.
     Unreadable,
 }
 
@@ -138,27 +138,27 @@ struct Planner<'a> {
     verification: &'a Verification,
     actions: BTreeSet<Action>,
     failures: Vec<Error>,
-    /// What collections have moved to the trash, and what of that is missing.
+    /// What collections moved to the trash; `in_trash` is what of that is missing.
     trashed: BTreeSet<Digest>,
-    /// The damaged content that repairs have moved aside.
+    /// The damaged content that repairs moved aside.
     set_aside: BTreeSet<Digest>,
     in_trash: BTreeSet<Digest>,
     lost: BTreeSet<(String, Digest)>,
     /// The tags that name manifests that are lost and not linked.
     lost_tags: Vec<(String, String, Digest)>,
-    /// The manifests to which something is attached that is linked again.
+    /// The manifests that have a referrer that is linked again.
     attached_to: BTreeSet<(String, Digest)>,
     /// What was hashed here, and in the other store.
     here: HashMap<Digest, Found>,
     there: HashMap<Digest, Found>,
-    /// The manifests that are to be looked into for what they need, each with its repository, and those that were.
+    /// The manifests whose needs are to be checked, each with its repository, and those that were checked.
     incomplete: Vec<(String, Digest)>,
     completed: HashSet<(String, Digest)>,
     /// The links of repositories that were moved to the trash.
     trashed_links: BTreeSet<(String, Digest)>,
-    /// The parts of images that a repository links, which the registry has checked when they were pushed.
+    /// The parts of images that a repository links, which the registry checked when they were pushed.
     checked_parts: HashMap<String, HashSet<Digest>>,
-    /// What leads to the manifests of the repositories in which something is removed.
+    /// What refers to the manifests of the repositories in which something is removed.
     leads: HashMap<String, Rc<Leads>>,
 }
 
@@ -174,7 +174,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What is wrong with anything but an entry in a tag's index.
+    /// Plans the repair of anything but an entry in a tag's index.
     fn defect(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { kind, path, repository, digest, .. } = defect;
         let Some(digest) = digest else { return Ok(()) };
@@ -214,7 +214,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// What is wrong with an entry in a tag's index, or will be once what it names is linked.
+    /// Plans the repair of an entry in a tag's index that is wrong, or will be once what it names is linked.
     fn entry(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { path, repository: Some(repository), digest: Some(digest), .. } = defect else { return Ok(()) };
         let is_removed = self.actions.contains(&Action::RemoveLink { path: path.clone(), digest: Some(*digest) });
@@ -227,7 +227,8 @@ impl Planner<'_> {
         }
     }
 
-    /// A tag whose link is legible all the same: it holds a digest with white space around it, as an editor leaves it.
+    /// Plans the repair of a tag whose link is still legible: it holds a digest with white space around it, as an
+    /// editor leaves it.
     fn garbled_tag(&mut self, defect: &Defect) -> Result<(), Error> {
         let Defect { path, repository: Some(repository), .. } = defect else { return Ok(()) };
         let limit = layout::link_bytes(Algorithm::Sha512) + MAX_WHITE_SPACE_BYTES;
@@ -240,7 +241,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a blob's content is that of its digest, or can be had. If it is another one, it is replaced, or moved aside.
+    /// Whether a blob's content matches its digest, or can be taken. If it does not match, it is replaced, or moved
+    /// aside.
     fn has_content(&mut self, digest: &Digest) -> Result<bool, Error> {
         let found = self.look(digest)?;
         let has_it = found == Found::Whole || self.take(digest)?;
@@ -250,7 +252,7 @@ impl Planner<'_> {
         Ok(has_it)
     }
 
-    /// Links content that is here or can be had.
+    /// Links content that is here or can be taken.
     fn link_content(&mut self, path: &str, digest: &Digest) -> Result<(), Error> {
         if self.has_content(digest)? { self.write_link(path, digest) } else { Ok(()) }
     }
@@ -293,8 +295,9 @@ impl Planner<'_> {
         })
     }
 
-    /// Whether a repository has had a manifest or layer, as far as it shows itself, here or in the other store. What another
-    /// repository has is no evidence: a client that may push to one could name it, and would be given it.
+    /// Whether a repository had a manifest or layer, as far as the repository itself shows, here or in the other
+    /// store. What another repository has is no evidence: a client that may push to one could name it, and would get
+    /// it.
     fn had(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         let (revision, layer) = (layout::revision(repository, digest), layout::layer(repository, digest));
         if self.storage.stat(&revision)?.is_some() || self.storage.stat(&layer)?.is_some() {
@@ -310,7 +313,7 @@ impl Planner<'_> {
         Ok(is_trashed || self.leads(repository)?.remember(digest))
     }
 
-    /// Links a manifest again that the repository has had.
+    /// Links a manifest again that the repository had.
     fn relink_manifest(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
         if self.had(repository, digest)? {
             self.link_manifest(repository, digest)?;
@@ -318,7 +321,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Links a layer again that the repository has had.
+    /// Links a layer again that the repository had.
     fn relink_layer(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
         if self.had_layer(repository, digest)? {
             self.link_content(&layout::layer_link(repository, digest), digest)?;
@@ -326,8 +329,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether a repository has had a layer: it shows that itself, or an image that it links needs the layer, which the
-    /// registry checks when the image is pushed. It does not check what an index lists.
+    /// Whether a repository had a layer: the repository itself shows it, or an image that it links needs the layer,
+    /// which the registry checks when the image is pushed. The registry does not check what an index lists.
     fn had_layer(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
         if self.had(repository, digest)? {
             return Ok(true);
@@ -335,7 +338,7 @@ impl Planner<'_> {
         Ok(self.checked_parts(repository).contains(digest))
     }
 
-    /// The parts of a repository's images that the registry has checked.
+    /// Returns the parts of a repository's images that the registry checked.
     fn checked_parts(&mut self, repository: &str) -> &mut HashSet<Digest> {
         if !self.checked_parts.contains_key(repository) {
             let mut parts = HashSet::new();
@@ -347,7 +350,7 @@ impl Planner<'_> {
         self.checked_parts.entry(repository.to_owned()).or_default()
     }
 
-    /// A manifest that is here or can be had, with the parts of it that the registry has checked when it was pushed.
+    /// Reads a manifest that is here or can be taken, with its parts that the registry checked when it was pushed.
     fn manifest(&mut self, digest: &Digest) -> Option<(References, Vec<Digest>)> {
         let is_taken = self.actions.contains(&Action::Take { path: layout::blob_data(digest), digest: *digest });
         let here = (!is_taken).then_some(self.storage);
@@ -375,15 +378,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Has a manifest that will be whole looked into for what it needs, in all repositories that link it.
+    /// Queues a manifest that will be whole for a check of what it needs, in all repositories that link it.
     fn look_into(&mut self, digest: &Digest) {
         let linking = self.verification.repositories_of(digest).into_iter();
         self.incomplete.extend(linking.map(|repository| (repository, *digest)));
     }
 
-    /// Links a manifest that is here or can be had, and what it needs. Answers whether it is.
+    /// Links a manifest that is here or can be taken, and what it needs. Returns whether it is linked.
     fn link_manifest(&mut self, repository: &str, digest: &Digest) -> Result<bool, Error> {
-        // What is damaged goes aside; what is whole, and no manifest, is not taken.
+        // Damaged content is moved aside; content that is whole but not a manifest is not taken.
         if self.manifest(digest).is_none() {
             if self.look(digest)? == Found::Damaged {
                 self.act(Action::MoveAside { path: layout::blob_data(digest), digest: *digest })?;
@@ -398,7 +401,7 @@ impl Planner<'_> {
         Ok(has_it)
     }
 
-    /// Mends what manifests need, which was not looked at as long as nothing led to them.
+    /// Repairs what manifests need, which was not checked as long as nothing referred to them.
     fn complete(&mut self) -> Result<(), Error> {
         while let Some((repository, digest)) = self.incomplete.pop() {
             if self.completed.insert((repository.clone(), digest))
@@ -412,7 +415,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Does about what a manifest refers to what would be done if a verification had found it.
+    /// Repairs what a manifest refers to, as if a verification had found it.
     fn mend(&mut self, repository: &str, manifest: &References) -> Result<(), Error> {
         for Reference { digest, role, bytes } in &manifest.references {
             let link = layout::layer_link(repository, digest);
@@ -447,7 +450,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Has the content of a layer or configuration that is missing, and links it where the repository has lost the link.
+    /// Provides the content of a missing layer or config, and links it if the repository has lost the link.
     fn mend_missing(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
         let link = layout::layer_link(repository, digest);
         if self.storage.stat(&link)?.is_some() || !self.had_layer(repository, digest)? {

@@ -1,16 +1,16 @@
-//! Where what is put in place is written first.
+//! Where new files are written before they are put in place.
 
 use crate::error::Error;
 use crate::registry::layout;
 use crate::storage::TrashStorage;
 use crate::storage::lock::Lock;
 
-/// Where that is written which is to take the place of something, until it is whole.
+/// Where a replacement is written until it is whole.
 pub(crate) const INCOMING: &str = ".regc/incoming";
 
-/// Removes what a repair that was killed has left half written.
+/// Removes what a killed repair left half written.
 pub fn forget_incoming(storage: &dyn TrashStorage, _: &Lock) -> Result<(), Error> {
-    // A user who may write to the storage root must not lead regc, which may be root, to another place.
+    // A user who may write to the storage root must not redirect regc, which may be root.
     for own in [layout::OWN, INCOMING] {
         if storage.stat(own)?.is_some_and(|found| found.symlink) {
             return Err(Error::OwnSymlink(own.to_owned()));

@@ -1,4 +1,4 @@
-//! Bringing back what was moved to the trash.
+//! Restoring what was moved to the trash.
 
 use std::collections::HashSet;
 
@@ -15,17 +15,17 @@ use crate::storage::lock::Lock;
 use crate::storage::{Content, Moved, TrashStorage, symlink_between};
 use crate::threads::with_threads;
 
-/// What was brought back.
+/// The result of a restore.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 #[must_use = "it says what failed and what is missing"]
 pub struct Restored {
-    /// What is back, or would be: blobs first, in the end what leads to them.
+    /// What is restored, or would be: blobs first, then what refers to them.
     pub restored: Vec<Entry>,
-    /// What the registry has again anyhow. It was left alone, and stays in the trash.
+    /// What the registry already has. It was left alone, and stays in the trash.
     pub already_there: Vec<Entry>,
-    /// Content that is neither in the trash nor in the registry any more, and links that would lead to nothing; those stay
-    /// in the trash.
+    /// Content that is no longer in the trash nor in the registry, and links that would be dangling; those stay in
+    /// the trash.
     pub missing: Vec<Entry>,
     /// What failed.
     pub failures: Vec<Error>,
@@ -34,26 +34,26 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Whether all that was asked for is in the registry now, or would be.
+    /// Whether everything that was requested is in the registry now, or would be.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.failures.is_empty() && !self.interrupted
     }
 }
 
-/// The order of a push: content, and then what leads to it.
+/// The order of a push: content, and then what refers to it.
 const ORDER: [Kind; 7] =
     [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload, Kind::File];
 
-/// Brings back what a run has moved: all of it, or what `selection` names. Nothing is overwritten, no blob comes back whose
-/// content does not match its digest, and no link comes back before what it leads to: a layer link or revision needs its
-/// blob, a tag the manifest that it names. Only what a repair has removed comes back as it was. `None` for the lock says that
-/// nothing is to be changed.
+/// Restores what a run moved to the trash: all of it, or what `selection` names. Nothing is overwritten, no blob is
+/// restored whose content does not match its digest, and no link is restored before what it refers to: a layer link
+/// or revision needs its blob, a tag the manifest that it names. Only what a repair removed is restored as it was. If
+/// the lock is `None`, nothing is changed.
 ///
-/// From the first change until all of it is back, a collection keeps everything that the run has removed, even if this
-/// process is killed. If something is missing or fails, that lasts until a restore of all of the run is complete, or the run is
-/// [emptied](super::empty): one of a part does not know what the earlier one has left.
+/// From the first change until everything is restored, a collection keeps everything that the run removed, even if
+/// this process is killed. If something is missing or fails, that lasts until a restore of the whole run is complete,
+/// or the run is [emptied](super::empty): a partial restore does not know what the earlier one left.
 ///
-/// Fails before anything is moved if there is no such run, or nothing of what is selected in it.
+/// Fails before anything is moved if there is no such run, or if nothing of what is selected is in it.
 pub fn restore(
     storage: &dyn TrashStorage,
     lock: Option<&Lock>,
@@ -95,14 +95,14 @@ pub fn restore(
     })
 }
 
-/// A restore that is going on.
+/// A restore in progress.
 struct Restoration<'a> {
     trash: Trash<'a>,
     monitor: &'a dyn Monitor,
     really: bool,
-    /// Whether the run was a repair, which removes links that led to nothing: undone, they do so again.
+    /// Whether the run was a repair, which removes dangling links: restored, they dangle again.
     is_repair: bool,
-    /// The keys that are back, or in a dry run would be.
+    /// The keys that are restored, or would be in a dry run.
     back: HashSet<String>,
     done: Restored,
 }
@@ -110,9 +110,9 @@ struct Restoration<'a> {
 /// What became of one object.
 enum Came {
     Back,
-    /// The registry has it.
+    /// The registry already has it.
     There,
-    /// It is nowhere, or it is in the trash and what it leads to is nowhere.
+    /// It is nowhere, or it is in the trash and what it refers to is nowhere.
     Missing,
     /// It was put back before, or never moved.
     Gone,
@@ -157,7 +157,8 @@ impl Restoration<'_> {
         })
     }
 
-    /// Whether what a link leads to is there. An entry in a tag's index and a link to a referrer only remember, and lead nowhere.
+    /// Whether what a link refers to exists. An entry in a tag's index and a link to a referrer are only records, and
+    /// need nothing.
     fn leads_somewhere(&self, entry: &Entry) -> Result<bool, Error> {
         match (entry.kind, &entry.repository, entry.digest) {
             (Kind::LayerLink, _, Some(digest)) => self.has_content(&entry.path, &digest),
@@ -172,7 +173,8 @@ impl Restoration<'_> {
         }
     }
 
-    /// A link of another algorithm than SHA-256 may name the digest under which the content is stored.
+    /// Whether a link's content exists. A link of another algorithm than SHA-256 may name the digest under which the
+    /// content is stored.
     fn has_content(&self, link: &str, digest: &Digest) -> Result<bool, Error> {
         if self.is_there(&layout::blob_data(digest))? {
             return Ok(true);
@@ -205,10 +207,10 @@ impl Trash<'_> {
         Ok(self.storage.stat(&self.key(&entry.path))?.is_some())
     }
 
-    /// Moves an object back, or, unless `really`, finds out whether that could be done.
+    /// Moves an object back, or, unless `really`, finds out whether that is possible.
     pub(crate) fn put_back(&self, path: &str, digest: Option<&Digest>, really: bool) -> Result<Moved, Error> {
         let key = self.key(path);
-        // A blob whose directory was a symbolic link comes back as that link.
+        // A blob whose directory was a symbolic link is restored as that link.
         let whole = [&key, path].map(|key| key.rsplit_once('/').map_or(key, |(directory, _)| directory));
         let is_link = is_blob(path) && self.storage.stat(whole[0])?.is_some_and(|directory| directory.symlink);
         let (from, to) = if is_link { (whole[0], whole[1]) } else { (&*key, path) };
@@ -217,7 +219,7 @@ impl Trash<'_> {
         if self.storage.stat(to)?.is_some() {
             return Ok(Moved::Exists);
         }
-        // What a symbolic link leads to is elsewhere, and was never moved.
+        // What a symbolic link points to is elsewhere, and was never moved.
         if let Some(digest) = digest.filter(|_| is_blob(path) && !metadata.symlink) {
             self.check(&key, digest)?;
         }
@@ -227,8 +229,8 @@ impl Trash<'_> {
         self.storage.move_object(from, to, &directory(self.run))
     }
 
-    /// A user who may write to the storage must not lead regc, which may be root, to another place. Symbolic links that
-    /// operators use, down to the directories of blobs, may be on the way to a blob.
+    /// Fails if a symbolic link is on the way: a user who may write to the storage must not redirect regc, which may
+    /// be root. Symbolic links that operators use, down to the directories of blobs, may be on the way to a blob.
     fn refuse_detours(&self, from: &str, to: &str) -> Result<(), Error> {
         let mut link = symlink_between(self.storage, layout::TRASH, from)?;
         if link.is_none() && !is_below_blobs(to) {
@@ -237,7 +239,7 @@ impl Trash<'_> {
         link.map_or(Ok(()), |link| Err(Error::OwnSymlink(link)))
     }
 
-    /// Fails unless the content at `key` is that of `digest`.
+    /// Fails unless the content at `key` matches `digest`.
     fn check(&self, key: &str, digest: &Digest) -> Result<(), Error> {
         let actual = hash(self.storage, key, digest.algorithm())?;
         if actual == Some(*digest) { Ok(()) } else { Err(Error::NotItsDigest(key.to_owned())) }

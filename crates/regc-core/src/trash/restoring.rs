@@ -1,8 +1,9 @@
-//! Restores that are not complete: killed, interrupted, or waiting for something that is missing.
+//! Incomplete restores: killed, interrupted, or waiting for something that is missing.
 //!
-//! A restore brings content back before the links to it. Between the two, a collection would take that content for
-//! garbage. So a restore marks its run before it moves anything, and removes the mark when all of it is back. While the mark
-//! is there, everything that the run's journal names counts as in use. The mark only ever keeps; it never removes.
+//! A restore moves content back before the links to it. In between, a collection would take that content for garbage.
+//! So a restore marks its run before it moves anything, and removes the mark when everything is restored. While the
+//! mark is there, everything that the run's journal names counts as in use. The mark only keeps objects; it never
+//! removes any.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,18 +19,18 @@ const MARK: &str = "restoring";
 /// What incomplete restores protect.
 #[derive(Debug, Default)]
 pub(crate) struct Restoring {
-    /// Content that is in use, whatever links lead to it.
+    /// Content that is in use, whatever links to it.
     pub(crate) digests: BTreeSet<Digest>,
-    /// The repositories of which nothing is removed, each with the run that is being restored.
+    /// The repositories from which nothing is removed, each with the run that is being restored.
     pub(crate) repositories: BTreeMap<String, String>,
 }
 
 /// Finds out what incomplete restores protect.
 ///
-/// Fails if the journal of one cannot be read: what it has brought back cannot be told from garbage.
+/// Fails if the journal of one cannot be read: what it has restored cannot be distinguished from garbage.
 pub(crate) fn restoring(storage: &dyn ReadStorage) -> Result<Restoring, Error> {
     let mut restoring = Restoring::default();
-    // Whatever has become of the journal.
+    // All directories, whether the journal is still there or not.
     for (run, _) in directories(storage)? {
         if !is_restoring(storage, &run)? {
             continue;
@@ -55,7 +56,7 @@ pub(super) fn begin(storage: &dyn TrashStorage, _: &Lock, run: &str) -> Result<(
     }
 }
 
-/// Removes the mark: all of it is back.
+/// Removes the mark: everything is restored.
 pub(super) fn end(storage: &dyn TrashStorage, _: &Lock, run: &str) -> Result<(), Error> {
     storage.remove_all(&mark(run))
 }

@@ -1,4 +1,4 @@
-//! What is to be brought back from the trash, and what belongs to it.
+//! What is to be restored from the trash, and what belongs to it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -13,11 +13,11 @@ use crate::storage::Content;
 use crate::storage::manifests::with_manifest;
 use crate::walk::walk;
 
-/// What is to be brought back.
+/// What is to be restored.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to and everything that is
-    /// attached to it: referrers, and the tags that cosign makes.
+    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to and everything that
+    /// is attached to it: referrers, and the tags that cosign makes.
     pub digests: Vec<Digest>,
     /// Everything of these repositories.
     pub repositories: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Selection {
 type Attached = BTreeMap<(String, Digest), Vec<Digest>>;
 
 impl Trash<'_> {
-    /// Those of `entries` that are selected, with what they need.
+    /// Returns those of `entries` that are selected, with what they need.
     pub(super) fn select(&self, entries: Vec<Entry>, selection: &Selection) -> Result<Vec<Entry>, Error> {
         let (mut repositories, mut digests) = (BTreeSet::new(), BTreeSet::new());
         for entry in &entries {
@@ -88,7 +88,7 @@ impl Trash<'_> {
         Ok(entries.into_iter().filter(is_wanted).collect())
     }
 
-    /// The referrers and tags that a run has moved together with what they are attached to.
+    /// Returns the referrers and tags that a run moved together with what they are attached to.
     fn attached(&self, entries: &[Entry]) -> Result<Attached, Error> {
         let mut attached = Attached::new();
         let long: Vec<Digest> = entries.iter().filter_map(|entry| entry.digest).filter(is_long).collect();
@@ -109,7 +109,7 @@ impl Trash<'_> {
         Ok(attached)
     }
 
-    /// A manifest, in the trash or in the registry.
+    /// Reads a manifest from the trash or from the registry.
     fn manifest(&self, digest: &Digest) -> Result<Option<References>, Error> {
         let path = layout::blob_data(digest);
         for key in [self.key(&path), path] {

@@ -11,21 +11,22 @@ use crate::storage::TrashStorage;
 use crate::storage::lock::Lock;
 use crate::trash::{INCOMING, forget_incoming};
 
-/// What was done.
+/// The result of an undelete.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// How many of the plan's links were written: that many from the first.
+    /// How many of the plan's links were written, counted from the first.
     pub done: usize,
-    /// Why the next one was not.
+    /// Why the next one was not written.
     pub failure: Option<Error>,
-    /// Whether the monitor said stop before all was done.
+    /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,
 }
 
-/// Writes the links of a plan, one after the other, until one cannot be written: what follows may lead to it.
+/// Writes the links of a plan, one after the other, until one fails: later links may refer to it.
 ///
-/// The lock must have been taken before the plan was made. Fails before the first link if [`check`] does. Each link appears in one step, whole and safe from a power cut, and
-/// nothing is ever overwritten. A run that is killed has linked nothing that is not whole, and the next one finishes it.
+/// The lock must have been taken before the plan was made. Fails before the first link if [`check`] does. Each link
+/// appears in one step, whole and safe from a power cut, and nothing is ever overwritten. A killed run has linked
+/// nothing that is not whole, and the next run finishes it.
 pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn Monitor) -> Result<Outcome, Error> {
     forget_incoming(storage, lock)?;
     check(storage, plan)?;
@@ -48,8 +49,8 @@ pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn
     Ok(outcome)
 }
 
-/// Fails if links cannot be written to one of the repositories, as far as that can be told without trying: where regc may not
-/// write, or on another file system than the one on which new files are made.
+/// Fails if links cannot be written to one of the repositories, as far as that is known without trying: where regc
+/// may not write, or on another file system than the one on which new files are created.
 pub fn check(storage: &dyn TrashStorage, plan: &Plan) -> Result<(), Error> {
     let repositories: BTreeSet<&str> = plan.links.iter().map(|link| &*link.repository).collect();
     repositories.into_iter().try_for_each(|name| storage.check_removable(&layout::repository(name), true))

@@ -1,4 +1,4 @@
-//! Which manifests can still be had. Nothing is changed.
+//! Which manifests can still be undeleted. Nothing is changed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -21,8 +21,9 @@ use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage};
 use crate::threads::with_threads;
 
-/// Lists the manifests that the repositories which `is_wanted` wants do not link any more and whose content is there, by
-/// repository, what was deleted last first. One that is linked counts too while a tag that surely named it names nothing.
+/// Lists the manifests that the repositories accepted by `is_wanted` no longer link and whose content is there, by
+/// repository, the latest deletion first. A linked manifest counts too while a tag that surely named it names
+/// nothing.
 pub fn find(
     storage: &dyn ReadStorage,
     is_wanted: impl Fn(&str) -> bool + Sync,
@@ -59,7 +60,7 @@ pub fn find(
     })
 }
 
-/// The manifests among the blobs that nothing refers to, but for those that some repository remembers.
+/// Returns the manifests among the blobs that nothing refers to, except those that some repository has a record of.
 fn orphans(storage: &dyn ReadStorage, scan: &Scan, histories: &[History<'_>]) -> Result<Vec<Orphan>, Error> {
     let digests = &scan.inventory.digests;
     let unlinked = scan.inventory.repositories.iter().flat_map(|repository| repository.unlinked.iter());
@@ -70,7 +71,7 @@ fn orphans(storage: &dyn ReadStorage, scan: &Scan, histories: &[History<'_>]) ->
     unknown.filter_map(|digest| orphans::orphan(storage, digest).transpose()).collect()
 }
 
-/// What one repository does not link any more.
+/// Lists what one repository no longer links.
 fn deleted(
     scan: &Scan,
     repository: &Repository,

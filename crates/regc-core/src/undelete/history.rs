@@ -1,4 +1,4 @@
-//! What a repository has had, as far as its own directories show.
+//! What a repository had, as far as its own directories show.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,20 +8,20 @@ use crate::registry::layout;
 use crate::scan::links::{self, Link};
 use crate::storage::{ReadStorage, below, directories};
 
-/// What a repository has, and what it has had.
+/// What a repository has, and what it had.
 pub(super) struct History<'a> {
     pub(super) storage: &'a dyn ReadStorage,
     pub(super) repository: String,
-    /// The tags whose indexes remember a digest, sorted.
+    /// The tags whose indexes hold a digest, sorted.
     pub(super) remembered: BTreeMap<Digest, Vec<String>>,
-    /// How many digests each tag's index remembers.
+    /// How many digests each tag's index holds.
     remembers: HashMap<String, usize>,
     /// The manifests that it must have had, since it has everything that they refer to.
     pub(super) inferred: HashSet<Digest>,
 }
 
 impl<'a> History<'a> {
-    /// Reads what the tags of a repository remember.
+    /// Reads the indexes of a repository's tags.
     pub(super) fn read(storage: &'a dyn ReadStorage, repository: &str) -> Result<Self, Error> {
         let mut history = Self {
             storage,
@@ -44,7 +44,7 @@ impl<'a> History<'a> {
         Ok(history)
     }
 
-    /// The tags that surely named a digest last: they name nothing now, and remember nothing else.
+    /// Returns the tags that surely named a digest last: they name nothing now, and their indexes hold nothing else.
     pub(super) fn certain_tags(&self, digest: &Digest) -> Result<Vec<String>, Error> {
         let mut certain = Vec::new();
         for tag in self.remembered.get(digest).into_iter().flatten() {
@@ -56,7 +56,8 @@ impl<'a> History<'a> {
         Ok(certain)
     }
 
-    /// The link by which the repository serves a manifest: that of the revision, or as registry 2.1 wrote them, of a layer.
+    /// Reads the link by which the repository serves a manifest: the revision's or, as registry 2.1 wrote them, a
+    /// layer's.
     pub(super) fn manifest_link(&self, digest: &Digest) -> Result<Link, Error> {
         match self.revision_link(digest)? {
             Link::Absent => self.layer_link(digest),
@@ -64,23 +65,23 @@ impl<'a> History<'a> {
         }
     }
 
-    /// The link that makes a manifest a root of a collection.
+    /// Reads the link that makes a manifest a root of a collection.
     pub(super) fn revision_link(&self, digest: &Digest) -> Result<Link, Error> {
         links::read(self.storage, &layout::revision_link(&self.repository, digest), digest)
     }
 
-    /// The link by which the repository serves a layer.
+    /// Reads the link by which the repository serves a layer.
     pub(super) fn layer_link(&self, digest: &Digest) -> Result<Link, Error> {
         links::read(self.storage, &layout::layer_link(&self.repository, digest), digest)
     }
 
-    /// Whether something in the repository shows that it has had a manifest or a layer. Nothing that another repository has is
-    /// evidence here.
+    /// Whether something in the repository shows that it had a manifest or a layer. What another repository has is no
+    /// evidence.
     pub(super) fn had(&self, digest: &Digest) -> Result<bool, Error> {
         Ok(self.was_manifest(digest)? || self.storage.stat(&layout::layer(&self.repository, digest))?.is_some())
     }
 
-    /// Whether the repository has or had it as a manifest.
+    /// Whether the repository has or had this digest as a manifest.
     pub(super) fn was_manifest(&self, digest: &Digest) -> Result<bool, Error> {
         Ok(self.remembered.contains_key(digest)
             || self.inferred.contains(digest)

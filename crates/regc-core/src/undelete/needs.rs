@@ -21,17 +21,17 @@ use crate::storage::{Content, EntryKind, ReadStorage};
 /// What one manifest needs, apart from what is in other manifests.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     bytes: u64,
-    /// What the repository lacks a layer link to.
+    /// The content to which the repository lacks a layer link.
     pub(super) links: Vec<Digest>,
-    /// How long everything is that it refers to and that is there.
+    /// The length of everything that it refers to and that is there.
     parts: Vec<(Digest, u64)>,
     /// The manifests in it that the repository has or had.
     pub(super) children: Vec<Digest>,
     /// The manifests in it that the repository never had, as in an index of which only some platforms were pushed.
     pub(super) absent: Vec<Digest>,
-    /// What cannot be had.
+    /// What is missing.
     pub(super) missing: Vec<Missing>,
 }
 
@@ -53,10 +53,10 @@ impl Hashes {
     }
 }
 
-/// Finds out what manifests of a repository need. Whatever was found out is remembered.
+/// Determines what manifests of a repository need, and caches the results.
 pub(super) struct Assessor<'a> {
     pub(super) history: History<'a>,
-    /// Where content is hashed, and not only looked for.
+    /// Set if content is hashed, and not only checked for existence.
     hashes: Option<&'a Hashes>,
     monitor: &'a dyn Monitor,
     needs: HashMap<Digest, Rc<Needs>>,
@@ -65,10 +65,10 @@ pub(super) struct Assessor<'a> {
     parts: HashMap<Digest, Result<u64, MissingReason>>,
 }
 
-/// How many things that are missing are named of one manifest.
+/// How many missing things are named for one manifest.
 const NAMED: usize = 20;
 
-/// How many manifests of an index are summed up.
+/// How many manifests of an index are added up.
 const COUNTED: usize = 256;
 
 impl<'a> Assessor<'a> {
@@ -77,8 +77,8 @@ impl<'a> Assessor<'a> {
         Self { history, hashes, monitor, needs, verdicts, parts }
     }
 
-    /// Some of what a manifest cannot be pulled without, if it cannot. However long a chain of indexes is, each is looked at
-    /// once.
+    /// Returns some of what is missing to pull a manifest; nothing if it can be pulled. However long a chain of
+    /// indexes is, each is checked once.
     pub(super) fn verdict(&mut self, digest: &Digest) -> Result<Rc<[Missing]>, Error> {
         let mut pending = vec![*digest];
         let mut entered = HashSet::new();
@@ -106,7 +106,7 @@ impl<'a> Assessor<'a> {
         Ok(self.verdicts.get(digest).cloned().unwrap_or_default())
     }
 
-    /// A manifest and everything in it, children before their parents, but for what is in `done`.
+    /// Returns a manifest and everything in it, children before their parents, except what is in `done`.
     pub(super) fn in_order(
         &mut self,
         digest: &Digest,
@@ -132,7 +132,7 @@ impl<'a> Assessor<'a> {
         Ok(order)
     }
 
-    /// How much a client pulls that has nothing yet, as far as it is there.
+    /// Returns how many bytes a client that has nothing yet pulls, as far as they are there.
     pub(super) fn bytes(&mut self, digest: &Digest) -> Result<u64, Error> {
         let mut counted = BTreeMap::new();
         let mut seen = HashSet::from([*digest]);
@@ -207,7 +207,7 @@ impl<'a> Assessor<'a> {
         Ok(())
     }
 
-    /// A manifest in an index. What is linked only as a layer is one, as in build caches.
+    /// Adds a manifest in an index. What is linked only as a layer is a layer, as in build caches.
     fn child(&mut self, digest: Digest, needs: &mut Needs) -> Result<(), Error> {
         if self.history.was_manifest(&digest)? {
             needs.children.push(digest);
@@ -244,7 +244,7 @@ impl<'a> Assessor<'a> {
         Ok(())
     }
 
-    /// How long the content of a layer is, or what is wrong with it.
+    /// Returns the length of a layer's content, or what is wrong with it.
     fn part(&mut self, digest: &Digest) -> Result<Result<u64, MissingReason>, Error> {
         if let Some(known) = self.parts.get(digest) {
             return Ok(*known);

@@ -1,4 +1,4 @@
-//! Manifests of which no repository knows anything, and the repositories that must have had them.
+//! Manifests of which no repository has a record, and the repositories that must have had them.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -12,21 +12,21 @@ use crate::registry::layout;
 use crate::registry::manifest::{Kind, References, Role};
 use crate::storage::{ReadStorage, directories};
 
-/// How large a manifest is at most that a registry accepts, in bytes.
+/// The size of the largest manifest that a registry accepts, in bytes.
 pub(super) const MAX_BYTES: u64 = 4 << 20;
 
-/// A manifest that nothing leads to.
+/// A manifest that nothing refers to.
 pub(super) struct Orphan {
     digest: Digest,
     is_index: bool,
-    /// What it refers to, each once, but for layers that can be had elsewhere.
+    /// What it refers to, each once, except foreign layers.
     needs: Vec<Digest>,
 }
 
-/// Which repositories have something, by their numbers, ascending.
+/// The numbers of the repositories that have something, ascending.
 type Owners = HashMap<Digest, Vec<usize>>;
 
-/// Reads a blob if it is a manifest. Of any other, no more than its beginning is read.
+/// Reads a blob if it is a manifest. Of any other blob, no more than its beginning is read.
 pub(super) fn orphan(storage: &dyn ReadStorage, digest: Digest) -> Result<Option<Orphan>, Error> {
     let mut content = Vec::new();
     storage.read_in_parts(&layout::blob_data(&digest), &mut |part| {
@@ -46,7 +46,7 @@ pub(super) fn orphan(storage: &dyn ReadStorage, digest: Digest) -> Result<Option
     }))
 }
 
-/// Notes in each repository's history the orphans that it must have had: it links all that those refer to.
+/// Records in each repository's history the orphans that it must have had: it links everything that they refer to.
 ///
 /// `linked` are the manifests that a repository links, by its number. An index counts if the repository has or had all
 /// manifests in it.
@@ -97,7 +97,7 @@ fn add(owners: &mut Owners, number: usize, digests: Vec<Digest>) {
     }
 }
 
-/// The repositories that have all of it. What refers to nothing has no owner.
+/// Returns the repositories that have all of `needs`. A manifest that refers to nothing has no owner.
 fn owners_of_all(owners: &Owners, needs: &[Digest]) -> Vec<usize> {
     let lists: Option<Vec<&Vec<usize>>> = needs.iter().map(|digest| owners.get(digest)).collect();
     let lists = lists.unwrap_or_default();
@@ -106,7 +106,7 @@ fn owners_of_all(owners: &Owners, needs: &[Digest]) -> Vec<usize> {
     shortest.iter().filter(in_all).copied().collect()
 }
 
-/// The layer links of a repository to what is wanted.
+/// Returns the layer links of a repository to what is wanted.
 fn layer_links(storage: &dyn ReadStorage, repository: &str, wanted: &HashSet<Digest>) -> Result<Vec<Digest>, Error> {
     let all = layout::layers(repository);
     let mut linked = Vec::new();

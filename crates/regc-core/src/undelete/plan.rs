@@ -25,21 +25,21 @@ pub struct Selection {
     pub tags: Vec<String>,
 }
 
-/// What is done.
+/// A plan of the links to write.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The links that are missing, in the order in which they are written: that of a push. At any moment, what a link leads to
-    /// is there.
+    /// The links that are missing, in the order in which they are written: that of a push. At any moment, what a link
+    /// refers to is there.
     pub links: Vec<NewLink>,
     /// What is linked again, or is linked already.
     pub selected: Vec<Selection>,
-    /// What is not linked again, since something is missing.
+    /// What is not linked again because something is missing.
     pub left: Vec<(Selection, Vec<Missing>)>,
-    /// The manifests in indexes that are linked again which the repository never had.
+    /// The manifests that the repository never had, in indexes that are linked again.
     pub absent: Vec<(String, Digest)>,
 }
 
-/// Everything that was deleted at `since` or later through the API, with the tags that surely named it.
+/// Selects everything that was deleted at `since` or later through the API, with the tags that surely named it.
 pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
     let is_meant = |deleted: &&Deleted| {
         deleted.evidence == Evidence::Revision && deleted.deleted.is_some_and(|deleted| deleted >= since)
@@ -54,8 +54,9 @@ pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
 
 /// Checks everything that the selected manifests need, hashes it, and decides which links are missing.
 ///
-/// What is not whole goes to [`Plan::left`], and so does what would be linked through a symbolic link. Fails with
-/// [`Error::NotDeleted`] if one is neither linked nor among `found`, with [`Error::TagExists`] if a tag names something else.
+/// What is not whole is in [`Plan::left`], and so is what would be linked through a symbolic link. Fails with
+/// [`Error::NotDeleted`] if a manifest is neither linked nor among `found`, with [`Error::TagExists`] if a tag names
+/// something else.
 pub fn plan(
     storage: &dyn ReadStorage,
     found: &[Deleted],
@@ -177,7 +178,7 @@ impl Planner<'_> {
         NewLink { kind, repository: self.repository.to_owned(), path, digest }
     }
 
-    /// Whether one of the links would be written where a symbolic link leads to somewhere else.
+    /// Whether one of the links would be written through a symbolic link.
     fn is_behind_symlink(&self, links: &[NewLink]) -> Result<bool, Error> {
         for link in links {
             if symlink_between(self.storage, layout::REPOSITORIES, &link.path)?.is_some() {

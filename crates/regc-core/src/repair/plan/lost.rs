@@ -1,4 +1,4 @@
-//! What is lost: which links to it are removed, and what else those links keep.
+//! Lost manifests: which links to them are removed, and what else those links keep.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::registry::layout;
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::{below, directories};
 
-/// What leads to the manifests of a repository, or is attached to them.
+/// What refers to the manifests of a repository, or is attached to them.
 #[derive(Default)]
 pub(super) struct Leads {
     /// The tags, by the digest that they name.
@@ -18,7 +18,7 @@ pub(super) struct Leads {
     subjects: BTreeSet<Digest>,
     /// The entries in tags' indexes, by the digest.
     entries: HashMap<Digest, Vec<String>>,
-    /// Whether a tag, or a part of one, is a symbolic link, which would lead to nothing if another one went.
+    /// Whether a tag, or a part of one, is a symbolic link, which would dangle if another one were removed.
     has_symlinks: bool,
 }
 
@@ -30,14 +30,14 @@ impl Leads {
 }
 
 impl Planner<'_> {
-    /// Whether content is nowhere, so that links to it may go. An operator with a backup may have another one, and what is in the
-    /// trash, or cannot be read now, may come back.
+    /// Whether content is nowhere, so that links to it may be removed. An operator with a backup may have another
+    /// one, and what is in the trash, or cannot be read now, may come back.
     pub(super) fn is_lost(&mut self, digest: &Digest) -> Result<bool, Error> {
         if self.trashed.contains(digest) {
             self.in_trash.insert(*digest);
             return Ok(false);
         }
-        // Content is moved aside to be pushed again.
+        // Content that was moved aside is expected to be pushed again.
         let is_expected = self.options.from.is_some() || self.set_aside.contains(digest);
         Ok(!is_expected && self.look(digest)? == Found::Absent)
     }
@@ -61,11 +61,11 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Removes the link of a manifest that cannot be had, the tags that name it, and what tags remember of it.
+    /// Removes the link of a lost manifest, the tags that name it, and its entries in tags' indexes.
     fn remove_image(&mut self, repository: &str, digest: &Digest) -> Result<(), Error> {
         let leads = self.leads(repository)?;
         let link = layout::revision_link(repository, digest);
-        // What is attached to it would be garbage without it, and has its content. What is linked by another algorithm's
+        // Referrers, which have their content, would be garbage without it. What is linked by another algorithm's
         // digest is not linked by this one.
         let is_needed = leads.has_symlinks || leads.subjects.contains(digest);
         if is_needed || self.storage.stat(&link)?.is_none() {
@@ -81,7 +81,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Removes a tag with all that it remembers: the registry lists whatever has a directory.
+    /// Removes a tag with all entries of its index: the registry lists every tag that has a directory.
     fn remove_tag(&mut self, repository: &str, tag: &str, digest: Digest) -> Result<(), Error> {
         if self.leads(repository)?.has_symlinks {
             return Ok(());
@@ -97,7 +97,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// What leads to the manifests of a repository.
+    /// Returns what refers to the manifests of a repository.
     pub(super) fn leads(&mut self, repository: &str) -> Result<Rc<Leads>, Error> {
         if let Some(known) = self.leads.get(repository) {
             return Ok(known.clone());
