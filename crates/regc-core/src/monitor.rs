@@ -1,58 +1,59 @@
-//! Who is told how a run goes.
+//! Progress reports of a run.
 
 use crate::finding::Finding;
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Listing the blobs' directories. Steps are blobs; their number is not known before.
+    /// Listing the blobs' directories. Steps are blobs; their number is not known in advance.
     ListBlobs,
-    /// Listing repositories and their revisions. Steps are repositories; their number is not known before.
+    /// Listing repositories and their revisions. Steps are repositories; their number is not known in advance.
     ListRepositories,
     /// Reading manifests. Steps are manifests.
     ReadManifests,
     /// Following references, repository by repository. Steps are repositories.
     Mark,
-    /// Asking for the sizes of blobs. Steps are blobs.
+    /// Reading the sizes of blobs. Steps are blobs.
     Measure,
-    /// Looking at every link of repositories. Steps are repositories.
+    /// Checking every link of repositories. Steps are repositories.
     CheckLinks,
     /// Hashing the contents of blobs. Steps are bytes.
     HashContent,
-    /// Looking again for what has arrived since. There are no steps.
+    /// Rescanning for what has been added since. There are no steps.
     Rescan,
-    /// Finding out what can be repaired. There are no steps.
+    /// Planning repairs. There are no steps.
     PlanRepair,
-    /// Carrying out repairs. Steps are those.
+    /// Carrying out repairs. Steps are repairs.
     Repair,
-    /// Looking for manifests that were deleted. Steps are repositories.
+    /// Finding deleted manifests. Steps are repositories.
     FindDeleted,
     /// Checking and hashing what is to be linked again. Steps are manifests.
     CheckDeleted,
-    /// Writing links. Steps are those.
+    /// Writing links. Steps are links.
     Link,
     /// Removing tag index entries, revisions, layer links, and blobs, in this order. Steps are those.
     Remove,
 }
 
-/// Watches a run. Every method is called from many threads at once, in no particular order, and should return soon.
+/// An observer of a run. Every method is called from many threads at once, in no particular order, and should return
+/// soon.
 pub trait Monitor: Sync {
-    /// A phase begins; `steps` is how many it has, where that is known before.
+    /// Reports that a phase begins; `steps` is how many it has, if that is known in advance.
     fn phase(&self, phase: Phase, steps: Option<u64>);
 
-    /// So many more steps of the phase are done.
+    /// Reports that so many more steps of the phase are done.
     fn advance(&self, steps: u64);
 
-    /// Something was found damaged. The run's result holds it too, in a fixed order.
+    /// Reports something that was found damaged. The run's result holds all findings too, in a fixed order.
     fn finding(&self, _: &Finding) {}
 
-    /// Whether the run is to stop at the next whole step. It is asked often.
+    /// Whether the run is to stop at the next whole step. It is called often.
     fn is_stopped(&self) -> bool {
         false
     }
 }
 
-/// Watches nothing.
+/// A monitor that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
