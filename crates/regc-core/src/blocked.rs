@@ -1,15 +1,15 @@
-//! What is in the way of something that was asked for.
+//! What is in the way of a request.
 
 use std::fmt;
 
 use crate::digest::Digest;
 
-/// Something deletion that stays all the same.
+/// Something that a deletion names but that stays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Blocked {
     /// The repository.
     pub repository: String,
-    /// What of it.
+    /// What in it stays.
     pub what: Named,
     /// Why.
     pub reason: Cause,
@@ -29,13 +29,13 @@ pub enum Named {
 /// Why something stays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// A tag names it that stays.
+    /// A tag that stays names it.
     Tagged(String),
     /// It is part of this index, which stays.
     PartOf(Digest),
     /// Symbolic links lead into or out of the repository, or to the tag.
     Symlinks,
-    /// This symbolic link gives the repository another name, and would lead to nothing.
+    /// This symbolic link gives the repository another name, and would be dangling.
     Alias(String),
     /// This manifest, which is not named itself, is damaged or missing, so it is unknown what it needs.
     Damaged(Digest),
@@ -97,13 +97,13 @@ impl fmt::Display for Cause {
 /// Something without which a manifest cannot be pulled.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Missing {
-    /// What.
+    /// What is missing.
     pub digest: Digest,
-    /// Why it cannot be had.
+    /// Why it is unavailable.
     pub reason: MissingReason,
 }
 
-/// Why something cannot be had.
+/// Why something is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissingReason {
@@ -111,7 +111,7 @@ pub enum MissingReason {
     NoContent,
     /// The content does not match its digest.
     Damaged,
-    /// It is no manifest that is understood.
+    /// It is not understood as a manifest.
     NotUnderstood,
     /// The content is there, but nothing shows that this repository had it.
     NeverInRepository,

@@ -24,7 +24,7 @@ impl Algorithm {
     /// Every algorithm of the layout.
     pub const ALL: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
 
-    /// The name in digests and paths, `sha256` for example.
+    /// Returns the name in digests and paths, for example `sha256`.
     pub const fn name(self) -> &'static str {
         match self {
             Algorithm::Sha256 => "sha256",
@@ -33,7 +33,7 @@ impl Algorithm {
         }
     }
 
-    /// The length of a hash in bytes; its hexadecimal form is twice as long.
+    /// Returns the length of a hash in bytes; its hexadecimal form is twice as long.
     pub const fn bytes(self) -> usize {
         match self {
             Algorithm::Sha256 => 32,
@@ -42,15 +42,15 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name, which is lower case; `None` for any other.
+    /// Returns the algorithm of that name, which is lower case; `None` for any other.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
-/// The digest of some content: an algorithm and that many bytes.
+/// The digest of some content: an algorithm and as many bytes as it has.
 ///
-/// Its text form is always lower case, which is the only one that the registry accepts and that the layout uses.
+/// Its text form is always lower case, the only form that the registry accepts and that the layout uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
@@ -68,20 +68,20 @@ impl Digest {
         }
     }
 
-    /// The SHA-256 digest with these bytes.
+    /// Creates the SHA-256 digest with these bytes.
     pub fn sha256(bytes: [u8; 32]) -> Self {
         Self::from_bytes(Algorithm::Sha256, &bytes)
     }
 
-    /// The digest with these bytes, which must be as many as the algorithm has.
+    /// Creates the digest with these bytes, which must be as many as the algorithm has.
     pub(crate) fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Self {
         let mut bytes = [0; 64];
         bytes[..hash.len()].copy_from_slice(hash);
         Self { algorithm, bytes }
     }
 
-    /// The digest that a directory of the layout is named after: lower-case hexadecimal of exactly the algorithm's
-    /// length. `None` for every other name.
+    /// Parses the digest that a directory of the layout is named after: lower-case hexadecimal of exactly the
+    /// algorithm's length. `None` for every other name.
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
         if hex.len() != algorithm.bytes() * 2 || hex.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
@@ -97,15 +97,15 @@ impl Digest {
     }
 
     /// Parses a digest whatever its case is. A manifest may spell one in upper case; no registry stores content under
-    /// that name, and what it can only mean is the lower-case one.
+    /// that name, so it can only mean the lower-case one.
     pub fn parse_any_case(text: &str) -> Result<Self, InvalidDigest> {
         let parsed = Self::parse(text).or_else(|| Self::parse(&text.to_ascii_lowercase()));
         parsed.ok_or_else(|| InvalidDigest(text.to_owned()))
     }
 
-    /// Every digest that `text` seems to mention: hexadecimal digits of the length of a hash, in either case, with or
-    /// without an algorithm before them, at the beginning or end of a longer run of digits too, and spelled with JSON's
-    /// escapes. What damaged text may have referred to, for those who must not lose it.
+    /// Returns every digest that `text` seems to mention: hexadecimal digits of the length of a hash, in either case,
+    /// with or without an algorithm before them, at the beginning or end of a longer run of digits too, and spelled
+    /// with JSON's escapes. These are what damaged text may have referred to, for callers that must not lose it.
     pub fn mentioned_in(text: &[u8]) -> Vec<Self> {
         let mut found = Vec::new();
         Self::each_mentioned_in(text, |digest| found.push(digest));
@@ -114,7 +114,8 @@ impl Digest {
         found
     }
 
-    /// Calls `visit` with every digest that [`mentioned_in`](Self::mentioned_in) would answer, some of them several times.
+    /// Calls `visit` with every digest that [`mentioned_in`](Self::mentioned_in) would return, some of them several
+    /// times.
     pub(crate) fn each_mentioned_in(text: &[u8], mut visit: impl FnMut(Self)) {
         let unescaped = if text.windows(4).any(|at| at == b"\\u00") { unescaped(text) } else { Vec::new() };
         for run in [text, &unescaped].into_iter().flat_map(|text| text.split(|byte| !byte.is_ascii_hexdigit())) {
@@ -131,17 +132,17 @@ impl Digest {
         }
     }
 
-    /// The hash algorithm.
+    /// Returns the hash algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The hash itself: 32, 48 or 64 bytes.
+    /// Returns the hash itself: 32, 48 or 64 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.algorithm.bytes()]
     }
 
-    /// The hash of a SHA-256 digest; `None` for another algorithm's.
+    /// Returns the hash of a SHA-256 digest; `None` for another algorithm's.
     pub fn as_sha256(&self) -> Option<&[u8; 32]> {
         match self.algorithm {
             Algorithm::Sha256 => self.bytes.first_chunk(),
@@ -149,12 +150,12 @@ impl Digest {
         }
     }
 
-    /// The hash in lower-case hexadecimal.
+    /// Returns the hash in lower-case hexadecimal.
     pub fn hex(&self) -> String {
         hex::encode(self.as_bytes())
     }
 
-    /// Calls `with` with the hash in lower-case hexadecimal, for those who only look.
+    /// Calls `with` with the hash in lower-case hexadecimal, without an allocation.
     pub(crate) fn with_hex<T>(&self, with: impl FnOnce(&str) -> T) -> T {
         let mut buffer = [0; 128];
         let text = &mut buffer[..self.algorithm.bytes() * 2];
@@ -162,7 +163,7 @@ impl Digest {
     }
 }
 
-/// `text` with JSON's escapes of ASCII characters resolved.
+/// Resolves JSON's escapes of ASCII characters in `text`.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut unescaped = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -216,7 +217,7 @@ impl serde::Serialize for Digest {
     }
 }
 
-/// Text that is no digest of a known algorithm.
+/// Text that is not a digest of a known algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest: {0:?}")]
 pub struct InvalidDigest(pub String);

@@ -1,12 +1,12 @@
-//! How long something is, as people write it.
+//! Human-readable durations.
 
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo, Unit};
 
-/// Reads `90m`, `24h`, `30d` or `2w`. A day has 24 hours.
+/// Parses `90m`, `24h`, `30d` or `2w`. A day has 24 hours.
 ///
-/// Fails with a reason for people. Months and years are refused: they are not always equally long.
+/// Fails with a human-readable reason. Months and years are refused: their length varies.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let invalid = || "not a duration like 90m, 24h or 7d, or too long".to_owned();
     let span: Span = text.parse().map_err(|_| invalid())?;

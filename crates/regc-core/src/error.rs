@@ -7,26 +7,26 @@ use crate::blocked::Blocked;
 use crate::blocked::Missing;
 use crate::digest::Digest;
 
-/// Why something could not be done.
+/// Why an operation failed.
 ///
-/// `Display` says what and where; the cause below it is the error's `source`, for the caller to print as a chain.
+/// `Display` shows what and where; the underlying cause is the error's `source`, for the caller to print as a chain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The storage could not be listed, read or changed.
+    /// Listing, reading or changing the storage failed.
     #[error("cannot {action} {path}")]
     Storage {
         /// A verb: `list`, `read`, `remove`, …
         action: &'static str,
         /// The path or key.
         path: String,
-        /// What the backend said.
+        /// The error of the backend.
         source: io::Error,
     },
     /// The root directory is absent. It is never taken for an empty registry.
     #[error("the storage root {0} does not exist; is the volume mounted, and is this the right configuration?")]
     RootMissing(PathBuf),
-    /// The root is no directory.
+    /// The root is not a directory.
     #[error("the storage root {0} is not a directory")]
     RootNotDirectory(PathBuf),
     /// A symbolic link in the layout leads nowhere, so what it should lead to would be taken for absent.
@@ -63,16 +63,16 @@ pub enum Error {
     Locked {
         /// The store.
         path: String,
-        /// Who it is, as far as that is known.
+        /// The holder of the lock, as far as it is known.
         holder: String,
     },
-    /// Something cannot be moved to the trash or from where new files are written, which is on another file system, and
-    /// nothing is copied silently.
+    /// Something cannot be moved to the trash, or from where new files are written, which is on another file system.
+    /// Nothing is copied silently.
     #[error(
         "{0} is on another file system than .regc in the storage root, or mounted by itself; nothing is copied between them"
     )]
     OtherFilesystem(String),
-    /// A plan was to be carried out that was not made in the session that has the lock.
+    /// A plan that was to be carried out was not made in the session that holds the lock.
     #[error("the plan was not made in this session: plan again, since the store may have changed")]
     PlanOfAnotherSession,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
@@ -80,7 +80,7 @@ pub enum Error {
     NoRoom {
         /// The runs that were deleted from the trash to make room.
         deleted: Vec<RunSize>,
-        /// The run that began first among those that can be emptied and lose nothing that is in use.
+        /// The oldest of the runs that can be emptied without losing anything that is in use.
         oldest: Option<RunSize>,
         /// Why the journal was not written.
         source: Box<Error>,
@@ -93,7 +93,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The checkpoint of a run over other blobs. What that run has hashed, this one would leave out.
+    /// The checkpoint is of a run over other blobs. This run would leave out what that run has hashed.
     #[error("the checkpoint is of a run over {checkpoint}, not over {run}; use the same again, or another checkpoint")]
     OtherCheckpoint {
         /// What the checkpoint's run was to hash.
@@ -101,31 +101,31 @@ pub enum Error {
         /// What this run is to hash.
         run: String,
     },
-    /// Something in the trash does not have the content that its name says, so it is not put back.
+    /// Content in the trash does not match its digest, so it is not put back.
     #[error(
         "{0} does not have the content that its digest says, as what a repair has moved aside; it stays in the trash, from \
          where it can be copied"
     )]
     NotItsDigest(String),
-    /// Content could not be taken from another store, so nothing is done that needs it.
+    /// Content could not be taken from another store, so nothing that needs it is done.
     #[error("{0} was not written: the content that belongs there could not be taken from the other store")]
     NotTaken(String),
-    /// What is regc's own in a storage root is a symbolic link, which regc never makes.
+    /// Something of regc's own in a storage root is a symbolic link, which regc never creates.
     #[error("{0} is a symbolic link, and regc never makes one there; remove it")]
     OwnSymlink(String),
-    /// A file of retention rules is not understood, or leaves open what to keep.
+    /// A retention policy is invalid, or leaves open what to keep.
     #[error("cannot use the retention policy: {0}")]
     Policy(String),
-    /// A retention rule leaves open what to keep. It is not taken for one that keeps nothing.
+    /// A retention rule leaves open what to keep. It is not treated as a rule that keeps nothing.
     #[error("nothing is said of what to keep; say keep, keep-within or keep-tag (`keep 0` says that none is)")]
     NothingToKeep,
-    /// A pattern of names is not understood.
+    /// A pattern of names is invalid.
     #[error("not a pattern: {0}")]
     Pattern(String),
     /// Nothing in the store has such a name.
     #[error("nothing matches {0}")]
     NothingMatches(String),
-    /// A manifest that is to go is still named by tags.
+    /// A manifest that is to be deleted is still named by tags.
     #[error("{repository}@{digest} is still named by {}", tags.join(", "))]
     StillTagged {
         /// The repository.
@@ -157,7 +157,7 @@ pub enum Error {
         /// The manifest.
         digest: Digest,
     },
-    /// Something is missing that a manifest needs that is to be linked again.
+    /// A manifest that is to be linked again needs something that is missing.
     #[error(
         "{repository}@{digest} cannot be undeleted, and nothing was changed: {}",
         missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -180,10 +180,10 @@ pub enum Error {
         /// The tag.
         tag: String,
     },
-    /// What no registry takes for a tag.
+    /// A name that no registry accepts as a tag.
     #[error("{0:?} is not a tag")]
     NoTag(String),
-    /// A directory where repositories are whose name is not UTF-8.
+    /// A directory among the repositories has a name that is not UTF-8.
     #[error("the name of the directory {0} is not UTF-8; rename it")]
     NotUtf8(String),
     /// A manifest that was pushed during the run is not whole yet.
@@ -196,7 +196,7 @@ pub enum Error {
     /// The store has more of something than can be numbered.
     #[error("the store has more {0} than regc can handle")]
     TooMany(&'static str),
-    /// The threads to work with could not be started.
+    /// Starting the threads failed.
     #[error("cannot start {0} threads")]
     Threads(usize),
 }
@@ -205,7 +205,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Blobs, but not one repository.
+    /// The store has blobs, but not one repository.
     #[error(
         "the store has blobs but no repository, so everything would be deleted. This is what a wrong root, or a file system \
          that is not mounted, looks like"
@@ -214,7 +214,7 @@ pub enum Refusal {
     /// The storage root is there, and holds no registry.
     #[error("the storage root holds no docker/registry/v2. This is what a file system that is not mounted looks like")]
     NoLayout,
-    /// The storage root is there and holds no registry, and another directory close by does.
+    /// The storage root exists and holds no registry, but another directory close by does.
     #[error("the storage root holds no docker/registry/v2; did you mean {0}?")]
     LayoutElsewhere(String),
     /// An empty directory is a file system of its own, or its siblings are.
@@ -237,7 +237,7 @@ pub enum Refusal {
     /// All that a directory of blobs should hold is missing.
     #[error("all blobs of {0} that images need are missing. This is what a file system that is not mounted looks like")]
     MissingDirectory(String),
-    /// Something answers at the registry's address.
+    /// A registry answers at the configured address.
     #[error("a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost")]
     RegistryRuns(String),
     /// A server at the registry's address may be the registry.
@@ -251,25 +251,25 @@ pub enum Refusal {
     /// Something that was named cannot be deleted, so nothing is.
     #[error("nothing was deleted: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Blocked(Vec<Blocked>),
-    /// Revisions, but not one blob.
+    /// The store has revisions, but not one blob.
     #[error(
         "the store has repositories with manifests, but no blobs, so all links would be deleted. This is what a file system \
          that is not mounted looks like"
     )]
     NoBlobs,
-    /// Layer links that lead to blobs, and no manifest that says which of them are in use.
+    /// The store has layer links that refer to blobs, and no manifest that shows which of them are in use.
     #[error(
         "the store has repositories with layers, but not one of them links a manifest, so every layer would be deleted. \
          Manifests may be kept in an external metadata database, as OpenShift's registry kept them"
     )]
     NoManifests,
-    /// Untagged manifests should go, and the store has no tag.
+    /// Untagged manifests are to be deleted, and the store has no tag.
     #[error(
         "the store has manifests but not one tag, so all of them are untagged and would be deleted. Tags may be kept in \
          an external metadata database"
     )]
     NoTags,
-    /// Untagged manifests should go, and nearly all are untagged.
+    /// Untagged manifests are to be deleted, and nearly all are untagged.
     #[error(
         "{untagged} of {linked} manifests are untagged and would be deleted. Tags may be kept in an external metadata database, \
          as Harbor keeps them"
@@ -292,13 +292,13 @@ pub enum Refusal {
          storage does not say what is in use. `oc adm prune images` deletes what is not"
     )]
     OpenShift,
-    /// Untagged manifests should go, and Harbor keeps the tags.
+    /// Untagged manifests are to be deleted, and Harbor keeps the tags.
     #[error(
         "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
          looks untagged here, and what is deleted here is not deleted there"
     )]
     HarborUntagged,
-    /// Harbor's registry, without permission.
+    /// The registry is Harbor's, and the options do not allow that.
     #[error(
         "this is a Harbor registry, by its `auth` section, whose database also describes this store. Harbor collects \
          garbage by itself"
@@ -306,7 +306,7 @@ pub enum Refusal {
     Harbor,
 }
 
-/// A run in the trash, and what is freed by deleting it.
+/// A run in the trash, and what deleting it frees.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RunSize {
     /// The run's name.
@@ -315,7 +315,7 @@ pub struct RunSize {
     pub bytes: u64,
 }
 
-/// What was deleted from the trash.
+/// Formats what was deleted from the trash.
 fn told(deleted: &[RunSize]) -> String {
     let runs: Vec<String> = deleted.iter().map(|run| format!("{} ({} bytes)", run.run, run.bytes)).collect();
     if runs.is_empty() {

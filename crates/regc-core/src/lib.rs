@@ -1,10 +1,10 @@
 //! Offline garbage collection for the storage of Docker and OCI registries.
 //!
-//! A registry (distribution/distribution, the `registry` image) never gives disk space back by itself. This library finds out what
-//! in its storage a client can still pull, and deletes the rest.
+//! A registry (distribution/distribution, the `registry` image) never frees disk space by itself. This library finds
+//! out what in its storage a client can still pull, and deletes the rest.
 //!
-//! A [`Store`] is opened by the registry's own configuration. What a collection would delete is a [`Plan`]; a dry run ends there. A
-//! [`Session`], which holds the store's lock, carries a plan out:
+//! A [`Store`] is opened with the registry's own configuration. A [`Plan`] is what a collection would delete; a dry
+//! run ends there. A [`Session`], which holds the store's lock, carries a plan out:
 //!
 //! ```
 //! use regc_core::{CollectOptions, Config, Disposal, Holder, Silent, Store};
@@ -55,8 +55,8 @@
 //! # }
 //! ```
 //!
-//! The stages behind a store can be called one by one, for who wants them: [`storage`], [`stages`], [`verify`],
-//! [`inspect`], [`repair`], [`undelete`], [`trash`]. Each uses only those below it; the order is that of docs/architecture.md.
+//! The stages behind a store can be called one by one: [`storage`], [`stages`], [`verify`], [`inspect`], [`repair`],
+//! [`undelete`], [`trash`]. Each uses only those below it; the order is that of docs/architecture.md.
 #![deny(missing_docs)]
 
 mod blocked;
@@ -94,8 +94,8 @@ pub use self::scan::deletion::Deletion;
 pub use self::storage::lock::Holder;
 pub use self::store::{DEFAULT_JOBS, Disposal, Probed, Restore, Session, Store};
 
-/// The stages of a collection, for who wants to call them one by one. A [`Store`] calls them in the one order that is safe, and what
-/// is here may change more often than it.
+/// The stages of a collection, for callers that call them one by one. A [`Store`] calls them in the only safe order,
+/// and these modules may change more often than it.
 pub mod stages {
     /// Deciding what is deleted, and deleting it.
     pub mod collect {

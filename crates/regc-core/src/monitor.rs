@@ -1,4 +1,4 @@
-//! Who is told how a run goes.
+//! Progress reports of a run.
 
 use crate::finding::Finding;
 
@@ -6,15 +6,15 @@ use crate::finding::Finding;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Listing the blobs' directories. Steps are blobs; their number is not known before.
+    /// Listing the blobs' directories. Steps are blobs; their number is not known in advance.
     ListBlobs,
-    /// Listing repositories and their revisions. Steps are repositories; their number is not known before.
+    /// Listing repositories and their revisions. Steps are repositories; their number is not known in advance.
     ListRepositories,
     /// Reading manifests. Steps are manifests.
     ReadManifests,
     /// Following references, repository by repository. Steps are repositories.
     Mark,
-    /// Asking for the sizes of blobs. Steps are blobs.
+    /// Reading the sizes of blobs. Steps are blobs.
     Measure,
     /// Listing the images of repositories. Steps are repositories.
     ListImages,
@@ -22,17 +22,17 @@ pub enum Phase {
     CheckLinks,
     /// Hashing the contents of blobs. Steps are bytes.
     HashContent,
-    /// Looking again for what has arrived since. There are no steps.
+    /// Rescanning for what has been added since. There are no steps.
     Rescan,
-    /// Finding out what can be repaired. There are no steps.
+    /// Planning repairs. There are no steps.
     PlanRepair,
-    /// Carrying out repairs. Steps are those.
+    /// Carrying out repairs. Steps are repairs.
     Repair,
-    /// Looking for manifests that were deleted. Steps are repositories.
+    /// Finding deleted manifests. Steps are repositories.
     FindDeleted,
     /// Checking and hashing what is to be linked again. Steps are manifests.
     CheckDeleted,
-    /// Writing links. Steps are those.
+    /// Writing links. Steps are links.
     Link,
     /// Moving objects from the trash back to the registry. Steps are objects.
     Restore,
@@ -69,10 +69,10 @@ pub enum Phase {
 ///
 /// Every method is called from many threads at once, in no particular order, and should return soon.
 pub trait Monitor: Sync {
-    /// A phase begins; `steps` is how many it has, where that is known before.
+    /// Reports that a phase begins; `steps` is how many it has, if that is known in advance.
     fn phase(&self, phase: Phase, steps: Option<u64>);
 
-    /// So many more steps of the phase are done.
+    /// Reports that so many more steps of the phase are done.
     fn advance(&self, steps: u64);
 
     /// Something was found damaged. `Plan::findings` holds it too, in a fixed order.
@@ -88,7 +88,7 @@ pub trait Monitor: Sync {
     }
 }
 
-/// Watches nothing.
+/// A monitor that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

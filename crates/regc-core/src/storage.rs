@@ -1,4 +1,4 @@
-//! Where a registry's files are: what is asked of storage, and the backends.
+//! Where a registry's files are: the contract of a storage, and the backends.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -20,8 +20,8 @@ use crate::registry::config::{Config, Driver};
 
 /// Opens the storage that `config` describes.
 ///
-/// Fails if its root directory is absent, and for drivers that keep nothing here: `inmemory`, and so far everything but
-/// `filesystem`.
+/// Fails if its root directory is absent, and for drivers that are not supported: `inmemory`, which keeps nothing,
+/// and so far everything but `filesystem`.
 pub fn open(config: &Config) -> Result<Box<dyn TrashStorage>, Error> {
     open_driver(&config.driver).map_err(|error| match (&config.driver_variable, error) {
         (Some(name), error @ (Error::RootMissing(_) | Error::RootNotDirectory(_) | Error::Config(_))) => {

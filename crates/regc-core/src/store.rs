@@ -1,9 +1,9 @@
-//! A store, and a session in which it is changed: the way through all stages that leaves nothing out.
+//! A store, and a session in which it is changed: the complete way through all stages.
 //!
-//! The stages can be called one by one. Which of them a safe run needs, and in which order, is known here alone: the store must
-//! not be described by another database, its root must hold a registry, no registry may take pushes, no other run may be at
-//! work, what an interrupted run has left is finished first, a store that looks half mounted is refused, and what is deleted is
-//! deleted in order, after a second look. What cannot be skipped has no way around it.
+//! The stages can be called one by one. Only this module defines which of them a safe run needs, and in which order:
+//! the store must not be described by another database, its root must hold a registry, no registry may accept pushes,
+//! no other run may be active, what an interrupted run left is finished first, a store that looks half mounted is
+//! refused, and objects are deleted in order, after a rescan. The required stages cannot be skipped.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,10 +36,10 @@ use crate::trash::{self, Emptied, Header, Restored, Runs, Selection};
 use crate::undelete;
 use crate::verify::{self, Verification};
 
-/// How many sessions there were: a plan belongs to the one that it was made in.
+/// The number of sessions so far: a plan belongs to the session in which it was made.
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
 
-/// A store that can be looked at.
+/// A store that can be read.
 pub struct Store {
     config: Config,
     storage: Box<dyn TrashStorage>,
@@ -60,20 +60,20 @@ pub enum Disposal {
     Trash,
 }
 
-/// What stands where the configuration says that the registry listens.
+/// What listens at the registry's configured address.
 #[derive(Debug)]
 pub enum Probed {
-    /// The configuration names no address, or the registry is read-only: nothing was asked.
+    /// The configuration names no address, or the registry is read-only: nothing was probed.
     NotAsked,
-    /// No program takes connections.
+    /// No program accepts connections.
     Nothing,
-    /// A registry that takes pushes.
+    /// A registry that accepts pushes.
     Registry,
     /// A server that may be a registry, and how it answers.
     Unclear(String),
     /// Another server, by the name that it gives itself.
     Other(String),
-    /// That could not be found out.
+    /// The probe failed.
     Unknown(io::Error),
 }
 
@@ -81,14 +81,15 @@ pub enum Probed {
 pub struct Restore<'a> {
     /// The run's name in the trash.
     pub run: &'a str,
-    /// What of it; everything if not given.
+    /// What to restore of it; `None` means everything.
     pub selection: Option<&'a Selection>,
 }
 
 impl Store {
-    /// Opens the store that a registry's configuration describes. Nothing is read yet but what the storage needs to open.
+    /// Opens the store that a registry's configuration describes. Reads nothing yet but what the storage needs to
+    /// open.
     ///
-    /// Fails if the storage's root is absent, or is of a driver that is not supported.
+    /// Fails if the storage's root is absent, or if its driver is not supported.
     pub fn open(config: &Config) -> Result<Self, Error> {
         Ok(Self::with_storage(config, storage::open(config)?))
     }
@@ -98,8 +99,8 @@ impl Store {
         Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS }
     }
 
-    /// Whether to go on although the root holds no registry, or the store has no repository, no blob, no manifest or no tag: an
-    /// empty root is what a mount point looks like whose file system is not mounted.
+    /// Sets whether to go on although the root holds no registry, or the store has no repository, no blob, no
+    /// manifest or no tag: the mount point of an unmounted file system looks like an empty root.
     #[must_use]
     pub fn allow_empty(self, allow_empty: bool) -> Self {
         Self { allow_empty, ..self }
@@ -122,8 +123,8 @@ impl Store {
         &*self.storage
     }
 
-    /// Refuses the store if its root holds no registry, or if an external database describes what is in use. Every plan asks
-    /// this first; a caller may ask earlier.
+    /// Refuses the store if its root holds no registry, or if an external database describes what is in use. Every
+    /// plan checks this first; a caller may check earlier.
     pub fn check(&self, options: &CollectOptions, is_deletion: bool) -> Result<(), Error> {
         let nothing = Deletion::default();
         let options = self.scan_options(options, is_deletion.then_some(&nothing));
@@ -228,7 +229,7 @@ impl Store {
         undelete::plan(&*self.storage, deleted, selected, monitor)
     }
 
-    /// Fails as moving to the trash would, if what a plan deletes is on another file system than the trash.
+    /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash.
     pub fn check_trash(&self, plan: &Plan) -> Result<(), Error> {
         match check_removable(&*self.storage, plan, true) {
             Err(error @ Error::OtherFilesystem(_)) => Err(error),
@@ -251,7 +252,7 @@ impl Store {
         trash::empty(&*self.storage, None, runs, before, monitor)
     }
 
-    /// The repairs that cannot be done as it stands, and why.
+    /// Returns the repairs that cannot be done at present, and why.
     pub fn check_repair(&self, actions: &[Action]) -> Vec<(Action, Error)> {
         repair::check(&*self.storage, actions)
     }
@@ -261,7 +262,7 @@ impl Store {
         undelete::check(&*self.storage, plan)
     }
 
-    /// Finds out whether a registry takes pushes where the configuration says.
+    /// Finds out whether a registry accepts pushes at its configured address.
     pub fn probe(&self) -> Probed {
         let Some(listener) = self.config.listener.as_ref().filter(|_| !self.config.read_only) else {
             return Probed::NotAsked;
@@ -308,8 +309,9 @@ impl Store {
         }
     }
 
-    /// The same beside a registry that may take pushes. What is deleted is always moved to the trash then, from which the next
-    /// run brings back what has come into use; see [`CollectOptions::keep_since`] for how recent what stays should be.
+    /// Locks the store while a registry may accept pushes. What is deleted is then always moved to the trash, from
+    /// which the next run restores what has come into use; see [`CollectOptions::keep_since`] for how to keep what is
+    /// recent.
     pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {
         let lock = self.storage.lock(holder)?;
         trash::forget_incoming(&*self.storage, &lock)?;
@@ -352,7 +354,7 @@ impl Store {
     }
 }
 
-/// Leaves the findings that concern a deletion, and adds what is in its way. Other damage is for a collection to report.
+/// Retains the findings that concern a deletion, and adds what is in its way. A collection reports other damage.
 fn concern(scan: &mut Scan, deletion: &Deletion) {
     scan.findings.retain(|finding| {
         matches!(finding, Finding::InTrash { .. } | Finding::BlobsElsewhere { .. })
@@ -376,18 +378,18 @@ pub struct Session<'s> {
 }
 
 impl Session<'_> {
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &Store {
         self.store
     }
 
-    /// What stood where the registry listens when the lock was taken.
+    /// Returns what listened at the registry's address when the lock was taken.
     pub fn probed(&self) -> &Probed {
         &self.probed
     }
 
-    /// What a collection is to delete. What is in use and in the trash, because it came into use while a run went on, is put
-    /// back first; each is a finding.
+    /// Plans what a collection deletes. What is in use and in the trash, because it came into use during a run, is
+    /// put back first; each such object is a finding.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
         self.store.planned(Some((self.id, &self.lock)), options, None, monitor)
     }
@@ -463,7 +465,7 @@ impl Session<'_> {
         trash::empty(&*self.store.storage, Some(&self.lock), runs, before, monitor)
     }
 
-    /// The first line of the journal of a run.
+    /// Returns the first line of the journal of a run.
     fn header(&self, command: &str) -> Header {
         let started = self.lock.since();
         Header {
@@ -480,10 +482,10 @@ impl Session<'_> {
     }
 }
 
-/// The name of a run that began at that time, to the microsecond: `20261121T031502123456Z-4711`. Names in their order are runs
-/// in theirs.
+/// Returns the name of a run that began at that time, to the microsecond: `20261121T031502123456Z-4711`. Sorted names
+/// are runs in chronological order.
 fn run_name(started: SystemTime) -> String {
-    // Beyond the year 9999, any time does.
+    // Beyond the year 9999, any time will do.
     let started = Timestamp::try_from(started).unwrap_or(Timestamp::MAX);
     let name = started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%6fZ").to_string();
     format!("{name}-{}", std::process::id())

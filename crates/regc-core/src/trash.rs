@@ -45,7 +45,7 @@ pub struct Header {
     pub schema_version: u32,
     /// The run's name, which its directory has as well.
     pub run: String,
-    /// When it began, in seconds since 1970.
+    /// When it began, in seconds since 1970, by the clock of the machine.
     pub started: u64,
     /// The version of regc.
     pub regc: String,

@@ -1,4 +1,4 @@
-//! What every storage must do, as named checks: for who brings one.
+//! What every storage must do, as named checks, for authors of backends.
 //!
 //! ```
 //! use regc_core::storage::conformance::check;
@@ -15,7 +15,7 @@ use super::lock::Holder;
 use super::{Content, EntryKind, Moved, Removal, Removing, TrashStorage};
 use crate::error::Error;
 
-/// Makes a storage that holds these objects, by key and content, and nothing else.
+/// Creates a storage that holds these objects, by key and content, and nothing else.
 pub type Make<'a> = &'a dyn Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>;
 
 /// A check: it panics, with what is wrong, if a storage does not do what its name says.
@@ -23,11 +23,11 @@ pub type Make<'a> = &'a dyn Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>;
 pub struct Check {
     /// The name.
     pub name: &'static str,
-    /// Checks the storage that is made.
+    /// Checks the storage that it creates.
     pub run: fn(Make<'_>),
 }
 
-/// Runs all checks. Panics at the first that fails, after the name of which it prints to the standard error stream.
+/// Runs all checks. Panics at the first that fails, and prints its name to the standard error stream.
 pub fn check(make: Make<'_>) {
     for Check { name, run } in checks() {
         let named = Named(name);
@@ -36,7 +36,7 @@ pub fn check(make: Make<'_>) {
     }
 }
 
-/// All checks, the simplest first.
+/// Returns all checks, the simplest first.
 pub fn checks() -> impl Iterator<Item = Check> {
     type Run = fn(Make<'_>);
     let checks: [(&'static str, Run); 19] = [
@@ -68,7 +68,7 @@ struct Named(&'static str);
 
 impl Drop for Named {
     fn drop(&mut self) {
-        // There is no one to tell if this fails.
+        // A failure to print this cannot be reported.
         writeln!(io::stderr(), "the storage fails this check: {}", self.0).ok();
     }
 }

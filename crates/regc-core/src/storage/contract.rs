@@ -1,15 +1,15 @@
 //! The contract between regc and storage.
 //!
 //! A storage is a flat set of objects: keys, contents, and when each was written. Directories exist only as far as
-//! listings show them: as prefixes of keys, or as what a file system has. What a storage can do beyond being read is a
-//! trait of its own:
+//! listings show them: as prefixes of keys, or as what a file system has. Each thing that a storage can do beyond
+//! being read is a trait of its own:
 //!
 //! | Trait | Adds | Used by |
 //! |---|---|---|
 //! | [`ReadStorage`] | listings and contents | scans, reports, checks, dry runs |
 //! | [`DeleteStorage`] | deletion in batches, and a lock | collections that delete |
-//! | [`TrashStorage`] | objects that survive a power cut once they are written, and moves that overwrite nothing | the trash, repairs, restored tags |
-//! | [`PosixStorage`] | symbolic links that lead elsewhere | scans of file systems, reached by [`ReadStorage::as_posix`] |
+//! | [`TrashStorage`] | durable new objects, and moves that overwrite nothing | the trash, repairs, restored tags |
+//! | [`PosixStorage`] | symbolic links that lead elsewhere | scans of file systems, by [`ReadStorage::as_posix`] |
 //!
 //! A backend that is asynchronous inside hides that. All methods are called from many threads at once.
 
@@ -39,7 +39,7 @@ pub enum EntryKind {
     Directory,
     /// A file, or an object.
     File,
-    /// A symbolic link that leads nowhere or in a circle.
+    /// A symbolic link that is dangling or part of a loop.
     BrokenSymlink,
     /// A directory whose name is not UTF-8: no key leads there.
     Unnameable,
@@ -50,7 +50,7 @@ pub enum EntryKind {
 /// An object of a flat listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object<'a> {
-    /// Its key, whole.
+    /// Its whole key.
     pub key: &'a str,
     /// The content's length in bytes. 0 for a symbolic link: deleting it frees nothing.
     pub bytes: u64,
@@ -68,14 +68,14 @@ pub struct Metadata {
     /// Whether the last component of the key is a symbolic link.
     pub symlink: bool,
     /// When it was last written, by the storage's clock. `None` if the storage does not know: a prefix of keys has no
-    /// such time. Something without a time counts as written just now, so that it is listed, and kept.
+    /// such time. An object without a time counts as written just now, so that it is listed, and kept.
     pub modified: Option<SystemTime>,
     /// What only a file system knows of it.
     pub posix: Option<PosixMetadata>,
 }
 
 impl Metadata {
-    /// An object of this many bytes.
+    /// Describes an object of this many bytes.
     pub fn object(bytes: u64, modified: Option<SystemTime>) -> Self {
         Self { kind: EntryKind::File, bytes, symlink: false, modified, posix: None }
     }
@@ -90,18 +90,18 @@ impl Metadata {
         self.modified.is_none_or(|modified| modified >= since)
     }
 
-    /// The number of the file system that it is on, if it is on one.
+    /// Returns the number of the file system that it is on, if it is on one.
     pub fn device(&self) -> Option<u64> {
         self.posix.map(|posix| posix.device)
     }
 
-    /// When it was last written; now, if the storage does not know.
+    /// Returns when it was last written; now, if the storage does not know.
     pub fn written(&self) -> SystemTime {
         self.modified.unwrap_or_else(SystemTime::now)
     }
 }
 
-/// What only a file system knows of a name. Of a symbolic link, it describes the target.
+/// What only a file system knows of a name. For a symbolic link, it describes the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PosixMetadata {
     /// The owner, and what others may do.
@@ -110,24 +110,25 @@ pub struct PosixMetadata {
     pub device: u64,
     /// How many directories are directly in a directory, if the file system counts them.
     pub directories: Option<u64>,
-    /// Whether a file has other names as well: hard links, as `cp -al` and some backups make them. Deleting one name frees
-    /// nothing.
+    /// Whether a file has other names as well: hard links, as `cp -al` and some backups make them. Deleting one name
+    /// frees nothing.
     pub hard_linked: bool,
 }
 
 /// Who owns a file or directory, and who may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The user's number.
+    /// The user ID.
     pub user: u32,
-    /// The group's number.
+    /// The group ID.
     pub group: u32,
     /// Who may read, write and execute it: the nine bits of POSIX.
     pub mode: u32,
 }
 
 impl Owner {
-    /// Whether this user, who is in this group and no other, may do all of it: 4 to read, 1 to look for what is below.
+    /// Whether this user, who is in this group and no other, has all the `wanted` permissions: 4 to read, 1 to reach
+    /// what is below.
     pub fn permits(&self, user: u32, group: u32, wanted: u32) -> bool {
         let shift = match (self.user == user, self.group == group) {
             (true, _) => 6,
@@ -143,7 +144,7 @@ impl Owner {
 pub enum Content {
     /// All of it.
     Whole(Vec<u8>),
-    /// It is larger than the caller wanted, and was not read.
+    /// It is larger than the caller's limit, and was not read.
     TooLarge,
 }
 
@@ -151,19 +152,21 @@ pub enum Content {
 ///
 /// Keys are relative to the storage's root, separated by `/`, without a leading one. Reading changes nothing.
 ///
-/// - **What is absent is no error.** Everything else that fails is one, and names its path. A listing that breaks off is an
+/// - **What is absent is no error.** Every other failure is one, and names its path. An incomplete listing is an
 ///   error as well: regc takes what a listing does not show for absent, and deletes what seems to be unreferenced.
-/// - **What was written before a call began is seen by it.** What is written or deleted during a call may or may not be.
-/// - **Times are those of one clock**, the same as that of [`Lock::since`]: regc compares them with each other.
-/// - **Symbolic links are followed.** One that leads nowhere is not absent: listings and [`stat`](Self::stat) show it as
+/// - **A call sees what was written before it began.** It may or may not see what is written or deleted during the
+///   call.
+/// - **All times are by one clock**, that of [`Lock::since`]: regc compares them with each other.
+/// - **Symbolic links are followed.** A dangling one is not absent: listings and [`stat`](Self::stat) show it as
 ///   [`EntryKind::BrokenSymlink`], and reading through one fails.
 pub trait ReadStorage: Send + Sync {
-    /// Calls `visit` for every name directly below `directory`, in no particular order, and answers whether the
-    /// directory is there. `.` and `..` are not among the names. `""` is the root.
+    /// Calls `visit` for every name directly below `directory`, in no particular order, and returns whether the
+    /// directory exists. `.` and `..` are not among the names. `""` is the root.
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error>;
 
-    /// Calls `visit` for every object below `directory`, at any depth, in no particular order, until it breaks. A symbolic
-    /// link is visited itself, and what it leads to is not. Names that are not UTF-8 are ignored: no key leads there.
+    /// Calls `visit` for every object below `directory`, at any depth, in no particular order, until it breaks. A
+    /// symbolic link is visited itself, and is not followed. Names that are not UTF-8 are ignored: no key leads
+    /// there.
     ///
     /// For a storage without directories, this is one listing. By default, it lists directory by directory.
     fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
@@ -176,7 +179,7 @@ pub trait ReadStorage: Send + Sync {
                 _ => names.push(name.to_owned()),
             })?;
             for (name, found) in names.iter().zip(self.stat_each(&directory, &names)?) {
-                // One that is gone by now is no object any more.
+                // What is gone by now is no longer an object.
                 let Some(Metadata { bytes, symlink, modified, .. }) = found else { continue };
                 let object = Object { key: &below(&directory, name), bytes: if symlink { 0 } else { bytes }, modified };
                 if visit(object).is_break() {
@@ -187,19 +190,19 @@ pub trait ReadStorage: Send + Sync {
         Ok(())
     }
 
-    /// The whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
+    /// Reads the whole object at `key` if it has at most `limit` bytes; `None` if there is no object.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error>;
 
-    /// Calls `visit` with the parts of the object at `key`, one after the other, until it breaks, and answers whether
-    /// there is such an object. However large it is, little of it is held at once.
+    /// Calls `visit` with the parts of the object at `key`, one after the other, until it breaks, and returns whether
+    /// there is such an object. However large it is, only a little of it is in memory at once.
     fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error>;
 
-    /// What is at `key`; `None` if nothing is.
+    /// Returns what is at `key`; `None` if nothing is.
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error>;
 
-    /// Calls `visit` for every name directly below each of `directories`, which are below `directory`, with the number of
-    /// the one that it is in. Answers for each of them as [`list`](Self::list) does; a backend may save the way to the
-    /// directory.
+    /// Calls `visit` for every name directly below each of `directories`, which are below `directory`, with the
+    /// number of the one that it is in. Returns for each of them what [`list`](Self::list) does; a backend may save
+    /// resolving `directory` each time.
     fn list_each(
         &self,
         directory: &str,
@@ -213,7 +216,7 @@ pub trait ReadStorage: Send + Sync {
     }
 
     /// Calls `visit` with the object at each of `keys`, which start below `directory`, in their order. The same as
-    /// [`read`](Self::read) for each of them; a backend may save the way to the directory.
+    /// [`read`](Self::read) for each of them; a backend may save resolving `directory` each time.
     fn read_each(
         &self,
         directory: &str,
@@ -227,15 +230,15 @@ pub trait ReadStorage: Send + Sync {
         Ok(())
     }
 
-    /// What is at each of `keys`, which start below `directory`, in their order. The same as [`stat`](Self::stat) for
-    /// each of them; a backend may save the way to the directory.
+    /// Returns what is at each of `keys`, which start below `directory`, in their order. The same as
+    /// [`stat`](Self::stat) for each of them; a backend may save resolving `directory` each time.
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
         keys.iter().map(|key| self.stat(&format!("{directory}/{key}"))).collect()
     }
 
-    /// How long all objects below `directory` are together, at any depth and whatever their names are, UTF-8 or not;
-    /// without those below a name directly in it that `is_left_out`. Symbolic links below it are not followed, and count
-    /// nothing; nor does what may not be read, as a file system's own `lost+found`.
+    /// Returns the total length of all objects below `directory`, at any depth and whatever their names are, UTF-8 or
+    /// not, except those below a name directly in it that `is_left_out`. Symbolic links below it are not followed,
+    /// and count as nothing; so does what may not be read, such as a file system's own `lost+found`.
     fn bytes_below(&self, directory: &str, is_left_out: &dyn Fn(&str) -> bool) -> Result<u64, Error> {
         let mut total = 0;
         self.walk(directory, &mut |Object { key, bytes, .. }| {
@@ -248,28 +251,28 @@ pub trait ReadStorage: Send + Sync {
         Ok(total)
     }
 
-    /// What this storage can tell beyond objects, if it is a file system.
+    /// Returns the file system's view of this storage, if it is a file system.
     fn as_posix(&self) -> Option<&dyn PosixStorage> {
         None
     }
 }
 
-/// The key of a name in a directory.
+/// Returns the key of a name in a directory.
 fn below(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
 /// A file system, in which symbolic links may lead from one directory to another.
 pub trait PosixStorage: Send + Sync {
-    /// The directory that `directory` really is once symbolic links are followed: its key, or, outside of the root,
-    /// an absolute path that is equal for equal directories.
+    /// Resolves symbolic links in `directory`. Returns its key, or, outside of the root, an absolute path that is
+    /// equal for equal directories.
     fn real_directory(&self, directory: &str) -> Result<String, Error>;
 }
 
 /// How objects are deleted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Removing<'a> {
-    /// An object that was modified at this time or later stays, as does one of which the storage does not know that. Its
+    /// An object that was modified at this time or later stays, as does one whose time the storage does not know. The
     /// time is read just before the deletion.
     pub unless_modified_since: Option<SystemTime>,
     /// Objects are not deleted but moved: to the same key below this directory of the same storage. Only for a
@@ -284,7 +287,7 @@ pub struct Removing<'a> {
 pub enum Removal {
     /// It is gone, or was not there.
     Done,
-    /// It is still there, since it was modified too late.
+    /// It is still there because it was modified too late.
     Spared,
     /// It is gone, but the directory that held it is empty and could not be removed.
     LeftDirectory(Error),
@@ -294,20 +297,20 @@ pub enum Removal {
 
 /// Storage from which objects can be deleted.
 ///
-/// A deletion is final once it is reported as done. One that fails may have happened.
+/// A deletion is final once it is reported as done. A deletion that fails may have happened all the same.
 pub trait DeleteStorage: ReadStorage {
-    /// Deletes the objects at `keys` and answers for each of them, in their order. An object that is not there counts
-    /// as deleted. Where the backend has directories, the one that held the object is deleted as well if nothing is left in
-    /// it; one that still holds something stays, and that is no error.
+    /// Deletes the objects at `keys` and returns a result for each of them, in their order. An object that is not
+    /// there counts as deleted. Where the backend has directories, the one that held the object is deleted as well if
+    /// nothing is left in it; a directory that still holds something stays, and that is no error.
     ///
     /// Nothing is deleted through a symbolic link: if the object's directory is one, the link itself is deleted, and
-    /// what it leads to stays; if the object is one, likewise.
+    /// its target stays; if the object is one, likewise.
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal>;
 
-    /// Deletes those of `directories` that are empty, in the order given. One that is not, or is not there, is no
-    /// error. Neither is one that was modified at the time `unless_modified_since` or later; it stays.
+    /// Deletes those of `directories` that are empty, in the order given. A directory that is not empty, or does not
+    /// exist, is no error. Neither is one that was modified at the time `unless_modified_since` or later; it stays.
     ///
-    /// By default, there is nothing to do: a backend without directories has none that are empty.
+    /// By default, does nothing: a backend without directories has no empty ones.
     fn remove_empty_directories(
         &self,
         directories: &[String],
@@ -317,14 +320,15 @@ pub trait DeleteStorage: ReadStorage {
         directories.iter().map(|_| Ok(())).collect()
     }
 
-    /// Takes the store for the holder until the [`Lock`] is dropped, and records the holder for others to read. Everything
-    /// that was written before has an earlier time than [`Lock::since`].
+    /// Locks the store for the holder until the [`Lock`] is dropped, and records the holder for others to read.
+    /// Everything that was written before has an earlier time than [`Lock::since`].
     ///
-    /// Fails with [`Error::Locked`] while another process has it. A process that has ended has it no longer.
+    /// Fails with [`Error::Locked`] while another process holds the lock. A process that has ended no longer holds
+    /// it.
     fn lock(&self, holder: &Holder) -> Result<Lock, Error>;
 
-    /// Whether objects can be deleted from `directory`, or moved between there and regc's own directory, as far as that can
-    /// be known without trying: an error if not. By default, there is nothing to check.
+    /// Fails unless objects can be deleted from `directory`, or moved between there and regc's own directory, as far
+    /// as that is known without trying. By default, there is nothing to check.
     ///
     /// Fails with [`Error::OtherFilesystem`] where the two are on different file systems.
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
@@ -338,30 +342,30 @@ pub trait DeleteStorage: ReadStorage {
 pub enum Moved {
     /// It is there now.
     Done,
-    /// There is something already. Nothing was changed.
+    /// Something is already there. Nothing was changed.
     Exists,
     /// There is no such object.
     Absent,
 }
 
-/// Storage that can keep what is deleted from the registry, and have it back.
+/// Storage that can keep what is deleted from the registry, and restore it.
 ///
 /// Each method is one step: a process that is killed leaves the state before it or the state after it.
 pub trait TrashStorage: DeleteStorage {
-    /// Makes a new object of what `write` writes. It survives a power cut once this returns.
+    /// Creates a new object from what `write` writes. It survives a power cut once this returns.
     ///
     /// Fails if there is an object at `key`. If it fails, there is none.
     fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error>;
 
-    /// Moves an object. Nothing is ever overwritten. Directories that are made for it get the owner of the one above them;
-    /// those that it leaves empty are deleted, up to `below`.
+    /// Moves an object. Nothing is ever overwritten. Directories that are created for it get the owner of their
+    /// parent; directories that it leaves empty are deleted, up to `below`.
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error>;
 
-    /// Moves the object at `from` to `to`, in the place of what is there, which is kept at the same key below `into`. It
-    /// survives a power cut once this returns.
+    /// Moves the object at `from` to `to` and replaces what is there, which is kept at the same key below `into`. The
+    /// object survives a power cut once this returns.
     ///
-    /// Answers false, and changes nothing, if what is at `to` was modified at the time `unless_modified_since` or later.
-    /// Fails if the backend can neither have one object under two names nor exchange two.
+    /// Returns false, and changes nothing, if what is at `to` was modified at the time `unless_modified_since` or
+    /// later. Fails if the backend can neither give an object two names nor exchange two objects.
     fn replace(
         &self,
         from: &str,
@@ -370,7 +374,7 @@ pub trait TrashStorage: DeleteStorage {
         unless_modified_since: Option<SystemTime>,
     ) -> Result<bool, Error>;
 
-    /// Deletes an object, or a directory with everything in it, none of it through a symbolic link. This alone is no single
-    /// step.
+    /// Deletes an object, or a directory with everything in it, none of it through a symbolic link. This method alone
+    /// is not a single step.
     fn remove_all(&self, key: &str) -> Result<(), Error>;
 }

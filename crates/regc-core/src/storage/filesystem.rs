@@ -27,14 +27,14 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct FilesystemStorage {
     root: PathBuf,
-    /// The root without symbolic links, to tell what leads out of it.
+    /// The root without symbolic links, to detect what leads out of it.
     real_root: PathBuf,
-    /// Held while a directory is made, until it belongs to whom it should.
+    /// Held while a directory is created, until it has its owner.
     making: RwLock<()>,
 }
 
 impl FilesystemStorage {
-    /// Opens the storage at `root`, the configuration's `rootdirectory`, which must be there.
+    /// Opens the storage at `root`, the configuration's `rootdirectory`, which must exist.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
         let root = root.into();
         match fs::metadata(&root) {
@@ -52,7 +52,7 @@ impl FilesystemStorage {
         self.root.join(key)
     }
 
-    /// Opens a directory as a place to start from, if it is there.
+    /// Opens a directory as a starting point, if it exists.
     fn open_directory(&self, directory: &str) -> Result<Option<OwnedFd>, Error> {
         match open_directory(&self.path(directory)) {
             Ok(opened) => Ok(Some(opened)),
@@ -61,7 +61,8 @@ impl FilesystemStorage {
         }
     }
 
-    /// What is absent at `key`; an error if it is so because a symbolic link on the way leads nowhere.
+    /// Returns `None` for what is absent at `key`; an error if it is absent because a symbolic link on the way is
+    /// dangling.
     fn absent<T>(&self, key: &str) -> Result<Option<T>, Error> {
         let ends = key.match_indices('/').map(|(end, _)| end).chain([key.len()]);
         for part in ends.map(|end| &key[..end]) {
@@ -76,7 +77,7 @@ impl FilesystemStorage {
         Ok(None)
     }
 
-    /// Lists the directory at a path that starts at another one; `key` is its own.
+    /// Lists the directory at a path relative to `start`; `key` is its own key.
     fn list_at(
         &self,
         start: BorrowedFd<'_>,
@@ -268,15 +269,16 @@ impl PosixStorage for FilesystemStorage {
     }
 }
 
-/// How much room there is for what is read, to begin with: enough for nearly every manifest.
+/// The initial size of a buffer, in bytes: enough for nearly every manifest.
 const USUAL_BYTES: usize = 16 << 10;
 
-/// How much of a large file is read at once: little enough to stay in a core's own cache for what reads it next.
+/// How much of a large file is read at once, in bytes: little enough to stay in a core's own cache for what reads it
+/// next.
 const PART_BYTES: usize = 128 << 10;
 
-/// Opens the file at a path that starts at a directory; `None` if there is none.
+/// Opens the file at a path relative to a directory; `None` if there is none.
 fn open_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P) -> io::Result<Option<File>> {
-    // A named pipe in place of a file would wait for ever for a writer.
+    // Opening a named pipe in place of a file would wait forever for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match rustix::fs::openat(directory, path, flags, Mode::empty()).map_err(io::Error::from) {
         Ok(file) => Ok(Some(File::from(file))),
@@ -285,7 +287,7 @@ fn open_file<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P) -> io::Re
     }
 }
 
-/// Reads the file at a path that starts at a directory; `None` if there is none.
+/// Reads the file at a path relative to a directory; `None` if there is none.
 fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64) -> io::Result<Option<Content>> {
     let Some(file) = open_file(directory, path)? else { return Ok(None) };
     match read_up_to(file, limit) {
@@ -296,7 +298,7 @@ fn read_at<P: rustix::path::Arg>(directory: BorrowedFd<'_>, path: P, limit: u64)
 
 /// Reads a file that has at most `limit` bytes.
 fn read_up_to(file: File, limit: u64) -> io::Result<Content> {
-    // Nearly everything is small: one read, which ends early only where the file does, tells all of it.
+    // Nearly every file is small: a single read, which ends early only at the end of the file, gets all of it.
     let mut content = Vec::with_capacity(
         usize::try_from(limit).map_or(USUAL_BYTES, |limit| USUAL_BYTES.min(limit.saturating_add(1))),
     );
@@ -305,13 +307,13 @@ fn read_up_to(file: File, limit: u64) -> io::Result<Content> {
         if file.metadata()?.len() > limit {
             return Ok(Content::TooLarge);
         }
-        // What grows while it is read does not grow the buffer without end.
+        // A file that grows while it is read must not grow the buffer without end.
         file.take((limit + 1).saturating_sub(content.len() as u64)).read_to_end(&mut content)?;
     }
     Ok(if content.len() as u64 > limit { Content::TooLarge } else { Content::Whole(content) })
 }
 
-/// Opens a directory only as a place to start from.
+/// Opens a directory only as a starting point.
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     const PATH: OFlags = OFlags::PATH;
@@ -344,8 +346,8 @@ fn posix_metadata(metadata: &fs::Metadata) -> PosixMetadata {
     }
 }
 
-/// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not say 1,
-/// or when there are too many to count. Those of macOS count files as well.
+/// Most file systems count a directory's own name, its `.`, and the `..` of each directory in it. Those that do not
+/// count report 1, as others do when there are too many to count. Those of macOS count files as well.
 fn directories_in(kind: EntryKind, links: impl Into<u64>) -> Option<u64> {
     let is_told = cfg!(target_os = "linux") && kind == EntryKind::Directory;
     if is_told { links.into().checked_sub(2) } else { None }
@@ -361,13 +363,13 @@ fn modified(stat: &Stat) -> SystemTime {
     whole + Duration::new(0, stat.st_mtime_nsec as u32)
 }
 
-/// The same error once more.
+/// Copies an error.
 fn copy(error: &io::Error) -> io::Error {
     let other = || io::Error::new(error.kind(), error.to_string());
     error.raw_os_error().map_or_else(other, io::Error::from_raw_os_error)
 }
 
-/// Nothing is there, or something on the way is no directory, which for a key is the same.
+/// Whether nothing is there, or something on the way is not a directory, which for a key is the same.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -397,7 +399,7 @@ fn kind_of(file_type: FileType) -> EntryKind {
     }
 }
 
-/// What a symbolic link leads to.
+/// Returns the kind of a symbolic link's target.
 fn target_kind(link: &Path) -> io::Result<EntryKind> {
     match fs::metadata(link) {
         Ok(metadata) => Ok(kind_of(metadata.file_type())),
@@ -406,7 +408,7 @@ fn target_kind(link: &Path) -> io::Result<EntryKind> {
     }
 }
 
-/// Too many levels of symbolic links. Its `ErrorKind` is not stable yet.
+/// Whether there are too many levels of symbolic links. Its `ErrorKind` is not stable yet.
 fn is_loop(error: &io::Error) -> bool {
     const ELOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
     error.raw_os_error() == Some(ELOOP)

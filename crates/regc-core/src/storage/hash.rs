@@ -1,4 +1,4 @@
-//! What the content of an object hashes to.
+//! Hashes of the content of objects.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -7,14 +7,15 @@ use super::ReadStorage;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 
-/// The digest of the content at `key`; `None` if there is none.
+/// Returns the digest of the content at `key`; `None` if there is none.
 pub(crate) fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
     let on = &mut |_| ControlFlow::<Infallible>::Continue(());
     let ControlFlow::Continue(digest) = hash_while(storage, key, algorithm, on)?;
     Ok(digest)
 }
 
-/// The digest of the content at `key`; `None` if there is none. `on_part` may break it off, and is told the length of each part after it was read.
+/// Returns the digest of the content at `key`; `None` if there is none. Calls `on_part` with the length of each part
+/// after it is read; `on_part` may stop the hashing.
 pub(crate) fn hash_while<B>(
     storage: &dyn ReadStorage,
     key: &str,

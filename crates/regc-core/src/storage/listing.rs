@@ -1,13 +1,13 @@
-//! What is in a directory, and below it.
+//! Listings of a directory, and of everything below it.
 
 use super::contract::{Entry, EntryKind, ReadStorage};
 use crate::error::Error;
 
-/// What `accept` makes of the names of directories in `directory`, and whether each is a symbolic link. `pass_over` is
-/// called for every other name.
+/// Returns what `accept` makes of the names of directories in `directory`, and whether each is a symbolic link. Calls
+/// `pass_over` for every other name.
 ///
-/// A symbolic link to nothing is an error where its name is accepted: it may lead to a disk that is not mounted, and
-/// what is there must not be taken for absent. So is a directory whose name is not UTF-8, where the replacement is accepted.
+/// A dangling symbolic link is an error if its name is accepted: it may lead to an unmounted disk, and what is there
+/// must not be taken for absent. So is a directory whose name is not UTF-8, if the replacement is accepted.
 pub(crate) fn directories<T>(
     storage: &dyn ReadStorage,
     directory: &str,
@@ -19,7 +19,7 @@ pub(crate) fn directories<T>(
     Ok(accepted)
 }
 
-/// Calls `visit` with what [`directories`] would answer.
+/// Calls `visit` with what [`directories`] would return.
 pub(crate) fn each_directory<T>(
     storage: &dyn ReadStorage,
     directory: &str,
@@ -37,17 +37,17 @@ pub(crate) fn each_directory<T>(
     error.map_or(Ok(()), Err)
 }
 
-/// The file system that something is on, by its number, where the storage knows that.
+/// Returns the number of the file system that something is on, if the storage knows it.
 pub(crate) fn device(storage: &dyn ReadStorage, key: &str) -> Result<Option<u64>, Error> {
     Ok(storage.stat(key)?.and_then(|found| found.device()))
 }
 
-/// The directory that `directory` really is once symbolic links are followed. Without symbolic links, it is `directory`.
+/// Resolves symbolic links in `directory`. A storage without symbolic links returns `directory`.
 pub(crate) fn real_directory(storage: &dyn ReadStorage, directory: &str) -> Result<String, Error> {
     storage.as_posix().map_or_else(|| Ok(directory.to_owned()), |posix| posix.real_directory(directory))
 }
 
-/// The first directory on the way from `top`, which is above it, to `key` that is a symbolic link.
+/// Returns the first directory between `top` and `key`, which is below it, that is a symbolic link.
 pub(crate) fn symlink_between(storage: &dyn ReadStorage, top: &str, key: &str) -> Result<Option<String>, Error> {
     let ends = key.match_indices('/').map(|(end, _)| end).filter(|end| *end > top.len());
     for directory in ends.map(|end| &key[..end]) {
@@ -67,7 +67,7 @@ pub(crate) struct Below {
     pub(crate) directories: Vec<String>,
 }
 
-/// Lists what is below a directory. A symbolic link counts as a file, and what it leads to is not looked at.
+/// Lists what is below a directory. A symbolic link counts as a file, and is not followed.
 pub(crate) fn below(storage: &dyn ReadStorage, directory: &str) -> Result<Below, Error> {
     let mut below = Below::default();
     let mut pending = vec![directory.to_owned()];

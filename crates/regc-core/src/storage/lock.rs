@@ -1,4 +1,4 @@
-//! One at a time: a program that changes a store has its lock.
+//! One writer at a time: a program that changes a store holds its lock.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -6,22 +6,22 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Who has the lock of a store.
+/// The process that holds the lock of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The name of the program; empty if it is not known.
+    /// The name of the program; empty if it is unknown.
     #[serde(default)]
     pub program: String,
-    /// The number of the process.
+    /// The process ID.
     pub pid: u32,
     /// The name of the machine.
     pub host: String,
-    /// When it began, as people write times.
+    /// When it began, human-readable.
     pub since: String,
 }
 
 impl Holder {
-    /// This process, for a program of that name, on this machine, from now on.
+    /// Describes this process, for a program of that name, on this machine, from now on.
     pub fn new(program: &str) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let since = format!("{:.0}", Timestamp::now());
@@ -46,13 +46,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// A lock that is had while `held` is not dropped, since a time by the storage's clock: what is written later is not
-    /// older than that, and what was written before is older, as far as the storage can tell the two apart.
+    /// Creates a lock that is held until `held` is dropped, since a time by the storage's clock: what is written
+    /// later is not older than that, and what was written before is older, as far as the storage can tell the two
+    /// apart.
     pub fn new(since: SystemTime, held: impl Send + Sync + 'static) -> Self {
         Self { since, _held: Box::new(held) }
     }
 
-    /// Since when, by the storage's clock.
+    /// Returns when the lock was taken, by the storage's clock.
     pub fn since(&self) -> SystemTime {
         self.since
     }

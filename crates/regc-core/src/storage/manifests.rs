@@ -1,7 +1,7 @@
-//! How much of large manifests is held at once, by all threads together.
+//! A limit on the memory that large manifests take up, for all threads together.
 //!
-//! Most manifests have a few kilobytes. A client that can push can make them have 64 MiB, and as many as there are threads would be
-//! read at once.
+//! Most manifests have a few kilobytes. A client that can push can make manifests of 64 MiB, and every thread could
+//! read one at the same time.
 
 use parking_lot::{Condvar, Mutex};
 
@@ -9,17 +9,17 @@ use crate::error::Error;
 use crate::registry::manifest::MAX_MANIFEST_BYTES;
 use crate::storage::{Content, ReadStorage};
 
-/// What has no more bytes is read without a share.
+/// The largest content, in bytes, that is read without a share.
 const SMALL: u64 = 1 << 20;
-/// What else is tried, in this order. The content that is looked at takes the last.
+/// The limits that are tried next, in this order. The content that is looked at takes the last.
 const LARGE: [u64; 2] = [8 << 20, MAX_MANIFEST_BYTES];
-/// How many bytes of large manifests may be held at once.
+/// How many bytes of large manifests may be in memory at once.
 const BUDGET: u64 = 64 << 20;
 
 static LEFT: Mutex<u64> = Mutex::new(BUDGET);
 static GIVEN_BACK: Condvar = Condvar::new();
 
-/// A part of the budget, which is given back when this is dropped. A thread that has one takes no other.
+/// A part of the budget, which is released when this is dropped. A thread that holds one takes no other.
 struct Share(u64);
 
 impl Share {
@@ -38,7 +38,7 @@ impl Drop for Share {
     }
 }
 
-/// What `look` makes of the manifest at `key`, which is gone from memory after that.
+/// Returns what `look` makes of the manifest at `key`, which is freed from memory after that.
 pub(crate) fn with_manifest<T>(
     storage: &dyn ReadStorage,
     key: &str,

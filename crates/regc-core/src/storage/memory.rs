@@ -18,9 +18,9 @@ use crate::storage::lock::{Holder, Lock};
 
 /// Objects by key, each with the time at which it was written.
 ///
-/// By default it has directories, as a file system does: they are made for objects, have times of their own, and stay when
-/// what is in them is deleted. [`without_directories`](Self::without_directories) makes it flat, as a bucket is: a directory
-/// is a prefix of keys, without a time.
+/// By default it has directories, as a file system does: they are created for objects, have times of their own, and
+/// stay when what is in them is deleted. [`without_directories`](Self::without_directories) makes it flat, as a
+/// bucket is: a directory is a prefix of keys, without a time.
 #[derive(Debug)]
 pub struct MemoryStorage {
     contents: RwLock<Contents>,
@@ -28,7 +28,7 @@ pub struct MemoryStorage {
 }
 
 impl MemoryStorage {
-    /// All keys, sorted.
+    /// Returns all keys, sorted.
     pub fn keys(&self) -> Vec<String> {
         self.contents.read().keys().cloned().collect()
     }
@@ -38,12 +38,12 @@ impl MemoryStorage {
         self.contents.write().write(key.into(), content.into());
     }
 
-    /// Makes a directory, and those above it, where there are directories.
+    /// Creates a directory, and those above it, if the storage has directories.
     pub fn make_directory(&self, directory: &str) {
         self.contents.write().make_directory(directory);
     }
 
-    /// The same objects without directories.
+    /// Returns the same objects without directories.
     pub fn without_directories(self) -> Self {
         self.contents.write().forget_directories();
         self
@@ -64,7 +64,7 @@ impl<K: Into<String>, C: Into<Vec<u8>>> FromIterator<(K, C)> for MemoryStorage {
     }
 }
 
-/// How long the parts are in which objects are read.
+/// The length of the parts in which objects are read, in bytes.
 const PART_BYTES: usize = 64 << 10;
 
 impl ReadStorage for MemoryStorage {
@@ -203,7 +203,7 @@ impl TrashStorage for MemoryStorage {
     }
 }
 
-/// The directory that a key is in.
+/// Returns the directory that a key is in.
 fn parent(key: &str) -> &str {
     key.rsplit_once('/').map_or("", |(parent, _)| parent)
 }

@@ -1,8 +1,9 @@
-//! Reaching what is changed without following a symbolic link.
+//! Opening what is to be changed without following symbolic links.
 //!
 //! Operators may put the directories above repositories and blobs on other disks, behind symbolic links. Those are
-//! followed. Below them, and in what is regc's own, a user who may write to the storage could lead a removal to another place,
-//! into another repository for one. So each component from there on is opened by itself, and never through a link.
+//! followed. Below them, and in regc's own directory, a user who may write to the storage could redirect a removal
+//! elsewhere, for example into another repository. So each component from there on is opened by itself, and never
+//! through a link.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -16,8 +17,8 @@ use super::{FilesystemStorage, open_directory};
 use crate::error::Error;
 use crate::registry::layout;
 
-/// How much of a key names directories that may be symbolic links: all down to the directory of all repositories, or to the
-/// directory of blobs whose hash begins the same.
+/// Returns how much of a key names directories that may be symbolic links: everything down to the directory of all
+/// repositories, or to the directory of blobs whose hashes begin the same.
 pub(super) fn known(key: &str) -> usize {
     let is_below = |top: &str| key.strip_prefix(top).is_some_and(|below| below.is_empty() || below.starts_with('/'));
     if is_below(layout::BLOBS) {
@@ -34,9 +35,10 @@ pub(super) fn known(key: &str) -> usize {
 }
 
 impl FilesystemStorage {
-    /// Opens a directory as a place to change something in.
+    /// Opens a directory in which something is to be changed.
     ///
-    /// Fails with [`Error::ThroughSymlink`] as the inner error if a symbolic link is on the way where none may be.
+    /// Fails with [`Error::ThroughSymlink`] as the inner error if a symbolic link is on the way where none is
+    /// allowed.
     pub(super) fn open_beneath(&self, directory: &str) -> io::Result<OwnedFd> {
         let known = known(directory);
         let start = open_directory(&self.path(&directory[..known]))?;
@@ -50,11 +52,12 @@ impl FilesystemStorage {
         }
     }
 
-    /// Makes a directory and those above it that are absent, and opens it. What is made belongs to whom the directory above it
-    /// belongs, so that a registry that is not root can use what root has made for it. If it is to last, it survives a power
-    /// cut.
+    /// Creates a directory and those above it that are absent, and opens it. What is created gets the owner of the
+    /// directory above it, so that a registry that is not root can use what root has created for it. If `lasting`, it
+    /// survives a power cut.
     pub(super) fn make_beneath(&self, directory: &str, lasting: bool) -> io::Result<OwnedFd> {
-        // A thread that saw a directory which another has made and not given away yet would make more like it.
+        // A thread that saw a directory that another thread has created but not given away yet would create more like
+        // it.
         let opened = {
             let _nothing_is_made = self.making.read();
             self.open_beneath(directory)
@@ -68,7 +71,7 @@ impl FilesystemStorage {
         }
     }
 
-    /// Makes a directory and those above it, while no other thread makes any.
+    /// Creates a directory and those above it, while no other thread creates any.
     fn make(&self, directory: &str, lasting: bool) -> io::Result<OwnedFd> {
         match self.open_beneath(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_empty() => {}
@@ -78,11 +81,13 @@ impl FilesystemStorage {
         let parent = self.make(above, lasting)?;
         match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
             Ok(()) => {
-                // A user who may write above could put a symbolic link here, and would be given what it leads to.
+                // A user who may write above could put a symbolic link here, and would become the owner of its
+                // target.
                 let made = File::from(rustix::fs::openat(&parent, name, READ, Mode::empty())?);
                 let given = give_as(&made, &parent).and_then(|permissions| made.set_permissions(permissions));
                 if given.is_err() {
-                    // Who owns the directory above may have no share of the disk left. What is not theirs must not stay.
+                    // The owner of the directory above may have no disk quota left. What they do not own must not
+                    // stay.
                     rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).ok();
                 }
                 given?;
@@ -90,14 +95,14 @@ impl FilesystemStorage {
                     sync(&parent)?;
                 }
             }
-            // Another process has made it.
+            // Another process has created it.
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
         self.open_beneath(directory)
     }
 
-    /// The error for a symbolic link, with its path, if one is there.
+    /// Returns the error for a symbolic link, with its path, if one is there.
     fn at_symlink(&self, start: &OwnedFd, directory: &str, known: usize, error: io::Error) -> io::Error {
         let offset = directory.len() - directory[known..].trim_start_matches('/').len();
         let rest = &directory[offset..];
@@ -116,12 +121,12 @@ impl FilesystemStorage {
     }
 }
 
-/// A directory that is a symbolic link is no directory, for a call that follows none.
+/// For a call that follows no symbolic link, a link to a directory is not a directory.
 fn is_symlink_error(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NOTDIR | Errno::MLINK))
 }
 
-/// To read a directory, or to change what it is.
+/// Flags to read a directory, or to change its owner and permissions.
 const READ: OFlags = FLAGS.union(OFlags::RDONLY);
 const FLAGS: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(target_os = "linux")]
@@ -150,7 +155,7 @@ fn open_without_links(start: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
 fn open_each(start: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
     let mut opened: Option<OwnedFd> = None;
     for name in path.split('/') {
-        // `..` would lead out, and no key holds it.
+        // `..` would lead out of the storage, and no key contains it.
         if matches!(name, "" | "." | "..") {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -159,17 +164,17 @@ fn open_each(start: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
     opened.ok_or(io::ErrorKind::InvalidInput.into())
 }
 
-/// A key's directory, and its last component.
+/// Splits a key into its directory and its last component.
 pub(super) fn split(key: &str) -> (&str, &str) {
     key.rsplit_once('/').unwrap_or(("", key))
 }
 
-/// Gives a new file or directory to whom the directory above it belongs, and answers that one's permissions.
+/// Gives a new file or directory to the owner of the directory above it, and returns that directory's permissions.
 pub(super) fn give_as(made: &File, above: &OwnedFd) -> io::Result<Permissions> {
     let (like, own) = (rustix::fs::fstat(above)?, made.metadata()?);
     if (like.st_uid, like.st_gid) != (own.uid(), own.gid()) {
         match fchown(made, Some(like.st_uid), Some(like.st_gid)) {
-            // Only root may, and only who is root must.
+            // Only root may, and only root must.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {}
             given => given?,
         }
@@ -178,7 +183,7 @@ pub(super) fn give_as(made: &File, above: &OwnedFd) -> io::Result<Permissions> {
     Ok(Permissions::from_mode(u32::from(like.st_mode) & 0o7777))
 }
 
-/// Makes names in a directory last that were just made.
+/// Makes new names in a directory survive a power cut.
 pub(super) fn sync(directory: &OwnedFd) -> io::Result<()> {
     File::from(rustix::fs::openat(directory, ".", READ, Mode::empty())?).sync_all()
 }

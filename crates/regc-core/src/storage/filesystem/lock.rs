@@ -1,8 +1,8 @@
 //! The lock of a store in a directory.
 //!
-//! What is locked is the directory of the layout itself, not a file in it: a disk that is full has no room for a file, and that is
-//! when regc is needed. The system lets go of such a lock when its process ends, however it ends. Who has it is told by a
-//! file beside, where there is room for that. Where there is none, what tells the storage's time is the directory.
+//! The lock is on the directory of the layout itself, not on a file in it: a full disk has no room for a file, and
+//! that is when regc is needed. The system releases such a lock when its process ends, however it ends. A separate
+//! file records the holder, if there is room for it. If there is none, the directory provides the storage's time.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -22,28 +22,28 @@ use crate::error::Error;
 use crate::registry::layout;
 use crate::storage::lock::{Holder, Lock};
 
-/// Longer than a kernel's clock for files stands still: 10 ms on Linux at most, where it is not exact.
+/// Longer than a tick of the kernel's clock for files: 10 ms at most on Linux, where it is not exact.
 const TICK: Duration = Duration::from_millis(12);
 
-/// More than who has the lock can take.
+/// More bytes than the record of a holder can have.
 const NOTE_BYTES: u64 = 4096;
 
-/// What is locked, and the file that says by whom.
+/// What is locked, and the file that records by which process.
 struct Held {
-    /// The directory of the layout; then those in it that another store may reach, too.
+    /// The directory of the layout, then those in it that another store may also reach.
     _locked: Vec<File>,
     note: Option<PathBuf>,
-    /// The directory of what is regc's own.
+    /// regc's own directory.
     own: PathBuf,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(note) = &self.note {
-            // Whatever is left of it says nothing to anybody: the lock is what counts.
+            // A file that is left over means nothing: only the lock counts.
             fs::remove_file(note).ok();
         }
-        // It stays if anything is in it.
+        // The directory stays if anything is in it.
         fs::remove_dir(&self.own).ok();
     }
 }
@@ -72,8 +72,8 @@ impl FilesystemStorage {
         }
     }
 
-    /// Locks the directories of blobs and of repositories where they really are: another store may reach the same ones through
-    /// symbolic links. No process waits for a lock, so the order does not matter.
+    /// Locks the directories of blobs and of repositories where they really are: another store may reach the same
+    /// directories through symbolic links. No process waits for a lock, so the order does not matter.
     fn lock_what_may_be_linked(&self) -> Result<Vec<File>, Error> {
         let mut seen = HashSet::new();
         let mut locked = Vec::new();
@@ -86,7 +86,7 @@ impl FilesystemStorage {
                 opened => opened.map_err(|error| self.error("lock", &key, error))?,
             };
             let found = directory.metadata().map_err(|error| self.error("lock", &key, error))?;
-            // Under two names it would exclude itself.
+            // A directory with two names would be locked out by itself.
             if !seen.insert((found.dev(), found.ino())) {
                 continue;
             }
@@ -102,7 +102,7 @@ impl FilesystemStorage {
         Ok(locked)
     }
 
-    /// The directories of all blobs and of all repositories, and those below that are symbolic links.
+    /// Returns the directories of all blobs and of all repositories, and those below that are symbolic links.
     fn what_may_be_linked(&self) -> Result<Vec<String>, Error> {
         let mut keys = vec![layout::BLOBS.to_owned(), layout::REPOSITORIES.to_owned()];
         for blobs in Algorithm::ALL.map(layout::blobs) {
@@ -115,8 +115,8 @@ impl FilesystemStorage {
         Ok(keys)
     }
 
-    /// Some file systems, as NFS, lock nothing but files that can be written. Such a file stays where it is: if it were
-    /// removed, another process could lock another one of its name.
+    /// Locks a file: some file systems, such as NFS, lock nothing but writable files. The file stays where it is: if
+    /// it were removed, another process could lock a new one of the same name.
     fn take_lock_of_file(&self, holder: &Holder) -> Result<Lock, Error> {
         let fail = |error| self.error("lock", layout::LOCK, error);
         let path = self.own(layout::LOCK).map_err(fail)?;
@@ -140,10 +140,10 @@ impl FilesystemStorage {
         ))
     }
 
-    /// Writes down who has the lock, and answers when that was by the storage's clock.
+    /// Records the holder of the lock, and returns the time of that by the storage's clock.
     fn note(&self, holder: &Holder) -> io::Result<SystemTime> {
         let path = self.own(layout::LOCK)?;
-        // A new file, never what was there before, nor through a symbolic link.
+        // Always a new file: never what was there before, and never through a symbolic link.
         absent_is_fine(fs::remove_file(&path))?;
         let noted = write_note(&OpenOptions::new().write(true).create_new(true).open(&path)?, holder);
         if noted.is_err() {
@@ -152,7 +152,7 @@ impl FilesystemStorage {
         noted
     }
 
-    /// The path of a file in the directory of what is regc's own, which is made unless it is there.
+    /// Returns the path of a file in regc's own directory, which is created if it does not exist.
     fn own(&self, key: &str) -> io::Result<PathBuf> {
         self.make_beneath(layout::OWN, false)?;
         Ok(self.path(key))
@@ -169,7 +169,8 @@ impl FilesystemStorage {
     }
 }
 
-/// Sets a directory's time to now by the storage's clock, and answers that. The time of the layout's directory means nothing.
+/// Sets a directory's time to now by the storage's clock, and returns that time. The time of the layout's directory
+/// means nothing.
 fn touch(directory: &File) -> io::Result<SystemTime> {
     let [kept, now] = [UTIME_OMIT, UTIME_NOW].map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
     rustix::fs::futimens(directory, &Timestamps { last_access: kept, last_modification: now })?;

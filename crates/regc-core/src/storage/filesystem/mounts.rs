@@ -1,5 +1,5 @@
-//! From where something can be moved to regc's own directory: a move ends where another file system begins, and also where the
-//! same one is mounted once more.
+//! What can be moved to regc's own directory: a move cannot cross into another file system, nor into a second mount
+//! of the same one.
 
 use std::io;
 
@@ -11,11 +11,11 @@ use crate::error::Error;
 use crate::registry::layout;
 
 impl FilesystemStorage {
-    /// Fails unless what is in `directory` can be moved to the trash, and new files from beside it to the directory. The error
-    /// names the first directory on the way where another file system or mount begins.
+    /// Fails unless what is in `directory` can be moved to the trash, and new files from beside the trash to
+    /// `directory`. The error names the first directory on the way where another file system or mount begins.
     pub(super) fn check_movable(&self, directory: &str) -> Result<(), Error> {
         let fail = |error| self.error("look at", directory, error);
-        // Where it is not there yet, it is made in the one above.
+        // A directory that does not exist yet will be created in the one above.
         let own = [layout::TRASH, layout::OWN].into_iter().find_map(|own| open_directory(&self.path(own)).ok());
         let own = own.map_or_else(|| open_directory(&self.root), Ok).map_err(fail)?;
         let is_apart = |directory: &str| match open_directory(&self.path(directory)) {
@@ -35,12 +35,12 @@ impl FilesystemStorage {
     }
 }
 
-/// Whether something can be moved from one directory to another one. Their devices are not all: a bind mount has that of what it
-/// shows.
+/// Whether something can be moved from one directory to another. Comparing devices is not enough: a bind mount has
+/// the device of what it shows.
 fn are_together(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
     if rustix::fs::fstat(&one)?.st_dev != rustix::fs::fstat(&other)?.st_dev {
         return Ok(false);
     }
-    // This never moves anything. That a directory cannot be called `.` is found only after where the two are.
+    // This never moves anything. The kernel rejects the name `.` only after it has compared the mounts.
     Ok(rustix::fs::renameat(&one, ".", &other, ".") != Err(Errno::XDEV))
 }

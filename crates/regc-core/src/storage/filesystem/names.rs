@@ -1,4 +1,4 @@
-//! The names in a directory, with what each of them is, as the directory itself says.
+//! The names in a directory and their kinds, as the directory itself records them.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -11,11 +11,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use super::EntryKind;
 use crate::error::Error;
 
-/// Is told a name, and its kind; `None` is a symbolic link.
+/// Receives a name and its kind; `None` is a symbolic link.
 type Visit<'a> = dyn FnMut(&OsStr, Option<EntryKind>) -> Result<(), Error> + 'a;
 
-/// Calls `visit` for every name in the directory at a path that starts at another one, up to its first failure, which is the
-/// inner result.
+/// Calls `visit` for every name in the directory at a path relative to another one, up to its first failure, which is
+/// the inner result.
 pub(super) fn each(start: BorrowedFd<'_>, path: &Path, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     each_in(openat(start, path, flags, Mode::empty())?, visit)
@@ -23,7 +23,7 @@ pub(super) fn each(start: BorrowedFd<'_>, path: &Path, visit: &mut Visit<'_>) ->
 
 #[cfg(target_os = "linux")]
 fn each_in(directory: OwnedFd, visit: &mut Visit<'_>) -> io::Result<Result<(), Error>> {
-    // The directories of blobs are what is listed most: this holds some hundred names of theirs.
+    // Most listings are of directories of blobs: this holds some hundred of their names.
     let mut buffer = Vec::with_capacity(32 << 10);
     let mut entries = rustix::fs::RawDir::new(&directory, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
@@ -51,7 +51,7 @@ fn tell(directory: &OwnedFd, name: &CStr, file_type: FileType, visit: &mut Visit
         return Ok(Ok(()));
     }
     let file_type = match file_type {
-        // Some file systems do not say.
+        // Some file systems do not record the kind.
         FileType::Unknown => match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => FileType::from_raw_mode(stat.st_mode),
             Err(rustix::io::Errno::NOENT) => return Ok(Ok(())),

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::storage::lock::{Holder, Lock};
 use crate::storage::{DeleteStorage, Removal, Removing};
 
-/// A directory of directories with an object each, and where those are moved to.
+/// A directory of directories with an object each, and where the objects are moved to.
 struct Above {
     directory: Option<OwnedFd>,
     into: Option<Destination>,
@@ -23,7 +23,7 @@ struct Above {
 /// A directory to which objects are moved, each with its own directory.
 struct Destination {
     directory: OwnedFd,
-    /// To whom it belongs, if what is made in it would belong to another user.
+    /// Its owner, if what is created in it would belong to another user.
     owner: Option<(Uid, Gid)>,
 }
 
@@ -36,7 +36,7 @@ enum Left {
 
 impl DeleteStorage for FilesystemStorage {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
-        // Keys come sorted, so that those of one directory's directories follow each other.
+        // Keys are sorted, so those in the directories of one directory follow each other.
         let mut last: Option<(&str, io::Result<Above>)> = None;
         let mut removals = Vec::with_capacity(keys.len());
         for key in keys {
@@ -111,7 +111,7 @@ impl FilesystemStorage {
             let stat = rustix::fs::fstat(&directory)?;
             let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             let own = (rustix::process::geteuid(), rustix::process::getegid());
-            // Only root may give something away, and only who is root must.
+            // Only root may change an owner, and only root must.
             let owner = (own.0.is_root() && owner != own).then_some(owner);
             io::Result::Ok(Destination { directory, owner })
         });
@@ -148,12 +148,12 @@ fn remove_object(above: &Above, directory: &str, object: &str, unless: Option<Sy
     }
 }
 
-/// Removes a symbolic link that is in the place of an object's directory. Going on would remove what another directory
-/// holds, maybe another store's.
+/// Removes a symbolic link that is in the place of an object's directory. Following it would remove what another
+/// directory holds, maybe another store's.
 fn remove_in_place(above: &Above, directory: &str, is_late: impl Fn(&Stat) -> bool) -> io::Result<Left> {
     let Some(at) = &above.directory else { return Ok(Left::Nothing) };
     let stat = rustix::fs::statat(at, directory, AtFlags::SYMLINK_NOFOLLOW)?;
-    // A foreign file: what was to be removed is not there.
+    // A foreign file: what was to be removed does not exist.
     if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
         return Ok(Left::Nothing);
     }
@@ -163,7 +163,8 @@ fn remove_in_place(above: &Above, directory: &str, is_late: impl Fn(&Stat) -> bo
     Ok(Left::Nothing)
 }
 
-/// Makes a directory unless it is there. A registry that is not root must be able to use what root has made for it.
+/// Creates a directory if it does not exist. A registry that is not root must be able to use what root has created
+/// for it.
 fn make_directory(into: &Destination, name: &str) -> io::Result<()> {
     match rustix::fs::mkdirat(&into.directory, name, Mode::from_raw_mode(0o777)) {
         Ok(()) => {}
@@ -176,14 +177,14 @@ fn make_directory(into: &Destination, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file or symbolic link, or moves it to where it is to be kept. Answers whether it is gone: what was written in
-/// the very moment before it was moved is moved back.
+/// Removes a file or symbolic link, or moves it to where it is to be kept. Returns whether it is gone: what was
+/// written just before it was moved is moved back.
 fn take_away(at: &OwnedFd, into: Option<&OwnedFd>, path: &str, is_late: impl Fn(&Stat) -> bool) -> io::Result<bool> {
     let Some(into) = into else {
         return absent_is_fine(rustix::fs::unlinkat(at, path, AtFlags::empty()).map_err(Into::into)).map(|()| true);
     };
     if let Err(error) = rename(at, Path::new(path), into, Path::new(path)) {
-        // Absent is what was to be moved, or the place for it.
+        // Either the file or the place for it is absent.
         return match rustix::fs::statat(at, path, AtFlags::SYMLINK_NOFOLLOW) {
             Err(rustix::io::Errno::NOENT) => Ok(true),
             _ => Err(error),
@@ -193,7 +194,7 @@ fn take_away(at: &OwnedFd, into: Option<&OwnedFd>, path: &str, is_late: impl Fn(
         return Ok(true);
     }
     match rename(into, Path::new(path), at, Path::new(path)) {
-        // Written once more.
+        // It was written again.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         moved => moved.map(|()| false),
     }
@@ -224,7 +225,7 @@ mod tests {
         write("pushed again");
         assert!(!take_away(&from, Some(&into), "link", |_| true).unwrap());
         assert_eq!((read("from/link").as_deref(), read("into/link")), (Some("pushed again"), None));
-        // And once more, while it was away.
+        // And written again while it was away.
         let written_once_more = |_: &Stat| {
             write("and again");
             true

@@ -1,4 +1,4 @@
-//! Keeping what is removed: new files that last, and moves that overwrite nothing.
+//! Keeping what is removed: durable new files, and moves that overwrite nothing.
 
 use std::ffi::CStr;
 use std::fs::{File, Permissions};
@@ -54,12 +54,12 @@ impl FilesystemStorage {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o666))?);
         let created = fill(file, &above, write).and_then(|()| {
-            // Another process may have made those above just now.
+            // Another process may just have created the directories above.
             let ends = directory.match_indices('/').map(|(end, _)| end).chain([0, directory.len()]);
             ends.map(|end| self.open_beneath(&directory[..end])).try_for_each(|directory| sync(&directory?))
         });
         if created.is_err() {
-            // Half of it is worse than nothing.
+            // Half of a file is worse than none.
             rustix::fs::unlinkat(&above, name, AtFlags::empty()).ok();
         }
         created
@@ -99,7 +99,7 @@ impl FilesystemStorage {
             self.make_beneath(directory, true).map(|above| Place { above, name })
         };
         let (source, target) = (place(from)?, place(to)?);
-        // It was made elsewhere. What is beside it tells who must be able to use it.
+        // The file was created elsewhere. The directory around it determines which user must be able to use it.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&source.above, source.name, flags, Mode::empty())?);
         let mode = give_as(&file, &target.above)?.mode() & 0o666;
@@ -120,18 +120,18 @@ impl FilesystemStorage {
 
 /// Writes a new file that survives a power cut.
 fn fill(file: File, above: &OwnedFd, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    // A registry that is not root must be able to use, and to replace, what root has made for it.
+    // A registry that is not root must be able to use, and to replace, what root has created for it.
     give_as(&file, above)?;
     let mut file = BufWriter::new(file);
     write(&mut file).and_then(|()| file.flush()).and_then(|()| file.get_ref().sync_all())
 }
 
-/// Puts a file in the place of another one, which is kept. A second name first: at no time is there nothing, and at no time is
-/// what was there lost.
+/// Replaces a file by another one, and keeps the old one. The old file gets a second name first: at no time is there
+/// no file, and at no time is the old one lost.
 fn put_in_place_of(source: &Place<'_>, target: &Place<'_>, kept: &Place<'_>) -> io::Result<()> {
     match rustix::fs::linkat(&target.above, target.name, &kept.above, kept.name, AtFlags::empty()) {
         Ok(()) => Ok(rustix::fs::renameat(&source.above, source.name, &target.above, target.name)?),
-        // A directory, a foreign file, or a file system without such names.
+        // A directory, a foreign file, or a file system without hard links.
         Err(rustix::io::Errno::PERM) => {
             let exchange = RenameFlags::EXCHANGE;
             rustix::fs::renameat_with(&source.above, source.name, &target.above, target.name, exchange)?;
@@ -168,7 +168,7 @@ fn remove_tree(above: &OwnedFd, name: impl rustix::path::Arg + Copy) -> io::Resu
 /// Moves a file or symbolic link to where nothing is.
 pub(super) fn rename(from: impl AsFd, source: &Path, to: impl AsFd, target: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(&from, source, &to, target, RenameFlags::NOREPLACE) {
-        // A file system that cannot promise it, as NFS.
+        // A file system that cannot guarantee it, such as NFS.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             match rustix::fs::statat(&to, target, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(_) => Err(ErrorKind::AlreadyExists.into()),

@@ -1,4 +1,4 @@
-//! What is in a storage in memory: objects, and where there are any, directories.
+//! The contents of a storage in memory: objects, and directories if it has any.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -25,7 +25,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Nothing, in a storage with directories.
+    /// Creates the contents of an empty storage with directories.
     pub(super) fn new() -> Self {
         let now = SystemTime::now();
         Self { objects: BTreeMap::new(), directories: Some(BTreeMap::from([(String::new(), now)])), last: now }
@@ -35,7 +35,7 @@ impl Contents {
         self.directories = None;
     }
 
-    /// The time, later each time that it is asked for.
+    /// Returns the time, later with every call.
     pub(super) fn now(&mut self) -> SystemTime {
         self.last = SystemTime::now().max(self.last + Duration::from_nanos(1));
         self.last
@@ -54,7 +54,7 @@ impl Contents {
         self.get(key).zip(since).is_some_and(|(object, since)| object.modified >= since)
     }
 
-    /// The objects below a directory, at any depth.
+    /// Returns the objects below a directory, at any depth.
     pub(super) fn below(&self, directory: &str) -> impl Iterator<Item = (&str, &Object)> {
         let prefix = prefix(directory);
         let from = (Bound::Included(prefix.clone()), Bound::Unbounded);
@@ -62,7 +62,7 @@ impl Contents {
         objects.map(|(key, object)| (key.as_str(), object))
     }
 
-    /// Whether a directory is there, with the names directly in it.
+    /// Returns whether a directory exists, and the names directly in it.
     pub(super) fn names_in(&self, directory: &str) -> (bool, BTreeSet<(String, EntryKind)>) {
         let prefix = prefix(directory);
         let mut names: BTreeSet<(String, EntryKind)> = self
@@ -79,7 +79,7 @@ impl Contents {
         (!names.is_empty() || self.directory(directory).is_some(), names)
     }
 
-    /// A directory that is there, with the time of its last change where it has one.
+    /// Looks up a directory. Returns the time of its last change, if it has one.
     pub(super) fn directory(&self, key: &str) -> Option<Option<SystemTime>> {
         match &self.directories {
             Some(directories) => directories.get(key).copied().map(Some),
@@ -119,7 +119,7 @@ impl Contents {
         }
     }
 
-    /// Removes a directory if nothing is in it. Answers whether it did.
+    /// Removes a directory if nothing is in it. Returns whether it did.
     pub(super) fn remove_empty_directory(&mut self, directory: &str) -> bool {
         let is_empty = self.below(directory).next().is_none() && self.directories_below(directory).next().is_none();
         let removed = self.directories.as_mut().filter(|_| is_empty).and_then(|all| all.remove(directory));
@@ -140,7 +140,7 @@ impl Contents {
         self.touch(parent(key));
     }
 
-    /// Something was added to a directory, or removed from it.
+    /// Records that something was added to a directory, or removed from it.
     fn touch(&mut self, directory: &str) {
         let now = self.now();
         if let Some(modified) = self.directories.as_mut().and_then(|directories| directories.get_mut(directory)) {
@@ -156,7 +156,7 @@ impl Contents {
     }
 }
 
-/// What the keys below a directory begin with.
+/// Returns the prefix of the keys below a directory.
 fn prefix(directory: &str) -> String {
     if directory.is_empty() { String::new() } else { format!("{directory}/") }
 }
