@@ -15,6 +15,7 @@ mod orphans;
 mod outcome;
 mod prune;
 mod repair;
+mod reports;
 mod rm;
 mod safety;
 mod shapes;

@@ -292,7 +292,7 @@ pub enum Refusal {
          storage does not say what is in use. `oc adm prune images` deletes what is not"
     )]
     OpenShift,
-    /// Untagged manifests are to be deleted, and Harbor keeps the tags.
+    /// Untagged manifests, or named tags and manifests, are to be deleted, and Harbor keeps the tags.
     #[error(
         "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
          looks untagged here, and what is deleted here is not deleted there"

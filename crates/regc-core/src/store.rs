@@ -418,7 +418,7 @@ impl Session<'_> {
     /// - with [`Refusal::Blocked`] if a deletion names something that cannot be deleted, unless that was
     ///   [allowed](Plan::allow_partial);
     /// - with [`Error::Interrupted`] if the monitor stops the rescan;
-    /// - if the storage cannot be read, or if it is known that nothing can be deleted or moved.
+    /// - if the storage cannot be read, or if it is known that something cannot be deleted or moved.
     ///
     /// Once the deletion has begun, it does not fail: the [`Outcome`] says what was deleted, what was spared, what failed, and
     /// whether the monitor stopped it. After a stop the store is whole. Repeating the deletion may leave content that only a

@@ -53,7 +53,13 @@ pub(crate) fn write_journal_with_room(
             break;
         }
     }
-    let oldest = runs.iter().map(size).find(|run| !deleted.contains(run));
+    let mut oldest = None;
+    for run in runs.iter().filter(|run| !deleted.contains(&size(run))) {
+        if !is_needed(storage, plan, &run.run)? {
+            oldest = Some(size(run));
+            break;
+        }
+    }
     Err(Error::NoRoom { deleted, oldest, source: Box::new(full) })
 }
 

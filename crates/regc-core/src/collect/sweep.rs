@@ -59,7 +59,7 @@ const BATCH: usize = 256;
 /// The lock must have been taken before the store was scanned: what was modified since then stays, and so does what
 /// it refers to.
 ///
-/// Fails before the first removal if the storage cannot be read, if it is known that nothing can be removed from it,
+/// Fails before the first removal if the storage cannot be read, if it is known that something cannot be removed,
 /// or if the trash's journal cannot be written. If there is no room for the journal, old runs are deleted from the
 /// trash. Removals that fail are in the [`Outcome`].
 pub fn sweep(

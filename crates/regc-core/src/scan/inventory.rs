@@ -1,8 +1,8 @@
 //! The inventory of a store: its blobs, and its repositories with the revisions they link.
 //!
 //! Blobs are listed before anything else, so a blob that arrives later is never taken for garbage. Directories are
-//! listed without examining each entry: the name of a directory is a digest. Only the existence of a revision's
-//! `link` is tested, since the registry's DELETE removes the link and leaves its directory.
+//! listed without examining each entry: the name of a directory is a digest. Of a revision, its `link`
+//! is examined but not read: the registry's DELETE removes the link and leaves its directory.
 
 mod blobs;
 mod digests;

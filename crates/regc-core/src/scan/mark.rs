@@ -209,7 +209,8 @@ impl DigestSet {
 }
 
 /// Marks what is live. Where untagged manifests are garbage, a revision is a root only if a tag of its repository names
-/// it, or if it is recent.
+/// it, or if it is recent. In a repository that is damaged, shared or excluded, or has a tag of unknown content, every
+/// revision is a root.
 pub fn mark(
     storage: &dyn ReadStorage,
     inventory: &Inventory,

@@ -47,8 +47,8 @@ pub struct Options<'a> {
 
 /// What registries leave behind, other than content.
 ///
-/// Directories of links without a link are always deleted, and so are entries in tags' indexes for manifests that are
-/// not linked.
+/// A collection always deletes directories of layer links and revisions without a link, and entries in tags' indexes for
+/// manifests that are not linked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leftovers {
     /// Uploads that began before this time and were not written since are garbage; none if `None`. An upload began at
@@ -56,8 +56,9 @@ pub struct Leftovers {
     pub uploads_before: Option<SystemTime>,
     /// Whether a repository without any manifest, tag or upload is garbage.
     pub empty_repositories: bool,
-    /// Whether tags that name nothing are garbage, and the indexes of all tags are searched for dangling entries;
-    /// otherwise only those of tags that have named more than one manifest are searched.
+    /// Whether tags that name nothing are garbage, and the indexes of all tags are searched for dangling entries.
+    /// Otherwise, only those of tags that have named more than one manifest are, unless something else in the repository
+    /// is deleted.
     pub every_tag: bool,
     /// Tags and referrers that were pushed before this time are garbage if what they are attached to was deleted from
     /// the repository, and so is what only they need; none if `None`.

@@ -2,7 +2,7 @@
 //!
 //! A signature outlives the image that it signs, since nothing deletes it. But a name or a `subject` is only a claim
 //! of the client that pushed it. So everything attached to an orphan counts: the orphan is deleted once the youngest
-//! of it is old, and never while it holds something that is attached to nothing that was deleted.
+//! of it is old, and never while one of its indexes holds something that is attached to nothing that was deleted.
 
 use std::collections::HashSet;
 use std::hash::Hash;

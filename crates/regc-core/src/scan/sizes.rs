@@ -106,7 +106,8 @@ pub fn measure(
     Ok(sizes)
 }
 
-/// Measures blobs that are in the same directory: records the sizes of garbage, and sums up those of live blobs.
+/// Measures blobs that are in the same directory: records the sizes of garbage, and sums up those of live
+/// and recent blobs.
 fn measure_batch(
     storage: &dyn ReadStorage,
     inventory: &Inventory,

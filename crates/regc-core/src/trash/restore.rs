@@ -46,14 +46,14 @@ const ORDER: [Kind; 7] =
 
 /// Restores what a run moved to the trash: all of it, or what `selection` names. Nothing is overwritten, no blob is
 /// restored whose content does not match its digest, and no link is restored before what it refers to: a layer link
-/// or revision needs its blob, a tag the manifest that it names. Only what a repair removed is restored as it was. If
-/// the lock is `None`, nothing is changed.
+/// or revision needs its blob, a tag the manifest that it names. A link that a repair removed is restored even if it is
+/// dangling. If the lock is `None`, nothing is changed.
 ///
 /// From the first change until everything is restored, a collection keeps everything that the run removed, even if
 /// this process is killed. If something is missing or fails, that lasts until a restore of the whole run is complete,
 /// or the run is [emptied](super::empty): a partial restore does not know what the earlier one left.
 ///
-/// Fails before anything is moved if there is no such run, or if nothing of what is selected is in it.
+/// Fails before anything is moved if there is no such run, or if something that is selected is not in it.
 pub fn restore(
     storage: &dyn TrashStorage,
     lock: Option<&Lock>,

@@ -64,7 +64,7 @@ fn write(storage: &dyn TrashStorage, link: &NewLink) -> Result<(), Error> {
     // A link that is half written when the power fails would be worse than none.
     let incoming = incoming();
     storage.create(&incoming, &mut |to| write!(to, "{}", link.digest))?;
-    // Whatever is there stays: everything is at least as old as this.
+    // Whatever is there stays: everything was modified at this time or later.
     match storage.replace(&incoming, &link.path, layout::TRASH, Some(SystemTime::UNIX_EPOCH))? {
         true => Ok(()),
         false => Err(Error::storage("write", link.path.clone(), std::io::ErrorKind::AlreadyExists.into())),

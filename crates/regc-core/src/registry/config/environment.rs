@@ -8,8 +8,8 @@ use crate::error::Error;
 /// The sections that are read, and that an environment variable can therefore change.
 const SECTIONS: [&str; 8] = ["storage", "auth", "database", "http", "redis", "proxy", "validation", "openshift"];
 
-/// The storage drivers of the registries that regc knows. A variable is wrong by itself only if it creates another
-/// driver: Kubernetes sets `REGISTRY_STORAGE_PORT` and the like for a service named registry-storage.
+/// The storage drivers of the registries that regc knows. A variable for another driver is an error only if it creates
+/// that driver: Kubernetes sets `REGISTRY_STORAGE_PORT` and the like for a service named registry-storage.
 const KNOWN_DRIVERS: [&str; 10] =
     ["filesystem", "inmemory", "azure", "gcs", "s3", "s3aws", "s3goamz", "swift", "oss", "cos"];
 

@@ -332,7 +332,7 @@ impl Walk<'_> {
         Ok(all)
     }
 
-    /// Reports a link that does not have the size of a digest. The link is not read.
+    /// Reports a link that is no file, or does not have the size of a digest. The link is not read.
     fn check_link(&self, repository: &str, digest: &Digest, link: &Metadata) {
         // The link of a digest of another algorithm may hold the canonical one.
         let sizes = [layout::link_bytes(digest.algorithm()), layout::link_bytes(Algorithm::Sha256)];

@@ -197,7 +197,7 @@ impl Marking<'_> {
     }
 
     /// Whether the repository links the manifest: as a revision, or as a layer, where registry 2.1 put it and later
-    /// versions still look. If so, it is read.
+    /// versions still look. In that case it is read.
     pub(super) fn is_linked(&self, id: DigestId) -> Result<bool, Error> {
         if self.has_revision(id) {
             return Ok(true);

@@ -1,0 +1,289 @@
+//! Whole reports, as they are printed. `UPDATE_EXPECT=1 cargo test --test end_to_end reports` writes them anew.
+
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use regc_testkit::TestRegistry;
+
+use crate::common::regc;
+use crate::{damaged, registry};
+
+/// What a command prints of a registry, with names in place of digests, and `ROOT` in place of the root.
+fn assert_prints(registry: &TestRegistry, root: &Path, arguments: &[&str], expected: &Expect) {
+    let run = regc(arguments.iter().copied().chain(["--root", root.to_str().unwrap()]));
+    let mut text = run.stdout;
+    if !run.stderr.is_empty() {
+        text += &format!("--- standard error\n{}", run.stderr);
+    }
+    text += &format!("--- exit code {}\n", run.code);
+    let text = registry.with_names(&text).replace(root.to_str().unwrap(), "ROOT");
+    // The files were written just now.
+    let mut parts = text.split("  pushed ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    expected.assert_eq(&parts.fold(first, |text, part| text + "  pushed TIME" + &part["2026-11-28T00:00:00Z".len()..]));
+}
+
+#[test]
+fn gc_reports_what_it_would_delete() {
+    let registry = registry();
+    let root = registry.on_disk();
+    assert_prints(
+        &registry,
+        root.path(),
+        &["gc", "-m", "--dry-run"],
+        &expect![[r#"
+          Storage       ROOT
+          Repositories  2
+          Tags          2
+          Manifests     3
+          In use        1.06 KiB in 6 blobs
+          Garbage       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
+
+        Repositories that give back most:
+              1.22 KiB  team/app  (6 blobs, 1 manifest, 4 layer links, 1 tag index entry)
+
+        Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same command
+        without --dry-run.
+        --- exit code 0
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["gc", "-m", "--dry-run", "--format", "json"],
+        &expect![[r#"
+        {"type":"tag_index_entry","repository":"team/app","tag":"v1","digest":"<manifest team/app:v1>"}
+        {"type":"revision","repository":"team/app","digest":"<manifest team/app:v1>"}
+        {"type":"layer_link","repository":"team/app","digest":"<layer old>"}
+        {"type":"layer_link","repository":"team/app","digest":"<layer deleted>"}
+        {"type":"layer_link","repository":"team/app","digest":"<config of team/app:v0>"}
+        {"type":"layer_link","repository":"team/app","digest":"<config of team/app:v1>"}
+        {"type":"blob","digest":"<manifest team/app:v1>","bytes":552}
+        {"type":"blob","digest":"<layer old>","bytes":10}
+        {"type":"blob","digest":"<layer deleted>","bytes":14}
+        {"type":"blob","digest":"<config of team/app:v0>","bytes":65}
+        {"type":"blob","digest":"<config of team/app:v1>","bytes":61}
+        {"type":"blob","digest":"<manifest team/app:v0>","bytes":552}
+        {"type":"summary","schema_version":2,"dry_run":true,"delete_untagged":true,"repositories":2,"protected_repositories":0,"shared_repositories":0,"tags":2,"manifests":3,"marked":6,"live_blobs":6,"live_bytes":1088,"young_blobs":0,"young_bytes":0,"hard_linked_bytes":0,"garbage":{"tag_index_entries":1,"tags":0,"revisions":1,"layer_links":4,"blobs":6,"bytes":1254,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"removed":{"tag_index_entries":0,"tags":0,"revisions":0,"layer_links":0,"blobs":0,"bytes":0,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"spared":{"tag_index_entries":0,"tags":0,"revisions":0,"layer_links":0,"blobs":0,"bytes":0,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"trashed_as":null,"deleted_runs":[],"trash_bytes":0,"stale_cache":null,"interrupted":false,"failures":0,"findings":0,"passed_over":0}
+        --- exit code 0
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["gc", "-m", "--dry-run", "--format", "registry"],
+        &expect![[r#"
+        other
+        other: marking manifest <manifest other:v1> 
+        other: marking blob <config of other:v1>
+        other: marking blob <layer base>
+        team/app
+        team/app: marking manifest <manifest team/app:v1> 
+        team/app: marking blob <config of team/app:v1>
+        team/app: marking blob <layer new>
+        manifest eligible for deletion: {team/app <manifest team/app:v1> [v1]}
+
+        6 blobs marked, 6 blobs and 1 manifests eligible for deletion
+        blob eligible for deletion: <manifest team/app:v1>
+        blob eligible for deletion: <layer old>
+        blob eligible for deletion: <layer deleted>
+        blob eligible for deletion: <config of team/app:v0>
+        blob eligible for deletion: <config of team/app:v1>
+        blob eligible for deletion: <manifest team/app:v0>
+        team/app: layer link eligible for deletion: <layer old>
+        team/app: layer link eligible for deletion: <layer deleted>
+        team/app: layer link eligible for deletion: <config of team/app:v0>
+        team/app: layer link eligible for deletion: <config of team/app:v1>
+        --- exit code 0
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["gc", "-m"],
+        &expect![[r#"
+          Storage       ROOT
+          Repositories  2
+          Tags          2
+          Manifests     3
+          In use        1.06 KiB in 6 blobs
+          Garbage       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
+          Removed       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
+
+        Repositories that give back most:
+              1.22 KiB  team/app  (6 blobs, 1 manifest, 4 layer links, 1 tag index entry)
+
+        Done. The registry can be started again.
+        --- exit code 0
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["gc", "-m"],
+        &expect![[r#"
+          Storage       ROOT
+          Repositories  2
+          Tags          2
+          Manifests     2
+          In use        1.06 KiB in 6 blobs
+          Garbage       nothing
+          Removed       nothing
+
+        There is nothing to remove.
+        --- exit code 0
+    "#]],
+    );
+}
+
+#[test]
+fn gc_reports_damage_with_its_remedy() {
+    let registry = damaged();
+    let root = registry.on_disk();
+    assert_prints(
+        &registry,
+        root.path(),
+        &["gc", "--dry-run"],
+        &expect![[r#"
+          Storage       ROOT
+          Repositories  3
+          Manifests     4
+          In use        2.11 KiB in 11 blobs
+          Garbage       631 B in 3 blobs, 2 layer links
+
+        Repositories that give back most:
+                 631 B  team/app  (3 blobs, 2 layer links)
+
+        Damage: 1 finding
+          hurt: manifest <manifest hurt:v1> cannot be pulled: <layer lost> is missing
+            file:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
+            remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
+
+        Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same command
+        without --dry-run.
+        --- exit code 3
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["verify"],
+        &expect![[r#"
+        RG024 error: a layer or configuration is missing: the manifest <manifest hurt:v1> needs it
+            path:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
+            images: hurt:v1
+            remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
+        RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives the space back
+        3 repositories, 4 manifests, 2.73 KiB in 14 blobs: 1 errors, 0 warnings, 3 notes.
+        --- exit code 3
+    "#]],
+    );
+}
+
+#[test]
+fn du_reports_exclusive_and_shared_bytes() {
+    let registry = registry();
+    let root = registry.on_disk();
+    assert_prints(
+        &registry,
+        root.path(),
+        &["du", "--tags", "--by-namespace"],
+        &expect![[r#"
+           exclusive        shared        pulled      untagged       garbage
+            1.22 KiB          11 B         634 B         623 B         631 B  team/app
+                      shared with other (11 B)
+               623 B                       634 B                                :v1
+               454 B          11 B         465 B           0 B           0 B  other
+                      shared with team/app (11 B)
+               454 B                       465 B                                :v1
+            1.22 KiB          11 B         634 B                              team/
+            1.66 KiB          11 B      1.06 KiB         623 B         631 B  (in all, everything once)
+        2.29 KiB in all: 1.67 KiB in use, 631 B garbage, which `regc gc` gives back, 0 B in other files
+        --- exit code 0
+    "#]],
+    );
+}
+
+#[test]
+fn ls_lists_platforms_and_untagged_manifests() {
+    let mut registry = registry();
+    let platforms = [registry.image("multi").layers(["a"]).push(), registry.image("multi").layers(["b"]).push()];
+    registry.index("multi:v1").manifests(platforms).push();
+    let root = registry.on_disk();
+    assert_prints(
+        &registry,
+        root.path(),
+        &["ls", "--tags-only"],
+        &expect![[r#"
+        multi:v1
+        other:v1
+        team/app:v1
+        --- exit code 0
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["ls", "--tree", "multi"],
+        &expect![[r#"
+        multi
+          v1  index        linux/amd64,linux/amd64      1.37 KiB  pushed TIME  <manifest multi:v1>
+            image        linux/amd64                     458 B  <manifest multi>
+            image        linux/amd64                     458 B  <manifest multi>
+        --- exit code 0
+    "#]],
+    );
+}
+
+#[test]
+fn rm_and_prune_report_what_they_would_delete() {
+    let registry = registry();
+    let root = registry.on_disk();
+    assert_prints(
+        &registry,
+        root.path(),
+        &["rm", "--dry-run", "other"],
+        &expect![[r#"
+        other
+          tag       v1  <manifest other:v1>
+          manifest  <manifest other:v1>
+          and the repository itself
+        This removes 454 B in 2 blobs, 1 repository, 1 tag, 1 manifest, 2 layer links, 1 tag index entry.
+        Nothing was removed: this was a dry run.
+        --- exit code 0
+    "#]],
+    );
+    assert_prints(
+        &registry,
+        root.path(),
+        &["rm", "--dry-run", "absent"],
+        &expect![[r#"
+        --- standard error
+        regc: nothing matches absent
+          hint: `regc ls` lists what there is
+        --- exit code 1
+    "#]],
+    );
+    let prune = ["prune", "--dry-run", "--keep", "0", "--explain", "--by", "name", "--now", "2030-01-01T00:00:00Z"];
+    assert_prints(
+        &registry,
+        root.path(),
+        &prune,
+        &expect![[r#"
+        Now is 2030-01-01T00:00:00Z.
+        other
+          remove v1 is kept by nothing
+        team/app
+          remove v1 is kept by nothing
+        other
+          tag       v1  <manifest other:v1>
+          manifest  <manifest other:v1>
+        team/app
+          tag       v1  <manifest team/app:v1>
+          manifest  <manifest team/app:v1>
+        This removes 1.05 KiB in 5 blobs, 2 tags, 2 manifests, 4 layer links, 3 tag index entries.
+        Nothing was removed: this was a dry run.
+        --- exit code 0
+    "#]],
+    );
+}
