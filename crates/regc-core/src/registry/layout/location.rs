@@ -183,6 +183,52 @@ fn digest(algorithm: &str, hex: &str) -> Option<Digest> {
     Digest::from_hex(Algorithm::from_name(algorithm)?, hex)
 }
 
+/// Returns the digest that a link's key ends in: `…/<algorithm>/<hex>/link`. `None` for every other key.
+pub fn digest_of_link(key: &str) -> Option<Digest> {
+    let mut components = key.rsplit('/');
+    if components.next()? != LINK {
+        return None;
+    }
+    let hex = components.next()?;
+    Digest::from_hex(Algorithm::from_name(components.next()?)?, hex)
+}
+
+/// What a key is about: the repository that it is in, the tag, and the digest, as far as it is about one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The repository.
+    pub repository: Option<String>,
+    /// The tag.
+    pub tag: Option<String>,
+    /// The last digest in it.
+    pub digest: Option<Digest>,
+}
+
+/// Determines what a key is about.
+pub fn subject(key: &str) -> Subject {
+    let below = key.strip_prefix(REPOSITORIES).and_then(|below| below.strip_prefix('/'));
+    let (repository, rest) = match below {
+        Some(below) => {
+            let starts = below.match_indices('/').map(|(at, _)| at);
+            let part = |at: &usize| {
+                let rest = &below[at + 1..];
+                rest.split('/').next().is_some_and(is_repository_part) || super::beside::is_referrers(rest)
+            };
+            let at = starts.clone().find(part).unwrap_or(below.len());
+            (Some(below[..at].to_owned()), below[at..].trim_start_matches('/'))
+        }
+        None => (None, key),
+    };
+    let tag = rest.strip_prefix("_manifests/tags/").and_then(|below| below.split('/').next()).map(str::to_owned);
+    let mut digest = None;
+    let mut algorithm = None;
+    for component in key.split('/') {
+        digest = algorithm.and_then(|algorithm| Digest::from_hex(algorithm, component)).or(digest);
+        algorithm = Algorithm::from_name(component).or(algorithm);
+    }
+    Subject { repository, tag, digest }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -295,5 +341,21 @@ mod tests {
             let about = subject(&location.key());
             assert_eq!((about.repository.as_deref(), about.digest), (location.repository(), location.digest()));
         }
+    }
+
+    #[test]
+    fn what_keys_are_about() {
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let about = |key: &str| {
+            let Subject { repository, tag, digest } = subject(key);
+            (repository.unwrap_or_default(), tag.unwrap_or_default(), digest.is_some())
+        };
+        let name = "team/app".to_owned();
+        assert_eq!(about(&blob_data(&digest)), (String::new(), String::new(), true));
+        assert_eq!(about(&super::super::blob(&digest)), (String::new(), String::new(), true));
+        assert_eq!(about(&layer_link("team/app", &digest)), (name.clone(), String::new(), true));
+        assert_eq!(about(&tag_link("team/app", "v1")), (name.clone(), "v1".into(), false));
+        assert_eq!(about(&tag_index_link("team/app", "v1", &digest)), (name.clone(), "v1".into(), true));
+        assert_eq!(about(&repository("team/app")), (name, String::new(), false));
     }
 }
