@@ -51,6 +51,14 @@ impl Algorithm {
 /// The digest of some content: an algorithm and as many bytes as it has.
 ///
 /// Its text form is always lower case, the only form that the registry accepts and that the layout uses.
+///
+/// ```
+/// use regc_core::{Algorithm, Digest};
+///
+/// let digest: Digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".parse()?;
+/// assert_eq!(digest, Digest::of(Algorithm::Sha256, b""));
+/// # Ok::<(), regc_core::InvalidDigest>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,

@@ -7,6 +7,15 @@ use jiff::{Span, SpanRelativeTo, Unit};
 /// Parses `90m`, `24h`, `30d` or `2w`. A day has 24 hours.
 ///
 /// Fails with a human-readable reason. Months and years are refused: their length varies.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use regc_core::duration;
+///
+/// assert_eq!(duration::parse("36h"), Ok(Duration::from_secs(36 * 60 * 60)));
+/// assert!(duration::parse("1 month").is_err());
+/// ```
 pub fn parse(text: &str) -> Result<Duration, String> {
     let invalid = || "not a duration like 90m, 24h or 7d, or too long".to_owned();
     let span: Span = text.parse().map_err(|_| invalid())?;

@@ -55,8 +55,35 @@
 //! # }
 //! ```
 //!
-//! The stages behind a store can be called one by one: [`storage`], [`stages`], [`verify`], [`inspect`], [`repair`],
-//! [`undelete`], [`trash`]. Each uses only those below it; the order is that of docs/architecture.md.
+//! # Guide
+//!
+//! | To | use |
+//! |---|---|
+//! | report what a collection would free | [`Store::plan`], which needs no lock |
+//! | keep images that something else uses, as a cluster | [`CollectOptions::also_root`] |
+//! | delete a repository, tags or images | [`Store::resolve_repository`] or [`Store::resolve`], then [`Session::plan_deletion`] |
+//! | delete the tags that a policy does not keep | [`retention::decide`], then [`Deletion::tag`] |
+//! | undo a deletion | [`Disposal::Trash`] and [`Session::restore`]; [`Store::deleted`] after a DELETE by the API |
+//! | list images, and where the bytes are | [`Store::list`], [`Store::usage`] |
+//! | check a store, and repair it | [`Store::verify`], [`verify::content`], [`repair::plan`], [`Session::repair`] |
+//! | show progress, and stop | a [`Monitor`] |
+//! | use other storage | [`storage`], and its `conformance` checks; then [`Store::with_storage`] |
+//!
+//! **Safety.** What a safe run needs cannot be left out. [`Store::lock`] refuses a registry that takes pushes and a store that
+//! another process has. [`Session::plan`] first puts back what an interrupted run must not have moved, and refuses stores that
+//! look half-mounted, or are described by an external database. [`Session::execute`] takes only plans of its own session,
+//! rescans, and deletes links before content.
+//!
+//! **What is freed.** [`Totals::all_bytes`](Totals) of [`Outcome::removed`], once it is deleted; what was moved to the trash is
+//! freed by [`Session::empty_trash`]. A file with several names (hard links) frees nothing: see [`Summary`].
+//!
+//! **Errors.** [`Error`] says why a call did nothing. What fails while something is being deleted is in what the call returns:
+//! [`Outcome::is_complete`] says whether there is any of that.
+//!
+//! **Threads.** Every call is synchronous and uses as many threads as [`Store::jobs`] says. A call can be watched and stopped
+//! from another thread by its monitor.
+//!
+//! The stages behind a store are in [`stages`], for tools that need one of them alone. Each stage uses only those before it.
 #![deny(missing_docs)]
 
 mod blocked;

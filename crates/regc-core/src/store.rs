@@ -172,6 +172,24 @@ impl Store {
     ///
     /// Fails with [`Error::NothingMatches`] if one names nothing, and without `force` with [`Error::StillTagged`] if one names
     /// a manifest that tags name as well.
+    ///
+    /// ```
+    /// use regc_core::registry::pattern::Pattern;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{CollectOptions, Config, Silent, Store};
+    /// let old = [Pattern::parse("team/*:v1")?];
+    /// let deletion = store.resolve(&old, false, &Silent)?;
+    /// let plan = store.plan_deletion(deletion, &CollectOptions::new(), &Silent)?;
+    /// println!("{} tags and {} bytes would be deleted", plan.totals().tags, plan.totals().bytes);
+    /// # assert_eq!(plan.totals().tags, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn resolve(&self, patterns: &[Pattern], force: bool, monitor: &dyn Monitor) -> Result<Deletion, Error> {
         resolve::resolve(&*self.storage, patterns, force, self.jobs, monitor)
     }
@@ -185,6 +203,24 @@ impl Store {
     }
 
     /// Lists the repositories whose names `is_wanted` accepts, sorted by name, with their tags and images.
+    ///
+    /// ```
+    /// use regc_core::inspect::catalog::ListOptions;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let listings = store.list(|name| name.starts_with("team/"), ListOptions::new().images(true), &Silent)?;
+    /// for tag in listings.iter().flat_map(|listing| &listing.tags) {
+    ///     println!("{}: {:?} bytes", tag.name, tag.image.as_ref().and_then(|image| image.bytes));
+    /// }
+    /// # assert_eq!(listings[0].tags[0].digest, Some(image));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn list(
         &self,
         is_wanted: impl Fn(&str) -> bool + Sync,
@@ -200,11 +236,48 @@ impl Store {
     }
 
     /// How much everything in a store takes up.
+    ///
+    /// ```
+    /// use regc_core::inspect::usage::Detail;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let scan = store.scan(&Silent)?;
+    /// let usage = store.usage(&scan, Detail::default(), &Silent)?;
+    /// for repository in &usage.repositories {
+    ///     println!("{} would free {} bytes", repository.repository, repository.exclusive);
+    /// }
+    /// # assert_eq!(usage.repositories.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
         usage(&*self.storage, scan, detail, self.jobs, monitor)
     }
 
     /// Checks a whole store, but for the content of blobs that are no manifests: see [`verify::content`] for that.
+    ///
+    /// ```
+    /// use regc_core::verify;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let verification = store.verify(&verify::Options::new(), &Silent)?;
+    /// for defect in &verification.defects {
+    ///     println!("{} {}: {}", defect.kind.page().code, defect.path, defect.images.join(", "));
+    /// }
+    /// assert!(!verification.is_damaged());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
         let options = verify::Options { jobs: self.jobs, absences: self.config.absences, ..*options };
         verify::verify(&*self.storage, &options, monitor)
@@ -220,6 +293,29 @@ impl Store {
     }
 
     /// What is to be written so that deleted manifests can be pulled again.
+    ///
+    /// ```
+    /// use regc_core::undelete::Selection;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Holder, Silent, Store};
+    /// # registry.delete("team/app", &image);
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// let deleted = store.deleted(|_| true, &Silent)?;
+    /// let tags = ["v1".to_owned()].into();
+    /// let selected = [Selection { repository: "team/app".to_owned(), digest: deleted[0].digest, tags }];
+    /// let session = store.lock(&Holder::new("my-tool"))?;
+    /// let plan = store.plan_undelete(&deleted, &selected, &Silent)?;
+    /// let outcome = session.undelete(&plan, &Silent)?;
+    /// assert_eq!(outcome.done, plan.links.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn plan_undelete(
         &self,
         deleted: &[undelete::Deleted],
@@ -451,6 +547,27 @@ impl Session<'_> {
     }
 
     /// Brings back from the trash what a run has moved there. Nothing is overwritten.
+    ///
+    /// ```
+    /// use regc_core::trash::Runs;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{CollectOptions, Config, Disposal, Holder, Restore, Silent, Store};
+    /// let session = store.lock(&Holder::new("my-tool"))?;
+    /// let deletion = store.resolve_repository("team/app")?;
+    /// let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?;
+    /// let run = session.execute(&plan, Disposal::Trash, &Silent)?.trashed_as.expect("something was moved");
+    /// // Either everything comes back, or it is deleted for good.
+    /// let restored = session.restore(&Restore { run: &run, selection: None }, &Silent)?;
+    /// assert!(restored.is_complete());
+    /// session.empty_trash(Runs::Named(&[]), None, &Silent)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
         let Restore { run, selection } = *restore;
         trash::restore(&*self.store.storage, Some(&self.lock), run, selection, self.store.jobs, monitor)

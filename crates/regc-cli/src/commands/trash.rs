@@ -200,7 +200,9 @@ fn restore(
         };
         eprintln!("regc: {}: {why}", printable(&entry.path));
     }
-    if !restored.is_complete() {
+    if restored.interrupted {
+        eprintln!("regc: interrupted; the rest stays in the trash, and `regc gc` keeps what is back. Run it again");
+    } else if !restored.is_complete() {
         eprintln!(
             "regc: the restore is not complete; until it is, `regc gc` keeps what is back. Run it again once what is missing \
              is there, or give the rest up with `regc trash empty {run}`"
@@ -239,6 +241,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
         "already_there": restored.already_there.len(),
         "missing": restored.missing.len(),
         "failures": restored.failures.len(),
+        "interrupted": restored.interrupted,
     });
     output.json(&summary);
 }

@@ -156,6 +156,18 @@ impl Config {
     /// `REGISTRY_`, by the registry's own rules: `_` between levels, values parsed as YAML, applied in lexical order.
     ///
     /// Fails if the text is not YAML, has an unknown version, or names no storage driver or more than one.
+    ///
+    /// ```
+    /// use regc_core::Config;
+    ///
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// let text = "version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/registry}}";
+    /// let overridden = [("REGISTRY_HTTP_ADDR".to_owned(), "127.0.0.1:5001".to_owned())];
+    /// let config = Config::parse(text, overridden)?;
+    /// assert_eq!(config.listener.map(|listener| listener.to_string()).as_deref(), Some("127.0.0.1:5001"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn parse(text: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
         let document = yaml::read(text).map_err(|error| Error::Config(format!("not valid YAML: {error}")))?;
         let Value::Mapping(mut document) = document else {

@@ -11,6 +11,16 @@ use crate::error::Error;
 ///
 /// `*` matches anything in one component of a name, `**` any number of components; `?`, `[ab]` and `{one,other}` are
 /// supported as well.
+///
+/// ```
+/// use regc_core::registry::pattern::Pattern;
+///
+/// # fn main() -> Result<(), regc_core::Error> {
+/// let pattern = Pattern::parse("team/*:v1.*")?;
+/// assert!(pattern.matches_tag("team/app", "v1.2") && !pattern.matches_tag("team/app/worker", "v1.2"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,

@@ -32,6 +32,16 @@ impl Policy {
     /// Reads the text of a policy file.
     ///
     /// Fails with [`Error::Policy`], which names the line, the number of the rule, or both.
+    ///
+    /// ```
+    /// use regc_core::retention::Policy;
+    ///
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// let policy = Policy::parse("{version: 1, rules: [{repositories: 'team/**', keep: 10, keep-tag: '^v'}]}")?;
+    /// assert!(policy.rule_for("team/app").is_some() && policy.rule_for("other").is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
         let document: Document = serde_yaml::from_str(text).map_err(|error| Error::Policy(explain(&error)))?;
         let rules = (1..).zip(document.rules).map(|(number, entry)| {
