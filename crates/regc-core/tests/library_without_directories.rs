@@ -13,6 +13,8 @@ mod faults;
 mod guards;
 #[path = "library/hostile.rs"]
 mod hostile;
+#[path = "library/in_memory.rs"]
+mod in_memory;
 #[path = "library/leftovers.rs"]
 mod leftovers;
 #[path = "library/problems.rs"]

@@ -9,6 +9,7 @@ mod deletion;
 mod faults;
 mod guards;
 mod hostile;
+mod in_memory;
 mod leftovers;
 mod problems;
 mod properties;
