@@ -11,6 +11,8 @@ use std::path::Path;
 
 use regc_core::{Error, Plan, Summary};
 
+use crate::ExitStatus;
+
 /// The state of a collection.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
@@ -59,6 +61,19 @@ impl Output {
             }
             Ok(text) => self.line(format_args!("{text}")),
             Err(error) => self.error = Some(error.into()),
+        }
+    }
+
+    /// Writes what is left and returns the exit status of the command: that of `ending`, or a failure if the report cannot be
+    /// written.
+    pub fn end(mut self, ending: impl FnOnce() -> ExitStatus) -> ExitStatus {
+        self.flush();
+        match self.take_error() {
+            Some(error) => {
+                eprintln!("regc: cannot write the report: {error}");
+                ExitStatus::Failed
+            }
+            None => ending(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Progress reports of a run.
 
+use crate::error::Error;
 use crate::finding::Finding;
 
 /// What a run is doing.
@@ -80,11 +81,18 @@ pub trait Monitor: Sync {
 
     /// Whether the run is to stop at the next whole step. It is asked often.
     ///
-    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`](crate::error::Error). One that
+    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`]. One that
     /// has begun to change the storage returns what was done, with `interrupted` set. A monitor that has stopped one call stops
     /// the next one as well: to restore after a stop, pass another.
     fn is_stopped(&self) -> bool {
         false
+    }
+}
+
+impl dyn Monitor + '_ {
+    /// Fails with [`Error::Interrupted`] if the run is to stop.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.is_stopped() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 

@@ -149,7 +149,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
                 let check = repository::Check { storage, scan, sizes, repository, marked, trashed, every_name };
                 let defects = check.run(garbage)?;
                 monitor.advance(1);
-                if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(defects) }
+                monitor.check().map(|()| defects)
             })
             .collect::<Result<_, Error>>()?;
         defects.extend(of_repositories.into_iter().flatten());
@@ -321,9 +321,7 @@ fn sizes(storage: &Tolerant<'_>, scan: &Scan, monitor: &dyn Monitor) -> Result<V
         let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
         let found = storage.stat_each(&layout::shard(&blobs[0]), &keys)?;
         monitor.advance(shard.len() as u64);
-        if monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        monitor.check()?;
         let files = found.into_iter().map(|data| data.filter(|data| data.kind == EntryKind::File));
         Ok(files.map(|file| file.map(|file| file.bytes)).collect::<Vec<_>>())
     });

@@ -52,14 +52,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         Format::Human => human(&mut output, &found),
         Format::Json => json_lines(&mut output, &found),
     }
-    output.flush();
-    Ok(match output.take_error() {
-        Some(error) => {
-            eprintln!("regc: cannot write the list: {error}");
-            ExitStatus::Failed
-        }
-        None => ExitStatus::Done,
-    })
+    Ok(output.end(|| ExitStatus::Done))
 }
 
 fn human(output: &mut Output, found: &Usage<'_>) {

@@ -32,14 +32,7 @@ pub fn run(args: &Args) -> ExitStatus {
             }
         }
     }
-    output.flush();
-    match output.take_error() {
-        Some(error) => {
-            eprintln!("regc: cannot write the page: {error}");
-            ExitStatus::Failed
-        }
-        None => ExitStatus::Done,
-    }
+    output.end(|| ExitStatus::Done)
 }
 
 fn page(output: &mut Output, page: &Explanation) {

@@ -78,14 +78,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             Format::Json => json_lines(&mut output, listing, args.untagged),
         }
     }
-    output.flush();
-    match output.take_error() {
-        Some(error) => {
-            eprintln!("regc: cannot write the list: {error}");
-            Ok(ExitStatus::Failed)
-        }
-        None => Ok(tell_of_unmatched(&unmatched)),
-    }
+    Ok(output.end(|| tell_of_unmatched(&unmatched)))
 }
 
 /// Whether a pattern matches something in a repository that can be listed.

@@ -133,18 +133,14 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
     output.flush();
     stale_cache.iter().for_each(cache::warn);
-    if let Some(error) = output.take_error() {
-        eprintln!("regc: cannot write the report: {error}");
-        return Ok(ExitStatus::Failed);
-    }
     let has_failed = !plan.failures.is_empty() || !outcome.failures.is_empty();
-    Ok(match left {
+    Ok(output.end(|| match left {
         _ if outcome.interrupted => ExitStatus::Interrupted,
         None => ExitStatus::Interrupted,
         Some(_) if has_failed => ExitStatus::Failed,
         Some(left) if left.is_damaged() || !outcome.spared.is_empty() => ExitStatus::FoundDamage,
         Some(_) => ExitStatus::Done,
-    })
+    }))
 }
 
 /// Prints all failures, then one hint.

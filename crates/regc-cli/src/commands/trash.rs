@@ -93,12 +93,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             }
         }
     };
-    output.flush();
-    if let Some(error) = output.take_error() {
-        eprintln!("regc: cannot write the report: {error}");
-        return Ok(ExitStatus::Failed);
-    }
-    Ok(ending)
+    Ok(output.end(|| ending))
 }
 
 fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {

@@ -87,16 +87,12 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         print_error(error);
         hints::print(Needing::Undelete.hint(error));
     }
-    if let Some(error) = output.take_error() {
-        eprintln!("regc: cannot write the report: {error}");
-        return Ok(ExitStatus::Failed);
-    }
-    Ok(match outcome {
+    Ok(output.end(|| match outcome {
         Outcome { failure: Some(_), .. } => ExitStatus::Failed,
         Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
         _ if !plan.left.is_empty() => ExitStatus::FoundDamage,
         _ => ExitStatus::Done,
-    })
+    }))
 }
 
 fn named(args: &Args) -> Vec<Selection> {

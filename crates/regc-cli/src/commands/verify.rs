@@ -63,16 +63,11 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         Format::Human => human(&mut output, &verification, &hashed, &args),
         Format::Json => json_lines(&mut output, &verification, &hashed, &args),
     }
-    output.flush();
-    match output.take_error() {
-        Some(error) => {
-            eprintln!("regc: cannot write the report: {error}");
-            Ok(ExitStatus::Failed)
-        }
-        None if hashed.interrupted => Ok(ExitStatus::Interrupted),
-        None if verification.is_damaged() => Ok(ExitStatus::FoundDamage),
-        None => Ok(ExitStatus::Done),
-    }
+    Ok(output.end(|| match () {
+        () if hashed.interrupted => ExitStatus::Interrupted,
+        () if verification.is_damaged() => ExitStatus::FoundDamage,
+        () => ExitStatus::Done,
+    }))
 }
 
 fn tell(output: &mut Output, defect: &Defect) {

@@ -15,6 +15,7 @@ use crate::registry::layout;
 use crate::scan::Scan;
 use crate::scan::graph::{self, Edge, edges};
 use crate::scan::inventory::{self, DigestId, Repository};
+use crate::scan::links::digests_in;
 use crate::scan::mark::{GarbageRevision, Manifest, RepositoryGarbage, target};
 use crate::storage::{Content, Metadata, ReadStorage, directories};
 use crate::walk::walk;
@@ -121,8 +122,7 @@ impl<'a> Rescan<'a> {
         for algorithm in Algorithm::ALL {
             let directory = format!("{links}/{}", algorithm.name());
             if self.storage.stat(&directory)?.is_some_and(|found| all || found.may_be_recent(self.since)) {
-                for (digest, _) in directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?
-                {
+                for (digest, _) in digests_in(self.storage, links, algorithm)? {
                     visit(self.scan.inventory.digests.id(&digest));
                 }
             }

@@ -78,9 +78,7 @@ pub fn sweep(
         let rescan = Rescan::new(storage, plan.scan(), since);
         monitor.phase(Phase::Rescan, None);
         let spared = rescan.look()?;
-        if monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        monitor.check()?;
         let trash = trash.filter(|_| !totals.is_empty());
         let deleted_runs = match trash {
             Some(header) => write_journal_with_room(storage, lock, header, plan)?,

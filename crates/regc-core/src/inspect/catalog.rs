@@ -20,10 +20,11 @@ use crate::registry::config::Absences;
 use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
 use crate::registry::layout;
 use crate::scan::inventory;
+use crate::scan::links::digests_in;
 use crate::scan::orphans::{Member, orphan, steps};
 use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::manifests::with_manifest;
-use crate::storage::{Content, ReadStorage, directories};
+use crate::storage::{Content, ReadStorage};
 use crate::threads::with_threads;
 use crate::walk::walk;
 
@@ -184,7 +185,7 @@ pub fn catalog(
         let list = |name| {
             let listing = Repository::new(storage, name, depth).list()?;
             monitor.advance(1);
-            if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(listing) }
+            monitor.check().map(|()| listing)
         };
         names.into_par_iter().map(list).collect()
     })
@@ -358,8 +359,7 @@ impl<'a> Repository<'a> {
         let (mut revisions, mut unlinked) = (BTreeMap::new(), BTreeSet::new());
         let directory = layout::revisions(&self.name);
         for algorithm in Algorithm::ALL {
-            let path = format!("{directory}/{}", algorithm.name());
-            let found = directories(self.storage, &path, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let found = digests_in(self.storage, &directory, algorithm)?;
             let keys: Vec<String> = found.iter().map(|(digest, _)| layout::link_below(digest)).collect();
             let links = self.storage.stat_each(&directory, &keys)?;
             for ((digest, _), link) in found.into_iter().zip(links) {

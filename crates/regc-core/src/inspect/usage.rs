@@ -168,7 +168,7 @@ pub fn usage<'a>(
             .map(|pair| {
                 let needs = needs::needs(storage, scan, pair, &sizes, detail.tags)?;
                 monitor.advance(1);
-                if monitor.is_stopped() { Err(Error::Interrupted) } else { Ok(needs) }
+                monitor.check().map(|()| needs)
             })
             .collect::<Result<_, Error>>()?;
         let tags: Vec<Vec<TagNeeds>> = needs.iter_mut().map(|needs| std::mem::take(&mut needs.tags)).collect();

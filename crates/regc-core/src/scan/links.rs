@@ -1,4 +1,4 @@
-//! What the link of a digest leads to.
+//! Links of digests: which there are, and what each leads to.
 //!
 //! If a client pushes content by a digest of another algorithm than SHA-256, the registry stores it under its SHA-256
 //! digest, and the link of the client's digest holds the SHA-256 digest (`blobWriter.Commit` and `linkBlob` in
@@ -7,7 +7,18 @@
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
-use crate::storage::{Content, ReadStorage};
+use crate::storage::{Content, ReadStorage, directories};
+
+/// Lists the digests that have a directory in a directory of links, for one algorithm, each with whether its directory is a
+/// symbolic link.
+pub(crate) fn digests_in(
+    storage: &dyn ReadStorage,
+    links: &str,
+    algorithm: Algorithm,
+) -> Result<Vec<(Digest, bool)>, Error> {
+    let directory = format!("{links}/{}", algorithm.name());
+    directories(storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())
+}
 
 /// What the link of a digest leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -246,9 +246,7 @@ pub fn mark(
             tags.fetch_add(marked.tags, Relaxed);
             marked.kept.findings.iter().for_each(|finding| monitor.finding(finding));
             monitor.advance(1);
-            if monitor.is_stopped() {
-                return Err(Error::Interrupted);
-            }
+            monitor.check()?;
             Ok(marked.kept)
         })
         .collect::<Result<_, Error>>()?;

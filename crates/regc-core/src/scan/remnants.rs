@@ -46,9 +46,7 @@ pub(crate) fn beside_blobs(
         let beside = Beside { storage, above: &layout::shard(&blobs[0]), file: layout::DATA, before: Some(before) };
         let found = beside.list(&directories, is_needed)?;
         monitor.advance(batch.len() as u64);
-        if monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        monitor.check()?;
         Ok(found)
     });
     let mut found = found.collect::<Result<Vec<_>, Error>>()?.concat();

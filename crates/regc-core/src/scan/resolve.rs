@@ -36,9 +36,7 @@ pub fn resolve(
         let (manifests, others): (Vec<_>, Vec<_>) =
             patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
         for pattern in others.into_iter().chain(manifests) {
-            if monitor.is_stopped() {
-                return Err(Error::Interrupted);
-            }
+            monitor.check()?;
             let matching: Vec<&String> = names.iter().filter(|name| pattern.matches_repository(name)).collect();
             let found = match pattern.part() {
                 Part::All => {

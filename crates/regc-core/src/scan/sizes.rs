@@ -87,9 +87,7 @@ pub fn measure(
         .map(|batch| {
             let sizes = measure_batch(storage, inventory, reachable, recent_since, batch)?;
             monitor.advance(batch.len() as u64);
-            if monitor.is_stopped() {
-                return Err(Error::Interrupted);
-            }
+            monitor.check()?;
             Ok(sizes)
         })
         .collect::<Result<_, Error>>()?;

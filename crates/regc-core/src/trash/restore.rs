@@ -141,9 +141,7 @@ impl Restoration<'_> {
     }
 
     fn put_back(&self, entry: &Entry) -> Result<Came, Error> {
-        if self.monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        self.monitor.check()?;
         self.monitor.advance(1);
         if !self.is_repair && self.trash.has(entry)? && !self.leads_somewhere(entry)? {
             return Ok(Came::Missing);

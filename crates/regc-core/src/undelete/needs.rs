@@ -151,9 +151,7 @@ impl<'a> Assessor<'a> {
         if let Some(known) = self.needs.get(digest) {
             return Ok(known.clone());
         }
-        if self.monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        self.monitor.check()?;
         let needs = Rc::new(self.look(digest)?);
         self.needs.insert(*digest, needs.clone());
         Ok(needs)

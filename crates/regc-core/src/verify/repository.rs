@@ -12,6 +12,7 @@ use crate::registry::layout;
 use crate::registry::manifest::Role;
 use crate::scan::Scan;
 use crate::scan::inventory::{DigestId, Repository};
+use crate::scan::links::digests_in;
 use crate::scan::links::may_lead_to;
 use crate::scan::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_history, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
@@ -214,8 +215,7 @@ impl Check<'_> {
         let all = layout::layers(self.name());
         let mut linked = HashSet::default();
         for &algorithm in &self.repository.layer_algorithms {
-            let directory = format!("{all}/{}", algorithm.name());
-            let found = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let found = digests_in(self.storage, &all, algorithm)?;
             let with_id = |(digest, _)| (digest, self.scan.inventory.digests.id(&digest));
             let found: Vec<(Digest, DigestId)> = found.into_iter().map(with_id).collect();
             self.look_for_foreign(&all, found.iter().map(|(digest, _)| directory_of(digest)))?;

@@ -197,13 +197,16 @@ impl Served {
             false => self.nodes.keys().cloned().collect(),
             true => {
                 let plain = self.tags.iter().filter(|(tag, _)| signed_by(&tag.1).is_none());
-                self.reach(plain.map(|(tag, digest)| here(tag, *digest)).collect(), &BTreeSet::new())
+                let named = plain.map(|(tag, digest)| here(tag, *digest));
+                // A manifest that is not linked is no root.
+                self.reach(named.filter(|revision| self.nodes.contains_key(revision)).collect(), &BTreeSet::new())
             }
         };
         loop {
             let before = standing.len();
             for (tag, digest) in &self.tags {
-                if signed_by(&tag.1).is_some_and(|signed| standing.contains(&here(tag, signed))) {
+                let signed = signed_by(&tag.1).is_some_and(|signed| standing.contains(&here(tag, signed)));
+                if signed && self.nodes.contains_key(&here(tag, *digest)) {
                     standing.insert(here(tag, *digest));
                 }
             }

@@ -33,12 +33,7 @@ pub fn list(store: &Store, progress: &Progress, patterns: &[Pattern], format: Fo
             }
         }
     }
-    output.flush();
-    if let Some(error) = output.take_error() {
-        eprintln!("regc: cannot write the list: {error}");
-        return Ok(ExitStatus::Failed);
-    }
-    Ok(super::tell_of_unmatched(&unmatched))
+    Ok(output.end(|| super::tell_of_unmatched(&unmatched)))
 }
 
 /// Whether a pattern names a manifest: by its repository, a tag that named it, or its digest.

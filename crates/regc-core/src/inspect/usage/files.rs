@@ -41,9 +41,7 @@ pub(super) fn measure(storage: &dyn ReadStorage, scan: &Scan, monitor: &dyn Moni
         .map(|batch| {
             let files = measuring.blobs(batch, &symlinks)?;
             monitor.advance(batch.len() as u64);
-            if monitor.is_stopped() {
-                return Err(Error::Interrupted);
-            }
+            monitor.check()?;
             Ok(files)
         })
         .collect::<Result<_, Error>>()?;

@@ -16,9 +16,10 @@ use crate::registry::layout;
 use crate::scan::Scan;
 use crate::scan::graph;
 use crate::scan::inventory::{DigestId, Repository, signatures};
+use crate::scan::links::digests_in;
 use crate::scan::mark::{self, RepositoryReachable};
 use crate::scan::tag_links::{TagLink, tag_links};
-use crate::storage::{ReadStorage, directories};
+use crate::storage::ReadStorage;
 use crate::walk::walk;
 
 /// Blobs, by where they stand among all blobs, in that order.
@@ -110,8 +111,7 @@ impl Needing<'_> {
         let mut kept = Vec::new();
         if self.marked.protected || self.repository.shared {
             for &algorithm in &self.repository.layer_algorithms {
-                let directory = format!("{}/{}", layout::layers(&self.repository.name), algorithm.name());
-                let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+                let links = digests_in(self.storage, &layout::layers(&self.repository.name), algorithm)?;
                 kept.extend(links.iter().map(|(digest, _)| self.scan.inventory.digests.id(digest)));
             }
         }

@@ -70,9 +70,7 @@ impl Walk<'_> {
     ) -> Result<(), Error> {
         // No registry looks for a blob below the wrong prefix.
         let blob = |name: &str| Digest::from_hex(algorithm, name).filter(|_| name.starts_with(prefix));
-        if self.monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        self.monitor.check()?;
         let directory = format!("{}/{prefix}", layout::blobs(algorithm));
         let mut sha256 = Vec::with_capacity(AT_ONCE);
         let mut count = 0;

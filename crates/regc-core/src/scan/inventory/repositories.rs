@@ -228,9 +228,7 @@ impl Walk<'_> {
     fn repository(&self, digests: &Digests, found: Found) -> Result<Listed, Error> {
         let Found { directory, has_manifests, has_layers, has_referrers, mut symlinks, uploads_elsewhere } = found;
         let Directory { name, reached_by_symlink } = directory;
-        if self.monitor.is_stopped() {
-            return Err(Error::Interrupted);
-        }
+        self.monitor.check()?;
         let mut candidates = Vec::new();
         if has_manifests {
             let manifests = format!("{}/{}", layout::repository(&name), layout::MANIFESTS);

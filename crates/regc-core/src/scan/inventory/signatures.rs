@@ -3,6 +3,7 @@
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
+use crate::scan::links::digests_in;
 use crate::storage::{EntryKind, ReadStorage, directories};
 
 /// The contents of the directory of a revision's signatures.
@@ -22,7 +23,7 @@ pub(crate) fn signatures(storage: &dyn ReadStorage, repository: &str, revision: 
     for (algorithm, symlink) in directories(storage, &top, Algorithm::from_name, || ())? {
         let directory = format!("{top}/{}", algorithm.name());
         found.symlinks.extend(symlink.then(|| directory.clone()));
-        for (digest, symlink) in directories(storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())? {
+        for (digest, symlink) in digests_in(storage, &top, algorithm)? {
             let link = layout::signature_link(repository, revision, &digest);
             found.symlinks.extend(symlink.then(|| format!("{directory}/{}", digest.hex())));
             match storage.stat(&link)? {

@@ -6,11 +6,11 @@ use rustc_hash::FxHashSet as HashSet;
 use super::manifests::Manifest;
 use super::repository::Marking;
 use super::{GarbageRevision, RepositoryGarbage};
-use crate::digest::Digest;
 use crate::error::Error;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
-use crate::storage::{Metadata, directories};
+use crate::scan::links::digests_in;
+use crate::storage::Metadata;
 
 /// How many links one task tests.
 const BATCH: usize = 256;
@@ -29,8 +29,7 @@ impl Marking<'_> {
         let mut candidates = Vec::new();
         let layers = layout::layers(self.name());
         for &algorithm in &self.repository.layer_algorithms {
-            let directory = format!("{layers}/{}", algorithm.name());
-            let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let links = digests_in(self.storage, &layers, algorithm)?;
             let symlinks = links.iter().filter(|(_, symlink)| *symlink);
             garbage.symlinks.extend(symlinks.map(|(digest, _)| layout::layer(self.name(), digest)));
             let ids = links.iter().map(|(digest, _)| self.digests.id(digest));

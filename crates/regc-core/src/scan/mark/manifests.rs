@@ -171,9 +171,7 @@ impl Manifests {
         batches.into_par_iter().try_for_each(|(batch, read)| {
             let manifests = read_batch(storage, &inventory.digests, &sizes, batch)?;
             monitor.advance(batch.len() as u64);
-            if monitor.is_stopped() {
-                return Err(Error::Interrupted);
-            }
+            monitor.check()?;
             let mut all = references.lock();
             for (read, manifest) in read.iter_mut().zip(manifests) {
                 *read = manifest.beside(&mut all)?;

@@ -7,13 +7,13 @@ use rustc_hash::FxHashSet as HashSet;
 
 use super::repository::Marking;
 use super::{GarbageFile, RepositoryGarbage};
-use crate::digest::Digest;
 use crate::error::Error;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
+use crate::scan::links::digests_in;
 use crate::scan::remnants::{BATCH, Beside};
 use crate::scan::tag_links::tag_links;
-use crate::storage::{below, directories};
+use crate::storage::below;
 
 impl Marking<'_> {
     /// Lists the remnants in the repository that were written before `before`, by path; all of them if it is `None`.
@@ -27,8 +27,7 @@ impl Marking<'_> {
         let mut found = Vec::new();
         let layers = layout::layers(self.name());
         for &algorithm in &self.repository.layer_algorithms {
-            let directory = format!("{layers}/{}", algorithm.name());
-            let links = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let links = digests_in(self.storage, &layers, algorithm)?;
             let links = links.into_iter().filter(|(_, symlink)| !symlink);
             let ids: Vec<DigestId> = links.map(|(digest, _)| self.digests.id(&digest)).collect();
             found

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
+use crate::scan::links::digests_in;
 use crate::storage::{Content, EntryKind, Metadata, device, directories, real_directory};
 
 /// What the tags of a repository name.
@@ -225,8 +226,7 @@ impl Marking<'_> {
         let index = layout::tag_index(self.name(), tag);
         let mut named = Vec::new();
         for (algorithm, _) in directories(self.storage, &index, Algorithm::from_name, || ())? {
-            let directory = format!("{index}/{}", algorithm.name());
-            let entries = directories(self.storage, &directory, |hex| Digest::from_hex(algorithm, hex), || ())?;
+            let entries = digests_in(self.storage, &index, algorithm)?;
             named.extend(entries.into_iter().map(|(digest, _)| digest));
         }
         Ok(named)
