@@ -1,4 +1,4 @@
-//! After a command, the same command has nothing to do: over random stores, most of them damaged.
+//! The same command, run again, has nothing to do: on random stores, most of them damaged.
 //!
 //! `REGC_STORES` sets how many stores each command is tried on. A failure names the seed of its store.
 
@@ -16,14 +16,14 @@ use crate::common::{Run, regc};
 /// How many stores each command is tried on, unless the environment says otherwise.
 const STORES: u64 = 3;
 
-/// A command line without the store, and what says in its summary how much there was to do.
+/// A command line without the store, and what in its summary shows how much there was to do.
 struct Command {
-    /// What is run before it, so that it has something to do.
+    /// The command that runs before it, so that it has something to do.
     first: &'static [&'static str],
     arguments: &'static [&'static str],
-    /// What makes it do something.
+    /// The arguments of a real run.
     real: &'static [&'static str],
-    /// What makes it a dry run.
+    /// The arguments of a dry run.
     dry: &'static [&'static str],
     /// The summary's fields that are 0 when there was nothing to do.
     work: &'static [&'static str],
@@ -106,7 +106,7 @@ fn undelete_after_undelete_has_nothing_to_do() {
     });
 }
 
-/// Runs a command on random stores, and once more as a dry run and as a real one, which must do nothing.
+/// Runs a command on random stores, then again as a dry run and as a real run, which must do nothing.
 fn check(command: &Command) {
     let stores = std::env::var("REGC_STORES").map_or(STORES, |stores| stores.parse().expect("REGC_STORES is a number"));
     let is_named = matches!(command.arguments[0], "rm" | "trash");
@@ -119,7 +119,7 @@ fn check(command: &Command) {
             run(&[command.first]);
         }
         let first = run(&[command.arguments, command.real]);
-        // It says why it stopped or what failed; then there is something left to do.
+        // It reports why it stopped or what failed, so there is something left to do.
         if !matches!(first.code, 0 | 3) {
             continue;
         }
@@ -130,7 +130,7 @@ fn check(command: &Command) {
                 let Run { code, stdout, stderr } = &second;
                 format!("seed {seed}, {:?}: {code}\n{stdout}{stderr}\nafter\n{}", command.arguments, first.stdout)
             };
-            // Nothing is there any more that its arguments could name.
+            // Its arguments match nothing any more.
             let names_nothing = is_named && second.code == 1 && second.stdout.is_empty();
             assert!(names_nothing || work(&second, command) == Some(0), "{}", told());
             let changed = difference(&left, &tree(&store.root()));
@@ -144,7 +144,7 @@ fn run(root: &Path, arguments: &[&str]) -> Run {
     regc([arguments, &["--format", "json", "--root", root.to_str().unwrap()]].concat())
 }
 
-/// How much a run had to do, and did; `None` without a summary.
+/// Returns how much a run had to do, and did; `None` without a summary.
 fn work(run: &Run, command: &Command) -> Option<u64> {
     let summary: Value = serde_json::from_str(run.stdout.lines().last()?).ok()?;
     (summary["type"] == "summary").then(|| command.work.iter().map(|field| sum(&summary[field])).sum())
@@ -157,7 +157,7 @@ fn sum(value: &Value) -> u64 {
     }
 }
 
-/// Everything below a storage root, each file with its content.
+/// Returns everything below a storage root, each file with its content.
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = WalkDir::new(root).into_iter().filter_map(Result::ok);
     let content = |path: &Path| match fs::read_link(path) {
@@ -167,7 +167,7 @@ fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     entries.map(|entry| (entry.path().display().to_string(), content(entry.path()))).collect()
 }
 
-/// What is in only one of two trees, or is not the same in both.
+/// Lists what is in only one of two trees, or differs between them.
 fn difference(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     let is_in =
         |tree: &BTreeMap<String, Vec<u8>>, (path, content): (&String, &Vec<u8>)| tree.get(path) == Some(content);

@@ -1,4 +1,4 @@
-//! What a registry remembers of blobs that are gone.
+//! What a registry's cache remembers of deleted blobs.
 
 use std::net::TcpListener;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the documentation says of the program is what the program says.
+//! The documentation matches the program.
 
 use std::fs;
 use std::path::Path;
@@ -68,7 +68,7 @@ fn every_difference_and_every_guard_names_a_test_that_is_there() {
     assert!(checked > 15, "{checked} tests are named");
 }
 
-/// What the recipes in the README name, and nothing else.
+/// The recipes in the README delete what they name, and nothing else.
 #[test]
 fn the_recipes_of_the_readme() {
     let readme = read("README.md");

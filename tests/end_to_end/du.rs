@@ -1,4 +1,4 @@
-//! Where the bytes are.
+//! `regc du`: where the bytes are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 
 use crate::common::{gc, regc};
 
-/// The lines of `regc du --format json`.
+/// Returns the lines of `regc du --format json`.
 fn du(root: &Path, arguments: &[&str]) -> Vec<Value> {
     let run = regc([&["du", "--format", "json", "--root", root.to_str().unwrap()], arguments].concat());
     assert_eq!(run.code, 0, "{}", run.stderr);
     run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The line in which every one of these fields has this value.
+/// Returns the line in which each of these fields has this value.
 fn line<'l>(lines: &'l [Value], fields: &[(&str, &str)]) -> &'l Value {
     let is_it = |line: &&Value| fields.iter().all(|(field, value)| line[field] == *value);
     lines.iter().find(is_it).unwrap_or_else(|| panic!("there is no line with {fields:?}"))
@@ -32,7 +32,7 @@ fn repository<'l>(lines: &'l [Value], name: &str) -> &'l Value {
     line(lines, &[("type", "repository"), ("repository", name)])
 }
 
-/// What the next collection would remove, as its dry run says.
+/// Returns how much the next collection would delete, according to its dry run.
 fn garbage(root: &Path, arguments: &[&str]) -> u64 {
     let run = gc(root, &[&["-d", "--format", "json", "-q"], arguments].concat());
     let summary: Value = serde_json::from_str(run.stdout.trim()).unwrap();
@@ -43,18 +43,18 @@ fn sum<'l>(lines: impl IntoIterator<Item = &'l Value>, field: &str) -> u64 {
     lines.into_iter().map(|line| line[field].as_u64().unwrap()).sum()
 }
 
-/// The length of the layers of these names together.
+/// Returns the total length of the layers with these names.
 fn layers(names: &[&str]) -> u64 {
     names.iter().map(|name| layer_content(name).len() as u64).sum()
 }
 
-/// How long some blobs are, each counted once.
+/// Returns the total length of some blobs, each counted once.
 fn bytes<'d>(registry: &TestRegistry, digests: impl IntoIterator<Item = &'d Digest>) -> u64 {
     let once: BTreeSet<&Digest> = digests.into_iter().collect();
     once.into_iter().filter_map(|digest| registry.get(&layout::blob_data(digest))).map(|data| data.len() as u64).sum()
 }
 
-/// A manifest, its configuration and its layers.
+/// Returns a manifest, its config and its layers.
 fn parts(registry: &TestRegistry, manifest: &Digest) -> BTreeSet<Digest> {
     let text: Value = serde_json::from_slice(registry.get(&layout::blob_data(manifest)).unwrap()).unwrap();
     let layers = text["layers"].as_array().into_iter().flatten();
@@ -232,7 +232,7 @@ fn people_see_the_totals() {
     assert_eq!(people.lines().collect::<Vec<_>>(), expected, "{people}");
 }
 
-/// How long all files below the directory of blobs are, as the file system says.
+/// Returns the total length of all files below the directory of blobs, according to the file system.
 fn all_files(root: &Path) -> u64 {
     files_in(&root.join(layout::BLOBS))
 }
@@ -434,7 +434,7 @@ fn what_is_stored_under_another_digest_is_pulled() {
     let layer = json!({ "mediaType": "layer", "digest": named.to_string(), "size": 1 });
     let manifest = json!({ "schemaVersion": 2, "layers": [layer] }).to_string();
     let digest = registry.manifest("app:v1", manifest.as_str());
-    // As registry 2.0 to 2.3 have left them.
+    // A signature link, as registry 2.0 to 2.3 left them.
     let signature = registry.blob("signature");
     registry.put(layout::signature_link("app", &digest, &signature), signature.to_string());
     let root = registry.on_disk();
@@ -447,7 +447,7 @@ fn what_is_stored_under_another_digest_is_pulled() {
     assert_eq!(lines.last().unwrap()["garbage"], garbage(root.path(), &[]));
 }
 
-/// What each repository needs, and what of it tags reach, is here what the oracle says; the rest is plain arithmetic.
+/// The oracle says what each repository needs, and what of it tags reach; the rest is plain arithmetic.
 #[test]
 fn random_registries_add_up() {
     for seed in 0..20 {
@@ -491,7 +491,7 @@ fn random_registries_add_up() {
     }
 }
 
-/// What du says of a tag or repository is what rm frees.
+/// What du reports for a tag or repository is what rm frees.
 #[test]
 fn what_du_tells_is_what_rm_frees() {
     let freed = |root: &std::path::Path, name: &str| -> u64 {
@@ -524,7 +524,7 @@ fn what_du_tells_is_what_rm_frees() {
                     assert_eq!(freed(root.path(), &name), exclusive.unwrap(), "store {seed}: {name}");
                 }
                 "repository" => {
-                    // Garbage that several link is counted in one of them, and goes with any.
+                    // Garbage that several repositories link is counted in one of them, and deleted with any.
                     let garbage = freed(root.path(), repository.unwrap()) - exclusive.unwrap();
                     assert!(
                         garbage >= line["garbage"].as_u64().unwrap() && garbage <= all_garbage,

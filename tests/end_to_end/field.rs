@@ -21,7 +21,7 @@ fn lines(run: &Run) -> Vec<Value> {
     run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Writes a file as it was some days ago.
+/// Writes a file that is some days old.
 fn leave(root: &Path, key: &str, days: u64) {
     let path = root.join(key);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -35,7 +35,7 @@ fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
     let root = store();
     assert_eq!(gc(root.path(), &["--tidy"]).code, 0);
     let before = files_below(root.path());
-    // Beside all that is there, and where a copy has come no further.
+    // Beside every file, and alone where a copy got no further.
     let beside = before.iter().filter_map(|key| {
         let (directory, name) = key.rsplit_once('/')?;
         let remnant = format!("{directory}/.{name}.Xy12Za");
@@ -77,7 +77,7 @@ fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
     assert!(after.remove(&recent), "what is young stays");
     assert_eq!(after, before);
     assert_eq!(regc(["verify", "--root", root_argument]).code, 0);
-    // A shorter age for abandoned uploads holds for these as well.
+    // A shorter age for abandoned uploads applies to these as well.
     let shorter = gc(root.path(), &["--tidy", "--purge-uploads=120h"]);
     assert_eq!((shorter.code, root.path().join(layout::blob(&nothing)).exists()), (0, false));
 }
@@ -145,7 +145,7 @@ fn a_repository_is_deleted_with_what_interrupted_copies_have_left_in_it() {
     for link in [layout::tag_link(renamed, "v1"), layout::revision_link(renamed, &image)] {
         leave(root.path(), &link.replace("/link", "/.link.Xy12Za"), 0);
     }
-    // No registry has this link any more: what is left beside it is all that there was.
+    // No registry has this link any more: what is left beside it is all that remains.
     fs::remove_file(root.path().join(layout::revision_link(renamed, &image))).unwrap();
     std::thread::sleep(Duration::from_millis(20));
     let path = layout::repository(renamed);

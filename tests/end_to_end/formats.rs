@@ -1,4 +1,4 @@
-//! What is printed.
+//! The output formats.
 
 use regc_core::Digest;
 use regc_core::registry::layout;
@@ -195,7 +195,7 @@ fn gc_and_verify_report_the_same_thing_alike() {
         let same = |run: &Run| -> Vec<Vec<Value>> {
             let lines = lines(run);
             let findings = of_type(&lines, "finding").into_iter();
-            // Content belongs to no repository; a collection reports it for each that it keeps because of it.
+            // Content belongs to no repository; a collection reports it for each repository that it keeps because of it.
             let fields = ["code", "name", "severity", "digest", "path", "remedy"];
             findings.map(|finding| fields.map(|field| finding[field].clone()).to_vec()).collect()
         };
@@ -208,7 +208,7 @@ fn gc_and_verify_report_the_same_thing_alike() {
     }
 }
 
-/// The one manifest of `app`.
+/// Returns the only manifest of `app`.
 fn manifest(registry: &TestRegistry) -> Digest {
     let revisions = layout::revisions("app");
     registry.keys().find(|key| key.starts_with(&revisions)).and_then(layout::digest_of_link).unwrap()

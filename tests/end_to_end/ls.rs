@@ -1,4 +1,4 @@
-//! What is in a store.
+//! `regc ls`: what is in a store.
 
 use std::fs;
 
@@ -105,7 +105,7 @@ fn what_no_tag_reaches() {
 #[test]
 fn an_index_that_is_in_itself_is_listed_once() {
     let mut registry = TestRegistry::new();
-    // A manifest cannot hold its own digest, but it can be attached to one that is attached to it by a broken store.
+    // A manifest cannot hold its own digest, but in a broken store, two manifests can be attached to each other.
     let (one, other) = (sha256(b"one"), sha256(b"other"));
     for (digest, subject) in [(one, other), (other, one)] {
         let text = format!(r#"{{"schemaVersion":2,"subject":{{"digest":"{subject}"}}}}"#);

@@ -1,4 +1,4 @@
-//! The binary: what it prints, how it ends, and which store it takes for the one that is meant.
+//! The binary: what it prints, how it exits, and which store it uses.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,12 +28,12 @@ use std::path::PathBuf;
 
 use regc_testkit::{TestRegistry, layer};
 
-/// The directory of the repository, from which the README's commands are run.
+/// Returns the project's directory, in which the README's commands run.
 fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A registry with a little of everything that may be printed.
+/// Returns a registry with a little of everything that may be printed.
 fn registry() -> TestRegistry {
     let mut registry = TestRegistry::new();
     let gone = registry.image("team/app:v0").layers(["base", "deleted"]).push();
@@ -44,7 +44,7 @@ fn registry() -> TestRegistry {
     registry
 }
 
-/// The same with an image that cannot be pulled.
+/// Returns the same registry with an image that cannot be pulled.
 fn damaged() -> TestRegistry {
     let mut registry = registry();
     registry.image("hurt:v1").layers(["lost"]).push();

@@ -1,4 +1,4 @@
-//! Signatures, SBOMs and attestations of images that were deleted.
+//! Signatures, SBOMs and attestations of deleted images.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,7 +18,7 @@ struct Signed {
     kept: Digest,
 }
 
-/// The tags that cosign and a client for the OCI referrers make for an image.
+/// Returns the tags that cosign and a client for OCI referrers create for an image.
 fn attached(image: &Digest) -> [String; 2] {
     let name = format!("sha256-{}", image.hex());
     [format!("{name}.sig"), name]
@@ -45,7 +45,7 @@ impl Signed {
             attach(&mut registry, "app", image);
         }
         registry.delete("app", &deleted);
-        // A repository of signatures alone, of an image that is elsewhere.
+        // A repository that holds only signatures, of an image in another repository.
         attach(&mut registry, "signatures", &kept);
         let signed = Self { root: registry.on_disk(), deleted, kept };
         signed.age(30);
@@ -71,7 +71,7 @@ impl Signed {
         files_below(self.root.path()).iter().filter(|key| key.starts_with(&of_app)).count()
     }
 
-    /// What was attached to the deleted image is gone with all that only it needed, and everything else is there.
+    /// Asserts that what was attached to the deleted image is gone with all that only it needed, and the rest is there.
     fn assert_tidy(&self, with_untagged: bool) {
         for tag in attached(&self.deleted) {
             assert!(!self.has("app", &tag), "{tag}");
@@ -92,7 +92,7 @@ impl Signed {
     }
 }
 
-/// Makes everything in a store that old.
+/// Makes everything in a store this many days old.
 fn age(root: &Path, days: u64) {
     let then = SystemTime::now() - Duration::from_secs(days * 86_400);
     for file in files_below(root) {
@@ -150,7 +150,7 @@ fn what_is_attached_to_a_deleted_image_stays_while_it_is_young_or_needed() {
     assert!(attached(&signed.deleted).iter().all(|tag| signed.has("app", tag)), "it is six days old");
     assert!(signed.root.path().join(layout::revision("app", &signed.deleted)).exists(), "it is remembered");
     signed.age(8);
-    // Another tag keeps the signature's manifest, and not its tag.
+    // Another tag keeps the signature's manifest, but not the signature's tag.
     let [signature, _] = attached(&signed.deleted);
     let link = fs::read(signed.root.path().join(layout::tag_link("app", &signature))).unwrap();
     fs::create_dir_all(signed.root.path().join(layout::tag("app", "mine")).join("current")).unwrap();
@@ -206,7 +206,7 @@ fn a_rule_deletes_what_was_attached_to_a_deleted_image() {
     }
 }
 
-/// Writes a link anew, as a push does.
+/// Makes a link recent, as a push does.
 fn push_again(root: &Path, link: &str) {
     File::open(root.join(link)).unwrap().set_modified(SystemTime::now()).unwrap();
 }

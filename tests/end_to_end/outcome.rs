@@ -1,4 +1,4 @@
-//! How a run ends.
+//! How runs end.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -77,7 +77,7 @@ fn a_store_that_looks_half_mounted_is_refused() {
 #[test]
 fn what_could_not_be_removed_is_told_with_its_path_and_cause() {
     let root = registry().on_disk();
-    // What is not a file cannot be unlinked, not even by root.
+    // A directory cannot be unlinked, not even by root.
     let link = root.path().join(layout::layer_link("team/app", &layer("deleted")));
     fs::remove_file(&link).unwrap();
     fs::create_dir_all(link.join("full")).unwrap();
@@ -109,7 +109,7 @@ fn removing_does_not_depend_on_who_reads_the_report() {
     }
 }
 
-/// A pipe that nobody reads.
+/// Returns a pipe without a reader.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,4 +1,4 @@
-//! What no rule keeps.
+//! `regc prune`: deletes what no rule keeps.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, gc, regc};
 
-/// The time that all of these runs take it to be.
+/// The current time in all of these runs.
 const NOW: &str = "2026-11-21T00:00:00Z";
 
 fn prune(root: &Path, arguments: &[&str]) -> Run {
@@ -28,7 +28,7 @@ fn tags(root: &Path) -> Vec<String> {
     run.stdout.lines().map(str::to_owned).collect()
 }
 
-/// Says that a tag was pushed so many days ago.
+/// Sets a tag's push time to this many days ago.
 fn pushed(root: &Path, repository: &str, tag: &str, days: u64) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_219_200);
     let link = File::open(root.join(layout::tag_link(repository, tag))).unwrap();

@@ -58,7 +58,7 @@ fn nothing_is_repaired_through_a_symbolic_link() {
     let run = repair(root.path(), &["--apply"]);
     assert!(run.code == 1 && run.stderr.contains("symbolic link"), "{}", run.stderr);
     fs::remove_dir_all(root.path().join(".regc")).unwrap();
-    // The repository is on another disk, and maybe another registry's.
+    // The repository is on another disk, and may belong to another registry.
     fs::rename(&app, elsewhere.path().join("app")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path().join("app"), &app).unwrap();
     assert_eq!(repair(root.path(), &["--apply"]).code, 3);
@@ -100,7 +100,7 @@ fn what_is_half_written_goes_with_the_next_repair() {
     assert_eq!((run.code, run.stdout.lines().count()), (0, 2), "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.ends_with("1 repairs done; nothing is damaged any more.\n"), "{}", run.stdout);
     assert!(!root.path().join(".regc/incoming").exists());
-    // Or with whatever else changes the store.
+    // Any other command that changes the store deletes it, too.
     fs::create_dir_all(root.path().join(".regc/incoming")).unwrap();
     fs::write(root.path().join(".regc/incoming/data"), "the first half").unwrap();
     assert_eq!(regc(["gc", "--root", root.path().to_str().unwrap()]).code, 0);
@@ -113,7 +113,7 @@ fn a_dry_run_tells_all_that_is_done() {
     let image = registry.image("app:v1").layers(["a", "b"]).push();
     registry.image("app:v2").layers(["c"]).push();
     let root = registry.on_disk();
-    // A tag whose manifest, and all that it needs, is not linked any more: nothing leads to the layers but the manifest.
+    // A tag whose manifest, and all that it needs, is no longer linked: only the manifest refers to the layers.
     fs::remove_dir_all(root.path().join(layout::revision("app", &image))).unwrap();
     fs::remove_dir_all(root.path().join(layout::layers("app"))).unwrap();
     let told = |run: Run, end: &str| {
@@ -135,7 +135,7 @@ fn what_was_damaged_and_cannot_be_mended_is_still_told() {
     let blob = root.path().join(layout::blob_data(&layer("a")));
     let damaged = fs::read_to_string(&blob).unwrap().to_uppercase();
     fs::write(&blob, damaged).unwrap();
-    // Nobody may touch its directory, so it cannot be replaced.
+    // Its directory is a symbolic link, which must not be followed, so it cannot be replaced.
     let shard = root.path().join(layout::shard(&layer("a")));
     let elsewhere = tempfile::tempdir().unwrap();
     fs::rename(shard.join(layer("a").hex()), elsewhere.path().join("blob")).unwrap();
@@ -229,7 +229,7 @@ fn another_store_must_be_one_and_another() {
         let run = repair(root.path(), &["--from", other.to_str().unwrap()]);
         assert!(run.code == 1 && run.stderr.contains(told), "{}: {}", other.display(), run.stderr);
     }
-    // The environment of a registry's container speaks of its own store.
+    // The environment of a registry's container refers to its own store.
     let config = config(&empty, &format!("{{filesystem: {{rootdirectory: {}}}}}", backup.path().display()), "");
     let arguments = ["repair", "--apply", "--from", config.to_str().unwrap(), "--config", config.to_str().unwrap()];
     let run = regc_with(arguments, &[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", root.path().to_str().unwrap())]);

@@ -1,4 +1,4 @@
-//! Whole reports, as they are printed. `UPDATE_EXPECT=1 cargo test --test end_to_end reports` writes them anew.
+//! Whole reports, as they are printed. `UPDATE_EXPECT=1 cargo test --test end_to_end reports` updates them.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use regc_testkit::TestRegistry;
 use crate::common::regc;
 use crate::{damaged, registry};
 
-/// What a command prints of a registry, with names in place of digests, and `ROOT` in place of the root.
+/// Asserts what a command prints for a registry, with names in place of digests, and `ROOT` in place of the root.
 fn assert_prints(registry: &TestRegistry, root: &Path, arguments: &[&str], expected: &Expect) {
     let run = regc(arguments.iter().copied().chain(["--root", root.to_str().unwrap()]));
     let mut text = run.stdout;

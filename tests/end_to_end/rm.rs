@@ -1,4 +1,4 @@
-//! What is removed because somebody has named it.
+//! `regc rm`: deletes what is named.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,14 +20,14 @@ fn summary(run: &Run) -> Value {
     serde_json::from_str(run.stdout.lines().last().unwrap_or_else(|| panic!("{}", run.stderr))).unwrap()
 }
 
-/// The store of the fixture, in a directory of its own.
+/// Returns the fixture's store, in a directory of its own.
 fn store() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     fixture::unpack(root.path());
     root
 }
 
-/// How long all blobs and uploads are together.
+/// Returns the total length of all blobs and uploads.
 fn bytes_of_content(root: &Path) -> u64 {
     let files = files_below(root).into_iter().filter(|key| key.ends_with("/data") || key.contains("/_uploads/"));
     files.filter(|key| key.starts_with("docker/")).map(|key| fs::metadata(root.join(key)).unwrap().len()).sum()
@@ -123,7 +123,7 @@ fn somebody_must_agree() {
     let run = rm(root.path(), &["other:v1"]);
     assert!(run.code == 1 && run.stderr.contains("--yes") && run.stdout.is_empty(), "{}", run.stderr);
     for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
-        // `script` gives it a terminal.
+        // `script` runs it in a terminal.
         let command = format!("'{}' rm --root '{}' other:v1", env!("CARGO_BIN_EXE_regc"), root.path().display());
         let mut terminal = Command::new("script")
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
@@ -176,7 +176,7 @@ fn what_was_moved_to_the_trash_comes_back() {
     assert_eq!(tags(root.path()), ["team/app/worker:v1"]);
     let journal = fs::read_dir(root.path().join(".regc/trash")).unwrap().next().unwrap().unwrap().path();
     assert!(fs::read_to_string(journal.join("journal.jsonl")).unwrap().contains(r#""command":"rm""#));
-    // The next collection does not bring back what nobody wants.
+    // The next collection does not put back what is not in use.
     assert_eq!(gc(root.path(), &[]).code, 0);
     assert_eq!(tags(root.path()), ["team/app/worker:v1"]);
     let restored = regc(["trash", "restore", "--root", root.path().to_str().unwrap()]);
@@ -227,7 +227,7 @@ fn an_interrupted_run_leaves_no_image_half_there() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // As soon as it removes anything.
+    // Interrupt it as soon as it deletes anything.
     let tag = root.path().join(layout::tag("team/app-0", "v1"));
     while tag.exists() && regc_rm.try_wait().unwrap().is_none() {
         std::thread::yield_now();

@@ -52,12 +52,12 @@ fn one_at_a_time() {
     }
     assert_eq!(gc(root.path(), &["--dry-run"]).code, 0, "looking does no harm");
     drop(lock);
-    // What somebody who has died leaves.
+    // What a dead process leaves behind.
     fs::create_dir(root.path().join(".regc")).unwrap();
     fs::write(root.path().join(layout::LOCK), "{}").unwrap();
     assert_eq!(gc(root.path(), &[]).code, 0);
     assert!(!root.path().join(".regc").exists());
-    // No room to write down who has the lock: on a full disk, for one.
+    // The lock's holder cannot be recorded, as on a full disk.
     let root = registry().on_disk();
     fs::write(root.path().join(".regc"), "").unwrap();
     assert_eq!(gc(root.path(), &["--allow-symlinked-blobs"]).code, 0);
@@ -185,7 +185,7 @@ fn what_is_on_another_disk_is_not_copied_to_the_trash() {
     assert!(!root.path().join(layout::blob_data(&layer("deleted"))).exists());
 }
 
-/// A registry whose removal takes a while.
+/// Returns a registry whose collection takes a while.
 fn much_garbage() -> tempfile::TempDir {
     let mut registry = registry();
     for image in 0..700 {
@@ -207,7 +207,7 @@ fn a_signal_ends_a_run_at_a_whole_step() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // As soon as something is gone.
+        // Send the signal as soon as something is deleted.
         let link = root.path().join(layout::layer_link("team/app-0", &layer("0 0")));
         while link.exists() && process.try_wait().unwrap().is_none() {
             sleep(Duration::from_micros(200));
@@ -235,7 +235,7 @@ fn a_signal_ends_a_run_at_a_whole_step() {
 #[test]
 fn one_who_may_only_read_can_look_and_is_refused_beforehand() {
     let (root, programs) = (registry().on_disk(), tempfile::tempdir().unwrap());
-    // A copy that everybody can reach, of which nobody can write anything.
+    // A copy that every user can reach, and nothing that other users can write.
     let regc = programs.path().join("regc");
     fs::copy(env!("CARGO_BIN_EXE_regc"), &regc).unwrap();
     for directory in [root.path(), programs.path()] {

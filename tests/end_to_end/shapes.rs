@@ -1,4 +1,4 @@
-//! Stores of shapes that nobody builds by accident. What regc needs for one grows no faster than the store does.
+//! Stores of shapes that do not occur by accident. What regc needs for one grows no faster than the store.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use regc_testkit::{TestRegistry, layer};
 
 use crate::common::{Run, regc};
 
-/// Indexes, each the only one in the next. The last has a tag.
+/// Creates a chain of indexes, each the only one in the next. The last has a tag.
 fn chain(length: usize) -> TestRegistry {
     let mut registry = TestRegistry::new();
     let mut digest = registry.image("app").layers(["base"]).push();
@@ -23,8 +23,8 @@ fn chain(length: usize) -> TestRegistry {
     registry
 }
 
-/// Levels of two indexes that both hold both of the level below, so that the ways through them are 2 to the power of
-/// `levels`.
+/// Creates levels of two indexes that both hold both of the level below, so that there are 2 to the power of `levels`
+/// paths through them.
 fn lattice(levels: usize) -> TestRegistry {
     let mut registry = TestRegistry::new();
     let mut below: [Digest; 2] = ["a", "b"].map(|name| registry.image("app").layers([name]).push());
@@ -39,7 +39,7 @@ fn lattice(levels: usize) -> TestRegistry {
     registry
 }
 
-/// An image, and that much attached to it.
+/// Creates an image with this many referrers.
 fn star(referrers: usize) -> TestRegistry {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:top").layers(["base"]).push();
@@ -84,7 +84,7 @@ fn like(registry: &mut TestRegistry, other: Digest, reference: &str, number: usi
     registry.manifest(reference, text.replacen('{', &annotations, 1))
 }
 
-/// All shapes in one store, each in a repository of its own and of about that size.
+/// Creates all shapes in one store, each in a repository of its own and of about this size.
 fn every_shape(size: usize) -> TestRegistry {
     let mut registry = TestRegistry::new();
     let numbers = || 1..size;
@@ -106,7 +106,7 @@ fn every_shape(size: usize) -> TestRegistry {
     let images: Vec<Digest> = numbers().map(|number| like(&mut registry, image, "wide", number)).collect();
     registry.index("wide:top").manifests(images).push();
 
-    // Indexes that all hold the same untagged one, in which everything has a tag.
+    // Indexes that all hold the same untagged index, in which every image has a tag.
     let image = registry.image("hub").layers(["base"]).push();
     let images: Vec<Digest> =
         numbers().map(|number| like(&mut registry, image, &format!("hub:{number}"), number)).collect();
@@ -139,7 +139,7 @@ fn every_shape(size: usize) -> TestRegistry {
         registry.tag("circle", &format!("sha256-{}.sig", image.hex()), signature);
     }
 
-    // What is wrong at the bottom of a chain concerns all of it, and here something is wrong with each index in it.
+    // Damage at the bottom of a chain affects all of it, and here something is wrong with each index in it.
     let mut last = registry.image("damaged:0").layers(["base of damaged"]).push();
     let bottom = last;
     for number in numbers() {
@@ -150,12 +150,12 @@ fn every_shape(size: usize) -> TestRegistry {
     registry
 }
 
-/// How a run of regc has ended, and what it took.
+/// How a run of regc ended, and what it took.
 struct Cost {
     run: Run,
-    /// What processors have spent on it, which does not depend on what else the machine does.
+    /// The processor time that it took, which does not depend on what else the machine does.
     time: Duration,
-    /// The most memory that it had at once, in bytes.
+    /// Its peak memory, in bytes.
     memory: u64,
 }
 
@@ -174,7 +174,7 @@ fn cost(root: &Path, arguments: &[&str]) -> Cost {
         .unwrap();
     let (started, mut memory) = (Instant::now(), 0);
     let process = format!("/proc/{}", child.id());
-    // A process that has ended and was not waited for still tells what it took.
+    // A process that has ended but was not waited for still shows what it took.
     let stat = loop {
         let status = fs::read_to_string(format!("{process}/status")).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
@@ -195,11 +195,11 @@ fn cost(root: &Path, arguments: &[&str]) -> Cost {
     let code = child.wait().unwrap().code().expect("regc is not killed");
     let run = Run { code, stdout: read("stdout"), stderr: read("stderr") };
     let ticks: u64 = stat[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    // Linux tells of hundredths of seconds, whatever the kernel's own ticks are.
+    // Linux reports hundredths of seconds, whatever the kernel's own ticks are.
     Cost { run, time: Duration::from_millis(ticks * 10), memory }
 }
 
-/// Every command that looks at the whole store, and how it ends where something is damaged.
+/// Every command that reads the whole store, and its exit code where something is damaged.
 const COMMANDS: [(&[&str], i32); 12] = [
     (&["gc", "--dry-run"], 3),
     (&["gc", "--dry-run", "-m"], 3),
@@ -221,7 +221,7 @@ fn four_times_the_store_takes_no_more_than_its_share_of_time() {
     const SIZE: usize = 150;
     let (small, large) = (every_shape(SIZE).on_disk(), every_shape(4 * SIZE).on_disk());
     for (command, code) in COMMANDS {
-        // What else the machine does costs a process time of its own now and then, but not each time.
+        // Other load on the machine costs a process time of its own now and then, but not each time.
         let attempts = (0..3).map(|_| [&small, &large].map(|root| cost(root.path(), command)));
         let is_linear = attempts.into_iter().any(|[small, large]| {
             for Cost { run, .. } in [&small, &large] {
@@ -229,7 +229,7 @@ fn four_times_the_store_takes_no_more_than_its_share_of_time() {
             }
             assert!(large.memory < small.memory * 6, "{command:?}: {} and {} bytes", small.memory, large.memory);
             eprintln!("regc {command:?}: {:?}, and {:?} for four times that", small.time, large.time);
-            // The square would be sixteen times that, were there nothing else to do.
+            // Quadratic time would be sixteen times that, if there were nothing else to do.
             large.time < small.time * 5 + Duration::from_millis(300)
         });
         assert!(is_linear, "regc {command:?} takes more than its share");
@@ -240,7 +240,7 @@ fn four_times_the_store_takes_no_more_than_its_share_of_time() {
 #[cfg(target_os = "linux")]
 fn large_manifests_take_no_more_memory_than_one_budget() {
     let mut registry = TestRegistry::new();
-    // Whatever takes least text for most descriptors: none of them is one.
+    // The least text for the most descriptors, none of which is valid.
     for (repository, descriptor) in
         [("a", "{},"), ("b", "{},"), ("c", r#"{"digest":"x"},"#), ("d", r#"{"digest":"x"},"#)]
     {

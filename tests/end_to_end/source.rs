@@ -1,4 +1,4 @@
-//! Which store is meant, and whether somebody else keeps its books.
+//! Which store is meant, and whether an external metadata database manages it.
 
 use std::fs;
 use std::path::Path;

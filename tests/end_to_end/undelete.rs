@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::common::{Run, regc};
 
-/// A registry from which one whole image was deleted, and one of which a layer is lost.
+/// Returns a registry from which two images were deleted: one that is complete, and one that has lost a layer.
 fn registry() -> (TestRegistry, Digest, Digest) {
     let mut registry = TestRegistry::new();
     let whole = registry.image("team/app:v1").layers(["base", "app"]).push();
@@ -89,7 +89,7 @@ fn undelete_fails_with_a_reason_and_changes_nothing() {
     let (whole, broken) = (format!("team/app@{whole}"), format!("team/broken@{broken}"));
     for (arguments, code, reason) in [
         (vec![&*broken], 1, "has no content in the store"),
-        // One that is not whole keeps the other from being linked.
+        // An incomplete image keeps the other from being linked.
         (vec![&*whole, &*broken], 1, "cannot be undeleted, and nothing was changed"),
         (vec![&*absent], 1, "is not among the deleted manifests"),
         (vec![&*whole, "--tag", "../v1"], 1, "is not a tag"),

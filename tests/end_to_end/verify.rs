@@ -1,4 +1,4 @@
-//! `regc verify`: what it prints, how it ends, and that nothing in a store stops it.
+//! `regc verify`: what it prints, how it exits, and that nothing in a store stops it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ fn lines(run: &Run) -> Vec<Value> {
     run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The codes and paths of all errors and warnings.
+/// Returns the codes and paths of all errors and warnings.
 fn wrong(run: &Run) -> BTreeSet<(String, String)> {
     let findings = lines(run).into_iter().filter(|line| line["type"] == "finding" && line["severity"] != "note");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -195,7 +195,7 @@ fn a_symbolic_link_to_nothing_anywhere_is_told_and_nothing_else() {
         let run = verify(root.path(), &["--format", "json"]);
         let is_remembered = key.contains("/index/");
         if is_remembered {
-            // Nobody follows what a tag remembers, so not every index is looked through.
+            // No client follows the entries of a tag's index, so without `--notes` not every one is read.
             let all = verify(root.path(), &["--format", "json", "--notes"]);
             let expected = BTreeSet::from([("RG002".to_owned(), key.clone())]);
             assert!(wrong(&run).is_subset(&expected), "{key}: {}", run.stderr);
@@ -212,7 +212,7 @@ fn a_symbolic_link_to_nothing_anywhere_is_told_and_nothing_else() {
     }
 }
 
-/// Every directory and file of a registry's storage.
+/// Lists every directory and file of a registry's storage.
 fn places(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut pending = vec!["docker".to_owned()];
@@ -226,7 +226,7 @@ fn places(root: &Path) -> Vec<String> {
     found
 }
 
-/// Changes what a blob holds, and not how long it is.
+/// Changes a blob's content, but not its length.
 fn change(root: &Path, digest: &Digest) {
     let path = root.join(layout::blob_data(digest));
     let mut content = fs::read(&path).unwrap();
@@ -290,7 +290,7 @@ fn hashing_goes_on_where_it_was_interrupted() {
     let summary: Value = serde_json::from_slice(output.stdout.split(|b| *b == b'\n').rev().nth(1).unwrap()).unwrap();
     let (hashed, blobs) = (summary["content_blobs"].as_u64().unwrap(), summary["blobs"].as_u64().unwrap());
     assert!(summary["interrupted"] == true && hashed > 0 && hashed < blobs, "{summary}");
-    // What was hashed is not read again: were it damaged now, nobody would know.
+    // What was hashed is not read again: if it were damaged now, that would go unnoticed.
     let done: Value = serde_json::from_str(&fs::read_to_string(checkpoint).unwrap()).unwrap();
     assert_eq!(done["checked_blobs"], hashed);
     let run = verify(root.path(), &arguments);
@@ -328,8 +328,8 @@ fn a_platform_that_the_repository_never_had_is_a_note() {
     let quiet = verify(root.path(), &[]);
     assert!(quiet.stdout.starts_with("RG028 note: ") && quiet.code == 0, "{}", quiet.stdout);
 
-    // It is a warning where anything shows that the repository has had it: a directory of a link, what a tag remembers, the
-    // trash; or if the repository has no platform at all.
+    // It is a warning if anything shows that the repository had it: the directory of a link, an entry in a tag's index,
+    // the trash; or if the repository has no platform at all.
     registry.index("app:had").manifests([here, had]).push();
     registry.index("app:none").manifests([layer("none")]).push();
     registry.remove(&layout::revision_link("app", &had));

@@ -1,4 +1,4 @@
-//! Stores on a disk that is full, or that has no inode left.
+//! Stores on a disk that is full or has no inodes left.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::common::{Run, gc, regc};
 use crate::mounted::Mounted;
 
-/// What there is none of.
+/// What the disk has run out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lack {
     Bytes,
@@ -23,7 +23,7 @@ enum Lack {
 
 use Lack::{Bytes, Inodes};
 
-/// What fills a disk, in a directory of its own.
+/// The directory of the files that fill a disk.
 const FILLING: &str = "filling";
 
 /// A disk with a registry on it: with old and new images, one that was deleted, and an upload that was abandoned.
@@ -54,14 +54,14 @@ impl Disk {
         self.disk.path()
     }
 
-    /// Makes everything as old as that.
+    /// Makes everything this old.
     fn age(&self, age: Duration) {
         for key in files_below(self.path()) {
             File::open(self.path().join(key)).unwrap().set_modified(SystemTime::now() - age).unwrap();
         }
     }
 
-    /// Takes all that is left of bytes or inodes, but for so many inodes.
+    /// Uses up all bytes or inodes that are left, except this many inodes.
     fn fill(&self, lack: Lack, spare: usize) {
         let filling = self.path().join(FILLING);
         fs::create_dir_all(&filling).unwrap();
@@ -86,7 +86,7 @@ impl Disk {
         regc([arguments, &["--root", self.path().to_str().unwrap()]].concat())
     }
 
-    /// Moves everything that is garbage to the trash, and makes that run so many days old. Answers its name.
+    /// Moves all garbage to the trash, makes that run this many days old, and returns its name.
     fn trash(&self, arguments: &[&str], days: u64) -> String {
         let run = self.regc(arguments);
         let name = last_line(&run)["trashed_as"].as_str().unwrap_or_else(|| panic!("{}", run.stderr)).to_owned();
@@ -105,7 +105,7 @@ impl Disk {
         fs::write(path, format!("{header}\n{entries}")).unwrap();
     }
 
-    /// Everything on the disk but what fills it.
+    /// Lists everything on the disk except what fills it.
     fn files(&self) -> BTreeSet<String> {
         files_below(self.path()).into_iter().filter(|key| !key.starts_with(FILLING)).collect()
     }
@@ -334,7 +334,7 @@ fn runs_that_were_deleted_in_vain_are_reported() {
 fn a_run_that_holds_what_is_in_use_and_cannot_be_put_back_makes_no_room() {
     let disk = Disk::new();
     let old = disk.trash(&["gc", "--trash", "--format", "json"], 20);
-    // As a push has it that came just as the layer was moved away.
+    // As after a push that came just as the layer was moved away.
     let [blob, in_trash] = ["".to_owned(), format!("{}/{old}/", layout::TRASH)]
         .map(|top| disk.path().join(format!("{top}{}", layout::blob_data(&layer("one")))));
     fs::create_dir_all(in_trash.parent().unwrap()).unwrap();
@@ -349,7 +349,7 @@ fn a_run_that_holds_what_is_in_use_and_cannot_be_put_back_makes_no_room() {
     assert!(blob.exists(), "it is back");
 }
 
-/// What cannot be moved for want of space stays with all that it leads to, and the next run finishes.
+/// What cannot be moved for lack of space stays with all that it refers to, and the next run finishes.
 #[test]
 fn a_disk_that_fills_up_while_things_are_moved_loses_nothing() {
     let mut seen = BTreeSet::new();
@@ -385,7 +385,7 @@ fn a_disk_that_fills_up_while_things_are_moved_loses_nothing() {
         let next = disk.regc(&["gc", "-m", "--trash"]);
         assert_eq!(next.code, 0, "{spare}: {} {} {} {}", run.stdout, run.stderr, next.stdout, next.stderr);
         assert!(!disk.has("three") && !disk.has("deleted"), "{spare}: the next run finishes");
-        // The second run has moved what links lead to that the first one has.
+        // The second run moved what is linked by links that the first one moved.
         for run in disk.trashed().into_iter().rev() {
             assert_eq!(disk.regc(&["trash", "restore", &run]).code, 0, "{spare}");
         }

@@ -7,13 +7,13 @@ use tempfile::TempDir;
 
 /// A directory on which a file system is mounted until this is dropped.
 pub struct Mounted {
-    /// `None` where the directory is somebody else's.
+    /// `None` if the caller owns the directory.
     _directory: Option<TempDir>,
     path: PathBuf,
 }
 
 impl Mounted {
-    /// A new file system in memory, with these options of its own.
+    /// Mounts a new file system in memory, with these options of its own.
     pub fn tmpfs(options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut mounted = Self::mount(&["-t", "tmpfs", "-o", options, "tmpfs"], directory.path());
@@ -21,12 +21,12 @@ impl Mounted {
         mounted
     }
 
-    /// What is in `from`, once more at `path`.
+    /// Mounts what is in `from` once more at `path`.
     pub fn bind(from: &Path, path: &Path) -> Self {
         Self::mount(&["--bind", from.to_str().unwrap()], path)
     }
 
-    /// A new file system in memory at `path`.
+    /// Mounts a new file system in memory at `path`.
     pub fn tmpfs_at(path: &Path) -> Self {
         Self::mount(&["-t", "tmpfs", "tmpfs"], path)
     }

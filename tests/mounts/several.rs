@@ -1,4 +1,4 @@
-//! Stores of which a part is a file system of its own, or is mounted by itself.
+//! Stores in which a part is a file system of its own, or is mounted by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::common::{Run, regc};
 use crate::mounted::Mounted;
 
-/// How a directory comes to be a mount.
+/// How a directory becomes a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     /// Another file system.
@@ -21,7 +21,7 @@ enum How {
     Bind,
 }
 
-/// A store of which one directory is a mount.
+/// A store in which one directory is a mount.
 struct Store {
     _mounted: Mounted,
     _elsewhere: TempDir,
@@ -31,7 +31,7 @@ struct Store {
 }
 
 impl Store {
-    /// With what garbage collection, a removal, a repair of content and of a link, and an undelete have to do.
+    /// Creates a store with work for garbage collection, a removal, a repair of content and of a link, and an undelete.
     fn new(place: &str, how: How) -> Self {
         let mut registry = TestRegistry::new();
         for tag in ["v1", "v2"] {
@@ -64,7 +64,7 @@ impl Store {
         regc([arguments, &["--root", self.path().to_str().unwrap()]].concat())
     }
 
-    /// What is in the store, and in each file.
+    /// Lists what is in the store, and what is in each file.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         let read = |key: String| (key.clone(), fs::read(self.path().join(key)).unwrap());
         files_below(self.path()).into_iter().map(read).collect()

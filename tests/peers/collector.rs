@@ -11,7 +11,7 @@ use regc_testkit::{TestRegistry, blobs_below, layer, oracle, peer};
 
 use crate::common::{gc, regc};
 
-/// What the registry's own command leaves and prints. It must not fail.
+/// Returns what the registry's own command leaves and prints. It must not fail.
 fn theirs(registry: &TestRegistry, arguments: &[&str]) -> (BTreeSet<Digest>, String) {
     let (root, config) = (registry.on_disk(), tempfile::tempdir().unwrap());
     let config = peer::write_config(config.path(), root.path(), 0);
@@ -20,7 +20,7 @@ fn theirs(registry: &TestRegistry, arguments: &[&str]) -> (BTreeSet<Digest>, Str
     (blobs_below(root.path()), String::from_utf8(output.stdout).unwrap())
 }
 
-/// What regc leaves and prints in the registry's format.
+/// Returns what regc leaves, and what it prints in the registry's format.
 fn ours(registry: &TestRegistry, arguments: &[&str]) -> (BTreeSet<Digest>, String) {
     let root = registry.on_disk();
     let run = gc(root.path(), &[arguments, &["--format", "registry"]].concat());
@@ -28,7 +28,7 @@ fn ours(registry: &TestRegistry, arguments: &[&str]) -> (BTreeSet<Digest>, Strin
     (blobs_below(root.path()), run.stdout)
 }
 
-/// The lines that both print in the same words, sorted and each once: 2.8 names a blob as often as it meets it.
+/// Returns the lines that both print in the same words, sorted and each once: 2.8 names a blob each time it meets it.
 fn common_lines(output: &str, skip: impl Fn(&str) -> bool) -> BTreeSet<&str> {
     output.lines().filter(|line| !line.is_empty() && !skip(line)).collect()
 }
@@ -39,7 +39,7 @@ fn leaves_what_the_registrys_own_command_leaves() {
         let registry = generate::registry(seed, Features::default());
         let ((their_blobs, their_lines), (our_blobs, our_lines)) = (theirs(&registry, &[]), ours(&registry, &[]));
         assert_eq!(our_blobs, their_blobs, "seed {seed}");
-        // 2.8 leaves layer links, and says which blobs it meets in each repository, not only in the first.
+        // 2.8 leaves layer links, and prints the blobs that it meets in each repository, not only in the first.
         let skip = |line: &str| line.contains(": layer link") || line.contains(": marking blob");
         assert_eq!(common_lines(&our_lines, skip), common_lines(&their_lines, skip), "seed {seed}");
         let blobs = |lines: &str| -> BTreeSet<String> {

@@ -1,4 +1,4 @@
-//! Everything that can be damaged in a store that a real registry wrote, and what is to be found then.
+//! Everything that can be damaged in a store that a real registry wrote, and the findings to expect.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -72,9 +72,9 @@ pub struct Damage<'a> {
     pub root: &'a Path,
     pub scenario: &'a Scenario,
     pub expected: BTreeSet<Told>,
-    /// The tags that cannot be pulled although they are not named, since nobody knows them.
+    /// The tags that cannot be pulled although no finding names them, since regc cannot list them.
     pub unknown: Vec<&'a str>,
-    /// Who the registry runs as, if not root.
+    /// The user that the registry runs as, if not root.
     pub user: Option<u32>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Damage<'a> {
     pub fn new(root: &'a Path, scenario: &'a Scenario) -> Self {
         Self { root, scenario, expected: BTreeSet::new(), unknown: Vec::new(), user: None }
     }
-    /// What a tag names.
+    /// Returns the image that a tag names.
     fn image(&self, reference: &str) -> Image {
         let (repository, tag) = reference.split_once(':').unwrap();
         let digest = fs::read_to_string(self.root.join(layout::tag_link(repository, tag))).unwrap();
@@ -98,7 +98,7 @@ impl<'a> Damage<'a> {
         Image { digest, config: parsed(&manifest["config"]), layers: all("layers"), children: all("manifests") }
     }
 
-    /// The image that a tag named before it was overwritten.
+    /// Returns the image that a tag named before it was overwritten.
     fn overwritten(&self) -> (Digest, String) {
         (self.scenario.overwritten.parse().unwrap(), format!("other@{}", self.scenario.overwritten))
     }
@@ -108,7 +108,7 @@ impl<'a> Damage<'a> {
         self.manifest(&self.scenario.doomed)
     }
 
-    /// An upload that did not end.
+    /// Returns an upload that did not end.
     fn upload(&self) -> String {
         let uploads = layout::uploads("team/app");
         let upload = fs::read_dir(self.root.join(&uploads)).unwrap().next().unwrap().unwrap().file_name();
@@ -142,7 +142,7 @@ impl<'a> Damage<'a> {
         fs::remove_file(self.root.join(key)).unwrap();
     }
 
-    /// Puts a symbolic link in place of what is there.
+    /// Replaces what is there with a symbolic link.
     fn lead(&self, key: &str, target: &str) {
         let path = self.root.join(key);
         fs::rename(&path, path.with_file_name("away")).unwrap();
@@ -150,14 +150,14 @@ impl<'a> Damage<'a> {
         symlink(target, path).unwrap();
     }
 
-    /// Gives all of the store to a user.
+    /// Makes a user the owner of the whole store.
     fn give_to(&mut self, user: u32) {
         let done = Command::new("chown").args(["-R", &format!("{user}:{user}")]).arg(self.root).status().unwrap();
         assert!(done.success(), "this test needs root");
         self.user = Some(user);
     }
 
-    /// Makes something what a restored backup makes of it: root's alone.
+    /// Makes something accessible to root alone, as restoring a backup does.
     fn keep_to_root(&self, key: &str) {
         let path = self.root.join(key);
         let mode = if path.is_dir() { 0o700 } else { 0o600 };
@@ -166,10 +166,10 @@ impl<'a> Damage<'a> {
     }
 }
 
-/// Damages a store, and says what is to be found then.
+/// Damages a store, and records the findings to expect.
 pub type Case = fn(&mut Damage<'_>);
 
-/// Everything that can be damaged, by what it is.
+/// Everything that can be damaged, with its description.
 pub const CASES: [(&str, Case); 61] = [
     ("a desktop's file in a repository", |store| {
         let path = format!("{}/.DS_Store", layout::repository("team/app"));
@@ -316,7 +316,7 @@ pub const CASES: [(&str, Case); 61] = [
         store.expect("RG003", directory, &[]);
         store.unknown = vec!["mirror:alias", "mirror:v1"];
     }),
-    // Reading the start of this file fails as reading from a broken disk does.
+    // Reading the start of this file fails like reading from a broken disk.
     ("a layer link that cannot be read", |store| {
         let link = layout::layer_link("other", &store.image("other:moving").layers[1]);
         store.lead(&link, "/proc/self/mem");
@@ -519,8 +519,8 @@ pub const CASES: [(&str, Case); 61] = [
     }),
 ];
 
-/// Calls `check` for every case, some at once, since most of the time goes in waiting for registries to start, and answers
-/// what it has found.
+/// Calls `check` for every case, several at once, since most of the time is spent waiting for registries to start, and
+/// returns what it found.
 pub fn check_all(check: impl Fn(&(&str, Case)) -> Vec<String> + Sync) -> Vec<String> {
     thread::scope(|scope| {
         let check = &check;
@@ -531,7 +531,7 @@ pub fn check_all(check: impl Fn(&(&str, Case)) -> Vec<String> + Sync) -> Vec<Str
     })
 }
 
-/// Whether a client gets all of an image, and what it gets is what it asked for.
+/// Whether a client gets all of an image, with the content that it asked for.
 pub fn can_be_pulled(registry: &PeerRegistry, repository: &str, reference: &str) -> bool {
     let Some(answer) = registry.try_get(&format!("/v2/{repository}/manifests/{reference}")) else { return false };
     let digest = sha256(&answer.body).to_string();

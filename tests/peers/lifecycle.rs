@@ -35,7 +35,7 @@ impl Store {
         regc([&["gc"], arguments, &[config.to_str().unwrap()]].concat())
     }
 
-    /// Every tag as it is pulled: each file with its content.
+    /// Returns every tag as it is pulled: each file with its content.
     fn pulled(&self) -> BTreeMap<&'static str, BTreeMap<String, Vec<u8>>> {
         let registry = PeerRegistry::start(self.root.path());
         let pull = |tag: &'static str| {
@@ -51,7 +51,7 @@ impl Store {
         scenario::TAGS.map(pull).into()
     }
 
-    /// The statuses of the answers for a repository's manifest and for the blobs that it refers to.
+    /// Returns the statuses of the responses for a manifest of a repository and for these blobs.
     fn statuses(&self, repository: &str, manifest: &str, blobs: &[String]) -> Vec<u16> {
         let registry = PeerRegistry::start(self.root.path());
         let manifest = format!("/v2/{repository}/manifests/{manifest}");
@@ -60,7 +60,7 @@ impl Store {
     }
 }
 
-/// The configuration and layers of an image in an OCI layout.
+/// Returns the config and layers of an image in an OCI layout.
 fn blobs_of(layout: &Path, name: &str) -> Vec<String> {
     let read = |path: &str| -> Value { serde_json::from_slice(&fs::read(layout.join(path)).unwrap()).unwrap() };
     let index = read("index.json");
@@ -88,7 +88,7 @@ fn every_image_that_should_be_there_is_pulled_as_it_was() {
     assert!(files.iter().any(|file| file.contains("_uploads")));
     assert!(files_below(store.root.path()).iter().any(|file| file.contains("_uploads")), "a cut off push can go on");
 
-    // What was deleted is gone but for the base layer, which another image of the repository uses.
+    // What was deleted is gone, except the base layer, which another image of the repository uses.
     let [base, doomed, config] = &blobs_of(&store.scenario.images, "doomed")[..] else { panic!() };
     let parts = [base.clone(), doomed.clone(), config.clone()];
     assert_eq!(store.statuses("team/app", &store.scenario.doomed, &parts), [404, 200, 404, 404]);
@@ -156,7 +156,7 @@ fn a_layer_that_was_pushed_by_its_sha512_digest_can_still_be_pulled() {
     assert_eq!(regc(["gc", "-m", config.to_str().unwrap()]).code, 0);
     assert_eq!((layer().status, layer().body), (200, content.to_vec()));
     assert!(blobs_below(root.path()).contains(&stored));
-    // The registry's own command takes it away.
+    // The registry's own command deletes it.
     assert!(peer::garbage_collect(&config, &[]).status.success());
     assert_eq!(layer().status, 404);
 }

@@ -1,4 +1,4 @@
-//! What is missing, and comes back: file systems that were not mounted, files that were lost and restored.
+//! What is missing and comes back: unmounted file systems, and files that were lost and restored.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,7 +56,7 @@ impl Store {
         files_below(self.root.path()).into_iter().map(read).collect()
     }
 
-    /// Every image can be pulled, by a client that hashes what it gets.
+    /// Asserts that every image can be pulled by a client that hashes what it gets.
     fn assert_pulls(&self) {
         let registry = PeerRegistry::start(self.root.path());
         for image in 0..IMAGES {
@@ -68,7 +68,7 @@ impl Store {
     }
 }
 
-/// Moves the directories of blobs `00` to `7f` away, and leaves what mount points look like.
+/// Moves the directories of blobs `00` to `7f` away, and leaves empty directories, like mount points.
 fn unmount(root: &Path, away: &Path) {
     fs::create_dir_all(away).unwrap();
     for shard in fs::read_dir(root.join(layout::BLOBS).join("sha256")).unwrap() {
@@ -106,7 +106,7 @@ fn no_image_is_lost_while_half_of_the_blobs_are_not_mounted() {
         assert!(run.code == 1 && run.stderr.contains("not mounted"), "{command:?}: {}", run.stderr);
         assert_eq!(store.contents(), before, "{command:?}");
     }
-    // Whoever insists keeps what the manifests that are missing may need.
+    // With `--allow-missing`, what the missing manifests may need is kept.
     assert_eq!(store.regc(&["gc", "-m", "--allow-missing"]).code, 3);
     mount(root, &away);
     store.assert_pulls();

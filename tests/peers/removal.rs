@@ -1,4 +1,4 @@
-//! What is left of a store for a real registry when something was removed from it on purpose.
+//! What a real registry still serves when something was deleted from its store on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -23,7 +23,7 @@ struct Store {
 type Pulled = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 impl Store {
-    /// A store that a registry has written.
+    /// Returns a store that a registry wrote.
     fn written(write: impl FnOnce(&PeerRegistry, &Path)) -> Self {
         let store = Self { root: tempfile::tempdir().unwrap(), work: tempfile::tempdir().unwrap() };
         let registry = PeerRegistry::start(store.root.path());
@@ -37,7 +37,7 @@ impl Store {
         regc([&[command, "--config", config.to_str().unwrap()], arguments].concat())
     }
 
-    /// Everything that a registry lists and serves of it.
+    /// Returns everything that a registry lists and serves from it.
     fn served(&self) -> Pulled {
         let registry = PeerRegistry::start(self.root.path());
         let names = |path: &str, field: &str| -> Vec<String> {
@@ -47,7 +47,7 @@ impl Store {
         };
         let mut pulled = Pulled::new();
         for repository in names("/v2/_catalog", "repositories") {
-            // Of a repository without tags only its name is left.
+            // A repository without tags has nothing but its name.
             pulled.insert(repository.clone(), BTreeMap::new());
             for tag in names(&format!("/v2/{repository}/tags/list"), "tags") {
                 let directory = tempfile::tempdir().unwrap();
@@ -72,8 +72,8 @@ fn summary(run: &Run) -> Value {
     serde_json::from_str(run.stdout.lines().last().unwrap_or_else(|| panic!("{}", run.stderr))).unwrap()
 }
 
-/// Removes with a dry run before, and checks that what is served afterwards is what was served before but for `gone`, that
-/// as many bytes went as were told, and that a collection finds nothing more than before.
+/// Deletes something, after a dry run, and checks that what is served afterwards is what was served before, except
+/// `gone`, that as many bytes were freed as reported, and that a collection finds no more than before.
 fn remove(store: &Store, command: &str, arguments: &[&str], gone: &[&str]) {
     let (before, bytes) = (store.served(), store.bytes());
     let garbage = |store: &Store| summary(&store.regc("gc", &["-d", "--format", "json"]))["garbage"]["bytes"].clone();
@@ -114,7 +114,7 @@ fn a_repository_below_another_one_stays() {
         scenario::play(registry, &work.join("images"), 20_000);
     });
     let gone = ["team/app", "team/app:v1", "team/app:multi"];
-    // What a deletion had left there goes with it.
+    // What a deletion left there is deleted with it.
     let before = store.served();
     assert_eq!(store.regc("rm", &["--yes", "team/app"]).code, 0);
     let expected: Pulled = before.into_iter().filter(|(name, _)| !gone.contains(&name.as_str())).collect();
@@ -161,7 +161,7 @@ fn what_no_rule_keeps_is_gone_and_all_else_is_served() {
     let signature = |tag: &str| format!("app:{}.sig", registry.digest("app", tag).replace(':', "-"));
     let [of_two, of_index] = ["v2", "v3"].map(signature);
     registry.stop();
-    // The images of v4 and stable stay, and so does v1, which is stable.
+    // The images of v4 and stable are kept, and so is v1, which is the same image as stable.
     let gone = ["app:v2", "app:v3", of_two.as_str(), of_index.as_str()];
     remove(&store, "prune", &["--keep", "1", "--keep-tag", "^stable$", "--repository", "app"], &gone);
 }
@@ -220,7 +220,7 @@ fn the_signature_of_a_deleted_image_is_deleted_and_all_else_is_served() {
         File::open(store.root.path().join(file)).unwrap().set_modified(then).unwrap();
     }
     let mut expected = store.served();
-    // The registry's own command keeps it, and leaves what proves that the image was there.
+    // The registry's own command keeps the signature, and leaves what proves that the image was there.
     let config = peer::write_config(store.work.path(), store.root.path(), 0);
     assert!(peer::garbage_collect(&config, &[]).status.success());
     let signature = format!("app:{}.sig", deleted.replace(':', "-"));

@@ -1,4 +1,4 @@
-//! What `regc repair` makes of damage, as a real registry and real clients see it.
+//! The results of `regc repair`, as a real registry and real clients see them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::common::{Run, regc};
 use crate::damage::{self, Case, Damage, TAGS};
 
-/// A store that a registry has written, and the images from which it was pushed.
+/// A store that a registry wrote, and the images that were pushed to it.
 struct Store {
     directory: tempfile::TempDir,
 }
@@ -37,7 +37,7 @@ impl Store {
         self.directory.path().join("images")
     }
 
-    /// The path of a key.
+    /// Returns the path of a key.
     fn at(&self, key: &str) -> PathBuf {
         self.root().join(key)
     }
@@ -58,14 +58,14 @@ impl Store {
         (run.code, wrong.map(|line| line["code"].as_str().unwrap().to_owned()).collect())
     }
 
-    /// A copy of the store, as a backup.
+    /// Copies the store, as a backup.
     fn copy(&self, name: &str) -> PathBuf {
         let copy = self.directory.path().join(name);
         assert!(Command::new("cp").arg("-a").arg(self.root()).arg(&copy).status().unwrap().success());
         copy
     }
 
-    /// What a tag names, and what the manifest says.
+    /// Returns the digest that a tag names, and the content of the manifest.
     fn manifest(&self, repository: &str, tag: &str) -> (Digest, Value) {
         let digest = fs::read_to_string(self.at(&layout::tag_link(repository, tag))).unwrap().parse().unwrap();
         let content = fs::read(self.at(&layout::blob_data(&digest))).unwrap();
@@ -177,7 +177,7 @@ fn what_is_moved_aside_can_be_pushed_again() {
         fs::write(&path, if what == "content" { &changed } else { &whole[..whole.len() / 2] }).unwrap();
         assert_eq!(store.verify_with(arguments), (3, vec![code.to_owned()]), "{what}");
 
-        // The registry believes that it has it, so a push changes nothing.
+        // For the registry, the content is there, so a push changes nothing.
         let registry = PeerRegistry::start(&store.root());
         let push = || {
             let source = format!("oci:{}:one", store.images().display());
@@ -222,7 +222,7 @@ fn content_comes_back_from_a_backup() {
         fs::remove_file(store.at(&layout::blob_data(&digest))).unwrap();
     }
     fs::write(store.at(&layout::blob_data(&manifest)), "damaged").unwrap();
-    // A backup may be damaged as well; what is not whole there is not taken.
+    // A backup may be damaged as well; what is damaged there is not taken.
     fs::write(backup.join(layout::blob_data(&lost[1])), "damaged as well").unwrap();
     assert_eq!(store.verify().0, 3);
     let run = store.repair(&["--apply", "--from", backup.to_str().unwrap()]);
@@ -259,7 +259,7 @@ fn what_leads_to_nothing_goes_and_can_be_had_back() {
     assert_eq!(contents(&store.root()), damaged);
 }
 
-/// The tags that a client can pull.
+/// Returns the tags that a client can pull.
 fn pulled(damage: &Damage<'_>) -> BTreeSet<&'static str> {
     let registry = match damage.user {
         Some(user) => PeerRegistry::start_as(user, damage.root),
@@ -272,7 +272,7 @@ fn pulled(damage: &Damage<'_>) -> BTreeSet<&'static str> {
     TAGS.iter().filter(is_there).copied().collect()
 }
 
-/// The codes of what is wrong.
+/// Returns the codes of what is wrong.
 fn codes(root: &Path) -> BTreeSet<String> {
     let run = regc(["verify", "--format", "json", "--root", root.to_str().unwrap()]);
     let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -280,14 +280,15 @@ fn codes(root: &Path) -> BTreeSet<String> {
     wrong.map(|line| line["code"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What nobody but the operator can mend: what a symbolic link should lead to, rights, a broken disk, what a garbled tag named,
-/// and a manifest that is none. And a link that a collection removes, since who knows what needs it while there is damage.
+/// What only the operator can repair: the target of a symbolic link, permissions, a broken disk, what a garbled tag
+/// named, and a manifest that is none. And a link that a collection deletes, since what needs it is unknown while there
+/// is damage.
 const UNREPAIRABLE: [&str; 7] = ["RG005", "RG002", "RG003", "RG004", "RG012", "RG026", "RG031"];
 
 /// What needs a backup or a push.
 const LOST: [&str; 7] = ["RG020", "RG021", "RG023", "RG024", "RG025", "RG028", "RG030"];
 
-/// Damages a copy of the store and repairs it, without a backup and then with one, and answers what is not as it should be.
+/// Damages a copy of the store and repairs it, without a backup and then with one, and returns what is not as expected.
 fn check(store: &damage::Store, (case, damage): &(&str, Case)) -> Vec<String> {
     let root = damage::copied(store.root.path());
     let mut damaged = Damage::new(root.path(), &store.scenario);
@@ -372,7 +373,7 @@ fn a_registry_that_is_not_root_can_use_what_root_has_repaired_and_empty_the_tras
     fs::remove_dir_all(store.at(&layout::layer("team/app", &digest(&content["config"])))).unwrap();
     fs::remove_dir_all(store.at(&layout::blob(&digest(&content["layers"][0])))).unwrap();
     fs::write(store.at(&layout::blob_data(&digest(&content["layers"][1]))), "damaged").unwrap();
-    // The directory above belongs to root, as where volumes are mounted, and so does what root makes.
+    // The directory above belongs to root, as where volumes are mounted, and so does what root creates.
     assert!(Command::new("chown").arg("0:0").arg(store.root()).status().unwrap().success());
     let (root, binary) = (store.root(), env!("CARGO_BIN_EXE_regc"));
     let run = Command::new("sh")
@@ -388,7 +389,7 @@ fn a_registry_that_is_not_root_can_use_what_root_has_repaired_and_empty_the_tras
         String::from_utf8(found.stdout).unwrap()
     };
     assert_eq!(of_others(&root.join("docker")), "", "all of it belongs to the registry");
-    // And what is moved to a trash that belongs to the registry does so, too.
+    // What is moved to a trash that belongs to the registry belongs to it, too.
     assert!(Command::new("chown").args(["-R", "1234:1235"]).arg(root.join(".regc")).status().unwrap().success());
     assert_eq!(regc(["gc", "-m", "--trash", "--root", root.to_str().unwrap()]).code, 0);
     assert_eq!(of_others(&root.join(".regc/trash")), "");

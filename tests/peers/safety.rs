@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use crate::common::regc;
 
-/// Asks a registry for a manifest and for everything that it refers to, as a client that pulls does; fails unless all of it
-/// is there and is what its digest says.
+/// Requests a manifest and everything that it refers to from a registry, as a client that pulls does; fails unless all
+/// of it is there and matches its digest.
 fn assert_pulls(registry: &PeerRegistry, repository: &str, reference: &str, when: &str) {
     let answer = registry.get(&format!("/v2/{repository}/manifests/{reference}"));
     assert_eq!(answer.status, 200, "{when}: {repository}:{reference}");
@@ -56,7 +56,7 @@ fn a_hundred_pushes_that_reuse_old_layers_while_regc_runs() {
         registry.push(&images, name, &format!("app:{name}"), "oci");
         registry.delete("app", &registry.digest("app", name));
     }
-    // So old that their age protects nothing of it.
+    // Old enough that age protects none of it.
     let old = SystemTime::now() - Duration::from_secs(2 * 3600);
     for key in files_below(root.path()) {
         File::open(root.path().join(key)).unwrap().set_modified(old).unwrap();
@@ -80,8 +80,8 @@ fn a_hundred_pushes_that_reuse_old_layers_while_regc_runs() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for name in &names {
-                // A layer may go between the client's question for it and its manifest. The registry says so, and a
-                // client starts again.
+                // A layer may be deleted between the client's check for it and the push of its manifest. The registry
+                // reports that, and a client starts again.
                 for attempt in 0.. {
                     let source = format!("oci:{}:{name}", images.display());
                     let target = registry.image(&format!("app:{name}"));
@@ -107,13 +107,13 @@ fn a_hundred_pushes_that_reuse_old_layers_while_regc_runs() {
     }
 }
 
-/// A copy of a store on the same disk.
+/// Copies a store on the same disk.
 fn copy(store: &Path, to: &Path) {
     let copied = Command::new("cp").args(["-a", "--reflink=auto"]).arg(store).arg(to).status().unwrap();
     assert!(copied.success());
 }
 
-/// Runs `regc` and kills it at some moment of the time that it takes.
+/// Runs `regc` and kills it at a random moment of the time that it takes.
 fn kill_at_random(arguments: &[&str], takes: Duration, rng: &mut Rng) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_regc"))
         .args(arguments)
@@ -126,7 +126,7 @@ fn kill_at_random(arguments: &[&str], takes: Duration, rng: &mut Rng) {
     process.wait().unwrap();
 }
 
-/// A store that a real registry has written, with much garbage besides.
+/// Creates a store that a real registry wrote, with much garbage besides.
 fn store() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("store");
@@ -178,7 +178,7 @@ fn whenever_a_run_is_killed_everything_can_be_pulled_and_the_next_one_ends_it() 
             assert_pulls(&registry, repository, tag, &when);
         }
         registry.stop();
-        // No link of a revision leads to nothing.
+        // No revision link is dangling.
         for key in files_below(&root).iter().filter(|key| key.starts_with("docker") && key.contains("/revisions/")) {
             let blob = layout::blob_data(&layout::digest_of_link(key).unwrap());
             assert!(root.join(&blob).exists(), "{when}: {key} leads to nothing");

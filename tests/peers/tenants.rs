@@ -27,7 +27,7 @@ fn status(registry: &PeerRegistry, path: &str) -> u16 {
     registry.get(path).status
 }
 
-/// Links a manifest as a registry does that does not check what an index lists.
+/// Links a manifest like a registry that does not check what an index lists.
 fn link_unchecked(root: &Path, repository: &str, tag: &str, text: &str) {
     let digest = sha256(text.as_bytes());
     let write = |key: &str, content: &str| {

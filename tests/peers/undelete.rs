@@ -15,7 +15,7 @@ struct Store {
 }
 
 impl Store {
-    /// Two images of one platform, and an index of two platforms, pushed by skopeo.
+    /// Creates a store with two images of one platform, and an index of two platforms, pushed by skopeo.
     fn new() -> (Self, PeerRegistry) {
         let store = Self { directory: tempfile::tempdir().unwrap() };
         fs::create_dir(store.root()).unwrap();
@@ -42,7 +42,7 @@ impl Store {
         regc([arguments, &["--config", config.to_str().unwrap()]].concat())
     }
 
-    /// What a client pulls, by file.
+    /// Returns what a client pulls, by file.
     fn pull(&self, registry: &PeerRegistry, reference: &str, to: &str) -> BTreeMap<String, Vec<u8>> {
         let directory = self.directory.path().join(to);
         registry.pull(reference, &directory);

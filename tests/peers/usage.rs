@@ -1,4 +1,4 @@
-//! What regc says of the bytes is what `du` says of the files.
+//! regc reports as many bytes as `du` reports for the files.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::common::regc;
 
-/// What `du --apparent-size` says that the regular files below a directory are together, in bytes.
+/// Returns the total size of the regular files below a directory, according to `du --apparent-size`, in bytes.
 fn du(directory: &Path) -> u64 {
     let mut find = Command::new("find")
         .arg(directory)
@@ -50,7 +50,7 @@ fn live_and_garbage_and_other_are_what_du_says() {
     assert!(live > 0 && garbage > 3000, "an image was deleted: {garbage}");
     assert_eq!((live + garbage, other), (du(&blobs), 0));
 
-    // Beside contents, in the directories above them, and under names that no registry makes.
+    // Files beside contents, in the directories above them, and under names that no registry creates.
     let data = files_below(&blobs).into_iter().find(|file| file.ends_with("/data")).unwrap();
     let beside = data.strip_suffix("data").unwrap();
     let places = ["notes", "lost+found/a", "sha256/.nfs1", "sha256/zz/file", &format!("{beside}data.part")];

@@ -1,5 +1,5 @@
-//! What `regc verify` finds in a store that a real registry wrote, damaged in every way that it knows of; and that what it
-//! calls an error is one for that registry's clients.
+//! What `regc verify` finds in a store that a real registry wrote, damaged in every way that it knows of. What it calls
+//! an error is one for that registry's clients.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,13 +41,13 @@ const ELSEWHERE: [Kind; 7] = [
     Kind::BeingRestored,
 ];
 
-/// Whether every image that is named cannot be pulled, and every other tag can.
+/// Checks that no image that is named can be pulled, and that every other tag can.
 fn check_pulls(damage: &Damage<'_>) -> Result<(), String> {
     let registry = match damage.user {
         Some(user) => PeerRegistry::start_as(user, damage.root),
         None => PeerRegistry::start(damage.root),
     };
-    // A platform is missing in an index of which the others are there.
+    // A platform is missing in an index whose other platforms are there.
     let is_hurt = |code: &str| {
         kind(code).severity() == Severity::Error || matches!(kind(code), Kind::MissingChild | Kind::AbsentChild)
     };
@@ -63,7 +63,7 @@ fn check_pulls(damage: &Damage<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Damages a copy of the store, and answers what is not as it should be then.
+/// Damages a copy of the store, and returns what is not as expected.
 fn check(store: &Store, before: &BTreeSet<Told>, (case, damage): &(&str, Case)) -> Vec<String> {
     let root = copied(store.root.path());
     let mut damaged = Damage::new(root.path(), &store.scenario);
@@ -74,7 +74,7 @@ fn check(store: &Store, before: &BTreeSet<Told>, (case, damage): &(&str, Case)) 
         // What only the damaged image needed.
         found.retain(|(code, ..)| code != "RG040");
     }
-    // People are told the same.
+    // The human-readable report is the same.
     let human = regc(["verify", "--quiet", "--root", root.path().to_str().unwrap()]);
     let codes = human.stdout.lines().filter_map(|line| line.split_once(' ')?.0.strip_prefix("RG"));
     let mut codes: Vec<String> = codes.map(|code| format!("RG{code}")).collect();
@@ -113,14 +113,14 @@ fn every_kind_of_damage_is_tried() {
     }
 }
 
-/// Asserts that nothing is wrong; notes may be told.
+/// Asserts that nothing is wrong; notes are allowed.
 fn assert_whole(root: &Path, when: &str) {
     let run = verify(root);
     let wrong: Vec<Told> = told(&run).into_iter().filter(|(code, ..)| kind(code).severity() < Severity::Note).collect();
     assert_eq!((run.code, wrong), (0, Vec::new()), "{when}: {}", run.stderr);
 }
 
-/// Asserts that nothing is told at all.
+/// Asserts that nothing is reported at all.
 fn assert_clean(root: &Path, when: &str) {
     let run = verify(root);
     assert_eq!((run.code, told(&run)), (0, BTreeSet::new()), "{when}: {}", run.stderr);
@@ -185,7 +185,7 @@ fn what_the_registrys_own_collection_leaves_is_told_of_links_alone() {
     let store = store();
     let config = peer::write_config(store.work.path(), store.root.path(), 0);
     assert!(peer::garbage_collect(&config, &[]).status.success());
-    // It forgets the links of the layers that it removes.
+    // It leaves the links of the layers that it deletes.
     let found = told(&verify(store.root.path()));
     assert!(!found.is_empty() && found.iter().all(|(code, ..)| code == "RG026"), "{found:?}");
     assert_eq!(regc(["gc", config.to_str().unwrap()]).code, 0);
@@ -219,7 +219,7 @@ fn stores_made_at_random_are_whole_but_for_platforms_that_are_not_there() {
                 let children = manifest["manifests"].as_array().into_iter().flatten();
                 let children = children.map(|child| child["digest"].as_str().unwrap().parse::<Digest>().unwrap());
                 let (here, missing): (Vec<_>, Vec<_>) = children.partition(|child| revisions.contains(child));
-                // One that the repository never had is normal, but not if it has none at all.
+                // A platform that the repository never had may be missing, unless the repository has none at all.
                 let is_lost = |child: &Digest| {
                     let was_deleted = root.path().join(layout::revision(&repository, child)).exists();
                     let end = layout::link_below(child);

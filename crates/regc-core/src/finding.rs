@@ -1,4 +1,4 @@
-//! What was found damaged on the way.
+//! Damage that is found during a run.
 
 mod kind;
 
@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::registry::layout;
 use crate::registry::manifest::Damage;
 
-/// Damage in a store. None stops a run: what it may have referred to is protected, and the rest is collected.
+/// Damage in a store. It never stops a run: what it may have referred to is kept, and the rest is collected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
@@ -28,21 +28,22 @@ pub enum Finding {
         /// The manifest that is missing.
         manifest: Digest,
     },
-    /// A revision's link that does not hold its digest. The directory's name says which one it is, so it counts.
+    /// A revision link that does not hold its digest. The directory's name identifies the revision, so it counts.
     GarbledRevisionLink {
         /// The repository.
         repository: String,
         /// The revision.
         manifest: Digest,
     },
-    /// A tag whose link is missing or holds no digest, and that has an index. Everything that the tag has ever named counts as tagged.
+    /// A tag whose link is missing or holds no digest, and that has an index. Everything that the tag has ever named
+    /// counts as tagged.
     GarbledTag {
         /// The repository.
         repository: String,
         /// The tag.
         tag: String,
     },
-    /// A tag names a manifest that the repository does not link. It cannot be pulled.
+    /// A tag that names a manifest that the repository does not link. It cannot be pulled.
     DanglingTag {
         /// The repository.
         repository: String,
@@ -51,7 +52,7 @@ pub enum Finding {
         /// What it names.
         manifest: Digest,
     },
-    /// A layer or configuration of a live manifest is not in the store.
+    /// A layer or config of a live manifest that is not in the store.
     MissingBlob {
         /// The repository.
         repository: String,
@@ -60,34 +61,34 @@ pub enum Finding {
         /// What is missing.
         blob: Digest,
     },
-    /// A file that no registry has put there, beside something that is removed. It stays, and its directory with it, so the
-    /// registry goes on listing the tag or repository.
+    /// A file that no registry wrote, beside something that is deleted. It stays, and so does its directory, so the
+    /// registry keeps listing the tag or repository.
     ForeignFile {
         /// The repository.
         repository: String,
         /// Its key.
         path: String,
     },
-    /// Something that a rule says is to be removed, and that stays.
+    /// Something that a rule selects for deletion but that stays.
     Blocked(Blocked),
-    /// A repository of a name that no registry serves: its directory was renamed. Nothing in it is removed.
+    /// A repository whose name no registry serves: its directory was renamed. Nothing in it is deleted.
     UnservedRepository {
         /// The repository.
         repository: String,
     },
-    /// A restore from the trash that brings back something of the repository is not complete. The whole repository is kept.
+    /// An incomplete restore from the trash that brings back something of the repository. The whole repository is kept.
     BeingRestored {
         /// The repository.
         repository: String,
         /// The run that is being restored.
         run: String,
     },
-    /// Blobs that are reached through a symbolic link out of the storage root. Another store may use them, so they are kept.
+    /// Blobs reached through a symbolic link out of the storage root. Another store may use them, so they are kept.
     BlobsElsewhere {
         /// The key of the link.
         path: String,
     },
-    /// Something that is live was not in the store, but in the trash.
+    /// Something live that was not in the store but in the trash.
     InTrash {
         /// A repository that needs it.
         repository: String,
@@ -95,30 +96,30 @@ pub enum Finding {
         digest: Digest,
         /// Its key in the registry.
         path: String,
-        /// The run that has moved it to the trash.
+        /// The run that moved it to the trash.
         run: String,
-        /// Whether it was put back. It is not in a dry run.
+        /// Whether it was put back; a dry run does not put it back.
         restored: bool,
     },
 }
 
 impl Finding {
-    /// The stable code, `RG012` for example: [`Kind::page`] explains it.
+    /// Returns the stable code, for example `RG012`, which [`Kind::page`] explains.
     pub const fn code(&self) -> &'static str {
         self.kind().page().code
     }
 
-    /// The stable name, `garbled_tag` for example.
+    /// Returns the stable name, for example `garbled_tag`.
     pub const fn name(&self) -> &'static str {
         self.kind().page().name
     }
 
-    /// How bad it is.
+    /// Returns how bad it is.
     pub const fn severity(&self) -> Severity {
         self.kind().page().severity
     }
 
-    /// What it is, as [`explain`](crate::finding::Kind::page) tells.
+    /// Returns its kind, which [`explain`](crate::finding::Kind::page) describes.
     pub const fn kind(&self) -> Kind {
         match self {
             Finding::DamagedManifest { damage: Damage::DigestMismatch(_) | Damage::MovedAside, .. } => {
@@ -139,7 +140,7 @@ impl Finding {
         }
     }
 
-    /// The repository that is affected; empty if it is none in particular.
+    /// Returns the repository that is affected; empty if it is none in particular.
     pub fn repository(&self) -> &str {
         match self {
             Finding::DamagedManifest { repository, .. }
@@ -157,7 +158,7 @@ impl Finding {
         }
     }
 
-    /// The digest that it is about: what is missing, damaged, garbled, dangling or in the trash; `None` if it is about none.
+    /// Returns the digest of what is missing, damaged, garbled, dangling or in the trash; `None` if there is none.
     pub const fn digest(&self) -> Option<&Digest> {
         match self {
             Finding::MissingBlob { blob: digest, .. } | Finding::InTrash { digest, .. } => Some(digest),
@@ -165,7 +166,7 @@ impl Finding {
         }
     }
 
-    /// The manifest that is affected, if it is one.
+    /// Returns the manifest that is affected, if there is one.
     pub const fn manifest(&self) -> Option<&Digest> {
         match self {
             Finding::DamagedManifest { manifest, .. }
@@ -183,7 +184,7 @@ impl Finding {
         }
     }
 
-    /// The key of what is damaged or missing.
+    /// Returns the key of what is damaged or missing.
     pub fn path(&self) -> String {
         match self {
             Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => {
@@ -204,7 +205,7 @@ impl Finding {
         }
     }
 
-    /// What is wrong, in a sentence without its end.
+    /// Returns what is wrong, as a sentence without a full stop.
     pub fn message(&self) -> String {
         match self {
             Finding::DamagedManifest { repository, manifest, damage } => {
@@ -247,7 +248,7 @@ impl Finding {
         }
     }
 
-    /// What an operator can do about it: what the [kind's page](Kind::page) says, but where more is known.
+    /// Returns what an operator can do about it: what the [kind's page](Kind::page) says, unless more is known.
     pub fn remedy(&self) -> &'static str {
         match self {
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
@@ -259,13 +260,13 @@ impl Finding {
         }
     }
 
-    /// Findings are told in this order, whatever the order in which they were made.
+    /// Returns the key that reported findings are sorted by, whatever the order in which they were found.
     pub(crate) fn sort_key(&self) -> (&str, &'static str, String, Option<Digest>) {
         (self.repository(), self.code(), self.path(), self.manifest().copied())
     }
 }
 
-/// The key of what stays.
+/// Returns the key of what stays.
 fn path_of(blocked: &Blocked) -> String {
     match &blocked.what {
         Named::Repository => layout::repository(&blocked.repository),

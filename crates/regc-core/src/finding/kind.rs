@@ -1,6 +1,6 @@
-//! Everything that can be found wrong in a store: what it is called, what it means, and what can be done.
+//! Everything that can be wrong in a store: its name, what it means, and what can be done about it.
 //!
-//! This is the one source of `regc explain`, of docs/findings.md, and of the codes in all reports.
+//! This is the only source of `regc explain`, of docs/findings.md, and of the codes in all reports.
 
 use serde::Serialize;
 
@@ -12,14 +12,14 @@ use crate::registry::config::Absences;
 pub enum Severity {
     /// An image cannot be pulled.
     Error,
-    /// Something is wrong, and images can be pulled all the same, but for what is told.
+    /// Something is wrong, but images can still be pulled, except as reported.
     Warning,
     /// Nothing is wrong: something is left over, or is not the registry's.
     Note,
 }
 
 impl Severity {
-    /// The name, `error` for example.
+    /// Returns the name, for example `error`.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -29,7 +29,7 @@ impl Severity {
     }
 }
 
-/// What is told of a kind.
+/// The explanation of a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
     /// A stable code: `RG012`.
@@ -40,7 +40,7 @@ pub struct Explanation {
     pub severity: Severity,
     /// What it is, in a few words.
     pub title: &'static str,
-    /// What it means for the registry and its clients, and how it comes about.
+    /// What it means for the registry and its clients, and what causes it.
     pub meaning: &'static str,
     /// What an operator can do.
     pub remedy: &'static str,
@@ -120,7 +120,7 @@ impl Kind {
         Kind::BeingRestored,
     ];
 
-    /// What it is in a registry of which something may be missing.
+    /// Returns the kind that it is in a registry with these absences.
     pub fn in_spite_of(self, absences: Absences) -> Self {
         match self {
             Kind::MissingBlob if absences.content => Kind::ExpiredBlob,
@@ -129,22 +129,22 @@ impl Kind {
         }
     }
 
-    /// The kind of a code, in any case: `RG012`.
+    /// Returns the kind with this code, in any case: `RG012`.
     pub fn of_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.page().code.eq_ignore_ascii_case(code))
     }
 
-    /// A stable code: `RG012`.
+    /// Returns the stable code: `RG012`.
     pub const fn code(self) -> &'static str {
         self.page().code
     }
 
-    /// How bad it is.
+    /// Returns how bad it is.
     pub const fn severity(self) -> Severity {
         self.page().severity
     }
 
-    /// What is told of it.
+    /// Returns its explanation.
     pub const fn page(self) -> &'static Explanation {
         match self {
             Kind::ForeignName => &Explanation {

@@ -1,4 +1,4 @@
-//! Laws that hold for any tags and any rule.
+//! Properties that hold for any tags and any rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
