@@ -1,4 +1,4 @@
-//! What was found damaged on the way.
+//! Findings: damage found during a run.
 
 mod kind;
 
@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::registry::layout;
 use crate::registry::manifest::Damage;
 
-/// Damage in a store. None stops a run: what it may have referred to is protected, and the rest is collected.
+/// Damage in a store. It does not stop a run: what it may have referred to is kept, and the rest is collected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
@@ -28,66 +28,70 @@ pub enum Finding {
         /// The manifest that is missing.
         manifest: Digest,
     },
-    /// A revision's link that does not hold its digest. The directory's name says which one it is, so it counts.
+    /// A revision's link that does not hold the revision's digest. The name of its directory does, so it counts as
+    /// linked.
     GarbledRevisionLink {
         /// The repository.
         repository: String,
         /// The revision.
         manifest: Digest,
     },
-    /// A tag whose link is missing or holds no digest, and that has an index. Everything that the tag has ever named counts as tagged.
+    /// A tag that has a tag index, but whose link is missing or holds no digest. Everything that the tag has ever
+    /// named counts as tagged.
     GarbledTag {
         /// The repository.
         repository: String,
         /// The tag.
         tag: String,
     },
-    /// A tag names a manifest that the repository does not link. It cannot be pulled.
+    /// A tag that names a manifest that the repository does not link. It cannot be pulled.
     DanglingTag {
         /// The repository.
         repository: String,
         /// The tag.
         tag: String,
-        /// What it names.
+        /// The manifest that it names.
         manifest: Digest,
     },
-    /// A layer or configuration of a live manifest is not in the store.
+    /// A layer or config of a live manifest that is not in the store.
     MissingBlob {
         /// The repository.
         repository: String,
         /// The manifest that refers to it.
         manifest: Digest,
-        /// What is missing.
+        /// The missing blob.
         blob: Digest,
     },
-    /// A file that no registry has put there, beside something that is removed. It stays, and its directory with it, so the
-    /// registry goes on listing the tag or repository.
+    /// A file that no registry has written, next to something that is removed. The file and its directory stay, so
+    /// the registry still lists the tag or repository.
     ForeignFile {
         /// The repository.
         repository: String,
         /// Its key.
         path: String,
     },
-    /// Something that a rule says is to be removed, and that stays.
+    /// Something that a rule selects for removal, but that stays.
     Blocked(Blocked),
-    /// A repository of a name that no registry serves: its directory was renamed. Nothing in it is removed.
+    /// A repository with a name that no registry serves: its directory was renamed. Nothing in it is removed.
     UnservedRepository {
         /// The repository.
         repository: String,
     },
-    /// A restore from the trash that brings back something of the repository is not complete. The whole repository is kept.
+    /// An incomplete restore from the trash that brings back something of the repository. The whole repository is
+    /// kept.
     BeingRestored {
         /// The repository.
         repository: String,
         /// The run that is being restored.
         run: String,
     },
-    /// Blobs that are reached through a symbolic link out of the storage root. Another store may use them, so they are kept.
+    /// Blobs that are reached through a symbolic link out of the storage root. Another store may use them, so they
+    /// are kept.
     BlobsElsewhere {
         /// The key of the link.
         path: String,
     },
-    /// Something that is live was not in the store, but in the trash.
+    /// Something live that was in the trash instead of the store.
     InTrash {
         /// A repository that needs it.
         repository: String,
@@ -95,30 +99,30 @@ pub enum Finding {
         digest: Digest,
         /// Its key in the registry.
         path: String,
-        /// The run that has moved it to the trash.
+        /// The run that moved it to the trash.
         run: String,
-        /// Whether it was put back. It is not in a dry run.
+        /// Whether it was put back. A dry run does not put it back.
         restored: bool,
     },
 }
 
 impl Finding {
-    /// The stable code, `RG012` for example: [`Kind::page`] explains it.
+    /// Returns the stable code, such as `RG012`: [`Kind::page`] explains it.
     pub const fn code(&self) -> &'static str {
         self.kind().page().code
     }
 
-    /// The stable name, `garbled_tag` for example.
+    /// Returns the stable name, such as `garbled_tag`.
     pub const fn name(&self) -> &'static str {
         self.kind().page().name
     }
 
-    /// How bad it is.
+    /// Returns the severity.
     pub const fn severity(&self) -> Severity {
         self.kind().page().severity
     }
 
-    /// What it is, as [`explain`](crate::finding::Kind::page) tells.
+    /// Returns the kind, which [`explain`](crate::finding::Kind::page) describes.
     pub const fn kind(&self) -> Kind {
         match self {
             Finding::DamagedManifest { damage: Damage::DigestMismatch(_) | Damage::MovedAside, .. } => {
@@ -139,7 +143,7 @@ impl Finding {
         }
     }
 
-    /// The repository that is affected; empty if it is none in particular.
+    /// Returns the affected repository; empty if there is none in particular.
     pub fn repository(&self) -> &str {
         match self {
             Finding::DamagedManifest { repository, .. }
@@ -157,7 +161,8 @@ impl Finding {
         }
     }
 
-    /// The digest that it is about: what is missing, damaged, garbled, dangling or in the trash; `None` if it is about none.
+    /// Returns the digest that it is about: what is missing, damaged, garbled, dangling or in the trash; `None` if
+    /// there is none.
     pub const fn digest(&self) -> Option<&Digest> {
         match self {
             Finding::MissingBlob { blob: digest, .. } | Finding::InTrash { digest, .. } => Some(digest),
@@ -165,7 +170,7 @@ impl Finding {
         }
     }
 
-    /// The manifest that is affected, if it is one.
+    /// Returns the affected manifest, if there is one.
     pub const fn manifest(&self) -> Option<&Digest> {
         match self {
             Finding::DamagedManifest { manifest, .. }
@@ -183,7 +188,7 @@ impl Finding {
         }
     }
 
-    /// The key of what is damaged or missing.
+    /// Returns the key of what is damaged or missing.
     pub fn path(&self) -> String {
         match self {
             Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => {
@@ -204,7 +209,7 @@ impl Finding {
         }
     }
 
-    /// What is wrong, in a sentence without its end.
+    /// Returns what is wrong, as a sentence without a full stop.
     pub fn message(&self) -> String {
         match self {
             Finding::DamagedManifest { repository, manifest, damage } => {
@@ -247,7 +252,7 @@ impl Finding {
         }
     }
 
-    /// What an operator can do about it: what the [kind's page](Kind::page) says, but where more is known.
+    /// Returns what an operator can do about it: what the [kind's page](Kind::page) says, unless more is known.
     pub fn remedy(&self) -> &'static str {
         match self {
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
@@ -259,13 +264,13 @@ impl Finding {
         }
     }
 
-    /// Findings are told in this order, whatever the order in which they were made.
+    /// Returns the key by which reports sort findings, whatever the order in which they were made.
     pub(crate) fn sort_key(&self) -> (&str, &'static str, String, Option<Digest>) {
         (self.repository(), self.code(), self.path(), self.manifest().copied())
     }
 }
 
-/// The key of what stays.
+/// Returns the key of what stays.
 fn path_of(blocked: &Blocked) -> String {
     match &blocked.what {
         Named::Repository => layout::repository(&blocked.repository),

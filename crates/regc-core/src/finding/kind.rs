@@ -1,25 +1,26 @@
-//! Everything that can be found wrong in a store: what it is called, what it means, and what can be done.
+//! Kinds of findings: everything that can be wrong in a store, what it is called, what it means, and what can be
+//! done.
 //!
-//! This is the one source of `regc explain`, of docs/findings.md, and of the codes in all reports.
+//! This is the single source of `regc explain`, of docs/findings.md, and of the codes in all reports.
 
 use serde::Serialize;
 
 use crate::registry::config::Absences;
 
-/// How bad something is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// An image cannot be pulled.
     Error,
-    /// Something is wrong, and images can be pulled all the same, but for what is told.
+    /// Something is wrong, but images can still be pulled, except for what is reported.
     Warning,
-    /// Nothing is wrong: something is left over, or is not the registry's.
+    /// Nothing is wrong: something is left over, or does not belong to the registry.
     Note,
 }
 
 impl Severity {
-    /// The name, `error` for example.
+    /// Returns the name, such as `error`.
     pub const fn name(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -29,16 +30,16 @@ impl Severity {
     }
 }
 
-/// What is told of a kind.
+/// The explanation of a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
     /// A stable code: `RG012`.
     pub code: &'static str,
     /// A stable name for programs.
     pub name: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is, in a few words.
+    /// A title of a few words.
     pub title: &'static str,
     /// What it means for the registry and its clients, and how it comes about.
     pub meaning: &'static str,
@@ -48,7 +49,7 @@ pub struct Explanation {
     pub repair: Option<&'static str>,
 }
 
-/// A kind of thing that can be found wrong.
+/// A kind of finding: something that can be wrong in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "its page tells what each is")]
@@ -120,7 +121,7 @@ impl Kind {
         Kind::BeingRestored,
     ];
 
-    /// What it is in a registry of which something may be missing.
+    /// Returns the kind to report in a registry from which something may be missing.
     pub fn in_spite_of(self, absences: Absences) -> Self {
         match self {
             Kind::MissingBlob if absences.content => Kind::ExpiredBlob,
@@ -129,22 +130,22 @@ impl Kind {
         }
     }
 
-    /// The kind of a code, in any case: `RG012`.
+    /// Returns the kind with a code such as `RG012`, ignoring case.
     pub fn of_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.page().code.eq_ignore_ascii_case(code))
     }
 
-    /// A stable code: `RG012`.
+    /// Returns the stable code, such as `RG012`.
     pub const fn code(self) -> &'static str {
         self.page().code
     }
 
-    /// How bad it is.
+    /// Returns the severity.
     pub const fn severity(self) -> Severity {
         self.page().severity
     }
 
-    /// What is told of it.
+    /// Returns the explanation.
     pub const fn page(self) -> &'static Explanation {
         match self {
             Kind::ForeignName => &Explanation {
