@@ -1,10 +1,11 @@
-//! Which tags of a repository stay, and which go: the rules of `regc prune`.
+//! Retention: which tags of a repository are kept and which are deleted, by the rules of `regc prune`.
 //!
-//! Nothing is read or removed here, and the time is handed in: [`decide`] says of each tag what becomes of it, and why.
+//! Nothing is read or removed here, and the caller passes the time: [`decide`] returns for each tag whether it is
+//! kept, and why.
 //!
-//! The hazard is in what a tag is. An image has often several, and to count tags, or to remove one that is old beside one
-//! that is not, takes images from people who pull them by another name. So images are counted, an image stays if any of
-//! its tags does, and what cannot be judged (a garbled link, a date that is none, a tag that is no version) stays.
+//! An image often has several tags. Counting tags, or removing an old tag of an image that also has a recent one,
+//! would take images from users who pull them by another name. So images are counted, an image is kept if any of its
+//! tags is, and what cannot be judged (a garbled link, an invalid date, a tag that is not a version) is kept.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -52,32 +53,32 @@ pub use policy::{Policy, PolicyRule};
 pub use reason::Reason;
 pub use rule::{Keep, PartialRule, Rule, TagRegex};
 
-/// What is known of a tag.
+/// What is known about a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagFacts {
     /// Its name.
     pub tag: String,
-    /// What it names; `None` if its link is garbled.
+    /// The digest that it names; `None` if its link is garbled.
     pub digest: Option<Digest>,
     /// When it was pushed last.
     pub pushed: SystemTime,
-    /// When the image was made, as its configuration says: RFC 3339.
+    /// When the image was created, according to its config: RFC 3339.
     pub created: Option<String>,
-    /// The manifest that what it names is attached to.
+    /// The manifest to which its image is attached.
     pub subject: Option<Digest>,
     /// What it is directly part of or attached to. Only what other tags name counts, and what belongs to that.
     pub owners: Vec<Digest>,
     /// Whether the manifest is there, linked and understood, so that the image can be pulled.
     pub is_understood: bool,
-    /// If it belongs by its name to a manifest that was deleted from its repository: when the youngest was pushed of what would
-    /// be deleted with it.
+    /// If it belongs by its name to a manifest that was deleted from its repository: when the newest of what would be
+    /// deleted with it was pushed.
     pub orphaned_since: Option<SystemTime>,
 }
 
-/// What becomes of a tag.
+/// The decision about a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it stays.
+    /// Whether it is kept.
     pub keep: bool,
     /// Why.
     pub reason: Reason,

@@ -1,4 +1,4 @@
-//! The decision itself.
+//! Applying a rule to the tags of a repository.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,11 @@ use super::{Decision, TagFacts};
 use crate::digest::Digest;
 use crate::registry::attached::{attached_to, is_abbreviated, is_long};
 
-/// Decides what becomes of the tags of one repository, in their order. What it decides does not depend on that order.
+/// Decides which tags of one repository are kept. The decisions are in the order of the tags, but do not depend on
+/// it.
 ///
-/// `between` are the manifests that no tag names, each with what it is directly part of or attached to, through which tagged
-/// images belong to others.
+/// `between` holds the manifests that no tag names and through which tagged images belong to others, each with what
+/// it is directly part of or attached to.
 pub fn decide(
     rule: &Rule,
     tags: &[TagFacts],
@@ -58,7 +59,7 @@ pub fn decide(
     decisions.collect()
 }
 
-/// Why a tag goes that is attached to something that was deleted; `None` if it is not, or too recent.
+/// Returns why a tag is deleted that is attached to something deleted; `None` if it is not, or is too recent.
 fn orphaned(rule: &Rule, facts: &TagFacts, now: SystemTime) -> Option<Reason> {
     let (orphans, owner) = rule.orphans.zip(attached_to(&facts.tag, &[]))?;
     let is_old =
@@ -66,11 +67,12 @@ fn orphaned(rule: &Rule, facts: &TagFacts, now: SystemTime) -> Option<Reason> {
     is_old.then_some(Reason::Orphaned { owner, orphans })
 }
 
-/// Why a tag stays whatever image it names; `None` if that decides. `long` are the digests that tags abbreviate.
+/// Returns why a tag is kept whatever image it names; `None` if the image decides. `long` holds the digests that tags
+/// abbreviate.
 fn by_name(rule: &Rule, facts: &TagFacts, long: &[Digest]) -> Option<Reason> {
     let Some(digest) = facts.digest else { return Some(Reason::Garbled) };
-    // Before `only-tag`: a signature that no rule ever selects would outlive what it signs. One that names the very
-    // manifest that it is made of belongs to nothing else.
+    // Before `only-tag`: a signature that no rule ever selects would outlive what it signs. A tag that names the very
+    // manifest whose digest it contains belongs to nothing else.
     if let Some(other) = attached_to(&facts.tag, long).filter(|other| *other != digest) {
         return Some(Reason::Attached(other));
     }
@@ -84,7 +86,7 @@ fn by_name(rule: &Rule, facts: &TagFacts, long: &[Digest]) -> Option<Reason> {
     keeps.map(|regex| Reason::KeepTag(regex.to_string()))
 }
 
-/// What all tags that name a digest say of it.
+/// The facts of all tags that name the same digest.
 struct Image<'a> {
     digest: Digest,
     /// The last of its tags.
@@ -93,13 +95,13 @@ struct Image<'a> {
     created: Option<SystemTime>,
     version: Option<Version>,
     subject: Option<Digest>,
-    /// What it is attached to, and the indexes that it is part of, directly.
+    /// What it is directly attached to, and the indexes that it is directly part of.
     owners: BTreeSet<Digest>,
     is_understood: bool,
 }
 
 impl Image<'_> {
-    /// The newer is the greater. Two are equal only if they are the same.
+    /// Compares two images: the newer is greater. They are equal only if they are the same.
     fn compare(&self, other: &Self, by: Order) -> Ordering {
         let ordering = match by {
             Order::Created => self.created.cmp(&other.created),
@@ -150,7 +152,7 @@ fn images<'a>(
     images
 }
 
-/// What becomes of an image.
+/// The decision about an image.
 #[derive(Clone)]
 struct Fate<'a> {
     keep: bool,
@@ -169,7 +171,7 @@ impl<'a> Fate<'a> {
         Self { keep, reason, tag: image.name, is_of_tag: false }
     }
 
-    /// Why something shares this fate that belongs to the image, or to what that belongs to.
+    /// Returns why an image that belongs to this one, directly or through others, shares its fate.
     fn of_what_belongs(&self, image: &Image<'_>, owner: Digest) -> Reason {
         let (tag, why) = (self.tag.to_owned(), Box::new(self.reason.clone()));
         match self.reason {
@@ -179,7 +181,7 @@ impl<'a> Fate<'a> {
         }
     }
 
-    /// What becomes of a tag that is not the one that decides.
+    /// Returns the decision about a tag that is not the one that decides.
     fn decision(&self) -> Decision {
         let reason = self.reason.clone();
         let reason = match self.is_of_tag {
@@ -190,7 +192,7 @@ impl<'a> Fate<'a> {
     }
 }
 
-/// Applies what the rule says of numbers and times to the images that nothing else has decided.
+/// Applies the numbers and ages of the rule to the images that nothing else has decided.
 fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mut BTreeMap<Digest, Fate<'a>>) {
     let mut decide = |image: &Image<'a>, keep, reason| fates.insert(image.digest, Fate::of_image(image, keep, reason));
     let Rule { keep_within, by, .. } = *rule;
@@ -215,7 +217,7 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
             Order::Created => image.created,
             Order::Pushed | Order::Semver | Order::Name => Some(image.pushed),
         };
-        // What is older than time itself can be is nothing: all are recent then.
+        // If the limit is before the earliest possible time, all are recent.
         let is_recent = |within| now.checked_sub(within).is_none_or(|oldest| time >= Some(oldest));
         match (keep, keep_within) {
             (Some(keep), _) if rank <= keep => decide(image, true, Reason::Newest { rank, keep, by }),
@@ -225,13 +227,13 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
     }
 }
 
-/// Gives what belongs to other images their fate: it stays with any of them, and goes with the last.
+/// Decides on images that belong to others: they are kept with any of those, and deleted with the last of them.
 fn follow<'a>(
     belonging: &[&Image<'a>],
     between: &BTreeMap<Digest, Vec<Digest>>,
     fates: &mut BTreeMap<Digest, Fate<'a>>,
 ) {
-    // What has no tag only hands on the fate of what it belongs to.
+    // A manifest without a tag only passes on the fate of what it belongs to.
     let mut of_owner: BTreeMap<Digest, Vec<(Digest, Option<&Image<'a>>)>> = BTreeMap::new();
     let mut undecided_owners = BTreeMap::new();
     for image in belonging {
@@ -242,7 +244,7 @@ fn follow<'a>(
         owners.iter().for_each(|owner| of_owner.entry(*owner).or_default().push((*digest, None)));
         undecided_owners.insert(*digest, owners.len());
     }
-    // Not by recursion: a chain may be as long as there are tags, and who pushes decides.
+    // Not by recursion: a chain may be as long as there are tags, and clients decide on that.
     let mut decided: Vec<Digest> = of_owner.keys().filter(|owner| fates.contains_key(owner)).copied().collect();
     while let Some(owner) = decided.pop() {
         let fate = fates[&owner].clone();

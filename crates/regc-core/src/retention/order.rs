@@ -1,4 +1,4 @@
-//! Which image comes before which.
+//! The order of images.
 
 use std::cmp::Ordering;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use semver::Version;
 
-/// By what images are ordered, to find the newest.
+/// How images are ordered to find the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// When the image was made, as its configuration says.
+    /// When the image was created, according to its config.
     Created,
-    /// When a tag of it was pushed last.
+    /// When one of its tags was last pushed.
     #[default]
     Pushed,
     /// The highest version among its tags.
@@ -22,10 +22,10 @@ pub enum Order {
 }
 
 impl Order {
-    /// Every order.
+    /// All orders.
     pub const ALL: [Order; 4] = [Order::Created, Order::Pushed, Order::Semver, Order::Name];
 
-    /// The name, `pushed` for example.
+    /// Returns the name, such as `pushed`.
     pub const fn name(self) -> &'static str {
         match self {
             Order::Created => "created",
@@ -39,14 +39,14 @@ impl Order {
 impl FromStr for Order {
     type Err = String;
 
-    /// Reads a name. Fails with a reason for people.
+    /// Parses a name. Fails with a human-readable reason.
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|order| order.name() == text);
         found.ok_or_else(|| format!("{text:?} is no order; say {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
-/// Compares names as people do: runs of digits are numbers, however long. Equal only if they are the same.
+/// Compares names in natural order: runs of digits are numbers, however long. Only identical names are equal.
 pub(super) fn natural(one: &str, other: &str) -> Ordering {
     let (mut left, mut right) = (one.as_bytes(), other.as_bytes());
     while let ([a, ..], [b, ..]) = (left, right) {
@@ -62,7 +62,7 @@ pub(super) fn natural(one: &str, other: &str) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| one.cmp(other))
 }
 
-/// The digits that `text` starts with, without leading zeros, and what follows them.
+/// Returns the digits that `text` starts with, without leading zeros, and what follows them.
 fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let start = text[..end].iter().position(|byte| *byte != b'0').unwrap_or(end);
@@ -73,7 +73,7 @@ fn split_byte(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(1)
 }
 
-/// Reads a tag as a version: `v` before it may be, and `1.2` stands for `1.2.0`.
+/// Parses a tag as a version: a leading `v` is allowed, and `1.2` stands for `1.2.0`.
 pub(super) fn version(tag: &str) -> Option<Version> {
     let text = tag.strip_prefix('v').unwrap_or(tag);
     let (numbers, suffix) = text.split_at(text.find(['-', '+']).unwrap_or(text.len()));
@@ -81,8 +81,8 @@ pub(super) fn version(tag: &str) -> Option<Version> {
     Version::parse(&format!("{numbers}{}{suffix}", ".0".repeat(missing))).ok()
 }
 
-/// When an image was made. `None` if the text is no time, or one before there were such images: reproducible builds
-/// write year 1, 1970 or 1980, and a clock that was never set says 2000.
+/// Parses when an image was created. Returns `None` if the text is not a time, or a time before such images existed:
+/// reproducible builds write year 1, 1970 or 1980, and a clock that was never set starts in 2000.
 pub(super) fn created(text: &str) -> Option<SystemTime> {
     let first: Timestamp = "2013-01-01T00:00:00Z".parse().expect("a time");
     text.parse().ok().filter(|created: &Timestamp| *created >= first).map(SystemTime::from)

@@ -1,7 +1,7 @@
-//! The file that says which rule is for which repositories.
+//! The policy file: which rule applies to which repositories.
 //!
-//! What a rule removes is gone, so nothing is guessed: an unknown key, a value that is none, and a rule that leaves open
-//! what to keep are refused. A repository for which there is no rule is left alone.
+//! What a rule removes is lost, so nothing is guessed: an unknown key, an invalid value, and a rule that does not
+//! state what to keep are refused. A repository without a rule is left alone.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ pub struct Policy {
     rules: Vec<PolicyRule>,
 }
 
-/// A rule, and the repositories that it is for.
+/// A rule, and the repositories to which it applies.
 #[derive(Clone, Debug)]
 pub struct PolicyRule {
-    /// Globs on their names.
+    /// Globs that match their names.
     pub repositories: Vec<Pattern>,
     /// The rule.
     pub rule: Rule,
 }
 
 impl Policy {
-    /// Reads the text of a policy file.
+    /// Parses the text of a policy file.
     ///
     /// Fails with [`Error::Policy`], which names the line, the number of the rule, or both.
     ///
@@ -53,14 +53,14 @@ impl Policy {
         Ok(Self { rules: rules.collect::<Result<_, Error>>()? })
     }
 
-    /// The rule for a repository: the first that has a matching glob, and its number, counted from 1. `None` if there is
-    /// none; everything in the repository stays then.
+    /// Returns the rule for a repository, which is the first with a matching glob, and its number, counted from 1.
+    /// Returns `None` if there is none; everything in the repository is kept then.
     pub fn rule_for(&self, repository: &str) -> Option<(&Rule, usize)> {
         let is_for = |rule: &PolicyRule| rule.repositories.iter().any(|glob| glob.matches_repository(repository));
         self.rules.iter().zip(1..).find(|(rule, _)| is_for(rule)).map(|(rule, number)| (&rule.rule, number))
     }
 
-    /// All rules, in their order.
+    /// Returns all rules, in their order.
     pub fn rules(&self) -> &[PolicyRule] {
         &self.rules
     }
@@ -76,7 +76,7 @@ struct Document {
     rules: Vec<Entry>,
 }
 
-/// [`PartialRule`] and the repositories; not flattened, since the parser would no longer know any line.
+/// [`PartialRule`] and the repositories; not flattened, since the parser would then no longer know any line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a mapping with `repositories`")]
 struct Entry {
@@ -103,7 +103,8 @@ impl Entry {
     }
 }
 
-/// What is wrong, after the line: `line 7: rule 2, keep-tag: …`. The parser itself writes `rules[1].keep-tag: …`.
+/// Returns what is wrong, after the line: `line 7: rule 2, keep-tag: …`. The parser itself writes `rules[1].keep-tag:
+/// …`.
 fn explain(error: &serde_yaml::Error) -> String {
     let text = error.to_string();
     let Some(location) = error.location() else { return text };

@@ -1,4 +1,4 @@
-//! Why a tag stays or goes.
+//! Reasons to keep or delete a tag.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,90 +6,91 @@ use std::time::Duration;
 use super::order::Order;
 use crate::digest::Digest;
 
-/// Why a tag stays or goes. `Display` goes on where a tag's name has begun: `v1 was pushed in the last 30d`.
+/// The reason to keep or delete a tag. `Display` continues a sentence that begins with the tag's name: `v1 was pushed
+/// in the last 30d`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Stays: its link is garbled, so it is unknown what it names.
+    /// Kept: its link is garbled, so it is unknown what it names.
     Garbled,
-    /// Stays: it belongs to a manifest, as a signature's tag does, and is removed together with it and not before.
+    /// Kept: it belongs to a manifest, as a signature's tag does, and is removed together with it, not before.
     Attached(Digest),
-    /// Stays: it is the referrers tag of a manifest whose digest it abbreviates, and that no tag names. It is deleted with
-    /// that manifest.
+    /// Kept: it is the referrers tag of a manifest whose digest it abbreviates, and that no tag names. It is deleted
+    /// with that manifest.
     Abbreviated,
-    /// Goes: it belongs to a manifest that was deleted from the repository, and was pushed long ago.
+    /// Deleted: it belongs to a manifest that was deleted from the repository, and was pushed long ago.
     Orphaned {
-        /// What it belonged to.
+        /// The manifest to which it belonged.
         owner: Digest,
         /// How old it may be.
         orphans: Duration,
     },
-    /// Stays: there are `only-tag`, and none matches it.
+    /// Kept: the rule has `only-tag` expressions, and none matches it.
     NotSelected,
-    /// Stays: this `keep-tag` matches it.
+    /// Kept: this `keep-tag` matches it.
     KeepTag(String),
-    /// Stays: so does another tag of the image.
+    /// Kept: another tag of the image is kept.
     SameImage {
         /// The other tag.
         tag: String,
-        /// Why that one stays.
+        /// Why that one is kept.
         why: Box<Reason>,
     },
-    /// Stays or goes with the image that its manifest is attached to.
+    /// Kept or deleted with the image to which its manifest is attached.
     Subject {
         /// A tag of that image.
         tag: String,
-        /// Why that one stays or goes.
+        /// Why that one is kept or deleted.
         why: Box<Reason>,
     },
-    /// Stays or goes with the index that its manifest is part of.
+    /// Kept or deleted with the index of which its manifest is part.
     PartOf {
         /// A tag of that index.
         tag: String,
-        /// Why that one stays or goes.
+        /// Why that one is kept or deleted.
         why: Box<Reason>,
     },
-    /// Stays: what its manifest belongs to belongs to itself in the end.
+    /// Kept: what its manifest belongs to ultimately belongs to itself.
     Cycle,
-    /// Stays: all do.
+    /// Kept: all are.
     All,
-    /// Stays, and is not counted: its manifest is missing, not linked, or not understood.
+    /// Kept, and not counted: its manifest is missing, not linked, or not understood.
     CannotBePulled,
-    /// Stays: its creation time is needed, and cannot be read.
+    /// Kept: its creation time is needed, but cannot be read.
     AgeUnknown,
-    /// Stays: images are ordered by version, and it has none.
+    /// Kept: images are ordered by version, and it has none.
     NoVersion,
-    /// Stays: the image is one of the newest.
+    /// Kept: the image is one of the newest.
     Newest {
-        /// Its number among those that are counted; the newest is number 1.
+        /// Its rank among the images that are counted; the newest is number 1.
         rank: u64,
-        /// How many stay.
+        /// How many are kept.
         keep: u64,
-        /// By what they are ordered.
+        /// How they are ordered.
         by: Order,
     },
-    /// Stays: the image is not too old.
+    /// Kept: the image is not too old.
     Within {
         /// How old it may be.
         keep_within: Duration,
-        /// Its age is counted from when it was made with [`Order::Created`], else from its last push.
+        /// With [`Order::Created`], its age is counted from its creation, else from its last push.
         by: Order,
     },
-    /// Goes: nothing keeps it.
+    /// Deleted: no rule keeps it.
     NotKept {
-        /// Its number among those that are counted; the newest is number 1.
+        /// Its rank among the images that are counted; the newest is number 1.
         rank: u64,
-        /// How many stay, if the rule says.
+        /// How many are kept, if the rule states a number.
         keep: Option<u64>,
-        /// How old an image may be, if the rule says.
+        /// How old an image may be, if the rule states an age.
         keep_within: Option<Duration>,
-        /// By what they are ordered.
+        /// How they are ordered.
         by: Order,
     },
 }
 
 impl Reason {
-    /// A stable name for programs.
+    /// Returns a stable name for programs.
     pub const fn code(&self) -> &'static str {
         match self {
             Reason::Garbled => "garbled",
@@ -112,7 +113,7 @@ impl Reason {
         }
     }
 
-    /// Whether the tag stays only because its image's age cannot be read, which is worth a warning.
+    /// Returns whether the tag is kept only because its image's age cannot be read, which is worth a warning.
     pub const fn is_age_unknown(&self) -> bool {
         matches!(self, Reason::AgeUnknown)
     }
@@ -153,7 +154,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What the newest are called.
+/// Returns what the newest images are called.
 const fn best(by: Order) -> &'static str {
     match by {
         Order::Created => "created last",
@@ -163,7 +164,7 @@ const fn best(by: Order) -> &'static str {
     }
 }
 
-/// What makes an image's age.
+/// Returns the event from which an image's age is counted.
 const fn done(by: Order) -> &'static str {
     match by {
         Order::Created => "created",
@@ -171,7 +172,7 @@ const fn done(by: Order) -> &'static str {
     }
 }
 
-/// A duration as people write it, in the largest unit that it is a multiple of.
+/// A human-readable duration, in the largest unit of which it is a multiple.
 struct Spelled(Duration);
 
 impl fmt::Display for Spelled {

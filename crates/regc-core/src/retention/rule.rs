@@ -1,4 +1,4 @@
-//! What a rule says.
+//! Retention rules.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::order::Order;
 use super::yaml;
 use crate::error::Error;
 
-/// How many images stay whatever their age is.
+/// How many images are kept whatever their age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// All of them.
@@ -23,7 +23,7 @@ pub enum Keep {
 impl FromStr for Keep {
     type Err = String;
 
-    /// Reads `10` or `all`. Fails with a reason for people.
+    /// Parses `10` or `all`. Fails with a human-readable reason.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Keep::All),
@@ -39,7 +39,7 @@ impl FromStr for Keep {
 pub struct TagRegex(Regex);
 
 impl TagRegex {
-    /// Whether it matches a tag.
+    /// Returns whether it matches a tag.
     pub fn is_match(&self, tag: &str) -> bool {
         self.0.is_match(tag)
     }
@@ -54,13 +54,14 @@ impl fmt::Display for TagRegex {
 impl FromStr for TagRegex {
     type Err = String;
 
-    /// Fails with a human-readable reason. An empty expression is refused: it would match every tag, and an unset variable
-    /// leaves one. So is an expression with a space or a control character, which no tag has.
+    /// Fails with a human-readable reason. An empty expression is refused: it would match every tag, and an unset
+    /// variable leaves one. So is an expression with a space or a control character, which no tag has.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("the regular expression is empty; `.*` matches every tag".to_owned());
         }
-        // It would match nothing, and so keep nothing: a line's end that YAML has left there, or `"\b"`, its backspace.
+        // The expression would match nothing, and so keep nothing: a line ending that YAML has left there, or `"\b"`,
+        // its backspace.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(format!("{text:?} has a character that no tag has"));
         }
@@ -72,32 +73,32 @@ impl FromStr for TagRegex {
     }
 }
 
-/// A rule as it was written: what it leaves out may come from defaults.
+/// A rule as written: what it omits may come from defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartialRule {
-    /// How many images stay.
+    /// How many images are kept.
     #[serde(deserialize_with = "yaml::keep")]
     pub keep: Option<Keep>,
-    /// Images that are not older than this stay.
+    /// Images that are not older than this are kept.
     #[serde(deserialize_with = "yaml::age")]
     pub keep_within: Option<Duration>,
-    /// Images with a tag that matches one of these stay.
+    /// Images with a tag that matches one of these are kept.
     #[serde(rename = "keep-tag", deserialize_with = "yaml::tags")]
     pub keep_tags: Option<Vec<TagRegex>>,
-    /// Images with a tag that matches none of these stay, if there are some.
+    /// If there are any, images with a tag that matches none of these are kept.
     #[serde(rename = "only-tag", deserialize_with = "yaml::tags")]
     pub only_tags: Option<Vec<TagRegex>>,
-    /// By what images are ordered.
+    /// How images are ordered.
     #[serde(deserialize_with = "yaml::by")]
     pub by: Option<Order>,
-    /// What is attached to images that were deleted, and was pushed longer ago than this, is deleted. Without it, it stays.
+    /// What is attached to deleted images and was pushed longer ago than this is deleted. If not given, it is kept.
     #[serde(deserialize_with = "yaml::age")]
     pub orphans: Option<Duration>,
 }
 
 impl PartialRule {
-    /// Takes from `defaults` what is not said here.
+    /// Takes from `defaults` what is not set here.
     #[must_use]
     pub fn or(self, defaults: &Self) -> Self {
         Self {
@@ -110,7 +111,7 @@ impl PartialRule {
         }
     }
 
-    /// Makes a rule of it.
+    /// Turns it into a rule.
     ///
     /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`.
     pub fn finish(self) -> Result<Rule, Error> {
@@ -129,7 +130,7 @@ impl PartialRule {
     }
 }
 
-/// What stays in a repository.
+/// A rule for what is kept in a repository.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(super) keep: Option<Keep>,
@@ -141,7 +142,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// By what images are ordered. Only [`Order::Created`] needs what images' configurations say.
+    /// Returns how images are ordered. Only [`Order::Created`] needs the images' configs.
     pub const fn order(&self) -> Order {
         self.by
     }

@@ -1,4 +1,4 @@
-//! What becomes of tags, by examples and by laws.
+//! Decisions about tags, by examples and by properties.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + 20_000 * DAY
 }
 
-/// A rule as it is written in a policy file.
+/// Parses a rule as written in a policy file.
 fn rule(text: &str) -> Rule {
     let policy = Policy::parse(&format!("version: 1\nrules: [{{repositories: '**', {text}}}]")).unwrap();
     policy.rules()[0].rule.clone()
@@ -25,7 +25,7 @@ fn digest(image: &str) -> Digest {
     Digest::of(Algorithm::Sha256, image.as_bytes())
 }
 
-/// A tag that names `image`, and was pushed some days ago.
+/// Returns a tag that names `image`, and was pushed some days ago.
 fn tag(tag: &str, image: &str, days: u32) -> TagFacts {
     TagFacts {
         tag: tag.to_owned(),
@@ -43,7 +43,8 @@ fn created(name: &str, image: &str, created: &str) -> TagFacts {
     TagFacts { created: Some(created.to_owned()), ..tag(name, image, 0) }
 }
 
-/// Decides in both orders of `tags`, and says it: `+` before what stays, `-` before what goes.
+/// Decides in both orders of `tags`, and returns the decisions as text: `+` before a kept tag, `-` before a deleted
+/// one.
 fn said(text: &str, tags: &[TagFacts]) -> Vec<String> {
     let say = |tags: &[TagFacts]| -> Vec<String> {
         let decisions = decide(&rule(text), tags, &BTreeMap::new(), now());
@@ -116,7 +117,7 @@ fn what_is_young_stays_beside_the_newest() {
         ]
     );
     assert_eq!(said("keep-within: 30d", &tags)[3], "- d was pushed more than 30d ago");
-    // An image is as recent as its youngest tag, and by a version it is so too.
+    // An image is as recent as its newest tag, also if images are ordered by version.
     let tags = [tag("v1", "a", 90), tag("latest", "a", 1), tag("v2", "b", 90)];
     assert_eq!(said("keep-within: 30d, by: semver", &tags)[0], "+ v1 was pushed in the last 30d");
     assert_eq!(said("keep-within: 30d, by: semver", &tags)[2], "- v2 was pushed more than 30d ago");
@@ -177,7 +178,7 @@ fn by_creation_only_dates_that_are_some_count() {
     let is_unknown: Vec<bool> = decisions.iter().map(|decision| decision.reason.is_age_unknown()).collect();
     assert_eq!(is_unknown, [false, false, false, true, true, true, false]);
     assert!(said("keep: 0", &tags[..6]).iter().all(|line| line.starts_with('-')));
-    // Pushed today, but made long ago.
+    // Pushed today, but created long ago.
     let old = format!("{}", jiff::Timestamp::try_from(now() - 31 * DAY).unwrap());
     let tags = [created("rebuilt", "rebuilt", &old)];
     assert_eq!(said("keep-within: 30d, by: created", &tags), ["- rebuilt was created more than 30d ago"]);

@@ -1,6 +1,6 @@
-//! How the values of a rule are written in YAML.
+//! The values of a rule in YAML.
 //!
-//! They are checked while they are read: only then does the parser know in which line they are.
+//! They are checked while they are parsed: only then does the parser know their lines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,7 +81,8 @@ impl Visitor<'_> for NumberOrAll {
     }
 }
 
-/// Text that means something. A number is no text: `keep-within: 30` has lost its unit, and `1.10` its last digit.
+/// Text that is parsed into a value. A number is not text: `keep-within: 30` has lost its unit, and `1.10` its last
+/// digit.
 #[derive(Clone, Copy)]
 struct Text<P> {
     what: &'static str,

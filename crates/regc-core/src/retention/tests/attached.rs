@@ -74,7 +74,7 @@ fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
     ] {
         assert_eq!(said("keep: 0", &[tag(&name, "image", 9)]), [format!("- {name} is kept by nothing")]);
     }
-    // One that names the very image that it is made of.
+    // A tag that names the very image whose digest it contains.
     let own = tag(&format!("sha256-{hex}"), "app", 9);
     assert_eq!(said("keep: 0", &[own]), [format!("- sha256-{hex} is kept by nothing")]);
 }
