@@ -49,7 +49,7 @@ pub enum Finding {
         repository: String,
         /// The tag.
         tag: String,
-        /// What it names.
+        /// The manifest that it names.
         manifest: Digest,
     },
     /// A layer or config of a live manifest that is not in the store.
@@ -58,7 +58,7 @@ pub enum Finding {
         repository: String,
         /// The manifest that refers to it.
         manifest: Digest,
-        /// What is missing.
+        /// The missing blob.
         blob: Digest,
     },
     /// A file that no registry wrote, beside something that is deleted. It stays, and so does its directory, so the

@@ -1,4 +1,4 @@
-//! What a store holds, for people: listings, and where the bytes are. Nothing here decides what is removed, or writes.
+//! Human-readable views of a store: listings and space usage. Nothing here decides what is removed, or writes.
 
 pub mod catalog;
 pub mod usage;

@@ -1,7 +1,7 @@
-//! Whether a store is whole: everything that is wrong in it, which images that concerns, and what can be done.
+//! Verification of a store: everything that is wrong in it, which images are affected, and what can be done.
 //!
-//! Nothing is decided from what is found here but what is told. So where a collection stops, as it does at what it cannot
-//! read, this goes on and tells it.
+//! The results only decide what is reported. So where a collection stops, as it does at what it cannot read,
+//! verification continues and reports it.
 
 pub mod content;
 mod images;
@@ -31,22 +31,23 @@ use crate::storage::manifests::with_each_manifest;
 use crate::storage::{Content, EntryKind, ReadStorage};
 use crate::threads::with_threads;
 
-/// What is looked at, and with how many threads.
+/// What is checked, and with how many threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Uploads that began before this are told of; none if not given.
+    /// Uploads that began before this are reported; none if not given.
     pub(crate) stale_before: Option<SystemTime>,
-    /// Whether names that do not belong are looked for in every directory: beside each link and blob, too, and in the indexes
-    /// of all tags. Most of those need not be listed otherwise.
+    /// Whether to scan every directory for names that do not belong there: also next to each link and blob, and in
+    /// all tag indexes. Most of those need not be listed otherwise.
     pub(crate) every_name: bool,
-    /// What may be missing although nothing is wrong: it is a note. `Store::verify` sets it as the configuration says.
+    /// What may be missing although nothing is wrong: it is reported as a note. `Store::verify` takes it from the
+    /// configuration.
     pub(crate) absences: Absences,
-    /// How many threads wait for the storage at once. `Store::verify` sets it to that of the store.
+    /// How many threads wait for the storage at once. `Store::verify` uses the number of the store.
     pub(crate) jobs: usize,
 }
 
 impl Options {
-    /// What a gate needs: no uploads, and no names that need further listings.
+    /// Returns what a gate needs: no uploads, and no names that need further listings.
     pub fn new() -> Self {
         Self::default()
     }
@@ -57,7 +58,7 @@ impl Options {
         Self { stale_before, ..self }
     }
 
-    /// Checks the names in every directory.
+    /// Sets whether to check the names in every directory.
     #[must_use]
     pub fn every_name(self, every_name: bool) -> Self {
         Self { every_name, ..self }
@@ -74,7 +75,7 @@ impl Default for Options {
 /// Something that is wrong in a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Defect {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// The key of what is wrong or missing.
     pub path: String,
@@ -82,39 +83,39 @@ pub struct Defect {
     pub repository: Option<String>,
     /// The digest that it is about.
     pub digest: Option<Digest>,
-    /// What more there is to say, in a sentence without its end; empty if nothing.
+    /// Details, as a sentence without a full stop; empty if there are none.
     pub detail: String,
-    /// The images that it concerns, sorted: `repository:tag`, or `repository@digest` where no tag reaches it.
+    /// The affected images, sorted: `repository:tag`, or `repository@digest` where no tag reaches it.
     pub images: Vec<String>,
-    /// Whether it may concern others as well: those that are named are the nearest ones of too many.
+    /// Whether it may affect other images as well: if there are too many, only the nearest ones are named.
     pub has_more_images: bool,
 }
 
-/// What was found of a whole store.
+/// The result of verifying a whole store.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Verification {
-    /// Everything that is wrong, in the order of the codes and paths, but for what nothing refers to.
+    /// Everything that is wrong, in the order of the codes and paths, except for content that nothing refers to.
     pub defects: Vec<Defect>,
-    /// Content that nothing refers to, and how long it is in bytes, in the order of the digests. There may be much of it, so it
-    /// is no defect until [`each`](Self::each) makes it one.
+    /// Content that nothing refers to, and its length in bytes, in the order of the digests. There may be much of it,
+    /// so it only becomes a defect in [`each`](Self::each).
     pub unreferenced: Vec<(Digest, u64)>,
     /// How many repositories there are.
     pub repositories: u64,
     /// How many different manifests they link.
     pub manifests: u64,
-    /// The blobs that are there, and how long each is in bytes, in the order of their digests.
+    /// The blobs that exist, and the length of each in bytes, in the order of their digests.
     pub blobs: Vec<(Digest, u64)>,
     jobs: usize,
-    /// What was found out on the way.
+    /// The scan behind the result.
     scan: Scan,
-    /// Where each repository stands in it.
+    /// The position of each repository in it.
     numbers: HashMap<String, usize>,
 }
 
-/// Looks at a whole store, but not at what its blobs hold other than manifests. Nothing is changed.
+/// Verifies a whole store, but not the content of blobs other than manifests. Nothing is changed.
 ///
-/// Fails if the storage's own directory cannot be looked at, or if the monitor says stop.
+/// Fails if the storage's own directory cannot be accessed, or if the monitor stops the call.
 pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
     let tolerant = Tolerant::new(storage)?;
     let leftovers = Leftovers { uploads_before: options.stale_before, ..Leftovers::default() };
@@ -185,7 +186,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
 }
 
 impl Defect {
-    /// Something that is wrong with the content of a digest, wherever it is linked.
+    /// Returns a defect of the content of a digest, wherever it is linked.
     fn of_content(kind: Kind, digest: &Digest, detail: String) -> Self {
         let path = layout::blob_data(digest);
         Self { kind, path, repository: None, digest: Some(*digest), detail, images: Vec::new(), has_more_images: false }
@@ -193,7 +194,7 @@ impl Defect {
 }
 
 impl Verification {
-    /// Everything that is wrong, and what nothing refers to, in the order of the codes and paths.
+    /// Returns everything that is wrong, and content that nothing refers to, in the order of the codes and paths.
     pub fn each(&self) -> impl Iterator<Item = Cow<'_, Defect>> {
         let end = self.defects.partition_point(|defect| defect.kind < Kind::UnreferencedBlob);
         let (before, after) = self.defects.split_at(end);
@@ -203,13 +204,13 @@ impl Verification {
         before.iter().map(Cow::Borrowed).chain(unreferenced.map(Cow::Owned)).chain(after.iter().map(Cow::Borrowed))
     }
 
-    /// How many things of a kind are wrong.
+    /// Returns how many defects of a kind there are.
     pub fn count(&self, kind: Kind) -> u64 {
         let found = self.defects.iter().filter(|defect| defect.kind == kind).count() as u64;
         if kind == Kind::UnreferencedBlob { found + self.unreferenced.len() as u64 } else { found }
     }
 
-    /// Adds blobs whose content is not that of their digest, and what could not be read, with the reason.
+    /// Adds blobs whose content does not match their digest, and blobs that failed to be read, with the reason.
     pub fn add_content(
         &mut self,
         storage: &dyn ReadStorage,
@@ -217,7 +218,7 @@ impl Verification {
         failed: &[(Digest, String)],
     ) -> Result<(), Error> {
         let wrong: BTreeSet<Digest> = mismatched.iter().copied().collect();
-        // What is told of the content tells more than its length.
+        // A mismatch of the content says more than its length.
         self.defects.retain(|defect| {
             defect.kind != Kind::WrongSize || defect.digest.is_none_or(|digest| !wrong.contains(&digest))
         });
@@ -234,7 +235,7 @@ impl Verification {
         Ok(())
     }
 
-    /// What was found out on the way.
+    /// Returns the scan behind the result.
     pub(crate) fn scan(&self) -> &Scan {
         &self.scan
     }
@@ -243,19 +244,19 @@ impl Verification {
         self.numbers.get(name).map(|&number| &self.scan.inventory.repositories[number])
     }
 
-    /// Whether symbolic links lead into a repository, or from within it to somewhere else.
+    /// Returns whether symbolic links lead into a repository, or from within it to somewhere else.
     pub(crate) fn is_shared(&self, repository: &str) -> bool {
         self.repository(repository).is_some_and(|found| found.shared)
     }
 
-    /// The manifests that a repository links as revisions.
+    /// Returns the manifests that a repository links as revisions.
     pub(crate) fn manifests_of(&self, repository: &str) -> Vec<Digest> {
         let Scan { inventory, .. } = &self.scan;
         let found = self.repository(repository);
         found.map_or_else(Vec::new, |found| found.revisions.iter().map(|&id| inventory.digests.digest(id)).collect())
     }
 
-    /// The repositories that link a manifest as a revision, but for those into which symbolic links lead.
+    /// Returns the repositories that link a manifest as a revision, except for those into which symbolic links lead.
     pub(crate) fn repositories_of(&self, manifest: &Digest) -> Vec<String> {
         let Scan { inventory, .. } = &self.scan;
         let id = inventory.digests.id(manifest);
@@ -263,7 +264,7 @@ impl Verification {
         with_it.filter(|found| !found.shared).map(|found| found.name.clone()).collect()
     }
 
-    /// The manifests to which something is attached that a repository links.
+    /// Returns the manifests to which something that a repository links is attached.
     pub(crate) fn subjects(&self, repository: &str) -> BTreeSet<Digest> {
         let Scan { inventory, reachable, .. } = &self.scan;
         let subject = |id: &DigestId| {
@@ -277,13 +278,13 @@ impl Verification {
         found.into_iter().flat_map(|found| found.revisions.iter().filter_map(subject)).collect()
     }
 
-    /// Whether an image cannot be pulled, or something else is wrong: more than what is only left over.
+    /// Returns whether an image cannot be pulled, or something else is wrong: more than mere leftovers.
     pub fn is_damaged(&self) -> bool {
         self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)
     }
 
     fn in_order(&mut self) {
-        // Not unstable: what is appended is mostly in order by itself.
+        // A stable sort: what is appended is mostly in order by itself.
         self.defects.sort();
         self.defects.dedup();
     }
@@ -296,7 +297,7 @@ fn name_images(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect], j
     with_threads(jobs, || images::name(&Tolerant::new(storage)?, scan, defects))
 }
 
-/// The length of each blob in bytes, in the order of their digests; `None` where the content is not there.
+/// Returns the length of each blob in bytes, in the order of their digests; `None` where the content is missing.
 fn sizes(storage: &Tolerant<'_>, scan: &Scan, monitor: &dyn Monitor) -> Result<Vec<Option<u64>>, Error> {
     let Scan { inventory, reachable, sizes: measured, .. } = scan;
     let digests = &inventory.digests;
@@ -334,7 +335,7 @@ fn sizes(storage: &Tolerant<'_>, scan: &Scan, monitor: &dyn Monitor) -> Result<V
     Ok(sizes)
 }
 
-/// Looks for names that do not belong beside the content of blobs.
+/// Scans for names that do not belong next to the content of blobs.
 fn look_for_foreign(storage: &Tolerant<'_>, scan: &Scan) -> Result<(), Error> {
     let digests = &scan.inventory.digests;
     let ids: Vec<DigestId> = digests.stored_ids().collect();
@@ -345,7 +346,7 @@ fn look_for_foreign(storage: &Tolerant<'_>, scan: &Scan) -> Result<(), Error> {
     })
 }
 
-/// What the scan has found already. Links are looked at once more, and more closely.
+/// Returns the defects that the scan has already found. Links are left out: they are checked again, more closely.
 fn of_findings(scan: &Scan) -> Vec<Defect> {
     let defect = |finding: &Finding| {
         let detail = match finding {
@@ -369,11 +370,12 @@ fn of_findings(scan: &Scan) -> Vec<Defect> {
     scan.findings.iter().filter_map(defect).collect()
 }
 
-/// Content that does not have the size that a manifest states, each with the first manifest that does.
+/// Returns content that does not have the size that a manifest states, each with the first manifest that states it.
 fn wrong_sizes(storage: &dyn ReadStorage, scan: &Scan, sizes: &[Option<u64>]) -> Result<Vec<Defect>, Error> {
     let Scan { inventory, reachable, .. } = scan;
     let digests = &inventory.digests;
-    // What manifests state was noted when they were read. They are read once more only where it is not what is there.
+    // The sizes that manifests state were recorded when they were read. They are read again only if a size differs
+    // from the actual one.
     let mut suspects: HashSet<DigestId> = reachable.manifests.disputed_sizes().into_iter().collect();
     suspects.extend(digests.stored_ids().zip(sizes).filter_map(|(id, size)| {
         let (stated, _) = reachable.manifests.known_size(digests, id);
@@ -427,7 +429,8 @@ fn wrong_sizes(storage: &dyn ReadStorage, scan: &Scan, sizes: &[Option<u64>]) ->
     Ok(wrong.into_iter().map(defect).collect())
 }
 
-/// Leaves out what is only a consequence of what could not be looked at. The images that it concerns are told there.
+/// Leaves out defects that are only a consequence of what failed to be read. Their images are reported with the
+/// cause.
 fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
     let is_cause = |kind: Kind| matches!(kind, Kind::BrokenSymlink | Kind::CannotBeRead | Kind::Unreadable);
     let (mut causes, others): (Vec<Defect>, Vec<Defect>) =
@@ -435,13 +438,14 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
     if causes.is_empty() {
         return others;
     }
-    // Directories before what is below them. What regc cannot read for the same reason as the registry is told once.
+    // Directories before what is below them. What regc cannot read for the same reason as the registry is reported
+    // once.
     causes.sort_unstable_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
     causes.dedup_by(|second, first| second.path == first.path);
     let mut hiding: BTreeMap<String, Defect> = BTreeMap::new();
     let mut kept = Vec::new();
     for defect in causes.into_iter().chain(others) {
-        // What it leads to may be there all the same.
+        // What it refers to may exist all the same.
         let target = match (defect.kind, &defect.repository, &defect.digest) {
             (Kind::DanglingTag | Kind::DanglingTagIndexEntry, Some(repository), Some(digest)) => {
                 layout::revision_link(repository, digest)
@@ -464,7 +468,7 @@ fn without_consequences(defects: Vec<Defect>) -> Vec<Defect> {
             None => kept.push(defect),
         }
     }
-    // Once for each, however many it hides.
+    // Each image once, however many defects the cause hides.
     let in_order = |mut cause: Defect| {
         cause.images.sort_unstable();
         cause.images.dedup();

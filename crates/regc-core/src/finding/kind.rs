@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::registry::config::Absences;
 
-/// How bad something is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -14,7 +14,7 @@ pub enum Severity {
     Error,
     /// Something is wrong, but images can still be pulled, except as reported.
     Warning,
-    /// Nothing is wrong: something is left over, or is not the registry's.
+    /// Nothing is wrong: something is left over, or does not belong to the registry.
     Note,
 }
 
@@ -36,9 +36,9 @@ pub struct Explanation {
     pub code: &'static str,
     /// A stable name for programs.
     pub name: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is, in a few words.
+    /// A title of a few words.
     pub title: &'static str,
     /// What it means for the registry and its clients, and what causes it.
     pub meaning: &'static str,
@@ -48,7 +48,7 @@ pub struct Explanation {
     pub repair: Option<&'static str>,
 }
 
-/// A kind of thing that can be found wrong.
+/// A kind of finding: something that can be wrong in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "its page tells what each is")]

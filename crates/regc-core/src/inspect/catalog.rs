@@ -1,6 +1,6 @@
-//! What is in a registry, for people: repositories, tags, images.
+//! Human-readable listings of a registry: repositories, tags, images.
 //!
-//! Only what is asked for is read. Damage is shown as what is missing; nothing here decides what is removed.
+//! Only what is requested is read. What is damaged is shown as missing; nothing here decides what is removed.
 
 mod problems;
 
@@ -28,7 +28,7 @@ use crate::storage::{Content, ReadStorage};
 use crate::threads::with_threads;
 use crate::walk::walk;
 
-/// What a listing says beside repositories and tags. By default, nothing.
+/// What a listing contains besides repositories and tags. By default, nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListOptions {
     images: bool,
@@ -40,42 +40,42 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
-    /// Tags alone.
+    /// Returns options for a listing of tags alone.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What the tags name: kind, platforms, size, when it was made.
+    /// Sets whether to describe what the tags name: kind, platforms, size, creation time.
     #[must_use]
     pub fn images(self, images: bool) -> Self {
         Self { images, ..self }
     }
 
-    /// The manifests that no tag reaches.
+    /// Sets whether to list the manifests that no tag reaches.
     #[must_use]
     pub fn untagged(self, untagged: bool) -> Self {
         Self { untagged, ..self }
     }
 
-    /// What is in an index, and what is attached to an image.
+    /// Sets whether to list what is in an index, and what is attached to an image.
     #[must_use]
     pub fn trees(self, trees: bool) -> Self {
         Self { trees, ..self }
     }
 
-    /// What each tagged image belongs to.
+    /// Sets whether to list what each tagged image belongs to.
     #[must_use]
     pub fn owners(self, owners: bool) -> Self {
         Self { owners, ..self }
     }
 
-    /// Why tags cannot be pulled. It needs [`images`](Self::images).
+    /// Sets whether to report why tags cannot be pulled. Requires [`images`](Self::images).
     #[must_use]
     pub fn problems(self, problems: bool) -> Self {
         Self { problems, ..self }
     }
 
-    /// What may be missing without being a problem. `Store::list` sets it as the configuration says.
+    /// Sets what may be missing without being a problem. `Store::list` takes it from the configuration.
     #[must_use]
     pub fn absences(self, absences: Absences) -> Self {
         Self { absences, ..self }
@@ -90,20 +90,21 @@ pub struct Listing {
     pub repository: String,
     /// Its tags, sorted by name.
     pub tags: Vec<Tag>,
-    /// The manifests that no tag reaches, the newest first; empty unless asked for.
+    /// The manifests that no tag reaches, newest first; empty unless requested.
     pub untagged: Vec<Untagged>,
-    /// What is in each image and what is attached to it, for those of `tags` and `untagged` and all that they lead to. Each
-    /// is here once, however many lead to it; empty unless asked for.
+    /// What is in each image and what is attached to it, for the images of `tags` and `untagged` and everything
+    /// reachable from them. Each image is listed once, however many lead to it; empty unless requested.
     pub trees: BTreeMap<Digest, Tree>,
-    /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or attached to;
-    /// empty unless owners are asked for.
+    /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or
+    /// attached to; empty unless owners are requested.
     pub between: BTreeMap<Digest, Vec<Digest>>,
-    /// The tags that belong by their names to manifests that were deleted from the repository, as far as all that would be
-    /// deleted with them does, and when the youngest of that was pushed; empty unless owners are asked for.
+    /// The tags that by their names belong to manifests that were deleted from the repository, if everything that
+    /// would be deleted with them does too, each with the time when the newest of that was pushed; empty unless
+    /// owners are requested.
     pub orphans: BTreeMap<String, SystemTime>,
 }
 
-/// An image, and the images that it leads to.
+/// An image, and the images that are in it or attached to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// The image.
@@ -120,17 +121,18 @@ pub struct Tree {
 pub struct Tag {
     /// Its name.
     pub name: String,
-    /// What it names; `None` if its link is garbled.
+    /// The digest that it names; `None` if its link is garbled.
     pub digest: Option<Digest>,
     /// When it was pushed last: when its link was written.
     pub pushed: SystemTime,
-    /// Whether the repository links that, so that it can be pulled; only asked for with images.
+    /// Whether the repository links that digest, so that it can be pulled; only determined if images are requested.
     pub is_linked: bool,
-    /// What that is; `None` if it was not asked for, or is missing.
+    /// The image with that digest; `None` if it was not requested, or is missing.
     pub image: Option<Image>,
-    /// What this is directly part of or attached to, as far as other tags reach that; empty unless asked for.
+    /// What this is directly part of or attached to, as far as other tags reach that; empty unless requested.
     pub owners: Vec<Digest>,
-    /// Why it cannot be pulled, or not for all of its platforms; `None` if it can be, or that was not asked for.
+    /// Why it cannot be pulled, or not for all of its platforms; `None` if it can be, or if problems were not
+    /// requested.
     pub problem: Option<Problem>,
 }
 
@@ -140,24 +142,24 @@ pub struct Tag {
 pub struct Untagged {
     /// When it was pushed last: when its revision's link was written.
     pub pushed: SystemTime,
-    /// What it is.
+    /// The image.
     pub image: Image,
 }
 
-/// A manifest as people see it.
+/// A human-readable description of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Image {
     /// Its digest.
     pub digest: Digest,
-    /// What it is.
+    /// Its kind.
     pub kind: ImageKind,
-    /// The platforms that it is for, in its own order.
+    /// Its platforms, in its own order.
     pub platforms: Vec<String>,
-    /// How much a client pulls that has nothing yet, in bytes: the manifest, and everything that it refers to, each once.
-    /// `None` in a repository whose indexes hold each other so often that adding up takes longer than reading.
+    /// What a client that has nothing yet pulls, in bytes: the manifest and everything that it refers to, each once.
+    /// `None` in a repository whose indexes contain each other so often that adding up takes longer than reading.
     pub bytes: Option<u64>,
-    /// When it was made, as its configuration says: RFC 3339. That of an index is its first image's.
+    /// When it was created, according to its config: RFC 3339. For an index, that of its first image.
     pub created: Option<String>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,
@@ -169,7 +171,7 @@ impl From<TagLink> for Tag {
     }
 }
 
-/// Lists the repositories that `is_wanted` wants, sorted by name.
+/// Lists the repositories for which `is_wanted` is true, sorted by name.
 pub fn catalog(
     storage: &dyn ReadStorage,
     is_wanted: impl Fn(&str) -> bool + Sync,
@@ -191,19 +193,19 @@ pub fn catalog(
     })
 }
 
-/// A repository that is being listed, with what was read of it.
+/// A repository that is being listed, with what was read from it.
 struct Repository<'a> {
     storage: &'a dyn ReadStorage,
     name: String,
     depth: ListOptions,
     manifests: HashMap<Digest, Option<Rc<(u64, Description)>>>,
     images: HashMap<Digest, Image>,
-    /// What the manifests refer to that were read; empty unless problems are asked for.
+    /// What the manifests that were read refer to; empty unless problems are requested.
     read: HashMap<Digest, Read>,
     configs: HashMap<Digest, ImageConfig>,
-    /// How many more parts of images are added up.
+    /// How many more parts of images may be added up.
     parts_left: u64,
-    /// The manifests that are attached to another one, by that one.
+    /// The manifests that are attached to a subject, by subject.
     referrers: BTreeMap<Digest, Vec<Digest>>,
 }
 
@@ -274,14 +276,15 @@ impl<'a> Repository<'a> {
         Ok(Listing { repository: self.name, tags, untagged, trees, between, orphans })
     }
 
-    /// As a revision, or as a layer, where registry 2.1 put manifests and later ones still look.
+    /// Returns whether the repository links a digest: as a revision, or as a layer, where registry 2.1 put manifests
+    /// and later versions still look.
     fn is_linked(&self, digest: &Digest) -> Result<bool, Error> {
         let links = [layout::revision_link(&self.name, digest), layout::layer_link(&self.name, digest)];
         Ok(self.storage.stat(&links[0])?.is_some() || self.storage.stat(&links[1])?.is_some())
     }
 
-    /// What each manifest is directly part of or attached to, for all that are reached from some. What it belongs to through
-    /// others is not listed: in a chain, that is the square of its length.
+    /// Returns what each manifest is directly part of or attached to, for all manifests reachable from some. What it
+    /// belongs to through others is not listed: in a chain, that grows with the square of its length.
     fn owners(&mut self, from: impl Iterator<Item = Digest>) -> Result<BTreeMap<Digest, Vec<Digest>>, Error> {
         let mut owners: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
         for owner in self.reached(from)? {
@@ -290,7 +293,7 @@ impl<'a> Repository<'a> {
             let attached = self.referrers.get(&owner).into_iter().flatten().copied();
             for digest in children.chain(attached).filter(|digest| *digest != owner) {
                 let owners = owners.entry(digest).or_default();
-                // Those of one owner come one after the other.
+                // The entries of one owner come one after the other.
                 if owners.last() != Some(&owner) {
                     owners.push(owner);
                 }
@@ -299,8 +302,8 @@ impl<'a> Repository<'a> {
         Ok(owners)
     }
 
-    /// The tags that belong by their names to manifests that were deleted, as far as all that would be deleted with them does, and
-    /// when the youngest of that was pushed.
+    /// Returns the tags that by their names belong to manifests that were deleted, if everything that would be
+    /// deleted with them does too, each with the time when the newest of that was pushed.
     fn orphans(
         &mut self,
         revisions: &BTreeMap<Digest, SystemTime>,
@@ -321,7 +324,7 @@ impl<'a> Repository<'a> {
         if gone.is_empty() {
             return Ok(orphans);
         }
-        // What is part of something that stays belongs to an image that stays.
+        // A part of something that stays belongs to an image that stays.
         let mut parts = BTreeSet::new();
         for digest in revisions.keys() {
             let children = self.manifest(digest)?.map(|manifest| manifest.1.children.clone()).unwrap_or_default();
@@ -354,7 +357,8 @@ impl<'a> Repository<'a> {
         Ok(orphans)
     }
 
-    /// The linked revisions, and when each was pushed last; and those of which only a directory is left.
+    /// Returns the linked revisions, each with the time of its last push, and the revisions of which only a directory
+    /// is left.
     fn revisions(&self) -> Result<(BTreeMap<Digest, SystemTime>, BTreeSet<Digest>), Error> {
         let (mut revisions, mut unlinked) = (BTreeMap::new(), BTreeSet::new());
         let directory = layout::revisions(&self.name);
@@ -372,7 +376,7 @@ impl<'a> Repository<'a> {
         Ok((revisions, unlinked))
     }
 
-    /// Everything that is reached from some manifests: what is in an index, and what is attached.
+    /// Returns everything reachable from some manifests: what is in an index, and what is attached.
     fn reached(&mut self, from: impl Iterator<Item = Digest>) -> Result<BTreeSet<Digest>, Error> {
         let mut reached = HashSet::new();
         walk(&mut reached, from, |digest, pending| {
@@ -385,7 +389,7 @@ impl<'a> Repository<'a> {
         Ok(reached.into_iter().collect())
     }
 
-    /// A manifest and its length in bytes; `None` if it is missing or not understood.
+    /// Returns a manifest and its length in bytes; `None` if it is missing or not understood.
     fn manifest(&mut self, digest: &Digest) -> Result<Option<Rc<(u64, Description)>>, Error> {
         if let Some(known) = self.manifests.get(digest) {
             return Ok(known.clone());
@@ -428,7 +432,7 @@ impl<'a> Repository<'a> {
         Ok(Some(image))
     }
 
-    /// What some images lead to, and all that does.
+    /// Returns the trees of some images and of everything reachable from them.
     fn trees(&mut self, images: Vec<Digest>) -> Result<BTreeMap<Digest, Tree>, Error> {
         let mut trees = BTreeMap::new();
         walk(&mut HashSet::new(), images, |digest, pending| {
@@ -447,7 +451,7 @@ impl<'a> Repository<'a> {
         Ok(trees)
     }
 
-    /// How long everything is together that a client pulls with a manifest.
+    /// Returns the total length of everything that a client pulls with a manifest.
     fn bytes(&mut self, digest: &Digest) -> Result<Option<u64>, Error> {
         let mut parts: HashMap<Digest, u64> = HashMap::new();
         let mut pending = vec![*digest];
@@ -485,8 +489,8 @@ impl<'a> Repository<'a> {
     }
 }
 
-/// How many parts of images are added up in a repository, at least, and how many more for each that a manifest has. Adding
-/// up would take time with the square of their number where thousands of indexes hold each other.
+/// How many parts of images may be added up in a repository: at least this many, and more for each part of a
+/// manifest. If thousands of indexes contain each other, adding up all parts would take quadratic time.
 const PARTS: u64 = 1 << 16;
 const PARTS_OF_EACH: u64 = 16;
 

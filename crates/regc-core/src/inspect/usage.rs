@@ -1,8 +1,9 @@
-//! Where the bytes are.
+//! Space usage: where the bytes are.
 //!
-//! Every file below the directory of blobs is counted, and in one part: content that some repository needs, content that
-//! none does, or no blob's content at all. So the parts are together what the file system says, and what repositories
-//! have for themselves is, with what several need counted once, all that is in use.
+//! Every file below the directory of blobs is counted in exactly one part: content that some repository needs,
+//! content that no repository needs, or files that are not a blob's content. So the parts add up to what the file
+//! system reports, and the exclusive space of all repositories, plus the shared space counted once, is all that is in
+//! use.
 
 mod dominators;
 mod files;
@@ -26,7 +27,7 @@ use crate::scan::Scan;
 use crate::storage::ReadStorage;
 use crate::threads::with_threads;
 
-/// What is to be found out beside repositories.
+/// What to measure besides repositories.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Detail {
     tags: bool,
@@ -34,42 +35,42 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// How much each tag takes up.
+    /// Sets whether to measure each tag.
     #[must_use]
     pub fn tags(self, tags: bool) -> Self {
         Self { tags, ..self }
     }
 
-    /// How much is below each beginning of repositories' names.
+    /// Sets whether to measure each namespace, which is a prefix of repository names.
     #[must_use]
     pub fn namespaces(self, namespaces: bool) -> Self {
         Self { namespaces, ..self }
     }
 }
 
-/// How much a store takes up, in bytes of files' contents.
+/// The space usage of a store, in bytes of file contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Usage<'a> {
-    /// Everything below the directory of blobs: what is live, garbage, and other.
+    /// Everything below the directory of blobs: live, garbage, and other.
     pub total: u64,
-    /// Blobs that some repository needs: those of one, and those that are shared.
+    /// Blobs that some repository needs: exclusive and shared.
     pub live: u64,
     /// Blobs that only one repository needs.
     pub exclusive: u64,
-    /// Blobs that several need, each once.
+    /// Blobs that several repositories need, each counted once.
     pub shared: u64,
-    /// What tags pull, each blob once.
+    /// What tags pull, each blob counted once.
     pub pulled: u64,
-    /// What is live although no tag reaches it.
+    /// Live blobs that no tag reaches.
     pub untagged: u64,
-    /// Blobs that no repository needs: what `regc gc` gives back.
+    /// Blobs that no repository needs: what `regc gc` frees.
     pub garbage: u64,
-    /// Those of them that no repository links any more.
+    /// The part of the garbage that no repository links any more.
     pub unlinked_garbage: u64,
-    /// Files that are no blob's content. They are left alone.
+    /// Files that are not a blob's content. They are left alone.
     pub other: u64,
-    /// The repositories, those first that would give back most if they went.
+    /// The repositories, those first whose deletion would free most.
     #[serde(skip)]
     pub repositories: Vec<RepositoryUsage<'a>>,
     /// The namespaces, in the same order.
@@ -77,29 +78,30 @@ pub struct Usage<'a> {
     pub namespaces: Vec<NamespaceUsage<'a>>,
 }
 
-/// How much a repository takes up, in bytes.
+/// The space usage of a repository, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RepositoryUsage<'a> {
     /// Its name.
     pub repository: &'a str,
-    /// What no other repository needs: this would be freed if it alone went.
+    /// Exclusive space: what only this repository needs. It would be freed if only this repository were deleted.
     pub exclusive: u64,
     /// What others need as well.
     pub shared: u64,
-    /// What all of its tags together pull, everything once.
+    /// What all of its tags together pull, each blob counted once.
     pub pulled: u64,
-    /// What in it no tag reaches, be it exclusive or shared.
+    /// What no tag in it reaches, exclusive or shared.
     pub untagged: u64,
-    /// Garbage that it links. What several link is counted in the first of them.
+    /// Garbage that it links. Garbage that several repositories link is counted in the first of them.
     pub garbage: u64,
-    /// With whom it shares blobs that at most [`MANY`] repositories need: the 100 with whom it shares most, those first.
+    /// The repositories with which it shares blobs that at most [`MANY`] repositories need: the 100 with which it
+    /// shares most, the most first.
     pub shared_with: Vec<SharedWith<'a>>,
-    /// With how many others it shares some.
+    /// With how many more repositories it shares such blobs.
     pub shared_with_more: u64,
-    /// What more than [`MANY`] repositories need.
+    /// Blobs that more than [`MANY`] repositories need.
     pub shared_by_many: u64,
-    /// Its tags, if they were asked for, those first that would give back most.
+    /// Its tags, if requested, those first whose deletion would free most.
     #[serde(skip)]
     pub tags: Vec<TagUsage<'a>>,
 }
@@ -108,13 +110,13 @@ pub struct RepositoryUsage<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SharedWith<'a> {
-    /// The other one.
+    /// The other repository.
     pub repository: &'a str,
-    /// How much both need, in bytes, be there more who do.
+    /// How many bytes both need, even if more repositories need them.
     pub bytes: u64,
 }
 
-/// How much a tag takes up, in bytes.
+/// The space usage of a tag, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TagUsage<'a> {
@@ -122,24 +124,25 @@ pub struct TagUsage<'a> {
     pub repository: &'a str,
     /// The tag.
     pub tag: String,
-    /// What it names; `None` if its link is garbled.
+    /// The digest that it names; `None` if its link is garbled.
     pub digest: Option<Digest>,
-    /// How many tags of the repository name the same, this one among them.
+    /// How many tags of the repository name the same digest, including this one.
     pub tags_of_image: u64,
-    /// What would be freed if the tag went, and with it its image: all that it reaches and that no other tag, no
-    /// untagged manifest and no other repository needs. Nothing if another tag names the same.
+    /// What would be freed if the tag and its image were deleted: everything that it reaches and that no other tag,
+    /// no untagged manifest and no other repository needs. Nothing if another tag names the same digest.
     pub exclusive: u64,
-    /// What it pulls; `None` in a repository whose indexes hold each other so often that adding up takes longer than reading.
+    /// What it pulls; `None` in a repository whose indexes contain each other so often that adding up takes longer
+    /// than reading.
     pub pulled: Option<u64>,
 }
 
-/// How much the repositories below a beginning of their names take up together, in bytes, everything once.
+/// The space usage of all repositories in a namespace together, in bytes, each blob counted once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NamespaceUsage<'a> {
-    /// The beginning, `team/project`. A repository of that name counts as below it.
+    /// The prefix of their names, such as `team/project`. A repository of that name is in the namespace as well.
     pub namespace: &'a str,
-    /// What no other repository needs: this would be freed if all of them went.
+    /// What no other repository needs: this would be freed if all of them were deleted.
     pub exclusive: u64,
     /// What others need as well.
     pub shared: u64,
@@ -147,10 +150,10 @@ pub struct NamespaceUsage<'a> {
     pub pulled: u64,
 }
 
-/// Finds out how much everything in a store takes up. The scan must be one with default options: it takes no untagged
-/// manifest for garbage, and nothing for recent.
+/// Measures the space usage of everything in a store. The scan must have default options: it treats no untagged
+/// manifest as garbage, and nothing as recent.
 ///
-/// Lengths are those of the files, not those that manifests tell. Symbolic links take up nothing.
+/// Lengths are those of the files, not those that manifests state. Symbolic links take up no space.
 pub fn usage<'a>(
     storage: &dyn ReadStorage,
     scan: &'a Scan,
@@ -190,8 +193,8 @@ pub fn usage<'a>(
     })
 }
 
-/// How much garbage each repository links, and how much none does. A blob that several link is counted in the first of them, as
-/// a collection reports it.
+/// Returns how much garbage each repository links, and how much no repository links. A blob that several link is
+/// counted in the first of them, as a collection reports it.
 fn garbage(scan: &Scan, users: &Users, sizes: &[u64]) -> (Vec<u64>, u64) {
     let mut uncounted: Vec<u64> =
         users.iter().zip(sizes).map(|(users, &bytes)| if users.is_empty() { bytes } else { 0 }).collect();
@@ -212,7 +215,7 @@ struct Counted<'c, 'a> {
 }
 
 impl<'a> Counted<'_, 'a> {
-    /// How much of some blobs one repository has for itself.
+    /// Returns how many bytes of some blobs only one repository needs.
     fn exclusive(&self, blobs: &[u32]) -> u64 {
         let exclusive = blobs.iter().filter(|&&blob| self.users.of(blob).len() == 1);
         exclusive.map(|&blob| self.sizes[blob as usize]).sum()
@@ -258,7 +261,7 @@ impl<'a> Counted<'_, 'a> {
         }
     }
 
-    /// What all are together, each blob once, beside so much that is other.
+    /// Returns the totals of all repositories, each blob counted once; `other` is what is not a blob's content.
     fn totals(&self, needs: &[Needs], other: u64) -> Usage<'a> {
         let mut by_users = [0; 3];
         for (users, bytes) in self.users.iter().zip(self.sizes) {

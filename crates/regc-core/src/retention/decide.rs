@@ -1,4 +1,4 @@
-//! The decision itself.
+//! Applying a rule to the tags of a repository.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,7 @@ struct Image<'a> {
     created: Option<SystemTime>,
     version: Option<Version>,
     subject: Option<Digest>,
-    /// What it is attached to, and the indexes that it is part of, directly.
+    /// What it is directly attached to, and the indexes that it is directly part of.
     owners: BTreeSet<Digest>,
     is_understood: bool,
 }

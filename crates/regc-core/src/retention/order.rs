@@ -22,7 +22,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Every order.
+    /// All orders.
     pub const ALL: [Order; 4] = [Order::Created, Order::Pushed, Order::Semver, Order::Name];
 
     /// Returns the name, for example `pushed`.

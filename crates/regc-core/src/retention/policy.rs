@@ -22,7 +22,7 @@ pub struct Policy {
 /// A rule, and the repositories that it applies to.
 #[derive(Clone, Debug)]
 pub struct PolicyRule {
-    /// Globs on their names.
+    /// Globs that match their names.
     pub repositories: Vec<Pattern>,
     /// The rule.
     pub rule: Rule,
@@ -76,7 +76,7 @@ struct Document {
     rules: Vec<Entry>,
 }
 
-/// [`PartialRule`] and the repositories; not flattened, since the parser would no longer know any line.
+/// [`PartialRule`] and the repositories; not flattened, since the parser would then no longer know any line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a mapping with `repositories`")]
 struct Entry {

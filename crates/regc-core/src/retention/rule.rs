@@ -39,7 +39,7 @@ impl FromStr for Keep {
 pub struct TagRegex(Regex);
 
 impl TagRegex {
-    /// Whether it matches a tag.
+    /// Returns whether it matches a tag.
     pub fn is_match(&self, tag: &str) -> bool {
         self.0.is_match(tag)
     }

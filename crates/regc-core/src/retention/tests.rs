@@ -15,7 +15,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + 20_000 * DAY
 }
 
-/// A rule as it is written in a policy file.
+/// Parses a rule as written in a policy file.
 fn rule(text: &str) -> Rule {
     let policy = Policy::parse(&format!("version: 1\nrules: [{{repositories: '**', {text}}}]")).unwrap();
     policy.rules()[0].rule.clone()
@@ -25,7 +25,7 @@ fn digest(image: &str) -> Digest {
     Digest::of(Algorithm::Sha256, image.as_bytes())
 }
 
-/// A tag that names `image`, and was pushed some days ago.
+/// Returns a tag that names `image`, and was pushed some days ago.
 fn tag(tag: &str, image: &str, days: u32) -> TagFacts {
     TagFacts {
         tag: tag.to_owned(),

@@ -1,4 +1,4 @@
-//! How the values of a rule are written in YAML.
+//! The values of a rule in YAML.
 //!
 //! They are checked while they are parsed: only then does the parser know which line they are in.
 

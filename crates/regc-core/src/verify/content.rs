@@ -1,8 +1,8 @@
-//! Whether blobs have the content that their digests say.
+//! Verification of content: whether that of each blob matches its digest.
 //!
 //! Every blob is read from beginning to end, so a run may take hours: it can be limited to a [`Bandwidth`] or to a
-//! [`Sample`] of the day, and [`Checkpoint`]s let a later run go on where it was stopped. Nothing is held of a blob but the
-//! part that is just read.
+//! [`Sample`] of the day, and [`Checkpoint`]s let a later run resume where it was stopped. Only the part of a blob
+//! that is being read is held in memory.
 
 mod bandwidth;
 mod checkpoint;
@@ -26,58 +26,58 @@ use crate::storage::ReadStorage;
 use crate::storage::hash::hash_while;
 use crate::threads::with_threads;
 
-/// A blob that is to be hashed.
+/// A blob to hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// Its digest.
     pub digest: Digest,
-    /// The length of its content as far as it is known. It decides what comes first, and how much is left to do.
+    /// The length of its content, as far as known. It determines what comes first, and how much is left to do.
     pub bytes: u64,
 }
 
 /// What is hashed, and how.
 #[derive(Clone, Debug)]
 pub struct HashOptions {
-    /// What the store is called, so that a checkpoint of another one is told from its own.
+    /// The name of the store, which distinguishes its checkpoints from those of other stores.
     pub store: String,
     /// Which blobs; all if not given.
     pub sample: Option<Sample>,
-    /// How fast blobs are read at most; as fast as can be if not given.
+    /// How fast blobs are read at most; unlimited if not given.
     pub bandwidth: Option<Bandwidth>,
     /// How many threads read and hash: as many as there are cores, or more if the storage makes them wait.
     pub jobs: usize,
-    /// The last checkpoint of the run that this one goes on with.
+    /// The last checkpoint of the run that this one resumes.
     pub resume: Option<Checkpoint>,
 }
 
-/// What was found, together with the runs that this one went on with.
+/// What was found, including by the runs that this one resumed.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Hashed {
     /// How many blobs were hashed.
     pub checked_blobs: u64,
-    /// How many bytes those have together.
+    /// How many bytes those have in total.
     pub checked_bytes: u64,
-    /// The blobs that do not have the content that their digests say, sorted.
+    /// The blobs whose content does not match their digest, sorted.
     pub mismatched: Vec<Digest>,
-    /// The blobs that could not be read, sorted by digest, and why.
+    /// The blobs that failed to be read, sorted by digest, and why.
     pub unreadable: Vec<(Digest, Error)>,
-    /// The blobs that were not there any more, sorted.
+    /// The blobs that no longer existed, sorted.
     pub missing: Vec<Digest>,
-    /// Whether the monitor told it to stop before all was done.
+    /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,
 }
 
-/// How much time lies between two checkpoints.
+/// The time between two checkpoints.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(3);
 
 /// Hashes `blobs`, in no particular order and each once.
 ///
-/// `save` gets a checkpoint every few seconds, when a blob is done, and one at the end; one after the other, from any
-/// thread. Of a blob that was being read when the run was stopped, nothing is kept.
+/// `save` receives a checkpoint every few seconds, when a blob is done, and one at the end; one after the other, from
+/// any thread. Nothing is kept of a blob that was being read when the run was stopped.
 ///
-/// Fails if the checkpoint to go on with is that of another store or sample. A blob that cannot be read, or is not there
-/// any more, is told in [`Hashed`].
+/// Fails if the checkpoint to resume is that of another store or sample. A blob that cannot be read, or no longer
+/// exists, is reported in [`Hashed`].
 pub fn hash_all(
     storage: &dyn ReadStorage,
     blobs: &[Blob],
@@ -124,7 +124,8 @@ struct Run<'a> {
     clock: &'a dyn Clock,
     pace: Pace<'a>,
     save: &'a (dyn Fn(&Checkpoint) + Sync),
-    /// When a checkpoint was saved last. Who saves one holds this, so that none is followed by an older one.
+    /// When a checkpoint was last saved. The thread that saves one holds this, so that none is followed by an older
+    /// one.
     saved: Mutex<Duration>,
     monitor: &'a dyn Monitor,
     state: Mutex<State<'a>>,
@@ -166,7 +167,7 @@ impl<'a> Run<'a> {
         let hash = hash_while(self.storage, &key, blob.digest.algorithm(), &mut |bytes| {
             self.pace.wait(bytes)?;
             read_bytes += bytes as u64;
-            // No more than was said to come, whatever comes.
+            // No more than the length that was announced, however long the content is.
             let steps = read_bytes.min(blob.bytes) - told_bytes;
             told_bytes += steps;
             self.monitor.advance(steps);

@@ -1,4 +1,4 @@
-//! Which images something wrong concerns.
+//! Which images a defect affects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +16,10 @@ use crate::scan::tag_links::tag_links;
 use crate::storage::ReadStorage;
 use crate::walk::walk;
 
-/// The images that need a digest, by the repository.
+/// The images that need a digest, by repository.
 type Images = BTreeMap<(String, DigestId), Concerned>;
 
-/// The images that something wrong concerns.
+/// The images that a defect affects.
 #[derive(Default)]
 struct Concerned {
     names: BTreeSet<String>,
@@ -27,7 +27,7 @@ struct Concerned {
     has_more: bool,
 }
 
-/// Names the images that defects concern, where that is not done.
+/// Names the images that defects affect, where that is not done.
 pub(super) fn name(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect]) -> Result<(), Error> {
     let digests = &scan.inventory.digests;
     let (mut everywhere, mut wanted): (HashSet<DigestId>, BTreeMap<&str, HashSet<DigestId>>) = Default::default();
@@ -60,7 +60,7 @@ pub(super) fn name(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect
     for defect in defects.iter_mut().filter(|defect| are_concerned(defect.kind)) {
         let layout::Subject { repository, tag, .. } = layout::subject(&defect.path);
         if let (Some(repository), Some(tag)) = (repository, tag) {
-            // Other tags that name the same are not concerned.
+            // Other tags that name the same digest are not affected.
             defect.images = vec![format!("{repository}:{tag}")];
             continue;
         }
@@ -77,12 +77,12 @@ pub(super) fn name(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect
     Ok(())
 }
 
-/// Whether images are. What is only left over concerns none.
+/// Returns whether a kind of defect affects images. Leftovers affect none.
 pub(super) fn are_concerned(kind: Kind) -> bool {
     !matches!(kind, Kind::ForeignName | Kind::DanglingTagIndexEntry | Kind::UnreferencedBlob | Kind::StaleUpload)
 }
 
-/// The images of one repository that need each of the digests that are wanted.
+/// Returns the images of one repository that need each of the wanted digests.
 fn images_of(
     storage: &dyn ReadStorage,
     scan: &Scan,
@@ -90,29 +90,29 @@ fn images_of(
     is_wanted: &dyn Fn(DigestId) -> bool,
 ) -> Result<Images, Error> {
     let mut above = Above::new(storage, scan, repository, is_wanted)?;
-    // What the steps are spent on must not depend on the numbers of digests.
+    // What the steps are spent on must not depend on the ids of digests.
     let mut wanted: Vec<(Digest, DigestId)> =
         above.wanted.iter().map(|&id| (scan.inventory.digests.digest(id), id)).collect();
     wanted.sort_unstable();
     Ok(wanted.into_iter().map(|(_, id)| ((repository.name.clone(), id), above.images(id))).collect())
 }
 
-/// How many steps are taken in a repository from what is wrong to the images that it concerns, at least, and how many more
-/// for each reference and tag. Where thousands of indexes hold each other and something is wrong with each, to name all
-/// images of all would take time and memory with the square of their number.
+/// How many steps may be taken in a repository from defects to the images that they affect: at least this many, and
+/// more for each reference and tag. If thousands of indexes contain each other and each has a defect, naming all
+/// images of all of them would take time and memory with the square of their number.
 const STEPS: u64 = 1 << 16;
 const STEPS_OF_EACH: u64 = 8;
 /// How many steps are taken for each digest when those are spent.
 const STEPS_AT_LEAST: u64 = 16;
 
-/// A walk has taken as many steps as it may.
+/// The error of a walk that has used up its steps.
 struct TooFar;
 
-/// What leads to the digests of a repository.
+/// What refers to the digests of a repository.
 struct Above<'a> {
     scan: &'a Scan,
     repository: &'a Repository,
-    /// The digests that are wanted and that something here names.
+    /// The wanted digests that something in the repository names.
     wanted: HashSet<DigestId>,
     /// The tags that name a digest.
     tags: HashMap<DigestId, Vec<String>>,
@@ -169,8 +169,8 @@ impl<'a> Above<'a> {
         Ok(above)
     }
 
-    /// The images that need a digest: tags, or where none does, manifests. Those that are nearest come first if not all can be
-    /// named.
+    /// Returns the images that need a digest: tags, or manifests if no tag does. The nearest come first if not all
+    /// can be named.
     fn images(&mut self, id: DigestId) -> Concerned {
         let allowed = self.steps_left.max(STEPS_AT_LEAST);
         let mut steps = 0;

@@ -1,4 +1,4 @@
-//! Whether the links of one repository are whole, and lead to what its images need.
+//! Verification of one repository: whether its links are intact, and lead to what its images need.
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet as HashSet;
@@ -27,16 +27,16 @@ pub(super) struct Check<'a> {
     pub(super) repository: &'a Repository,
     pub(super) marked: &'a RepositoryReachable,
     pub(super) trashed: &'a Trashed<'a>,
-    /// Whether names that do not belong are looked for where nothing else would be.
+    /// Whether to scan for names that do not belong where nothing else would be checked.
     pub(super) every_name: bool,
 }
 
-/// What the file of a link holds.
+/// The content of a link's file.
 enum Text {
     Absent,
-    /// It is there and cannot be read, which is told elsewhere.
+    /// It exists but cannot be read, which is reported elsewhere.
     Unknown,
-    /// No digest.
+    /// It holds no digest.
     Garbled,
     Digest(Digest),
 }
@@ -45,14 +45,14 @@ enum Text {
 enum Link {
     Absent,
     Good,
-    /// No digest.
+    /// It holds no digest.
     Garbled,
-    /// Another digest.
+    /// It holds another digest.
     Other(Digest),
 }
 
 impl Link {
-    /// What the link of a digest is by its text.
+    /// Returns the state of a digest's link by its text.
     fn of(digest: &Digest, text: Text) -> Self {
         match text {
             Text::Absent => Link::Absent,
@@ -71,7 +71,7 @@ struct Entry {
     digest: Digest,
 }
 
-/// How many tags' indexes are looked at together.
+/// How many tag indexes are checked together.
 const TAGS_AT_ONCE: usize = 256;
 
 /// What is missing for a manifest.
@@ -120,7 +120,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether content is there.
+    /// Returns whether content is stored.
     fn is_stored(&self, id: DigestId) -> bool {
         self.scan.inventory.digests.stored_index(id).is_some_and(|index| self.sizes[index].is_some())
     }
@@ -129,7 +129,7 @@ impl Check<'_> {
         self.repository.revisions.binary_search(&id).is_ok()
     }
 
-    /// What the live manifests refer to.
+    /// Returns what the live manifests refer to.
     fn needs(&self) -> Vec<Needs> {
         let mut needs = Vec::new();
         for &manifest in &self.marked.manifests {
@@ -143,7 +143,8 @@ impl Check<'_> {
         needs
     }
 
-    /// What the links below a directory hold. Whether the registry's user may read them is found out if `ask_for_owners`.
+    /// Returns what the links below a directory hold. If `ask_for_owners`, also checks whether the registry's user
+    /// may read them.
     fn texts(&self, directory: &str, keys: &[String], ask_for_owners: bool) -> Result<Vec<Text>, Error> {
         if ask_for_owners && self.storage.asks_for_owners() {
             self.storage.stat_each(directory, keys)?;
@@ -167,10 +168,10 @@ impl Check<'_> {
         keys.iter().zip(texts).map(text).collect()
     }
 
-    /// Looks at the links of digests below a directory of links.
+    /// Checks the links of digests below a directory of links.
     fn links(&self, directory: &str, digests: &[Digest], ask_for_owners: bool) -> Result<Vec<Link>, Error> {
         let mut links = Vec::with_capacity(digests.len());
-        // From as far down as possible, since the way to each link is what takes time.
+        // From as deep a directory as possible, since the path to each link is what takes time.
         for digests in digests.chunk_by(|a, b| a.algorithm() == b.algorithm()) {
             let directory = format!("{directory}/{}", digests[0].algorithm().name());
             let keys: Vec<String> = digests.iter().map(link_beside).collect();
@@ -210,7 +211,7 @@ impl Check<'_> {
         }
     }
 
-    /// Looks at the layer links, and answers which there are.
+    /// Checks the layer links, and returns those that exist.
     fn layers(&self, live: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<HashSet<DigestId>, Error> {
         let all = layout::layers(self.name());
         let mut linked = HashSet::default();
@@ -236,8 +237,8 @@ impl Check<'_> {
         Ok(linked)
     }
 
-    /// What layer links of an algorithm hold. Of those that no image needs, the size tells, and what has a link's size is not
-    /// read.
+    /// Returns what layer links of an algorithm hold. Links that no image needs are judged by their size: those that
+    /// have the size of a link are not read.
     fn layer_links(
         &self,
         algorithm: Algorithm,
@@ -266,7 +267,7 @@ impl Check<'_> {
         Ok(links.into_iter().flatten().collect())
     }
 
-    /// Looks at the tags, and answers what they remember that the repository does not link.
+    /// Checks the tags, and returns the digests in their tag indexes that the repository does not link.
     fn tags(&self, layers: &HashSet<DigestId>, defects: &mut Vec<Defect>) -> Result<HashSet<DigestId>, Error> {
         let all = layout::tags(self.name());
         let names = directories(self.storage, &all, layout::tag_name, || ())?;
@@ -289,7 +290,7 @@ impl Check<'_> {
                 Text::Digest(digest) if is_linked(&digest) => {
                     named = Some(digest);
                     let id = self.scan.inventory.digests.id(&digest);
-                    // Linked where registry 2.1 did, which no image needs but this one.
+                    // Linked where registry 2.1 linked manifests; no other image needs that link.
                     if !self.has_revision(id) {
                         let link = self.links(&layout::layers(self.name()), &[digest], false)?.pop();
                         let path = || layout::layer_link(self.name(), &digest);
@@ -315,7 +316,8 @@ impl Check<'_> {
         Ok(remembered)
     }
 
-    /// Looks at what tags remember, each with what it names, and answers what of it is not linked.
+    /// Checks the tag indexes of tags, each given with the digest that it names, and returns the digests that are not
+    /// linked.
     fn tag_indexes(
         &self,
         tags: &[(&str, Option<Digest>)],
@@ -327,7 +329,7 @@ impl Check<'_> {
             true => vec![true; tags.len()],
             false => have_history(self.storage, self.name(), &names)?,
         };
-        // What has only ever named one manifest has named that one.
+        // A tag that has only ever named one manifest has named its current one.
         let (mut entries, mut unknown): (Vec<Entry>, Vec<usize>) = Default::default();
         for (number, (&(_, named), past)) in tags.iter().zip(have_history).enumerate() {
             match named.filter(|_| !past) {
@@ -352,14 +354,14 @@ impl Check<'_> {
             if !is_linked && !matches!(text, Text::Absent) {
                 remembered.push(self.scan.inventory.digests.id(&digest));
             }
-            // What the tag itself names is told of the tag.
+            // What the tag itself names is reported for the tag.
             let is_dangling = !is_linked && named != Some(digest);
             match Link::of(&digest, text) {
                 Link::Absent => {}
                 _ if is_dangling => {
                     defects.push(self.defect(Kind::DanglingTagIndexEntry, path(), Some(digest), String::new()));
                 }
-                // It is never followed, so no client is served something else.
+                // It is never followed, so no client is served other content.
                 Link::Other(named) => {
                     let detail = format!("it names {named}");
                     defects.push(self.defect(Kind::GarbledTagIndexEntry, path(), Some(digest), detail));
@@ -370,9 +372,9 @@ impl Check<'_> {
         Ok(remembered)
     }
 
-    /// What some tags have named. They are told by their numbers among `names`.
+    /// Returns what some tags have named. `tags` holds their positions in `names`.
     fn list_entries(&self, names: &[String], tags: &[usize]) -> Result<Vec<Entry>, Error> {
-        // From the directory of all tags, since the way to each is what takes time.
+        // From the directory of all tags, since the path to each is what takes time.
         let all = layout::tags(self.name());
         let indexes: Vec<String> = tags.iter().map(|&tag| format!("{}/index", names[tag])).collect();
         let mut algorithms: Vec<(usize, Algorithm)> = Vec::new();
@@ -392,7 +394,7 @@ impl Check<'_> {
         Ok(entries)
     }
 
-    /// What the links of entries in tags' indexes hold.
+    /// Returns what the links of entries in tag indexes hold.
     fn entry_texts(&self, names: &[String], entries: Vec<Entry>) -> Result<Vec<(Entry, Text)>, Error> {
         let key = |entry: &Entry| [&names[entry.tag], "/index/", &layout::link_below(&entry.digest)].concat();
         let keys: Vec<String> = entries.iter().map(key).collect();
@@ -402,7 +404,8 @@ impl Check<'_> {
         Ok(entries.into_iter().zip(texts).collect())
     }
 
-    /// Whether what the images need is there, and linked. `remembered` are the digests that tags remember and that are not.
+    /// Checks whether what the images need exists and is linked. `remembered` holds the digests in tag indexes that
+    /// are not linked.
     fn images(
         &self,
         mut needs: Vec<Needs>,
@@ -413,7 +416,7 @@ impl Check<'_> {
         let is_linked = |id: DigestId| layers.contains(&id) || self.has_revision(id);
         let with_a_part: HashSet<DigestId> =
             needs.iter().filter(|needs| is_linked(needs.id)).map(|needs| needs.manifest).collect();
-        // An index can do without a part that an image cannot do without, and one that has no other part cannot.
+        // An index can do without a part that an image cannot do without, unless the index has no other part.
         needs.sort_by_key(|needs| (is_listed(needs.role), with_a_part.contains(&needs.manifest)));
         let unlinked: Vec<DigestId> =
             needs.iter().filter(|needs| is_listed(needs.role) && !is_linked(needs.id)).map(|needs| needs.id).collect();
@@ -425,14 +428,15 @@ impl Check<'_> {
             }
             let needed_by = || format!("the manifest {} needs it", self.digest(manifest));
             let is_linked = is_linked(id);
-            // What was pushed by another algorithm's digest is stored under its canonical one, which the link holds.
+            // Content pushed by a digest of another algorithm is stored under its canonical digest, which the link
+            // holds.
             let (content, is_stored) = match self.scan.inventory.digests.algorithm(id) {
                 Algorithm::Sha256 => (id, self.is_stored(id)),
                 _ => match target(self.storage, &self.scan.inventory.digests, self.name(), id)? {
                     Some(content) => (content, self.is_stored(content)),
-                    // Without a link, it is unknown where it is.
+                    // Without a link, it is unknown where the content is.
                     None if self.is_stored(id) || !is_linked => (id, true),
-                    // The link is garbled, which is told by itself.
+                    // The link is garbled, which is reported separately.
                     None => continue,
                 },
             };
@@ -457,7 +461,7 @@ impl Check<'_> {
                     let path = layout::layer_link(self.name(), &digest);
                     defects.push(self.defect(Kind::MissingLayerLink, path, Some(digest), needed_by()));
                 }
-                // One that is linked and has no content is a dangling revision.
+                // A child that is linked but has no content is a dangling revision.
                 Role::Child | Role::OddChild if !is_linked => {
                     let path = layout::revision_link(self.name(), &digest);
                     let detail = match is_stored {
@@ -473,8 +477,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Which of some digests that the repository does not link it has had, as far as it or the trash shows that: by the
-    /// directory of a link, or by what a tag remembers.
+    /// Returns which of some digests that the repository does not link it has had, as far as the repository or the
+    /// trash shows that: by the directory of a link, or by an entry in a tag index.
     fn had(&self, ids: Vec<DigestId>, remembered: &HashSet<DigestId>) -> Result<HashSet<DigestId>, Error> {
         let (had, mut unknown): (Vec<DigestId>, Vec<DigestId>) =
             ids.into_iter().partition(|id| remembered.contains(id));
@@ -495,7 +499,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether it is part of an index.
+/// Returns whether it is part of an index.
 fn is_listed(role: Role) -> bool {
     matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild)
 }
@@ -504,7 +508,7 @@ fn listed_by(index: Digest) -> String {
     format!("the index {index} lists it")
 }
 
-/// The links of repositories that were moved to the trash, which is walked only when it is asked for.
+/// The links of repositories that were moved to the trash, which is walked only when they are first needed.
 pub(super) struct Trashed<'a> {
     storage: &'a dyn ReadStorage,
     links: Mutex<Option<HashSet<(String, Digest)>>>,
@@ -525,12 +529,12 @@ impl<'a> Trashed<'a> {
     }
 }
 
-/// The directory of a digest, below a directory of links.
+/// Returns the directory of a digest, relative to a directory of links.
 fn directory_of(digest: &Digest) -> String {
     digest.with_hex(|hex| [digest.algorithm().name(), "/", hex].concat())
 }
 
-/// The link of a digest, below the directory of all those of its algorithm.
+/// Returns the link of a digest, relative to the directory of all links of its algorithm.
 fn link_beside(digest: &Digest) -> String {
     digest.with_hex(|hex| [hex, "/", layout::LINK].concat())
 }

@@ -1,4 +1,4 @@
-//! Storage that goes on where a collection would stop, and remembers why.
+//! Storage that continues where a collection would stop, and records why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -9,29 +9,29 @@ use crate::error::Error;
 use crate::registry::layout::{self, Holds};
 use crate::storage::{Content, Entry, EntryKind, Metadata, PosixMetadata, PosixStorage, ReadStorage};
 
-/// What was met on the way.
+/// The issues met on the way.
 #[derive(Debug, Default)]
 pub(super) struct Issues {
-    /// Symbolic links to nothing.
+    /// Dangling symbolic links.
     pub(super) broken_symlinks: BTreeSet<String>,
     /// What cannot be read, and why.
     pub(super) failed: BTreeMap<String, String>,
-    /// Names that are no part of the layout.
+    /// Names that are not part of the layout.
     pub(super) foreign: BTreeSet<String>,
     /// What the user that the registry runs as cannot read.
     pub(super) unreadable: BTreeSet<String>,
 }
 
-/// Storage in which what cannot be read counts as absent. It can only be looked at, so nothing is lost by that.
+/// Storage in which what cannot be read counts as absent. It is read-only, so nothing is lost by that.
 pub(super) struct Tolerant<'a> {
     inner: &'a dyn ReadStorage,
-    /// User and group that the registry runs as, as far as that is known.
+    /// The user and group that the registry runs as, as far as known.
     reader: Option<(u32, u32)>,
     met: Mutex<Issues>,
 }
 
 impl<'a> Tolerant<'a> {
-    /// The registry is taken to run as the owner of its directory.
+    /// Wraps a storage. The registry is assumed to run as the owner of its directory.
     pub(super) fn new(inner: &'a dyn ReadStorage) -> Result<Self, Error> {
         let owner = inner.stat(layout::ROOT)?.and_then(|root| root.posix).map(|posix| posix.owner);
         let reader = owner.map(|owner| (owner.user, owner.group)).filter(|(user, _)| *user != 0);
@@ -44,7 +44,7 @@ impl<'a> Tolerant<'a> {
 
     fn look(&self, key: &str, metadata: Option<Metadata>) -> Option<Metadata> {
         let metadata = metadata?;
-        // What is beside the place that blobs are really at is looked at by its own name, too.
+        // What is next to the actual location of blobs is also checked under its own name.
         let has_own_name = !key.contains("/../");
         if metadata.kind == EntryKind::BrokenSymlink && !has_own_name {
             return None;
@@ -59,7 +59,7 @@ impl<'a> Tolerant<'a> {
         Some(metadata)
     }
 
-    /// Whether owners and modes say anything: not if the registry runs as root, or if it is unknown as whom.
+    /// Returns whether owners and modes are meaningful: not if the registry runs as root, or if its user is unknown.
     pub(super) fn asks_for_owners(&self) -> bool {
         self.reader.is_some()
     }
@@ -70,7 +70,7 @@ impl<'a> Tolerant<'a> {
         self.reader.zip(metadata.posix).is_none_or(permits)
     }
 
-    /// Passes on what may be in a directory, and remembers what may not.
+    /// Passes on entries that may be in a directory, and records those that may not.
     fn sift(&self, directory: &str, holds: Option<Holds>, entry: Entry<'_>, visit: &mut dyn FnMut(Entry<'_>)) {
         let Some(holds) = holds else { return visit(entry) };
         let kind = if holds.is_directory(entry.name) { EntryKind::Directory } else { EntryKind::File };
@@ -83,17 +83,17 @@ impl<'a> Tolerant<'a> {
         }
     }
 
-    /// Whether a directory that was listed is there.
+    /// Returns whether a listed directory exists.
     fn listed(&self, directory: &str, listed: Result<bool, Error>) -> Result<bool, Error> {
         let is_there = self.tolerate(directory, listed, false)?;
         if !is_there || self.asks_for_owners() {
-            // It may be a symbolic link to nothing in a directory that is never listed.
+            // It may be a dangling symbolic link in a directory that is never listed.
             self.stat(directory)?;
         }
         Ok(is_there)
     }
 
-    /// Looks for names that do not belong in directories of which nothing else need be known.
+    /// Scans directories of which nothing else needs to be known for names that do not belong there.
     pub(super) fn look_for_foreign(&self, directory: &str, directories: &[String]) -> Result<(), Error> {
         self.list_each(directory, directories, &mut |_, _| {}).into_iter().try_for_each(|listed| listed.map(drop))
     }
@@ -110,7 +110,7 @@ impl<'a> Tolerant<'a> {
         Ok(keys.iter().zip(found).map(look).collect())
     }
 
-    /// The answer; `absent` where it failed, or led through a symbolic link to nothing.
+    /// Returns the answer; `absent` if it failed, or led through a dangling symbolic link.
     fn tolerate<T>(&self, key: &str, answer: Result<T, Error>, absent: T) -> Result<T, Error> {
         match answer {
             Err(Error::BrokenSymlink(link)) => {
@@ -156,7 +156,7 @@ impl ReadStorage for Tolerant<'_> {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
-        // The registry need not read what is regc's own.
+        // The registry does not need to read regc's own files.
         if key.starts_with(layout::OWN) {
             return self.inner.stat(key);
         }
@@ -187,7 +187,7 @@ impl ReadStorage for Tolerant<'_> {
 
     fn stat_each(&self, directory: &str, keys: &[String]) -> Result<Vec<Option<Metadata>>, Error> {
         if self.asks_for_owners() {
-            // Who may read a file needs its directory, too.
+            // Reading a file requires access to its directory, too.
             let above: Vec<String> = keys.iter().filter_map(|key| Some(key.rsplit_once('/')?.0.to_owned())).collect();
             self.stat_all(directory, &above)?;
         }

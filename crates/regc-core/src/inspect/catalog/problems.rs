@@ -1,7 +1,7 @@
-//! Why a tag cannot be pulled, or not as a whole.
+//! Why a tag cannot be pulled, or only in part.
 //!
-//! Each manifest, blob and link is looked at once in a repository, however many tags need it. A problem of one manifest is
-//! handed to all indexes that hold it along the way back, so that no index is walked once for each tag.
+//! Each manifest, blob and link of a repository is checked once, however many tags need it. A problem of a manifest
+//! is propagated up to all indexes that contain it, so that no index is walked once for each tag.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -18,7 +18,7 @@ use crate::storage::{Content, EntryKind, Metadata};
 /// Why a tag cannot be pulled, or not for all of its platforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What `regc verify` finds there.
+    /// What `regc verify` reports there.
     pub kind: Kind,
     /// What is missing, not linked or damaged; `None` for a garbled tag.
     pub digest: Option<Digest>,
@@ -40,7 +40,7 @@ impl Serialize for Problem {
 /// What a manifest refers to, or what is wrong with it.
 pub(super) type Read = Result<Vec<Reference>, Kind>;
 
-/// Reads a manifest for what it refers to.
+/// Parses what a manifest refers to.
 pub(super) fn read(digest: &Digest, content: Option<&Content>) -> Read {
     let damage = match content {
         None => return Err(Kind::DanglingRevision),
@@ -56,21 +56,21 @@ pub(super) fn read(digest: &Digest, content: Option<&Content>) -> Read {
     })
 }
 
-/// Which links and blobs are there.
+/// Which links and blobs exist.
 #[derive(Default)]
 struct Known {
     layers: HashMap<Digest, bool>,
     revisions: HashMap<Digest, bool>,
     stored: HashMap<Digest, bool>,
-    /// The directories of revisions, whether a link is in them or not.
+    /// The directories of revisions, with or without a link in them.
     directories: HashMap<Digest, bool>,
-    /// The same of layers.
+    /// The same for layers.
     layer_directories: HashMap<Digest, bool>,
 }
 
 impl Repository<'_> {
-    /// Finds out what is wrong with each tag. The first problem is the one that is reported, that of a manifest itself before
-    /// those of what is in it.
+    /// Finds what is wrong with each tag. Only the first problem is reported; problems of a manifest itself come
+    /// before those of what is in it.
     pub(super) fn find_problems(&mut self, tags: &mut [Tag]) -> Result<(), Error> {
         let mut known = Known::default();
         let linked = tags.iter().filter(|tag| tag.is_linked).filter_map(|tag| tag.digest);
@@ -85,7 +85,7 @@ impl Repository<'_> {
         Ok(())
     }
 
-    /// The problems of some linked manifests, and of all linked ones below them.
+    /// Returns the problems of some linked manifests, and of all linked manifests below them.
     fn problems_below(&mut self, top: Vec<Digest>, known: &mut Known) -> Result<HashMap<Digest, Problem>, Error> {
         let mut problems = HashMap::new();
         let mut above: HashMap<Digest, Vec<Digest>> = HashMap::new();
@@ -117,14 +117,15 @@ impl Repository<'_> {
         Ok(problems)
     }
 
-    /// What is wrong with a linked manifest itself. `children` get what is in it and linked.
+    /// Returns what is wrong with a linked manifest itself. Adds what is in it and linked to `children`.
     fn problem_of(
         &mut self,
         digest: &Digest,
         children: &mut Vec<Digest>,
         known: &mut Known,
     ) -> Result<Option<Problem>, Error> {
-        // What was pushed by another algorithm's digest is stored under its canonical one, which only the link knows.
+        // Content pushed by a digest of another algorithm is stored under its canonical digest, which only the link
+        // holds.
         if digest.algorithm() != Algorithm::Sha256 {
             return Ok(None);
         }
@@ -146,14 +147,14 @@ impl Repository<'_> {
         Ok(missing_part.or(missing_child))
     }
 
-    /// The first layer or configuration that is missing or not linked.
+    /// Returns the first layer or config that is missing or not linked.
     fn missing_part(&self, parts: Vec<Digest>, known: &mut Known) -> Result<Option<Problem>, Error> {
         self.look_for(&parts, layout::BLOBS, stored_below, &mut known.stored)?;
         self.look_for(&parts, &layout::layers(&self.name), layout::link_below, &mut known.layers)?;
         let not_layers: Vec<Digest> = parts.iter().filter(|part| !known.layers[part]).copied().collect();
         self.look_for(&not_layers, &layout::revisions(&self.name), layout::link_below, &mut known.revisions)?;
         for digest in parts {
-            // Where the content of other algorithms' digests is, is written in their links.
+            // The links of digests of other algorithms hold where their content is.
             let is_stored = known.stored[&digest] || digest.algorithm() != Algorithm::Sha256;
             let kind = match known.layers[&digest] || known.revisions[&digest] {
                 _ if !is_stored && self.depth.absences.content => continue,
@@ -166,8 +167,8 @@ impl Repository<'_> {
         Ok(None)
     }
 
-    /// Those of some layers in a build cache's index that the repository has had. Others are as normal as platforms that it
-    /// never had.
+    /// Returns those of some layers in a build cache's index that the repository has had. Layers that it never had
+    /// are as normal as platforms that it never had.
     fn had_layers(&self, mut layers: Vec<Digest>, known: &mut Known) -> Result<Vec<Digest>, Error> {
         self.look_for(&layers, &layout::layers(&self.name), directory_below, &mut known.layer_directories)?;
         self.look_for(&layers, &layout::revisions(&self.name), directory_below, &mut known.directories)?;
@@ -175,8 +176,8 @@ impl Repository<'_> {
         Ok(layers)
     }
 
-    /// The first platform that the repository has lost. One that it never had is normal (a sparse index), but not if it has
-    /// none at all. `linked` gets those that it has as manifests; build caches list layers.
+    /// Returns the first platform that the repository has lost. A platform that it never had is normal (a sparse
+    /// index), unless it has none at all. Adds those that it has as manifests to `linked`; build caches list layers.
     fn missing_child(
         &self,
         children: Vec<Digest>,
@@ -195,14 +196,14 @@ impl Repository<'_> {
         if Kind::MissingChild.in_spite_of(self.depth.absences) != Kind::MissingChild {
             return Ok(None);
         }
-        // The API's deletion leaves the directory of a link.
+        // A deletion through the API leaves the directory of a link.
         let directory = layout::revisions(&self.name);
         self.look_for(&absent, &directory, directory_below, &mut known.directories)?;
         let lost = absent.iter().find(|child| has_none || known.directories[child]);
         Ok(lost.map(|digest| Problem { kind: Kind::MissingChild, digest: Some(*digest) }))
     }
 
-    /// Finds out which of some digests have something below a directory, unless that is known.
+    /// Checks which of some digests have something below a directory, unless that is known.
     fn look_for(
         &self,
         digests: &[Digest],
@@ -221,12 +222,12 @@ impl Repository<'_> {
     }
 }
 
-/// A blob's content, below the directory of all blobs.
+/// Returns the key of a blob's content, relative to the directory of all blobs.
 fn stored_below(digest: &Digest) -> String {
     layout::blob_data(digest)[layout::BLOBS.len() + 1..].to_owned()
 }
 
-/// The directory of a link, below the directory of all those of its kind.
+/// Returns the directory of a link, relative to the directory of all links of its kind.
 fn directory_below(digest: &Digest) -> String {
     digest.with_hex(|hex| [digest.algorithm().name(), "/", hex].concat())
 }

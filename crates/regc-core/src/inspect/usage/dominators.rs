@@ -1,17 +1,19 @@
-//! What is reached only through something else.
+//! Dominators: what is reachable only through something else.
 //!
-//! One node of a graph dominates another if every way to that from the root leads through it: without it, nothing would lead
-//! there. To walk the graph without each node in turn would take time with the square of its size, so this is the simple
-//! version of Lengauer and Tarjan's algorithm ("A Fast Algorithm for Finding Dominators in a Flowgraph", 1979), which takes the
-//! number of edges times the logarithm of that of the nodes. Nothing recurses: clients decide how deep a graph is.
+//! A node of a graph dominates another node if every path from the root to that node leads through it: without it,
+//! that node would be unreachable. Walking the graph without each node in turn would take quadratic time, so this is
+//! the simple version of Lengauer and Tarjan's algorithm ("A Fast Algorithm for Finding Dominators in a Flowgraph",
+//! 1979), whose time is the number of edges times the logarithm of the number of nodes. Nothing recurses: clients
+//! decide how deep a graph is.
 
 const NONE: u32 = u32::MAX;
 
-/// Which nodes are reached, and only through which.
+/// The reachable nodes, and their dominators.
 pub(super) struct Dominators {
-    /// The nodes that are reached from the root, each after those that dominate it. The first is the root.
+    /// The nodes that are reachable from the root, each after the nodes that dominate it. The first is the root.
     pub(super) order: Vec<u32>,
-    /// For each of those, where in that order the nearest one stands that dominates it. The root's is its own.
+    /// For each of those, the position in that order of the nearest node that dominates it. The root has its own
+    /// position.
     pub(super) above: Vec<u32>,
 }
 
@@ -44,7 +46,7 @@ impl Adjacent {
     }
 }
 
-/// Finds the dominators of a graph with so many nodes, of which the first is the root.
+/// Finds the dominators of a graph with this number of nodes, of which the first is the root.
 pub(super) fn dominators(nodes: usize, edges: &[(u32, u32)]) -> Dominators {
     let successors = Adjacent::new(nodes, edges.iter().copied());
     let predecessors = Adjacent::new(nodes, edges.iter().map(|&(from, to)| (to, from)));
@@ -54,10 +56,11 @@ pub(super) fn dominators(nodes: usize, edges: &[(u32, u32)]) -> Dominators {
         numbers[node as usize] = number as u32;
     }
 
-    // From here on, nodes go by their numbers in the order.
+    // From here on, nodes are identified by their positions in the order.
     let mut forest = Forest::new(order.len());
     let mut above = vec![0; order.len()];
-    // The nodes with the same semidominator, as a list: the first by that, and the next of each.
+    // The nodes with the same semidominator, as a linked list: the first node by semidominator, and the next of each
+    // node.
     let (mut first, mut next) = (vec![NONE; order.len()], vec![NONE; order.len()]);
     for node in (1..order.len()).rev() {
         for &from in predecessors.of(order[node]) {
@@ -86,7 +89,8 @@ pub(super) fn dominators(nodes: usize, edges: &[(u32, u32)]) -> Dominators {
     Dominators { order, above }
 }
 
-/// The nodes in the order of a depth-first walk, and for each the number of the one that it was reached from.
+/// Returns the nodes in the order of a depth-first walk, and for each the number of the node from which it was
+/// reached.
 fn depth_first(nodes: usize, successors: &Adjacent) -> (Vec<u32>, Vec<u32>) {
     let (mut order, mut parents) = (Vec::new(), Vec::new());
     let mut is_reached = vec![false; nodes];
@@ -103,7 +107,7 @@ fn depth_first(nodes: usize, successors: &Adjacent) -> (Vec<u32>, Vec<u32>) {
     (order, parents)
 }
 
-/// The part of the walk that has been looked at, with ways that get shorter whenever they are gone.
+/// The part of the walk that has been processed, with paths that are compressed whenever they are followed.
 struct Forest {
     semi: Vec<u32>,
     ancestor: Vec<u32>,
@@ -117,7 +121,7 @@ impl Forest {
         Self { semi: own.clone(), ancestor: vec![NONE; nodes], label: own, way: Vec::new() }
     }
 
-    /// Of the nodes on the way up from one, the one with the least semidominator.
+    /// Returns the node with the least semidominator on the path up from a node.
     fn least(&mut self, node: u32) -> u32 {
         if self.ancestor[node as usize] == NONE {
             return node;
@@ -144,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// The nodes that are reached without one of them.
+    /// Returns the nodes that are reachable without one of them.
     fn reached_without(nodes: usize, edges: &[(u32, u32)], without: u32) -> Vec<u32> {
         let edges = edges.iter().copied().filter(|&(from, to)| from != without && to != without);
         let edges: Vec<_> = edges.collect();

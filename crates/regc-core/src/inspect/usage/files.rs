@@ -1,8 +1,8 @@
-//! What the files below the directory of blobs hold.
+//! The lengths of the files below the directory of blobs.
 //!
-//! A blob's directory may hold more than its content, so each is listed, once. A symbolic link takes up nothing. One in
-//! place of a directory of blobs' directories may lead to another disk, so the blobs behind it are counted; other
-//! files are not, since they may be met a second time by their own names.
+//! A blob's directory may hold more than its content, so each directory is listed, once. A symbolic link takes up no
+//! space. A symbolic link in place of a directory of blob directories may lead to another disk, so the blobs behind
+//! it are counted; other files behind it are not, since they may be found a second time under their own names.
 
 use std::cell::Cell;
 
@@ -16,15 +16,15 @@ use crate::scan::Scan;
 use crate::scan::inventory::DigestId;
 use crate::storage::{Entry, EntryKind, ReadStorage, directories};
 
-/// How long the files are.
+/// The lengths of files.
 pub(super) struct Files {
     /// The length of every blob's content, in the order of their digests.
     pub(super) sizes: Vec<u64>,
-    /// How long all files are together that are no blob's content.
+    /// The total length of all files that are not a blob's content.
     pub(super) other: u64,
 }
 
-/// How many blobs' directories one task lists.
+/// How many blob directories one task lists.
 const BATCH: usize = 64;
 
 /// Measures all files below the directory of blobs.
@@ -56,7 +56,7 @@ struct Measuring<'a> {
 }
 
 impl Measuring<'_> {
-    /// What blobs in the same directory hold, and what lies beside their contents.
+    /// Measures blobs in the same directory, and what is next to their content.
     fn blobs(&self, batch: &[DigestId], symlinks: &[String]) -> Result<Files, Error> {
         let Scan { inventory, reachable, sizes: known, .. } = self.scan;
         let blobs: Vec<Digest> = batch.iter().map(|&id| inventory.digests.digest(id)).collect();
@@ -94,8 +94,8 @@ impl Measuring<'_> {
         Ok(files)
     }
 
-    /// The directories of algorithms and the shards that are symbolic links, and how long all files are together that are
-    /// not in a blob's directory.
+    /// Returns the directories of algorithms and the shards that are symbolic links, and the total length of all
+    /// files that are not in a blob's directory.
     fn beside_blobs(&self) -> Result<(Vec<String>, u64), Error> {
         let (algorithms, mut bytes) = self.parts(layout::BLOBS, |name| Algorithm::from_name(name).is_some())?;
         let mut symlinks = Vec::new();
@@ -117,7 +117,7 @@ impl Measuring<'_> {
                 }
             }
         }
-        // Where no name was passed over, the inventory knows all that is in the shards.
+        // If no name was ignored, the inventory contains everything in the shards.
         if self.scan.inventory.passed_over > 0 {
             let is_blob = |algorithm, prefix: &str, name: &str| {
                 name.starts_with(prefix) && Digest::from_hex(algorithm, name).is_some()
@@ -130,8 +130,8 @@ impl Measuring<'_> {
         Ok((symlinks, bytes))
     }
 
-    /// The directories in one that are part of the layout, sorted, and whether each is a symbolic link; and how long all
-    /// files are together that are not below one of them.
+    /// Returns the directories in `directory` that are part of the layout, sorted, and whether each is a symbolic
+    /// link; and the total length of all files that are not below one of them.
     fn parts(&self, directory: &str, is_part: impl Fn(&str) -> bool) -> Result<(Vec<(String, bool)>, u64), Error> {
         let has_more = Cell::new(false);
         let part = |name: &str| is_part(name).then(|| name.to_owned());

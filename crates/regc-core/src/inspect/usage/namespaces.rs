@@ -1,15 +1,15 @@
-//! What is below each beginning of repositories' names.
+//! Namespaces: what is below each prefix of repository names.
 //!
-//! Namespaces are a tree, and repositories come in an order in which those below each namespace are side by side. So the
-//! lowest namespace that a blob's first and last user have in common is that of all its users. And if a blob is
-//! counted for each user and taken back for what each two neighbours have in common, then it is counted once in every
-//! namespace: of `n` users below one, the `n - 1` pairs of neighbours are below it, too.
+//! Namespaces form a tree, and repositories are ordered so that those in each namespace are adjacent. So the lowest
+//! namespace that a blob's first and last user have in common is that of all its users. And if a blob is added for
+//! each user and subtracted for the lowest namespace that each two neighbours have in common, it is counted once in
+//! every namespace: of `n` users in a namespace, the `n - 1` pairs of neighbours are in it, too.
 
 use std::collections::BTreeMap;
 
 use super::sharing::Users;
 
-/// All namespaces. The first is that of everything, and each comes after the one that it is in.
+/// All namespaces. The first contains everything, and each comes after the namespace that it is in.
 pub(super) struct Namespaces<'a> {
     names: Vec<&'a str>,
     parents: Vec<usize>,
@@ -17,16 +17,17 @@ pub(super) struct Namespaces<'a> {
     of_repositories: Vec<usize>,
 }
 
-/// How much is below each namespace.
+/// How many bytes are in each namespace.
 pub(super) struct Sums {
-    /// Everything, each blob once.
+    /// Everything, each blob counted once.
     pub(super) all: Vec<u64>,
     /// What nothing outside of it needs.
     pub(super) exclusive: Vec<u64>,
 }
 
 impl<'a> Namespaces<'a> {
-    /// The namespaces of repositories. One whose name is also a namespace is in it, as in the file system.
+    /// Creates the namespaces of repositories. A repository whose name is also a namespace is in it, as in the file
+    /// system.
     pub(super) fn new(repositories: &[&'a str]) -> Self {
         let beginnings = |name: &'a str| name.match_indices('/').map(move |(end, _)| &name[..end]);
         let mut indexes = BTreeMap::from([("", 0)]);
@@ -43,7 +44,7 @@ impl<'a> Namespaces<'a> {
         }
     }
 
-    /// The names, without the first namespace, which has none.
+    /// Returns the names of all namespaces but the first, which has none.
     pub(super) fn names(&self) -> impl Iterator<Item = (usize, &'a str)> {
         self.names.iter().copied().enumerate().skip(1)
     }
@@ -65,11 +66,11 @@ impl<'a> Namespaces<'a> {
         Sums { all: all.into_iter().map(|bytes| bytes as u64).collect(), exclusive }
     }
 
-    /// The lowest namespace that two repositories are in.
+    /// Returns the lowest namespace that two repositories are in.
     fn in_common(&self, a: u32, b: u32) -> usize {
         let (mut a, mut b) = (self.of_repositories[a as usize], self.of_repositories[b as usize]);
         while a != b {
-            // What is above comes before, so the later one cannot be above the other.
+            // A namespace comes after those above it, so the later one cannot be above the other.
             if a > b { a = self.parents[a] } else { b = self.parents[b] }
         }
         a

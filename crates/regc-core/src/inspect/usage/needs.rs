@@ -1,7 +1,7 @@
 //! What each repository needs, and what its tags need of that.
 //!
-//! Marking knows, but does not keep it: this finds it out once more from the manifests that it found live. The rules must
-//! be the same.
+//! Marking computes this but does not keep it: this module computes it again from the manifests that marking found
+//! live. The rules must be the same.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -22,7 +22,7 @@ use crate::scan::tag_links::{TagLink, tag_links};
 use crate::storage::ReadStorage;
 use crate::walk::walk;
 
-/// Blobs, by where they stand among all blobs, in that order.
+/// Blobs, as their positions among all blobs, in that order.
 pub(super) type Blobs = Vec<u32>;
 
 /// What one repository needs.
@@ -31,9 +31,9 @@ pub(super) struct Needs {
     pub(super) all: Blobs,
     /// What its tags pull.
     pub(super) pulled: Blobs,
-    /// What its tags reach: that, and all that is attached to it.
+    /// What its tags reach: what they pull, and everything attached to that.
     pub(super) tagged: Blobs,
-    /// Its tags, if they were asked for, each after those without which nothing would lead to it.
+    /// Its tags, if requested, each after the tags without which it would be unreachable.
     pub(super) tags: Vec<TagNeeds>,
 }
 
@@ -41,17 +41,17 @@ pub(super) struct Needs {
 pub(super) struct TagNeeds {
     pub(super) name: String,
     pub(super) digest: Option<Digest>,
-    /// How many tags of the repository name the same, this one among them.
+    /// How many tags of the repository name the same digest, including this one.
     pub(super) tags_of_image: u64,
     /// How much it pulls, in bytes; `None` if adding up takes too long.
     pub(super) pulled: Option<u64>,
-    /// The nearest tag without which nothing would lead to this one, by where it stands among the tags: before this one.
+    /// The nearest tag without which this one would be unreachable, as its position among the tags: before this one.
     pub(super) above: Option<usize>,
     /// What nothing else in its repository needs, but for what such tags below this one do.
     pub(super) alone: Blobs,
 }
 
-/// Finds out what a repository needs, and, `with_tags`, each of its tags. `sizes` are those of all blobs.
+/// Finds what a repository needs and, if `with_tags`, what each of its tags needs. `sizes` are those of all blobs.
 pub(super) fn needs(
     storage: &dyn ReadStorage,
     scan: &Scan,
@@ -93,20 +93,20 @@ struct Needing<'a> {
     scan: &'a Scan,
     repository: &'a Repository,
     marked: &'a RepositoryReachable,
-    /// The digests that are served for others.
+    /// The digests that are served in place of others.
     targets: HashMap<DigestId, DigestId>,
     signatures: HashMap<DigestId, Vec<DigestId>>,
-    /// The manifests that are attached to another one, by that one.
+    /// The manifests that are attached to a subject, by subject.
     attached: HashMap<DigestId, Vec<DigestId>>,
 }
 
 impl Needing<'_> {
-    /// Whether something is a manifest that the repository has.
+    /// Returns whether something is a manifest that the repository has.
     fn is_here(&self, id: DigestId) -> bool {
         self.marked.manifests.binary_search(&id).is_ok()
     }
 
-    /// The layers that are needed because nothing in the repository is garbage.
+    /// Returns the layers that are needed because nothing in the repository is garbage.
     fn kept_layers(&self) -> Result<Vec<DigestId>, Error> {
         let mut kept = Vec::new();
         if self.marked.protected || self.repository.shared {
@@ -118,7 +118,7 @@ impl Needing<'_> {
         Ok(kept)
     }
 
-    /// Everything that is needed. Learns on the way what stands for what, and what is attached to what.
+    /// Returns everything that is needed. Also fills `targets`, `signatures` and `attached`.
     fn all(&mut self, kept: &[DigestId]) -> Result<HashSet<DigestId>, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
         let mut all: HashSet<DigestId> = kept.iter().copied().collect();
@@ -143,13 +143,14 @@ impl Needing<'_> {
         Ok(all)
     }
 
-    /// What some manifests refer to and what that does, and so on; `with_attached`, also what is attached to all that.
+    /// Returns some manifests and everything that they refer to, directly or indirectly; if `with_attached`, also
+    /// everything attached to that.
     fn reach(&self, from: impl Iterator<Item = DigestId>, with_attached: bool) -> HashSet<DigestId> {
         let mut steps_left = u64::MAX;
         self.reach_within(from, with_attached, &mut steps_left).unwrap_or_default()
     }
 
-    /// The same, unless it takes more steps than are left.
+    /// Returns the same, or `None` if it takes more steps than are left.
     fn reach_within(
         &self,
         from: impl Iterator<Item = DigestId>,
@@ -180,7 +181,8 @@ impl Needing<'_> {
         manifests.with(manifest, |manifest| graph::edges(manifest).for_each(|(_, id)| visit(id)));
     }
 
-    /// What each tag needs. `named` are the digests that tags name, and by how many; `kept` is what is needed without a tag.
+    /// Returns what each tag needs. `named` holds the digests that tags name, each with the number of those tags;
+    /// `kept` is what is needed without a tag.
     fn tags(
         &self,
         tags: &[TagLink],
@@ -192,7 +194,7 @@ impl Needing<'_> {
         let leading = Leading::new(self, tags, kept);
         let Dominators { order, above } = leading.dominators();
         let mut found: Vec<TagNeeds> = Vec::with_capacity(tags.len());
-        // For each node, where the nearest tag stands through which alone it is reached, or the tag that it is.
+        // For each node, the position of the nearest tag that dominates it, or of the tag that it is.
         let mut through: Vec<Option<usize>> = Vec::with_capacity(order.len());
         let mut pulled: HashMap<DigestId, Option<u64>> = HashMap::default();
         let mut steps_left = STEPS + STEPS_OF_EACH * leading.edges.len() as u64;
@@ -229,7 +231,7 @@ impl Needing<'_> {
         found
     }
 
-    /// Those of some digests that are blobs.
+    /// Returns those of some digests that are blobs.
     fn blobs(&self, ids: &HashSet<DigestId>) -> Blobs {
         let digests = &self.scan.inventory.digests;
         let mut blobs: Blobs =
@@ -239,19 +241,19 @@ impl Needing<'_> {
     }
 }
 
-/// How many steps are taken in a repository to add up what its tags pull, at least, and how many more for each reference. In
-/// chains of tagged indexes, that would take time with the square of their length.
+/// How many steps may be taken in a repository to add up what its tags pull: at least this many, and more for each
+/// reference. In chains of tagged indexes, adding up would take time with the square of their length.
 const STEPS: u64 = 1 << 16;
 const STEPS_OF_EACH: u64 = 16;
 
-/// A walk has taken as many steps as it may.
+/// The error of a walk that has used up its steps.
 struct TooFar;
 
-/// What leads to what in a repository, so that what only one tag leads to can be told.
+/// The graph of what leads to what in a repository, used to find what only one tag leads to.
 ///
-/// What would be freed with a tag is what [`without`](crate::scan::mark) finds: what is attached to an image goes with it, unless
-/// somebody has given it a tag of its own; what programs tag goes all the same. So the tags of people are led to by nothing
-/// else, and those of programs by what their names say.
+/// Deleting a tag would free what [`without`](crate::scan::mark) finds: what is attached to an image is deleted with
+/// it, unless a user has given it a tag of its own; what programs tag is deleted all the same. So nothing else leads
+/// to a tag of a user, while the manifest in the name of a program's tag leads to that tag.
 struct Leading {
     tags: usize,
     digests: Vec<DigestId>,
@@ -259,11 +261,11 @@ struct Leading {
     edges: Vec<(u32, u32)>,
 }
 
-/// A node of what leads to what.
+/// A node of this graph.
 enum Node {
     /// What needs nothing that leads to it.
     Root,
-    /// A tag, by where it stands.
+    /// A tag, as its position among the tags.
     Tag(usize),
     Digest(DigestId),
 }
@@ -355,7 +357,7 @@ impl Leading {
         1 + self.tags + self.digests.len()
     }
 
-    /// Makes the root lead to tags of programs that only lead to each other.
+    /// Adds edges from the root to tags of programs that only lead to each other.
     fn root_circles(&mut self) {
         let successors = Adjacent::new(self.nodes(), self.edges.iter().copied());
         let mut is_reached = vec![false; self.nodes()];
@@ -377,7 +379,7 @@ impl Leading {
     }
 }
 
-/// How long some blobs are together.
+/// Returns the total length of some blobs.
 pub(super) fn sum(blobs: &[u32], sizes: &[u64]) -> u64 {
     blobs.iter().map(|&blob| sizes[blob as usize]).sum()
 }

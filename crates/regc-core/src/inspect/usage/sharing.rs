@@ -1,26 +1,26 @@
-//! Who needs what.
+//! Which repositories need which blobs.
 //!
-//! A base layer may be in thousands of repositories. To count it for each two of them would take the square of that, so
-//! what is needed by very many is not told by name.
+//! A base layer may be in thousands of repositories. Counting it for each pair of them would take quadratic time, so
+//! the repositories that need it are not named if there are very many.
 
 use rustc_hash::FxHashMap as HashMap;
 
-/// How many repositories may need a blob for each to be told which others do. What more need is only summed up: with whom
-/// it is shared is then no news.
+/// How many repositories may need a blob for each of them to be reported with the others. Blobs that more
+/// repositories need are only summed up: which ones share them is no news then.
 pub const MANY: usize = 100;
 
-/// Of how many repositories a repository is told what it shares with them.
+/// For how many other repositories it is reported what a repository shares with them.
 pub(super) const NAMED: usize = 100;
 
 /// For each blob, the repositories that need it, in their order.
 pub(super) struct Users {
-    /// Where those of each blob begin, and last the length of them all.
+    /// Where the repositories of each blob begin; the last element is the length of `repositories`.
     starts: Vec<usize>,
     repositories: Vec<u32>,
 }
 
 impl Users {
-    /// Turns the blobs of each repository into the repositories of each of so many blobs.
+    /// Turns the blobs of each repository into the repositories of each blob. `blobs` is the number of blobs.
     pub(super) fn new<'n>(blobs: usize, needed: impl Iterator<Item = &'n [u32]> + Clone) -> Self {
         let mut starts = vec![0; blobs + 1];
         for &blob in needed.clone().flatten() {
@@ -40,29 +40,29 @@ impl Users {
         Self { starts, repositories }
     }
 
-    /// The repositories that need a blob.
+    /// Returns the repositories that need a blob.
     pub(super) fn of(&self, blob: u32) -> &[u32] {
         &self.repositories[self.starts[blob as usize]..self.starts[blob as usize + 1]]
     }
 
-    /// The repositories that need each blob, in the order of the blobs.
+    /// Returns the repositories that need each blob, in the order of the blobs.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u32]> {
         self.starts.windows(2).map(|range| &self.repositories[range[0]..range[1]])
     }
 }
 
-/// With whom a repository shares.
+/// What a repository shares with others.
 #[derive(Default)]
 pub(super) struct Sharing {
-    /// How much with whom, the most first.
+    /// How many bytes it shares with which repositories, the most first.
     pub(super) with: Vec<(u32, u64)>,
-    /// How many others there are that are not named.
+    /// How many more repositories there are that are not named.
     pub(super) with_more: u64,
-    /// How much of it [very many](MANY) need.
+    /// How many bytes of it [very many](MANY) repositories need.
     pub(super) by_many: u64,
 }
 
-/// With whom a repository shares the blobs that it needs.
+/// Returns what a repository shares with others of the blobs that it needs.
 pub(super) fn sharing(repository: u32, needed: &[u32], users: &Users, sizes: &[u64]) -> Sharing {
     let mut bytes_with: HashMap<u32, u64> = HashMap::default();
     let mut sharing = Sharing::default();

@@ -14,7 +14,7 @@ const IMAGES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 const CREATED: [&str; 4] = ["2024-09-01T00:00:00Z", "2024-09-20T00:00:00Z", "1970-01-01T00:00:00Z", "never"];
 const REGEXES: [&str; 6] = ["^v", "1", "latest", "^sha256-", "0$", "nothing"];
 
-/// Tags with different names. What a manifest says is the same for all tags that name it.
+/// Generates tags with different names. What a manifest states is the same for all tags that name it.
 fn tags() -> impl Strategy<Value = Vec<TagFacts>> {
     let image = || proptest::option::weighted(0.3, select(&IMAGES[..]));
     let says = (proptest::option::of(select(&CREATED[..])), image(), image(), any::<bool>());

@@ -1,4 +1,4 @@
-//! Reading no faster than is wanted.
+//! Limits on how fast content is read.
 
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
@@ -8,17 +8,17 @@ use parking_lot::Mutex;
 
 use crate::monitor::Monitor;
 
-/// How many bytes a second are read at most, by all threads together.
+/// The maximum read rate of all threads together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bandwidth {
-    /// That many.
+    /// The maximum number of bytes per second.
     pub bytes_per_second: NonZeroU64,
 }
 
 impl Bandwidth {
-    /// Reads `200MiB/s`, `1.5GB/s`, `500KiB` or `1000000/s`.
+    /// Parses `200MiB/s`, `1.5GB/s`, `500KiB` or `1000000/s`.
     ///
-    /// Fails with a reason for people.
+    /// Fails with a human-readable reason.
     pub fn parse(text: &str) -> Result<Self, String> {
         let invalid = || "not a bandwidth like 200MiB/s, 1.5GB/s or 1000000/s".to_owned();
         let amount = text.strip_suffix("/s").unwrap_or(text).trim_end();
@@ -35,32 +35,32 @@ impl Bandwidth {
             _ => return Err(invalid()),
         };
         let bytes = number.parse::<f64>().map_err(|_| invalid())? * f64::from(unit);
-        // Anything beyond is rounded down to what can be said, which is no limit at all.
+        // Anything beyond the largest number is rounded down to it, which is no limit at all.
         let bytes_per_second = NonZeroU64::new(bytes as u64).ok_or_else(invalid)?;
         Ok(Self { bytes_per_second })
     }
 }
 
-/// Time that passes, which the library does not ask for by itself.
+/// A source of time, which the library does not read by itself.
 pub trait Clock: Sync {
-    /// How much time has passed since some moment that stays the same. It never goes back.
+    /// Returns how much time has passed since some fixed moment. It never goes backwards.
     fn now(&self) -> Duration;
 
     /// Waits.
     fn sleep(&self, duration: Duration);
 }
 
-/// How long nothing was read may be made up for.
+/// How much time without reads may be made up for.
 const BURST: Duration = Duration::from_millis(100);
 
-/// After how long a thread that waits looks whether it should stop.
+/// How often a waiting thread checks whether to stop.
 const NAP: Duration = Duration::from_millis(100);
 
-/// Holds threads back that read faster than they should together.
+/// Slows down threads that together read faster than they should.
 struct Limiter<'a> {
     bandwidth: Bandwidth,
     clock: &'a dyn Clock,
-    /// When everything that was read so far would have been read at the bandwidth.
+    /// When everything read so far would have been read at the given bandwidth.
     due: Mutex<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Limiter<'a> {
         Self { bandwidth, clock, due: Mutex::new(clock.now()) }
     }
 
-    /// When so many bytes more may have been read.
+    /// Returns when this many more bytes may have been read.
     fn due(&self, bytes: usize, now: Duration) -> Duration {
         let takes = Duration::from_secs_f64(bytes as f64 / self.bandwidth.bytes_per_second.get() as f64);
         let mut due = self.due.lock();
@@ -77,7 +77,7 @@ impl<'a> Limiter<'a> {
         *due
     }
 
-    /// Waits until so many bytes more may have been read, or breaks if the monitor says stop.
+    /// Waits until this many more bytes may have been read, or breaks if the monitor stops the run.
     fn wait(&self, bytes: usize, monitor: &dyn Monitor) -> ControlFlow<()> {
         let due = self.due(bytes, self.clock.now());
         loop {
@@ -93,14 +93,14 @@ impl<'a> Limiter<'a> {
     }
 }
 
-/// How content is read: no faster than is wanted, and only until the monitor says stop.
+/// The pace at which content is read: no faster than the bandwidth, and only until the monitor stops the run.
 pub struct Pace<'a> {
     limiter: Option<Limiter<'a>>,
     monitor: &'a dyn Monitor,
 }
 
 impl<'a> Pace<'a> {
-    /// As fast as can be if there is no `bandwidth`.
+    /// Creates a pace, which is unlimited if there is no `bandwidth`.
     pub fn new(bandwidth: Option<Bandwidth>, clock: &'a dyn Clock, monitor: &'a dyn Monitor) -> Self {
         Self { limiter: bandwidth.map(|bandwidth| Limiter::new(bandwidth, clock)), monitor }
     }
@@ -109,7 +109,7 @@ impl<'a> Pace<'a> {
         self.monitor
     }
 
-    /// Waits until so many bytes more may have been read, or breaks if the monitor says stop.
+    /// Waits until this many more bytes may have been read, or breaks if the monitor stops the run.
     pub(crate) fn wait(&self, bytes: usize) -> ControlFlow<()> {
         if let Some(limiter) = &self.limiter {
             limiter.wait(bytes, self.monitor)?;

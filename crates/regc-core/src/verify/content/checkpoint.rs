@@ -1,4 +1,4 @@
-//! How far a run has come.
+//! The progress of a run.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,40 +9,41 @@ use super::Sample;
 use crate::digest::Digest;
 use crate::error::Error;
 
-/// What a run has hashed so far, for a later one to go on where it was stopped.
+/// What a run has hashed so far, so that a later run can resume where it was stopped.
 ///
-/// Blobs are begun in the order of their digests, but for a fixed number of the largest, which come first. So a digest and
-/// two short lists say it all, however large the store is: one of blobs that were done ahead of that order, and one of
-/// those that were begun and not done. The latter also has what could not be read, which is tried again. What arrives
-/// later among the digests that are done is not hashed by a run that goes on, only by the next that begins anew.
+/// Blobs are begun in the order of their digests, except for a fixed number of the largest, which come first. So a
+/// digest and two short lists are enough, however large the store is: one of blobs that were done ahead of that
+/// order, and one of blobs that were begun but not done. The latter also holds what failed to be read, which is tried
+/// again. Blobs that are added later among the digests that are done are not hashed by a run that resumes, only by
+/// the next one that starts over.
 ///
-/// That of a run that came to its end is not gone on with, since nothing would be checked any more: a run that gets it
-/// begins anew.
+/// The checkpoint of a complete run is not resumed, since nothing would be checked any more: a run that gets it
+/// starts over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The version of its form.
+    /// The version of its format.
     schema_version: u32,
-    /// Which store it is.
+    /// The name of the store.
     store: String,
     /// Which blobs were to be hashed; all if not given.
     sample: Option<Sample>,
-    /// Whether the run came to its end.
+    /// Whether the run is complete.
     complete: bool,
-    /// No digest up to this one has to be begun any more.
+    /// No digest up to this one is still to be begun.
     through: Option<Digest>,
-    /// What was done ahead of that order.
+    /// The blobs that were done ahead of that order.
     ahead: BTreeSet<Digest>,
-    /// What was begun and is not done.
+    /// The blobs that were begun but are not done.
     unfinished: BTreeSet<Digest>,
-    /// What does not have the content that its digest says.
+    /// The blobs whose content does not match their digest.
     mismatched: BTreeSet<Digest>,
     /// How many blobs were hashed.
     checked_blobs: u64,
-    /// How many bytes they have together.
+    /// How many bytes they have in total.
     checked_bytes: u64,
 }
 
-/// The version that is written. Another one is refused.
+/// The version that is written. Other versions are refused.
 const SCHEMA_VERSION: u32 = 1;
 
 /// Which blobs a run is to hash.
@@ -60,7 +61,7 @@ impl fmt::Display for Range<'_> {
 }
 
 impl Checkpoint {
-    /// That of a run that begins.
+    /// Returns the checkpoint of a run that starts.
     pub(super) fn new(store: &str, sample: Option<Sample>) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
@@ -76,7 +77,7 @@ impl Checkpoint {
         }
     }
 
-    /// That of a run that goes on after `self`. Fails if it was to hash something else.
+    /// Returns the checkpoint of a run that resumes `self`. Fails if the run of `self` was to hash something else.
     pub(super) fn resume(&self, store: &str, sample: Option<Sample>) -> Result<Self, Error> {
         if self.complete {
             return Ok(Self::new(store, sample));
@@ -89,43 +90,43 @@ impl Checkpoint {
         Ok(self.clone())
     }
 
-    /// The sample that the run was to hash, which may be that of another day.
+    /// Returns the sample that the run was to hash, which may be that of another day.
     pub fn sample(&self) -> Option<Sample> {
         self.sample
     }
 
-    /// Whether the run came to its end, so that there is nothing to go on with.
+    /// Returns whether the run is complete, so that there is nothing to resume.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The blobs found so far that do not have the content that their digests say.
+    /// Returns the blobs found so far whose content does not match their digest.
     pub fn mismatched(&self) -> impl Iterator<Item = &Digest> {
         self.mismatched.iter()
     }
 
-    /// How many blobs were hashed so far.
+    /// Returns how many blobs were hashed so far.
     pub fn checked_blobs(&self) -> u64 {
         self.checked_blobs
     }
 
-    /// How many bytes those have together.
+    /// Returns how many bytes those have in total.
     pub fn checked_bytes(&self) -> u64 {
         self.checked_bytes
     }
 
-    /// Whether a blob is still to be hashed.
+    /// Returns whether a blob is still to be hashed.
     pub(super) fn wants(&self, digest: &Digest) -> bool {
         let is_begun = self.through.is_some_and(|through| *digest <= through) || self.ahead.contains(digest);
         self.sample.is_none_or(|sample| sample.selects(digest)) && (!is_begun || self.unfinished.contains(digest))
     }
 
-    /// How many blobs are done ahead of the order.
+    /// Returns how many blobs are done ahead of the order.
     pub(super) fn ahead(&self) -> usize {
         self.ahead.len()
     }
 
-    /// Notes that a blob is begun; in the order of digests, unless it is one of the largest.
+    /// Records that a blob is begun; in the order of digests, unless it is one of the largest.
     pub(super) fn begin(&mut self, digest: Digest, is_in_order: bool) {
         self.unfinished.insert(digest);
         if is_in_order && self.through.is_none_or(|through| through < digest) {
@@ -133,7 +134,7 @@ impl Checkpoint {
         }
     }
 
-    /// Notes that a blob is hashed.
+    /// Records that a blob is hashed.
     pub(super) fn finish(&mut self, digest: Digest, is_match: bool, bytes: u64) {
         self.unfinished.remove(&digest);
         if self.through.is_none_or(|through| through < digest) {
@@ -146,7 +147,7 @@ impl Checkpoint {
         self.checked_bytes += bytes;
     }
 
-    /// Notes that the run came to its end.
+    /// Records that the run is complete.
     pub(super) fn complete(&mut self) {
         self.complete = true;
     }

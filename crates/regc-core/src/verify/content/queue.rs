@@ -1,4 +1,4 @@
-//! Which blob comes next.
+//! The order in which blobs are hashed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -6,27 +6,27 @@ use std::collections::BTreeSet;
 use super::{Blob, Checkpoint};
 use crate::digest::Digest;
 
-/// How many of the largest blobs come first. What is left for the end is then no larger than any of them, so the threads
-/// that are done by then wait for a thousandth of the whole run at most, each.
+/// How many of the largest blobs come first. The blobs left for the end are then no larger than any of them, so each
+/// thread that is done by then waits for at most a thousandth of the whole run.
 const LARGEST: usize = 1024;
 
 /// The blobs that are still to be hashed: first the largest, then the others in the order of their digests.
 pub(super) struct Queue<'a> {
     largest: std::vec::IntoIter<&'a Blob>,
     in_order: std::vec::IntoIter<&'a Blob>,
-    /// The largest once more, to be passed over.
+    /// The largest again, to be skipped.
     passed_over: BTreeSet<Digest>,
     /// How many bytes all of them have.
     bytes: u64,
 }
 
 impl<'a> Queue<'a> {
-    /// What of `blobs` a checkpoint wants.
+    /// Queues those of `blobs` that a checkpoint still wants.
     pub(super) fn new(blobs: &'a [Blob], checkpoint: &Checkpoint) -> Self {
         let mut in_order: Vec<&Blob> = blobs.iter().filter(|blob| checkpoint.wants(&blob.digest)).collect();
         in_order.sort_unstable_by_key(|blob| blob.digest);
         in_order.dedup_by_key(|blob| blob.digest);
-        // What a run before this one has done ahead counts, or the list would grow from run to run.
+        // Blobs that earlier runs have done ahead count, or the list would grow from run to run.
         let count = LARGEST.saturating_sub(checkpoint.ahead()).min(in_order.len());
         let mut largest = in_order.clone();
         let by_size = |blob: &&Blob| (Reverse(blob.bytes), blob.digest);
@@ -48,7 +48,7 @@ impl<'a> Queue<'a> {
         self.bytes
     }
 
-    /// The next one, and whether it is in the order of digests.
+    /// Returns the next blob, and whether it is in the order of digests.
     pub(super) fn next(&mut self) -> Option<(&'a Blob, bool)> {
         if let Some(blob) = self.largest.next() {
             return Some((blob, false));
@@ -98,7 +98,7 @@ mod tests {
                 checkpoint.finish(blob.digest, true, blob.bytes);
                 assert!(checkpoint.ahead() <= LARGEST);
             }
-            // One that is begun and not done.
+            // A blob that is begun but not done.
             if let Some((blob, is_in_order)) = queue.next() {
                 checkpoint.begin(blob.digest, is_in_order);
             }

@@ -1,4 +1,4 @@
-//! A part of the blobs for each day.
+//! Daily samples of the blobs.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// All of it.
+/// The whole, in parts per million.
 const MILLION: u32 = 1_000_000;
 
-/// Some percent of all digests, other ones every day.
+/// A percentage of all digests, other ones every day.
 ///
-/// Digests lie on a circle by their first eight bytes, which are evenly distributed. A day has an arc of the circle that is
-/// as long as the sample is large, and begins where that of the day before ended. So with 1 %, any 100 days in a row have
-/// every digest once; with 30 %, any 4 days in a row have each at least once.
+/// Digests lie on a circle by their first eight bytes, which are evenly distributed. Each day has an arc of the
+/// circle that is as long as the sample is large, and begins where the arc of the day before ended. So with 1 %, any
+/// 100 consecutive days have every digest once; with 30 %, any 4 consecutive days have each at least once.
 ///
 /// ```
 /// use regc_core::verify::content::Sample;
@@ -25,15 +25,15 @@ const MILLION: u32 = 1_000_000;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// A whole number, so that what was written to a checkpoint is equal to what is read from there.
+    /// An integer, so that the value read from a checkpoint is equal to the one that was written.
     parts_per_million: NonZeroU32,
     day: u64,
 }
 
 impl Sample {
-    /// Reads `sample:1%`, or `0.5 %`. The day is counted from any fixed one, 1970-01-01 for example.
+    /// Parses `sample:1%`, or `0.5 %`. The day is counted from any fixed day, such as 1970-01-01.
     ///
-    /// Fails with a reason for people. More than four decimals are refused.
+    /// Fails with a human-readable reason. More than four decimals are refused.
     pub fn parse(text: &str, day: u64) -> Result<Self, String> {
         let invalid =
             || "not a sample like sample:1%, of more than 0 and at most 100 %, with up to 4 decimals".to_owned();
@@ -48,19 +48,19 @@ impl Sample {
         Ok(Self { parts_per_million, day })
     }
 
-    /// The day it is for.
+    /// Returns the day it is for.
     pub fn day(&self) -> u64 {
         self.day
     }
 
-    /// How many days in a row have every digest.
+    /// Returns how many consecutive days have every digest.
     pub fn days(&self) -> u32 {
         MILLION.div_ceil(self.parts_per_million.get())
     }
 
-    /// Whether a digest is part of it.
+    /// Returns whether a digest is part of it.
     pub fn selects(&self, digest: &Digest) -> bool {
-        // Rounded up, so that the arcs of all days are at least the whole circle, which is 2 to the 64th long.
+        // Rounded up, so that the arcs of all days are at least the whole circle, whose length is 2^64.
         let arc = (u128::from(self.parts_per_million.get()) << 64).div_ceil(u128::from(MILLION));
         let start = u128::from(self.day).wrapping_mul(arc) as u64;
         let position = digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
