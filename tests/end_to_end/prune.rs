@@ -118,7 +118,7 @@ fn what_belongs_to_an_image_stays_and_goes_with_it() {
     }
     let root = registry.on_disk();
     for tag in tags(root.path()) {
-        // What belongs to the old one is younger than the new one.
+        // What belongs to the old one is as recent as the new one.
         let days = if tag.starts_with("app:v1") { 50 } else { 1 };
         pushed(root.path(), "app", tag.strip_prefix("app:").unwrap(), days);
     }
@@ -339,7 +339,7 @@ fn a_real_run_with_nothing_to_do_is_no_dry_run() {
         let run = prune(root.path(), &[&["--keep", "all", "--format", "json"], arguments].concat());
         assert_eq!(lines(&run).last().unwrap()["dry_run"], is_dry, "{}", run.stdout);
     }
-    // So it is where what is named is too recent, and with the other commands.
+    // The other commands report it as well.
     let at = ["--root", root.path().to_str().unwrap(), "--format", "json"];
     for arguments in [&["gc"][..], &["trash", "empty"]] {
         let run = regc([arguments, &at].concat());

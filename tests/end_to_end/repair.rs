@@ -22,7 +22,7 @@ fn a_store_whose_blobs_are_not_mounted_is_refused() {
     let blobs = root.path().join(layout::BLOBS);
     let elsewhere = root.path().join("elsewhere");
     fs::rename(&blobs, &elsewhere).unwrap();
-    // Not at all, or with nothing in it, or with what was pushed since.
+    // Empty, with an empty directory in it, or with what was pushed since.
     let pushed = layout::blob_data(&layer("pushed since"));
     for made in ["", "sha256", "content"] {
         match made {

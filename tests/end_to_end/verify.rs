@@ -328,7 +328,7 @@ fn a_platform_that_the_repository_never_had_is_a_note() {
     let quiet = verify(root.path(), &[]);
     assert!(quiet.stdout.starts_with("RG028 note: ") && quiet.code == 0, "{}", quiet.stdout);
 
-    // It is a warning if anything shows that the repository had it: the directory of a link, an entry in a tag's index,
+    // It is more than a note if anything shows that the repository had it: the directory of a link, an entry in a tag's index,
     // the trash; or if the repository has no platform at all.
     registry.index("app:had").manifests([here, had]).push();
     registry.index("app:none").manifests([layer("none")]).push();

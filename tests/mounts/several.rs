@@ -70,7 +70,7 @@ impl Store {
         files_below(self.path()).into_iter().map(read).collect()
     }
 
-    /// Runs a command that is to be refused, and answers what it has said.
+    /// Runs a command that must be refused with this hint, and checks that nothing changed.
     fn assert_refused(&self, arguments: &[&str], hint: &str) {
         let before = self.files();
         let run = self.regc(arguments);

@@ -103,7 +103,7 @@ impl<'a> Damage<'a> {
         (self.scenario.overwritten.parse().unwrap(), format!("other@{}", self.scenario.overwritten))
     }
 
-    /// What only the deleted image needed.
+    /// The image that was deleted.
     fn doomed(&self) -> Image {
         self.manifest(&self.scenario.doomed)
     }

@@ -12,7 +12,8 @@ use crate::registry::manifest::Damage;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A linked manifest that is not understood. Its whole repository is kept.
+    /// A linked manifest that is not understood, that does not match its digest, or whose content a repair moved to the
+    /// trash. Its whole repository is kept.
     DamagedManifest {
         /// The repository that links it.
         repository: String,

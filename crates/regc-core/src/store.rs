@@ -47,7 +47,7 @@ pub struct Store {
     jobs: usize,
 }
 
-/// How many threads a store uses unless it is told otherwise.
+/// How many threads a store uses by default.
 pub const DEFAULT_JOBS: usize = 64;
 
 /// What becomes of what is deleted.

@@ -1,6 +1,7 @@
 //! Verification of a store: everything that is wrong in it, which images are affected, and what can be done.
 //!
-//! The results only decide what is reported. So where a collection stops, as it does at what it cannot read,
+//! The results decide what is reported and what a repair is planned from, and nothing is deleted for what is not found. So
+//! where a collection stops, as it does at what it cannot read,
 //! verification continues and reports it.
 
 pub mod content;

@@ -159,7 +159,7 @@ pub struct Image {
     /// What a client that has nothing yet pulls, in bytes: the manifest and everything that it refers to, each once.
     /// `None` in a repository whose indexes contain each other so often that adding up takes longer than reading.
     pub bytes: Option<u64>,
-    /// When it was created, according to its config: RFC 3339. For an index, that of its first image.
+    /// When it was created, according to its config, or else to its annotation: RFC 3339. For an index, that of its first image.
     pub created: Option<String>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,

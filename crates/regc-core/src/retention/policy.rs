@@ -132,7 +132,7 @@ mod tests {
         std::fs::read_to_string(format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
     }
 
-    /// The error for a policy of which everything but `text` is in order.
+    /// The error for a policy with this text.
     fn error(text: &str) -> String {
         let error = Policy::parse(text).err().unwrap_or_else(|| panic!("accepted: {text}")).to_string();
         error.strip_prefix("cannot use the retention policy: ").unwrap().to_owned()

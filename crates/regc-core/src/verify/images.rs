@@ -27,7 +27,7 @@ struct Concerned {
     has_more: bool,
 }
 
-/// Names the images that defects affect, where that is not done.
+/// Names the images that defects affect.
 pub(super) fn name(storage: &dyn ReadStorage, scan: &Scan, defects: &mut [Defect]) -> Result<(), Error> {
     let digests = &scan.inventory.digests;
     let (mut everywhere, mut wanted): (HashSet<DigestId>, BTreeMap<&str, HashSet<DigestId>>) = Default::default();

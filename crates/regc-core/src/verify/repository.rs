@@ -74,7 +74,7 @@ struct Entry {
 /// How many tag indexes are checked together.
 const TAGS_AT_ONCE: usize = 256;
 
-/// What is missing for a manifest.
+/// What a manifest needs.
 struct Needs {
     manifest: DigestId,
     id: DigestId,

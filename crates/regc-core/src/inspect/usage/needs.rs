@@ -253,7 +253,7 @@ struct TooFar;
 ///
 /// Deleting a tag would free what [`without`](crate::scan::mark) finds: what is attached to an image is deleted with
 /// it, unless a user has given it a tag of its own; what programs tag is deleted all the same. So nothing else leads
-/// to a tag of a user, while the manifest in the name of a program's tag leads to that tag.
+/// to a tag of a user, while the manifest in the name of a program's tag leads to that tag, as a `subject` does to a referrer.
 struct Leading {
     tags: usize,
     digests: Vec<DigestId>,

@@ -43,7 +43,7 @@ pub struct Checkpoint {
     checked_bytes: u64,
 }
 
-/// The version that is written. Other versions are refused.
+/// The version that is written. A checkpoint of another version is refused, unless it is complete.
 const SCHEMA_VERSION: u32 = 1;
 
 /// Which blobs a run is to hash.
