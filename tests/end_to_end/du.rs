@@ -84,7 +84,7 @@ fn the_parts_are_the_whole() {
 }
 
 #[test]
-fn what_a_repository_has_for_itself_is_what_its_removal_frees() {
+fn exclusive_bytes_are_freed_by_deleting_repository() {
     let mut registry = TestRegistry::new();
     let tagged = registry.image("team/app:v1").layers(["base", "a"]).push();
     let untagged = registry.image("team/app").layers(["base", "old"]).push();
@@ -105,7 +105,7 @@ fn what_a_repository_has_for_itself_is_what_its_removal_frees() {
 }
 
 #[test]
-fn a_repository_is_told_with_whom_it_shares_how_much() {
+fn du_reports_shared_bytes_by_repository() {
     let mut registry = TestRegistry::new();
     registry.image("a:v1").layers(["of a and b", "of a, b and c", "of a"]).push();
     registry.image("b:v1").layers(["of a and b", "of a, b and c", "of b and d"]).push();
@@ -130,7 +130,7 @@ fn a_repository_is_told_with_whom_it_shares_how_much() {
 }
 
 #[test]
-fn what_very_many_share_is_not_told_by_name() {
+fn du_names_no_sharers_beyond_limit() {
     let mut registry = TestRegistry::new();
     for number in 0..102 {
         let name = format!("app-{number:03}:v1");
@@ -327,7 +327,7 @@ fn blobs_behind_a_symbolic_link_in_place_of_their_directory_are_counted() {
 }
 
 #[test]
-fn what_a_tag_has_alone_is_what_its_removal_and_that_of_its_image_frees() {
+fn exclusive_bytes_of_tag_are_freed_by_deleting_it() {
     let mut registry = TestRegistry::new();
     let v1 = registry.image("app:v1").layers(["base", "v1", "of v1 and untagged"]).push();
     registry.image("app").layers(["base", "of v1 and untagged"]).push();
@@ -407,7 +407,7 @@ fn a_namespace_has_what_its_removal_frees() {
 }
 
 #[test]
-fn what_is_kept_because_of_damage_is_in_use() {
+fn du_counts_protected_blobs_as_in_use() {
     let mut registry = TestRegistry::new();
     registry.image("hurt:v1").layers(["base"]).push();
     registry.image("other:v1").layers(["base", "other"]).push();
@@ -426,7 +426,7 @@ fn what_is_kept_because_of_damage_is_in_use() {
 }
 
 #[test]
-fn what_is_stored_under_another_digest_is_pulled() {
+fn du_counts_targets_of_other_algorithms_as_pulled() {
     let mut registry = TestRegistry::new();
     let named = Digest::of(Algorithm::Sha512, &layer_content("long"));
     let stored = registry.blob(layer_content("long"));
@@ -493,7 +493,7 @@ fn random_registries_add_up() {
 
 /// What du reports for a tag or repository is what rm frees.
 #[test]
-fn what_du_tells_is_what_rm_frees() {
+fn du_predicts_what_rm_frees() {
     let freed = |root: &std::path::Path, name: &str| -> u64 {
         let run = regc(["rm", "--dry-run", "--format", "json", "--root", root.to_str().unwrap(), name]);
         let summary: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();

@@ -31,7 +31,7 @@ fn leave(root: &Path, key: &str, days: u64) {
 }
 
 #[test]
-fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
+fn tidy_deletes_remnants_of_rsync() {
     let root = store();
     assert_eq!(gc(root.path(), &["--tidy"]).code, 0);
     let before = files_below(root.path());
@@ -83,7 +83,7 @@ fn what_an_interrupted_rsync_has_left_is_deleted_by_tidy() {
 }
 
 #[test]
-fn a_repository_of_the_oras_projects_registry_goes_with_its_referrers() {
+fn rm_deletes_referrer_links_of_oras_registry() {
     let root = store();
     assert_eq!(gc(root.path(), &[]).code, 0);
     let revisions = files_below(&root.path().join(layout::revisions("team/app")));
@@ -156,7 +156,7 @@ fn a_repository_is_deleted_with_what_interrupted_copies_have_left_in_it() {
 }
 
 #[test]
-fn what_may_be_all_that_is_left_of_a_revisions_link_stays() {
+fn tidy_keeps_remnant_of_missing_link() {
     let mut registry = regc_testkit::TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();

@@ -17,7 +17,7 @@ fn of_type<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn json_tells_everything_and_sums_it_up() {
+fn json_lists_items_and_summary() {
     let root = damaged().on_disk();
     let run = gc(root.path(), &["-m", "-d", "--format", "json"]);
     assert_eq!(run.code, 3);
@@ -119,7 +119,7 @@ fn output_does_not_depend_on_threads() {
 }
 
 #[test]
-fn people_are_told_what_is_damaged_and_what_to_do() {
+fn human_report_names_damage_and_remedy() {
     let run = gc(damaged().on_disk().path(), &["-d"]);
     assert_eq!(run.code, 3);
     assert!(run.stdout.contains("Damage: 1 finding\n  hurt: manifest sha256:"), "{}", run.stdout);
@@ -127,7 +127,7 @@ fn people_are_told_what_is_damaged_and_what_to_do() {
 }
 
 #[test]
-fn scripts_are_told_of_damage_on_the_error_stream() {
+fn quiet_run_reports_damage_on_standard_error() {
     let run = gc(damaged().on_disk().path(), &["-d", "--format", "registry"]);
     assert!(run.stderr.starts_with("regc: hurt: manifest sha256:"), "{}", run.stderr);
     assert!(!run.stdout.contains("cannot be pulled"));

@@ -61,7 +61,7 @@ fn tags_for_scripts() {
 }
 
 #[test]
-fn what_tags_name() {
+fn ls_describes_tagged_images() {
     let run = ls(&["--format", "json", "--tree", "team/*", "other"]);
     let lines = lines(&run);
     let tag = |name: &str| lines.iter().find(|line| line["tag"] == name).unwrap();
@@ -93,7 +93,7 @@ fn what_tags_name() {
 }
 
 #[test]
-fn what_no_tag_reaches() {
+fn ls_lists_untagged_manifests() {
     let untagged = lines(&ls(&["--untagged", "--format", "json"]));
     let digests: Vec<&str> = untagged.iter().map(|line| line["image"]["digest"].as_str().unwrap()).collect();
     let mut registry = registry();
@@ -135,7 +135,7 @@ fn each_pattern_that_matches_nothing_is_named() {
 }
 
 #[test]
-fn what_cannot_be_pulled_is_marked() {
+fn ls_marks_tags_that_cannot_be_pulled() {
     let mut registry = registry();
     let unlinked = registry.image("hurt:unlinked").layers(["base"]).push();
     registry.remove(&layout::revision_link("hurt", &unlinked));

@@ -117,7 +117,7 @@ fn tidy_deletes_what_was_attached_to_a_deleted_image() {
 }
 
 #[test]
-fn what_is_attached_to_a_deleted_image_is_found_after_other_runs() {
+fn orphans_are_found_after_other_runs() {
     let signed = Signed::new();
     signed.gc(&[]);
     signed.gc(&["-m"]);
@@ -127,7 +127,7 @@ fn what_is_attached_to_a_deleted_image_is_found_after_other_runs() {
 }
 
 #[test]
-fn what_is_attached_to_an_image_that_was_untagged_is_found_after_it_was_deleted() {
+fn orphans_of_untagged_image_are_found() {
     for at_once in [true, false] {
         let signed = Signed::new();
         fs::remove_dir_all(signed.root.path().join(layout::tag("app", "v2"))).unwrap();
@@ -143,7 +143,7 @@ fn what_is_attached_to_an_image_that_was_untagged_is_found_after_it_was_deleted(
 }
 
 #[test]
-fn what_is_attached_to_a_deleted_image_stays_while_it_is_young_or_needed() {
+fn recent_or_needed_orphans_stay() {
     let signed = Signed::new();
     signed.age(6);
     signed.gc(&["--tidy"]);
@@ -163,7 +163,7 @@ fn what_is_attached_to_a_deleted_image_stays_while_it_is_young_or_needed() {
 }
 
 #[test]
-fn what_was_attached_to_a_deleted_image_comes_back_from_the_trash() {
+fn orphans_are_restored_from_trash() {
     let signed = Signed::new();
     let before = files_below(signed.root.path());
     let root = signed.root.path().to_str().unwrap();
@@ -240,7 +240,7 @@ fn an_orphan_stays_while_something_young_hangs_on_it() {
 }
 
 #[test]
-fn what_an_orphan_lists_that_is_attached_to_nothing_stays_with_it() {
+fn orphaned_index_with_unattached_child_stays() {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v1").layers(["a"]).push();
     let other = registry.image("app").layers(["attached to nothing"]).push();
@@ -263,7 +263,7 @@ fn what_an_orphan_lists_that_is_attached_to_nothing_stays_with_it() {
 }
 
 #[test]
-fn what_a_tag_of_a_deleted_image_named_before_is_deleted_too() {
+fn tidy_deletes_earlier_versions_of_orphaned_tag() {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();
@@ -285,7 +285,7 @@ fn what_a_tag_of_a_deleted_image_named_before_is_deleted_too() {
 }
 
 #[test]
-fn what_is_attached_to_a_platform_of_an_image_that_stays_stays() {
+fn referrers_of_platforms_of_kept_image_stay() {
     let mut registry = TestRegistry::new();
     let platform = registry.image("app").layers(["a"]).push();
     registry.index("app:v1").manifests([platform]).push();

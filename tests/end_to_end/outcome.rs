@@ -27,7 +27,7 @@ fn exit_codes() {
 }
 
 #[test]
-fn an_absent_root_is_told_with_its_path() {
+fn missing_root_is_reported_with_path() {
     let run = regc(["gc", "--root", "/nowhere/at/all"]);
     assert_eq!(run.stdout, "");
     assert!(run.stderr.contains("/nowhere/at/all does not exist"), "{}", run.stderr);
@@ -75,7 +75,7 @@ fn a_store_that_looks_half_mounted_is_refused() {
 }
 
 #[test]
-fn what_could_not_be_removed_is_told_with_its_path_and_cause() {
+fn failed_removal_is_reported_with_path_and_cause() {
     let root = registry().on_disk();
     // A directory cannot be unlinked, not even by root.
     let link = root.path().join(layout::layer_link("team/app", &layer("deleted")));

@@ -95,7 +95,7 @@ fn rules_of_the_command_line() {
 }
 
 #[test]
-fn what_belongs_to_an_image_stays_and_goes_with_it() {
+fn prune_deletes_attached_images_with_their_owner() {
     let mut registry = TestRegistry::new();
     let mut images: Vec<(Digest, Vec<Digest>)> = Vec::new();
     for version in ["v1", "v2"] {
@@ -141,7 +141,7 @@ fn decide_again(root: &Path) -> Run {
 }
 
 #[test]
-fn what_is_tagged_elsewhere_is_never_removed() {
+fn prune_keeps_images_tagged_elsewhere() {
     let mut registry = TestRegistry::new();
     let shared = registry.image("app:old").layers(["shared"]).push();
     registry.image("app:new").layers(["new"]).push();
@@ -157,7 +157,7 @@ fn what_is_tagged_elsewhere_is_never_removed() {
 }
 
 #[test]
-fn what_cannot_be_pulled_takes_up_no_place() {
+fn prune_counts_no_broken_images() {
     let mut registry = TestRegistry::new();
     registry.image("app:good").layers(["a"]).push();
     let unlinked = registry.image("app:unlinked").layers(["b"]).push();
@@ -177,7 +177,7 @@ fn what_cannot_be_pulled_takes_up_no_place() {
 }
 
 #[test]
-fn what_belongs_to_an_image_through_others_without_a_tag_stays_with_it() {
+fn prune_keeps_images_attached_through_untagged_manifests() {
     let mut registry = TestRegistry::new();
     let platform = registry.image("app:platform").layers(["a"]).push();
     let inner = registry.index("app").manifests([platform]).push();
@@ -221,7 +221,7 @@ fn a_tag_whose_age_is_unknown_stays_and_annotations_tell_that_of_a_chart() {
 }
 
 #[test]
-fn every_tag_is_explained_and_equal_inputs_give_equal_results() {
+fn prune_explains_every_tag_deterministically() {
     let root = store();
     let explain = || prune(root.path(), &["--dry-run", "--keep", "1", "--keep-tag", "stable", "--explain"]);
     let run = explain();
@@ -246,7 +246,7 @@ fn every_tag_is_explained_and_equal_inputs_give_equal_results() {
 }
 
 #[test]
-fn a_dry_run_tells_the_bytes_that_the_real_one_frees() {
+fn dry_run_predicts_freed_bytes() {
     let bytes = |root: &Path| -> u64 {
         let files = files_below(root).into_iter().filter(|key| key.ends_with("/data"));
         files.map(|key| fs::metadata(root.join(key)).unwrap().len()).sum()
@@ -296,7 +296,7 @@ fn a_policy_for_the_whole_registry() {
 }
 
 #[test]
-fn somebody_must_say_what_stays() {
+fn prune_requires_a_rule() {
     let root = store();
     for arguments in [
         &[][..],
@@ -313,7 +313,7 @@ fn somebody_must_say_what_stays() {
 }
 
 #[test]
-fn what_is_damaged_is_kept_and_told_of() {
+fn prune_keeps_and_reports_damaged_tags() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();
@@ -352,7 +352,7 @@ fn a_real_run_with_nothing_to_do_is_no_dry_run() {
 }
 
 #[test]
-fn what_is_in_the_way_of_a_prune_is_a_finding_in_every_format() {
+fn prune_reports_blocked_tags_in_every_format() {
     for (way, code) in [("v1/.nfs0001", "RG006"), ("latest -> v1", "RG007")] {
         let mut registry = TestRegistry::new();
         registry.image("app:v1").layers(["a"]).push();

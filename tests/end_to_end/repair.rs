@@ -45,7 +45,7 @@ fn a_store_whose_blobs_are_not_mounted_is_refused() {
 }
 
 #[test]
-fn nothing_is_repaired_through_a_symbolic_link() {
+fn repair_changes_nothing_through_symbolic_link() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     let root = registry.on_disk();
@@ -90,7 +90,7 @@ fn a_tag_that_another_one_leads_to_stays() {
 }
 
 #[test]
-fn what_is_half_written_goes_with_the_next_repair() {
+fn repair_deletes_half_written_files() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.put(layout::revision_link("app", &image), "");
@@ -108,7 +108,7 @@ fn what_is_half_written_goes_with_the_next_repair() {
 }
 
 #[test]
-fn a_dry_run_tells_all_that_is_done() {
+fn repair_dry_run_predicts_actions() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a", "b"]).push();
     registry.image("app:v2").layers(["c"]).push();
@@ -127,7 +127,7 @@ fn a_dry_run_tells_all_that_is_done() {
 }
 
 #[test]
-fn what_was_damaged_and_cannot_be_mended_is_still_told() {
+fn repair_reports_remaining_damage() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     let root = registry.on_disk();
@@ -146,7 +146,7 @@ fn what_was_damaged_and_cannot_be_mended_is_still_told() {
 }
 
 #[test]
-fn what_was_moved_aside_protects_its_repository_even_if_it_was_a_symbolic_link() {
+fn moved_manifest_protects_its_repository_even_as_symbolic_link() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();
@@ -187,7 +187,7 @@ fn names_of_repositories_and_tags_are_not_taken_for_parts_of_the_layout() {
 }
 
 #[test]
-fn a_tag_goes_with_its_directory() {
+fn repair_deletes_tag_with_its_directory() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();
@@ -237,7 +237,7 @@ fn another_store_must_be_one_and_another() {
 }
 
 #[test]
-fn what_is_on_another_disk_is_told_and_the_rest_is_done() {
+fn repair_reports_other_filesystem_and_goes_on() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     let (backup, disk) = (registry.on_disk(), tempfile::tempdir_in("/dev/shm").expect("/dev/shm"));

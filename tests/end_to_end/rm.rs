@@ -39,7 +39,7 @@ fn tags(root: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_dry_run_tells_the_bytes_that_the_real_one_frees() {
+fn dry_run_predicts_freed_bytes() {
     for names in [
         &["team/app:v1"][..],
         &["team/app:*"],
@@ -64,7 +64,7 @@ fn a_dry_run_tells_the_bytes_that_the_real_one_frees() {
 }
 
 #[test]
-fn what_is_named_goes_and_nothing_else() {
+fn rm_deletes_only_what_is_named() {
     let root = store();
     let run = rm(root.path(), &["--yes", "team/app", "other:v1"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -77,7 +77,7 @@ fn what_is_named_goes_and_nothing_else() {
 }
 
 #[test]
-fn what_matches_nothing_is_an_error() {
+fn rm_fails_if_nothing_matches() {
     let root = store();
     let before = files_below(root.path());
     let digest = format!("other@sha256:{}", "0".repeat(64));
@@ -99,7 +99,7 @@ fn what_matches_nothing_is_an_error() {
 }
 
 #[test]
-fn what_is_in_use_otherwise_is_refused() {
+fn rm_refuses_manifests_in_use() {
     let root = store();
     let before = files_below(root.path());
     let list = regc(["ls", "--tree", "--format", "json", "--root", root.path().to_str().unwrap()]).stdout;
@@ -117,7 +117,7 @@ fn what_is_in_use_otherwise_is_refused() {
 }
 
 #[test]
-fn somebody_must_agree() {
+fn rm_requires_confirmation() {
     let root = store();
     let before = files_below(root.path());
     let run = rm(root.path(), &["other:v1"]);
@@ -165,7 +165,7 @@ fn a_collection_frees_what_was_left_to_it() {
 }
 
 #[test]
-fn what_was_moved_to_the_trash_comes_back() {
+fn rm_is_undone_by_restore() {
     let root = store();
     let before = files_below(root.path());
     let in_registry = |root: &Path| -> BTreeSet<String> {
@@ -186,7 +186,7 @@ fn what_was_moved_to_the_trash_comes_back() {
 }
 
 #[test]
-fn a_damaged_repository_goes_as_a_whole_or_not_at_all() {
+fn rm_deletes_damaged_repository_only_as_a_whole() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     registry.image("other:v1").layers(["b"]).push();
@@ -200,7 +200,7 @@ fn a_damaged_repository_goes_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn it_cannot_be_run_where_a_database_keeps_the_tags() {
+fn rm_refuses_external_metadata() {
     let root = store();
     let directory = tempfile::tempdir().unwrap();
     let auth = "auth: {token: {issuer: harbor-token-issuer}}\n";

@@ -118,7 +118,7 @@ fn a_running_registry_is_noticed() {
 }
 
 #[test]
-fn what_is_young_is_kept() {
+fn min_age_keeps_recent_objects() {
     let root = registry().on_disk();
     let run = gc(root.path(), &["-m", "--min-age", "7d", "--format", "json"]);
     let summary = last_line(&run);
@@ -167,7 +167,7 @@ fn the_trash_from_end_to_end() {
 }
 
 #[test]
-fn what_is_on_another_disk_is_not_copied_to_the_trash() {
+fn trash_copies_nothing_from_other_filesystem() {
     use std::os::unix::fs::{MetadataExt, symlink};
     let (root, other) = (registry().on_disk(), tempfile::tempdir_in("/dev/shm").expect("/dev/shm"));
     let device = |path: &Path| fs::metadata(path).unwrap().dev();
@@ -258,7 +258,7 @@ fn one_who_may_only_read_can_look_and_is_refused_beforehand() {
 }
 
 #[test]
-fn what_stays_keeps_its_owner_and_mode_and_what_comes_back_gets_those_around_it() {
+fn remaining_files_keep_owner_and_restored_files_get_that_of_their_directory() {
     let root = registry().on_disk();
     let chown = Command::new("chown").args(["-R", "1234:2345"]).arg(root.path()).status().unwrap();
     assert!(chown.success(), "this test needs root");
@@ -307,7 +307,7 @@ fn names_that_are_commands_or_no_names_at_all() {
 }
 
 #[test]
-fn an_unreadable_journal_of_an_incomplete_restore_stops_a_run_and_the_error_says_how_to_go_on() {
+fn unreadable_journal_of_incomplete_restore_stops_run_with_hint() {
     let ways: [fn(&Path); 4] = [
         |journal| fs::write(journal, "garbled").unwrap(),
         |journal| fs::remove_file(journal).unwrap(),

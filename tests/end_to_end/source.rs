@@ -34,7 +34,7 @@ fn the_configuration_is_the_argument_or_the_environments() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_used_is_told_with_its_path() {
+fn unusable_configuration_is_reported_with_path() {
     let directory = tempfile::tempdir().unwrap();
     let run = regc(["gc", "/nowhere/config.yml"]);
     assert_eq!(run.code, 1);
@@ -166,7 +166,7 @@ fn harbor_is_refused() {
 }
 
 #[test]
-fn what_a_pull_through_cache_has_let_expire_is_a_note() {
+fn expired_content_of_pull_through_cache_is_a_note() {
     let mut registry = TestRegistry::new();
     for number in 0..20 {
         let expired = format!("expired {number}");

@@ -123,7 +123,7 @@ fn how_it_ends() {
 }
 
 #[test]
-fn names_cannot_give_the_terminal_orders() {
+fn report_escapes_control_characters_in_names() {
     let mut registry = registry();
     registry.image("x\u{1b}[31m\ny:v1").layers(["renamed"]).push();
     registry.put(format!("{}/new\nline\u{1b}]0;title\u{7}", layout::BLOBS), "");
@@ -138,7 +138,7 @@ fn names_cannot_give_the_terminal_orders() {
 }
 
 #[test]
-fn what_may_not_be_read_is_told_and_the_rest_is_looked_at() {
+fn verify_reports_unreadable_files_and_goes_on() {
     let (root, programs) = (damaged().on_disk(), tempfile::tempdir().unwrap());
     let binary = programs.path().join("regc");
     fs::copy(env!("CARGO_BIN_EXE_regc"), &binary).unwrap();
@@ -181,7 +181,7 @@ fn what_may_not_be_read_is_told_and_the_rest_is_looked_at() {
 }
 
 #[test]
-fn a_symbolic_link_to_nothing_anywhere_is_told_and_nothing_else() {
+fn verify_reports_dangling_symbolic_link_once() {
     let mut registry = registry();
     registry.upload("other", "given-up");
     let root = registry.on_disk();
@@ -264,7 +264,7 @@ fn content_is_hashed_if_asked_for() {
 }
 
 #[test]
-fn hashing_goes_on_where_it_was_interrupted() {
+fn hashing_resumes_at_checkpoint() {
     let mut registry = TestRegistry::new();
     for n in 0..40 {
         registry.image(&format!("app:v{n}")).layers([format!("layer {n} {}", "x".repeat(20_000))]).push();

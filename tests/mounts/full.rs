@@ -127,7 +127,7 @@ fn last_line(run: &Run) -> Value {
 }
 
 #[test]
-fn what_is_deleted_on_a_full_disk_is_gone() {
+fn gc_deletes_on_full_disk() {
     for lack in [Bytes, Inodes] {
         for (arguments, gone) in [
             (&["gc"][..], "deleted"),
@@ -173,7 +173,7 @@ fn a_second_run_is_refused_on_a_full_disk_as_on_any_other() {
 }
 
 #[test]
-fn what_needs_space_on_a_full_disk_changes_nothing_and_says_what_helps() {
+fn commands_that_need_space_change_nothing_on_full_disk() {
     for lack in [Bytes, Inodes] {
         for (arguments, hint) in [
             (&["gc", "--trash"][..], "hint: run without --trash: deleting needs no space there"),
@@ -267,7 +267,7 @@ fn every_report_names_the_runs_that_made_room() {
 }
 
 #[test]
-fn what_may_still_be_wanted_in_the_trash_makes_no_room() {
+fn needed_runs_make_no_room() {
     let recent = |disk: &Disk, run: &str| {
         disk.change_journal(run, |header| {
             header["started"] = (header["started"].as_u64().unwrap() + 13 * 86_400 + 60).into();

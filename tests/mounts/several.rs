@@ -94,7 +94,7 @@ const ONE_FILE_SYSTEM: &str =
     "move .regc and docker/registry/v2 to one file system, mounted once, and run the same command again; or ";
 
 #[test]
-fn nothing_is_moved_to_the_trash_from_a_disk_of_its_own() {
+fn trash_refuses_parts_on_other_filesystem() {
     for how in [How::Tmpfs, How::Bind] {
         for place in PLACES {
             let store = Store::new(place, how);

@@ -78,7 +78,7 @@ fn blobs_of(registry: &TestRegistry) -> BTreeSet<Digest> {
 }
 
 #[test]
-fn the_registrys_own_command_stops_at_damage_and_regc_goes_on() {
+fn regc_goes_on_where_registrys_command_stops_at_damage() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["garbage"]).push();
     registry.delete("app", &gone);

@@ -102,7 +102,7 @@ fn every_image_that_should_be_there_is_pulled_as_it_was() {
 }
 
 #[test]
-fn untagged_manifests_go_and_all_platforms_stay() {
+fn gc_deletes_untagged_manifests_and_keeps_all_platforms() {
     let store = store();
     let before = store.pulled();
     let run = store.regc(&["-m", "--format", "json"]);

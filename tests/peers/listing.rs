@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::common::regc;
 
 #[test]
-fn what_regc_lists_is_what_the_registry_lists() {
+fn ls_lists_what_registry_lists() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let registry = PeerRegistry::start(root.path());
     scenario::play(&registry, &work.path().join("images"), 3000);

@@ -96,7 +96,7 @@ fn remove(store: &Store, command: &str, arguments: &[&str], gone: &[&str]) {
 }
 
 #[test]
-fn what_is_removed_by_name_is_gone_and_all_else_is_served() {
+fn rm_deletes_named_images_and_all_else_is_served() {
     let store = Store::written(|registry, work| {
         scenario::play(registry, &work.join("images"), 20_000);
     });
@@ -126,7 +126,7 @@ fn a_repository_below_another_one_stays() {
 }
 
 #[test]
-fn what_no_rule_keeps_is_gone_and_all_else_is_served() {
+fn prune_deletes_unkept_images_and_all_else_is_served() {
     let store = Store::written(|registry, work| {
         let mut images = OciLayout::create(work.join("images"));
         let layer = |name| LayerSpec { name, bytes: 10_000 };
@@ -167,7 +167,7 @@ fn what_no_rule_keeps_is_gone_and_all_else_is_served() {
 }
 
 #[test]
-fn what_is_left_over_goes_and_nothing_else() {
+fn tidy_deletes_only_leftovers() {
     let store = Store::written(|registry, work| {
         scenario::play(registry, &work.join("images"), 20_000);
         let images = work.join("images");

@@ -160,7 +160,7 @@ fn links_are_made_whole_again() {
 }
 
 #[test]
-fn what_is_moved_aside_can_be_pushed_again() {
+fn moved_content_can_be_pushed_again() {
     for what in ["layer", "manifest", "content"] {
         let store = Store::new();
         let (manifest, content) = store.manifest("team/app", "v1");
@@ -211,7 +211,7 @@ fn what_is_moved_aside_can_be_pushed_again() {
 }
 
 #[test]
-fn content_comes_back_from_a_backup() {
+fn repair_takes_content_from_backup() {
     let store = Store::new();
     let before = contents(&store.root());
     let backup = store.copy("backup");
@@ -242,7 +242,7 @@ fn content_comes_back_from_a_backup() {
 }
 
 #[test]
-fn what_leads_to_nothing_goes_and_can_be_had_back() {
+fn repair_moves_dangling_links_to_trash_and_restore_undoes_it() {
     let store = Store::new();
     let (manifest, _) = store.manifest("team/app", "v1");
     fs::remove_dir_all(store.at(&layout::blob(&manifest))).unwrap();
@@ -325,7 +325,7 @@ fn check(store: &damage::Store, (case, damage): &(&str, Case)) -> Vec<String> {
 }
 
 #[test]
-fn whatever_is_damaged_the_registry_serves_what_can_be_served_once_it_is_repaired() {
+fn registry_serves_all_that_can_be_served_after_repair() {
     let store = damage::store();
     let failures = damage::check_all(|case| check(&store, case));
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

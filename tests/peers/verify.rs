@@ -127,7 +127,7 @@ fn assert_clean(root: &Path, when: &str) {
 }
 
 #[test]
-fn whatever_was_done_to_a_whole_store_leaves_it_whole() {
+fn commands_leave_whole_store_whole() {
     let store = store();
     for commands in [
         &[][..],
@@ -152,7 +152,7 @@ fn whatever_was_done_to_a_whole_store_leaves_it_whole() {
 }
 
 #[test]
-fn of_what_was_just_pushed_and_of_what_was_tidied_nothing_is_told() {
+fn verify_reports_nothing_of_pushed_or_tidied_store() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = store();
     let registry = PeerRegistry::start(root.path());
@@ -181,7 +181,7 @@ fn of_what_was_just_pushed_and_of_what_was_tidied_nothing_is_told() {
 }
 
 #[test]
-fn what_the_registrys_own_collection_leaves_is_told_of_links_alone() {
+fn verify_reports_only_links_after_registrys_own_collection() {
     let store = store();
     let config = peer::write_config(store.work.path(), store.root.path(), 0);
     assert!(peer::garbage_collect(&config, &[]).status.success());
@@ -240,7 +240,7 @@ fn stores_made_at_random_are_whole_but_for_platforms_that_are_not_there() {
 }
 
 #[test]
-fn what_was_pushed_by_its_sha512_digest_is_whole() {
+fn verify_accepts_images_pushed_by_sha512() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let registry = PeerRegistry::start(root.path());
     let upload = |algorithm, content: &[u8]| {

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_may_be_a_registry() {
+    fn probe_reports_silent_server_as_unclear() {
         let unclear = Answer::Unclear("does not answer in time".into());
         for bound in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(bound).unwrap();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_told_from_another_web_server() {
+    fn probe_distinguishes_registry_from_other_servers() {
         let registries = [
             "HTTP/1.1 200 OK\r\ndocker-distribution-api-version: registry/2.0\r\n\r\n{}",
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"https://auth\"\r\n\r\n",
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_listen_does_not_answer() {
+    fn probe_reports_closed_port_as_nobody() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         assert_eq!(answers(&at(format!("0.0.0.0:{port}"))).unwrap(), Answer::Nobody);
         assert!(answers(&at("5000")).is_err());

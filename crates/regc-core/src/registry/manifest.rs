@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_damage() {
+    fn unknown_manifest_is_damage() {
         assert!(matches!(parse("hello"), Err(Damage::NotJson(_))));
         assert!(matches!(parse(r#"{"schemaVersion":2,"layers":[{"#), Err(Damage::NotJson(_))));
         assert!(matches!(parse(r#"{"schemaVersion":2,"layers":"none"}"#), Err(Damage::NotJson(_))));

@@ -218,7 +218,7 @@ rules:
     }
 
     #[test]
-    fn what_is_no_policy_is_refused() {
+    fn invalid_policy_is_refused() {
         for (text, expected) in [
             ("", "line 1: missing field `version`"),
             ("rules: []", "line 1: missing field `version`"),

@@ -104,7 +104,7 @@ fn an_image_stays_with_all_its_tags_and_then_is_not_counted() {
 }
 
 #[test]
-fn what_is_young_stays_beside_the_newest() {
+fn recent_images_stay_beside_newest() {
     let tags = [tag("a", "a", 1), tag("b", "b", 29), tag("c", "c", 30), tag("d", "d", 31)];
     assert_eq!(
         said("keep: 1, keep-within: 30d", &tags),

@@ -185,7 +185,7 @@ fn an_untagged_manifest_that_comes_into_use_is_kept() {
 }
 
 #[test]
-fn what_is_young_is_kept_with_all_that_it_refers_to() {
+fn recent_objects_keep_what_they_refer_to() {
     let (mut registry, _, untagged) = before();
     registry.blob("linked by nobody");
     let root = registry.on_disk();

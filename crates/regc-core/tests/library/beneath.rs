@@ -57,7 +57,7 @@ fn planted(directory: &str, what: &str, change: impl FnOnce(&Path)) {
 }
 
 #[test]
-fn nothing_is_removed_through_a_symbolic_link() {
+fn storage_removes_nothing_through_symbolic_link() {
     for key in registry().1 {
         for directory in directories(&key) {
             for into in [None, Some(".regc/trash/new")] {
@@ -90,7 +90,7 @@ fn nothing_is_removed_through_a_symbolic_link() {
 }
 
 #[test]
-fn nothing_is_moved_made_or_replaced_through_a_symbolic_link() {
+fn storage_moves_and_makes_nothing_through_symbolic_link() {
     for key in registry().1 {
         let trashed = format!("{}/{key}", trash::directory("run"));
         for (from, to) in [(&trashed, &key), (&key, &trashed)] {
@@ -125,7 +125,7 @@ fn nothing_is_moved_made_or_replaced_through_a_symbolic_link() {
 }
 
 #[test]
-fn what_is_below_a_removed_directory_is_not_followed() {
+fn remove_all_follows_no_symbolic_link() {
     let (registry, _) = registry();
     let (root, victim) = (registry.on_disk(), tempfile::tempdir().unwrap());
     fs::write(victim.path().join("somebody's"), "content").unwrap();

@@ -149,7 +149,7 @@ fn damage_is_found_with_every_algorithm_and_length() {
 }
 
 #[test]
-fn a_blob_that_cannot_be_read_or_has_vanished_is_told_and_the_others_are_hashed() {
+fn hashing_reports_unreadable_and_missing_blobs_and_goes_on() {
     let (mut objects, blobs) = mixed();
     let (missing, broken, damaged) = (blobs[3].digest, blobs[1505].digest, blobs[1510].digest);
     objects.remove(&layout::blob_data(&missing));
@@ -200,7 +200,7 @@ fn runs_that_are_stopped_hash_everything_once() {
 }
 
 #[test]
-fn every_checkpoint_is_good_to_go_on_from() {
+fn every_checkpoint_can_be_resumed() {
     let (objects, blobs) = mixed();
     let storage = memory(objects.clone());
     let checkpoints = Mutex::new(Vec::new());
@@ -222,7 +222,7 @@ fn every_checkpoint_is_good_to_go_on_from() {
 }
 
 #[test]
-fn what_could_not_be_read_is_tried_again_and_what_is_done_is_not() {
+fn resumed_run_retries_unreadable_blobs_only() {
     let (objects, mut blobs) = mixed();
     let (broken, late) = (blobs[1505].digest, content(9999, 20));
     let key = layout::blob_data(&broken);

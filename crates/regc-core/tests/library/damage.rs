@@ -276,7 +276,7 @@ fn a_live_blob_is_missing() {
 }
 
 #[test]
-fn what_cannot_be_read_stops_the_run() {
+fn unreadable_directory_stops_the_run() {
     let Damaged { registry, image, .. } = before();
     let tag = layout::tag_link("hurt", "v1");
     for place in [

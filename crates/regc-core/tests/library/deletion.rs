@@ -45,7 +45,7 @@ fn manifest(repository: &str, digest: Digest) -> Deletion {
 }
 
 #[test]
-fn a_tag_goes_with_its_image_and_what_only_that_kept_alive() {
+fn deleting_tag_deletes_image_and_what_only_it_needs() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["base", "old"]).push();
     registry.image("app:v2").layers(["base", "new"]).push();
@@ -63,7 +63,7 @@ fn a_tag_goes_with_its_image_and_what_only_that_kept_alive() {
 }
 
 #[test]
-fn what_was_garbage_before_is_left_to_a_collection() {
+fn deletion_leaves_other_garbage() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["shared", "freed", "own"]).push();
     registry.image("third:v1").layers(["shared"]).push();
@@ -97,7 +97,7 @@ fn an_image_stays_while_another_tag_names_it() {
 }
 
 #[test]
-fn what_belongs_to_an_image_lives_and_dies_with_it() {
+fn attached_images_are_deleted_with_their_image() {
     let mut registry = TestRegistry::new();
     let platforms = ["amd64", "arm64"].map(|name| registry.image("app").layers(["base", name]).push());
     let index = registry.index("app:v1").manifests(platforms).push();
@@ -149,7 +149,7 @@ fn a_part_of_a_live_index_stays() {
 }
 
 #[test]
-fn what_is_attached_goes_alone_if_it_is_named() {
+fn named_referrer_is_deleted_alone() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     let signature = registry.image("app").layers(["signature"]).subject(image).push();
@@ -159,7 +159,7 @@ fn what_is_attached_goes_alone_if_it_is_named() {
 }
 
 #[test]
-fn what_other_repositories_need_stays() {
+fn deletion_keeps_blobs_of_other_repositories() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["base", "own"]).push();
     registry.image("app/worker:v1").layers(["base"]).push();
@@ -202,7 +202,7 @@ fn content_can_be_left_to_a_later_collection() {
 }
 
 #[test]
-fn nothing_goes_of_what_is_not_understood() {
+fn deletion_keeps_repository_with_damaged_manifest() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     let damaged = registry.manifest("app:damaged", "{ this is no manifest");
@@ -261,7 +261,7 @@ fn a_tag_that_only_begins_like_one_of_cosigns_stays() {
 }
 
 #[test]
-fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
+fn deletion_keeps_tags_behind_symbolic_links() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     registry.image("app:old").layers(["c"]).push();
@@ -310,7 +310,7 @@ fn tags_that_symbolic_links_lead_to_stay_and_others_go() {
 }
 
 #[test]
-fn a_foreign_file_stays_and_what_is_named_goes() {
+fn deletion_keeps_foreign_file() {
     for (path, whole) in [
         ("_manifests/tags/v1/.nfs0001", false),
         ("_manifests/tags/v1/current/.DS_Store", false),
@@ -345,7 +345,7 @@ fn a_foreign_file_stays_and_what_is_named_goes() {
 }
 
 #[test]
-fn an_image_goes_as_a_whole_or_is_too_young() {
+fn deletion_keeps_image_with_recent_parts() {
     let mut registry = TestRegistry::new();
     let platform = registry.image("app").layers(["a"]).push();
     registry.index("app:v1").manifests([platform]).push();
@@ -438,7 +438,7 @@ proptest! {
     /// Everything that the remaining tags need is kept; and one run deletes what a collection would have found to be
     /// garbage after the names were removed.
     #[test]
-    fn what_stays_is_whole(seed: u64, which in proptest::collection::vec(any::<prop::sample::Index>(), 1..4)) {
+    fn remaining_images_can_be_pulled(seed: u64, which in proptest::collection::vec(any::<prop::sample::Index>(), 1..4)) {
         let registry = generate::registry(seed, Features { referrers: true, partial_repositories: false });
         let all: Vec<(String, String)> = registry.keys().filter_map(|key| {
             let (repository, tag) = key.strip_prefix(&format!("{}/", layout::REPOSITORIES))?.split_once("/_manifests/tags/")?;

@@ -43,7 +43,7 @@ fn upload_directory(root: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn uploads_go_by_when_they_began() {
+fn uploads_are_deleted_by_age() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     registry.upload("app", UPLOAD);
@@ -115,7 +115,7 @@ fn an_upload_that_is_being_written_stays_whole() {
 }
 
 #[test]
-fn repositories_without_anything_go() {
+fn empty_repositories_are_deleted() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     let gone = registry.image("team/gone:v1").layers(["b"]).push();
@@ -155,7 +155,7 @@ fn a_repository_stays_with_what_no_registry_has_put_there() {
 }
 
 #[test]
-fn what_a_deletion_has_left_goes() {
+fn collection_deletes_leftovers_of_api_deletion() {
     let mut registry = TestRegistry::new();
     let old = registry.image("app:v1").layers(["a"]).push();
     let kept = registry.image("app:v1").layers(["b"]).push();
@@ -183,7 +183,7 @@ fn what_a_deletion_has_left_goes() {
 }
 
 #[test]
-fn tags_that_name_nothing_go() {
+fn empty_tags_are_deleted() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.image("app:v2").layers(["b"]).push();

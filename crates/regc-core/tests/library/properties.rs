@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn exactly_what_is_not_live_goes(seed: u64, untagged: bool) {
+    fn collection_deletes_exactly_what_is_not_live(seed: u64, untagged: bool) {
         let registry = generate::registry(seed, ALL);
         let found = garbage(&registry, if untagged { UNTAGGED } else { DEFAULT });
         let live = oracle::live(&registry, untagged);

@@ -67,7 +67,7 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
 }
 
 #[test]
-fn a_repository_goes_with_its_links_to_referrers() {
+fn deleted_repository_takes_its_referrer_links_along() {
     for (foreign, to_trash) in
         [(None, None), (None, Some("run")), (Some("_refs/note"), None), (Some("_referrers/subjects/note"), None)]
     {
@@ -107,7 +107,7 @@ fn a_repository_goes_with_its_links_to_referrers() {
 }
 
 #[test]
-fn a_manifest_that_goes_takes_the_links_to_it_along() {
+fn deleted_manifest_takes_its_referrer_links_along() {
     let (mut registry, images) = registry();
     let gone = images[0];
     let tag = registry.get(&layout::tag_link("app", "v1")).unwrap().to_vec();

@@ -85,7 +85,7 @@ fn registry() -> (TestRegistry, Vec<String>) {
 }
 
 #[test]
-fn what_interrupted_copies_have_left_goes_once_it_is_old() {
+fn old_remnants_are_deleted() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     let kept = [
@@ -132,7 +132,7 @@ fn what_interrupted_copies_have_left_goes_once_it_is_old() {
 }
 
 #[test]
-fn what_was_left_comes_back_from_the_trash() {
+fn remnants_are_restored_from_trash() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     left.iter().for_each(|key| leave(root.path(), key, 8));
@@ -169,7 +169,7 @@ fn a_journal_names_only_such_files() {
 }
 
 #[test]
-fn what_is_written_to_while_a_run_goes_on_stays() {
+fn remnant_written_during_run_stays() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     left.iter().for_each(|key| leave(root.path(), key, 8));
@@ -186,7 +186,7 @@ fn what_is_written_to_while_a_run_goes_on_stays() {
 }
 
 #[test]
-fn what_may_be_all_that_is_left_of_something_stays() {
+fn remnant_without_its_original_stays() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["lost"]).push();
     registry.image("app:v2").layers(["other"]).push();
@@ -212,7 +212,7 @@ fn what_may_be_all_that_is_left_of_something_stays() {
 }
 
 #[test]
-fn nothing_that_was_left_goes_through_a_symbolic_link() {
+fn remnants_behind_symbolic_link_stay() {
     let (registry, _) = registry();
     let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
     leave(elsewhere.path(), ".data.Xy12Za", 100);
@@ -251,7 +251,7 @@ fn nothing_that_was_left_goes_through_a_symbolic_link() {
 }
 
 #[test]
-fn an_empty_repository_goes_with_what_was_left_in_it() {
+fn empty_repository_is_deleted_with_remnants() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     registry.layer("empty", "b");

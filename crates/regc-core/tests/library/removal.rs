@@ -30,7 +30,7 @@ fn stage(key: &str) -> usize {
 }
 
 #[test]
-fn links_go_before_what_they_point_at() {
+fn links_are_deleted_before_content() {
     for seed in 0..20 {
         let storage = Recording::new(generate::registry(seed, ALL).in_memory(DIRECTORIES));
         drop(collect(&storage, UNTAGGED).unwrap());
@@ -48,7 +48,7 @@ fn links_go_before_what_they_point_at() {
 }
 
 #[test]
-fn parents_go_before_their_children() {
+fn parents_are_deleted_before_children() {
     let mut registry = TestRegistry::new();
     registry.image("app:keep").layers(["x"]).push();
     let mut below = registry.image("app").layers(["x", "y"]).push();
@@ -71,7 +71,7 @@ fn parents_go_before_their_children() {
 }
 
 #[test]
-fn directories_go_with_what_they_held_and_no_other() {
+fn only_emptied_directories_are_deleted() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["x", "y"]).push();
     registry.delete("app", &gone);
@@ -91,7 +91,7 @@ fn directories_go_with_what_they_held_and_no_other() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing_and_tells_what_the_real_one_does() {
+fn dry_run_changes_nothing_and_predicts_real_run() {
     for seed in 0..10 {
         let registry = generate::registry(seed, ALL);
         let root = registry.on_disk();
@@ -115,7 +115,7 @@ fn a_dry_run_changes_nothing_and_tells_what_the_real_one_does() {
 }
 
 #[test]
-fn a_failed_removal_is_told_with_its_path() {
+fn failed_removal_is_reported_with_path() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["x"]).push();
     registry.delete("app", &gone);
@@ -137,7 +137,7 @@ fn a_failed_removal_is_told_with_its_path() {
 }
 
 #[test]
-fn what_is_gone_counts_as_removed_even_if_its_directory_is_not() {
+fn object_counts_as_removed_if_only_its_directory_stays() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["x"]).push();
     registry.delete("app", &gone);
@@ -163,7 +163,7 @@ fn a_run_removes_the_empty_directories_that_one_before_has_left() {
 }
 
 #[test]
-fn what_cannot_be_put_into_the_trash_is_told_and_stays() {
+fn failed_move_to_trash_is_reported_and_object_stays() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["x"]).push();
     registry.delete("app", &gone);

@@ -111,7 +111,7 @@ fn damaged() -> TestRegistry {
 }
 
 #[test]
-fn one_plan_tells_all_that_is_done() {
+fn first_repair_plan_is_complete() {
     let (backup, storage) = (whole().in_memory(DIRECTORIES), damaged().in_memory(DIRECTORIES));
     let before = storage.keys();
     let planned = planned(&storage, Some(&backup));
@@ -149,7 +149,7 @@ fn assert_nothing_lost(storage: &MemoryStorage, when: &str) {
 }
 
 #[test]
-fn what_is_lost_keeps_its_links_and_tags_until_somebody_decides() {
+fn lost_manifest_keeps_its_links_without_drop_lost() {
     for is_linked in [true, false] {
         let mut registry = whole();
         let v1 = manifest(&registry, "app", "v1");
@@ -229,7 +229,7 @@ fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
 }
 
 #[test]
-fn what_cannot_be_read_in_the_backup_is_told_and_the_rest_is_done() {
+fn repair_reports_unreadable_backup_and_goes_on() {
     let one = layout::blob_data(&layer("one"));
     let backup = Faulty::reading(whole().in_memory(DIRECTORIES), move |key| key == one);
     let storage = damaged().in_memory(DIRECTORIES);
@@ -240,7 +240,7 @@ fn what_cannot_be_read_in_the_backup_is_told_and_the_rest_is_done() {
 }
 
 #[test]
-fn what_is_no_manifest_is_not_linked_as_one() {
+fn repair_links_no_blob_as_manifest() {
     let mut registry = whole();
     let other = layer("not a manifest");
     registry.tag("app", "wrong", &other);
@@ -306,7 +306,7 @@ fn untag(registry: &mut TestRegistry, repository: &str, tag: &str) {
 }
 
 #[test]
-fn what_a_collection_puts_back_is_not_taken_for_lost() {
+fn repair_leaves_trashed_content_to_collection() {
     let registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     for with_revision in [false, true] {
@@ -367,7 +367,7 @@ fn the_last_that_is_known_of_an_image_stays() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_taken_for_lost() {
+fn unreadable_manifest_is_not_lost() {
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
@@ -433,7 +433,7 @@ fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() 
 }
 
 #[test]
-fn a_chain_of_indexes_may_be_as_long_as_somebody_wants_it() {
+fn long_chain_of_indexes_is_repaired() {
     let mut registry = TestRegistry::new();
     let mut top = registry.image("app").layers(["a"]).push();
     for _ in 0..5000 {
@@ -508,7 +508,7 @@ fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
 }
 
 #[test]
-fn what_something_linked_again_is_attached_to_stays() {
+fn repair_keeps_subject_of_linked_referrer() {
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     let signature = registry.image("app:signature").layers(["signature"]).subject(v1).push();
@@ -531,7 +531,7 @@ fn a_tag_of_what_was_moved_aside_waits_for_it() {
 }
 
 #[test]
-fn what_a_manifest_needs_that_cannot_be_read_is_mended_in_the_same_run() {
+fn repair_takes_manifest_and_its_needs_in_one_run() {
     let backup = whole().in_memory(DIRECTORIES);
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
@@ -569,7 +569,7 @@ fn everything_that_what_is_linked_again_refers_to_is_mended_in_the_same_run() {
 }
 
 #[test]
-fn what_was_moved_aside_does_not_count_as_unmounted() {
+fn moved_content_does_not_count_as_unmounted() {
     let mut registry = TestRegistry::new();
     for n in 0..15 {
         let name = format!("layer {n}");

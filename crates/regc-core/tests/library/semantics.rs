@@ -24,7 +24,7 @@ fn every_linked_revision_is_a_root_by_default() {
 }
 
 #[test]
-fn what_only_a_deleted_revision_used_is_garbage() {
+fn blobs_of_deleted_revision_are_garbage() {
     let mut registry = TestRegistry::new();
     let gone = registry.image("app:v1").layers(["base", "old"]).push();
     registry.image("app:v2").layers(["base"]).push();
@@ -49,7 +49,7 @@ fn a_layer_link_is_garbage_by_its_own_repository_and_a_blob_by_all() {
 }
 
 #[test]
-fn untagged_revisions_go_with_their_tag_index_entries() {
+fn untagged_revisions_are_deleted_with_tag_index_entries() {
     let mut registry = TestRegistry::new();
     let old = registry.image("app:v1").layers(["base", "old"]).push();
     let old_config = parts(&registry, &old)[2];

@@ -59,7 +59,7 @@ fn one_session_at_a_time_has_a_store() {
 }
 
 #[test]
-fn what_is_kept_in_the_trash_is_restored() {
+fn session_restores_trashed_run() {
     let (root, _) = registry();
     let store = open(&root);
     let before = blobs_below(root.path());

@@ -62,7 +62,7 @@ fn every_directory_may_be_a_symbolic_link() {
 }
 
 #[test]
-fn nothing_is_removed_from_a_repository_behind_a_symbolic_link() {
+fn symlinked_repository_loses_nothing() {
     let registry = registry();
     for part in ["", "/_manifests", "/_manifests/revisions", "/_layers"] {
         let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());
@@ -88,7 +88,7 @@ fn a_blob_behind_a_symbolic_link_loses_only_the_link() {
 }
 
 #[test]
-fn blobs_on_another_disk_are_collected_there_if_nobody_else_uses_them() {
+fn symlinked_blobs_are_collected_if_allowed() {
     let shard = layout::blob(&layer("garbage")).rsplit_once('/').unwrap().0.to_owned();
     for part in [layout::BLOBS.to_owned(), format!("{}/sha256", layout::BLOBS), shard] {
         let (root, elsewhere) = (registry().on_disk(), tempfile::tempdir().unwrap());
@@ -374,7 +374,7 @@ fn a_second_name_for_a_repository_changes_nothing() {
 }
 
 #[test]
-fn what_another_repository_reaches_by_a_symbolic_link_is_kept() {
+fn symlink_target_in_other_repository_is_kept() {
     let mut registry = registry();
     registry.image("lodger:v1").layers(["new"]).push();
     let root = registry.on_disk();

@@ -33,7 +33,7 @@ fn keys_of_a(storage: &MemoryStorage) -> Vec<String> {
 }
 
 #[test]
-fn an_index_gives_no_tenant_what_another_has() {
+fn repair_links_no_index_child_of_other_tenant() {
     let (mut registry, secret) = private();
     registry.index("a/own:index").manifests([secret]).push();
     assert_eq!(of_a(&registry), keys_of_a(&registry.in_memory(DIRECTORIES)), "a manifest");
@@ -64,7 +64,7 @@ fn an_index_gives_no_tenant_what_another_has() {
 }
 
 #[test]
-fn what_a_repository_has_had_is_linked_again() {
+fn repair_links_what_repository_had() {
     for evidence in 0..4 {
         let (mut registry, _) = private();
         let child = registry.image("a/own").layers(["child"]).push();
@@ -87,7 +87,7 @@ fn what_a_repository_has_had_is_linked_again() {
 }
 
 #[test]
-fn what_no_registry_has_checked_gives_no_tenant_what_another_has() {
+fn repair_links_no_unchecked_reference_of_other_tenant() {
     let (secret, own) = (layer("secret"), layer("own"));
     let typed = r#""schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json""#;
     let texts = [

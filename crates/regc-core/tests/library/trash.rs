@@ -47,7 +47,7 @@ fn registry() -> (TestRegistry, [Digest; 2]) {
 }
 
 #[test]
-fn everything_comes_back_as_it_was() {
+fn restore_brings_everything_back() {
     for seed in 0..10 {
         let root = generate::registry(seed, Features { referrers: true, partial_repositories: true }).on_disk();
         let before = files(root.path());
@@ -67,7 +67,7 @@ fn everything_comes_back_as_it_was() {
 }
 
 #[test]
-fn an_image_comes_back_with_all_that_it_needs_and_nothing_else() {
+fn restoring_image_restores_only_what_it_needs() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
@@ -97,7 +97,7 @@ fn an_image_comes_back_with_all_that_it_needs_and_nothing_else() {
 }
 
 #[test]
-fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
+fn restore_overwrites_nothing_and_refuses_damaged_content() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
@@ -123,7 +123,7 @@ fn nothing_is_overwritten_and_nothing_wrong_comes_back() {
 }
 
 #[test]
-fn no_link_comes_back_without_what_it_leads_to() {
+fn restore_brings_no_dangling_link() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
@@ -178,7 +178,7 @@ fn a_part_that_is_restored_ends_no_protection_of_the_rest() {
 }
 
 #[test]
-fn an_image_comes_back_with_what_is_attached_to_it() {
+fn restoring_image_restores_what_is_attached() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     let sbom = registry.image("app").layers(["sbom"]).subject(image).push();
@@ -220,7 +220,7 @@ fn a_journal_that_leads_out_of_the_registry_is_refused() {
 }
 
 #[test]
-fn emptying_gives_up_what_is_old_enough() {
+fn emptying_deletes_runs_that_are_old_enough() {
     let (registry, _) = registry();
     let root = registry.on_disk();
     let storage = at(root.path());
@@ -239,7 +239,7 @@ fn emptying_gives_up_what_is_old_enough() {
 }
 
 #[test]
-fn what_turns_out_to_be_in_use_is_put_back() {
+fn trashed_content_in_use_is_put_back() {
     let (mut registry, [index, image]) = registry();
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
@@ -338,7 +338,7 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
 }
 
 #[test]
-fn blobs_that_are_symbolic_links_go_and_come_back_as_links() {
+fn symlinked_blobs_are_trashed_and_restored_as_links() {
     use std::os::unix::fs::symlink;
     for (is_relative, is_directory) in [(true, true), (true, false), (false, true), (false, false)] {
         let (registry, _) = registry();

@@ -191,7 +191,7 @@ fn a_deleted_manifest_is_not_listed_for_another_repository_that_has_its_layers()
 }
 
 #[test]
-fn an_index_of_layers_comes_back_as_it_was() {
+fn undelete_restores_index_of_layers() {
     let mut registry = TestRegistry::new();
     let (cached, odd) = (registry.layer("app", "cached"), registry.layer("app", "odd"));
     let index = registry.index("app:cache").manifests([cached]);
@@ -274,7 +274,7 @@ fn manifests_without_any_directory_are_found_where_everything_they_refer_to_is_l
 }
 
 #[test]
-fn everything_since_a_time_comes_back_with_its_certain_tags() {
+fn undelete_all_since_restores_known_tags() {
     let mut registry = TestRegistry::new();
     let images: Vec<Digest> = ["early", "late", "broken"]
         .iter()
@@ -320,7 +320,7 @@ fn no_link_is_written_through_a_symbolic_link() {
 }
 
 #[test]
-fn a_long_chain_of_deleted_indexes_is_found_and_undeleted_in_one_go() {
+fn undelete_finds_long_chain_of_deleted_indexes() {
     let mut registry = TestRegistry::new();
     let mut top = registry.image("app").layers(["base"]).push();
     let mut all = vec![top];

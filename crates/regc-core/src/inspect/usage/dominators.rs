@@ -159,7 +159,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_dominates_a_node_is_on_every_way_to_it(edges in proptest::collection::vec((0..12_u32, 0..12_u32), 0..40)) {
+        fn dominator_is_on_every_path_to_its_node(edges in proptest::collection::vec((0..12_u32, 0..12_u32), 0..40)) {
             let found = dominators(12, &edges);
             for without in 1..12 {
                 let reached = reached_without(12, &edges, without);

@@ -63,7 +63,7 @@ storage:
 }
 
 #[test]
-fn what_the_registry_refuses_is_refused() {
+fn config_refuses_what_registry_refuses() {
     for (text, expected) in [
         ("", "not a mapping"),
         ("storage: inmemory", "no version"),
@@ -116,7 +116,7 @@ fn the_environment_creates_deep_mappings_but_does_not_change_those_of_the_file()
 }
 
 #[test]
-fn what_may_be_missing() {
+fn config_says_what_may_be_missing() {
     let absences = |extra: &str, environment: &[(&str, &str)]| {
         let Absences { content, platforms } =
             parse(&format!("version: 0.1\nstorage: inmemory\n{extra}"), environment).unwrap().absences;
@@ -134,7 +134,7 @@ fn what_may_be_missing() {
 }
 
 #[test]
-fn somebody_elses_metadata() {
+fn config_detects_external_metadata() {
     let metadata = |extra: &str| parse(&format!("version: 0.1\nstorage: inmemory\n{extra}"), &[]).unwrap().metadata;
     assert_eq!(metadata("database: {enabled: true, host: db}"), Metadata::GitLabDatabase);
     assert_eq!(metadata("database: {enabled: 'true'}"), Metadata::GitLabDatabase);
@@ -210,7 +210,7 @@ fn only_the_first_document_counts() {
 }
 
 #[test]
-fn what_a_variable_breaks_is_said_with_its_name() {
+fn config_error_names_environment_variable() {
     let blamed = |text: &str, environment: &[(&str, &str)]| match parse(text, environment) {
         Err(Error::Environment { name, reason }) => (name, reason),
         other => panic!("{environment:?}: {other:?}"),

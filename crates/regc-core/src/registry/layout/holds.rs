@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_directories_may_hold() {
+    fn directories_hold_known_names() {
         let hex = Digest::of(Algorithm::Sha256, b"").hex();
         let repository = format!("{REPOSITORIES}/app");
         for (directory, name) in [

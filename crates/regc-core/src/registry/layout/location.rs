@@ -286,7 +286,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_parsed_is_written_the_same(
+        fn parsed_location_writes_same_key(
             repository in name(),
             digests in [any_digest(), any_digest()],
             at in any::<prop::sample::Index>(),
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keys_are_about() {
+    fn keys_have_subjects() {
         let digest = Digest::of(Algorithm::Sha256, b"");
         let about = |key: &str| {
             let Subject { repository, tag, digest } = subject(key);

@@ -34,7 +34,7 @@ fn tags_that_belong_to_a_manifest_are_no_matter_of_the_rules() {
 }
 
 #[test]
-fn a_tag_of_a_deleted_image_goes_when_it_is_old_and_other_tags_of_its_manifest_do_not() {
+fn old_tag_of_deleted_image_is_deleted_without_other_tags_of_its_manifest() {
     let app = digest("app");
     let name = format!("sha256-{}.sig", app.hex());
     let orphan = |days| {
@@ -80,7 +80,7 @@ fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
 }
 
 #[test]
-fn what_is_attached_to_a_tagged_image_shares_its_fate() {
+fn attached_image_follows_its_owner() {
     let tags = [
         tag("v2", "new", 1),
         tag("v1", "old", 2),
@@ -134,7 +134,7 @@ fn a_platform_with_a_tag_of_its_own_shares_the_fate_of_its_index() {
 }
 
 #[test]
-fn what_is_attached_in_a_circle_stays() {
+fn images_attached_in_circle_stay() {
     let tags = [attached("a", "a", "b"), attached("b", "b", "a"), attached("c", "c", "a"), attached("d", "d", "d")];
     let circle = "belongs to something that belongs to itself";
     assert_eq!(said("keep: 0", &tags), ["+ a", "+ b", "+ c", "+ d"].map(|tag| format!("{tag} {circle}")));
@@ -151,7 +151,7 @@ fn a_long_chain_of_attachments_is_followed() {
 }
 
 #[test]
-fn what_belongs_to_a_tagged_image_through_untagged_ones_shares_its_fate() {
+fn image_attached_through_untagged_manifests_follows_its_owner() {
     let between = BTreeMap::from([
         (digest("middle"), vec![digest("v1"), digest("v2")]),
         (digest("below"), vec![digest("middle")]),

@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn who_asks_to_keep_more_loses_nothing_more(
+    fn wider_rule_deletes_nothing_more(
         tags in tags(), rule in rule(), more in 0..4_u64, days in 0..90_u32, regex in select(&REGEXES[..]),
     ) {
         let before = removed(&rule, &tags);
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn an_image_stays_whole_or_goes_whole(tags in tags(), rule in rule()) {
+    fn all_tags_of_image_have_same_fate(tags in tags(), rule in rule()) {
         let mut kept: BTreeMap<Digest, bool> = BTreeMap::new();
         for (facts, decision) in tags.iter().zip(decided(&rule, &tags)) {
             match facts.digest {
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn what_goes_was_selected_and_had_nothing_to_keep_it(tags in tags(), rule in rule()) {
+    fn deleted_tags_were_selected_and_kept_by_no_rule(tags in tags(), rule in rule()) {
         let removed = removed(&rule, &tags);
         let matches = |regexes: &Option<Vec<TagRegex>>, tag: &str| {
             regexes.iter().flatten().any(|regex| regex.is_match(tag))

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_a_symbolic_link() {
+    fn layout_directories_may_be_symbolic_links() {
         let shard = format!("{}/sha256/ab", layout::BLOBS);
         for (key, expected) in [
             (format!("{shard}/abcd"), shard.len()),

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_in_the_moment_before_it_is_moved_is_moved_back() {
+    fn object_written_just_before_move_is_moved_back() {
         let root = tempfile::tempdir().unwrap();
         for directory in ["from", "into"] {
             fs::create_dir(root.path().join(directory)).unwrap();
