@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! To delete a repository, name it; for tags, images and patterns, see [`Store::resolve`]. A session executes no plan that leaves
+//! To delete a repository, name it; for tags, images and patterns, see `Store::resolve`. A session executes no plan that leaves
 //! something named undeleted:
 //!
 //! ```
@@ -61,8 +61,8 @@
 //! |---|---|
 //! | report what a collection would free | [`Store::plan`], which needs no lock |
 //! | keep images that something else uses, as a cluster | [`CollectOptions::also_root`] |
-//! | delete a repository, tags or images | [`Store::resolve_repository`] or [`Store::resolve`], then [`Session::plan_deletion`] |
-//! | delete the tags that a policy does not keep | [`retention::decide`], then [`Deletion::tag`] |
+//! | delete a repository, tags or images | [`Store::resolve_repository`] or `Store::resolve` (feature `patterns`), then [`Session::plan_deletion`] |
+//! | delete the tags that a policy does not keep | `retention::decide` (feature `retention`), then [`Deletion::tag`] |
 //! | undo a deletion | [`Disposal::Trash`] and [`Session::restore`]; [`Store::deleted`] after a DELETE by the API |
 //! | list images, and where the bytes are | [`Store::list`], [`Store::usage`] |
 //! | check a store, and repair it | [`Store::verify`], [`verify::content`], [`repair::plan`], [`Session::repair`] |
@@ -80,6 +80,9 @@
 //! **Errors.** [`Error`] says why a call did nothing. What fails while something is being deleted is in what the call returns:
 //! [`Outcome::is_complete`] says whether there is any of that.
 //!
+//! **Features.** By default, stores in a file system are collected, listed, checked and repaired. `patterns` adds globs on names,
+//! `retention` rules for tags, `conformance` checks for storage of your own.
+//!
 //! **Threads.** Every call is synchronous and uses as many threads as [`Store::jobs`] says. A call can be watched and stopped
 //! from another thread by its monitor.
 //!
@@ -96,10 +99,12 @@ pub mod inspect;
 mod monitor;
 pub mod registry;
 pub mod repair;
+#[cfg(feature = "retention")]
 pub mod retention;
 mod scan;
 pub mod storage;
 mod store;
+mod sync;
 mod threads;
 pub mod trash;
 pub mod undelete;
@@ -131,6 +136,6 @@ pub mod stages {
 
     /// What a store holds, and what of it is live. Nothing is changed.
     pub mod scan {
-        pub use crate::scan::{Leftovers, Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
+        pub use crate::scan::{Leftovers, Names, Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
     }
 }

@@ -6,4 +6,5 @@ pub mod config;
 pub mod image;
 pub mod layout;
 pub mod manifest;
+#[cfg(feature = "patterns")]
 pub mod pattern;

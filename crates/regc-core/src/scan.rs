@@ -25,7 +25,7 @@ use crate::storage::ReadStorage;
 use crate::threads::with_threads;
 use crate::trash;
 
-pub use self::options::{Leftovers, Options};
+pub use self::options::{Leftovers, Names, Options};
 
 /// The result of a scan: what a store holds, and what of it is live.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ use crate::inspect::catalog::{ListOptions, Listing, catalog};
 use crate::inspect::usage::{Detail, Usage, usage};
 use crate::monitor::Monitor;
 use crate::registry::config::{Cache, Config};
+#[cfg(feature = "patterns")]
 use crate::registry::pattern::Pattern;
 use crate::repair::{self, Action};
 use crate::scan::deletion::Deletion;
@@ -190,6 +191,7 @@ impl Store {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg(feature = "patterns")]
     pub fn resolve(&self, patterns: &[Pattern], force: bool, monitor: &dyn Monitor) -> Result<Deletion, Error> {
         resolve::resolve(&*self.storage, patterns, force, self.jobs, monitor)
     }

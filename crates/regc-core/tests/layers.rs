@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules, lowest first. Modules on the same line do not use each other.
 const LAYERS: [&[&str]; 14] = [
-    &["digest", "duration", "walk"],
+    &["digest", "duration", "sync", "walk"],
     &["blocked"],
     &["error"],
     &["registry", "threads"],

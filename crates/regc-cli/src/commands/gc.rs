@@ -212,5 +212,8 @@ fn options(args: &Args, started: SystemTime) -> CollectOptions {
         .delete_empty_tags(args.tidy)
         .delete_orphans_before(args.tidy.then_some(old))
         .delete_remnants_before(args.tidy.then_some(old))
-        .repositories(args.repository.iter().cloned())
+        .repositories({
+            let patterns = args.repository.clone();
+            move |name| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name))
+        })
 }

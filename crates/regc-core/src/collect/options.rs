@@ -1,13 +1,14 @@
 //! Options of a collection.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::digest::Digest;
 use crate::registry::config::Absences;
-use crate::registry::pattern::Pattern;
 use crate::scan::deletion::Deletion;
-use crate::scan::{Leftovers, Options};
+use crate::scan::{Leftovers, Names, Options};
 
 /// Options of a collection. The default deletes what no linked manifest needs, and nothing else.
 ///
@@ -26,10 +27,20 @@ pub struct CollectOptions {
     allow_harbor: bool,
     keep_since: Option<SystemTime>,
     leftovers: Leftovers,
-    repositories: Vec<Pattern>,
+    repositories: Option<Accepts>,
     also_roots: BTreeSet<Digest>,
     keep_content: bool,
     command: String,
+}
+
+/// A function on the names of repositories.
+#[derive(Clone)]
+struct Accepts(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for Accepts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a function on names")
+    }
 }
 
 impl Default for CollectOptions {
@@ -43,7 +54,7 @@ impl Default for CollectOptions {
             allow_harbor: false,
             keep_since: None,
             leftovers,
-            repositories: Vec::new(),
+            repositories: None,
             also_roots: BTreeSet::new(),
             keep_content: false,
             command: "gc".to_owned(),
@@ -136,11 +147,11 @@ impl CollectOptions {
         self
     }
 
-    /// Deletes untagged manifests and leftovers only in repositories that match one of these; in all repositories if
-    /// there is no pattern. What is in use is always determined in all of them.
+    /// Deletes untagged manifests and leftovers only in repositories whose names `accepts` accepts. What is in use is always
+    /// determined in all repositories.
     #[must_use]
-    pub fn repositories(self, repositories: impl IntoIterator<Item = Pattern>) -> Self {
-        Self { repositories: repositories.into_iter().collect(), ..self }
+    pub fn repositories(self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self { repositories: Some(Accepts(Arc::new(accepts))), ..self }
     }
 
     /// Keeps these manifests, with everything that they need, in each repository that links them, even if no tag
@@ -183,7 +194,7 @@ impl CollectOptions {
             recent_since: self.keep_since,
             leftovers: self.leftovers,
             skip_links: false,
-            repositories: &self.repositories,
+            repositories: self.repositories.as_ref().map_or(Names::ALL, |accepts| Names::accepted_by(&*accepts.0)),
             also_roots: Some(&self.also_roots),
             deletion,
             jobs,

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use crate::collect::plan::{Item, Plan, RepositoryPlan, Totals};
@@ -21,6 +20,7 @@ use crate::registry::attached::attached_to;
 use crate::registry::layout::{self, Location};
 use crate::storage::lock::Lock;
 use crate::storage::{Removal, Removing, TrashStorage, below};
+use crate::sync::Mutex;
 use crate::threads::with_threads;
 use crate::trash;
 

@@ -13,8 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
-
 use self::blobs::Blobs;
 pub use self::digests::{DigestId, Digests};
 pub(crate) use self::signatures::signatures;
@@ -24,6 +22,7 @@ use crate::finding::Finding;
 use crate::monitor::{Monitor, Phase, Silent};
 use crate::registry::layout;
 use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory, real_directory};
+use crate::sync::Mutex;
 
 /// What a store holds.
 #[derive(Debug)]

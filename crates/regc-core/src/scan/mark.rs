@@ -19,7 +19,6 @@ mod without;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 pub(crate) use self::leftovers::have_history;
@@ -34,6 +33,7 @@ use crate::scan::Options;
 use crate::scan::deletion::Deletion;
 use crate::scan::inventory::{DigestId, Digests, Inventory, Repository};
 use crate::storage::ReadStorage;
+use crate::sync::Mutex;
 use crate::trash;
 
 /// What is live in a store, and the links that are not.

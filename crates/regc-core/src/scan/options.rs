@@ -1,11 +1,11 @@
 //! The options of a run.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::SystemTime;
 
 use crate::digest::Digest;
 use crate::registry::config::Absences;
-use crate::registry::pattern::Pattern;
 use crate::scan::deletion::Deletion;
 
 /// What a run may do, and with how many threads.
@@ -34,15 +34,39 @@ pub struct Options<'a> {
     pub leftovers: Leftovers,
     /// Whether layer links and tags' indexes are not listed: the caller checks them itself.
     pub skip_links: bool,
-    /// The repositories in which untagged manifests and leftovers are garbage; all if there is no pattern. What is in
+    /// The repositories in which untagged manifests and leftovers are garbage. What is in
     /// use is always determined in all repositories.
-    pub repositories: &'a [Pattern],
+    pub repositories: Names<'a>,
     /// Manifests that stay wherever they are linked, with everything that they need, as recent ones do.
     pub also_roots: Option<&'a BTreeSet<Digest>>,
     /// What to delete although clients could pull it. Then nothing else is deleted, not even other garbage.
     pub deletion: Option<&'a Deletion>,
     /// How many threads access the storage at once. They mostly wait for I/O: use more than there are cores.
     pub jobs: usize,
+}
+
+/// Names of repositories: all of them, or those that a function accepts.
+#[derive(Clone, Copy)]
+pub struct Names<'a>(Option<&'a (dyn Fn(&str) -> bool + Send + Sync)>);
+
+impl<'a> Names<'a> {
+    /// Every name.
+    pub const ALL: Self = Self(None);
+
+    /// The names that a function accepts.
+    pub fn accepted_by(accepts: &'a (dyn Fn(&str) -> bool + Send + Sync)) -> Self {
+        Self(Some(accepts))
+    }
+
+    fn contains(self, name: &str) -> bool {
+        self.0.is_none_or(|accepts| accepts(name))
+    }
+}
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Names(some)" } else { "Names(all)" })
+    }
 }
 
 /// What registries leave behind, other than content.
@@ -81,7 +105,7 @@ impl Default for Options<'_> {
             recent_since: None,
             leftovers: Leftovers::default(),
             skip_links: false,
-            repositories: &[],
+            repositories: Names::ALL,
             also_roots: None,
             deletion: None,
             jobs: 64,
@@ -92,8 +116,7 @@ impl Default for Options<'_> {
 impl Options<'_> {
     /// Whether untagged manifests and leftovers may be deleted in a repository.
     pub(crate) fn may_tidy(&self, repository: &str) -> bool {
-        let is_meant = |pattern: &Pattern| pattern.matches_repository(repository);
-        self.deletion.is_none() && (self.repositories.is_empty() || self.repositories.iter().any(is_meant))
+        self.deletion.is_none() && self.repositories.contains(repository)
     }
 
     /// Returns the time before which a file that an interrupted copy left must have been written to be deleted;

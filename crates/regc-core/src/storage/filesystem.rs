@@ -14,7 +14,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
@@ -22,6 +21,7 @@ use walkdir::WalkDir;
 
 use super::{Content, Entry, EntryKind, Metadata, Owner, PosixMetadata, PosixStorage, ReadStorage};
 use crate::error::Error;
+use crate::sync::RwLock;
 
 /// Storage below one directory, as the registry's `filesystem` driver keeps it.
 #[derive(Debug)]

@@ -3,11 +3,10 @@
 //! Most manifests have a few kilobytes. A client that can push can make manifests of 64 MiB, and every thread could
 //! read one at the same time.
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::error::Error;
 use crate::registry::manifest::MAX_MANIFEST_BYTES;
 use crate::storage::{Content, ReadStorage};
+use crate::sync::{Condvar, Mutex};
 
 /// The largest content, in bytes, that is read without a share.
 const SMALL: u64 = 1 << 20;
@@ -24,8 +23,7 @@ struct Share(u64);
 
 impl Share {
     fn take(bytes: u64) -> Self {
-        let mut left = LEFT.lock();
-        GIVEN_BACK.wait_while(&mut left, |left| *left < bytes);
+        let mut left = GIVEN_BACK.wait_while(LEFT.lock(), |left| *left < bytes);
         *left -= bytes;
         Self(bytes)
     }

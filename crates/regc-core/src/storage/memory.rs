@@ -7,14 +7,13 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use parking_lot::{Mutex, RwLock};
-
 use self::contents::{Contents, Object};
 use super::{
     Content, DeleteStorage, Entry, Metadata, Moved, Object as Listed, ReadStorage, Removal, Removing, TrashStorage,
 };
 use crate::error::Error;
 use crate::storage::lock::{Holder, Lock};
+use crate::sync::{Mutex, RwLock};
 
 /// Objects by key, each with the time at which it was written.
 ///

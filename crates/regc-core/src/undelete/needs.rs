@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use parking_lot::Mutex;
-
 use super::history::History;
 use crate::blocked::{Missing, MissingReason};
 use crate::digest::Digest;
@@ -17,6 +15,7 @@ use crate::scan::links::Link;
 use crate::storage::hash::hash_while;
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, EntryKind, ReadStorage};
+use crate::sync::Mutex;
 
 /// What one manifest needs, apart from what is in other manifests.
 #[derive(Debug, Default)]

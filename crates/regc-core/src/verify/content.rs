@@ -12,8 +12,6 @@ mod sample;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 pub use self::bandwidth::{Bandwidth, Clock, Pace};
 pub use self::checkpoint::Checkpoint;
 use self::queue::Queue;
@@ -24,6 +22,7 @@ use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
 use crate::storage::ReadStorage;
 use crate::storage::hash::hash_while;
+use crate::sync::Mutex;
 use crate::threads::with_threads;
 
 /// A blob to hash.

@@ -1,6 +1,5 @@
 //! Verification of one repository: whether its links are intact, and lead to what its images need.
 
-use parking_lot::Mutex;
 use rustc_hash::FxHashSet as HashSet;
 
 use super::Defect;
@@ -16,6 +15,7 @@ use crate::scan::links::digests_in;
 use crate::scan::links::may_lead_to;
 use crate::scan::mark::{Manifest, RepositoryGarbage, RepositoryReachable, have_history, target};
 use crate::storage::{Content, EntryKind, ReadStorage, directories};
+use crate::sync::Mutex;
 use crate::trash;
 
 /// One repository, and what is needed to check it.

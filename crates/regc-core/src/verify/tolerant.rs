@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use parking_lot::Mutex;
-
 use crate::error::Error;
 use crate::registry::layout::{self, Holds};
 use crate::storage::{Content, Entry, EntryKind, Metadata, PosixMetadata, PosixStorage, ReadStorage};
+use crate::sync::Mutex;
 
 /// The issues met on the way.
 #[derive(Debug, Default)]

@@ -5,10 +5,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use regc_core::registry::layout;
-use regc_core::registry::pattern;
-use regc_core::registry::pattern::Pattern;
-use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::Options;
+use regc_core::stages::scan::{Leftovers, Names};
 use regc_testkit::{TestRegistry, layer, sha256};
 
 use crate::{DEFAULT, DIRECTORIES, Decided, UNTAGGED, at, collect, decide, set};
@@ -32,10 +30,6 @@ fn hours_ago(hours: u64) -> SystemTime {
 
 fn uploads_before(before: SystemTime) -> Options<'static> {
     Options { leftovers: Leftovers { uploads_before: Some(before), ..DEFAULT.leftovers }, ..DEFAULT }
-}
-
-fn patterns(texts: &[&str]) -> Vec<Pattern> {
-    texts.iter().map(|text| pattern::repository(text).unwrap()).collect()
 }
 
 fn upload_directory(root: &Path) -> std::path::PathBuf {
@@ -224,13 +218,14 @@ fn only_some_repositories_are_tidied() {
         let gone = registry.image(&format!("{name}/empty:v1")).layers(["gone"]).push();
         registry.delete(&format!("{name}/empty"), &gone);
     }
-    let some = patterns(&["team/**"]);
+    let some = |name: &str| name.starts_with("team/");
     let leftovers = Leftovers { uploads_before: Some(SystemTime::now()), ..TIDY.leftovers };
     let root = registry.on_disk();
     for name in ["team/app", "other"] {
         written(&root.path().join(layout::uploads(name)).join(UPLOAD), hours_ago(1));
     }
-    let decided = decide(&at(root.path()), Options { leftovers, repositories: &some, ..UNTAGGED }).unwrap();
+    let decided =
+        decide(&at(root.path()), Options { leftovers, repositories: Names::accepted_by(&some), ..UNTAGGED }).unwrap();
     assert_eq!(decided.uploads, set([format!("team/app/{UPLOAD}")]));
     assert_eq!(decided.repositories, set(["team/app/empty".to_owned()]));
     assert!(decided.revisions.iter().all(|(name, _)| name == "team/app") && decided.revisions.len() == 1);

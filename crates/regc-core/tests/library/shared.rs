@@ -5,7 +5,7 @@ use std::path::Path;
 
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
-use regc_core::stages::scan::{Leftovers, Options, scan};
+use regc_core::stages::scan::{Leftovers, Names, Options, scan};
 use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::{ReadStorage, TrashStorage};
 use regc_core::{Digest, Error, Finding, Holder, Item, Outcome, Silent};
@@ -30,7 +30,7 @@ pub const DEFAULT: Options<'_> = Options {
         copies_before: None,
     },
     skip_links: false,
-    repositories: &[],
+    repositories: Names::ALL,
     also_roots: None,
     deletion: None,
     jobs: 4,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::Walk;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
+use crate::sync::Mutex;
 
 /// The blobs of a store, in no particular order.
 #[derive(Default)]

@@ -4,10 +4,10 @@
 //! for each stored blob. Everything else refers to a digest by its number, in 4 bytes.
 
 use indexmap::IndexSet;
-use parking_lot::RwLock;
 use rayon::prelude::*;
 
 use crate::digest::{Algorithm, Digest};
+use crate::sync::RwLock;
 
 /// The number of a digest in its [`Digests`].
 ///

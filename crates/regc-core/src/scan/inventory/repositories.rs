@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::{Digests, Repository, Walk, signatures};
@@ -11,6 +10,7 @@ use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::storage::{EntryKind, Metadata, real_directory};
+use crate::sync::Mutex;
 
 /// A directory that may be a repository, may hold repositories, or both.
 struct Directory {

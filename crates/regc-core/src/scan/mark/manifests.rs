@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use crate::digest::{Algorithm, Digest};
@@ -15,6 +14,7 @@ use crate::registry::manifest::{Damage, Reference, References, Role};
 use crate::scan::inventory::{DigestId, Digests, Inventory};
 use crate::storage::manifests::{with_each_manifest, with_manifest};
 use crate::storage::{Content, ReadStorage};
+use crate::sync::Mutex;
 use crate::trash;
 
 /// What a linked manifest turned out to be.

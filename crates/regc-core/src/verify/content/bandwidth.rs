@@ -4,9 +4,8 @@ use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::monitor::Monitor;
+use crate::sync::Mutex;
 
 /// The maximum read rate of all threads together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
