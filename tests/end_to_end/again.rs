@@ -79,7 +79,7 @@ fn repair_after_a_collection_into_the_trash_has_nothing_to_do_the_second_time() 
 }
 
 #[test]
-fn repair_that_drops_what_is_lost_after_the_same_has_nothing_to_do() {
+fn repair_drop_lost_after_the_same_has_nothing_to_do() {
     check(&Command { arguments: &["repair", "--drop-lost"], ..REPAIR });
     check(&Command { arguments: &["repair", "--drop-lost"], first: &["gc", "-m", "--trash"], ..REPAIR });
 }

@@ -76,7 +76,7 @@ fn a_run_that_removes_nothing_has_no_note() {
 }
 
 #[test]
-fn a_read_only_registry_that_runs_is_to_be_restarted() {
+fn running_read_only_registry_gets_a_restart_note() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let http = format!("http: {{addr: '{}'}}", listener.local_addr().unwrap());
     let run = run(&["gc", "--format", "json"], "{blobdescriptor: inmemory}", &http);

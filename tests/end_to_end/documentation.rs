@@ -44,7 +44,7 @@ fn every_field_of_the_summary_is_documented() {
 }
 
 #[test]
-fn every_difference_and_every_guard_names_a_test_that_is_there() {
+fn every_test_named_in_the_documentation_exists() {
     let page = read("docs/differences.md") + &read("docs/safety.md") + &read("docs/field.md");
     let mut sources = String::new();
     for directory in ["tests", "crates/regc-core/tests", "crates/regc-core/src", "crates/regc-cli/src"] {
@@ -70,7 +70,7 @@ fn every_difference_and_every_guard_names_a_test_that_is_there() {
 
 /// The recipes in the README delete what they name, and nothing else.
 #[test]
-fn the_recipes_of_the_readme() {
+fn readme_recipes_delete_only_what_they_name() {
     let readme = read("README.md");
     let store = || {
         let mut registry = TestRegistry::new();

@@ -63,7 +63,7 @@ fn parts(registry: &TestRegistry, manifest: &Digest) -> BTreeSet<Digest> {
 }
 
 #[test]
-fn the_parts_are_the_whole() {
+fn du_parts_add_up_to_the_total() {
     let root = fixture::tree();
     let lines = du(&root, &[]);
     let summary = lines.last().unwrap();
@@ -157,7 +157,7 @@ fn du_names_no_sharers_beyond_limit() {
 }
 
 #[test]
-fn of_those_with_whom_a_repository_shares_a_hundred_are_named() {
+fn at_most_a_hundred_sharing_repositories_are_named() {
     let mut registry = TestRegistry::new();
     let of_two: Vec<String> = (0..103).map(|number| format!("of {number:03} and all")).collect();
     registry.image("all:v1").layers(of_two.clone()).push();
@@ -211,7 +211,7 @@ fn every_field_is_documented() {
 }
 
 #[test]
-fn people_see_the_totals() {
+fn human_report_shows_the_totals() {
     let mut registry = TestRegistry::new();
     registry.manifest("a:v1", r#"{"schemaVersion":2}"#);
     registry.manifest("b:v1", r#"{"schemaVersion":2}"#);
@@ -372,7 +372,7 @@ fn exclusive_bytes_of_tag_are_freed_by_deleting_it() {
 }
 
 #[test]
-fn a_namespace_has_what_its_removal_frees() {
+fn exclusive_bytes_of_a_namespace_are_freed_by_deleting_it() {
     let mut registry = TestRegistry::new();
     registry.image("team:v1").layers(["of team", "of all teams"]).push();
     registry.image("team/app:v1").layers(["of all teams", "of apps", "of worlds"]).push();

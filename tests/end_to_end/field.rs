@@ -135,7 +135,7 @@ fn an_empty_directory_of_another_program_keeps_a_tag_and_is_reported() {
 }
 
 #[test]
-fn a_repository_is_deleted_with_what_interrupted_copies_have_left_in_it() {
+fn rm_deletes_a_repository_with_remnants_of_interrupted_copies() {
     let mut registry = regc_testkit::TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     let root = registry.on_disk();

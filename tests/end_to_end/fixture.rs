@@ -23,7 +23,7 @@ without --dry-run.
 ";
 
 #[test]
-fn a_dry_run_reports_what_is_in_it() {
+fn dry_run_reports_the_fixture_contents() {
     let tree = fixture::tree();
     let run = gc(&tree, &["--dry-run"]);
     assert_eq!(run.stdout.replace(&tree.display().to_string(), "ROOT"), REPORT);
@@ -51,7 +51,7 @@ fn the_archive_and_the_directory_hold_the_same() {
 }
 
 #[test]
-fn the_configuration_beside_it_is_for_the_projects_directory() {
+fn fixture_configuration_is_relative_to_the_project_directory() {
     let text = fs::read_to_string(crate::project().join("fixtures/config.yml")).unwrap();
     let relative = "fixtures/registry-2.8.2";
     assert!(text.contains(&format!("rootdirectory: {relative}\n")) && crate::project().join(relative).is_dir());

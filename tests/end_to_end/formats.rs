@@ -73,7 +73,7 @@ fn json_is_the_same_for_a_real_run_but_for_what_was_done() {
 }
 
 #[test]
-fn the_registrys_format() {
+fn registry_format_matches_the_registrys_output() {
     let root = registry().on_disk();
     let run = gc(root.path(), &["-m", "-d", "--format", "registry"]);
     let names = registry().with_names(&run.stdout);
@@ -149,7 +149,7 @@ fn quiet_prints_nothing_but_a_programs_summary() {
 }
 
 #[test]
-fn names_cannot_command_the_terminal() {
+fn gc_escapes_control_characters_in_names() {
     let mut registry = registry();
     registry.image("\u{1b}]0;owned\u{7}:v1").layers(["new"]).push();
     let root = registry.on_disk();

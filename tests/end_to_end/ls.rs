@@ -33,7 +33,7 @@ fn lines(run: &Run) -> Vec<Value> {
 }
 
 #[test]
-fn tags_for_scripts() {
+fn tags_only_lists_matching_tags() {
     let all = ["deep/er/app:latest", "other:garbled", "other:lost", "team/app:v1", "team/app:v2"];
     for (patterns, expected) in [
         (&[][..], &all[..]),
@@ -103,7 +103,7 @@ fn ls_lists_untagged_manifests() {
 }
 
 #[test]
-fn an_index_that_is_in_itself_is_listed_once() {
+fn manifests_attached_to_each_other_are_listed_once() {
     let mut registry = TestRegistry::new();
     // A manifest cannot hold its own digest, but in a broken store, two manifests can be attached to each other.
     let (one, other) = (sha256(b"one"), sha256(b"other"));

@@ -101,7 +101,7 @@ fn age(root: &Path, days: u64) {
 }
 
 #[test]
-fn tidy_deletes_what_was_attached_to_a_deleted_image() {
+fn tidy_deletes_attachments_of_a_deleted_image() {
     for with_untagged in [false, true] {
         let signed = Signed::new();
         let arguments = if with_untagged { &["--tidy", "-m"][..] } else { &["--tidy"] };
@@ -178,7 +178,7 @@ fn orphans_are_restored_from_trash() {
 }
 
 #[test]
-fn a_rule_deletes_what_was_attached_to_a_deleted_image() {
+fn orphans_rule_deletes_attachments_of_a_deleted_image() {
     for (rule, is_deleted) in [("29d", true), ("31d", false)] {
         let signed = Signed::new();
         let root = signed.root.path().to_str().unwrap();
@@ -212,7 +212,7 @@ fn push_again(root: &Path, link: &str) {
 }
 
 #[test]
-fn an_orphan_stays_while_something_young_hangs_on_it() {
+fn orphan_is_kept_while_an_attached_manifest_is_recent() {
     let mut registry = TestRegistry::new();
     let deleted = registry.image("app:v1").layers(["a"]).push();
     let [signature, referrers] = attached(&deleted);

@@ -11,7 +11,7 @@ use crate::common::{gc, regc};
 use crate::{damaged, registry};
 
 #[test]
-fn exit_codes() {
+fn exit_codes_follow_the_outcome() {
     let (healthy, damaged) = (registry().on_disk(), damaged().on_disk());
     assert_eq!(gc(healthy.path(), &["-d"]).code, 0);
     assert_eq!(gc(healthy.path(), &[]).code, 0);
@@ -95,7 +95,7 @@ fn failed_removal_is_reported_with_path_and_cause() {
 }
 
 #[test]
-fn removing_does_not_depend_on_who_reads_the_report() {
+fn deletion_completes_with_a_closed_or_full_stdout() {
     for (stdout, code) in [(closed_pipe(), 0), (Stdio::from(File::create("/dev/full").unwrap()), 1)] {
         let root = registry().on_disk();
         let output = Command::new(env!("CARGO_BIN_EXE_regc"))
@@ -148,7 +148,7 @@ fn redis_is_named_after_a_run_that_removed_blobs() {
 }
 
 #[test]
-fn a_root_too_deep_or_one_above_is_answered_with_the_one_that_was_meant() {
+fn wrong_root_gets_a_hint_with_the_right_root() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("registry");
     registry().write_to(&root);
@@ -164,7 +164,7 @@ fn a_root_too_deep_or_one_above_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn bytes_that_have_other_names_are_not_said_to_be_freed() {
+fn hard_linked_bytes_are_not_reported_as_freed() {
     let root = registry().on_disk();
     let copy = tempfile::tempdir_in(root.path().parent().unwrap()).unwrap();
     let garbage = layer("deleted");

@@ -72,7 +72,7 @@ fn an_image_stays_if_any_of_its_tags_does() {
 }
 
 #[test]
-fn rules_of_the_command_line() {
+fn command_line_rules_keep_matching_tags() {
     for (arguments, expected) in [
         (&["--keep-within", "25d"][..], &["app:v3", "app:v4"][..]),
         (&["--keep-within", "25d", "--keep", "1", "--repository", "o*"], &["app", "other:v1"]),
@@ -190,7 +190,7 @@ fn prune_keeps_images_attached_through_untagged_manifests() {
 }
 
 #[test]
-fn a_tag_whose_age_is_unknown_stays_and_annotations_tell_that_of_a_chart() {
+fn tag_of_unknown_age_is_kept_and_chart_age_is_read_from_annotations() {
     let mut registry = TestRegistry::new();
     registry.image("app:old").layers(["a"]).created("2024-01-01T00:00:00Z").push();
     registry.image("app:new").layers(["b"]).created("2026-11-20T00:00:00.123456789Z").push();
@@ -266,7 +266,7 @@ fn dry_run_predicts_freed_bytes() {
 }
 
 #[test]
-fn a_policy_for_the_whole_registry() {
+fn policy_applies_the_first_matching_rule() {
     let root = store();
     let directory = tempfile::tempdir().unwrap();
     let policy = directory.path().join("retention.yml");

@@ -70,7 +70,7 @@ fn repair_changes_nothing_through_symbolic_link() {
 }
 
 #[test]
-fn a_tag_that_another_one_leads_to_stays() {
+fn tag_targeted_by_a_symbolic_link_is_kept() {
     for (link, target) in
         [("tags/latest", "v1"), ("tags/v2/index", "../v1/index"), ("tags/v2/current", "../v1/current")]
     {
@@ -214,7 +214,7 @@ fn a_directory_in_place_of_content_is_replaced() {
 }
 
 #[test]
-fn another_store_must_be_one_and_another() {
+fn repair_from_requires_a_different_store() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     let backup = registry.on_disk();

@@ -153,7 +153,7 @@ fn patterns_may_name_the_same_twice() {
 }
 
 #[test]
-fn a_collection_frees_what_was_left_to_it() {
+fn gc_frees_content_left_by_rm_no_gc() {
     let (root, other) = (store(), store());
     assert_eq!(rm(root.path(), &["--yes", "--no-gc", "team/app:multi"]).code, 0);
     assert_eq!(bytes_of_content(root.path()), bytes_of_content(other.path()), "nothing is freed yet");
@@ -211,7 +211,7 @@ fn rm_refuses_external_metadata() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_no_image_half_there() {
+fn interrupted_rm_leaves_no_partial_image() {
     let mut registry = TestRegistry::new();
     for repository in 0..30 {
         let name = format!("team/app-{repository}");

@@ -40,7 +40,7 @@ fn age(root: &Path) {
 }
 
 #[test]
-fn one_at_a_time() {
+fn only_one_run_at_a_time_holds_the_lock() {
     let root = registry().on_disk();
     let storage = FilesystemStorage::open(root.path()).unwrap();
     let holder = Holder { program: String::new(), pid: 4711, host: "somewhere".into(), since: "yesterday".into() };
@@ -130,7 +130,7 @@ fn min_age_keeps_recent_objects() {
 }
 
 #[test]
-fn the_trash_from_end_to_end() {
+fn trash_is_listed_restored_and_emptied() {
     let root = registry().on_disk();
     let before = files_below(root.path());
     assert_eq!(trash(root.path(), &["list"]).stdout, "The trash is empty.\n");
@@ -233,7 +233,7 @@ fn a_signal_ends_a_run_at_a_whole_step() {
 }
 
 #[test]
-fn one_who_may_only_read_can_look_and_is_refused_beforehand() {
+fn read_only_user_can_dry_run_and_is_refused_before_any_change() {
     let (root, programs) = (registry().on_disk(), tempfile::tempdir().unwrap());
     // A copy that every user can reach, and nothing that other users can write.
     let regc = programs.path().join("regc");
@@ -279,7 +279,7 @@ fn remaining_files_keep_owner_and_restored_files_get_that_of_their_directory() {
 }
 
 #[test]
-fn names_that_are_commands_or_no_names_at_all() {
+fn hostile_names_are_escaped_collected_and_restored() {
     let mut registry: TestRegistry = registry();
     registry.put(format!("{}/hurt\u{1b}[2J/_manifests/tags/x/current/link", layout::REPOSITORIES), "x");
     let long = "a".repeat(250);

@@ -54,7 +54,7 @@ fn tree(root: &Path, format: &str) -> Run {
 }
 
 #[test]
-fn a_tree_is_as_long_as_the_store_has_images() {
+fn tree_output_grows_linearly_with_the_images() {
     for format in ["human", "json"] {
         for shape in [chain, lattice, star] {
             let length = |size: usize| {
@@ -69,7 +69,7 @@ fn a_tree_is_as_long_as_the_store_has_images() {
 }
 
 #[test]
-fn a_chain_of_indexes_may_be_long() {
+fn long_chain_of_indexes_is_listed() {
     let root = chain(3000).on_disk();
     let (people, programs) = (tree(root.path(), "human"), tree(root.path(), "json"));
     assert_eq!((people.code, people.stdout.lines().count()), (0, 3002), "{}", people.stderr);
@@ -217,7 +217,7 @@ const COMMANDS: [(&[&str], i32); 12] = [
 
 #[test]
 #[cfg(target_os = "linux")]
-fn four_times_the_store_takes_no_more_than_its_share_of_time() {
+fn time_and_memory_grow_linearly_with_the_store() {
     const SIZE: usize = 150;
     let (small, large) = (every_shape(SIZE).on_disk(), every_shape(4 * SIZE).on_disk());
     for (command, code) in COMMANDS {

@@ -38,7 +38,7 @@ RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives t
 ";
 
 #[test]
-fn people_read_what_is_wrong_and_what_to_do() {
+fn human_report_lists_findings_with_remedies() {
     let registry = damaged();
     let root = registry.on_disk();
     let readable = |run: &Run| {
@@ -59,7 +59,7 @@ fn people_read_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
-fn programs_read_the_same() {
+fn json_report_lists_the_same_findings() {
     let root = damaged().on_disk();
     let run = verify(root.path(), &["--format", "json"]);
     let all = lines(&run);
@@ -102,7 +102,7 @@ fn programs_read_the_same() {
 }
 
 #[test]
-fn how_it_ends() {
+fn verify_exit_codes_follow_the_findings() {
     let directory = tempfile::tempdir().unwrap();
     for (registry, code) in [(TestRegistry::new(), 1), (registry(), 0), (damaged(), 3)] {
         let root = registry.on_disk();

@@ -331,7 +331,7 @@ fn runs_that_were_deleted_in_vain_are_reported() {
 }
 
 #[test]
-fn a_run_that_holds_what_is_in_use_and_cannot_be_put_back_makes_no_room() {
+fn run_holding_content_in_use_is_not_deleted_to_make_room() {
     let disk = Disk::new();
     let old = disk.trash(&["gc", "--trash", "--format", "json"], 20);
     // As after a push that came just as the layer was moved away.

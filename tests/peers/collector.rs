@@ -34,7 +34,7 @@ fn common_lines(output: &str, skip: impl Fn(&str) -> bool) -> BTreeSet<&str> {
 }
 
 #[test]
-fn leaves_what_the_registrys_own_command_leaves() {
+fn gc_leaves_what_garbage_collect_leaves() {
     for seed in 0..200 {
         let registry = generate::registry(seed, Features::default());
         let ((their_blobs, their_lines), (our_blobs, our_lines)) = (theirs(&registry, &[]), ours(&registry, &[]));
@@ -57,7 +57,7 @@ fn leaves_what_the_registrys_own_command_leaves() {
 }
 
 #[test]
-fn without_untagged_manifests_leaves_the_same_and_the_children_of_live_indexes() {
+fn gc_of_untagged_manifests_also_keeps_children_of_live_indexes() {
     let mut with_children = 0;
     for seed in 0..100 {
         let registry = generate::registry(seed, Features::default());

@@ -92,7 +92,7 @@ fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn links_are_made_whole_again() {
+fn damaged_links_are_repaired() {
     type Damage = fn(&Store) -> PathBuf;
     let damages: [(&str, Damage); 7] = [
         ("RG010", |store| {
@@ -332,7 +332,7 @@ fn registry_serves_all_that_can_be_served_after_repair() {
 }
 
 #[test]
-fn a_build_cache_whose_layers_are_not_there_is_found_and_mended() {
+fn build_cache_with_missing_layers_is_repaired() {
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let registry = PeerRegistry::start(root.path());
     let mut entries = Vec::new();
@@ -363,7 +363,7 @@ fn a_build_cache_whose_layers_are_not_there_is_found_and_mended() {
 }
 
 #[test]
-fn a_registry_that_is_not_root_can_use_what_root_has_repaired_and_empty_the_trash() {
+fn files_repaired_or_trashed_by_root_belong_to_the_registry_user() {
     let store = Store::new();
     let done = Command::new("chown").args(["-R", "1234:1235"]).arg(store.root()).status().unwrap();
     assert!(done.success(), "this test needs root");

@@ -41,7 +41,7 @@ fn assert_pulls(registry: &PeerRegistry, repository: &str, reference: &str, when
 }
 
 #[test]
-fn a_hundred_pushes_that_reuse_old_layers_while_regc_runs() {
+fn pushes_that_reuse_old_layers_succeed_while_regc_runs() {
     const IMAGES: usize = 100;
     let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let names: Vec<String> = (0..IMAGES).map(|n| format!("image-{n}")).collect();
@@ -145,7 +145,7 @@ fn store() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn whenever_a_run_is_killed_everything_can_be_pulled_and_the_next_one_ends_it() {
+fn killed_run_loses_no_image_and_the_next_run_finishes() {
     let (directory, store) = store();
     let undisturbed = directory.path().join("undisturbed");
     copy(&store, &undisturbed);

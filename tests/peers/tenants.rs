@@ -46,7 +46,7 @@ fn link_unchecked(root: &Path, repository: &str, tag: &str, text: &str) {
 }
 
 #[test]
-fn a_repair_lets_no_tenant_pull_what_another_has() {
+fn repair_gives_no_tenant_access_to_another_tenants_content() {
     let root = tempfile::tempdir().unwrap();
     let registry = PeerRegistry::start(root.path());
     let (config, secret) = (upload(&registry, "b/private", "{}"), upload(&registry, "b/private", "a secret"));

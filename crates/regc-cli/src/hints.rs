@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_command_counts() {
+    fn hints_use_the_flags_of_the_innermost_subcommand() {
         let command = crate::command();
         let flags = |line: &str| {
             let matches = command.clone().try_get_matches_from(line.split(' ')).unwrap();

@@ -237,7 +237,7 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn text_and_back() {
+    fn digest_parses_from_its_own_text() {
         for algorithm in Algorithm::ALL {
             let digest = Digest::of(algorithm, b"content");
             assert_eq!(digest.to_string().parse(), Ok(digest));

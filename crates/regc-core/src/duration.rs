@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_parse() {
         for (text, seconds) in
             [("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("1h30m", 5400), ("0s", 0), ("2w", 1_209_600)]
         {

@@ -71,7 +71,7 @@ fn keep_running_keeps_the_images_that_run() {
 }
 
 #[test]
-fn custom_storage_counts_what_is_asked() {
+fn custom_storage_counts_its_calls() {
     let (_root, config, _) = store();
     let run = example("custom_storage", &config, "");
     let printed = String::from_utf8(run.stdout).unwrap();

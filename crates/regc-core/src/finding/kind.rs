@@ -488,7 +488,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_names_are_each_once_and_in_order() {
+    fn codes_are_sorted_and_no_code_or_name_repeats() {
         assert!(Kind::ALL.is_sorted_by_key(|kind| kind.code()));
         let (mut codes, mut names) =
             (Kind::ALL.map(Kind::code).to_vec(), Kind::ALL.map(|kind| kind.page().name).to_vec());

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_that_programs_make() {
+    fn attachment_tags_name_their_manifest() {
         let digest = Digest::of(Algorithm::Sha256, b"");
         let name = format!("sha256-{}", digest.hex());
         for end in ["", ".sig", ".att", ".sbom"] {

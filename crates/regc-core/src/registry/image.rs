@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds() {
+    fn image_kinds_are_recognized() {
         let image =
             r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$d"}"#;
         for (text, kind) in [
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn platforms_and_sizes() {
+    fn platforms_and_sizes_are_read() {
         let index = describe(
             r#"{"schemaVersion":2,"manifests":[
                 {"digest":"$d","size":7,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}},

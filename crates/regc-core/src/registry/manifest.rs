@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_manifest() {
+    fn every_manifest_format_is_parsed() {
         let image = r#","config":{"digest":"$c"},"layers":[{"digest":"$a","size":1},{"digest":"$b"}]}"#;
         let expected = vec![(digest("c"), Role::Config), (digest("a"), Role::Layer), (digest("b"), Role::Layer)];
         for media_type in ["", DOCKER_MANIFEST, OCI_MANIFEST] {
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_and_null_fields() {
+    fn absent_and_null_fields_are_accepted() {
         for text in [
             r#"{"schemaVersion":2}"#,
             r#"{"schemaVersion":2,"config":null,"layers":null,"manifests":null,"subject":null}"#,
@@ -479,13 +479,13 @@ mod tests {
     }
 
     #[test]
-    fn foreign_layers() {
+    fn layers_with_urls_are_foreign() {
         let text = r#"{"schemaVersion":2,"layers":[{"digest":"$a","urls":["https://x"]},{"digest":"$b","urls":[]}]}"#;
         assert_eq!(names(text), vec![(digest("a"), Role::ForeignLayer), (digest("b"), Role::Layer)]);
     }
 
     #[test]
-    fn numbers_out_of_range_and_upper_case_digests() {
+    fn out_of_range_numbers_and_upper_case_digests_are_accepted() {
         let upper = digest("a").to_string().to_uppercase();
         let text = format!(
             r#"{{"schemaVersion":2,"x":1e999,"layers":[{{"digest":"{upper}","size":-99999999999999999999999999}}]}}"#
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_count_in_every_spelling_and_every_time() {
+    fn keys_match_in_any_case_and_conflicting_duplicates_are_damage() {
         let text = "{\"SchemaVersion\":2,\"Layers\":[{\"Digest\":\"$a\"}],\"layer\u{17f}\":[{\"DIGEST\":\"$b\"}],\"layers\":null}";
         assert_eq!(names(text), vec![(digest("a"), Role::Layer), (digest("b"), Role::Layer)]);
         for text in [

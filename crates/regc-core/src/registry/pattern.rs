@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn parts() {
+    fn patterns_select_repositories_tags_or_a_manifest() {
         let pattern = |text: &str| Pattern::parse(text).unwrap();
         assert!(pattern("app:v*").matches_tag("app", "v1") && !pattern("app:v*").matches_tag("app", "latest"));
         assert!(pattern("app").matches_tag("app", "v1"));

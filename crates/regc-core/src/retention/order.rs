@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_by_name() {
+    fn orders_parse_from_their_names() {
         for order in Order::ALL {
             assert_eq!(order.name().parse(), Ok(order));
         }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_names_are_numbers() {
+    fn numbers_in_names_compare_numerically() {
         let ascending = [
             "",
             "007",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn versions() {
+    fn version_tags_are_ordered_by_semver() {
         let ascending = ["0.9", "v1.0.0-alpha.2", "1.0.0-alpha.10", "1-rc1", "1", "v1.0.1", "1.2-alpine", "1.2", "v10"];
         for pair in ascending.windows(2) {
             assert!(version(pair[0]).unwrap() < version(pair[1]).unwrap(), "{pair:?}");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_are_none() {
+    fn placeholder_and_malformed_dates_are_ignored() {
         for text in [
             "",
             "yesterday",

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_matches_counts_and_says_what_the_defaults_do_not() {
+    fn first_matching_rule_applies_and_overrides_the_defaults() {
         let policy = Policy::parse(
             "version: 1
 defaults: {keep: 10, keep-within: 30d, keep-tag: ^v, by: semver}

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_can_be_said() {
+    fn every_reason_has_a_code_and_a_text() {
         let digest: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
         let day = Duration::from_secs(86_400);
         let newest = Reason::Newest { rank: 2, keep: 10, by: Order::Semver };
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_as_they_were_written() {
+    fn durations_print_as_written() {
         for text in ["0s", "7s", "90m", "36h", "30d"] {
             assert_eq!(Spelled(crate::duration::parse(text).unwrap()).to_string(), text);
         }

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_images() {
+    fn keep_parses_a_number_or_all() {
         assert_eq!("all".parse(), Ok(Keep::All));
         assert_eq!("0".parse(), Ok(Keep::Newest(0)));
         for text in ["", "-1", "1.5", "All", "ten", "99999999999999999999"] {

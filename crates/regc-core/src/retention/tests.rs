@@ -75,7 +75,7 @@ fn images_are_counted_and_not_tags() {
 }
 
 #[test]
-fn an_image_stays_with_all_its_tags_and_then_is_not_counted() {
+fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
     let tags = [tag("prod", "a", 9), tag("b1", "a", 9), tag("b2", "b", 8), tag("b3", "c", 7), tag("b0", "d", 6)];
     assert_eq!(
         said("keep: 1, keep-tag: ^prod$", &tags),
@@ -150,7 +150,7 @@ fn a_garbled_tag_stays() {
 }
 
 #[test]
-fn by_creation_only_dates_that_are_some_count() {
+fn tags_without_a_readable_creation_time_are_kept() {
     let tags = [
         created("new", "new", "2024-03-01T00:00:00Z"),
         created("old", "old", "2024-02-29T23:59:59.999999999-00:00"),
@@ -208,7 +208,7 @@ fn by_version_the_highest_tag_of_an_image_counts() {
 }
 
 #[test]
-fn by_name_numbers_are_numbers() {
+fn order_by_name_compares_numbers_numerically() {
     let tags = [tag("build-9", "nine", 0), tag("build-10", "ten", 9), tag("a", "ten", 9), tag("build-8", "eight", 0)];
     assert_eq!(
         said("keep: 1, by: name", &tags),
@@ -222,7 +222,7 @@ fn by_name_numbers_are_numbers() {
 }
 
 #[test]
-fn no_tags_no_decisions() {
+fn empty_repository_has_no_decisions() {
     assert!(said("keep: 0", &[]).is_empty());
     assert_eq!(said("keep: all, by: created", &[tag("v1", "a", 9)]), ["+ v1 is kept as all are"]);
 }

@@ -50,7 +50,7 @@ const LOOKED_AT_AGAIN: usize = 2 * 2 * 3;
 const DELETED: usize = 1;
 
 #[test]
-fn by_default() {
+fn default_collection_makes_a_known_number_of_storage_calls() {
     let calls = calls(DEFAULT);
     // The layout, blobs, their algorithm, repositories, the trash; in each of two repositories: itself, manifests,
     // revisions and their algorithm, layers and theirs, tags, and since this storage does not count directories, the
@@ -67,7 +67,7 @@ fn by_default() {
 }
 
 #[test]
-fn with_untagged_manifests() {
+fn collection_of_untagged_manifests_makes_a_known_number_of_storage_calls() {
     let calls = calls(UNTAGGED);
     // In addition: the tags of the repository in which a manifest is deleted, once more.
     assert_eq!(calls["list"], 5 + 2 * 9 + (LISTED_AGAIN + 1), "{calls:?}");

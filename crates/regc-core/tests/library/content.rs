@@ -249,7 +249,7 @@ fn resumed_run_retries_unreadable_blobs_only() {
 }
 
 #[test]
-fn a_checkpoint_of_other_blobs_is_refused_and_one_of_the_end_begins_anew() {
+fn checkpoint_of_other_blobs_is_refused_and_a_complete_one_starts_over() {
     let (objects, blobs) = mixed();
     let storage = memory(objects);
     let sample = |text, day| Some(Sample::parse(text, day).unwrap());

@@ -62,13 +62,13 @@ fn the_manifest_is_damaged(content: impl Into<Vec<u8>>, expected: impl Fn(&Damag
 }
 
 #[test]
-fn a_manifest_with_other_content() {
+fn manifest_that_does_not_match_its_digest_keeps_its_repository() {
     the_manifest_is_damaged("{}", |damage| matches!(damage, Damage::DigestMismatch(_)));
     the_manifest_is_damaged("", |damage| matches!(damage, Damage::DigestMismatch(_)));
 }
 
 #[test]
-fn a_truncated_manifest_still_protects_what_its_text_mentions() {
+fn truncated_manifest_keeps_the_blobs_its_text_mentions() {
     let Damaged { mut registry, image, .. } = before();
     let elsewhere = registry.blob("mentioned, and linked nowhere");
     let whole = registry.remove(&layout::blob_data(&image));
@@ -78,7 +78,7 @@ fn a_truncated_manifest_still_protects_what_its_text_mentions() {
 }
 
 #[test]
-fn a_manifest_too_large_to_be_one() {
+fn oversized_manifest_keeps_its_repository() {
     let Damaged { registry, image, .. } = before();
     let root = registry.on_disk();
     let file = fs::File::options().write(true).open(root.path().join(layout::blob_data(&image))).unwrap();
@@ -89,7 +89,7 @@ fn a_manifest_too_large_to_be_one() {
 }
 
 #[test]
-fn manifests_that_hash_but_are_not_understood() {
+fn unknown_manifest_with_a_matching_digest_keeps_its_repository() {
     for text in [
         "no JSON",
         "{}",
@@ -109,14 +109,14 @@ fn manifests_that_hash_but_are_not_understood() {
 }
 
 #[test]
-fn an_untagged_damaged_manifest_protects_as_well() {
+fn untagged_damaged_manifest_keeps_its_repository() {
     let Damaged { mut registry, untagged, .. } = before();
     registry.put(layout::blob_data(&untagged), "damaged");
     assert_protected(&on_disk(&registry, UNTAGGED).unwrap());
 }
 
 #[test]
-fn a_damaged_manifest_that_is_linked_as_a_layer_protects_as_well() {
+fn damaged_manifest_linked_as_a_layer_keeps_its_repository() {
     let Damaged { mut registry, image, .. } = before();
     registry.index("hurt:index").manifests([image]).push();
     registry.untag("hurt", "v1");
@@ -131,7 +131,7 @@ fn a_damaged_manifest_that_is_linked_as_a_layer_protects_as_well() {
 }
 
 #[test]
-fn a_damaged_manifest_protects_every_repository_that_links_it() {
+fn damaged_manifest_keeps_every_repository_that_links_it() {
     let Damaged { mut registry, image, .. } = before();
     registry.manifest("other:v1", registry.get(&layout::blob_data(&image)).unwrap().to_vec());
     registry.layer("other", "linked there");
@@ -143,7 +143,7 @@ fn a_damaged_manifest_protects_every_repository_that_links_it() {
 }
 
 #[test]
-fn a_revision_whose_blob_is_missing() {
+fn revision_with_a_missing_blob_keeps_its_repository() {
     let Damaged { mut registry, image, .. } = before();
     registry.remove(&layout::blob_data(&image));
     for options in [DEFAULT, UNTAGGED] {
@@ -196,7 +196,7 @@ fn a_tag_without_a_linked_manifest_is_reported() {
 }
 
 #[test]
-fn the_link_of_a_revision_is_empty_or_garbled() {
+fn revision_with_an_empty_or_garbled_link_is_kept_and_reported() {
     for text in ["", "sha256:", "\0\0\0\0"] {
         let Damaged { mut registry, image, untagged } = before();
         registry.put(layout::revision_link("hurt", &image), text);
@@ -217,7 +217,7 @@ fn a_directory_without_a_link_is_no_revision() {
 }
 
 #[test]
-fn the_link_of_a_layer_is_empty_or_garbled() {
+fn empty_or_garbled_layer_link_counts_as_a_link() {
     let Damaged { mut registry, .. } = before();
     registry.put(layout::layer_link("hurt", &layer("of the image")), "");
     registry.put(layout::layer_link("hurt", &layer("only linked")), "garbled");
@@ -228,7 +228,7 @@ fn the_link_of_a_layer_is_empty_or_garbled() {
 }
 
 #[test]
-fn the_link_of_a_tag_is_empty_or_garbled() {
+fn empty_or_garbled_tag_keeps_every_manifest_it_has_named() {
     for text in ["", "garbled", "sha256:0"] {
         let Damaged { mut registry, image, untagged } = before();
         let newer = registry.image("hurt:v1").layers(["newer"]).push();
@@ -251,7 +251,7 @@ fn a_garbled_tag_without_a_trace_keeps_its_repository() {
 }
 
 #[test]
-fn a_tag_with_a_line_feed_after_its_digest() {
+fn tag_with_a_trailing_line_feed_keeps_its_manifest_and_is_reported() {
     let Damaged { mut registry, image, untagged } = before();
     registry.remove(&layout::tag_index_link("hurt", "v1", &image));
     registry.put(layout::tag_link("hurt", "v1"), format!("{image}\n"));
@@ -261,7 +261,7 @@ fn a_tag_with_a_line_feed_after_its_digest() {
 }
 
 #[test]
-fn a_live_blob_is_missing() {
+fn missing_live_blob_is_reported() {
     let Damaged { mut registry, image, .. } = before();
     registry.remove(&layout::blob_data(&layer("of the image")));
     let expected =
@@ -321,7 +321,7 @@ fn a_named_pipe_in_place_of_a_file_does_not_wait() {
 }
 
 #[test]
-fn a_garbled_tag_counts_what_its_index_has_a_directory_for() {
+fn garbled_tag_keeps_manifests_with_a_directory_in_its_index() {
     let Damaged { registry, image, untagged } = before();
     let root = registry.on_disk();
     fs::write(root.path().join(layout::tag_link("hurt", "v1")), "").unwrap();
@@ -330,7 +330,7 @@ fn a_garbled_tag_counts_what_its_index_has_a_directory_for() {
 }
 
 #[test]
-fn a_tag_without_a_link_keeps_what_its_index_remembers() {
+fn tag_without_a_link_keeps_the_manifests_in_its_index() {
     let Damaged { mut registry, untagged, .. } = before();
     registry.image("hurt:v2").layers(["another"]).push();
     registry.remove(&layout::tag_link("hurt", "v1"));

@@ -124,7 +124,7 @@ fn attached_images_are_deleted_with_their_image() {
 }
 
 #[test]
-fn a_signature_of_what_is_elsewhere_stays() {
+fn signature_of_an_image_in_another_repository_is_kept() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["a"]).push();
     let elsewhere = sha256(b"an image of another repository");
@@ -244,7 +244,7 @@ fn an_image_that_registry_2_1_linked_keeps_what_it_needs() {
 }
 
 #[test]
-fn a_layer_that_is_a_manifest_as_well_does_not_die_with_an_image() {
+fn manifest_listed_as_a_layer_is_kept_when_the_image_is_deleted() {
     let mut registry = TestRegistry::new();
     let other = registry.image("app").layers(["a"]).push();
     let text = format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{other}","size":1}}]}}"#);
@@ -253,7 +253,7 @@ fn a_layer_that_is_a_manifest_as_well_does_not_die_with_an_image() {
 }
 
 #[test]
-fn a_tag_that_only_begins_like_one_of_cosigns_stays() {
+fn tag_with_only_the_prefix_of_a_cosign_tag_is_kept() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
     registry.image(&format!("app:sha256-{}-arm64", image.hex())).layers(["b"]).push();

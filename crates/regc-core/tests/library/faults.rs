@@ -106,12 +106,12 @@ fn at_each_change(fault: impl Fn(usize, usize) -> Fault + Copy + Send + Sync + '
 }
 
 #[test]
-fn a_stop_at_any_change_loses_nothing_and_is_made_up_for() {
+fn stop_at_any_change_loses_nothing_and_the_next_run_finishes() {
     at_each_change(|k, n| if n < k { Fault::None } else { Fault::Error(ErrorKind::Other) }, "a stop");
 }
 
 #[test]
-fn a_failure_of_any_change_loses_nothing_and_is_made_up_for() {
+fn failure_of_any_change_loses_nothing_and_the_next_run_finishes() {
     at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::Other) } else { Fault::None }, "EIO");
     at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::StorageFull) } else { Fault::None }, "ENOSPC");
     at_each_change(|k, n| if n == k { Fault::Error(ErrorKind::PermissionDenied) } else { Fault::None }, "EACCES");

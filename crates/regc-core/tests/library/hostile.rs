@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn any_key_may_end_in_a_digest(names in proptest::collection::vec(name(), 0..6)) {
+    fn digest_found_in_any_key_is_at_its_end(names in proptest::collection::vec(name(), 0..6)) {
         let key = names.join("/");
         if let Some(digest) = layout::digest_of_link(&key) {
             let end = format!("{}/{}/link", digest.algorithm().name(), digest.hex());
@@ -114,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_name_leads_out_of_the_registry_or_to_what_is_live(
+    fn no_name_escapes_the_registry_or_deletes_live_content(
         keys in proptest::collection::vec((proptest::collection::vec(name(), 1..8), 0..2usize), 1..20),
     ) {
         let mut registry = TestRegistry::new();

@@ -138,7 +138,7 @@ fn empty_repositories_are_deleted() {
 }
 
 #[test]
-fn a_repository_stays_with_what_no_registry_has_put_there() {
+fn repository_with_foreign_files_is_kept() {
     for path in ["_layers/sha256/note", "_manifests/tags/v1/note", "_uploads/note"] {
         let mut registry = TestRegistry::new();
         registry.image("app:v1").layers(["a"]).push();

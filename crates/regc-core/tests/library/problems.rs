@@ -56,7 +56,7 @@ fn a_listing_says_why_a_tag_cannot_be_pulled() {
 }
 
 #[test]
-fn a_configuration_is_needed_and_a_foreign_layer_is_not() {
+fn missing_configuration_is_a_problem_and_a_missing_foreign_layer_is_not() {
     let mut registry = TestRegistry::new();
     registry.image("app:foreign").foreign_layers(["elsewhere"]).push();
     let image = registry.image("app:v1").layers(["base"]).push();
@@ -112,7 +112,7 @@ fn a_sparse_index_is_normal_and_a_lost_platform_is_not() {
 }
 
 #[test]
-fn a_build_cache_lists_layers() {
+fn build_cache_with_a_missing_layer_is_a_problem() {
     let mut registry = TestRegistry::new();
     let cached = registry.layer("app", "cached");
     registry.index("app:cache").entry("application/vnd.oci.image.layer.v1.tar+gzip", &cached).push();
@@ -122,7 +122,7 @@ fn a_build_cache_lists_layers() {
 }
 
 #[test]
-fn everything_is_looked_at_once_however_many_tags_need_it() {
+fn each_file_is_checked_once_however_many_tags_need_it() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app").layers(["base"]).push();
     let index = registry.index("app").manifests([image]).push();

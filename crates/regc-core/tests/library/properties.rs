@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn planning_twice_gives_the_same(seed: u64) {
+    fn planning_twice_gives_the_same_plan(seed: u64) {
         let storage = generate::registry(seed, ALL).in_memory(DIRECTORIES);
         let text = || {
             let scan = scan(&storage, &UNTAGGED, &Silent).unwrap();
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn untagged_manifests_come_on_top(seed: u64) {
+    fn deleting_untagged_manifests_only_adds_garbage(seed: u64) {
         let registry = generate::registry(seed, ALL);
         let (default, untagged) = (garbage(&registry, DEFAULT), garbage(&registry, UNTAGGED));
         prop_assert!(untagged.blobs.is_superset(&default.blobs));

@@ -158,7 +158,7 @@ fn a_repository_of_which_every_manifest_was_deleted_is_tidied_with_its_links_to_
 }
 
 #[test]
-fn a_link_to_a_referrer_that_stays_keeps_its_manifest() {
+fn rewritten_link_to_a_referrer_keeps_its_manifest() {
     let (registry, images) = registry();
     let root = registry.on_disk();
     let mut deletion = Deletion::default();

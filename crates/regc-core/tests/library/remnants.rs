@@ -153,7 +153,7 @@ fn remnants_are_restored_from_trash() {
 }
 
 #[test]
-fn a_journal_names_only_such_files() {
+fn journal_accepts_only_names_of_remnants() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     leave(root.path(), &left[0], 8);
@@ -272,7 +272,7 @@ fn empty_repository_is_deleted_with_remnants() {
 }
 
 #[test]
-fn a_repository_that_is_deleted_takes_along_what_copies_have_left_in_it() {
+fn repository_is_deleted_with_remnants_of_any_age() {
     let (registry, left) = registry();
     let root = registry.on_disk();
     // At any age.
@@ -288,7 +288,7 @@ fn a_repository_that_is_deleted_takes_along_what_copies_have_left_in_it() {
 }
 
 #[test]
-fn a_failure_to_remove_what_was_left_loses_nothing() {
+fn failure_to_delete_remnants_loses_nothing() {
     let (registry, left) = registry();
     for to_trash in [None, Some("run")] {
         for k in 0..left.len() + 6 {

@@ -206,7 +206,7 @@ fn a_repair_that_is_killed_loses_nothing_and_is_finished_by_the_next() {
 }
 
 #[test]
-fn the_repository_of_a_manifest_that_was_moved_aside_waits_for_the_push() {
+fn repository_of_a_manifest_moved_aside_is_kept_until_the_push() {
     let mut registry = whole();
     let multi = manifest(&registry, "app", "multi");
     let index = String::from_utf8(registry.get(&layout::blob_data(&multi)).unwrap().to_vec()).unwrap();
@@ -252,7 +252,7 @@ fn repair_links_no_blob_as_manifest() {
 }
 
 #[test]
-fn content_that_could_not_be_taken_gets_no_link() {
+fn content_that_failed_to_copy_gets_no_link() {
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
@@ -344,7 +344,7 @@ fn a_collection_does_not_undo_a_repair() {
 }
 
 #[test]
-fn the_last_that_is_known_of_an_image_stays() {
+fn last_trace_of_an_image_is_kept() {
     // Linked where registry 2.1 did, and known only from a garbled tag's index: by an entry that is garbled, too.
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
@@ -378,7 +378,7 @@ fn unreadable_manifest_is_not_lost() {
 }
 
 #[test]
-fn one_manifest_that_many_link_is_not_most_of_the_store() {
+fn missing_manifest_linked_by_many_repositories_counts_once() {
     let mut registry = TestRegistry::new();
     let mut image = None;
     for n in 0..30 {
@@ -393,7 +393,7 @@ fn one_manifest_that_many_link_is_not_most_of_the_store() {
 }
 
 #[test]
-fn content_under_another_algorithms_digest_is_looked_for_where_its_link_leads() {
+fn content_named_by_a_sha512_digest_is_found_through_its_link() {
     let sha512 = |content: &[u8]| Digest::of(Algorithm::Sha512, content);
     let content = b"pushed by its sha512 digest";
     let (named, canonical) = (sha512(content), Digest::of(Algorithm::Sha256, content));
@@ -451,7 +451,7 @@ fn long_chain_of_indexes_is_repaired() {
 }
 
 #[test]
-fn links_of_what_is_linked_again_are_looked_at_in_the_same_run() {
+fn links_of_a_relinked_manifest_are_repaired_in_the_same_run() {
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
@@ -462,7 +462,7 @@ fn links_of_what_is_linked_again_are_looked_at_in_the_same_run() {
 }
 
 #[test]
-fn the_link_by_which_only_a_tag_is_served_is_read() {
+fn layer_link_that_serves_a_tag_is_repaired() {
     // A manifest that registry 2.1 has linked among the layers.
     let mut registry = whole();
     let [v1, v2] = ["v1", "v2"].map(|tag| manifest(&registry, "app", tag));
@@ -484,7 +484,7 @@ fn second(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Vec<Act
 }
 
 #[test]
-fn an_entry_of_what_is_linked_again_is_mended_in_the_same_run() {
+fn tag_index_entry_of_a_relinked_manifest_is_repaired_in_the_same_run() {
     // The tag itself, another tag that named the image before, and a manifest that is linked as part of an index.
     let mut registry = whole();
     let [v1, multi] = ["v1", "multi"].map(|tag| manifest(&registry, "app", tag));
@@ -520,7 +520,7 @@ fn repair_keeps_subject_of_linked_referrer() {
 }
 
 #[test]
-fn a_tag_of_what_was_moved_aside_waits_for_it() {
+fn tag_of_a_manifest_moved_aside_is_kept() {
     let mut registry = whole();
     let v1 = manifest(&registry, "app", "v1");
     registry.remove(&layout::revision_link("app", &v1));
@@ -545,7 +545,7 @@ fn repair_takes_manifest_and_its_needs_in_one_run() {
 }
 
 #[test]
-fn everything_that_what_is_linked_again_refers_to_is_mended_in_the_same_run() {
+fn references_of_a_relinked_index_are_repaired_in_the_same_run() {
     let mut registry = whole();
     let artifact = registry.image("app").layers(["odd"]).push();
     let multi = registry

@@ -168,7 +168,7 @@ fn schema_1_keeps_its_signatures() {
 }
 
 #[test]
-fn build_caches_list_layers_in_an_index() {
+fn layers_listed_by_a_build_cache_are_kept() {
     let mut registry = TestRegistry::new();
     let blob = registry.layer("app", "not JSON");
     let config = registry.layer("app", "configuration");
@@ -288,7 +288,7 @@ fn nested_repositories_are_repositories_of_their_own() {
 }
 
 #[test]
-fn foreign_layers_are_not_missed() {
+fn missing_foreign_layers_are_not_reported() {
     let mut registry = TestRegistry::new();
     registry.image("app:v1").layers(["x"]).foreign_layers(["windows"]).push();
     assert_eq!(garbage(&registry, DEFAULT), Decided::default());

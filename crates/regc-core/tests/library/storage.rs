@@ -7,17 +7,17 @@ use regc_core::storage::memory::MemoryStorage;
 use regc_testkit::TestRegistry;
 
 #[test]
-fn memory() {
+fn memory_storage_conforms() {
     conformance::check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
 }
 
 #[test]
-fn memory_without_directories() {
+fn memory_storage_without_directories_conforms() {
     conformance::check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>().without_directories()));
 }
 
 #[test]
-fn filesystem() {
+fn filesystem_storage_conforms() {
     conformance::check(&|objects| {
         let mut registry = TestRegistry::new();
         for (key, content) in objects {

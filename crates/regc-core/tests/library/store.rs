@@ -48,7 +48,7 @@ fn a_plan_is_carried_out_only_in_the_session_that_made_it() {
 }
 
 #[test]
-fn one_session_at_a_time_has_a_store() {
+fn store_allows_one_session_at_a_time() {
     let (root, _) = registry();
     let store = open(&root);
     let session = store.lock(&Holder::new("first")).unwrap();
@@ -103,7 +103,7 @@ fn an_empty_root_is_refused_unless_that_is_allowed() {
 }
 
 #[test]
-fn a_root_of_the_callers_stays_with_all_that_it_needs() {
+fn additional_root_is_kept_with_all_that_it_needs() {
     let (root, running) = registry();
     let store = open(&root);
     let session = store.lock(&Holder::new("test")).unwrap();
@@ -126,7 +126,7 @@ fn a_root_of_the_callers_stays_with_all_that_it_needs() {
 }
 
 #[test]
-fn a_store_and_all_that_comes_of_it_can_be_shared_between_threads() {
+fn store_and_session_types_can_be_shared_between_threads() {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<Store>();
     is_shared::<regc_core::Session<'static>>();
@@ -159,7 +159,7 @@ fn a_session_executes_several_plans_each_with_a_run_of_its_own() {
 }
 
 #[test]
-fn a_plan_that_leaves_something_named_is_executed_only_if_that_is_allowed() {
+fn partial_plan_is_executed_only_if_allowed() {
     let (root, running) = registry();
     let store = open(&root);
     let session = store.lock(&Holder::new("test")).unwrap();

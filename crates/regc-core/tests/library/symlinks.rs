@@ -157,7 +157,7 @@ fn a_store_and_one_that_links_to_it_exclude_each_other() {
 }
 
 #[test]
-fn a_layer_link_of_another_repository_keeps_what_it_leads_to() {
+fn layer_link_into_another_repository_keeps_its_target() {
     let mut registry = TestRegistry::new();
     let image = registry.image("lodger:v1").layers(["lent"]).push();
     registry.image("owner:v1").layers(["own"]).push();
@@ -229,7 +229,7 @@ fn signatures_behind_symbolic_links_are_kept_and_end() {
 }
 
 #[test]
-fn loops_are_left() {
+fn symbolic_link_loops_are_ignored() {
     let root = registry().on_disk();
     let repositories = root.path().join(layout::REPOSITORIES);
     symlink("..", repositories.join("team/up")).unwrap();
@@ -240,7 +240,7 @@ fn loops_are_left() {
 }
 
 #[test]
-fn a_symbolic_link_to_nothing_stops_the_run() {
+fn dangling_symbolic_link_stops_the_run() {
     let app = layout::repository("team/app");
     for key in [
         "docker".to_owned(),
@@ -267,7 +267,7 @@ fn a_symbolic_link_to_nothing_stops_the_run() {
 }
 
 #[test]
-fn a_symbolic_link_to_nothing_is_not_taken_for_absent_anywhere() {
+fn dangling_symbolic_link_never_counts_as_absent() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["x"]).push();
     registry.image("app").layers(["y"]).push();

@@ -157,7 +157,7 @@ fn restore_brings_no_dangling_link() {
 }
 
 #[test]
-fn a_part_that_is_restored_ends_no_protection_of_the_rest() {
+fn partial_restore_leaves_the_rest_protected() {
     let (registry, [index, image]) = registry();
     let root = registry.on_disk();
     let storage = at(root.path());
@@ -271,7 +271,7 @@ fn trashed_content_in_use_is_put_back() {
 }
 
 #[test]
-fn a_tag_whose_manifest_was_moved_away_brings_it_back() {
+fn tag_restores_its_manifest_from_the_trash() {
     let (mut registry, [index, image]) = registry();
     let root = registry.on_disk();
     drop(run(&at(root.path()), UNTAGGED, Some("run")).unwrap());
@@ -296,7 +296,7 @@ fn a_tag_whose_manifest_was_moved_away_brings_it_back() {
 }
 
 #[test]
-fn content_whose_link_is_not_in_the_trash_does_not_come_back_for_a_tag() {
+fn content_without_a_link_in_the_trash_is_not_restored_for_a_tag() {
     let mut registry = TestRegistry::new();
     let named = registry.image("app:v1").layers(["a"]).push();
     registry.remove(&layout::revision_link("app", &named));
@@ -365,7 +365,7 @@ fn symlinked_blobs_are_trashed_and_restored_as_links() {
 }
 
 #[test]
-fn a_journal_and_symbolic_links_lead_nowhere() {
+fn forged_journals_and_symbolic_links_are_refused() {
     let (registry, _) = registry();
     let digest = layer("a");
     for line in [
@@ -402,7 +402,7 @@ fn a_journal_and_symbolic_links_lead_nowhere() {
 }
 
 #[test]
-fn a_symbolic_link_in_place_of_what_is_regcs_own_is_refused() {
+fn symbolic_link_in_place_of_a_regc_directory_is_refused() {
     let (registry, _) = registry();
     for own in [".regc", ".regc/trash", ".regc/trash/run"] {
         let (root, elsewhere) = (registry.on_disk(), tempfile::tempdir().unwrap());

@@ -123,7 +123,7 @@ fn undelete_stopped_at_any_change_links_nothing_dangling_and_is_finished_by_the_
 }
 
 #[test]
-fn undelete_refuses_what_is_not_whole_and_changes_nothing() {
+fn undelete_refuses_incomplete_manifests_and_changes_nothing() {
     let lost = layer("amd64");
     type Damage = fn(&mut TestRegistry);
     let cases: [(Damage, MissingReason); 4] = [

@@ -45,7 +45,7 @@ const TIDY: Leftovers = Leftovers {
 };
 
 #[test]
-fn repositories_of_other_names_keep_what_their_manifests_need_and_lose_nothing() {
+fn unserved_repositories_keep_everything_their_manifests_need() {
     let mut registry = renamed();
     for name in NAMES {
         registry.image(name).layers([format!("untagged in {name}")]).push();
@@ -73,7 +73,7 @@ fn a_host_with_a_port_is_an_ordinary_first_component() {
 }
 
 #[test]
-fn no_pattern_names_a_repository_of_another_name_but_its_path_does() {
+fn unserved_repository_is_selected_by_its_path_and_by_no_pattern() {
     let storage = renamed().in_memory(DIRECTORIES);
     let everything = resolve(&storage, &[Pattern::parse("**").unwrap()], false, 4, &Silent).unwrap();
     assert!(NAMES.iter().all(|name| everything.of(name).is_none()) && everything.of("app").is_some());
@@ -107,7 +107,7 @@ fn a_directory_whose_name_is_not_utf8_stops_the_run() {
 }
 
 #[test]
-fn a_file_systems_own_directory_that_cannot_be_read_is_passed_over() {
+fn unreadable_lost_and_found_is_ignored() {
     let denied = |name: &'static str| {
         let mut registry = TestRegistry::new();
         registry.image("app:v1").layers(["a"]).push();

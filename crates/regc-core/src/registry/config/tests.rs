@@ -38,13 +38,13 @@ auth:
 ";
 
 #[test]
-fn the_packaged_configuration() {
+fn debian_configuration_is_parsed() {
     assert_eq!(root(DEBIAN, &[]), "/var/lib/docker-registry");
     assert_eq!(parse(DEBIAN, &[]).unwrap().metadata, Metadata::Storage);
 }
 
 #[test]
-fn short_forms_defaults_and_anchors() {
+fn short_forms_defaults_and_anchors_are_parsed() {
     assert_eq!(parse("version: 0.1\nstorage: inmemory", &[]).unwrap().driver, Driver::InMemory);
     assert_eq!(root("version: 0.1\nstorage: filesystem", &[]), DEFAULT_ROOT_DIRECTORY);
     assert_eq!(root("version: 0.1\nstorage:\n  filesystem:", &[]), DEFAULT_ROOT_DIRECTORY);
@@ -85,7 +85,7 @@ fn config_refuses_what_registry_refuses() {
 }
 
 #[test]
-fn the_environment_overrides() {
+fn environment_overrides_the_file() {
     const ROOT: &str = "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY";
     assert_eq!(root(DEBIAN, &[(ROOT, "/data")]), "/data");
     assert_eq!(root("version: 0.1\nstorage:\n  filesystem:", &[(ROOT, "/data")]), "/data");
@@ -194,7 +194,7 @@ fn scalars_are_read_as_the_registry_reads_them() {
 }
 
 #[test]
-fn a_file_of_a_windows_editor_is_read() {
+fn windows_line_endings_and_byte_order_marks_are_accepted() {
     let windows = DEBIAN.trim_start().replace('\n', "\r\n");
     for text in [windows.clone(), format!("\u{feff}{windows}"), format!("\u{feff}---\r\n{windows}")] {
         assert_eq!(parse(&text, &[]).unwrap(), parse(DEBIAN, &[]).unwrap());
@@ -249,7 +249,7 @@ fn config_error_names_environment_variable() {
 }
 
 #[test]
-fn the_cache_is_known() {
+fn cache_driver_is_read_from_the_configuration() {
     let cache = |text: &str, environment: &[(&str, &str)]| {
         parse(&format!("version: 0.1\nstorage: {{inmemory: {{}}, cache: {text}"), environment).unwrap().cache
     };

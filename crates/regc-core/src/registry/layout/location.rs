@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_is_what_its_key_is_about() {
+    fn location_agrees_with_the_subject_of_its_key() {
         let [digest, other] = [b"" as &[u8], b"other"].map(|text| Digest::of(Algorithm::Sha256, text));
         for location in locations("team/app", "v1", "hashstates/sha256/0", "_refs", [digest, other]) {
             let about = subject(&location.key());

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_repositories() {
+    fn repository_names_are_validated() {
         for name in ["app", "a", "0", "my-app", "a--b", "a__b", "a.b/c_d", "localhost:5000/app", "Host.example/app"] {
             assert!(is_repository_name(name), "{name}");
         }

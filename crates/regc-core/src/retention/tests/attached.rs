@@ -11,7 +11,7 @@ fn attached(name: &str, image: &str, subject: &str) -> TagFacts {
 }
 
 #[test]
-fn tags_that_belong_to_a_manifest_are_no_matter_of_the_rules() {
+fn attachment_tags_are_exempt_from_the_rules() {
     let app = digest("app");
     for name in [
         format!("sha256-{}", app.hex()),
@@ -59,7 +59,7 @@ fn old_tag_of_deleted_image_is_deleted_without_other_tags_of_its_manifest() {
 }
 
 #[test]
-fn tags_that_only_look_as_if_they_belonged_to_a_manifest_are_like_others() {
+fn tags_that_only_resemble_attachment_tags_follow_the_rules() {
     let hex = digest("app").hex();
     for name in [
         format!("sha256-{}", &hex[1..]),
@@ -106,7 +106,7 @@ fn attached_image_follows_its_owner() {
 }
 
 #[test]
-fn a_platform_with_a_tag_of_its_own_shares_the_fate_of_its_index() {
+fn tagged_platform_is_kept_or_deleted_with_its_index() {
     let part = |name: &str, image: &str, owners: &[&str]| TagFacts {
         owners: owners.iter().map(|owner| digest(owner)).collect(),
         ..tag(name, image, 1)

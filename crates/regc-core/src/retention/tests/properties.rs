@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn as_many_stay_as_were_asked_for(tags in tags(), rule in rule()) {
+    fn keep_retains_the_requested_number_of_images(tags in tags(), rule in rule()) {
         let Some(Keep::Newest(keep)) = rule.keep else { unreachable!() };
         let decisions = decided(&rule, &tags);
         let images = |code: &str| -> BTreeSet<Option<Digest>> {

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_wait_for_each_other_and_make_up_for_little() {
+    fn limiter_is_shared_by_threads_and_ignores_long_pauses() {
         struct Stopped;
         impl Clock for Stopped {
             fn now(&self) -> Duration {

@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn days_in_a_row_have_every_digest(
+        fn consecutive_days_sample_every_digest(
             parts in prop_oneof![1..=MILLION, 10_000..=MILLION, Just(10_000), Just(250_000)],
             start in prop_oneof![0..100_000_u64, any::<u64>()],
             hash in any::<[u8; 32]>(),
