@@ -72,9 +72,10 @@ pub enum Error {
         "{0} is on another file system than .regc in the storage root, or mounted by itself; nothing is copied between them"
     )]
     OtherFilesystem(String),
-    /// A plan that was to be carried out was not made in the session that holds the lock.
-    #[error("the plan was not made in this session: plan again, since the store may have changed")]
-    PlanOfAnotherSession,
+    /// A plan was to be executed that is not the latest of the session, or that the session has outdated by changing the
+    /// store.
+    #[error("the plan is not the latest of this session, or the store was changed since: plan again")]
+    StalePlan,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
     #[error("nothing was deleted: there is no room for the trash's journal{}", told(deleted))]
     NoRoom {

@@ -71,7 +71,7 @@
 //!
 //! **Safety.** What a safe run needs cannot be left out. [`Store::lock`] refuses a registry that takes pushes and a store that
 //! another process has. [`Session::plan`] first puts back what an interrupted run must not have moved, and refuses stores that
-//! look half-mounted, or are described by an external database. [`Session::execute`] takes only plans of its own session,
+//! look half-mounted, or are described by an external database. [`Session::execute`] takes only the latest plan of its session,
 //! rescans, and deletes links before content.
 //!
 //! **What is freed.** [`Totals::all_bytes`](Totals) of [`Outcome::removed`], once it is deleted; what was moved to the trash is

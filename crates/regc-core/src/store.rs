@@ -37,8 +37,8 @@ use crate::trash::{self, Emptied, Header, Restored, Runs, Selection};
 use crate::undelete;
 use crate::verify::{self, Verification};
 
-/// The number of sessions so far: a plan belongs to the session in which it was made.
-static SESSIONS: AtomicU64 = AtomicU64::new(0);
+/// The number of states of stores so far, as sessions know them: a plan belongs to the one in which it was made.
+static STATES: AtomicU64 = AtomicU64::new(0);
 
 /// A store that can be read.
 pub struct Store {
@@ -418,7 +418,7 @@ impl Store {
             lock,
             probed: Probed::NotAsked,
             is_live: true,
-            id: SESSIONS.fetch_add(1, Relaxed),
+            state: AtomicU64::new(STATES.fetch_add(1, Relaxed)),
             runs: AtomicU64::new(0),
         })
     }
@@ -470,7 +470,9 @@ pub struct Session<'s> {
     lock: Lock,
     probed: Probed,
     is_live: bool,
-    id: u64,
+    /// The state of the store, by a number. A plan that was made in another one is stale: what is restored from the trash keeps
+    /// its times, so that a rescan would not find it.
+    state: AtomicU64,
     /// How many runs have been named.
     runs: AtomicU64,
 }
@@ -486,10 +488,10 @@ impl Session<'_> {
         &self.probed
     }
 
-    /// Plans what a collection deletes. What is in use and in the trash, because it came into use during a run, is
+    /// Plans what a collection deletes. Earlier plans of the session become stale. What is in use and in the trash, because it came into use during a run, is
     /// put back first; each such object is a finding.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
-        self.store.planned(Some((self.id, &self.lock)), options, None, monitor)
+        self.store.planned(Some((self.change(), &self.lock)), options, None, monitor)
     }
 
     /// What a deletion is to delete. Of the options, those that name other garbage have no effect. As in [`plan`](Self::plan),
@@ -502,7 +504,7 @@ impl Session<'_> {
         options: &CollectOptions,
         monitor: &dyn Monitor,
     ) -> Result<Plan, Error> {
-        self.store.planned(Some((self.id, &self.lock)), options, Some(deletion), monitor)
+        self.store.planned(Some((self.change(), &self.lock)), options, Some(deletion), monitor)
     }
 
     /// Deletes what was planned in this session, links before content, after a rescan of the store: what has come into use
@@ -511,7 +513,8 @@ impl Session<'_> {
     ///
     /// Fails before anything is deleted:
     ///
-    /// - with [`Error::PlanOfAnotherSession`] if the plan was not made in this session: the store may have changed since;
+    /// - with [`Error::StalePlan`] if the plan is not the latest that was made in this session, or if the session has changed
+    ///   the store since;
     /// - with [`Error::Refused`] if the plan needs to be [confirmed](Plan::confirm);
     /// - with [`Refusal::Blocked`] if a deletion names something that cannot be deleted, unless that was
     ///   [allowed](Plan::allow_partial);
@@ -525,8 +528,8 @@ impl Session<'_> {
         if let Some(refusal) = plan.unconfirmed() {
             return Err(Error::Refused(refusal.clone()));
         }
-        if plan.session() != Some(self.id) {
-            return Err(Error::PlanOfAnotherSession);
+        if plan.session() != Some(self.state.load(Relaxed)) {
+            return Err(Error::StalePlan);
         }
         plan.check_complete()?;
         let header = (self.is_live || disposal == Disposal::Trash).then(|| Header {
@@ -535,16 +538,27 @@ impl Session<'_> {
             live: self.is_live,
             ..self.header(plan.command())
         });
-        sweep(&*self.store.storage, &self.lock, plan, header.as_ref(), monitor)
+        let outcome = sweep(&*self.store.storage, &self.lock, plan, header.as_ref(), monitor)?;
+        self.change();
+        Ok(outcome)
+    }
+
+    /// Makes all plans stale, and returns the number of the new state.
+    fn change(&self) -> u64 {
+        let state = STATES.fetch_add(1, Relaxed);
+        self.state.store(state, Relaxed);
+        state
     }
 
     /// Carries out repairs that [`repair::plan`] has found. What they replace or remove is moved to the trash.
     pub fn repair(&self, actions: &[Action], options: &repair::Options<'_>) -> Result<repair::Outcome, Error> {
+        self.change();
         repair::apply(&*self.store.storage, &self.lock, actions, options, &self.header("repair"))
     }
 
     /// Writes the links that [`undelete::plan`] has found missing.
     pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
+        self.change();
         undelete::apply(&*self.store.storage, &self.lock, plan, monitor)
     }
 
@@ -571,6 +585,7 @@ impl Session<'_> {
     /// # }
     /// ```
     pub fn restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
+        self.change();
         let Restore { run, selection } = *restore;
         trash::restore(&*self.store.storage, Some(&self.lock), run, selection, self.store.jobs, monitor)
     }

@@ -30,7 +30,7 @@ fn has(root: &TempDir, name: &str) -> bool {
 }
 
 #[test]
-fn a_plan_is_carried_out_only_in_the_session_that_made_it() {
+fn plan_is_executed_only_in_the_session_that_made_it() {
     let (root, _) = registry();
     let store = open(&root);
     let options = CollectOptions::new();
@@ -39,7 +39,7 @@ fn a_plan_is_carried_out_only_in_the_session_that_made_it() {
     let session = store.lock(&Holder::new("test")).unwrap();
     for plan in [without_lock, earlier] {
         let executed = session.execute(&plan, Disposal::Delete, &Silent);
-        assert!(matches!(executed, Err(Error::PlanOfAnotherSession)), "{executed:?}");
+        assert!(matches!(executed, Err(Error::StalePlan)), "{executed:?}");
         assert!(has(&root, "deleted"));
     }
     let plan = session.plan(&options, &Silent).unwrap();
@@ -223,4 +223,35 @@ fn every_long_call_can_be_stopped() {
     let emptied = session.empty_trash(Runs::All, None, &stop).unwrap();
     assert!(emptied.interrupted && emptied.runs.is_empty());
     assert!(session.restore(&to_restore, &Silent).unwrap().is_complete() && has(&root, "deleted"));
+}
+
+#[test]
+fn plan_is_stale_once_the_session_has_changed_the_store() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["tagged"]).push();
+    // An index that stays keeps the image when its tag is deleted.
+    registry.index("app").manifests([image]).push();
+    registry.image("other:v1").layers(["base"]).push();
+    let root = registry.on_disk();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let untag = || {
+        let mut deletion = regc_core::Deletion::default();
+        let tag = store.list(|_| true, ListOptions::new(), &Silent).unwrap().remove(0).tags.remove(0);
+        deletion.tag("app", &tag.name, tag.digest);
+        session.plan_deletion(deletion, &CollectOptions::new().keep_content(true), &Silent).unwrap()
+    };
+    let run = session.execute(&untag(), Disposal::Trash, &Silent).unwrap().trashed_as.unwrap();
+    let options = CollectOptions::new().delete_untagged(true).allow_mostly_untagged(true);
+    let plan = session.plan(&options, &Silent).unwrap();
+    assert_eq!(plan.totals().revisions, 2);
+    // The tag comes back with the time that it had.
+    assert!(session.restore(&regc_core::Restore { run: &run, selection: None }, &Silent).unwrap().is_complete());
+    let executed = session.execute(&plan, Disposal::Delete, &Silent);
+    assert!(matches!(executed, Err(Error::StalePlan)), "{executed:?}");
+    assert!(has(&root, "tagged"));
+    let earlier = session.plan(&options, &Silent).unwrap();
+    let latest = session.plan(&options, &Silent).unwrap();
+    assert!(matches!(session.execute(&earlier, Disposal::Delete, &Silent), Err(Error::StalePlan)));
+    assert!(session.execute(&latest, Disposal::Delete, &Silent).unwrap().is_complete() && has(&root, "tagged"));
 }
