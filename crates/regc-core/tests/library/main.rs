@@ -11,6 +11,7 @@ mod guards;
 mod hostile;
 mod in_memory;
 mod leftovers;
+mod nonconforming;
 mod problems;
 mod properties;
 mod referrers;

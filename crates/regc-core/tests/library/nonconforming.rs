@@ -1,0 +1,135 @@
+//! Storage that breaks the contract in one point fails the conformance checks.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+use regc_core::storage::lock::Lock;
+use regc_core::storage::memory::MemoryStorage;
+use regc_core::storage::{
+    Content, DeleteStorage, Entry, Metadata, Moved, Object, ReadStorage, Removal, Removing, TrashStorage, conformance,
+};
+use regc_core::{Error, Holder};
+
+/// A point in which a storage is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    WalkSkipsAnObject,
+    ListingEndsEarly,
+    NoTimes,
+    DeletesRecentObjects,
+    DeletesInsteadOfMoving,
+    LockIsDatedEarly,
+    LockIsNotExclusive,
+}
+
+struct Wrong {
+    inner: MemoryStorage,
+    fault: Fault,
+}
+
+impl Wrong {
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+}
+
+impl ReadStorage for Wrong {
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        let mut names = 0;
+        self.inner.list(directory, &mut |entry| {
+            names += 1;
+            if names == 1 || !self.is(Fault::ListingEndsEarly) {
+                visit(entry);
+            }
+        })
+    }
+
+    fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        let mut objects = 0;
+        self.inner.walk(directory, &mut |object| {
+            objects += 1;
+            if objects == 2 && self.is(Fault::WalkSkipsAnObject) { ControlFlow::Continue(()) } else { visit(object) }
+        })
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
+        self.inner.read(key, limit)
+    }
+
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        self.inner.read_in_parts(key, visit)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
+        let untimed =
+            |found: Metadata| if self.is(Fault::NoTimes) { Metadata { modified: None, ..found } } else { found };
+        Ok(self.inner.stat(key)?.map(untimed))
+    }
+}
+
+impl DeleteStorage for Wrong {
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
+        let unless_modified_since = how.unless_modified_since.filter(|_| !self.is(Fault::DeletesRecentObjects));
+        let into = how.into.filter(|_| !self.is(Fault::DeletesInsteadOfMoving));
+        self.inner.remove(keys, &Removing { unless_modified_since, into, ..*how })
+    }
+
+    fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
+        self.inner.remove_empty_directories(directories, since)
+    }
+
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        match self.fault {
+            Fault::LockIsDatedEarly => {
+                let lock = self.inner.lock(holder)?;
+                Ok(Lock::new(SystemTime::UNIX_EPOCH, lock))
+            }
+            Fault::LockIsNotExclusive => Ok(Lock::new(SystemTime::now(), ())),
+            _ => self.inner.lock(holder),
+        }
+    }
+}
+
+impl TrashStorage for Wrong {
+    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+        self.inner.create(key, write)
+    }
+
+    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error> {
+        self.inner.move_object(from, to, below)
+    }
+
+    fn replace(&self, from: &str, to: &str, into: &str, since: Option<SystemTime>) -> Result<bool, Error> {
+        self.inner.replace(from, to, into, since)
+    }
+
+    fn remove_all(&self, key: &str) -> Result<(), Error> {
+        self.inner.remove_all(key)
+    }
+}
+
+fn conforms(fault: Fault) -> bool {
+    let make = |objects: &[(&str, &str)]| -> Box<dyn TrashStorage> {
+        Box::new(Wrong { inner: objects.iter().copied().collect(), fault })
+    };
+    catch_unwind(AssertUnwindSafe(|| conformance::check(&make))).is_ok()
+}
+
+#[test]
+fn conformance_checks_reject_storage_that_breaks_the_contract() {
+    assert!(conforms(Fault::None));
+    for fault in [
+        Fault::WalkSkipsAnObject,
+        Fault::ListingEndsEarly,
+        Fault::NoTimes,
+        Fault::DeletesRecentObjects,
+        Fault::DeletesInsteadOfMoving,
+        Fault::LockIsDatedEarly,
+        Fault::LockIsNotExclusive,
+    ] {
+        assert!(!conforms(fault), "{fault:?} passes the checks");
+    }
+}
