@@ -72,6 +72,9 @@ pub enum Error {
         "{0} is on another file system than .regc in the storage root, or mounted by itself; nothing is copied between them"
     )]
     OtherFilesystem(String),
+    /// The session is already planning or changing the store: in another thread, or further up, where a monitor was called.
+    #[error("the session is already at work: wait until that call has returned")]
+    SessionBusy,
     /// A plan was to be executed that is not the latest of the session, or that the session has outdated by changing the
     /// store.
     #[error("the plan is not the latest of this session, or the store was changed since: plan again")]

@@ -6,6 +6,7 @@
 //! refused, and objects are deleted in order, after a rescan. The required stages cannot be skipped.
 
 use std::io;
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +34,7 @@ use crate::scan::deletion::Deletion;
 use crate::scan::{Options, Scan, resolve, scan};
 use crate::storage::lock::{Holder, Lock};
 use crate::storage::{self, ReadStorage, TrashStorage};
+use crate::sync::Mutex;
 use crate::trash::{self, Emptied, Header, Restored, Runs, Selection};
 use crate::undelete;
 use crate::verify::{self, Verification};
@@ -419,6 +421,7 @@ impl Store {
             probed: Probed::NotAsked,
             is_live: true,
             state: AtomicU64::new(STATES.fetch_add(1, Relaxed)),
+            busy: Mutex::new(()),
             runs: AtomicU64::new(0),
         })
     }
@@ -464,6 +467,9 @@ fn concern(scan: &mut Scan, deletion: &Deletion) {
 }
 
 /// A store that is locked, so that it can be changed. The lock ends when the session is dropped.
+///
+/// One call at a time plans or changes the store. A second one, from another thread or from a monitor, fails with
+/// [`Error::SessionBusy`] and changes nothing.
 #[must_use = "the store is unlocked when the session is dropped"]
 pub struct Session<'s> {
     store: &'s Store,
@@ -473,6 +479,8 @@ pub struct Session<'s> {
     /// The state of the store, by a number. A plan that was made in another one is stale: what is restored from the trash keeps
     /// its times, so that a rescan would not find it.
     state: AtomicU64,
+    /// Held by the one call that plans or changes the store.
+    busy: Mutex<()>,
     /// How many runs have been named.
     runs: AtomicU64,
 }
@@ -491,6 +499,7 @@ impl Session<'_> {
     /// Plans what a collection deletes. Earlier plans of the session become stale. What is in use and in the trash, because it came into use during a run, is
     /// put back first; each such object is a finding.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
+        let _busy = self.begin()?;
         self.store.planned(Some((self.change(), &self.lock)), options, None, monitor)
     }
 
@@ -504,6 +513,7 @@ impl Session<'_> {
         options: &CollectOptions,
         monitor: &dyn Monitor,
     ) -> Result<Plan, Error> {
+        let _busy = self.begin()?;
         self.store.planned(Some((self.change(), &self.lock)), options, Some(deletion), monitor)
     }
 
@@ -525,6 +535,7 @@ impl Session<'_> {
     /// whether the monitor stopped it. After a stop the store is whole. Repeating the deletion may leave content that only a
     /// [collection](Self::plan) deletes; what was moved to the trash can be [restored](Self::restore).
     pub fn execute(&self, plan: &Plan, disposal: Disposal, monitor: &dyn Monitor) -> Result<Outcome, Error> {
+        let _busy = self.begin()?;
         if let Some(refusal) = plan.unconfirmed() {
             return Err(Error::Refused(refusal.clone()));
         }
@@ -543,6 +554,12 @@ impl Session<'_> {
         Ok(outcome)
     }
 
+    /// Takes the session for one call. A call that changes the store while another one executes a plan would change what that
+    /// plan was decided from.
+    fn begin(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        self.busy.try_lock().ok_or(Error::SessionBusy)
+    }
+
     /// Makes all plans stale, and returns the number of the new state.
     fn change(&self) -> u64 {
         let state = STATES.fetch_add(1, Relaxed);
@@ -552,12 +569,14 @@ impl Session<'_> {
 
     /// Carries out repairs that [`repair::plan`] has found. What they replace or remove is moved to the trash.
     pub fn repair(&self, actions: &[Action], options: &repair::Options<'_>) -> Result<repair::Outcome, Error> {
+        let _busy = self.begin()?;
         self.change();
         repair::apply(&*self.store.storage, &self.lock, actions, options, &self.header("repair"))
     }
 
     /// Writes the links that [`undelete::plan`] has found missing.
     pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
+        let _busy = self.begin()?;
         self.change();
         undelete::apply(&*self.store.storage, &self.lock, plan, monitor)
     }
@@ -585,6 +604,7 @@ impl Session<'_> {
     /// # }
     /// ```
     pub fn restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
+        let _busy = self.begin()?;
         self.change();
         let Restore { run, selection } = *restore;
         trash::restore(&*self.store.storage, Some(&self.lock), run, selection, self.store.jobs, monitor)
@@ -596,6 +616,7 @@ impl Session<'_> {
     /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor stops it,
     /// [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, the others are whole.
     pub fn empty_trash(&self, runs: Runs<'_>, before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
+        let _busy = self.begin()?;
         trash::empty(&*self.store.storage, Some(&self.lock), runs, before, monitor)
     }
 

@@ -39,9 +39,10 @@ pub fn check(make: Make<'_>) {
 /// Returns all checks, the simplest first.
 pub fn checks() -> impl Iterator<Item = Check> {
     type Run = fn(Make<'_>);
-    let checks: [(&'static str, Run); 19] = [
+    let checks: [(&'static str, Run); 21] = [
         ("lists the names directly below a directory", lists_names),
         ("walks every object below a directory", walks_objects),
+        ("lists and walks more names than one page of a listing holds", lists_many_names),
         ("takes what is absent for empty, not for an error", takes_absent_for_empty),
         ("reads whole objects up to a limit", reads_whole_objects),
         ("reads objects in parts", reads_in_parts),
@@ -51,6 +52,7 @@ pub fn checks() -> impl Iterator<Item = Check> {
         ("removes objects, and directories that are empty then", removes_objects),
         ("counts what is absent as removed", counts_absent_as_removed),
         ("spares what was modified too late", spares_what_is_recent),
+        ("spares what was modified too late instead of moving it", spares_instead_of_moving),
         ("removes empty directories only", removes_empty_directories),
         ("moves to another place instead of removing", moves_instead_of_removing),
         ("moves back, and overwrites nothing", overwrites_nothing),
@@ -138,6 +140,26 @@ fn walks_objects(make: Make<'_>) {
     assert!(stopped.is_ok() && visited == 1, "it stops when it is told to: {visited} objects");
 }
 
+fn lists_many_names(make: Make<'_>) {
+    let keys: Vec<String> = (0..2_500).map(|number| format!("a/{number:04}/link")).collect();
+    let objects: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "1")).collect();
+    let storage = make(&objects);
+    assert_eq!(names(&*storage, "a").1.len(), keys.len(), "a listing that ends early makes garbage of the rest");
+    let mut walked = 0;
+    let all = storage.walk("a", &mut |_| {
+        walked += 1;
+        ControlFlow::Continue(())
+    });
+    assert!(all.is_ok() && walked == keys.len(), "{walked} objects were walked");
+    let below: Vec<String> = (0..2_500).map(|number| format!("{number:04}")).collect();
+    let mut listed = 0;
+    let each = storage.list_each("a", &below, &mut |_, _| listed += 1);
+    assert!(each.iter().all(|found| matches!(found, Ok(true))) && listed == keys.len(), "{listed} names were listed");
+    let removals = storage.remove(&keys, &Removing::default());
+    assert!(removals.len() == keys.len() && removals.iter().all(|removal| matches!(removal, Removal::Done)));
+    assert!(names(&*storage, "a").1.is_empty(), "what is reported as deleted is gone");
+}
+
 fn takes_absent_for_empty(make: Make<'_>) {
     let storage = make(&OBJECTS);
     for absent in ["a/nothing", "a/top/below", "a/top"] {
@@ -223,6 +245,15 @@ fn spares_what_is_recent(make: Make<'_>) {
         storage.remove(&["a/top".to_owned()], &Removing { unless_modified_since: since, ..Removing::default() });
     assert!(matches!(removals[..], [Removal::Spared]), "all is modified after 1970: {removals:?}");
     assert!(length(&*storage, "a/top").is_some());
+}
+
+fn spares_instead_of_moving(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let since = Some(SystemTime::UNIX_EPOCH);
+    let how = Removing { unless_modified_since: since, into: Some("trash/run"), leave_directory: false };
+    let removals = storage.remove(&["a/b/one/link".to_owned()], &how);
+    assert!(matches!(removals[..], [Removal::Spared]), "all is modified after 1970: {removals:?}");
+    assert!(length(&*storage, "a/b/one/link").is_some() && length(&*storage, "trash/run/a/b/one/link").is_none());
 }
 
 fn removes_empty_directories(make: Make<'_>) {

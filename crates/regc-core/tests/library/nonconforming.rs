@@ -18,6 +18,8 @@ enum Fault {
     None,
     WalkSkipsAnObject,
     ListingEndsEarly,
+    ListingEndsAfterAPage,
+    MovesRecentObjects,
     NoTimes,
     DeletesRecentObjects,
     DeletesInsteadOfMoving,
@@ -41,7 +43,8 @@ impl ReadStorage for Wrong {
         let mut names = 0;
         self.inner.list(directory, &mut |entry| {
             names += 1;
-            if names == 1 || !self.is(Fault::ListingEndsEarly) {
+            let ends = names > 1 && self.is(Fault::ListingEndsEarly);
+            if !ends && (names <= 1_000 || !self.is(Fault::ListingEndsAfterAPage)) {
                 visit(entry);
             }
         })
@@ -72,7 +75,9 @@ impl ReadStorage for Wrong {
 
 impl DeleteStorage for Wrong {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
-        let unless_modified_since = how.unless_modified_since.filter(|_| !self.is(Fault::DeletesRecentObjects));
+        let unless_modified_since = how.unless_modified_since.filter(|_| {
+            !(self.is(Fault::DeletesRecentObjects) || self.is(Fault::MovesRecentObjects) && how.into.is_some())
+        });
         let into = how.into.filter(|_| !self.is(Fault::DeletesInsteadOfMoving));
         self.inner.remove(keys, &Removing { unless_modified_since, into, ..*how })
     }
@@ -124,6 +129,8 @@ fn conformance_checks_reject_storage_that_breaks_the_contract() {
     for fault in [
         Fault::WalkSkipsAnObject,
         Fault::ListingEndsEarly,
+        Fault::ListingEndsAfterAPage,
+        Fault::MovesRecentObjects,
         Fault::NoTimes,
         Fault::DeletesRecentObjects,
         Fault::DeletesInsteadOfMoving,

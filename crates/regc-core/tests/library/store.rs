@@ -255,3 +255,43 @@ fn plan_is_stale_once_the_session_has_changed_the_store() {
     assert!(matches!(session.execute(&earlier, Disposal::Delete, &Silent), Err(Error::StalePlan)));
     assert!(session.execute(&latest, Disposal::Delete, &Silent).unwrap().is_complete() && has(&root, "tagged"));
 }
+
+/// Restores a run in the middle of a deletion.
+struct Restoring<'s> {
+    session: &'s regc_core::Session<'s>,
+    run: String,
+    restored: std::sync::Mutex<Option<Result<(), Error>>>,
+}
+
+impl Monitor for Restoring<'_> {
+    fn phase(&self, phase: Phase, _: Option<u64>) {
+        if phase == Phase::Remove {
+            let restore = regc_core::Restore { run: &self.run, selection: None };
+            *self.restored.lock().unwrap() = Some(self.session.restore(&restore, &Silent).map(drop));
+        }
+    }
+
+    fn advance(&self, _: u64) {}
+}
+
+#[test]
+fn session_refuses_a_second_call_while_it_executes_a_plan() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let deletion = store.resolve_repository("app").unwrap();
+    let plan = session.plan_deletion(deletion, &CollectOptions::new().keep_content(true), &Silent).unwrap();
+    let run = session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.unwrap();
+    let plan = session.plan(&CollectOptions::new(), &Silent);
+    let refused = matches!(plan, Err(Error::Refused(_)));
+    assert!(refused, "nothing but blobs is left: {plan:?}");
+    drop(session);
+    let store = open(&root).allow_empty(true);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
+    assert!(plan.totals().blobs > 0);
+    let monitor = Restoring { session: &session, run, restored: std::sync::Mutex::new(None) };
+    assert!(session.execute(&plan, Disposal::Trash, &monitor).unwrap().is_complete());
+    let restored = monitor.restored.lock().unwrap().take();
+    assert!(matches!(restored, Some(Err(Error::SessionBusy))), "{restored:?}");
+}
