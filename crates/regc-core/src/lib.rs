@@ -69,7 +69,8 @@
 //! | show progress, and stop | a [`Monitor`] |
 //! | use other storage | [`storage`], and its `conformance` checks; then [`Store::with_storage`] |
 //!
-//! **Safety.** What a safe run needs cannot be left out. [`Store::lock`] refuses a registry that takes pushes and a store that
+//! **Safety.** What a safe collection or deletion needs cannot be left out; a repair or an undelete must be planned while the lock
+//! is held, which is not checked. [`Store::lock`] refuses a registry that takes pushes and a store that
 //! another process has. [`Session::plan`] first puts back what an interrupted run must not have moved, and refuses stores that
 //! look half-mounted, or are described by an external database. [`Session::execute`] takes only the latest plan of its session,
 //! rescans, and deletes links before content.

@@ -82,7 +82,7 @@ pub trait Monitor: Sync {
     /// Whether the run is to stop at the next whole step. It is asked often.
     ///
     /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`]. One that
-    /// has begun to change the storage returns what was done, with `interrupted` set. A monitor that has stopped one call stops
+    /// has begun to change the storage, and every restore or emptying of the trash, returns what was done, with `interrupted` set. A monitor that has stopped one call stops
     /// the next one as well: to restore after a stop, pass another.
     fn is_stopped(&self) -> bool {
         false

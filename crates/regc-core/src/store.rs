@@ -393,6 +393,8 @@ impl Store {
 
     /// Takes the store's lock, so that it can be changed.
     ///
+    /// A probe that fails does not keep it from going on: see [`Session::probed`].
+    ///
     /// Fails with [`Error::Locked`] if another process has it, with [`Refusal::RegistryRuns`] if a registry takes pushes, or [`Refusal::RegistryMayRun`] if a
     /// server may be one.
     pub fn lock(&self, holder: &Holder) -> Result<Session<'_>, Error> {
@@ -567,14 +569,16 @@ impl Session<'_> {
         state
     }
 
-    /// Carries out repairs that [`repair::plan`] has found. What they replace or remove is moved to the trash.
+    /// Carries out repairs that [`repair::plan`] has found. What they replace or remove is moved to the trash. The plan must be
+    /// made while this session holds the lock, and nothing may be changed in between: this is not checked.
     pub fn repair(&self, actions: &[Action], options: &repair::Options<'_>) -> Result<repair::Outcome, Error> {
         let _busy = self.begin()?;
         self.change();
         repair::apply(&*self.store.storage, &self.lock, actions, options, &self.header("repair"))
     }
 
-    /// Writes the links that [`undelete::plan`] has found missing.
+    /// Writes the links that [`undelete::plan`] has found missing. The plan must be made while this session holds the lock, and
+    /// nothing may be changed in between: this is not checked, and an older plan may link content that is gone.
     pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
         let _busy = self.begin()?;
         self.change();
