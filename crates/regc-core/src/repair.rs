@@ -1,9 +1,8 @@
 //! Repairing a store, as far as that can lose nothing.
 //!
-//! A link is written only if its content exists and matches its digest. Only dangling links are removed, and
-//! tags that name nothing. What is replaced
-//! or removed is moved to the trash, after a journal is written. A replacement is one step: a killed run leaves the
-//! old or the new.
+//! A link is written only if its content exists and matches its digest. Only dangling links are removed, and tags that
+//! name nothing. What is replaced or removed is moved to the trash, after a journal is written. A replacement is one
+//! step: a killed run leaves the old or the new.
 
 mod apply;
 mod plan;
