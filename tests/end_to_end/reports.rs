@@ -71,35 +71,6 @@ fn gc_reports_what_it_would_delete() {
     assert_prints(
         &registry,
         root.path(),
-        &["gc", "-m", "--dry-run", "--format", "registry"],
-        &expect![[r#"
-        other
-        other: marking manifest <manifest other:v1> 
-        other: marking blob <config of other:v1>
-        other: marking blob <layer base>
-        team/app
-        team/app: marking manifest <manifest team/app:v1> 
-        team/app: marking blob <config of team/app:v1>
-        team/app: marking blob <layer new>
-        manifest eligible for deletion: {team/app <manifest team/app:v1> [v1]}
-
-        6 blobs marked, 6 blobs and 1 manifests eligible for deletion
-        blob eligible for deletion: <manifest team/app:v1>
-        blob eligible for deletion: <layer old>
-        blob eligible for deletion: <layer deleted>
-        blob eligible for deletion: <config of team/app:v0>
-        blob eligible for deletion: <config of team/app:v1>
-        blob eligible for deletion: <manifest team/app:v0>
-        team/app: layer link eligible for deletion: <layer old>
-        team/app: layer link eligible for deletion: <layer deleted>
-        team/app: layer link eligible for deletion: <config of team/app:v0>
-        team/app: layer link eligible for deletion: <config of team/app:v1>
-        --- exit code 0
-    "#]],
-    );
-    assert_prints(
-        &registry,
-        root.path(),
         &["gc", "-m"],
         &expect![[r#"
           Storage       ROOT

@@ -91,7 +91,7 @@ impl Session<'_> {
     /// - with [`Error::StalePlan`] if the plan is not the latest that was made in this session, or if the session has changed
     ///   the store since;
     /// - with [`Error::Refused`] if the plan needs to be [confirmed](Plan::confirm);
-    /// - with [`Refusal::Blocked`] if a deletion names something that cannot be deleted, unless that was
+    /// - with [`Refusal::Blocked`](crate::error::Refusal::Blocked) if a deletion names something that cannot be deleted, unless that was
     ///   [allowed](Plan::allow_partial);
     /// - with [`Error::Interrupted`] if the monitor stops the rescan;
     /// - if the storage cannot be read, or if it is known that something cannot be deleted or moved.
