@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use rayon::prelude::*;
@@ -14,7 +13,7 @@ use regc_core::registry::layout;
 use regc_core::stages::scan::inventory;
 use regc_core::storage::ReadStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::verify::content::{Blob, Clock, HashOptions, hash_all};
+use regc_core::verify::content::{Blob, HashOptions, SystemClock, hash_all};
 use regc_core::{Algorithm, Digest, Silent};
 
 use crate::process::{self, Cost, median};
@@ -96,31 +95,13 @@ fn line(program: &str, cost: &Cost, bytes: u64, ratio: &str) {
 pub fn run_library(args: &HashBlobs) -> io::Result<()> {
     let storage = FilesystemStorage::open(&args.root).map_err(io::Error::other)?;
     let blobs = blobs(&storage)?;
-    let options = HashOptions {
-        store: args.root.display().to_string(),
-        sample: None,
-        bandwidth: None,
-        jobs: cores(),
-        resume: None,
-    };
-    let hashed =
-        hash_all(&storage, &blobs, &options, &Real(Instant::now()), &|_| {}, &Silent).map_err(io::Error::other)?;
+    let options = HashOptions::new(&args.root.display().to_string()).jobs(cores());
+    let clock = SystemClock::start();
+    let hashed = hash_all(&storage, &blobs, &options, &clock, &|_| {}, &Silent).map_err(io::Error::other)?;
     assert_eq!(hashed.checked_blobs, blobs.len() as u64);
     assert!(hashed.mismatched.is_empty());
     println!("{} blobs, {} bytes", hashed.checked_blobs, hashed.checked_bytes);
     Ok(())
-}
-
-struct Real(Instant);
-
-impl Clock for Real {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn sleep(&self, duration: Duration) {
-        thread::sleep(duration);
-    }
 }
 
 fn cores() -> usize {

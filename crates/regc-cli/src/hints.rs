@@ -42,7 +42,7 @@ impl Needing {
     /// Returns what to do if the disk is full, or if the trash is on another file system.
     pub fn hint(self, error: &Error) -> Option<String> {
         match error {
-            Error::NoRoom { oldest: Some(RunSize { run, bytes }), .. } => {
+            Error::NoRoom { oldest: Some(RunSize { run, bytes, .. }), .. } => {
                 let empty = format!("`regc trash empty {run}` frees {}", BinaryBytes(*bytes));
                 Some(self.without().map_or_else(|| empty.clone(), |without| format!("{empty}; or {without}")))
             }

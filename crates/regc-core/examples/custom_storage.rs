@@ -1,32 +1,30 @@
-//! A custom storage: it counts the calls that a dry run makes to the storage below it.
+//! A custom storage: it counts the calls that a dry run makes to the storage below it. It has no trash: nothing can be moved in
+//! it.
 //!
 //! To test a custom storage, enable the feature `conformance`: see `regc_core::storage::conformance`.
 //!
 //!     cargo run -p regc-core --example custom_storage -- /etc/docker/registry/config.yml
 
 use std::error::Error;
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use regc_core::storage::lock::Lock;
-use regc_core::storage::{
-    self, Content, DeleteStorage, Entry, Metadata, Moved, PosixStorage, ReadStorage, Removal, Removing, TrashStorage,
-};
+use regc_core::storage::{self, Content, DeleteStorage, Entry, Metadata, PosixStorage, ReadStorage, Removal, Removing};
 use regc_core::{CollectOptions, Config, Holder, Silent, Store};
 
 type Result<T> = std::result::Result<T, regc_core::Error>;
 
 /// Counts reads, and forwards all calls.
 struct Counting {
-    below: Box<dyn TrashStorage>,
+    below: Box<dyn DeleteStorage>,
     calls: Arc<AtomicU64>,
 }
 
 impl Counting {
-    fn count(&self) -> &dyn TrashStorage {
+    fn count(&self) -> &dyn DeleteStorage {
         self.calls.fetch_add(1, Relaxed);
         &*self.below
     }
@@ -69,24 +67,6 @@ impl DeleteStorage for Counting {
 
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<()> {
         self.below.check_removable(directory, to_trash)
-    }
-}
-
-impl TrashStorage for Counting {
-    fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
-        self.below.create(key, write)
-    }
-
-    fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved> {
-        self.below.move_object(from, to, below)
-    }
-
-    fn replace(&self, from: &str, to: &str, into: &str, since: Option<SystemTime>) -> Result<bool> {
-        self.below.replace(from, to, into, since)
-    }
-
-    fn remove_all(&self, key: &str) -> Result<()> {
-        self.below.remove_all(key)
     }
 }
 

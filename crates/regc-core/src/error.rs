@@ -75,10 +75,13 @@ pub enum Error {
     /// The session is already planning or changing the store: in another thread, or further up, where a monitor was called.
     #[error("the session is already at work: wait until that call has returned")]
     SessionBusy,
-    /// A plan was to be executed that is not the latest of the session, or that the session has outdated by changing the
-    /// store.
+    /// A plan was to be carried out that is not the latest of the session, or that the session has outdated by changing the
+    /// store; or a repair was to be planned from such a verification.
     #[error("the plan is not the latest of this session, or the store was changed since: plan again")]
     StalePlan,
+    /// Something was to be moved, or written anew, in a storage that can only delete.
+    #[error("this storage has no trash: it can delete objects, but not move or replace them")]
+    NoTrash,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
     #[error("nothing was deleted: there is no room for the trash's journal{}", told(deleted))]
     NoRoom {
@@ -312,6 +315,7 @@ pub enum Refusal {
 
 /// A run in the trash, and what deleting it frees.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RunSize {
     /// The run's name.
     pub run: String,

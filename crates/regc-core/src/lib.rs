@@ -46,7 +46,7 @@
 //! # let directory = registry.on_disk();
 //! # let store = Store::open(&Config::at_root(directory.path()))?;
 //! let session = store.lock(&Holder::new("my-tool"))?;
-//! let deletion = store.resolve_repository("team/old")?;
+//! let deletion = store.resolve_repository("team/old", &Silent)?;
 //! let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?;
 //! let outcome = session.execute(&plan, Disposal::Trash, &Silent)?;
 //! println!("moved to the trash as {:?}, which is emptied by `Session::empty_trash`", outcome.trashed_as);
@@ -63,17 +63,18 @@
 //! | keep images that something else uses, as a cluster | [`CollectOptions::also_root`] |
 //! | delete a repository, tags or images | [`Store::resolve_repository`] or `Store::resolve` (feature `patterns`), then [`Session::plan_deletion`] |
 //! | delete the tags that a policy does not keep | `retention::decide` (feature `retention`), then [`Deletion::tag`] |
-//! | undo a deletion | [`Disposal::Trash`] and [`Session::restore`]; [`Store::deleted`] after a DELETE by the API |
+//! | undo a deletion | [`Disposal::Trash`] and [`Session::restore`]; [`Store::deleted`] and [`Session::undelete`] after a DELETE by the API |
 //! | list images, and where the bytes are | [`Store::list`], [`Store::usage`] |
-//! | check a store, and repair it | [`Store::verify`], [`verify::content`], [`repair::plan`], [`Session::repair`] |
+//! | check a store | [`Store::verify`], [`Store::verify_content`] |
+//! | repair it | [`Session::verify`], [`Session::plan_repair`], [`Session::repair`] |
 //! | show progress, and stop | a [`Monitor`] |
 //! | use other storage | [`storage`], and its `conformance` checks; then [`Store::with_storage`] |
 //!
-//! **Safety.** What a safe collection or deletion needs cannot be left out; a repair or an undelete must be planned while the lock
-//! is held, which is not checked. [`Store::lock`] refuses a registry that takes pushes and a store that
+//! **Safety.** What a safe run needs cannot be left out. [`Store::lock`] refuses a registry that takes pushes and a store that
 //! another process has. [`Session::plan`] first puts back what an interrupted run must not have moved, and refuses stores that
-//! look half-mounted, or are described by an external database. [`Session::execute`] takes only the latest plan of its session,
-//! rescans, and deletes links before content.
+//! look half-mounted, or are described by an external database. A session carries out only plans that it has made since it last
+//! changed the store, and of collections and deletions only the latest. [`Session::execute`] rescans, and deletes links before
+//! content.
 //!
 //! **What is freed.** [`Totals::all_bytes`](Totals) of [`Outcome::removed`], once it is deleted; what was moved to the trash is
 //! freed by [`Session::empty_trash`]. A file with several names (hard links) frees nothing: see [`Summary`].
@@ -126,9 +127,11 @@ pub use self::registry::config::Config;
 pub use self::scan::deletion::Deletion;
 pub use self::storage::lock::Holder;
 pub use self::store::{DEFAULT_JOBS, Disposal, Probed, Restore, Session, Store};
+pub use self::threads::MAX_JOBS;
 
-/// The stages of a collection, for callers that call them one by one. A [`Store`] calls them in the only safe order,
-/// and these modules may change more often than it.
+/// The stages, for callers that call them one by one. A [`Store`] calls them in the only safe order, and these modules may
+/// change more often than it. What changes a storage takes it locked: whether the plan is of that storage, and was made since
+/// it was locked, only a [`Session`] checks.
 pub mod stages {
     /// Deciding what is deleted, and deleting it.
     pub mod collect {
@@ -138,5 +141,26 @@ pub mod stages {
     /// What a store holds, and what of it is live. Nothing is changed.
     pub mod scan {
         pub use crate::scan::{Leftovers, Names, Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
+    }
+
+    /// What was moved to the trash: listed, restored, deleted.
+    pub mod trash {
+        pub use crate::trash::empty::empty;
+        pub use crate::trash::journal::read_journal;
+        pub use crate::trash::listing::{list, runs};
+        pub use crate::trash::restore::restore;
+    }
+
+    /// Planning a repair, and carrying it out.
+    pub mod repair {
+        pub use crate::repair::apply::{apply, check};
+        pub use crate::repair::plan::plan;
+    }
+
+    /// Finding what was deleted, and linking it again.
+    pub mod undelete {
+        pub use crate::undelete::apply::{apply, check};
+        pub use crate::undelete::find::find;
+        pub use crate::undelete::plan::plan;
     }
 }

@@ -81,9 +81,9 @@ pub trait Monitor: Sync {
 
     /// Whether the run is to stop at the next whole step. It is asked often.
     ///
-    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`]. One that
-    /// has begun to change the storage, and every restore or emptying of the trash, returns what was done, with `interrupted` set. A monitor that has stopped one call stops
-    /// the next one as well: to restore after a stop, pass another.
+    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`]. One that has begun to change
+    /// the storage returns what was done, with `interrupted` set. A monitor that has stopped one call stops the next one as
+    /// well: to restore after a stop, pass another.
     fn is_stopped(&self) -> bool {
         false
     }
@@ -93,6 +93,19 @@ impl dyn Monitor + '_ {
     /// Fails with [`Error::Interrupted`] if the run is to stop.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_stopped() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Stops what another monitor stops, and reports nothing to it: for parts of a phase that have no steps of their own.
+pub(crate) struct Unreported<'a>(pub(crate) &'a dyn Monitor);
+
+impl Monitor for Unreported<'_> {
+    fn phase(&self, _: Phase, _: Option<u64>) {}
+
+    fn advance(&self, _: u64) {}
+
+    fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
     }
 }
 

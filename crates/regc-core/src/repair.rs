@@ -4,31 +4,62 @@
 //! name nothing. What is replaced or removed is moved to the trash, after a journal is written. A replacement is one
 //! step: a killed run leaves the old or the new.
 
-mod apply;
-mod plan;
+pub(crate) mod apply;
+pub(crate) mod plan;
 
-pub use self::apply::{Outcome, apply, check};
-pub use self::plan::{Plan, plan};
+pub use self::apply::Outcome;
+pub(crate) use self::apply::{apply, check};
+pub use self::plan::Plan;
+pub(crate) use self::plan::plan;
 use crate::digest::Digest;
 use crate::registry::layout::Location;
 use crate::storage::ReadStorage;
 use crate::trash;
-use crate::verify::content::Pace;
+use crate::verify::content::Bandwidth;
 
 /// Options of a repair.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// Another store, a backup or a mirror, from which missing or damaged content is taken.
-    pub from: Option<&'a dyn ReadStorage>,
-    /// Whether to go on although the store has no repository or no blob.
-    pub allow_empty: bool,
-    /// Whether to go on although much of what images need is missing: its file system may not be mounted.
-    pub allow_missing: bool,
-    /// Whether to remove links to manifests that are nowhere, and the tags that name them. As long as a revision's
+    /// Another store, from which missing or damaged content is taken.
+    pub(crate) from: Option<&'a dyn ReadStorage>,
+    /// How fast content is read at most; unlimited if not given.
+    pub(crate) bandwidth: Option<Bandwidth>,
+    /// Whether to go on although the store has no repository or no blob. `Session::plan_repair` uses what the store allows.
+    pub(crate) allow_empty: bool,
+    pub(crate) allow_missing: bool,
+    pub(crate) drop_lost: bool,
+}
+
+impl<'a> Options<'a> {
+    /// Returns the options of a repair that uses only what is in the store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes missing or damaged content from another store, a backup or a mirror: its `Store::storage`.
+    #[must_use]
+    pub fn from(self, from: Option<&'a dyn ReadStorage>) -> Self {
+        Self { from, ..self }
+    }
+
+    /// Limits how fast content is read.
+    #[must_use]
+    pub fn bandwidth(self, bandwidth: Option<Bandwidth>) -> Self {
+        Self { bandwidth, ..self }
+    }
+
+    /// Sets whether to go on although much of what images need is missing: its file system may not be mounted.
+    #[must_use]
+    pub fn allow_missing(self, allow_missing: bool) -> Self {
+        Self { allow_missing, ..self }
+    }
+
+    /// Sets whether to remove links to manifests that are nowhere, and the tags that name them. As long as a revision's
     /// link exists, a collection keeps everything in its repository, so that the manifest's file can be restored.
-    pub drop_lost: bool,
-    /// How content is read.
-    pub pace: &'a Pace<'a>,
+    #[must_use]
+    pub fn drop_lost(self, drop_lost: bool) -> Self {
+        Self { drop_lost, ..self }
+    }
 }
 
 /// One step of a repair.

@@ -9,6 +9,7 @@ mod listing;
 pub mod lock;
 pub(crate) mod manifests;
 pub mod memory;
+mod pointers;
 
 pub use self::contract::{
     Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, Object, Owner, PosixMetadata, PosixStorage, ReadStorage,
@@ -22,7 +23,7 @@ use crate::registry::config::{Config, Driver};
 ///
 /// Fails if its root directory is absent, and for drivers that are not supported: `inmemory`, which keeps nothing,
 /// and so far everything but `filesystem`.
-pub fn open(config: &Config) -> Result<Box<dyn TrashStorage>, Error> {
+pub fn open(config: &Config) -> Result<Box<dyn DeleteStorage>, Error> {
     open_driver(&config.driver).map_err(|error| match (&config.driver_variable, error) {
         (Some(name), error @ (Error::RootMissing(_) | Error::RootNotDirectory(_) | Error::Config(_))) => {
             Error::Environment { name: name.clone(), reason: error.to_string() }
@@ -31,7 +32,7 @@ pub fn open(config: &Config) -> Result<Box<dyn TrashStorage>, Error> {
     })
 }
 
-fn open_driver(driver: &Driver) -> Result<Box<dyn TrashStorage>, Error> {
+fn open_driver(driver: &Driver) -> Result<Box<dyn DeleteStorage>, Error> {
     match driver {
         Driver::Filesystem { root } => Ok(Box::new(filesystem::FilesystemStorage::open(root)?)),
         Driver::InMemory => Err(Error::Config(

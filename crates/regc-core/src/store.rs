@@ -29,16 +29,17 @@ use crate::registry::pattern::Pattern;
 use crate::repair::{self, Action};
 use crate::scan::deletion::Deletion;
 use crate::scan::{Options, Scan, resolve, scan};
-use crate::storage::lock::{Holder, Lock};
-use crate::storage::{self, ReadStorage, TrashStorage};
-use crate::trash::{self, Emptied, Restored, Runs, Selection};
+use crate::storage::lock::{Access, Holder, Locked};
+use crate::storage::{self, DeleteStorage, ReadStorage};
+use crate::trash::{self, Emptied, Restored, Runs, Selection, TrashedRun};
 use crate::undelete;
+use crate::verify::content::{Blob, Checkpoint, HashOptions, Hashed, SystemClock, hash_all};
 use crate::verify::{self, Verification};
 
 /// A store that can be read.
 pub struct Store {
     config: Config,
-    storage: Box<dyn TrashStorage>,
+    storage: Box<dyn DeleteStorage>,
     allow_empty: bool,
     jobs: usize,
 }
@@ -74,11 +75,23 @@ pub enum Probed {
 }
 
 /// What to restore from the trash.
+#[derive(Clone, Copy, Debug)]
 pub struct Restore<'a> {
-    /// The run's name in the trash.
-    pub run: &'a str,
-    /// What to restore of it; `None` means everything.
-    pub selection: Option<&'a Selection>,
+    run: &'a str,
+    selection: Option<&'a Selection>,
+}
+
+impl<'a> Restore<'a> {
+    /// Everything that the run of this name has moved there.
+    pub fn new(run: &'a str) -> Self {
+        Self { run, selection: None }
+    }
+
+    /// Only what is selected of it; everything if nothing is given.
+    #[must_use]
+    pub fn selection(self, selection: Option<&'a Selection>) -> Self {
+        Self { selection, ..self }
+    }
 }
 
 impl Store {
@@ -91,7 +104,7 @@ impl Store {
     }
 
     /// Opens the store in a storage of the caller's. The configuration's own storage section is ignored.
-    pub fn with_storage(config: &Config, storage: Box<dyn TrashStorage>) -> Self {
+    pub fn with_storage(config: &Config, storage: Box<dyn DeleteStorage>) -> Self {
         Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS }
     }
 
@@ -102,8 +115,8 @@ impl Store {
         Self { allow_empty, ..self }
     }
 
-    /// How many threads work for one call. They mostly wait for I/O: use more than there are cores. [`DEFAULT_JOBS`] by
-    /// default.
+    /// How many threads work for one call: at least 1, at most [`MAX_JOBS`](crate::threads::MAX_JOBS); beyond that, the nearest of the two. They mostly
+    /// wait for I/O: use more than there are cores. [`DEFAULT_JOBS`] by default.
     #[must_use]
     pub fn jobs(self, jobs: usize) -> Self {
         Self { jobs, ..self }
@@ -135,7 +148,7 @@ impl Store {
 
     /// What a collection would delete: a dry run, which needs no lock. The storage is not changed.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
-        self.planned(None, options, None, monitor)
+        self.planned(Access::Read(&*self.storage), None, options, None, monitor)
     }
 
     /// What a deletion would delete: a dry run, which needs no lock. The storage is not changed. What cannot be deleted is in
@@ -146,15 +159,15 @@ impl Store {
         options: &CollectOptions,
         monitor: &dyn Monitor,
     ) -> Result<Plan, Error> {
-        self.planned(None, options, Some(deletion), monitor)
+        self.planned(Access::Read(&*self.storage), None, options, Some(deletion), monitor)
     }
 
     /// The deletion of one repository, by its exact name: all of its tags and manifests. Repositories below it stay.
     ///
     /// Fails with [`Error::NothingMatches`] if there is no repository of that name.
-    pub fn resolve_repository(&self, name: &str) -> Result<Deletion, Error> {
+    pub fn resolve_repository(&self, name: &str, monitor: &dyn Monitor) -> Result<Deletion, Error> {
         let mut deletion = Deletion::default();
-        match self.repository_at(name)? {
+        match self.repository_at(name, monitor)? {
             found if found == name => deletion.repository(&found),
             _ => return Err(Error::NothingMatches(name.to_owned())),
         }
@@ -195,8 +208,8 @@ impl Store {
     /// repositories. It need not be a name that a registry serves.
     ///
     /// Fails with [`Error::NothingMatches`] if there is none.
-    pub fn repository_at(&self, path: &str) -> Result<String, Error> {
-        resolve::repository_at(&*self.storage, path, self.jobs)
+    pub fn repository_at(&self, path: &str, monitor: &dyn Monitor) -> Result<String, Error> {
+        resolve::repository_at(&*self.storage, path, self.jobs, monitor)
     }
 
     /// Lists the repositories whose names `is_wanted` accepts, sorted by name, with their tags and images.
@@ -256,7 +269,8 @@ impl Store {
         usage(&*self.storage, scan, detail, self.jobs, monitor)
     }
 
-    /// Checks a whole store, but for the content of blobs that are no manifests: see [`verify::content`] for that.
+    /// Checks a whole store, but for the content of blobs that are no manifests: see
+    /// [`verify_content`](Self::verify_content) for that.
     ///
     /// ```
     /// use regc_core::verify;
@@ -280,6 +294,38 @@ impl Store {
         verify::verify(&*self.storage, &options, monitor)
     }
 
+    /// Hashes the blobs that a verification has found, and adds those that do not match their digest, or cannot be read, to
+    /// it. `save` receives a checkpoint every few seconds, and one at the end.
+    ///
+    /// Fails if the checkpoint to resume is that of another store or sample. If the monitor stops it,
+    /// [`Hashed::interrupted`] is set.
+    pub fn verify_content(
+        &self,
+        verification: &mut Verification,
+        options: &HashOptions,
+        save: &(dyn Fn(&Checkpoint) + Sync),
+        monitor: &dyn Monitor,
+    ) -> Result<Hashed, Error> {
+        let blobs: Vec<Blob> = verification.blobs.iter().map(|&(digest, bytes)| Blob { digest, bytes }).collect();
+        let hashed = hash_all(&*self.storage, &blobs, options, &SystemClock::start(), save, monitor)?;
+        verification.add_hashed(&*self.storage, &hashed, |_| true)?;
+        Ok(hashed)
+    }
+
+    /// Plans how to repair what a verification found: a dry run. Nothing is changed.
+    ///
+    /// Refuses a store as a deletion does. Fails with [`Error::Interrupted`] if the monitor stops it.
+    pub fn plan_repair(
+        &self,
+        verification: &Verification,
+        options: &repair::Options<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<repair::Plan, Error> {
+        self.check(&CollectOptions::new(), true)?;
+        let options = repair::Options { allow_empty: self.allow_empty, ..*options };
+        repair::plan(&*self.storage, verification, &options, &SystemClock::start(), monitor)
+    }
+
     /// Finds the manifests that were deleted from the repositories whose names `is_wanted` accepts, and can be linked again.
     pub fn deleted(
         &self,
@@ -289,7 +335,10 @@ impl Store {
         undelete::find(&*self.storage, is_wanted, self.jobs, monitor)
     }
 
-    /// What is to be written so that deleted manifests can be pulled again.
+    /// What is to be written so that deleted manifests can be pulled again: a dry run. Nothing is changed.
+    ///
+    /// Refuses a store as a deletion does. Fails with [`Error::NotDeleted`] if a selected manifest is neither linked nor among
+    /// `deleted`, with [`Error::TagExists`] if a tag names something else.
     ///
     /// ```
     /// use regc_core::undelete::Selection;
@@ -307,9 +356,9 @@ impl Store {
     /// let tags = ["v1".to_owned()].into();
     /// let selected = [Selection { repository: "team/app".to_owned(), digest: deleted[0].digest, tags }];
     /// let session = store.lock(&Holder::new("my-tool"))?;
-    /// let plan = store.plan_undelete(&deleted, &selected, &Silent)?;
+    /// let plan = session.plan_undelete(&deleted, &selected, &Silent)?;
     /// let outcome = session.undelete(&plan, &Silent)?;
-    /// assert_eq!(outcome.done, plan.links.len());
+    /// assert_eq!(outcome.done, plan.links().len());
     /// # Ok(())
     /// # }
     /// ```
@@ -319,20 +368,26 @@ impl Store {
         selected: &[undelete::Selection],
         monitor: &dyn Monitor,
     ) -> Result<undelete::Plan, Error> {
+        self.check(&CollectOptions::new(), true)?;
         undelete::plan(&*self.storage, deleted, selected, monitor)
     }
 
     /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash.
-    pub fn check_trash(&self, plan: &Plan) -> Result<(), Error> {
-        match check_removable(&*self.storage, plan, true) {
-            Err(error @ Error::OtherFilesystem(_)) => Err(error),
+    pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
+        match check_removable(&*self.storage, plan, true, monitor) {
+            Err(error @ (Error::OtherFilesystem(_) | Error::Interrupted)) => Err(error),
             _ => Ok(()),
         }
     }
 
+    /// Lists the runs in the trash by name, including those that have lost their journal.
+    pub fn trash(&self, monitor: &dyn Monitor) -> Result<Vec<TrashedRun>, Error> {
+        trash::list(&*self.storage, monitor)
+    }
+
     /// What a restore would bring back.
     pub fn plan_restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
-        trash::restore(&*self.storage, None, restore.run, restore.selection, self.jobs, monitor)
+        trash::restore(Access::Read(&*self.storage), restore.run, restore.selection, self.jobs, monitor)
     }
 
     /// What emptying the trash would delete; see [`Session::empty_trash`].
@@ -342,17 +397,19 @@ impl Store {
         before: Option<u64>,
         monitor: &dyn Monitor,
     ) -> Result<Emptied, Error> {
-        trash::empty(&*self.storage, None, runs, before, monitor)
+        trash::empty(Access::Read(&*self.storage), runs, before, monitor)
     }
 
     /// Returns the repairs that cannot be done at present, and why.
-    pub fn check_repair(&self, actions: &[Action]) -> Vec<(Action, Error)> {
-        repair::check(&*self.storage, actions)
+    ///
+    /// Fails only with [`Error::Interrupted`], if the monitor stops it.
+    pub fn check_repair(&self, plan: &repair::Plan, monitor: &dyn Monitor) -> Result<Vec<(Action, Error)>, Error> {
+        repair::check(&*self.storage, plan, monitor)
     }
 
     /// Fails if the links that a plan writes cannot be written.
-    pub fn check_undelete(&self, plan: &undelete::Plan) -> Result<(), Error> {
-        undelete::check(&*self.storage, plan)
+    pub fn check_undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<(), Error> {
+        undelete::check(&*self.storage, plan, monitor)
     }
 
     /// Finds out whether a registry accepts pushes at its configured address.
@@ -391,27 +448,30 @@ impl Store {
     /// Fails with [`Error::Locked`] if another process has it, with [`Refusal::RegistryRuns`] if a registry takes pushes, and
     /// with [`Refusal::RegistryMayRun`] if a server may be one.
     pub fn lock(&self, holder: &Holder) -> Result<Session<'_>, Error> {
-        let lock = self.take_lock(holder)?;
+        let locked = self.take_lock(holder)?;
         let probed = self.probe();
         let listener = self.config.listener.as_ref().map(ToString::to_string).unwrap_or_default();
         match probed {
             Probed::Registry => Err(Error::Refused(Refusal::RegistryRuns(listener))),
             Probed::Unclear(answer) => Err(Error::Refused(Refusal::RegistryMayRun { listener, answer })),
-            probed => Ok(Session::new(self, lock, false, probed)),
+            probed => Ok(Session::new(self, locked, false, probed)),
         }
     }
 
     /// Locks the store while a registry may accept pushes. What is deleted is then always moved to the trash, from
     /// which the next run restores what has come into use; see [`CollectOptions::keep_since`] for how to keep what is
     /// recent.
+    ///
+    /// Fails with [`Error::NoTrash`] if the storage has no trash.
     pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {
+        self.storage.as_trash().ok_or(Error::NoTrash)?;
         Ok(Session::new(self, self.take_lock(holder)?, true, Probed::NotAsked))
     }
 
-    fn take_lock(&self, holder: &Holder) -> Result<Lock, Error> {
-        let lock = self.storage.lock(holder)?;
-        trash::forget_incoming(&*self.storage, &lock)?;
-        Ok(lock)
+    fn take_lock(&self, holder: &Holder) -> Result<Locked<'_>, Error> {
+        let locked = Locked::take(&*self.storage, holder)?;
+        self.storage.as_trash().map_or(Ok(()), trash::forget_incoming)?;
+        Ok(locked)
     }
 
     fn scan_options<'a>(&self, options: &'a CollectOptions, deletion: Option<&'a Deletion>) -> Options<'a> {
@@ -420,17 +480,17 @@ impl Store {
 
     fn planned(
         &self,
-        session: Option<(u64, &Lock)>,
+        access: Access<'_>,
+        made_in: Option<u64>,
         options: &CollectOptions,
         deletion: Option<Deletion>,
         monitor: &dyn Monitor,
     ) -> Result<Plan, Error> {
-        let (session, lock) = session.unzip();
         self.check(options, deletion.is_some())?;
         let mut deletion = deletion;
         deletion.iter_mut().for_each(|deletion| deletion.keep_content |= options.keeps_content());
         let to_scan = self.scan_options(options, deletion.as_ref());
-        let mut scan = scan_and_recover(&*self.storage, lock, &to_scan, monitor)?;
+        let mut scan = scan_and_recover(access, &to_scan, monitor)?;
         refuse_missing_parts(&scan, &to_scan)?;
         if let Some(deletion) = &deletion {
             concern(&mut scan, deletion);
@@ -439,7 +499,7 @@ impl Store {
             Err(Error::Refused(refusal)) => Some(refusal),
             judged => judged.map(|()| None)?,
         };
-        Ok(Plan::new(scan, &to_scan).made_in(session, options.journal_command(), unconfirmed))
+        Ok(Plan::new(scan, &to_scan).made_in(made_in, options.journal_command(), unconfirmed))
     }
 }
 

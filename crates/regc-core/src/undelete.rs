@@ -1,24 +1,26 @@
 //! Undoing what the API's DELETE did, as long as no collection has run since.
 //!
 //! DELETE removes the link of a manifest and the tags that name it. All content stays until the next collection.
-//! [`find`] lists the manifests that can still be undeleted, [`plan`] checks and hashes everything that one needs and
-//! decides which links are missing, [`apply`] writes those in the order of a push.
+//! `Store::deleted` lists the manifests that can still be undeleted, `Session::plan_undelete` checks and hashes
+//! everything that one needs and decides which links are missing, `Session::undelete` writes those in the order of a push.
 //!
 //! The hazard is a link to content that the repository never had: a client that may read the repository could then
 //! read what belongs to another. So only what has left evidence in its own repository is linked, see [`Evidence`].
 
-mod apply;
-mod find;
+pub(crate) mod apply;
+pub(crate) mod find;
 mod history;
 mod needs;
 mod orphans;
-mod plan;
+pub(crate) mod plan;
 
 use std::time::SystemTime;
 
-pub use self::apply::{Outcome, apply, check};
-pub use self::find::find;
-pub use self::plan::{Plan, Selection, plan, select_since};
+pub use self::apply::Outcome;
+pub(crate) use self::apply::{apply, check};
+pub(crate) use self::find::find;
+pub(crate) use self::plan::plan;
+pub use self::plan::{Plan, Selection, select_since};
 use crate::blocked::Missing;
 use crate::digest::Digest;
 use crate::registry::image::ImageKind;

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
+use self::content::Hashed;
 use self::tolerant::{Issues, Tolerant};
 use crate::digest::Digest;
 use crate::error::Error;
@@ -75,6 +76,7 @@ impl Default for Options {
 
 /// Something that is wrong in a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Defect {
     /// Its kind.
     pub kind: Kind,
@@ -108,6 +110,8 @@ pub struct Verification {
     /// The blobs that exist, and the length of each in bytes, in the order of their digests.
     pub blobs: Vec<(Digest, u64)>,
     jobs: usize,
+    /// The state of a session in which it was made.
+    pub(crate) made_in: Option<u64>,
     /// The scan behind the result.
     scan: Scan,
     /// The position of each repository in it.
@@ -179,6 +183,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
             blobs,
             unreferenced,
             jobs: options.jobs,
+            made_in: None,
             scan,
         };
         verification.in_order();
@@ -211,14 +216,15 @@ impl Verification {
         if kind == Kind::UnreferencedBlob { found + self.unreferenced.len() as u64 } else { found }
     }
 
-    /// Adds blobs whose content does not match their digest, and blobs that failed to be read, with the reason.
-    pub fn add_content(
+    /// Adds those of the wrong blobs that `is_meant` accepts: blobs whose content does not match their digest, and blobs that
+    /// failed to be read, with the reason.
+    pub(crate) fn add_hashed(
         &mut self,
         storage: &dyn ReadStorage,
-        mismatched: &[Digest],
-        failed: &[(Digest, String)],
+        hashed: &Hashed,
+        is_meant: impl Fn(&Digest) -> bool,
     ) -> Result<(), Error> {
-        let wrong: BTreeSet<Digest> = mismatched.iter().copied().collect();
+        let wrong: BTreeSet<Digest> = hashed.mismatched.iter().copied().filter(&is_meant).collect();
         // A mismatch of the content says more than its length.
         self.defects.retain(|defect| {
             defect.kind != Kind::WrongSize || defect.digest.is_none_or(|digest| !wrong.contains(&digest))
@@ -227,8 +233,8 @@ impl Verification {
         let manifests: BTreeSet<Digest> = known(Kind::DamagedManifest).filter_map(|defect| defect.digest).collect();
         let damaged = wrong.difference(&manifests);
         let damaged = damaged.map(|digest| Defect::of_content(Kind::DamagedBlob, digest, String::new()));
-        let failed = failed.iter();
-        let failed = failed.map(|(digest, why)| Defect::of_content(Kind::CannotBeRead, digest, why.clone()));
+        let failed = hashed.unreadable.iter().filter(|(digest, _)| is_meant(digest));
+        let failed = failed.map(|(digest, why)| Defect::of_content(Kind::CannotBeRead, digest, why.to_string()));
         let mut added: Vec<Defect> = damaged.chain(failed).collect();
         name_images(storage, &self.scan, &mut added, self.jobs)?;
         self.defects.extend(added);

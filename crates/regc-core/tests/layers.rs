@@ -77,6 +77,27 @@ fn no_module_uses_what_stands_above_it() {
 }
 
 #[test]
+fn the_picture_in_the_documentation_shows_these_layers() {
+    let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/architecture.md");
+    let documentation = fs::read_to_string(documentation).unwrap();
+    let picture = documentation.split("\n\n").nth(1).unwrap();
+    let is_module = |word: &&str| LAYERS.iter().any(|modules| modules.contains(word));
+    // A line begins with modules; what they are about follows.
+    let of_layer = |layer: &str| {
+        let lines = layer.lines().map(|line| line.split_whitespace().take_while(is_module));
+        let mut modules: Vec<String> = lines.flatten().map(str::to_owned).collect();
+        modules.sort();
+        modules
+    };
+    let drawn: Vec<Vec<String>> = picture.split('│').map(of_layer).collect();
+    let mut layers: Vec<Vec<String>> =
+        LAYERS.iter().map(|modules| modules.iter().map(|module| (*module).to_owned()).collect()).collect();
+    layers.reverse();
+    layers.iter_mut().for_each(|modules| modules.sort());
+    assert_eq!(drawn, layers);
+}
+
+#[test]
 fn only_some_modules_can_write() {
     let mut others = sources();
     others.retain(|(_, module, _)| !WRITERS.contains(&module.as_str()));

@@ -89,7 +89,7 @@ impl<S: ReadStorage> ReadStorage for Recording<S> {
     }
 }
 
-impl<S: DeleteStorage> DeleteStorage for Recording<S> {
+impl<S: TrashStorage> DeleteStorage for Recording<S> {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
         let mut operations = self.operations.lock().unwrap();
         operations.extend(keys.iter().cloned().map(Operation::Remove));
@@ -106,6 +106,10 @@ impl<S: DeleteStorage> DeleteStorage for Recording<S> {
 
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
         self.inner.check_removable(directory, to_trash)
+    }
+
+    fn as_trash(&self) -> Option<&dyn TrashStorage> {
+        Some(self)
     }
 }
 
@@ -251,7 +255,7 @@ impl<S: ReadStorage> ReadStorage for Faulty<S> {
     }
 }
 
-impl<S: DeleteStorage> DeleteStorage for Faulty<S> {
+impl<S: TrashStorage> DeleteStorage for Faulty<S> {
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
         let remove = |key: &String| match self.next() {
             Fault::None => self.inner.remove(std::slice::from_ref(key), how).remove(0),
@@ -280,6 +284,10 @@ impl<S: DeleteStorage> DeleteStorage for Faulty<S> {
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
         self.inner.check_removable(directory, to_trash)
     }
+
+    fn as_trash(&self) -> Option<&dyn TrashStorage> {
+        Some(self)
+    }
 }
 
 impl<S: TrashStorage> TrashStorage for Faulty<S> {
@@ -306,5 +314,52 @@ impl<S: TrashStorage> TrashStorage for Faulty<S> {
 
     fn remove_all(&self, directory: &str) -> Result<(), Error> {
         self.inner.remove_all(directory)
+    }
+}
+
+/// Storage that cannot move anything, as a bucket cannot.
+pub struct WithoutTrash<S>(S);
+
+impl<S> WithoutTrash<S> {
+    /// Returns `inner` without its trash.
+    pub fn new(inner: S) -> Self {
+        Self(inner)
+    }
+}
+
+impl<S: ReadStorage> ReadStorage for WithoutTrash<S> {
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        self.0.list(directory, visit)
+    }
+
+    fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        self.0.walk(directory, visit)
+    }
+
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
+        self.0.read(key, limit)
+    }
+
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        self.0.read_in_parts(key, visit)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
+        self.0.stat(key)
+    }
+}
+
+impl<S: DeleteStorage> DeleteStorage for WithoutTrash<S> {
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
+        assert!(how.into.is_none(), "nothing can be moved");
+        self.0.remove(keys, how)
+    }
+
+    fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
+        self.0.remove_empty_directories(directories, since)
+    }
+
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        self.0.lock(holder)
     }
 }

@@ -3,13 +3,11 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use regc_core::Error;
-use regc_core::storage::ReadStorage;
 use regc_core::verify::Verification;
-use regc_core::verify::content::{Bandwidth, Blob, Checkpoint, Clock, HashOptions, Hashed, Sample, hash_all};
+use regc_core::verify::content::{Bandwidth, Checkpoint, HashOptions, Hashed, Sample};
+use regc_core::{Error, Store};
 
 use crate::progress::Progress;
 
@@ -58,20 +56,16 @@ impl Hashing {
     /// `--content`.
     pub fn run(
         &self,
-        storage: &dyn ReadStorage,
-        store: &Path,
+        store: &Store,
+        root: &Path,
         verification: &mut Verification,
         progress: &Progress,
     ) -> Result<Hashed, Error> {
         let Some(What(sample)) = self.content else { return Ok(Hashed::default()) };
-        let blobs: Vec<Blob> = verification.blobs.iter().map(|&(digest, bytes)| Blob { digest, bytes }).collect();
-        let options = HashOptions {
-            store: store.display().to_string(),
-            sample,
-            bandwidth: self.bandwidth,
-            jobs: thread::available_parallelism().map_or(1, Into::into),
-            resume: self.checkpoint.as_deref().map(read).transpose()?.flatten(),
-        };
+        let options = HashOptions::new(&root.display().to_string())
+            .sample(sample)
+            .bandwidth(self.bandwidth)
+            .resume(self.checkpoint.as_deref().map(read).transpose()?.flatten());
         let save = |checkpoint: &Checkpoint| {
             if let Some(path) = &self.checkpoint
                 && let Err(error) = write(path, checkpoint)
@@ -79,13 +73,11 @@ impl Hashing {
                 eprintln!("regc: warning: cannot write the checkpoint {}: {error}", path.display());
             }
         };
-        let hashed = hash_all(storage, &blobs, &options, &Watch::start(), &save, progress)?;
+        let hashed = store.verify_content(verification, &options, &save, progress)?;
         progress.clear();
         if let Some(path) = self.checkpoint.as_ref().filter(|_| !hashed.interrupted) {
             fs::remove_file(path).ok();
         }
-        let unreadable: Vec<_> = hashed.unreadable.iter().map(|(digest, error)| (*digest, error.to_string())).collect();
-        verification.add_content(storage, &hashed.mismatched, &unreadable)?;
         Ok(hashed)
     }
 }
@@ -105,23 +97,4 @@ fn write(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     beside.push(".new");
     fs::write(&beside, serde_json::to_vec(checkpoint)?)?;
     fs::rename(beside, path)
-}
-
-/// The time since [`Watch::start`].
-pub struct Watch(Instant);
-
-impl Watch {
-    pub fn start() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for Watch {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn sleep(&self, duration: Duration) {
-        thread::sleep(duration);
-    }
 }

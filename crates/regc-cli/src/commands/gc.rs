@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, DEFAULT_JOBS, Error, duration};
+use regc_core::{CollectOptions, DEFAULT_JOBS, Error, MAX_JOBS, duration};
 
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};
@@ -135,8 +135,8 @@ take up space too, which is not counted.";
 
 fn parse_jobs(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(jobs @ 1..=1024) => Ok(jobs),
-        _ => Err("not a number from 1 to 1024".to_owned()),
+        Ok(jobs @ 1..=MAX_JOBS) => Ok(jobs),
+        _ => Err(format!("not a number from 1 to {MAX_JOBS}")),
     }
 }
 

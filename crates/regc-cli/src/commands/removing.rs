@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use indicatif::BinaryBytes;
 use regc_core::registry::pattern::Pattern;
-use regc_core::storage::ReadStorage;
 use regc_core::trash::RunSize;
 use regc_core::{
-    CollectOptions, DEFAULT_JOBS, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Summary, duration, trash,
+    CollectOptions, DEFAULT_JOBS, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Silent, Store, Summary,
+    duration,
 };
 
 use crate::commands::store::{Opened, Opening};
@@ -155,7 +155,7 @@ pub fn carry_out(
     terms: &Terms,
 ) -> Result<ExitStatus, Failure> {
     let Opened { store, root, progress, .. } = opened;
-    let summary = Summary::new(&plan, None, trash_bytes(store.storage()));
+    let summary = Summary::new(&plan, None, trash_bytes(store));
     if terms.findings_apart {
         for finding in plan.findings() {
             eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
@@ -164,7 +164,7 @@ pub fn carry_out(
     printer.decided(&Run { root, plan: &plan, summary: &summary, failures: &[] });
     let is_kept = terms.needing != Needing::Nothing;
     let outcome = match session {
-        None if is_kept => store.check_trash(&plan).map(|()| None)?,
+        None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,
         None => None,
         Some(_) if terms.ends_if_empty && plan.totals().is_empty() => Some(Outcome::default()),
         Some(_) if terms.asks && !is_agreed() => return Err(Failure::Declined),
@@ -173,7 +173,11 @@ pub fn carry_out(
             let outcome = session.execute(&plan, if is_kept { Disposal::Trash } else { Disposal::Delete }, progress);
             progress.clear();
             Some(match outcome {
-                Err(Error::Interrupted) => Outcome { interrupted: true, ..Outcome::default() },
+                Err(Error::Interrupted) => {
+                    let mut outcome = Outcome::default();
+                    outcome.interrupted = true;
+                    outcome
+                }
                 outcome => outcome?,
             })
         }
@@ -197,7 +201,7 @@ fn report(
     printer: &mut dyn Printer,
     needing: Needing,
 ) -> ExitStatus {
-    let mut summary = Summary::new(plan, Some(outcome), trash_bytes(store.storage()));
+    let mut summary = Summary::new(plan, Some(outcome), trash_bytes(store));
     if outcome.removed.blobs > 0 || outcome.removed.layer_links > 0 {
         summary.stale_cache = store.stale_cache();
     }
@@ -238,8 +242,8 @@ pub fn tell_of_unused<'n>(patterns: &[Pattern], names: impl Iterator<Item = &'n 
 
 /// Returns how many bytes are in the trash. If it cannot be listed, prints why: the report must not fail because of
 /// it.
-pub fn trash_bytes(storage: &dyn ReadStorage) -> u64 {
-    match trash::list(storage) {
+pub fn trash_bytes(store: &Store) -> u64 {
+    match store.trash(&Silent) {
         Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
         Err(error) => {
             print_error(&error);

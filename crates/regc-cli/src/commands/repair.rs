@@ -1,19 +1,16 @@
 //! `regc repair`.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use regc_core::finding::Severity;
 use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
-use regc_core::repair::{Action, Options, Outcome, Plan, plan};
-use regc_core::storage::ReadStorage;
-use regc_core::verify::content::{Hashed, Pace};
+use regc_core::repair::{Action, Options, Outcome, Plan};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification};
-use regc_core::{CollectOptions, DEFAULT_JOBS, Digest, Error, Monitor, Phase, Store};
+use regc_core::{CollectOptions, DEFAULT_JOBS, Error, Store};
 use serde_json::json;
 
-use crate::commands::content::{Hashing, Watch};
+use crate::commands::content::Hashing;
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format, cache};
 use crate::hints::{self, Needing};
@@ -69,56 +66,61 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
     let session = opened.session()?;
     let Opened { store, root, progress, .. } = &opened;
-    let storage = store.storage();
 
-    let watch = Watch::start();
-    let pace = Pace::new(args.hashing.bandwidth(), &watch, progress);
-    let from = from.as_ref().map(Store::storage);
     let to_verify = VerifyOptions::default();
-    let options =
-        Options { from, allow_empty, allow_missing: args.allow_missing, drop_lost: args.drop_lost, pace: &pace };
-    let planned = store.verify(&to_verify, progress).and_then(|mut verification| {
-        let hashed = args.hashing.run(storage, root, &mut verification, progress)?;
+    let options = Options::new()
+        .from(from.as_ref().map(Store::storage))
+        .bandwidth(args.hashing.bandwidth())
+        .allow_missing(args.allow_missing)
+        .drop_lost(args.drop_lost);
+    let verified = match &session {
+        Some(session) => session.verify(&to_verify, progress),
+        None => store.verify(&to_verify, progress),
+    };
+    let planned = verified.and_then(|mut verification| {
+        let hashed = args.hashing.run(store, root, &mut verification, progress)?;
         if hashed.interrupted {
             return Err(Error::Interrupted);
         }
-        progress.phase(Phase::PlanRepair, None);
-        let plan = plan(storage, &verification, &options)?;
+        let plan = match &session {
+            Some(session) => session.plan_repair(&verification, &options, progress)?,
+            None => store.plan_repair(&verification, &options, progress)?,
+        };
         Ok((verification, hashed, plan))
     });
     progress.clear();
     let (verification, hashed, plan) = planned?;
-    plan.failures.iter().for_each(|error| print_error(error));
+    plan.failures().iter().for_each(|error| print_error(error));
     let mut output = Output::new();
     let (mut outcome, mut left) = (Outcome::default(), Some(verification));
-    match session.as_ref().filter(|_| !plan.actions.is_empty()) {
+    match session.as_ref().filter(|_| !plan.actions().is_empty()) {
         Some(session) => {
-            outcome = session.repair(&plan.actions, &options)?;
+            outcome = session.repair(&plan, &options, progress)?;
             progress.clear();
             tell(&mut output, &args, "done", &outcome.done);
             tell(&mut output, &args, "spared", &outcome.spared);
             tell_failures(&outcome);
-            left = match store.verify(&to_verify, progress) {
+            left = match session.verify_repair(&to_verify, &hashed, &outcome, progress) {
                 Err(Error::Interrupted) => None,
-                verification => Some(still_wrong(storage, verification?, &hashed, &outcome)?),
+                verification => Some(verification?),
             };
             progress.clear();
         }
         None if session.is_none() => {
-            tell(&mut output, &args, "planned", &plan.actions);
-            outcome.failures = store.check_repair(&plan.actions);
+            tell(&mut output, &args, "planned", plan.actions());
+            outcome.failures = store.check_repair(&plan, progress)?;
             tell_failures(&outcome);
         }
         None => {}
     }
-    if !plan.in_trash.is_empty() {
+    if !plan.in_trash().is_empty() {
         eprintln!(
             "regc: {} of what is missing is in the trash: `regc gc` puts back what is in use, `regc trash restore` all of it",
-            plan.in_trash.len()
+            plan.in_trash().len()
         );
     }
-    if !plan.lost.is_empty() {
-        let lost = plan.lost.len();
+    if !plan.lost().is_empty() {
+        let lost = plan.lost().len();
         let or_else = match args.drop_lost {
             true => "the links stay, since something is attached to them or a tag is a symbolic link",
             false => "or give them up with --drop-lost, or each with `regc rm`",
@@ -133,7 +135,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
     output.flush();
     stale_cache.iter().for_each(cache::warn);
-    let has_failed = !plan.failures.is_empty() || !outcome.failures.is_empty();
+    let has_failed = !plan.failures().is_empty() || !outcome.failures.is_empty();
     Ok(output.end(|| match left {
         _ if outcome.interrupted => ExitStatus::Interrupted,
         None => ExitStatus::Interrupted,
@@ -147,22 +149,6 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
 fn tell_failures(outcome: &Outcome) {
     outcome.failures.iter().for_each(|(_, error)| print_error(error));
     hints::print(outcome.failures.iter().find_map(|(_, error)| Needing::Repair.hint(error)));
-}
-
-/// Adds to a verification after a repair the content defects that were found before and are not repaired.
-fn still_wrong(
-    storage: &dyn ReadStorage,
-    mut verification: Verification,
-    hashed: &Hashed,
-    outcome: &Outcome,
-) -> Result<Verification, Error> {
-    let is_content = |done: &&Action| matches!(done, Action::Take { .. } | Action::MoveAside { .. });
-    let mended: HashSet<Digest> = outcome.done.iter().filter(is_content).filter_map(Action::digest).collect();
-    let mismatched: Vec<Digest> = hashed.mismatched.iter().copied().filter(|digest| !mended.contains(digest)).collect();
-    let unreadable = hashed.unreadable.iter().filter(|(digest, _)| !mended.contains(digest));
-    let unreadable: Vec<_> = unreadable.map(|(digest, error)| (*digest, error.to_string())).collect();
-    verification.add_content(storage, &mismatched, &unreadable)?;
-    Ok(verification)
 }
 
 /// Opens the store from which content is taken.
@@ -210,7 +196,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
     let Ended { outcome, left, stale_cache } = ended;
     let is_wrong = |defect: &&Defect| defect.kind.severity() < Severity::Note;
     let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
-    let (planned, done) = (plan.actions.len(), outcome.done.len());
+    let (planned, done) = (plan.actions().len(), outcome.done.len());
     match args.common.format {
         Format::Json => output.json(&json!({
             "type": "summary",
@@ -219,10 +205,10 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
             "planned": planned,
             "done": done,
             "spared": outcome.spared.len(),
-            "failures": plan.failures.len() + outcome.failures.len(),
+            "failures": plan.failures().len() + outcome.failures.len(),
             "interrupted": outcome.interrupted || left.is_none(),
             "left": left,
-            "lost": plan.lost.len(),
+            "lost": plan.lost().len(),
             "stale_cache": stale_cache,
         })),
         Format::Human if args.quiet => {}

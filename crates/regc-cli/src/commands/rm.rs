@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     for path in &args.path {
         let root = removal.opened.root.to_string_lossy();
         let below = path.strip_prefix(&*root).unwrap_or(path);
-        deletion.repository(&store.repository_at(below)?);
+        deletion.repository(&store.repository_at(below, &removal.opened.progress)?);
     }
     // If anything that is named cannot be removed, nothing is.
     removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::trash::{Entry, Kind, Restored, Runs, Selection, TrashedRun};
-use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration, trash};
+use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration};
 use serde_json::{Value, json};
 
 use crate::commands::{Common, Format};
@@ -68,7 +68,10 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let session = |dry_run: bool| (!dry_run).then(|| store.lock_live(&Holder::new("regc"))).transpose();
     let ending = match args.command {
         Command::List { .. } => {
-            list(&mut output, format, &trash::list(store.storage())?);
+            let progress = Progress::new(false)?;
+            let runs = store.trash(&progress);
+            progress.clear();
+            list(&mut output, format, &runs?);
             ExitStatus::Done
         }
         Command::Restore { dry_run, what, .. } => restore(&mut output, format, &store, session(dry_run)?, what)?,
@@ -146,16 +149,17 @@ fn restore(
     session: Option<Session<'_>>,
     mut what: Vec<String>,
 ) -> Result<ExitStatus, Error> {
-    let runs = trash::runs(store.storage())?;
+    let progress = Progress::new(false)?;
+    let mut runs = store.trash(&progress)?;
     let run = match what.first() {
-        Some(first) if runs.contains(first) => what.remove(0),
+        Some(first) if runs.iter().any(|run| run.run == *first) => what.remove(0),
         // No repository has upper-case letters in its name, but every run has.
         Some(first) if !first.contains(':') && first.bytes().any(|byte| byte.is_ascii_uppercase()) => {
             return Err(Error::NoSuchRun(first.clone()));
         }
         _ => {
-            let mut runs = trash::list(store.storage())?.into_iter().filter(|run| run.objects > 0);
-            runs.next_back().ok_or(Error::TrashEmpty)?.run
+            runs.retain(|run| run.objects > 0);
+            runs.pop().ok_or(Error::TrashEmpty)?.run
         }
     };
     let selection = (!what.is_empty()).then(|| {
@@ -167,8 +171,7 @@ fn restore(
         }
     });
     let dry_run = session.is_none();
-    let to_restore = Restore { run: &run, selection: selection.as_ref() };
-    let progress = Progress::new(false)?;
+    let to_restore = Restore::new(&run).selection(selection.as_ref());
     let restored = match &session {
         Some(session) => session.restore(&to_restore, &progress),
         None => store.plan_restore(&to_restore, &progress),

@@ -67,17 +67,26 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             Some(age) => select_since(&found, started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)),
             None => named(&args),
         };
-        store.plan_undelete(&found, &selected, progress)
+        match &session {
+            Some(session) => session.plan_undelete(&found, &selected, progress),
+            None => store.plan_undelete(&found, &selected, progress),
+        }
     });
     progress.clear();
-    let mut plan = planned?;
-    if args.all_since.is_none() && !plan.left.is_empty() {
-        let (Selection { repository, digest, .. }, missing) = plan.left.swap_remove(0);
-        return Err(Error::NotWhole { repository, digest, missing });
+    let plan = planned?;
+    if let Some((Selection { repository, digest, .. }, missing)) = plan.left().first()
+        && args.all_since.is_none()
+    {
+        let (repository, missing) = (repository.clone(), missing.clone());
+        return Err(Error::NotWhole { repository, digest: *digest, missing });
     }
     let outcome = match &session {
         Some(session) => session.undelete(&plan, progress)?,
-        None => Outcome { failure: store.check_undelete(&plan).err(), ..Outcome::default() },
+        None => {
+            let mut outcome = Outcome::default();
+            outcome.failure = store.check_undelete(&plan, progress).err();
+            outcome
+        }
     };
     progress.clear();
     let mut output = Output::new();
@@ -90,7 +99,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     Ok(output.end(|| match outcome {
         Outcome { failure: Some(_), .. } => ExitStatus::Failed,
         Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
-        _ if !plan.left.is_empty() => ExitStatus::FoundDamage,
+        _ if !plan.left().is_empty() => ExitStatus::FoundDamage,
         _ => ExitStatus::Done,
     }))
 }
@@ -107,8 +116,8 @@ fn named(args: &Args) -> Vec<Selection> {
 fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
     let is_json = args.common.format == Format::Json;
     let (links, state) = match args.dry_run {
-        true => (&plan.links[..], "planned"),
-        false => (&plan.links[..outcome.done], "done"),
+        true => (plan.links(), "planned"),
+        false => (&plan.links()[..outcome.done], "done"),
     };
     for link in links.iter().filter(|_| !args.quiet) {
         match is_json {
@@ -116,14 +125,14 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
             false => output.line(format_args!("{}", printable(&human(link)))),
         }
     }
-    for (repository, digest) in &plan.absent {
+    for (repository, digest) in plan.absent() {
         match is_json {
             true if args.quiet => {}
             true => output.json(&json!({ "type": "absent", "repository": repository, "digest": digest })),
             false => eprintln!("regc: warning: {repository} never had {digest}, which an index refers to"),
         }
     }
-    for (selection, missing) in &plan.left {
+    for (selection, missing) in plan.left() {
         left(output, args, selection, missing);
     }
     if is_json {
@@ -131,10 +140,10 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
             "type": "summary",
             "schema_version": 1,
             "dry_run": args.dry_run,
-            "images": plan.selected.len(),
-            "planned": plan.links.len(),
+            "images": plan.selected().len(),
+            "planned": plan.links().len(),
             "done": outcome.done,
-            "left": plan.left.len(),
+            "left": plan.left().len(),
             "failures": usize::from(outcome.failure.is_some()),
             "interrupted": outcome.interrupted,
         }));
@@ -167,7 +176,7 @@ fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Miss
 }
 
 fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
-    let (images, links) = (plan.selected.len(), plan.links.len());
+    let (images, links) = (plan.selected().len(), plan.links().len());
     match (links, args.dry_run) {
         (0, _) => output.line(format_args!("There is nothing to undelete.")),
         (_, true) => output.line(format_args!(

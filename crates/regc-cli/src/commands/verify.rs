@@ -48,12 +48,11 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let source = args.common.source()?;
     let store = source.open(args.common.allow_empty)?;
-    let storage = store.storage();
     let progress = Progress::new(args.quiet)?;
     let stale_before = SystemTime::now().checked_sub(OLD_UPLOAD);
     let options = Options::new().stale_before(stale_before).every_name(args.notes);
     let found = store.verify(&options, &progress).and_then(|mut verification| {
-        let hashed = args.hashing.run(storage, &source.root, &mut verification, &progress)?;
+        let hashed = args.hashing.run(&store, &source.root, &mut verification, &progress)?;
         Ok((verification, hashed))
     });
     progress.clear();
@@ -125,7 +124,7 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
 
 fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
     for defect in verification.each().filter(|_| !args.quiet) {
-        let Defect { kind, path, repository, digest, detail, images, has_more_images } = &*defect;
+        let Defect { kind, path, repository, digest, detail, images, has_more_images, .. } = &*defect;
         let Explanation { code, name, severity, remedy, .. } = kind.page();
         output.json(&json!({
             "type": "finding", "code": code, "name": name, "severity": severity, "repository": repository,

@@ -126,6 +126,7 @@ pub enum Item<'a> {
 
 /// Counts and lengths of what is deleted, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Totals {
     /// Entries in the index of a tag.
     pub tag_index_entries: u64,
@@ -228,6 +229,7 @@ impl Totals {
 
 /// What a repository frees.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RepositoryTotals<'a> {
     /// The repository's name.
     pub repository: &'a str,

@@ -16,25 +16,26 @@ use crate::scan::graph::{Edge, edges};
 use crate::scan::inventory::DigestId;
 use crate::scan::tag_links::tag_links;
 use crate::scan::{Options, Scan, scan};
-use crate::storage::lock::Lock;
-use crate::storage::{Moved, ReadStorage, TrashStorage};
+use crate::storage::lock::Access;
+use crate::storage::{Moved, ReadStorage};
 use crate::trash::{self, Trash};
 
 /// Scans a whole store as [`scan`] does, and puts back what is live, missing, and in the trash. Each such object is a
-/// finding. If the lock is `None`, nothing is changed, only reported.
-pub fn scan_and_recover(
-    storage: &dyn TrashStorage,
-    lock: Option<&Lock>,
-    options: &Options<'_>,
-    monitor: &dyn Monitor,
-) -> Result<Scan, Error> {
+/// finding. A storage that may only be read is not changed: what would be put back is reported.
+///
+/// If the monitor stops it, it fails with [`Error::Interrupted`]. What was put back before that is in the registry, where it
+/// is in use, and was reported to the monitor.
+pub fn scan_and_recover(access: Access<'_>, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Scan, Error> {
+    let storage = access.storage();
+    let to_change = access.locked().and_then(|locked| locked.storage().as_trash());
     let mut healed = Vec::new();
     loop {
         let mut scan = scan(storage, options, monitor)?;
         let missing = missing(storage, &scan)?;
         let mut is_changed = false;
         for Missing { repository, digest, path, runs } in missing {
-            if lock.is_some() && leads_to_nothing(storage, &path, &digest)? {
+            monitor.check()?;
+            if to_change.is_some() && leads_to_nothing(storage, &path, &digest)? {
                 continue;
             }
             let mut restored = false;
@@ -42,10 +43,13 @@ pub fn scan_and_recover(
             // A copy may be damaged while an older one is not.
             let mut is_damaged = true;
             for run in runs.into_iter().rev() {
-                let moved = Trash { storage, run: &run }.put_back(&path, Some(&digest), lock.is_some());
+                let moved = Trash { storage, to_change, run: &run }.put_back(&path, Some(&digest), monitor);
+                if matches!(moved, Err(Error::Interrupted)) {
+                    return Err(Error::Interrupted);
+                }
                 is_damaged &= matches!(moved, Err(Error::NotItsDigest(_)));
-                if moved.is_ok_and(|moved| moved == Moved::Done) && lock.is_some() {
-                    trash::forget_if_empty(storage, &run)?;
+                if let Some(to_change) = to_change.filter(|_| moved.is_ok_and(|moved| moved == Moved::Done)) {
+                    trash::forget_if_empty(to_change, &run)?;
                     (restored, from) = (true, run);
                     break;
                 }
@@ -55,11 +59,12 @@ pub fn scan_and_recover(
                 continue;
             }
             is_changed |= restored;
-            healed.push(Finding::InTrash { repository, digest, path, run: from, restored });
+            let finding = Finding::InTrash { repository, digest, path, run: from, restored };
+            monitor.finding(&finding);
+            healed.push(finding);
         }
         // What was put back may be a manifest, which needs more.
         if !is_changed {
-            healed.iter().for_each(|finding| monitor.finding(finding));
             scan.add_findings(healed);
             return Ok(scan);
         }

@@ -11,6 +11,7 @@ use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::monitor::Monitor;
 use crate::registry::layout;
 use crate::scan::Scan;
 use crate::scan::graph::{self, Edge, edges};
@@ -55,20 +56,24 @@ impl<'a> Rescan<'a> {
 
     /// Returns what is new, with everything that it refers to.
     ///
-    /// Fails if the storage cannot be read, or if a new manifest is not whole yet.
-    pub(crate) fn look(&self) -> Result<Spared, Error> {
+    /// Fails if the storage cannot be read, if a new manifest is not whole yet, or if the monitor stops it.
+    pub(crate) fn look(&self, monitor: &dyn Monitor) -> Result<Spared, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
         let mut spared = Spared::default();
         let known: Vec<_> = inventory.repositories.iter().zip(&reachable.garbage).collect();
         let new: Vec<New> = known
             .par_iter()
-            .map(|(repository, garbage)| self.new_in(repository, garbage, false))
+            .map(|(repository, garbage)| {
+                monitor.check()?;
+                self.new_in(repository, garbage, false)
+            })
             .collect::<Result<_, _>>()?;
         for ((repository, _), new) in known.iter().zip(new) {
             self.spare_new(&repository.name, new, &mut spared)?;
         }
         let names: HashSet<&str> = inventory.repositories.iter().map(|repository| &*repository.name).collect();
-        for name in inventory::repository_names(self.storage)? {
+        for name in inventory::repository_names(self.storage, monitor)? {
+            monitor.check()?;
             if !names.contains(&*name) {
                 let repository = Repository::empty(name);
                 let new = self.new_in(&repository, &RepositoryGarbage::default(), true)?;

@@ -10,7 +10,7 @@ use crate::collect::journal::write_journal;
 use crate::collect::plan::Plan;
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::storage::lock::Lock;
+use crate::monitor::Monitor;
 use crate::storage::{ReadStorage, TrashStorage};
 use crate::trash::{Header, REPAIR, RunSize, TrashedRun, directory, forget, list};
 
@@ -29,15 +29,15 @@ fn size(run: &TrashedRun) -> RunSize {
 /// Returns the deleted runs. Fails with [`Error::NoRoom`] if there is still no room when all of them are deleted.
 pub(crate) fn write_journal_with_room(
     storage: &dyn TrashStorage,
-    _: &Lock,
     header: &Header,
     plan: &Plan,
+    monitor: &dyn Monitor,
 ) -> Result<Vec<RunSize>, Error> {
     let mut full = match write_journal(storage, header, plan) {
         Err(error) if error.is_full() => error,
         written => return written.map(|()| Vec::new()),
     };
-    let runs = oldest_first(storage)?;
+    let runs = oldest_first(storage, monitor)?;
     let mut spare = Vec::new();
     for run in runs.iter().filter(|run| is_old(run, header)) {
         spare.extend((!is_needed(storage, plan, &run.run)?).then_some(run));
@@ -64,8 +64,8 @@ pub(crate) fn write_journal_with_room(
 }
 
 /// Returns the runs with a known header that are neither repairs nor being restored, the oldest first.
-fn oldest_first(storage: &dyn ReadStorage) -> Result<Vec<TrashedRun>, Error> {
-    let mut runs = list(storage)?;
+fn oldest_first(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Vec<TrashedRun>, Error> {
+    let mut runs = list(storage, monitor)?;
     runs.retain(|run| {
         let is_known = |header: &Header| header.schema_version == 1 && header.command != REPAIR;
         !run.restoring && run.header.as_ref().is_some_and(is_known)

@@ -18,14 +18,15 @@ use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
 use crate::registry::layout::{self, Location};
-use crate::storage::lock::Lock;
-use crate::storage::{Removal, Removing, TrashStorage, below};
+use crate::storage::lock::Locked;
+use crate::storage::{DeleteStorage, Removal, Removing, below};
 use crate::sync::Mutex;
 use crate::threads::with_threads;
-use crate::trash;
+use crate::trash::{self, Header};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 #[must_use = "it says what failed"]
 pub struct Outcome {
     /// What was deleted, or moved to the trash. [`Totals::all_bytes`] is what that frees at most: less if files have other
@@ -63,25 +64,26 @@ const BATCH: usize = 256;
 /// or if the trash's journal cannot be written. If there is no room for the journal, old runs are deleted from the
 /// trash. Removals that fail are in the [`Outcome`].
 pub fn sweep(
-    storage: &dyn TrashStorage,
-    lock: &Lock,
+    locked: &Locked<'_>,
     plan: &Plan,
-    trash: Option<&trash::Header>,
+    trash: Option<&Header>,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
+    let storage = locked.storage();
+    let has_trash = trash.map(|_| locked.trash()).transpose()?;
     let totals = plan.totals();
-    let since = plan.terms.keep_since.map_or(lock.since(), |keep_since| keep_since.min(lock.since()));
+    let since = plan.terms.keep_since.map_or(locked.since(), |keep_since| keep_since.min(locked.since()));
     let repositories: Vec<RepositoryPlan<'_>> = plan.repositories().collect();
     with_threads(plan.terms.jobs, || {
         let into = trash.map(|header| trash::directory(&header.run));
-        check_removable(storage, plan, into.is_some())?;
+        check_removable(storage, plan, into.is_some(), monitor)?;
         let rescan = Rescan::new(storage, plan.scan(), since);
         monitor.phase(Phase::Rescan, None);
-        let spared = rescan.look()?;
+        let spared = rescan.look(monitor)?;
         monitor.check()?;
-        let trash = trash.filter(|_| !totals.is_empty());
+        let trash = has_trash.zip(trash).filter(|_| !totals.is_empty());
         let deleted_runs = match trash {
-            Some(header) => write_journal_with_room(storage, lock, header, plan)?,
+            Some((storage, header)) => write_journal_with_room(storage, header, plan, monitor)?,
             None => Vec::new(),
         };
 
@@ -107,20 +109,24 @@ pub fn sweep(
         let mut outcome = sweep.outcome.into_inner();
         outcome.failures.sort_by_cached_key(ToString::to_string);
         outcome.deleted_runs = deleted_runs;
-        outcome.trashed_as = trash.map(|header| header.run.clone());
-        if let Some(run) = outcome.trashed_as.clone().filter(|_| outcome.removed.is_empty()) {
+        if let Some((storage, Header { run, .. })) = trash {
             // An empty journal only takes up space, and there may be none left.
-            match trash::forget_if_empty(storage, &run) {
-                Ok(is_forgotten) => outcome.trashed_as = outcome.trashed_as.filter(|_| !is_forgotten),
-                Err(error) => outcome.failures.push(error),
-            }
+            let is_forgotten = outcome.removed.is_empty().then(|| trash::forget_if_empty(storage, run)).transpose();
+            outcome.trashed_as = (!matches!(is_forgotten, Ok(Some(true)))).then(|| run.clone());
+            outcome.failures.extend(is_forgotten.err());
         }
         Ok(outcome)
     })
 }
 
-/// Fails if it is known beforehand that something cannot be removed, or moved to the trash.
-pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan, to_trash: bool) -> Result<(), Error> {
+/// Fails if it is known beforehand that something cannot be removed, or moved to the trash; or with
+/// [`Error::Interrupted`] if the monitor stops it.
+pub fn check_removable(
+    storage: &dyn DeleteStorage,
+    plan: &Plan,
+    to_trash: bool,
+    monitor: &dyn Monitor,
+) -> Result<(), Error> {
     let mut directories = Vec::new();
     let mut last = String::new();
     for item in plan.items() {
@@ -133,11 +139,14 @@ pub fn check_removable(storage: &dyn TrashStorage, plan: &Plan, to_trash: bool) 
             directories.extend([above.to_owned(), directory.to_owned()]);
         }
     }
-    directories.into_par_iter().try_for_each(|directory| storage.check_removable(&directory, to_trash))
+    directories.into_par_iter().try_for_each(|directory| {
+        monitor.check()?;
+        storage.check_removable(&directory, to_trash)
+    })
 }
 
 struct Sweep<'a> {
-    storage: &'a dyn TrashStorage,
+    storage: &'a dyn DeleteStorage,
     monitor: &'a dyn Monitor,
     how: Removing<'a>,
     rescan: Rescan<'a>,

@@ -180,7 +180,7 @@ pub fn catalog(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Listing>, Error> {
     with_threads(jobs, || {
-        let mut names = inventory::repository_names(storage)?;
+        let mut names = inventory::repository_names(storage, monitor)?;
         names.retain(|name| is_wanted(name));
         names.sort_unstable();
         monitor.phase(Phase::ListImages, Some(names.len() as u64));

@@ -28,6 +28,7 @@ pub const DEFAULT_ROOT_DIRECTORY: &str = "/var/lib/registry";
 
 /// The part of a registry's configuration that a collection needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// Where the registry keeps everything.
     pub driver: Driver,

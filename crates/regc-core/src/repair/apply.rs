@@ -4,18 +4,20 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
 
-use super::{Action, Options};
+use super::{Action, Options, Plan};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::monitor::Phase;
+use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
-use crate::storage::hash::hash_while;
-use crate::storage::lock::Lock;
-use crate::storage::{ReadStorage, Removal, Removing, TrashStorage, below};
+use crate::storage::hash::hash;
+use crate::storage::lock::Locked;
+use crate::storage::{DeleteStorage, ReadStorage, Removal, Removing, TrashStorage, below};
 use crate::trash::{self, Entry, INCOMING, forget_incoming};
+use crate::verify::content::{Clock, Pace};
 
 /// The result of a repair.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Outcome {
     /// What is repaired.
     pub done: Vec<Action>,
@@ -30,15 +32,18 @@ pub struct Outcome {
 /// Carries out a plan.
 ///
 /// The lock must have been taken before the verification. Fails before anything is changed if the trash's journal
-/// cannot be written.
+/// cannot be written, or if the monitor stops it.
 pub fn apply(
-    storage: &dyn TrashStorage,
-    lock: &Lock,
-    actions: &[Action],
+    locked: &Locked<'_>,
+    plan: &Plan,
     options: &Options<'_>,
     header: &trash::Header,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
-    forget_incoming(storage, lock)?;
+    let (storage, actions) = (locked.trash()?, plan.actions());
+    let mut impossible: HashMap<Action, Error> = check(storage, plan, monitor)?.into_iter().collect();
+    forget_incoming(storage)?;
     let mut moved = Vec::new();
     for action in actions {
         if storage.stat(action.path())?.is_some() {
@@ -50,12 +55,11 @@ pub fn apply(
         trash::write_entries(storage, header, moved.into_iter())?;
     }
     let into = trash::directory(&header.run);
-    let removing = Removing { unless_modified_since: Some(lock.since()), into: Some(&into), leave_directory: false };
-    let apply = Apply { storage, options, removing, into: &into };
-    let monitor = options.pace.monitor();
+    let removing = Removing { unless_modified_since: Some(locked.since()), into: Some(&into), leave_directory: false };
+    let pace = Pace::new(options.bandwidth, clock, monitor);
+    let apply = Apply { storage, from: options.from, pace: &pace, removing, into: &into, monitor };
     monitor.phase(Phase::Repair, Some(actions.len() as u64));
     let mut outcome = Outcome::default();
-    let mut impossible: HashMap<Action, Error> = check(storage, actions).into_iter().collect();
     let mut not_taken = HashSet::new();
     for action in actions {
         let done = match (action, monitor.is_stopped(), impossible.remove(action)) {
@@ -95,10 +99,13 @@ pub fn apply(
 
 /// Returns the actions that cannot be carried out, as far as that is known without trying: where regc may not write,
 /// or on another file system than the trash.
-pub fn check(storage: &dyn TrashStorage, actions: &[Action]) -> Vec<(Action, Error)> {
+///
+/// Fails only with [`Error::Interrupted`], if the monitor stops it.
+pub fn check(storage: &dyn DeleteStorage, plan: &Plan, monitor: &dyn Monitor) -> Result<Vec<(Action, Error)>, Error> {
     let mut checked: HashMap<String, bool> = HashMap::new();
     let mut impossible = Vec::new();
-    for action in actions {
+    for action in plan.actions() {
+        monitor.check()?;
         let place = match (action, layout::subject(action.path()).repository) {
             (_, Some(repository)) => layout::repository(&repository),
             (Action::Take { digest, .. }, None) => layout::shard(digest),
@@ -111,7 +118,7 @@ pub fn check(storage: &dyn TrashStorage, actions: &[Action]) -> Vec<(Action, Err
         checked.insert(place, possible.is_ok());
         impossible.extend(possible.err().map(|error| (action.clone(), error)));
     }
-    impossible
+    Ok(impossible)
 }
 
 /// Returns the journal entry for what an action moves to the trash.
@@ -123,10 +130,12 @@ fn entry(action: &Action) -> Entry {
 
 struct Apply<'a> {
     storage: &'a dyn TrashStorage,
-    options: &'a Options<'a>,
+    from: Option<&'a dyn ReadStorage>,
+    pace: &'a Pace<'a>,
     removing: Removing<'a>,
     /// The run's directory in the trash.
     into: &'a str,
+    monitor: &'a dyn Monitor,
 }
 
 impl Apply<'_> {
@@ -140,7 +149,7 @@ impl Apply<'_> {
                 self.put(&incoming, path)
             }
             Action::Take { path, digest } => {
-                let from = self.options.from.ok_or_else(|| Error::NotTaken(path.clone()))?;
+                let from = self.from.ok_or_else(|| Error::NotTaken(path.clone()))?;
                 let incoming = format!("{INCOMING}/{}", layout::DATA);
                 match self.copy(from, &incoming, digest) {
                     Ok(()) => self.put(&incoming, path),
@@ -179,7 +188,7 @@ impl Apply<'_> {
             let mut written = Ok(());
             let read = from.read_in_parts(&path, &mut |part| {
                 written = to.write_all(part);
-                is_stopped = self.options.pace.wait(part.len()).is_break();
+                is_stopped = self.pace.wait(part.len()).is_break();
                 if written.is_err() || is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             failed = read.err();
@@ -190,12 +199,9 @@ impl Apply<'_> {
             Some(error) => return Err(error),
             None => created?,
         }
-        let monitor = self.options.pace.monitor();
-        let stop = |_| if monitor.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        match hash_while(self.storage, to, digest.algorithm(), &mut { stop })? {
-            ControlFlow::Break(()) => Err(Error::Interrupted),
-            ControlFlow::Continue(Some(actual)) if actual == *digest => Ok(()),
-            ControlFlow::Continue(_) => Err(Error::storage("take", path, io::ErrorKind::InvalidData.into())),
+        match hash(self.storage, to, digest.algorithm(), self.monitor)? {
+            Some(actual) if actual == *digest => Ok(()),
+            _ => Err(Error::storage("take", path, io::ErrorKind::InvalidData.into())),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::collect::guards::refuse_missing_parts;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Kind;
+use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
 use crate::registry::manifest::{Reference, References, Role};
 use crate::scan::links::Link;
@@ -21,6 +22,7 @@ use crate::storage::hash::hash_while;
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage, symlink_between};
 use crate::trash;
+use crate::verify::content::{Clock, Pace};
 use crate::verify::{Defect, Verification};
 
 /// How much white space in a tag's link is read, in bytes.
@@ -29,18 +31,38 @@ const MAX_WHITE_SPACE_BYTES: u64 = 64;
 /// A plan of repairs.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The actions, in the order in which they are carried out: existing content is linked first, then comes what is
+    pub(super) actions: Vec<Action>,
+    failures: Vec<Error>,
+    in_trash: BTreeSet<Digest>,
+    lost: BTreeSet<(String, Digest)>,
+    /// The state of a session in which it was made.
+    pub(crate) made_in: Option<u64>,
+}
+
+impl Plan {
+    /// Returns the actions, in the order in which they are carried out: existing content is linked first, then comes what is
     /// missing, and then what replaces something damaged, which until then protects its repository. Content comes
     /// before the links to it. Removals come last, a link before what it refers to.
-    pub actions: Vec<Action>,
-    /// What could not be read, here or in the other store. It is not repaired.
-    pub failures: Vec<Error>,
-    /// Missing content that a collection moved to the trash: the next collection puts it back if it is in use. So no
-    /// link to it is removed.
-    pub in_trash: BTreeSet<Digest>,
-    /// The manifests that repositories link, or that their tags name, that are nowhere, and whose links stay: the
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// Returns why something could not be read, here or in the other store. It is not repaired.
+    pub fn failures(&self) -> &[Error] {
+        &self.failures
+    }
+
+    /// Returns missing content that a collection moved to the trash: the next collection puts it back if it is in use. So
+    /// no link to it is removed.
+    pub fn in_trash(&self) -> &BTreeSet<Digest> {
+        &self.in_trash
+    }
+
+    /// Returns the manifests that repositories link, or that their tags name, that are nowhere, and whose links stay: the
     /// options do not drop them, or something else needs the links.
-    pub lost: BTreeSet<(String, Digest)>,
+    pub fn lost(&self) -> &BTreeSet<(String, Digest)> {
+        &self.lost
+    }
 }
 
 /// Decides how to repair what a verification found, and what that uncovers: a manifest that is linked again needs its
@@ -48,13 +70,20 @@ pub struct Plan {
 ///
 /// Refuses a store of which a part seems to be missing, as a collection does, unless the options allow that. Fails if
 /// the monitor stops it.
-pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Options<'_>) -> Result<Plan, Error> {
+pub fn plan(
+    storage: &dyn ReadStorage,
+    verification: &Verification,
+    options: &Options<'_>,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<Plan, Error> {
     let allowed = scan::Options {
         allow_empty: options.allow_empty,
         allow_missing: options.allow_missing,
         ..scan::Options::default()
     };
     refuse_missing_parts(verification.scan(), &allowed)?;
+    monitor.phase(Phase::PlanRepair, None);
     let (mut trashed, mut set_aside, mut trashed_links) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for trash::Subject { subject: layout::Subject { repository, digest, .. }, of_repair } in trash::subjects(storage)? {
         match (&repository, of_repair) {
@@ -67,6 +96,8 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
     let mut planner = Planner {
         storage,
         options,
+        pace: Pace::new(options.bandwidth, clock, monitor),
+        monitor,
         verification,
         actions: BTreeSet::new(),
         failures: Vec::new(),
@@ -119,7 +150,7 @@ pub fn plan(storage: &dyn ReadStorage, verification: &Verification, options: &Op
             Action::RemoveLink { .. } => (stage, 3, None, Some(action.kind())),
         }
     });
-    Ok(Plan { actions, failures, in_trash, lost })
+    Ok(Plan { actions, failures, in_trash, lost, made_in: None })
 }
 
 /// The state of a blob's content.
@@ -135,6 +166,8 @@ enum Found {
 struct Planner<'a> {
     storage: &'a dyn ReadStorage,
     options: &'a Options<'a>,
+    pace: Pace<'a>,
+    monitor: &'a dyn Monitor,
     verification: &'a Verification,
     actions: BTreeSet<Action>,
     failures: Vec<Error>,
@@ -165,6 +198,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Plans a part. If that fails, nothing is done about that part.
     fn attempt(&mut self, part: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        self.monitor.check()?;
         match part(self) {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             failed => {
@@ -281,7 +315,7 @@ impl Planner<'_> {
     }
 
     fn hash(&mut self, storage: &dyn ReadStorage, digest: &Digest) -> Result<Found, Error> {
-        let pace = self.options.pace;
+        let pace = &self.pace;
         let hash = hash_while(storage, &layout::blob_data(digest), digest.algorithm(), &mut |bytes| pace.wait(bytes));
         Ok(match hash {
             Ok(ControlFlow::Break(())) => return Err(Error::Interrupted),

@@ -19,7 +19,7 @@ pub(crate) use self::signatures::signatures;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::monitor::{Monitor, Phase, Silent};
+use crate::monitor::{Monitor, Phase, Unreported};
 use crate::registry::layout;
 use crate::storage::{EntryKind, ReadStorage, device, directories, each_directory, real_directory};
 use crate::sync::Mutex;
@@ -174,8 +174,10 @@ pub fn scan(
 }
 
 /// Lists the names of all repositories, as they are now.
-pub(crate) fn repository_names(storage: &dyn ReadStorage) -> Result<Vec<String>, Error> {
-    Walk::new(storage, None, &Silent).names()
+///
+/// Fails with [`Error::Interrupted`] if the monitor stops it.
+pub(crate) fn repository_names(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Vec<String>, Error> {
+    Walk::new(storage, None, &Unreported(monitor)).names()
 }
 
 struct Walk<'a> {

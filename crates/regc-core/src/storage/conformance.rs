@@ -4,7 +4,8 @@
 //! use regc_core::storage::conformance::check;
 //! use regc_core::storage::memory::MemoryStorage;
 //!
-//! check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
+//! let lacking = check(&|objects| Box::new(objects.iter().copied().collect::<MemoryStorage>()));
+//! assert_eq!(lacking, [], "it has a trash and directories");
 //! ```
 
 use std::io::{self, Write};
@@ -12,57 +13,95 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use super::lock::Holder;
-use super::{Content, EntryKind, Moved, Removal, Removing, TrashStorage};
+use super::{Content, DeleteStorage, EntryKind, Moved, Removal, Removing, TrashStorage};
 use crate::error::Error;
 
 /// Creates a storage that holds these objects, by key and content, and nothing else.
-pub type Make<'a> = &'a dyn Fn(&[(&str, &str)]) -> Box<dyn TrashStorage>;
+pub type Make<'a> = &'a dyn Fn(&[(&str, &str)]) -> Box<dyn DeleteStorage>;
+
+/// Something that not every storage can do. What a storage cannot do is not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Capability {
+    /// It has a trash: see [`DeleteStorage::as_trash`].
+    Trash,
+    /// It has directories, which have a time and may be empty.
+    Directories,
+}
+
+impl Capability {
+    /// Whether a storage that holds an object at `a/top` has this capability.
+    fn is_of(self, storage: &dyn DeleteStorage) -> bool {
+        match self {
+            Self::Trash => storage.as_trash().is_some(),
+            Self::Directories => {
+                let directory = storage.stat("a").expect("a key can be asked for").expect("it is there");
+                directory.modified.is_some()
+            }
+        }
+    }
+}
 
 /// A check: it panics, with what is wrong, if a storage does not do what its name says.
 #[derive(Clone, Copy)]
 pub struct Check {
     /// The name.
     pub name: &'static str,
+    /// What a storage must be able to do to be checked.
+    pub capability: Option<Capability>,
     /// Checks the storage that it creates.
     pub run: fn(Make<'_>),
 }
 
-/// Runs all checks. Panics at the first that fails, and prints its name to the standard error stream.
-pub fn check(make: Make<'_>) {
-    for Check { name, run } in checks() {
+/// Runs all checks that concern the storage. Panics at the first that fails, and prints its name to the standard error
+/// stream. Returns what the storage cannot do, so that a test can state it.
+#[must_use = "what a storage cannot do was not checked"]
+pub fn check(make: Make<'_>) -> Vec<Capability> {
+    let storage = make(&OBJECTS);
+    let mut lacking = vec![Capability::Trash, Capability::Directories];
+    lacking.retain(|capability| !capability.is_of(&*storage));
+    drop(storage);
+    for Check { name, capability, run } in checks() {
+        if capability.is_some_and(|capability| lacking.contains(&capability)) {
+            continue;
+        }
         let named = Named(name);
         run(make);
         std::mem::forget(named);
     }
+    lacking
 }
 
 /// Returns all checks, the simplest first.
 pub fn checks() -> impl Iterator<Item = Check> {
     type Run = fn(Make<'_>);
-    let checks: [(&'static str, Run); 21] = [
-        ("lists the names directly below a directory", lists_names),
-        ("walks every object below a directory", walks_objects),
-        ("lists and walks more names than one page of a listing holds", lists_many_names),
-        ("takes what is absent for empty, not for an error", takes_absent_for_empty),
-        ("reads whole objects up to a limit", reads_whole_objects),
-        ("reads objects in parts", reads_in_parts),
-        ("knows the kind and length of what is at a key", knows_kind_and_length),
-        ("answers for several keys in their order", answers_in_order),
-        ("adds up the bytes below a directory", adds_up_bytes),
-        ("removes objects, and directories that are empty then", removes_objects),
-        ("counts what is absent as removed", counts_absent_as_removed),
-        ("spares what was modified too late", spares_what_is_recent),
-        ("spares what was modified too late instead of moving it", spares_instead_of_moving),
-        ("removes empty directories only", removes_empty_directories),
-        ("moves to another place instead of removing", moves_instead_of_removing),
-        ("moves back, and overwrites nothing", overwrites_nothing),
-        ("creates whole objects or none", creates_whole_objects),
-        ("replaces in one step, and keeps what was there", replaces),
-        ("removes everything below a key", removes_everything_below),
-        ("has one holder of its lock at a time", has_one_holder),
-        ("dates a lock after all that was written before", dates_a_lock),
+    let (trash, directories) = (Some(Capability::Trash), Some(Capability::Directories));
+    let checks: [(&'static str, Option<Capability>, Run); 23] = [
+        ("lists the names directly below a directory", None, lists_names),
+        ("walks every object below a directory", None, walks_objects),
+        ("lists and walks more names than one page of a listing holds", None, lists_many_names),
+        ("takes what is absent for empty, not for an error", None, takes_absent_for_empty),
+        ("reads whole objects up to a limit", None, reads_whole_objects),
+        ("reads objects in parts", None, reads_in_parts),
+        ("reads large objects to their end", None, reads_large_objects),
+        ("knows the kind and length of what is at a key", None, knows_kind_and_length),
+        ("answers for several keys in their order", None, answers_in_order),
+        ("adds up the bytes below a directory", None, adds_up_bytes),
+        ("removes objects, and directories that are empty then", None, removes_objects),
+        ("counts what is absent as removed", None, counts_absent_as_removed),
+        ("spares what was modified too late", None, spares_what_is_recent),
+        ("removes empty directories only", None, removes_empty_directories),
+        ("leaves a directory on request, and spares it if it was modified too late", directories, leaves_directories),
+        ("spares what was modified too late instead of moving it", trash, spares_instead_of_moving),
+        ("moves to another place instead of removing", trash, moves_instead_of_removing),
+        ("moves back, and overwrites nothing", trash, overwrites_nothing),
+        ("creates whole objects or none", trash, creates_whole_objects),
+        ("replaces in one step, and keeps what was there", trash, replaces),
+        ("removes everything below a key", trash, removes_everything_below),
+        ("has one holder of its lock at a time", None, has_one_holder),
+        ("dates a lock after all that was written before", None, dates_a_lock),
     ];
-    checks.into_iter().map(|(name, run)| Check { name, run })
+    checks.into_iter().map(|(name, capability, run)| Check { name, capability, run })
 }
 
 /// Prints the name of the check that panics.
@@ -78,26 +117,30 @@ impl Drop for Named {
 const OBJECTS: [(&str, &str); 4] =
     [("a/b/one/link", "1"), ("a/b/two/link", "22"), ("a/b/two/more", "3"), ("a/top", "")];
 
-fn names(storage: &dyn TrashStorage, directory: &str) -> (bool, Vec<(String, EntryKind)>) {
+fn names(storage: &dyn DeleteStorage, directory: &str) -> (bool, Vec<(String, EntryKind)>) {
     let mut entries = Vec::new();
     let found = storage.list(directory, &mut |entry| entries.push((entry.name.to_owned(), entry.kind)));
     entries.sort();
     (found.expect("a directory can be listed"), entries)
 }
 
-fn length(storage: &dyn TrashStorage, key: &str) -> Option<(EntryKind, u64)> {
+fn length(storage: &dyn DeleteStorage, key: &str) -> Option<(EntryKind, u64)> {
     storage.stat(key).expect("a key can be asked for").map(|metadata| (metadata.kind, metadata.bytes))
 }
 
-fn text(storage: &dyn TrashStorage, key: &str) -> Option<String> {
+fn text(storage: &dyn DeleteStorage, key: &str) -> Option<String> {
     match storage.read(key, 9).expect("an object can be read")? {
         Content::Whole(text) => Some(String::from_utf8(text).expect("what was written is text")),
         Content::TooLarge => panic!("{key} has more than nine bytes"),
     }
 }
 
-fn write(storage: &dyn TrashStorage, key: &str, text: &str) {
-    storage.create(key, &mut |to| to.write_all(text.as_bytes())).expect("an object can be made");
+fn trash(storage: &dyn DeleteStorage) -> &dyn TrashStorage {
+    storage.as_trash().expect("it has a trash")
+}
+
+fn write(storage: &dyn DeleteStorage, key: &str, text: &str) {
+    trash(storage).create(key, &mut |to| to.write_all(text.as_bytes())).expect("an object can be made");
 }
 
 fn in_an_hour() -> Option<SystemTime> {
@@ -192,6 +235,30 @@ fn reads_in_parts(make: Make<'_>) {
     assert!(!nothing.expect("what is absent is no error"));
 }
 
+fn reads_large_objects(make: Make<'_>) {
+    // Longer than the parts in which programs commonly read, and not a multiple of them.
+    let content = "0123456789".repeat(300_001);
+    let storage = make(&[("a/large", &content)]);
+    let mut read = Vec::new();
+    let mut parts = 0;
+    let found = storage.read_in_parts("a/large", &mut |part| {
+        parts += 1;
+        read.extend_from_slice(part);
+        ControlFlow::Continue(())
+    });
+    assert!(found.expect("an object can be read"));
+    assert_eq!(read.len(), content.len(), "in {parts} parts");
+    assert!(read == content.as_bytes(), "the parts are in order");
+    assert_eq!(storage.read("a/large", 3_000_010).expect("it can be read"), Some(Content::Whole(read)));
+    assert_eq!(storage.read("a/large", 3_000_009).expect("it can be read"), Some(Content::TooLarge));
+    let mut after_the_first = 0;
+    let stopped = storage.read_in_parts("a/large", &mut |_| {
+        after_the_first += 1;
+        ControlFlow::Break(())
+    });
+    assert!(stopped.expect("stopping is no error") && after_the_first == 1, "it stops when it is told to");
+}
+
 fn knows_kind_and_length(make: Make<'_>) {
     let storage = make(&OBJECTS);
     assert_eq!(length(&*storage, "a/b/two/link"), Some((EntryKind::File, 2)));
@@ -251,9 +318,11 @@ fn spares_instead_of_moving(make: Make<'_>) {
     let storage = make(&OBJECTS);
     let since = Some(SystemTime::UNIX_EPOCH);
     let how = Removing { unless_modified_since: since, into: Some("trash/run"), leave_directory: false };
-    let removals = storage.remove(&["a/b/one/link".to_owned()], &how);
-    assert!(matches!(removals[..], [Removal::Spared]), "all is modified after 1970: {removals:?}");
-    assert!(length(&*storage, "a/b/one/link").is_some() && length(&*storage, "trash/run/a/b/one/link").is_none());
+    for key in ["a/b/one/link", "a/top"] {
+        let removals = storage.remove(&[key.to_owned()], &how);
+        assert!(matches!(removals[..], [Removal::Spared]), "all is modified after 1970: {removals:?}");
+        assert!(length(&*storage, key).is_some() && length(&*storage, &format!("trash/run/{key}")).is_none());
+    }
 }
 
 fn removes_empty_directories(make: Make<'_>) {
@@ -263,18 +332,34 @@ fn removes_empty_directories(make: Make<'_>) {
     assert_eq!(length(&*storage, "a/b/two/more"), Some((EntryKind::File, 1)));
 }
 
+fn leaves_directories(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let directory = ["a/b/one".to_owned()];
+    let removals =
+        storage.remove(&["a/b/one/link".to_owned()], &Removing { leave_directory: true, ..Removing::default() });
+    assert!(matches!(removals[..], [Removal::Done]), "{removals:?}");
+    assert!(length(&*storage, "a/b/one/link").is_none() && length(&*storage, "a/b/one").is_some());
+    let remove = |since| storage.remove_empty_directories(&directory, since).into_iter().all(|removed| removed.is_ok());
+    assert!(remove(Some(SystemTime::UNIX_EPOCH)) && length(&*storage, "a/b/one").is_some(), "it is recent");
+    assert!(remove(in_an_hour()) && length(&*storage, "a/b/one").is_none());
+}
+
 fn moves_instead_of_removing(make: Make<'_>) {
     let storage = make(&OBJECTS);
     let into = Removing { into: Some("trash/run"), ..Removing::default() };
-    let removals = storage.remove(&["a/b/one/link".to_owned()], &into);
-    assert!(matches!(removals[..], [Removal::Done]), "{removals:?}");
+    for (key, content) in [("a/b/one/link", "1"), ("a/top", "")] {
+        let removals = storage.remove(&[key.to_owned()], &Removing { unless_modified_since: in_an_hour(), ..into });
+        assert!(matches!(removals[..], [Removal::Done]), "{removals:?}");
+        assert_eq!(length(&*storage, key), None);
+        assert_eq!(text(&*storage, &format!("trash/run/{key}")).as_deref(), Some(content));
+    }
     assert_eq!(length(&*storage, "a/b/one"), None);
-    assert_eq!(text(&*storage, "trash/run/a/b/one/link").as_deref(), Some("1"));
 }
 
 fn overwrites_nothing(make: Make<'_>) {
     let storage = make(&[("trash/run/a/b/more", "3")]);
-    let move_back = || storage.move_object("trash/run/a/b/more", "a/b/more", "trash/run").expect("it can be moved");
+    let move_back =
+        || trash(&*storage).move_object("trash/run/a/b/more", "a/b/more", "trash/run").expect("it can be moved");
     assert_eq!((move_back(), text(&*storage, "a/b/more").as_deref()), (Moved::Done, Some("3")));
     assert_eq!(length(&*storage, "trash/run/a"), None, "no empty directory is left");
     assert_eq!(move_back(), Moved::Absent);
@@ -286,9 +371,9 @@ fn creates_whole_objects(make: Make<'_>) {
     let storage = make(&OBJECTS);
     write(&*storage, "a/new", "new");
     assert_eq!(text(&*storage, "a/new").as_deref(), Some("new"));
-    assert!(storage.create("a/top", &mut |to| to.write_all(b"other")).is_err(), "there is one");
+    assert!(trash(&*storage).create("a/top", &mut |to| to.write_all(b"other")).is_err(), "there is one");
     assert_eq!(text(&*storage, "a/top").as_deref(), Some(""));
-    let half = storage.create("a/half", &mut |to| {
+    let half = trash(&*storage).create("a/half", &mut |to| {
         to.write_all(b"half")?;
         Err(io::ErrorKind::StorageFull.into())
     });
@@ -297,7 +382,8 @@ fn creates_whole_objects(make: Make<'_>) {
 
 fn replaces(make: Make<'_>) {
     let storage = make(&[("a/b/more", "3"), ("trash/new", "new")]);
-    let replace = |to: &str, since| storage.replace("trash/new", to, "trash/kept", since).expect("it can be replaced");
+    let replace =
+        |to: &str, since| trash(&*storage).replace("trash/new", to, "trash/kept", since).expect("it can be replaced");
     assert!(!replace("a/b/more", Some(SystemTime::UNIX_EPOCH)), "all is modified after 1970");
     assert_eq!(["a/b/more", "trash/new"].map(|key| text(&*storage, key)), [Some("3".into()), Some("new".into())]);
     assert!(replace("a/b/more", in_an_hour()));
@@ -307,14 +393,17 @@ fn replaces(make: Make<'_>) {
     assert!(replace("a/c/more", None), "there need not be anything");
     let found = ["a/c/more", "trash/kept/a/c/more"].map(|key| text(&*storage, key));
     assert_eq!(found, [Some("again".into()), None]);
-    assert!(storage.replace("trash/new", "a/b/more", "trash/once more", None).is_err(), "there is nothing new");
+    assert!(
+        trash(&*storage).replace("trash/new", "a/b/more", "trash/once more", None).is_err(),
+        "there is nothing new"
+    );
     assert_eq!(text(&*storage, "a/b/more").as_deref(), Some("new"));
 }
 
 fn removes_everything_below(make: Make<'_>) {
     let storage = make(&OBJECTS);
     for _ in 0..2 {
-        storage.remove_all("a/b").expect("it can be removed, and is no error once it is gone");
+        trash(&*storage).remove_all("a/b").expect("it can be removed, and is no error once it is gone");
         assert_eq!((length(&*storage, "a/b"), text(&*storage, "a/top").as_deref()), (None, Some("")));
     }
 }
@@ -338,6 +427,9 @@ fn dates_a_lock(make: Make<'_>) {
     let before = storage.stat("a/top").expect("a key can be asked for").expect("it is there").modified;
     let lock = storage.lock(&holder()).expect("it is free");
     assert!(before.is_some_and(|before| before < lock.since()), "{before:?} is not before {:?}", lock.since());
+    if storage.as_trash().is_none() {
+        return;
+    }
     write(&*storage, "a/new", "");
     let after = storage.stat("a/new").expect("a key can be asked for").expect("it is there");
     assert!(after.may_be_recent(lock.since()), "{:?} is before {:?}", after.modified, lock.since());

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`ReadStorage`] | listings and contents | scans, reports, checks, dry runs |
 //! | [`DeleteStorage`] | deletion in batches, and a lock | collections that delete |
-//! | [`TrashStorage`] | durable new objects, and moves that overwrite nothing | the trash, repairs, restored tags |
+//! | [`TrashStorage`] | durable new objects, and moves that overwrite nothing | the trash, repairs, restored tags, by [`DeleteStorage::as_trash`] |
 //! | [`PosixStorage`] | symbolic links that lead elsewhere | scans of file systems, by [`ReadStorage::as_posix`] |
 //!
 //! A backend that is asynchronous inside hides that. All methods are called from many threads at once.
@@ -334,6 +334,11 @@ pub trait DeleteStorage: ReadStorage {
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
         let _ = (directory, to_trash);
         Ok(())
+    }
+
+    /// Returns this storage as one that has a trash, if it is one.
+    fn as_trash(&self) -> Option<&dyn TrashStorage> {
+        None
     }
 }
 

@@ -1,17 +1,26 @@
 //! Hashes of the content of objects.
 
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use super::ReadStorage;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::monitor::Monitor;
 
 /// Returns the digest of the content at `key`; `None` if there is none.
-pub(crate) fn hash(storage: &dyn ReadStorage, key: &str, algorithm: Algorithm) -> Result<Option<Digest>, Error> {
-    let on = &mut |_| ControlFlow::<Infallible>::Continue(());
-    let ControlFlow::Continue(digest) = hash_while(storage, key, algorithm, on)?;
-    Ok(digest)
+///
+/// Fails with [`Error::Interrupted`] if the monitor stops it.
+pub(crate) fn hash(
+    storage: &dyn ReadStorage,
+    key: &str,
+    algorithm: Algorithm,
+    monitor: &dyn Monitor,
+) -> Result<Option<Digest>, Error> {
+    let stop = |_| monitor.check().map_or_else(ControlFlow::Break, ControlFlow::Continue);
+    match hash_while(storage, key, algorithm, &mut { stop })? {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(digest) => Ok(digest),
+    }
 }
 
 /// Returns the digest of the content at `key`; `None` if there is none. Calls `on_part` with the length of each part

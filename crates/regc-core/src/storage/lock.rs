@@ -6,6 +6,9 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::{DeleteStorage, ReadStorage, TrashStorage};
+use crate::error::Error;
+
 /// The process that holds the lock of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -56,5 +59,64 @@ impl Lock {
     /// Returns when the lock was taken, by the storage's clock.
     pub fn since(&self) -> SystemTime {
         self.since
+    }
+}
+
+/// A storage that this process has locked: only that may be changed.
+pub struct Locked<'s> {
+    storage: &'s dyn DeleteStorage,
+    lock: Lock,
+}
+
+impl<'s> Locked<'s> {
+    /// Locks a storage for the holder, until this is dropped.
+    ///
+    /// Fails with [`Error::Locked`] while another process has it.
+    pub fn take(storage: &'s dyn DeleteStorage, holder: &Holder) -> Result<Self, Error> {
+        Ok(Self { storage, lock: storage.lock(holder)? })
+    }
+
+    /// Returns when the lock was taken, by the storage's clock.
+    pub fn since(&self) -> SystemTime {
+        self.lock.since()
+    }
+
+    /// Returns the storage, to change it.
+    pub(crate) fn storage(&self) -> &'s dyn DeleteStorage {
+        self.storage
+    }
+
+    /// Returns the storage, to move objects in it.
+    ///
+    /// Fails with [`Error::NoTrash`] if it has no trash.
+    pub(crate) fn trash(&self) -> Result<&'s dyn TrashStorage, Error> {
+        self.storage.as_trash().ok_or(Error::NoTrash)
+    }
+}
+
+/// What a call may do with a storage.
+#[derive(Clone, Copy)]
+pub enum Access<'a> {
+    /// Read it: a dry run.
+    Read(&'a dyn ReadStorage),
+    /// Change it.
+    Change(&'a Locked<'a>),
+}
+
+impl<'a> Access<'a> {
+    /// Returns the storage, to read.
+    pub fn storage(self) -> &'a dyn ReadStorage {
+        match self {
+            Self::Read(storage) => storage,
+            Self::Change(locked) => locked.storage,
+        }
+    }
+
+    /// Returns the locked storage, if it may be changed.
+    pub(crate) fn locked(self) -> Option<&'a Locked<'a>> {
+        match self {
+            Self::Read(_) => None,
+            Self::Change(locked) => Some(locked),
+        }
     }
 }

@@ -147,6 +147,10 @@ impl DeleteStorage for MemoryStorage {
         *held_by = Some((Arc::downgrade(&held), holder.clone()));
         Ok(Lock::new(self.contents.write().now(), held))
     }
+
+    fn as_trash(&self) -> Option<&dyn TrashStorage> {
+        Some(self)
+    }
 }
 
 impl TrashStorage for MemoryStorage {

@@ -1,5 +1,6 @@
 //! The session in which a store is changed.
 
+use std::collections::HashSet;
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -11,14 +12,17 @@ use super::{Disposal, Probed, Restore, Store};
 use crate::collect::CollectOptions;
 use crate::collect::plan::Plan;
 use crate::collect::sweep::{Outcome, sweep};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::repair::{self, Action};
 use crate::scan::deletion::Deletion;
-use crate::storage::lock::Lock;
+use crate::storage::lock::{Access, Locked};
 use crate::sync::Mutex;
 use crate::trash::{self, Emptied, Header, Restored, Runs};
 use crate::undelete;
+use crate::verify::content::{Hashed, SystemClock};
+use crate::verify::{self, Verification};
 
 /// The number of states of stores so far, as sessions know them: a plan belongs to the one in which it was made.
 static STATES: AtomicU64 = AtomicU64::new(0);
@@ -30,7 +34,7 @@ static STATES: AtomicU64 = AtomicU64::new(0);
 #[must_use = "the store is unlocked when the session is dropped"]
 pub struct Session<'s> {
     store: &'s Store,
-    lock: Lock,
+    locked: Locked<'s>,
     probed: Probed,
     is_live: bool,
     /// The state of the store, by a number. A plan that was made in another one is stale: what is restored from the trash keeps
@@ -44,9 +48,9 @@ pub struct Session<'s> {
 
 impl<'s> Session<'s> {
     /// A session of a store whose lock was taken.
-    pub(super) fn new(store: &'s Store, lock: Lock, is_live: bool, probed: Probed) -> Self {
+    pub(super) fn new(store: &'s Store, locked: Locked<'s>, is_live: bool, probed: Probed) -> Self {
         let state = AtomicU64::new(STATES.fetch_add(1, Relaxed));
-        Self { store, lock, probed, is_live, state, busy: Mutex::new(()), runs: AtomicU64::new(0) }
+        Self { store, locked, probed, is_live, state, busy: Mutex::new(()), runs: AtomicU64::new(0) }
     }
 }
 
@@ -61,11 +65,12 @@ impl Session<'_> {
         &self.probed
     }
 
-    /// Plans what a collection deletes. Earlier plans of the session become stale. What is in use and in the trash, because it came into use during a run, is
-    /// put back first; each such object is a finding.
+    /// Plans what a collection deletes. Earlier plans of the session become stale. What is in use and in the trash, because it
+    /// came into use during a run, is put back first; each such object is a finding, which the monitor receives at once: it
+    /// stays in the registry even if the monitor then stops the call.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
         let _busy = self.begin()?;
-        self.store.planned(Some((self.change(), &self.lock)), options, None, monitor)
+        self.store.planned(Access::Change(&self.locked), Some(self.change()), options, None, monitor)
     }
 
     /// What a deletion is to delete. Of the options, those that name other garbage have no effect. As in [`plan`](Self::plan),
@@ -79,7 +84,7 @@ impl Session<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Plan, Error> {
         let _busy = self.begin()?;
-        self.store.planned(Some((self.change(), &self.lock)), options, Some(deletion), monitor)
+        self.store.planned(Access::Change(&self.locked), Some(self.change()), options, Some(deletion), monitor)
     }
 
     /// Deletes what was planned in this session, links before content, after a rescan of the store: what has come into use
@@ -104,17 +109,15 @@ impl Session<'_> {
         if let Some(refusal) = plan.unconfirmed() {
             return Err(Error::Refused(refusal.clone()));
         }
-        if plan.session() != Some(self.state.load(Relaxed)) {
-            return Err(Error::StalePlan);
-        }
+        self.check_current(plan.session())?;
         plan.check_complete()?;
         let header = (self.is_live || disposal == Disposal::Trash).then(|| Header {
             delete_untagged: plan.deletes_untagged(),
-            min_age: plan.min_age(self.lock.since()).as_secs(),
+            min_age: plan.min_age(self.locked.since()).as_secs(),
             live: self.is_live,
             ..self.header(plan.command())
         });
-        let outcome = sweep(&*self.store.storage, &self.lock, plan, header.as_ref(), monitor)?;
+        let outcome = sweep(&self.locked, plan, header.as_ref(), monitor)?;
         self.change();
         Ok(outcome)
     }
@@ -125,6 +128,11 @@ impl Session<'_> {
         self.busy.try_lock().ok_or(Error::SessionBusy)
     }
 
+    /// Fails with [`Error::StalePlan`] unless something was made in the present state of this session.
+    fn check_current(&self, made_in: Option<u64>) -> Result<(), Error> {
+        if made_in == Some(self.state.load(Relaxed)) { Ok(()) } else { Err(Error::StalePlan) }
+    }
+
     /// Makes all plans stale, and returns the number of the new state.
     fn change(&self) -> u64 {
         let state = STATES.fetch_add(1, Relaxed);
@@ -132,20 +140,87 @@ impl Session<'_> {
         state
     }
 
-    /// Carries out repairs that [`repair::plan`] has found. What they replace or remove is moved to the trash. The plan must be
-    /// made while this session holds the lock, and nothing may be changed in between: this is not checked.
-    pub fn repair(&self, actions: &[Action], options: &repair::Options<'_>) -> Result<repair::Outcome, Error> {
+    /// Checks the store, as [`Store::verify`] does. From the result, and what
+    /// [`verify_content`](Store::verify_content) adds to it, a repair can be planned.
+    pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
         let _busy = self.begin()?;
-        self.change();
-        repair::apply(&*self.store.storage, &self.lock, actions, options, &self.header("repair"))
+        let mut verification = self.store.verify(options, monitor)?;
+        verification.made_in = Some(self.state.load(Relaxed));
+        Ok(verification)
     }
 
-    /// Writes the links that [`undelete::plan`] has found missing. The plan must be made while this session holds the lock, and
-    /// nothing may be changed in between: this is not checked, and an older plan may link content that is gone.
+    /// Plans how to repair what a verification of this session found.
+    ///
+    /// Fails with [`Error::StalePlan`] if the verification is of another session, or if this one has changed the store since.
+    /// Refuses a store as a deletion does.
+    pub fn plan_repair(
+        &self,
+        verification: &Verification,
+        options: &repair::Options<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<repair::Plan, Error> {
+        let _busy = self.begin()?;
+        self.check_current(verification.made_in)?;
+        let mut plan = self.store.plan_repair(verification, options, monitor)?;
+        plan.made_in = verification.made_in;
+        Ok(plan)
+    }
+
+    /// Carries out a repair that was planned in this session, with the same options. What it replaces or removes is moved to
+    /// the trash.
+    ///
+    /// Fails before anything is changed: with [`Error::StalePlan`] if the session has changed the store since it was planned,
+    /// with [`Error::NoTrash`] if the storage has no trash, with [`Error::Interrupted`] if the monitor stops it.
+    pub fn repair(
+        &self,
+        plan: &repair::Plan,
+        options: &repair::Options<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<repair::Outcome, Error> {
+        let _busy = self.begin()?;
+        self.check_current(plan.made_in)?;
+        self.change();
+        repair::apply(&self.locked, plan, options, &self.header("repair"), &SystemClock::start(), monitor)
+    }
+
+    /// Checks the store again after a repair. Blobs are not hashed again: those that were found to be wrong, and are neither
+    /// replaced nor moved aside, still are.
+    pub fn verify_repair(
+        &self,
+        options: &verify::Options,
+        hashed: &Hashed,
+        outcome: &repair::Outcome,
+        monitor: &dyn Monitor,
+    ) -> Result<Verification, Error> {
+        let mut verification = self.verify(options, monitor)?;
+        let is_content = |done: &&Action| matches!(done, Action::Take { .. } | Action::MoveAside { .. });
+        let mended: HashSet<Digest> = outcome.done.iter().filter(is_content).filter_map(Action::digest).collect();
+        verification.add_hashed(&*self.store.storage, hashed, |digest| !mended.contains(digest))?;
+        Ok(verification)
+    }
+
+    /// Plans which links are to be written so that deleted manifests can be pulled again; see [`Store::plan_undelete`].
+    pub fn plan_undelete(
+        &self,
+        deleted: &[undelete::Deleted],
+        selected: &[undelete::Selection],
+        monitor: &dyn Monitor,
+    ) -> Result<undelete::Plan, Error> {
+        let _busy = self.begin()?;
+        let mut plan = self.store.plan_undelete(deleted, selected, monitor)?;
+        plan.made_in = Some(self.state.load(Relaxed));
+        Ok(plan)
+    }
+
+    /// Writes the links that were planned in this session, one after the other, until one fails. Nothing is overwritten.
+    ///
+    /// Fails before anything is changed: with [`Error::StalePlan`] if the session has changed the store since they were planned,
+    /// with [`Error::NoTrash`] if the storage has no trash, with [`Error::Interrupted`] if the monitor stops it.
     pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
         let _busy = self.begin()?;
+        self.check_current(plan.made_in)?;
         self.change();
-        undelete::apply(&*self.store.storage, &self.lock, plan, monitor)
+        undelete::apply(&self.locked, plan, monitor)
     }
 
     /// Brings back from the trash what a run has moved there. Nothing is overwritten.
@@ -160,11 +235,11 @@ impl Session<'_> {
     /// # let store = Store::open(&Config::at_root(directory.path()))?;
     /// # use regc_core::{CollectOptions, Config, Disposal, Holder, Restore, Silent, Store};
     /// let session = store.lock(&Holder::new("my-tool"))?;
-    /// let deletion = store.resolve_repository("team/app")?;
+    /// let deletion = store.resolve_repository("team/app", &Silent)?;
     /// let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent)?;
     /// let run = session.execute(&plan, Disposal::Trash, &Silent)?.trashed_as.expect("something was moved");
     /// // Either everything comes back, or it is deleted for good.
-    /// let restored = session.restore(&Restore { run: &run, selection: None }, &Silent)?;
+    /// let restored = session.restore(&Restore::new(&run), &Silent)?;
     /// assert!(restored.is_complete());
     /// session.empty_trash(Runs::Named(&[]), None, &Silent)?;
     /// # Ok(())
@@ -174,22 +249,22 @@ impl Session<'_> {
         let _busy = self.begin()?;
         self.change();
         let Restore { run, selection } = *restore;
-        trash::restore(&*self.store.storage, Some(&self.lock), run, selection, self.store.jobs, monitor)
+        trash::restore(Access::Change(&self.locked), run, selection, self.store.jobs, monitor)
     }
 
     /// Deletes runs from the trash for good, and thereby frees their space; with `before`, in seconds since 1970, only those
     /// that began earlier.
     ///
-    /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor stops it,
-    /// [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, the others are whole.
+    /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor stops it
+    /// between two runs, [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, the others are whole.
     pub fn empty_trash(&self, runs: Runs<'_>, before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
         let _busy = self.begin()?;
-        trash::empty(&*self.store.storage, Some(&self.lock), runs, before, monitor)
+        trash::empty(Access::Change(&self.locked), runs, before, monitor)
     }
 
     /// Returns the first line of the journal of a run.
     fn header(&self, command: &str) -> Header {
-        let started = self.lock.since();
+        let started = self.locked.since();
         Header {
             schema_version: 1,
             // Each run has a name of its own, and names in their order are runs in theirs.

@@ -4,15 +4,16 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
+use super::journal::{REPAIR, read_journal};
 use super::selection::Selection;
-use super::{Entry, Kind, REPAIR, directory, forget_if_empty, is_below_blobs, is_blob, read_journal, restoring};
+use super::{Entry, Kind, directory, forget_if_empty, is_below_blobs, is_blob, restoring};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::layout::{self, Location};
 use crate::storage::hash::hash;
-use crate::storage::lock::Lock;
-use crate::storage::{Content, Moved, TrashStorage, symlink_between};
+use crate::storage::lock::{Access, Locked};
+use crate::storage::{Content, Moved, ReadStorage, TrashStorage, symlink_between};
 use crate::threads::with_threads;
 
 /// The result of a restore.
@@ -47,37 +48,39 @@ const ORDER: [Kind; 7] =
 /// Restores what a run moved to the trash: all of it, or what `selection` names. Nothing is overwritten, no blob is
 /// restored whose content does not match its digest, and no link is restored before what it refers to: a layer link
 /// or revision needs its blob, a tag the manifest that it names. A link that a repair removed is restored even if it is
-/// dangling. If the lock is `None`, nothing is changed.
+/// dangling. A storage that may only be read is not changed: a dry run.
 ///
 /// From the first change until everything is restored, a collection keeps everything that the run removed, even if
 /// this process is killed. If something is missing or fails, that lasts until a restore of the whole run is complete,
 /// or the run is [emptied](super::empty): a partial restore does not know what the earlier one left.
 ///
-/// Fails before anything is moved if there is no such run, or if something that is selected is not in it.
+/// Fails before anything is moved if there is no such run, if something that is selected is not in it, or with
+/// [`Error::Interrupted`] if the monitor stops it.
 pub fn restore(
-    storage: &dyn TrashStorage,
-    lock: Option<&Lock>,
+    access: Access<'_>,
     run: &str,
     selection: Option<&Selection>,
     jobs: usize,
     monitor: &dyn Monitor,
 ) -> Result<Restored, Error> {
+    let storage = access.storage();
+    let to_change = access.locked().map(Locked::trash).transpose()?;
     let (header, mut entries) = read_journal(storage, run)?;
     // Children before parents, content before links.
     entries.reverse();
     with_threads(jobs, || {
-        let trash = Trash { storage, run };
+        let trash = Trash { storage, to_change, run };
         if let Some(selection) = selection {
             entries = trash.select(entries, selection)?;
         }
-        let is_all = selection.is_none() || !restoring::is_restoring(storage, run)?;
-        if let Some(lock) = lock {
-            restoring::begin(storage, lock, run)?;
+        let was_restoring = restoring::is_restoring(storage, run)?;
+        monitor.check()?;
+        if let Some(to_change) = to_change {
+            restoring::begin(to_change, run)?;
         }
         let mut restoration = Restoration {
             trash,
             monitor,
-            really: lock.is_some(),
             is_repair: header.command == REPAIR,
             back: HashSet::new(),
             done: Restored::default(),
@@ -85,13 +88,20 @@ pub fn restore(
         monitor.phase(Phase::Restore, Some(entries.len() as u64));
         ORDER.into_iter().for_each(|kind| restoration.of_kind(kind, &entries));
         let restored = restoration.done;
-        if let Some(lock) = lock.filter(|_| restored.is_complete()) {
-            if is_all {
-                restoring::end(storage, lock, run)?;
+        // A move that failed may have happened all the same.
+        let may_have_changed = to_change.is_some() && !(restored.restored.is_empty() && restored.failures.is_empty());
+        let is_stopped_before_any_change = restored.interrupted && !may_have_changed;
+        if let Some(to_change) = to_change {
+            // A partial restore does not know what an earlier one left.
+            let is_all = selection.is_none() || !was_restoring;
+            if restored.is_complete() && is_all || is_stopped_before_any_change && !was_restoring {
+                restoring::end(to_change, run)?;
             }
-            forget_if_empty(storage, run)?;
+            if restored.is_complete() {
+                forget_if_empty(to_change, run)?;
+            }
         }
-        Ok(restored)
+        if is_stopped_before_any_change { Err(Error::Interrupted) } else { Ok(restored) }
     })
 }
 
@@ -99,7 +109,6 @@ pub fn restore(
 struct Restoration<'a> {
     trash: Trash<'a>,
     monitor: &'a dyn Monitor,
-    really: bool,
     /// Whether the run was a repair, which removes dangling links: restored, they dangle again.
     is_repair: bool,
     /// The keys that are restored, or would be in a dry run.
@@ -146,7 +155,7 @@ impl Restoration<'_> {
         if !self.is_repair && self.trash.has(entry)? && !self.leads_somewhere(entry)? {
             return Ok(Came::Missing);
         }
-        Ok(match self.trash.put_back(&entry.path, entry.digest.as_ref(), self.really)? {
+        Ok(match self.trash.put_back(&entry.path, entry.digest.as_ref(), self.monitor)? {
             Moved::Done => Came::Back,
             Moved::Exists => Came::There,
             // The journal is written before anything is moved: what was never moved is still there.
@@ -192,7 +201,9 @@ impl Restoration<'_> {
 
 /// The trash of one run.
 pub(crate) struct Trash<'a> {
-    pub(crate) storage: &'a dyn TrashStorage,
+    pub(crate) storage: &'a dyn ReadStorage,
+    /// The same storage, unless it may only be read.
+    pub(crate) to_change: Option<&'a dyn TrashStorage>,
     pub(crate) run: &'a str,
 }
 
@@ -205,8 +216,10 @@ impl Trash<'_> {
         Ok(self.storage.stat(&self.key(&entry.path))?.is_some())
     }
 
-    /// Moves an object back, or, unless `really`, finds out whether that is possible.
-    pub(crate) fn put_back(&self, path: &str, digest: Option<&Digest>, really: bool) -> Result<Moved, Error> {
+    /// Moves an object back, or, if the storage may only be read, finds out whether that is possible.
+    ///
+    /// Fails with [`Error::Interrupted`] if the monitor stops the hashing of its content.
+    pub(crate) fn put_back(&self, path: &str, digest: Option<&Digest>, monitor: &dyn Monitor) -> Result<Moved, Error> {
         let key = self.key(path);
         // A blob whose directory was a symbolic link is restored as that link.
         let whole = [&key, path].map(|key| key.rsplit_once('/').map_or(key, |(directory, _)| directory));
@@ -219,12 +232,9 @@ impl Trash<'_> {
         }
         // What a symbolic link points to is elsewhere, and was never moved.
         if let Some(digest) = digest.filter(|_| is_blob(path) && !metadata.symlink) {
-            self.check(&key, digest)?;
+            self.check(&key, digest, monitor)?;
         }
-        if !really {
-            return Ok(Moved::Done);
-        }
-        self.storage.move_object(from, to, &directory(self.run))
+        self.to_change.map_or(Ok(Moved::Done), |storage| storage.move_object(from, to, &directory(self.run)))
     }
 
     /// Fails if a symbolic link is on the way: a user who may write to the storage must not redirect regc, which may
@@ -238,8 +248,8 @@ impl Trash<'_> {
     }
 
     /// Fails unless the content at `key` matches `digest`.
-    fn check(&self, key: &str, digest: &Digest) -> Result<(), Error> {
-        let actual = hash(self.storage, key, digest.algorithm())?;
+    fn check(&self, key: &str, digest: &Digest, monitor: &dyn Monitor) -> Result<(), Error> {
+        let actual = hash(self.storage, key, digest.algorithm(), monitor)?;
         if actual == Some(*digest) { Ok(()) } else { Err(Error::NotItsDigest(key.to_owned())) }
     }
 }

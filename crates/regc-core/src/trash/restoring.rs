@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{directories, directory, read_journal};
+use super::directory;
+use super::journal::read_journal;
+use super::listing::directories;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::storage::lock::Lock;
 use crate::storage::{ReadStorage, TrashStorage};
 
 /// The name of the mark in a run's directory.
@@ -49,7 +50,7 @@ pub(super) fn is_restoring(storage: &dyn ReadStorage, run: &str) -> Result<bool,
 }
 
 /// Marks a run before the first of its objects is moved back.
-pub(super) fn begin(storage: &dyn TrashStorage, _: &Lock, run: &str) -> Result<(), Error> {
+pub(super) fn begin(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
     match is_restoring(storage, run)? {
         true => Ok(()),
         false => storage.create(&mark(run), &mut |to| writeln!(to, "a restore of this run is not complete")),
@@ -57,7 +58,7 @@ pub(super) fn begin(storage: &dyn TrashStorage, _: &Lock, run: &str) -> Result<(
 }
 
 /// Removes the mark: everything is restored.
-pub(super) fn end(storage: &dyn TrashStorage, _: &Lock, run: &str) -> Result<(), Error> {
+pub(super) fn end(storage: &dyn TrashStorage, run: &str) -> Result<(), Error> {
     storage.remove_all(&mark(run))
 }
 

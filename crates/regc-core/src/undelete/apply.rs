@@ -7,12 +7,13 @@ use super::{NewLink, Plan};
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
-use crate::storage::TrashStorage;
-use crate::storage::lock::Lock;
+use crate::storage::lock::Locked;
+use crate::storage::{DeleteStorage, TrashStorage};
 use crate::trash::{INCOMING, forget_incoming};
 
 /// The result of an undelete.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Outcome {
     /// How many of the plan's links were written, counted from the first.
     pub done: usize,
@@ -24,15 +25,18 @@ pub struct Outcome {
 
 /// Writes the links of a plan, one after the other, until one fails: later links may refer to it.
 ///
-/// The lock must have been taken before the plan was made. Fails before the first link if [`check`] does. Each link
+/// The lock must have been taken before the plan was made. Fails before the first link if [`check`] does, or with
+/// [`Error::Interrupted`] if the monitor stops it. Each link
 /// appears in one step, whole and safe from a power cut, and nothing is ever overwritten. A killed run has linked
 /// nothing that is not whole, and the next run finishes it.
-pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn Monitor) -> Result<Outcome, Error> {
-    forget_incoming(storage, lock)?;
-    check(storage, plan)?;
-    monitor.phase(Phase::Link, Some(plan.links.len() as u64));
+pub fn apply(locked: &Locked<'_>, plan: &Plan, monitor: &dyn Monitor) -> Result<Outcome, Error> {
+    let storage = locked.trash()?;
+    forget_incoming(storage)?;
+    check(storage, plan, monitor)?;
+    monitor.phase(Phase::Link, Some(plan.links().len() as u64));
+    monitor.check()?;
     let mut outcome = Outcome::default();
-    for link in &plan.links {
+    for link in plan.links() {
         if monitor.is_stopped() {
             outcome.interrupted = true;
             break;
@@ -51,9 +55,12 @@ pub fn apply(storage: &dyn TrashStorage, lock: &Lock, plan: &Plan, monitor: &dyn
 
 /// Fails if links cannot be written to one of the repositories, as far as that is known without trying: where regc
 /// may not write, or on another file system than the one on which new files are created.
-pub fn check(storage: &dyn TrashStorage, plan: &Plan) -> Result<(), Error> {
-    let repositories: BTreeSet<&str> = plan.links.iter().map(|link| &*link.repository).collect();
-    repositories.into_iter().try_for_each(|name| storage.check_removable(&layout::repository(name), true))
+pub fn check(storage: &dyn DeleteStorage, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
+    let repositories: BTreeSet<&str> = plan.links().iter().map(|link| &*link.repository).collect();
+    repositories.into_iter().try_for_each(|name| {
+        monitor.check()?;
+        storage.check_removable(&layout::repository(name), true)
+    })
 }
 
 fn incoming() -> String {

@@ -1,7 +1,6 @@
 //! What a manifest needs in a repository, and whether that is there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::history::History;
@@ -12,7 +11,7 @@ use crate::monitor::Monitor;
 use crate::registry::layout;
 use crate::registry::manifest::{Kind, References, Role};
 use crate::scan::links::Link;
-use crate::storage::hash::hash_while;
+use crate::storage::hash::hash;
 use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, EntryKind, ReadStorage};
 use crate::sync::Mutex;
@@ -43,9 +42,7 @@ impl Hashes {
         if let Some(known) = self.0.lock().get(digest) {
             return Ok(*known);
         }
-        let stop = |_| if monitor.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let hash = hash_while(storage, &layout::blob_data(digest), digest.algorithm(), &mut { stop })?;
-        let ControlFlow::Continue(actual) = hash else { return Err(Error::Interrupted) };
+        let actual = hash(storage, &layout::blob_data(digest), digest.algorithm(), monitor)?;
         let matches = actual == Some(*digest);
         self.0.lock().insert(*digest, matches);
         Ok(matches)

@@ -28,15 +28,35 @@ pub struct Selection {
 /// A plan of the links to write.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The links that are missing, in the order in which they are written: that of a push. At any moment, what a link
-    /// refers to is there.
-    pub links: Vec<NewLink>,
-    /// What is linked again, or is linked already.
-    pub selected: Vec<Selection>,
-    /// What is not linked again because something is missing.
-    pub left: Vec<(Selection, Vec<Missing>)>,
-    /// The manifests that the repository never had, in indexes that are linked again.
-    pub absent: Vec<(String, Digest)>,
+    links: Vec<NewLink>,
+    selected: Vec<Selection>,
+    left: Vec<(Selection, Vec<Missing>)>,
+    absent: Vec<(String, Digest)>,
+    /// The state of a session in which it was made.
+    pub(crate) made_in: Option<u64>,
+}
+
+impl Plan {
+    /// Returns the links that are missing, in the order in which they are written: that of a push. At any moment, what a
+    /// link refers to is there.
+    pub fn links(&self) -> &[NewLink] {
+        &self.links
+    }
+
+    /// Returns what is linked again, or is linked already.
+    pub fn selected(&self) -> &[Selection] {
+        &self.selected
+    }
+
+    /// Returns what is not linked again because something is missing.
+    pub fn left(&self) -> &[(Selection, Vec<Missing>)] {
+        &self.left
+    }
+
+    /// Returns the manifests that the repository never had, in indexes that are linked again.
+    pub fn absent(&self) -> &[(String, Digest)] {
+        &self.absent
+    }
 }
 
 /// Selects everything that was deleted at `since` or later through the API, with the tags that surely named it.

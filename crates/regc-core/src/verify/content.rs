@@ -10,9 +10,11 @@ mod queue;
 mod sample;
 
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::Duration;
 
-pub use self::bandwidth::{Bandwidth, Clock, Pace};
+pub(crate) use self::bandwidth::Pace;
+pub use self::bandwidth::{Bandwidth, Clock, SystemClock};
 pub use self::checkpoint::Checkpoint;
 use self::queue::Queue;
 pub use self::sample::Sample;
@@ -37,16 +39,45 @@ pub struct Blob {
 /// What is hashed, and how.
 #[derive(Clone, Debug)]
 pub struct HashOptions {
-    /// The name of the store, which distinguishes its checkpoints from those of other stores.
-    pub store: String,
-    /// Which blobs; all if not given.
-    pub sample: Option<Sample>,
-    /// How fast blobs are read at most; unlimited if not given.
-    pub bandwidth: Option<Bandwidth>,
-    /// How many threads read and hash: as many as there are cores, or more if the storage makes them wait.
-    pub jobs: usize,
-    /// The last checkpoint of the run that this one resumes.
-    pub resume: Option<Checkpoint>,
+    store: String,
+    sample: Option<Sample>,
+    bandwidth: Option<Bandwidth>,
+    jobs: usize,
+    resume: Option<Checkpoint>,
+}
+
+impl HashOptions {
+    /// Hashes all blobs, as fast as possible, with one thread for each core. The name of the store distinguishes its
+    /// checkpoints from those of other stores.
+    pub fn new(store: &str) -> Self {
+        let jobs = thread::available_parallelism().map_or(1, Into::into);
+        Self { store: store.to_owned(), sample: None, bandwidth: None, jobs, resume: None }
+    }
+
+    /// Hashes only a sample of the blobs.
+    #[must_use]
+    pub fn sample(self, sample: Option<Sample>) -> Self {
+        Self { sample, ..self }
+    }
+
+    /// Limits how fast blobs are read.
+    #[must_use]
+    pub fn bandwidth(self, bandwidth: Option<Bandwidth>) -> Self {
+        Self { bandwidth, ..self }
+    }
+
+    /// Sets how many threads read and hash, from 1 to [`MAX_JOBS`](crate::threads::MAX_JOBS): more than there are cores if
+    /// the storage makes them wait.
+    #[must_use]
+    pub fn jobs(self, jobs: usize) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// Resumes a run from its last checkpoint.
+    #[must_use]
+    pub fn resume(self, resume: Option<Checkpoint>) -> Self {
+        Self { resume, ..self }
+    }
 }
 
 /// What was found, including by the runs that this one resumed.

@@ -9,6 +9,7 @@ use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
 use regc_core::stages::scan::scan;
 use regc_core::storage::TrashStorage;
+use regc_core::storage::lock::Locked;
 use regc_core::{Digest, Error, Outcome, Silent};
 use regc_testkit::{TestRegistry, layer, oracle};
 
@@ -47,12 +48,12 @@ fn collect_while(
 }
 
 fn collect_after(storage: &dyn TrashStorage, options: Options, push: impl FnOnce()) -> Result<Outcome, Error> {
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     let scan = scan(storage, &options, &Silent).unwrap();
     let plan = plan(scan, &options).unwrap();
     assert!(plan.totals().blobs > 0, "there is garbage that the push may need");
     push();
-    sweep(storage, &lock, &plan, None, &Silent)
+    sweep(&locked, &plan, None, &Silent)
 }
 
 /// Asserts that everything that is live in `registry` is at `root`, and linked.

@@ -65,7 +65,10 @@ impl Monitor for StopAfter {
     }
 }
 
-const ALL: HashOptions = HashOptions { store: String::new(), sample: None, bandwidth: None, jobs: 2, resume: None };
+/// Hashes everything, with two threads.
+fn all() -> HashOptions {
+    HashOptions::new("").jobs(2)
+}
 
 /// Returns content of this length, different for every number.
 fn content(number: u64, bytes: usize) -> Vec<u8> {
@@ -139,7 +142,7 @@ fn damage_is_found_with_every_algorithm_and_length() {
             }
             let on_disk = on_disk(directory.path(), &objects);
             for storage in [&on_disk as &dyn ReadStorage, &memory(objects.clone())] {
-                let (hashed, checkpoint) = run(storage, &blobs, &ALL, &Silent);
+                let (hashed, checkpoint) = run(storage, &blobs, &all(), &Silent);
                 assert_eq!(hashed.mismatched, damaged.into_iter().collect::<Vec<_>>(), "{bytes} bytes");
                 assert_eq!((hashed.checked_blobs, hashed.interrupted), (3, false));
                 assert!(hashed.unreadable.is_empty() && hashed.missing.is_empty() && checkpoint.is_complete());
@@ -157,7 +160,7 @@ fn hashing_reports_unreadable_and_missing_blobs_and_goes_on() {
     let key = layout::blob_data(&broken);
     let storage = Faulty::reading(memory(objects), move |asked| asked == key);
     let monitor = StopAfter::new(u64::MAX);
-    let (hashed, checkpoint) = run(&storage, &blobs, &ALL, &monitor);
+    let (hashed, checkpoint) = run(&storage, &blobs, &all(), &monitor);
     assert_eq!(hashed.checked_blobs, 1510);
     assert_eq!((&hashed.mismatched[..], &hashed.missing[..]), (&[damaged][..], &[missing][..]));
     let [(digest, Error::Storage { source, .. })] = &hashed.unreadable[..] else { panic!("{:?}", hashed.unreadable) };
@@ -176,10 +179,10 @@ fn runs_that_are_stopped_hash_everything_once() {
             objects.get_mut(&layout::blob_data(&blobs[damaged].digest)).unwrap()[0] ^= 1;
         }
         let storage = Recording::new(memory(objects));
-        let mut options = HashOptions { jobs, ..ALL };
-        let (mut runs, mut begun_twice) = (1, 0);
+        let mut options = all().jobs(jobs);
+        let (mut runs, mut begun_twice, mut checked_bytes) = (1, 0, 0);
         let last = loop {
-            let is_among_large = options.resume.as_ref().is_none_or(|resume| resume.checked_bytes() < 12 * large);
+            let is_among_large = checked_bytes < 12 * large;
             let monitor = StopAfter::new(if is_among_large { 3 * large + 10_000 } else { 5000 });
             let (hashed, checkpoint) = run(&storage, &blobs, &options, &monitor);
             assert_eq!(hashed.checked_blobs, checkpoint.checked_blobs());
@@ -189,7 +192,8 @@ fn runs_that_are_stopped_hash_everything_once() {
             begun_twice += jobs;
             runs += 1;
             assert!(runs < 40);
-            options.resume = Some(checkpoint);
+            checked_bytes = checkpoint.checked_bytes();
+            options = options.resume(Some(checkpoint));
         };
         assert!(runs >= if jobs == 1 { 10 } else { 5 }, "{runs}");
         assert_eq!((last.checked_blobs, last.mismatched.len()), (1512, 3));
@@ -206,7 +210,7 @@ fn every_checkpoint_can_be_resumed() {
     let checkpoints = Mutex::new(Vec::new());
     let clock = FakeClock { per_look: Duration::from_millis(100), ..FakeClock::default() };
     let save = |checkpoint: &Checkpoint| checkpoints.lock().unwrap().push(checkpoint.clone());
-    hash_all(&storage, &blobs, &ALL, &clock, &save, &Silent).unwrap();
+    hash_all(&storage, &blobs, &all(), &clock, &save, &Silent).unwrap();
     let checkpoints = checkpoints.into_inner().unwrap();
     let (last, during) = checkpoints.split_last().unwrap();
     assert!(during.len() >= 10, "{}", during.len());
@@ -214,7 +218,7 @@ fn every_checkpoint_can_be_resumed() {
     assert!(during.is_sorted_by_key(Checkpoint::checked_blobs), "none is followed by an older one");
     for checkpoint in during {
         let storage = Recording::new(memory(objects.clone()));
-        let options = HashOptions { resume: Some(checkpoint.clone()), ..ALL };
+        let options = all().resume(Some(checkpoint.clone()));
         let (hashed, _) = run(&storage, &blobs, &options, &Silent);
         assert_eq!(hashed.checked_blobs, 1512);
         assert_eq!(storage.operations().len() as u64, 1512 - checkpoint.checked_blobs());
@@ -227,8 +231,7 @@ fn resumed_run_retries_unreadable_blobs_only() {
     let (broken, late) = (blobs[1505].digest, content(9999, 20));
     let key = layout::blob_data(&broken);
     let storage = Faulty::reading(memory(objects.clone()), move |asked| asked == key);
-    let (hashed, checkpoint) =
-        run(&storage, &blobs, &HashOptions { jobs: 1, ..ALL }, &StopAfter::new(12 * LARGE_BYTES as u64 + 45_000));
+    let (hashed, checkpoint) = run(&storage, &blobs, &all().jobs(1), &StopAfter::new(12 * LARGE_BYTES as u64 + 45_000));
     assert!(hashed.interrupted && hashed.unreadable.len() == 1);
 
     // A blob that arrives in the part already hashed waits for the next full run.
@@ -240,7 +243,7 @@ fn resumed_run_retries_unreadable_blobs_only() {
     blobs.extend(arrived.iter().map(|(digest, content)| Blob { digest: *digest, bytes: content.len() as u64 }));
     let arrived_objects = arrived.iter().map(|(digest, content)| (layout::blob_data(digest), content.clone()));
     let whole = Recording::new(memory(objects.into_iter().chain(arrived_objects).collect()));
-    let options = HashOptions { resume: Some(checkpoint), ..ALL };
+    let options = all().resume(Some(checkpoint));
     let (hashed, _) = run(&whole, &blobs, &options, &Silent);
     assert!(hashed.unreadable.is_empty() && !hashed.interrupted);
     assert_eq!(hashed.checked_blobs, 1513);
@@ -253,7 +256,7 @@ fn checkpoint_of_other_blobs_is_refused_and_a_complete_one_starts_over() {
     let (objects, blobs) = mixed();
     let storage = memory(objects);
     let sample = |text, day| Some(Sample::parse(text, day).unwrap());
-    let options = |store: &str, sample| HashOptions { store: store.to_owned(), sample, ..ALL };
+    let options = |store: &str, sample| HashOptions::new(store).jobs(2).sample(sample);
     let begun = options("/srv/registry", sample("50%", 7));
     let (hashed, checkpoint) = run(&storage, &blobs, &begun, &StopAfter::new(1));
     assert!(hashed.interrupted && checkpoint.sample() == sample("50%", 7));
@@ -263,7 +266,7 @@ fn checkpoint_of_other_blobs_is_refused_and_a_complete_one_starts_over() {
         (options("/srv/registry", sample("25%", 7)), "not over 25 % of the blobs on day 7"),
         (options("/srv/other", sample("50%", 7)), "blobs on day 7 in /srv/other"),
     ] {
-        let other = HashOptions { resume: Some(checkpoint.clone()), ..other };
+        let other = other.resume(Some(checkpoint.clone()));
         let error = hash_all(&storage, &blobs, &other, &FakeClock::default(), &|_| (), &Silent).unwrap_err();
         let Error::OtherCheckpoint { .. } = error else { panic!("{error}") };
         assert!(error.to_string().contains("over 50 % of the blobs on day 7 in /srv/registry, not over"), "{error}");
@@ -271,7 +274,7 @@ fn checkpoint_of_other_blobs_is_refused_and_a_complete_one_starts_over() {
     }
     let mut text = serde_json::to_value(&checkpoint).unwrap();
     text["schema_version"] = 2.into();
-    let newer = HashOptions { resume: Some(serde_json::from_value(text).unwrap()), ..begun.clone() };
+    let newer = begun.clone().resume(Some(serde_json::from_value(text).unwrap()));
     assert!(hash_all(&storage, &blobs, &newer, &FakeClock::default(), &|_| (), &Silent).is_err());
 
     let (hashed, checkpoint) = run(&storage, &blobs, &begun, &Silent);
@@ -280,7 +283,7 @@ fn checkpoint_of_other_blobs_is_refused_and_a_complete_one_starts_over() {
     assert!(checkpoint.is_complete() && (600..900).contains(&selected));
     for other in [begun, options("/srv/registry", sample("50%", 8))] {
         let monitor = StopAfter::new(u64::MAX);
-        let other = HashOptions { resume: Some(checkpoint.clone()), ..other };
+        let other = other.resume(Some(checkpoint.clone()));
         run(&storage, &blobs, &other, &monitor);
         assert!(monitor.seen.into_inner() > 100_000, "otherwise nothing would be checked any more");
     }
@@ -291,11 +294,7 @@ fn the_bandwidth_is_kept_by_all_threads_together() {
     let (objects, blobs) = mixed();
     let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
     let storage = memory(objects);
-    let options = HashOptions {
-        bandwidth: Some(Bandwidth { bytes_per_second: NonZeroU64::new(100_000).unwrap() }),
-        jobs: 1,
-        ..ALL
-    };
+    let options = all().bandwidth(Some(Bandwidth { bytes_per_second: NonZeroU64::new(100_000).unwrap() })).jobs(1);
     let clock = FakeClock::default();
     hash_all(&storage, &blobs, &options, &clock, &|_| (), &Silent).unwrap();
     let (took, least) = (clock.now().as_secs_f64(), bytes as f64 / 100_000.0);
@@ -303,7 +302,7 @@ fn the_bandwidth_is_kept_by_all_threads_together() {
 
     // The fake clock adds up the sleep of all threads.
     let clock = FakeClock::default();
-    hash_all(&storage, &blobs, &HashOptions { jobs: 3, ..options }, &clock, &|_| (), &Silent).unwrap();
+    hash_all(&storage, &blobs, &options.jobs(3), &clock, &|_| (), &Silent).unwrap();
     assert!(clock.now().as_secs_f64() >= least - 0.11);
 }
 
@@ -314,7 +313,7 @@ fn a_stop_is_heeded_within_a_huge_blob_and_while_waiting() {
     let (on_disk, storage) = (on_disk(directory.path(), &objects), memory(objects));
     for storage in [&on_disk as &dyn ReadStorage, &storage] {
         let monitor = StopAfter::new(100_000);
-        let (hashed, checkpoint) = run(storage, &blobs, &ALL, &monitor);
+        let (hashed, checkpoint) = run(storage, &blobs, &all(), &monitor);
         assert!(hashed.interrupted && !checkpoint.is_complete());
         assert!(monitor.seen.into_inner() <= 200_000, "the parts are no longer than that");
         assert_eq!((hashed.checked_blobs, hashed.mismatched.len()), (0, 0), "half of a blob says nothing");
@@ -331,7 +330,7 @@ fn a_stop_is_heeded_within_a_huge_blob_and_while_waiting() {
     }
     let bandwidth = Some(Bandwidth { bytes_per_second: NonZeroU64::MIN });
     let clock = FakeClock::default();
-    let options = HashOptions { bandwidth, jobs: 1, ..ALL };
+    let options = all().bandwidth(bandwidth).jobs(1);
     let hashed = hash_all(&storage, &blobs, &options, &clock, &|_| (), &StopLater(AtomicU64::new(0))).unwrap();
     assert!(hashed.interrupted && clock.now() < Duration::from_secs(2), "{:?}", clock.now());
 }

@@ -7,9 +7,10 @@ use regc_core::registry::layout;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
 use regc_core::stages::scan::{Options, scan};
+use regc_core::stages::trash::restore;
+use regc_core::storage::TrashStorage;
+use regc_core::storage::lock::{Access, Locked};
 use regc_core::storage::memory::MemoryStorage;
-use regc_core::storage::{DeleteStorage, TrashStorage};
-use regc_core::trash::restore;
 use regc_core::{Blocked, Cause, Deletion, Digest, Finding, Named, Silent};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty};
@@ -169,10 +170,10 @@ fn deletion_keeps_blobs_of_other_repositories() {
     let root = registry.on_disk();
     let storage = at(root.path());
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
     let plan = plan(scan, &options).unwrap();
-    let outcome = sweep(&storage, &lock, &plan, None, &Silent).unwrap();
+    let outcome = sweep(&locked, &plan, None, &Silent).unwrap();
     assert_eq!(outcome.removed, plan.totals());
     assert_eq!((outcome.removed.uploads, outcome.removed.repositories, outcome.removed.tags), (1, 1, 1));
     assert_eq!(outcome.removed.upload_bytes, "the first half".len() as u64 + "2026-01-01T00:00:00Z".len() as u64);
@@ -182,7 +183,7 @@ fn deletion_keeps_blobs_of_other_repositories() {
     assert!(blobs.contains(&layer("base")) && !blobs.contains(&layer("own")));
     let mut deletion = Deletion::default();
     deletion.repository("app/worker");
-    drop(lock);
+    drop(locked);
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     drop(crate::collect(&storage, options).unwrap());
     let left = std::fs::read_dir(root.path().join(layout::REPOSITORIES)).unwrap().count();
@@ -377,11 +378,11 @@ fn a_removal_cut_off_at_any_change_is_completed_by_the_next_and_a_collection() {
     registry.image("app:v2").layers(["base"]).push();
     for to_trash in [None, Some("run")] {
         let remove = |storage: &dyn TrashStorage, deletion: &Deletion, run: Option<&str>| {
-            let lock = storage.lock(&holder()).unwrap();
+            let locked = Locked::take(&storage, &holder()).unwrap();
             let options = Options { deletion: Some(deletion), ..DEFAULT };
             let scan = scan(storage, &options, &Silent).unwrap();
             let header = run.map(crate::faults::header);
-            sweep(storage, &lock, &plan(scan, &options).unwrap(), header.as_ref(), &Silent)
+            sweep(&locked, &plan(scan, &options).unwrap(), header.as_ref(), &Silent)
         };
         let outside = |storage: &MemoryStorage| -> Vec<String> {
             storage.keys().into_iter().filter(|key| key.starts_with("docker/")).collect()
@@ -418,15 +419,15 @@ fn a_store_restored_after_a_removal_was_cut_off_stays() {
     let fault = |n| if n > 2 { Fault::Error(std::io::ErrorKind::Other) } else { Fault::None };
     let storage = Faulty::changing(registry.in_memory(DIRECTORIES), fault);
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
     let header = crate::faults::header("run");
-    drop(sweep(&storage, &lock, &plan(scan, &options).unwrap(), Some(&header), &Silent));
-    drop(lock);
+    drop(sweep(&locked, &plan(scan, &options).unwrap(), Some(&header), &Silent));
+    drop(locked);
     let storage = storage.into_inner();
-    let lock = storage.lock(&holder()).unwrap();
-    assert!(restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap().failures.is_empty());
-    drop(lock);
+    let locked = Locked::take(&storage, &holder()).unwrap();
+    assert!(restore(Access::Change(&locked), "run", None, 4, &Silent).unwrap().failures.is_empty());
+    drop(locked);
     for options in [DEFAULT, UNTAGGED] {
         assert_eq!(decide(&storage, options).unwrap(), Decided::default());
     }

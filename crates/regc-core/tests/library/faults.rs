@@ -5,12 +5,14 @@ use std::io::ErrorKind;
 use std::time::SystemTime;
 
 use regc_core::registry::layout;
+use regc_core::stages;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::recover::scan_and_recover;
 use regc_core::stages::collect::sweep::sweep;
 use regc_core::stages::scan::Leftovers;
+use regc_core::storage::TrashStorage;
+use regc_core::storage::lock::{Access, Locked};
 use regc_core::storage::memory::MemoryStorage;
-use regc_core::storage::{DeleteStorage, TrashStorage};
 use regc_core::trash::Header;
 use regc_core::{Error, Outcome, Silent, trash};
 use regc_testkit::generate::{self, Features};
@@ -45,10 +47,10 @@ pub fn header(run: &str) -> Header {
 
 /// Does what a run of the command does.
 pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>) -> Result<Outcome, Error> {
-    let lock = storage.lock(&holder())?;
-    let scan = scan_and_recover(storage, Some(&lock), &options, &Silent)?;
+    let locked = Locked::take(&storage, &holder())?;
+    let scan = scan_and_recover(Access::Change(&locked), &options, &Silent)?;
     let header = to_trash.map(header);
-    sweep(storage, &lock, &plan(scan, &options)?, header.as_ref(), &Silent)
+    sweep(&locked, &plan(scan, &options)?, header.as_ref(), &Silent)
 }
 
 /// Returns the keys that are not in the trash.
@@ -144,15 +146,15 @@ fn restoring_can_be_stopped_at_any_change() {
         drop(run(&storage, UNTAGGED, Some("run")).unwrap());
         storage
     };
-    let changes = trash::list(&trashed()).unwrap()[0].objects as usize;
+    let changes = stages::trash::list(&trashed(), &Silent).unwrap()[0].objects as usize;
     // The first change marks the run as being restored.
     for k in 1..=changes {
         let storage =
             Faulty::changing(trashed(), move |n| if n < k { Fault::None } else { Fault::Error(ErrorKind::Other) });
-        let lock = storage.lock(&holder()).unwrap();
-        let restored = trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap();
+        let locked = Locked::take(&storage, &holder()).unwrap();
+        let restored = stages::trash::restore(Access::Change(&locked), "run", None, 4, &Silent).unwrap();
         assert!(!restored.failures.is_empty());
-        drop(lock);
+        drop(locked);
         let storage = storage.into_inner();
         assert_intact(&registry, UNTAGGED, &outside(&storage), &format!("stop {k}"));
         // What is restored is kept, no matter what runs meanwhile.
@@ -161,12 +163,15 @@ fn restoring_can_be_stopped_at_any_change() {
             drop(run(&storage, options, None).unwrap());
             assert_eq!(outside(&storage), back, "stop {k}");
         }
-        let lock = storage.lock(&holder()).unwrap();
+        let locked = Locked::take(&storage, &holder()).unwrap();
         assert!(
-            trash::empty(&storage, Some(&lock), trash::Runs::All, Some(u64::MAX), &Silent).unwrap().runs.is_empty(),
+            stages::trash::empty(Access::Change(&locked), trash::Runs::All, Some(u64::MAX), &Silent)
+                .unwrap()
+                .runs
+                .is_empty(),
             "of no age"
         );
-        assert!(trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap().failures.is_empty());
+        assert!(stages::trash::restore(Access::Change(&locked), "run", None, 4, &Silent).unwrap().failures.is_empty());
         assert_eq!(outside(&storage), before, "stop {k}: the next restoration ends where one ends");
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use regc_core::registry::layout;
 use regc_core::registry::manifest::{Damage, References};
+use regc_core::stages;
 use regc_core::{Algorithm, Config, Digest, trash};
 use regc_testkit::{TestRegistry, layer};
 
@@ -106,7 +107,7 @@ proptest! {
     fn any_journal_is_read_or_refused(text in ".{0,300}") {
         let mut registry = TestRegistry::new();
         registry.put(format!("{}/journal.jsonl", trash::directory("run")), text);
-        let _ = trash::read_journal(&registry.in_memory(DIRECTORIES), "run");
+        let _ = stages::trash::read_journal(&registry.in_memory(DIRECTORIES), "run");
     }
 }
 

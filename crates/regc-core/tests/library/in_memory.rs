@@ -33,7 +33,7 @@ fn a_collection_deletes_garbage_and_its_trash_restores_it() {
     assert!(outcome.is_complete() && outcome.removed == plan.totals(), "{outcome:?}");
     assert!(!has(&store, "deleted") && !has(&store, "untagged") && has(&store, "base") && has(&store, "tagged"));
     let run = outcome.trashed_as.unwrap();
-    assert!(session.restore(&Restore { run: &run, selection: None }, &Silent).unwrap().is_complete());
+    assert!(session.restore(&Restore::new(&run), &Silent).unwrap().is_complete());
     assert!(has(&store, "deleted") && has(&store, "untagged"));
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     assert!(session.execute(&plan, Disposal::Delete, &Silent).unwrap().is_complete());
@@ -45,7 +45,7 @@ fn a_collection_deletes_garbage_and_its_trash_restores_it() {
 fn a_deletion_leaves_what_other_repositories_need() {
     let store = store();
     let session = store.lock(&Holder::new("test")).unwrap();
-    let deletion = store.resolve_repository("app").unwrap();
+    let deletion = store.resolve_repository("app", &Silent).unwrap();
     let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent).unwrap();
     assert!(session.execute(&plan, Disposal::Delete, &Silent).unwrap().is_complete());
     assert!(!has(&store, "tagged") && has(&store, "base"));

@@ -96,12 +96,12 @@ fn an_upload_that_is_being_written_stays_whole() {
     let storage = at(root.path());
     written(&upload_directory(root.path()), hours_ago(2));
     let options = uploads_before(hours_ago(1));
-    let lock = regc_core::storage::DeleteStorage::lock(&storage, &crate::holder()).unwrap();
+    let locked = regc_core::storage::lock::Locked::take(&storage, &crate::holder()).unwrap();
     let scan = regc_core::stages::scan::scan(&storage, &options, &regc_core::Silent).unwrap();
     let plan = regc_core::stages::collect::plan::plan(scan, &options).unwrap();
     assert_eq!(plan.totals().uploads, 1);
     fs::write(upload_directory(root.path()).join("data"), "the first half, and more").unwrap();
-    let outcome = regc_core::stages::collect::sweep::sweep(&storage, &lock, &plan, None, &regc_core::Silent).unwrap();
+    let outcome = regc_core::stages::collect::sweep::sweep(&locked, &plan, None, &regc_core::Silent).unwrap();
     assert_eq!((outcome.removed.uploads, outcome.spared.uploads), (0, 1));
     assert!(upload_directory(root.path()).join("startedat").exists());
     let recent = Options { recent_since: Some(hours_ago(1)), ..options };

@@ -19,6 +19,7 @@ mod remnants;
 mod removal;
 mod repair;
 mod semantics;
+mod sessions;
 mod shared;
 mod storage;
 mod store;

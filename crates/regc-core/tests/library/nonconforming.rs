@@ -25,6 +25,9 @@ enum Fault {
     DeletesInsteadOfMoving,
     LockIsDatedEarly,
     LockIsNotExclusive,
+    ReadsOnlyOnePart,
+    RemovesDirectories,
+    RemovesRecentDirectories,
 }
 
 struct Wrong {
@@ -63,7 +66,13 @@ impl ReadStorage for Wrong {
     }
 
     fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
-        self.inner.read_in_parts(key, visit)
+        match self.inner.read(key, 1 << 30)? {
+            Some(Content::Whole(content)) if self.is(Fault::ReadsOnlyOnePart) => {
+                let _ = visit(&content[..content.len().min(64 << 10)]);
+                Ok(true)
+            }
+            _ => self.inner.read_in_parts(key, visit),
+        }
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
@@ -79,11 +88,12 @@ impl DeleteStorage for Wrong {
             !(self.is(Fault::DeletesRecentObjects) || self.is(Fault::MovesRecentObjects) && how.into.is_some())
         });
         let into = how.into.filter(|_| !self.is(Fault::DeletesInsteadOfMoving));
-        self.inner.remove(keys, &Removing { unless_modified_since, into, ..*how })
+        let leave_directory = how.leave_directory && !self.is(Fault::RemovesDirectories);
+        self.inner.remove(keys, &Removing { unless_modified_since, into, leave_directory })
     }
 
     fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
-        self.inner.remove_empty_directories(directories, since)
+        self.inner.remove_empty_directories(directories, since.filter(|_| !self.is(Fault::RemovesRecentDirectories)))
     }
 
     fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
@@ -95,6 +105,10 @@ impl DeleteStorage for Wrong {
             Fault::LockIsNotExclusive => Ok(Lock::new(SystemTime::now(), ())),
             _ => self.inner.lock(holder),
         }
+    }
+
+    fn as_trash(&self) -> Option<&dyn TrashStorage> {
+        Some(self)
     }
 }
 
@@ -117,7 +131,7 @@ impl TrashStorage for Wrong {
 }
 
 fn conforms(fault: Fault) -> bool {
-    let make = |objects: &[(&str, &str)]| -> Box<dyn TrashStorage> {
+    let make = |objects: &[(&str, &str)]| -> Box<dyn DeleteStorage> {
         Box::new(Wrong { inner: objects.iter().copied().collect(), fault })
     };
     catch_unwind(AssertUnwindSafe(|| conformance::check(&make))).is_ok()
@@ -136,6 +150,9 @@ fn conformance_checks_reject_storage_that_breaks_the_contract() {
         Fault::DeletesInsteadOfMoving,
         Fault::LockIsDatedEarly,
         Fault::LockIsNotExclusive,
+        Fault::ReadsOnlyOnePart,
+        Fault::RemovesDirectories,
+        Fault::RemovesRecentDirectories,
     ] {
         assert!(!conforms(fault), "{fault:?} passes the checks");
     }

@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use regc_core::registry::layout;
+use regc_core::stages;
 use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::Options;
-use regc_core::storage::DeleteStorage;
+use regc_core::storage::lock::{Access, Locked};
 use regc_core::verify::verify;
-use regc_core::{Deletion, Digest, Finding, Silent, trash, verify};
+use regc_core::{Deletion, Digest, Finding, Silent, verify};
 use regc_testkit::wrapped::{Operation, Recording};
 use regc_testkit::{TestRegistry, files_below, sha256};
 
@@ -96,8 +97,8 @@ fn deleted_repository_takes_its_referrer_links_along() {
         assert_eq!(root.path().join(layout::repository("app")).exists(), foreign.is_some());
         if to_trash.is_some() {
             let storage = at(root.path());
-            let lock = storage.lock(&holder()).unwrap();
-            let restored = trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap();
+            let locked = Locked::take(&storage, &holder()).unwrap();
+            let restored = stages::trash::restore(Access::Change(&locked), "run", None, 4, &Silent).unwrap();
             assert!(restored.is_complete(), "{:?} {:?}", restored.missing, restored.failures);
             let mut after = files_below(root.path());
             after.retain(|key| !key.starts_with(".regc/"));
@@ -165,13 +166,13 @@ fn rewritten_link_to_a_referrer_keeps_its_manifest() {
     deletion.manifest("app", images[0].1);
     let options = Options { deletion: Some(&deletion), ..DEFAULT };
     let storage = at(root.path());
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     let scan = regc_core::stages::scan::scan(&storage, &options, &Silent).unwrap();
     let plan = regc_core::stages::collect::plan::plan(scan, &options).unwrap();
     // It is pushed again.
     let link = link("app", &images[0].0, &images[0].1);
     fs::write(root.path().join(&link), images[0].1.to_string()).unwrap();
-    let outcome = regc_core::stages::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
+    let outcome = regc_core::stages::collect::sweep::sweep(&locked, &plan, None, &Silent).unwrap();
     assert_eq!((outcome.removed.revisions, outcome.spared.files, outcome.spared.revisions), (0, 1, 1));
     assert!(root.path().join(layout::revision_link("app", &images[0].1)).exists());
 }

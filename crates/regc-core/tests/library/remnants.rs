@@ -9,11 +9,12 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use regc_core::registry::layout;
+use regc_core::stages;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
 use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::{Options, scan};
-use regc_core::storage::DeleteStorage;
+use regc_core::storage::lock::{Access, Locked};
 use regc_core::trash::Kind;
 use regc_core::{Deletion, Finding, Silent, trash};
 use regc_testkit::wrapped::{Fault, Faulty};
@@ -140,12 +141,12 @@ fn remnants_are_restored_from_trash() {
     let storage = at(root.path());
     let outcome = run(&storage, tidy(), Some("run")).unwrap();
     assert_eq!(outcome.removed.files, left.len() as u64);
-    let listed = &trash::list(&storage).unwrap()[0];
+    let listed = &stages::trash::list(&storage, &Silent).unwrap()[0];
     let moved = outcome.removed;
     assert_eq!((listed.blobs, listed.bytes), (moved.blobs, moved.all_bytes()));
 
-    let lock = storage.lock(&holder()).unwrap();
-    let restored = trash::restore(&storage, Some(&lock), "run", None, 4, &Silent).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
+    let restored = stages::trash::restore(Access::Change(&locked), "run", None, 4, &Silent).unwrap();
     assert!(restored.is_complete(), "{:?} {:?}", restored.missing, restored.failures);
     let files_back = restored.restored.iter().filter(|entry| entry.kind == Kind::File);
     assert_eq!(files_back.map(|entry| &entry.path).collect::<BTreeSet<_>>(), left.iter().collect());
@@ -162,10 +163,10 @@ fn journal_accepts_only_names_of_remnants() {
     let text = fs::read_to_string(&journal).unwrap();
     for other in [".data.bak", "../.data.Xy12Za", "data", "../../../../../../../x/.data.Xy12Za"] {
         fs::write(&journal, text.replace(".data.Xy12Za", other)).unwrap();
-        assert!(trash::read_journal(&at(root.path()), "run").is_err(), "{other}");
+        assert!(stages::trash::read_journal(&at(root.path()), "run").is_err(), "{other}");
     }
     fs::write(&journal, text).unwrap();
-    assert!(trash::read_journal(&at(root.path()), "run").is_ok());
+    assert!(stages::trash::read_journal(&at(root.path()), "run").is_ok());
 }
 
 #[test]
@@ -174,13 +175,13 @@ fn remnant_written_during_run_stays() {
     let root = registry.on_disk();
     left.iter().for_each(|key| leave(root.path(), key, 8));
     let (storage, options) = (at(root.path()), tidy());
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     let scan = scan(&storage, &options, &Silent).unwrap();
     let plan = plan(scan, &options).unwrap();
     for key in [&left[0], &left[3]] {
         fs::write(root.path().join(key), "the first half, and more").unwrap();
     }
-    let outcome = sweep(&storage, &lock, &plan, None, &Silent).unwrap();
+    let outcome = sweep(&locked, &plan, None, &Silent).unwrap();
     assert_eq!((outcome.spared.files, outcome.removed.files), (2, left.len() as u64 - 2));
     assert!([&left[0], &left[3]].iter().all(|key| root.path().join(key).exists()));
 }

@@ -6,7 +6,7 @@ use std::fs;
 use regc_core::registry::layout;
 use regc_core::stages::collect::plan::plan;
 use regc_core::stages::scan::scan;
-use regc_core::storage::DeleteStorage;
+use regc_core::storage::lock::Locked;
 use regc_core::{Item, Silent};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::wrapped::{Fault, Faulty, Recording};
@@ -124,13 +124,13 @@ fn failed_removal_is_reported_with_path() {
     // A directory where the content should be cannot be unlinked, not even by root.
     let data = root.path().join(layout::blob_data(&layer("x")));
     let storage = at(root.path());
-    let lock = storage.lock(&crate::holder()).unwrap();
+    let locked = Locked::take(&storage, &crate::holder()).unwrap();
     let scan = scan(&storage, &DEFAULT, &Silent).unwrap();
     fs::remove_file(&data).unwrap();
     fs::create_dir(&data).unwrap();
     fs::File::open(&data).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let plan = plan(scan, &DEFAULT).unwrap();
-    let outcome = regc_core::stages::collect::sweep::sweep(&storage, &lock, &plan, None, &Silent).unwrap();
+    let outcome = regc_core::stages::collect::sweep::sweep(&locked, &plan, None, &Silent).unwrap();
     let [failure] = &outcome.failures[..] else { panic!("{:?}", outcome.failures) };
     assert!(failure.to_string().contains(&data.display().to_string()), "{failure}");
     assert_eq!(outcome.removed.blobs, 2);

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::time::Duration;
 
 use regc_core::finding::{Kind, Severity};
 use regc_core::registry::layout;
-use regc_core::repair::{Action, Options as RepairOptions, Outcome, Plan, apply, plan};
+use regc_core::repair::{Action, Options as RepairOptions, Outcome, Plan};
+use regc_core::stages::repair::{apply, plan};
+use regc_core::storage::lock::Locked;
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{Content, ReadStorage, TrashStorage};
 use regc_core::trash::Header;
-use regc_core::verify::content::{Clock, Pace};
+use regc_core::verify::content::SystemClock;
 use regc_core::verify::{Options as VerifyOptions, Verification, verify};
 use regc_core::{Algorithm, Digest, Error, Monitor, Phase, Silent};
 use regc_testkit::wrapped::{Fault, Faulty};
@@ -19,15 +20,9 @@ use regc_testkit::{TestRegistry, layer};
 use crate::faults::{header, run};
 use crate::{DEFAULT, DIRECTORIES, Options, UNTAGGED, holder};
 
-/// A clock for tests that do not wait.
-struct NoClock;
-
-impl Clock for NoClock {
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, _: Duration) {}
+/// Takes content from the other store, and gives up what is lost.
+fn options(from: Option<&dyn ReadStorage>) -> RepairOptions<'_> {
+    RepairOptions::new().from(from).drop_lost(true)
 }
 
 fn look(storage: &dyn ReadStorage) -> Verification {
@@ -40,13 +35,7 @@ fn wrong(storage: &dyn ReadStorage) -> BTreeSet<Kind> {
 }
 
 fn planned(storage: &dyn ReadStorage, from: Option<&dyn ReadStorage>) -> Plan {
-    let pace = Pace::new(None, &NoClock, &Silent);
-    plan(
-        storage,
-        &look(storage),
-        &RepairOptions { from, allow_empty: false, allow_missing: false, drop_lost: true, pace: &pace },
-    )
-    .unwrap()
+    plan(storage, &look(storage), &options(from), &SystemClock::start(), &Silent).unwrap()
 }
 
 fn repair_as(
@@ -55,11 +44,9 @@ fn repair_as(
     name: &str,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, Error> {
-    let lock = storage.lock(&holder())?;
-    let pace = Pace::new(None, &NoClock, monitor);
-    let options = RepairOptions { from, allow_empty: false, allow_missing: false, drop_lost: true, pace: &pace };
-    let actions = planned(storage, from).actions;
-    apply(storage, &lock, &actions, &options, &Header { command: "repair".into(), ..header(name) })
+    let locked = Locked::take(&storage, &holder())?;
+    let header = Header { command: "repair".into(), ..header(name) };
+    apply(&locked, &planned(storage, from), &options(from), &header, &SystemClock::start(), monitor)
 }
 
 pub fn repair(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Outcome {
@@ -117,8 +104,8 @@ fn first_repair_plan_is_complete() {
     let planned = planned(&storage, Some(&backup));
     assert_eq!(storage.keys(), before);
     let outcome = repair(&storage, Some(&backup));
-    assert_eq!((outcome.done.len(), outcome.failures.len(), outcome.spared.len()), (planned.actions.len(), 0, 0));
-    assert_eq!(outcome.done, planned.actions);
+    assert_eq!((outcome.done.len(), outcome.failures.len(), outcome.spared.len()), (planned.actions().len(), 0, 0));
+    assert_eq!(outcome.done, planned.actions());
     assert_eq!(wrong(&storage), BTreeSet::new());
     for key in backup.keys() {
         assert_eq!(text(&storage, &key), text(&backup, &key), "{key}");
@@ -126,7 +113,7 @@ fn first_repair_plan_is_complete() {
     assert!(repair_as(&storage, Some(&backup), "again", &Silent).unwrap().done.is_empty());
     // This includes a layer of a manifest that was not linked itself.
     let two = Action::WriteLink { path: layout::layer_link("app", &layer("two")), digest: layer("two") };
-    assert!(planned.actions.contains(&two));
+    assert!(planned.actions().contains(&two));
 }
 
 /// Returns the keys that a collection leaves.
@@ -160,17 +147,16 @@ fn lost_manifest_keeps_its_links_without_drop_lost() {
             registry.remove(&layout::revision_link("app", &v1));
         }
         let storage = registry.in_memory(DIRECTORIES);
-        let (pace, seen) = (Pace::new(None, &NoClock, &Silent), look(&storage));
+        let seen = look(&storage);
         let plan_with = |drop_lost| {
-            let options =
-                RepairOptions { from: None, allow_empty: false, allow_missing: false, drop_lost, pace: &pace };
-            plan(&storage, &seen, &options).unwrap()
+            let options = RepairOptions::new().drop_lost(drop_lost);
+            plan(&storage, &seen, &options, &SystemClock::start(), &Silent).unwrap()
         };
         let undecided = plan_with(false);
-        assert_eq!((undecided.actions, undecided.lost), (vec![], BTreeSet::from([("app".to_owned(), v1)])));
+        assert_eq!((undecided.actions(), undecided.lost()), (&[][..], &BTreeSet::from([("app".to_owned(), v1)])));
         let decided = plan_with(true);
         let removes_tag = |action: &Action| action.path() == layout::tag_link("app", "v1");
-        assert!(decided.lost.is_empty() && decided.actions.iter().any(removes_tag), "linked: {is_linked}");
+        assert!(decided.lost().is_empty() && decided.actions().iter().any(removes_tag), "linked: {is_linked}");
     }
 }
 
@@ -234,7 +220,7 @@ fn repair_reports_unreadable_backup_and_goes_on() {
     let backup = Faulty::reading(whole().in_memory(DIRECTORIES), move |key| key == one);
     let storage = damaged().in_memory(DIRECTORIES);
     let plan = planned(&storage, Some(&backup));
-    assert!(matches!(&plan.failures[..], [Error::Storage { path, .. }] if *path == layout::blob_data(&layer("one"))));
+    assert!(matches!(plan.failures(), [Error::Storage { path, .. }] if *path == layout::blob_data(&layer("one"))));
     repair(&storage, Some(&backup));
     assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]), "it is moved aside all the same");
 }
@@ -247,8 +233,8 @@ fn repair_links_no_blob_as_manifest() {
     let mut backup = registry.clone();
     backup.blob(regc_testkit::layer_content("not a manifest"));
     let storage = registry.in_memory(DIRECTORIES);
-    assert_eq!(planned(&storage, Some(&backup.in_memory(DIRECTORIES))).actions, []);
-    assert_eq!(planned(&storage, None).actions.len(), 2, "the tag goes where nobody has a backup");
+    assert_eq!(planned(&storage, Some(&backup.in_memory(DIRECTORIES))).actions(), []);
+    assert_eq!(planned(&storage, None).actions().len(), 2, "the tag goes where nobody has a backup");
 }
 
 #[test]
@@ -321,7 +307,7 @@ fn repair_leaves_trashed_content_to_collection() {
             storage.create(&link, &mut |to| write!(to, "{v1}")).unwrap();
         }
         let found = planned(&storage, None);
-        assert_eq!((found.actions, found.in_trash), (vec![], BTreeSet::from([v1])));
+        assert_eq!((found.actions(), found.in_trash()), (&[][..], &BTreeSet::from([v1])));
         repair(&storage, None);
         drop(run(&storage, DEFAULT, None).unwrap());
         assert_eq!(wrong(&storage), BTreeSet::new(), "the next collection puts it back");
@@ -340,7 +326,7 @@ fn a_collection_does_not_undo_a_repair() {
     assert_eq!(text(&storage, &layout::layer_link("app", &layer("arm"))), Some(layer("arm").to_string()));
     assert!(healed.failures.is_empty());
     assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingChild]), "the link to nothing stays away");
-    assert_eq!(planned(&storage, None).actions, []);
+    assert_eq!(planned(&storage, None).actions(), []);
 }
 
 #[test]
@@ -353,7 +339,7 @@ fn last_trace_of_an_image_is_kept() {
     registry.put(layout::tag_link("app", "v1"), "");
     registry.put(layout::tag_index_link("app", "v1", &v1), "");
     let entry = Action::WriteLink { path: layout::tag_index_link("app", "v1", &v1), digest: v1 };
-    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions, [entry]);
+    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions(), [entry]);
 
     // Referrers of a missing image are kept until it is pushed again.
     let mut registry = whole();
@@ -374,7 +360,7 @@ fn unreadable_manifest_is_not_lost() {
     let blob = layout::blob_data(&v1);
     let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == blob);
     let found = planned(&storage, None);
-    assert!(found.actions.is_empty() && !found.failures.is_empty(), "{found:?}");
+    assert!(found.actions().is_empty() && !found.failures().is_empty(), "{found:?}");
 }
 
 #[test]
@@ -389,7 +375,7 @@ fn missing_manifest_linked_by_many_repositories_counts_once() {
     let dangling =
         look(&registry.in_memory(DIRECTORIES)).defects.iter().filter(|d| d.kind == Kind::DanglingRevision).count();
     let found = planned(&registry.in_memory(DIRECTORIES), None);
-    assert!(dangling >= 1 && !found.actions.is_empty());
+    assert!(dangling >= 1 && !found.actions().is_empty());
 }
 
 #[test]
@@ -429,7 +415,7 @@ fn content_named_by_a_sha512_digest_is_found_through_its_link() {
     registry.put(layout::tag_index_link("app", "v1", &other), other.to_string());
     registry.remove(&layout::tag_index_link("app", "v1", &v1));
     registry.remove(&layout::blob_data(&v1));
-    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions, []);
+    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions(), []);
 }
 
 #[test]
@@ -447,7 +433,7 @@ fn long_chain_of_indexes_is_repaired() {
         // A deletion through the API leaves the directory, which shows that the repository has had the manifest.
         registry.put(key.replace("/link", "/left"), "");
     }
-    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions.len(), 5001);
+    assert_eq!(planned(&registry.in_memory(DIRECTORIES), None).actions().len(), 5001);
 }
 
 #[test]
@@ -480,7 +466,7 @@ fn layer_link_that_serves_a_tag_is_repaired() {
 fn second(storage: &dyn TrashStorage, from: Option<&dyn ReadStorage>) -> Vec<Action> {
     let first = repair(storage, from);
     assert!(!first.done.is_empty() && first.failures.is_empty(), "{first:?}");
-    planned(storage, from).actions
+    planned(storage, from).actions().to_vec()
 }
 
 #[test]
@@ -539,7 +525,7 @@ fn repair_takes_manifest_and_its_needs_in_one_run() {
     let blob = layout::blob_data(&v1);
     let path = blob.clone();
     let storage = Faulty::reading(registry.in_memory(DIRECTORIES), move |key| key == path);
-    let actions = planned(&storage, Some(&backup)).actions;
+    let actions = planned(&storage, Some(&backup)).actions().to_vec();
     let link = Action::WriteLink { path: layout::layer_link("app", &layer("one")), digest: layer("one") };
     assert_eq!(actions, [Action::Take { path: blob, digest: v1 }, link]);
 }

@@ -7,6 +7,7 @@ use regc_core::stages::collect::plan::plan;
 use regc_core::stages::collect::sweep::sweep;
 use regc_core::stages::scan::{Leftovers, Names, Options, scan};
 use regc_core::storage::filesystem::FilesystemStorage;
+use regc_core::storage::lock::Locked;
 use regc_core::storage::{ReadStorage, TrashStorage};
 use regc_core::{Digest, Error, Finding, Holder, Item, Outcome, Silent};
 use regc_testkit::TestRegistry;
@@ -88,9 +89,9 @@ pub fn garbage(registry: &TestRegistry, options: Options) -> Decided {
 }
 
 pub fn collect(storage: &dyn TrashStorage, options: Options) -> Result<Outcome, Error> {
-    let lock = storage.lock(&holder())?;
+    let locked = Locked::take(&storage, &holder())?;
     let scan = scan(storage, &options, &Silent)?;
-    sweep(storage, &lock, &plan(scan, &options)?, None, &Silent)
+    sweep(&locked, &plan(scan, &options)?, None, &Silent)
 }
 
 pub fn holder() -> Holder {

@@ -6,9 +6,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use regc_core::registry::layout;
+use regc_core::stages;
 use regc_core::stages::collect::recover::scan_and_recover;
 use regc_core::stages::scan::Options;
-use regc_core::storage::DeleteStorage;
+use regc_core::storage::lock::{Access, Locked};
 use regc_core::trash::Runs;
 use regc_core::trash::{Kind, Restored, Selection};
 use regc_core::{Deletion, Digest, Error, Finding, Silent, trash};
@@ -31,8 +32,8 @@ fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {
 
 fn restore(root: &Path, selection: Option<&Selection>) -> Result<Restored, Error> {
     let storage = at(root);
-    let lock = storage.lock(&holder()).unwrap();
-    trash::restore(&storage, Some(&lock), "run", selection, 4, &Silent)
+    let locked = Locked::take(&storage, &holder()).unwrap();
+    stages::trash::restore(Access::Change(&locked), "run", selection, 4, &Silent)
 }
 
 /// Creates an index and an image that have lost their tags, and one image in use.
@@ -55,7 +56,7 @@ fn restore_brings_everything_back() {
         let moved = run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
         assert_eq!((moved.removed.bytes, moved.failures.len()), (garbage.bytes, 0));
         assert_eq!(decide(&at(root.path()), UNTAGGED).unwrap(), crate::Decided::default(), "the trash is no registry");
-        let [listed] = &trash::list(&at(root.path())).unwrap()[..] else { panic!("one run") };
+        let [listed] = &stages::trash::list(&at(root.path()), &Silent).unwrap()[..] else { panic!("one run") };
         assert_eq!((listed.bytes, listed.blobs), (garbage.bytes, garbage.blobs.len() as u64));
 
         let restored = restore(root.path(), None).unwrap();
@@ -146,13 +147,16 @@ fn restore_brings_no_dangling_link() {
     let told = run(&at(root.path()), UNTAGGED, None).unwrap();
     assert_eq!((regc_testkit::files_below(root.path()), told.removed.blobs), (before, 0));
     let storage = at(root.path());
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     assert!(matches!(
-        trash::empty(&storage, Some(&lock), Runs::Named(&["other".into()]), None, &Silent),
+        stages::trash::empty(Access::Change(&locked), Runs::Named(&["other".into()]), None, &Silent),
         Err(Error::NoSuchRun(_))
     ));
-    assert_eq!(trash::empty(&storage, Some(&lock), Runs::Named(&["run".into()]), None, &Silent).unwrap().runs.len(), 1);
-    drop(lock);
+    assert_eq!(
+        stages::trash::empty(Access::Change(&locked), Runs::Named(&["run".into()]), None, &Silent).unwrap().runs.len(),
+        1
+    );
+    drop(locked);
     assert!(run(&storage, UNTAGGED, None).unwrap().removed.blobs > 0);
 }
 
@@ -164,9 +168,9 @@ fn partial_restore_leaves_the_rest_protected() {
     drop(run(&storage, UNTAGGED, Some("run")).unwrap());
     // Killed when content was back and no link was.
     let stop = Faulty::changing(at(root.path()), |n| if n > 4 { Fault::Error(ErrorKind::Other) } else { Fault::None });
-    let lock = stop.lock(&holder()).unwrap();
-    assert!(!trash::restore(&stop, Some(&lock), "run", None, 1, &Silent).unwrap().is_complete());
-    drop(lock);
+    let locked = Locked::take(&stop, &holder()).unwrap();
+    assert!(!stages::trash::restore(Access::Change(&locked), "run", None, 1, &Silent).unwrap().is_complete());
+    drop(locked);
     let part = Selection { digests: vec![image], ..Selection::default() };
     assert!(restore(root.path(), Some(&part)).unwrap().is_complete());
     let before = regc_testkit::blobs_below(root.path());
@@ -215,7 +219,7 @@ fn a_journal_that_leads_out_of_the_registry_is_refused() {
     }
     let storage = registry.in_memory(DIRECTORIES);
     for run in ["../run", "", "a/b", "."] {
-        assert!(matches!(trash::read_journal(&storage, run), Err(Error::Journal { .. })), "{run}");
+        assert!(matches!(stages::trash::read_journal(&storage, run), Err(Error::Journal { .. })), "{run}");
     }
 }
 
@@ -225,16 +229,19 @@ fn emptying_deletes_runs_that_are_old_enough() {
     let root = registry.on_disk();
     let storage = at(root.path());
     drop(run(&storage, UNTAGGED, Some("run")).unwrap());
-    let lock = storage.lock(&holder()).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
     assert!(
-        trash::empty(&storage, Some(&lock), Runs::All, Some(1_000_000), &Silent).unwrap().runs.is_empty(),
+        stages::trash::empty(Access::Change(&locked), Runs::All, Some(1_000_000), &Silent).unwrap().runs.is_empty(),
         "it began then, not before"
     );
-    assert_eq!(trash::empty(&storage, None, Runs::All, None, &Silent).unwrap().runs.len(), 1);
-    assert_eq!(trash::list(&storage).unwrap().len(), 1, "a dry run removes nothing");
-    assert_eq!(trash::empty(&storage, Some(&lock), Runs::All, Some(1_000_001), &Silent).unwrap().runs.len(), 1);
-    assert!(trash::list(&storage).unwrap().is_empty());
-    drop(lock);
+    assert_eq!(stages::trash::empty(Access::Read(&storage), Runs::All, None, &Silent).unwrap().runs.len(), 1);
+    assert_eq!(stages::trash::list(&storage, &Silent).unwrap().len(), 1, "a dry run removes nothing");
+    assert_eq!(
+        stages::trash::empty(Access::Change(&locked), Runs::All, Some(1_000_001), &Silent).unwrap().runs.len(),
+        1
+    );
+    assert!(stages::trash::list(&storage, &Silent).unwrap().is_empty());
+    drop(locked);
     assert!(!root.path().join(".regc").exists(), "nothing is left");
 }
 
@@ -252,15 +259,15 @@ fn trashed_content_in_use_is_put_back() {
         }
     }
     let storage = at(root.path());
-    let told = scan_and_recover(&storage, None, &UNTAGGED, &Silent).unwrap();
+    let told = scan_and_recover(Access::Read(&storage), &UNTAGGED, &Silent).unwrap();
     let in_trash = |findings: &[Finding], done| {
         findings.iter().filter(|f| matches!(f, Finding::InTrash { restored, .. } if *restored == done)).count()
     };
     assert!(in_trash(&told.findings, false) > 0 && !root.path().join(layout::blob_data(&index)).exists());
 
-    let lock = storage.lock(&holder()).unwrap();
-    let scan = scan_and_recover(&storage, Some(&lock), &UNTAGGED, &Silent).unwrap();
-    drop(lock);
+    let locked = Locked::take(&storage, &holder()).unwrap();
+    let scan = scan_and_recover(Access::Change(&locked), &UNTAGGED, &Silent).unwrap();
+    drop(locked);
     assert_eq!(in_trash(&scan.findings, true), scan.findings.len(), "nothing is missing any more: {:?}", scan.findings);
     for name in ["a", "b"] {
         assert!(root.path().join(layout::blob_data(&layer(name))).exists());
@@ -331,8 +338,8 @@ fn a_damaged_copy_in_the_trash_stops_nothing() {
 
     // If there is no good copy, the run continues and reports what is missing: the damaged copy is not restored.
     fs::remove_file(root.path().join(&data)).unwrap();
-    let lock = storage.lock(&holder()).unwrap();
-    let scan = scan_and_recover(&storage, Some(&lock), &DEFAULT, &Silent).unwrap();
+    let locked = Locked::take(&storage, &holder()).unwrap();
+    let scan = scan_and_recover(Access::Change(&locked), &DEFAULT, &Silent).unwrap();
     let told = scan.findings.iter().any(|f| matches!(f, Finding::MissingBlob { blob, .. } if *blob == layer("old")));
     assert!(told && scan.findings.len() == 1, "{:?}", scan.findings);
 }
@@ -355,7 +362,7 @@ fn symlinked_blobs_are_trashed_and_restored_as_links() {
         let when = format!("relative {is_relative}, directory {is_directory}");
         let outcome = run(&at(root.path()), UNTAGGED, Some("run")).unwrap();
         assert!(outcome.failures.is_empty() && fs::symlink_metadata(&moved).is_err(), "{when}");
-        let [listed] = &trash::list(&at(root.path())).unwrap()[..] else { panic!("{when}") };
+        let [listed] = &stages::trash::list(&at(root.path()), &Silent).unwrap()[..] else { panic!("{when}") };
         assert_eq!(listed.bytes, outcome.removed.bytes, "{when}: what is elsewhere is not counted");
         let restored = restore(root.path(), None).unwrap();
         assert!(restored.failures.is_empty(), "{when}: {:?}", restored.failures);
@@ -411,9 +418,9 @@ fn symbolic_link_in_place_of_a_regc_directory_is_refused() {
         fs::create_dir_all(root.path().join(own).parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join(own)).unwrap();
         let storage = at(root.path());
-        let lock = storage.lock(&holder()).unwrap();
-        let emptied = trash::empty(&storage, Some(&lock), Runs::All, None, &Silent);
-        drop(lock);
+        let locked = Locked::take(&storage, &holder()).unwrap();
+        let emptied = stages::trash::empty(Access::Change(&locked), Runs::All, None, &Silent);
+        drop(locked);
         match own {
             ".regc/trash/run" => assert!(emptied.unwrap().runs.is_empty(), "what has no journal is no run"),
             _ => {

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use regc_core::registry::layout;
+use regc_core::stages::undelete::{apply, find, plan};
 use regc_core::storage::TrashStorage;
 use regc_core::storage::filesystem::FilesystemStorage;
-use regc_core::undelete::{Deleted, Evidence, LinkKind, Outcome, Plan, Selection, apply, find, plan, select_since};
+use regc_core::storage::lock::Locked;
+use regc_core::undelete::{Deleted, Evidence, LinkKind, Outcome, Plan, Selection, select_since};
 use regc_core::{Digest, Error, Holder, Missing, MissingReason, Silent};
 use regc_testkit::wrapped::{Fault, Faulty};
 use regc_testkit::{TestRegistry, files_below, layer, sha256};
@@ -33,17 +35,17 @@ fn planned(root: &Path, selected: &[Selection]) -> Result<Plan, Error> {
 }
 
 fn undelete_in(storage: &dyn TrashStorage, selected: &[Selection]) -> Result<(Plan, Outcome), Error> {
-    let lock = storage.lock(&Holder { program: String::new(), pid: 1, host: "machine".into(), since: "now".into() })?;
+    let locked = Locked::take(&storage, &Holder::new("test"))?;
     let found = find(storage, |_| true, 4, &Silent)?;
     let plan = plan(storage, &found, selected, &Silent)?;
-    let outcome = apply(storage, &lock, &plan, &Silent)?;
+    let outcome = apply(&locked, &plan, &Silent)?;
     Ok((plan, outcome))
 }
 
 fn undelete(root: &Path, selected: &[Selection]) -> Plan {
     let (plan, outcome) = undelete_in(&open(root), selected).unwrap();
     assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
-    assert_eq!(outcome.done, plan.links.len());
+    assert_eq!(outcome.done, plan.links().len());
     plan
 }
 
@@ -80,17 +82,17 @@ fn undelete_restores_an_index_with_its_platforms_and_tag() {
     assert!(of_index.deleted.is_some_and(|deleted| deleted.elapsed().unwrap() < Duration::from_secs(3600)));
 
     let plan = undelete(root.path(), &[selection("app", index, &["v1"])]);
-    let kinds: Vec<LinkKind> = plan.links.iter().map(|link| link.kind).collect();
+    let kinds: Vec<LinkKind> = plan.links().iter().map(|link| link.kind).collect();
     assert_eq!(
         kinds,
         [LinkKind::Revision, LinkKind::Revision, LinkKind::Revision, LinkKind::TagIndexEntry, LinkKind::Tag]
     );
-    let children = [plan.links[0].digest, plan.links[1].digest];
-    assert!(children.contains(&amd64) && children.contains(&arm64) && plan.links[2].digest == index);
+    let children = [plan.links()[0].digest, plan.links()[1].digest];
+    assert!(children.contains(&amd64) && children.contains(&arm64) && plan.links()[2].digest == index);
     assert_eq!(files(root.path()), files(before.path()));
     assert!(!root.path().join(".regc/incoming").exists());
     assert!(found(root.path()).is_empty());
-    assert!(undelete(root.path(), &[selection("app", index, &["v1"])]).links.is_empty());
+    assert!(undelete(root.path(), &[selection("app", index, &["v1"])]).links().is_empty());
 }
 
 #[test]
@@ -108,13 +110,13 @@ fn undelete_stopped_at_any_change_links_nothing_dangling_and_is_finished_by_the_
         });
         let (plan, outcome) = undelete_in(&storage, &selected).unwrap();
         if outcome.failure.is_none() {
-            assert!(stop >= 2 * plan.links.len() && reached.load(Relaxed) == stop);
+            assert!(stop >= 2 * plan.links().len() && reached.load(Relaxed) == stop);
             break;
         }
         // A link exists only if its target does, and has the text that a registry writes.
         let findings = crate::decide(&open(root.path()), crate::DEFAULT).unwrap().findings;
         assert!(findings.is_empty(), "stopped at change {stop}: {findings:?}");
-        for link in plan.links.iter().filter(|link| root.path().join(&link.path).exists()) {
+        for link in plan.links().iter().filter(|link| root.path().join(&link.path).exists()) {
             assert_eq!(fs::read_to_string(root.path().join(&link.path)).unwrap(), link.digest.to_string());
         }
         undelete(root.path(), &selected);
@@ -141,8 +143,8 @@ fn undelete_refuses_incomplete_manifests_and_changes_nothing() {
         let root = registry.on_disk();
         let before = files(root.path());
         let plan = undelete(root.path(), &[selection("app", index, &["v1"])]);
-        assert!(plan.links.is_empty() && plan.selected.is_empty());
-        assert_eq!(plan.left[0].1, [Missing { digest: lost, reason }]);
+        assert!(plan.links().is_empty() && plan.selected().is_empty());
+        assert_eq!(plan.left()[0].1, [Missing { digest: lost, reason }]);
         assert_eq!(files(root.path()), before);
         let listed = found(root.path()).into_iter().find(|deleted| deleted.digest == index).unwrap();
         let seen_without_hashing = (reason != MissingReason::Damaged).then_some(Missing { digest: lost, reason });
@@ -162,7 +164,7 @@ fn undelete_links_nothing_that_only_another_repository_had() {
     let before = files(root.path());
     assert!(matches!(planned(root.path(), &[selection("app", secret, &[])]), Err(Error::NotDeleted { .. })));
     let plan = undelete(root.path(), &[selection("app", index, &[])]);
-    assert_eq!(plan.absent, [("app".to_owned(), secret)]);
+    assert_eq!(plan.absent(), [("app".to_owned(), secret)]);
     let added: Vec<_> = files(root.path()).into_iter().filter(|file| !before.contains(file)).collect();
     assert_eq!(added, [(layout::revision_link("app", &index), index.to_string().into_bytes())]);
 }
@@ -213,7 +215,7 @@ fn undelete_writes_layer_links_that_the_repository_had() {
     // A DELETE of a layer through the API leaves its directory.
     fs::create_dir_all(root.path().join(layout::layer("app", &layer("base")))).unwrap();
     let plan = undelete(root.path(), &[selection("app", image, &["v1"])]);
-    assert_eq!(plan.links[0].path, layout::layer_link("app", &layer("base")));
+    assert_eq!(plan.links()[0].path, layout::layer_link("app", &layer("base")));
     assert!(root.path().join(layout::tag_link("app", "v1")).exists());
 }
 
@@ -289,16 +291,16 @@ fn undelete_all_since_restores_known_tags() {
     let since = SystemTime::now() - Duration::from_secs(7200);
     let selected = select_since(&found(root.path()), since);
     let plan = undelete(root.path(), &selected);
-    assert_eq!(plan.selected, [selection("app", images[1], &["late"])]);
-    assert_eq!(plan.left[0].0.digest, images[2]);
+    assert_eq!(plan.selected(), [selection("app", images[1], &["late"])]);
+    assert_eq!(plan.left()[0].0.digest, images[2]);
     assert!(root.path().join(layout::tag_link("app", "late")).exists());
     assert!(!root.path().join(layout::revision_link("app", &images[0])).exists());
     let again = undelete(root.path(), &select_since(&found(root.path()), since));
-    assert!(again.links.is_empty());
+    assert!(again.links().is_empty());
     // A run that was killed between the manifest and its tag is finished.
     fs::remove_file(root.path().join(layout::tag_link("app", "late"))).unwrap();
     let finished = undelete(root.path(), &select_since(&found(root.path()), since));
-    assert_eq!(finished.links.iter().map(|link| link.kind).collect::<Vec<_>>(), [LinkKind::Tag]);
+    assert_eq!(finished.links().iter().map(|link| link.kind).collect::<Vec<_>>(), [LinkKind::Tag]);
 }
 
 #[test]
@@ -312,9 +314,9 @@ fn no_link_is_written_through_a_symbolic_link() {
         std::os::unix::fs::symlink(elsewhere.path().join("real"), &path).unwrap();
         let before = files_below(elsewhere.path());
         let plan = planned(root.path(), &[selection("app", amd64, &[])]).unwrap();
-        assert!(plan.links.is_empty(), "{part}: {:?}", plan.links);
+        assert!(plan.links().is_empty(), "{part}: {:?}", plan.links());
         let reason = Some(MissingReason::BehindSymlink);
-        assert_eq!(plan.left.first().map(|(_, missing)| missing[0].reason), reason, "{part}");
+        assert_eq!(plan.left().first().map(|(_, missing)| missing[0].reason), reason, "{part}");
         assert_eq!(files_below(elsewhere.path()), before);
     }
 }
@@ -339,7 +341,7 @@ fn undelete_finds_long_chain_of_deleted_indexes() {
     assert_eq!(listed.len(), all.len());
     let selected: Vec<Selection> = listed.iter().map(|deleted| selection("app", deleted.digest, &[])).collect();
     let plan = planned(root.path(), &selected).unwrap();
-    let order: Vec<Digest> = plan.links.iter().map(|link| link.digest).collect();
+    let order: Vec<Digest> = plan.links().iter().map(|link| link.digest).collect();
     assert_eq!(order, all);
     assert_ne!(sha256(b""), top);
 }

@@ -78,10 +78,10 @@ fn unserved_repository_is_selected_by_its_path_and_by_no_pattern() {
     let everything = resolve(&storage, &[Pattern::parse("**").unwrap()], false, 4, &Silent).unwrap();
     assert!(NAMES.iter().all(|name| everything.of(name).is_none()) && everything.of("app").is_some());
     for path in ["_old/app", "docker/registry/v2/repositories/_old/app", "/docker/registry/v2/repositories/_old/app/"] {
-        assert_eq!(repository_at(&storage, path, 4).unwrap(), "_old/app");
+        assert_eq!(repository_at(&storage, path, 4, &Silent).unwrap(), "_old/app");
     }
     for path in ["_old", "nothing", "", "..", "app/_manifests"] {
-        assert!(matches!(repository_at(&storage, path, 4), Err(Error::NothingMatches(_))), "{path}");
+        assert!(matches!(repository_at(&storage, path, 4, &Silent), Err(Error::NothingMatches(_))), "{path}");
     }
     let mut deletion = Deletion::default();
     deletion.repository("_old/app");

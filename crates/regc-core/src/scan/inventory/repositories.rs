@@ -125,6 +125,7 @@ impl Walk<'_> {
 
     /// Records the directory if it is a repository, and returns the directories below it.
     fn look_into(&self, directory: Directory, descent: &Descent) -> Result<Vec<Directory>, Error> {
+        self.monitor.check()?;
         let is_top = directory.name.is_empty();
         let key = if is_top { layout::REPOSITORIES.to_owned() } else { layout::repository(&directory.name) };
         let names =

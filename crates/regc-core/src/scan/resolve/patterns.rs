@@ -28,7 +28,7 @@ pub fn resolve(
     monitor: &dyn Monitor,
 ) -> Result<Deletion, Error> {
     with_threads(jobs, || {
-        let mut names = inventory::repository_names(storage)?;
+        let mut names = inventory::repository_names(storage, monitor)?;
         names.retain(|name| layout::is_repository_name(name));
         names.sort_unstable();
         let mut deletion = Deletion::default();

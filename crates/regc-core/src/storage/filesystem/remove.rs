@@ -12,7 +12,7 @@ use super::trash::rename;
 use super::{FilesystemStorage, absent_is_fine, copy, is_absent, modified, not_empty_is_fine};
 use crate::error::Error;
 use crate::storage::lock::{Holder, Lock};
-use crate::storage::{DeleteStorage, Removal, Removing};
+use crate::storage::{DeleteStorage, Removal, Removing, TrashStorage};
 
 /// A directory of directories with an object each, and where the objects are moved to.
 struct Above {
@@ -96,6 +96,10 @@ impl DeleteStorage for FilesystemStorage {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         absent_is_fine(rustix::fs::accessat(CWD, &path, wanted, AtFlags::EACCESS).map_err(Into::into)).map_err(fail)?;
         if to_trash { self.check_movable(directory) } else { Ok(()) }
+    }
+
+    fn as_trash(&self) -> Option<&dyn TrashStorage> {
+        Some(self)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::monitor::Monitor;
 use crate::sync::Mutex;
@@ -47,6 +48,26 @@ pub trait Clock: Sync {
 
     /// Waits.
     fn sleep(&self, duration: Duration);
+}
+
+/// The clock of this machine, from when it was started.
+pub struct SystemClock(Instant);
+
+impl SystemClock {
+    /// Starts a clock at zero.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        thread::sleep(duration);
+    }
 }
 
 /// How much time without reads may be made up for.
@@ -102,10 +123,6 @@ impl<'a> Pace<'a> {
     /// Creates a pace, which is unlimited if there is no `bandwidth`.
     pub fn new(bandwidth: Option<Bandwidth>, clock: &'a dyn Clock, monitor: &'a dyn Monitor) -> Self {
         Self { limiter: bandwidth.map(|bandwidth| Limiter::new(bandwidth, clock)), monitor }
-    }
-
-    pub(crate) fn monitor(&self) -> &'a dyn Monitor {
-        self.monitor
     }
 
     /// Waits until this many more bytes may have been read, or breaks if the monitor stops the run.
