@@ -85,7 +85,8 @@
 //! **Features.** By default, stores in a file system are collected, listed, checked and repaired. `patterns` adds globs on names,
 //! `retention` rules for tags, `conformance` checks for storage of your own.
 //!
-//! **Threads.** Every call is synchronous and uses as many threads as [`Store::jobs`] says. A call can be watched and stopped
+//! **Threads.** Every call is synchronous and uses as many threads as [`Store::jobs`] says; only
+//! [`Store::verify_content`] has a number of its own. A call can be watched and stopped
 //! from another thread by its monitor.
 //!
 //! The stages behind a store are in [`stages`], for tools that need one of them alone. Each stage uses only those before it.

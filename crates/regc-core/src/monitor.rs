@@ -76,7 +76,8 @@ pub trait Monitor: Sync {
     /// Reports that so many more steps of the phase are done.
     fn advance(&self, steps: u64);
 
-    /// Something was found damaged. `Plan::findings` holds it too, in a fixed order.
+    /// Something was found damaged. `Plan::findings` holds it too, in a fixed order; that of a deletion, only if it concerns
+    /// what is deleted.
     fn finding(&self, _: &Finding) {}
 
     /// Whether the run is to stop at the next whole step. It is asked often.

@@ -8,6 +8,7 @@
 mod session;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub use self::session::Session;
 use crate::collect::CollectOptions;
@@ -31,6 +32,7 @@ use crate::scan::deletion::Deletion;
 use crate::scan::{Options, Scan, resolve, scan};
 use crate::storage::lock::{Access, Holder, Locked};
 use crate::storage::{self, DeleteStorage, ReadStorage};
+use crate::threads::with_threads;
 use crate::trash::{self, Emptied, Restored, Runs, Selection, TrashedRun};
 use crate::undelete;
 use crate::verify::content::{Blob, Checkpoint, HashOptions, Hashed, SystemClock, hash_all};
@@ -42,7 +44,12 @@ pub struct Store {
     storage: Box<dyn DeleteStorage>,
     allow_empty: bool,
     jobs: usize,
+    /// Distinguishes it from other stores of this process.
+    number: u64,
 }
+
+/// How many stores there were so far.
+static STORES: AtomicU64 = AtomicU64::new(1);
 
 /// How many threads a store uses by default.
 pub const DEFAULT_JOBS: usize = 64;
@@ -105,7 +112,8 @@ impl Store {
 
     /// Opens the store in a storage of the caller's. The configuration's own storage section is ignored.
     pub fn with_storage(config: &Config, storage: Box<dyn DeleteStorage>) -> Self {
-        Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS }
+        let number = STORES.fetch_add(1, Relaxed);
+        Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS, number }
     }
 
     /// Sets whether to go on although the root holds no registry, or the store has no repository, no blob, no
@@ -162,7 +170,8 @@ impl Store {
         self.planned(Access::Read(&*self.storage), None, options, Some(deletion), monitor)
     }
 
-    /// The deletion of one repository, by its exact name: all of its tags and manifests. Repositories below it stay.
+    /// The deletion of one repository, by its exact name: all that it holds when the deletion is planned. Repositories below it
+    /// stay.
     ///
     /// Fails with [`Error::NothingMatches`] if there is no repository of that name.
     pub fn resolve_repository(&self, name: &str, monitor: &dyn Monitor) -> Result<Deletion, Error> {
@@ -177,7 +186,8 @@ impl Store {
     /// The deletion of what patterns name: repositories, tags, manifests; of nothing, if there is no pattern. To name one
     /// repository literally, use [`resolve_repository`](Self::resolve_repository): a pattern is a glob.
     ///
-    /// Resolve in a session, or before it: what changes in between stays.
+    /// Resolve in a session, or before it: tags that name something else by then stay. A repository that is named as a whole is
+    /// deleted with what it holds when the deletion is planned.
     ///
     /// Fails with [`Error::NothingMatches`] if one names nothing, and without `force` with [`Error::StillTagged`] if one names
     /// a manifest that tags name as well.
@@ -332,13 +342,15 @@ impl Store {
         is_wanted: impl Fn(&str) -> bool + Sync,
         monitor: &dyn Monitor,
     ) -> Result<Vec<undelete::Deleted>, Error> {
-        undelete::find(&*self.storage, is_wanted, self.jobs, monitor)
+        let mut found = undelete::find(&*self.storage, is_wanted, self.jobs, monitor)?;
+        found.iter_mut().for_each(|deleted| deleted.store = self.number);
+        Ok(found)
     }
 
     /// What is to be written so that deleted manifests can be pulled again: a dry run. Nothing is changed.
     ///
     /// Refuses a store as a deletion does. Fails with [`Error::NotDeleted`] if a selected manifest is neither linked nor among
-    /// `deleted`, with [`Error::TagExists`] if a tag names something else.
+    /// what this store [listed](Self::deleted), with [`Error::TagExists`] if a tag names something else.
     ///
     /// ```
     /// use regc_core::undelete::Selection;
@@ -369,12 +381,15 @@ impl Store {
         monitor: &dyn Monitor,
     ) -> Result<undelete::Plan, Error> {
         self.check(&CollectOptions::new(), true)?;
-        undelete::plan(&*self.storage, deleted, selected, monitor)
+        // What another store shows is no evidence in this one.
+        let deleted: Vec<undelete::Deleted> =
+            deleted.iter().filter(|deleted| deleted.store == self.number).cloned().collect();
+        undelete::plan(&*self.storage, &deleted, selected, monitor)
     }
 
     /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash.
     pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
-        match check_removable(&*self.storage, plan, true, monitor) {
+        match with_threads(self.jobs, || check_removable(&*self.storage, plan, true, monitor)) {
             Err(error @ (Error::OtherFilesystem(_) | Error::Interrupted)) => Err(error),
             _ => Ok(()),
         }
@@ -390,14 +405,14 @@ impl Store {
         trash::restore(Access::Read(&*self.storage), restore.run, restore.selection, self.jobs, monitor)
     }
 
-    /// What emptying the trash would delete; see [`Session::empty_trash`].
+    /// What emptying the trash would delete, and what would be put back first; see [`Session::empty_trash`].
     pub fn plan_empty_trash(
         &self,
         runs: Runs<'_>,
         before: Option<u64>,
         monitor: &dyn Monitor,
     ) -> Result<Emptied, Error> {
-        trash::empty(Access::Read(&*self.storage), runs, before, monitor)
+        self.emptied(Access::Read(&*self.storage), runs, before, monitor)
     }
 
     /// Returns the repairs that cannot be done at present, and why.
@@ -476,6 +491,23 @@ impl Store {
 
     fn scan_options<'a>(&self, options: &'a CollectOptions, deletion: Option<&'a Deletion>) -> Options<'a> {
         options.scan(self.allow_empty, self.config.absences, deletion, self.jobs)
+    }
+
+    /// Empties the trash. What a run moved there while a registry took pushes may have come into use: it is put back first.
+    fn emptied(
+        &self,
+        access: Access<'_>,
+        runs: Runs<'_>,
+        before: Option<u64>,
+        monitor: &dyn Monitor,
+    ) -> Result<Emptied, Error> {
+        let mut findings = Vec::new();
+        if trash::has_live_runs(access.storage(), runs)? {
+            let options = CollectOptions::new();
+            findings = scan_and_recover(access, &self.scan_options(&options, None), monitor)?.findings;
+            findings.retain(|finding| matches!(finding, Finding::InTrash { .. }));
+        }
+        Ok(Emptied { findings, ..trash::empty(access, runs, before, monitor)? })
     }
 
     fn planned(

@@ -50,6 +50,8 @@ pub struct Deleted {
     pub bytes: u64,
     /// Something without which it cannot be pulled; `None` if everything is there.
     pub missing: Option<Missing>,
+    /// The store in which the evidence was found, by a number.
+    pub(crate) store: u64,
 }
 
 /// The evidence that a repository had a manifest.

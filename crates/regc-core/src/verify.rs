@@ -137,7 +137,7 @@ pub fn verify(storage: &dyn ReadStorage, options: &Options, monitor: &dyn Monito
         monitor.phase(Phase::Measure, Some(inventory.digests.stored_len() as u64));
         let sizes = sizes(&tolerant, &scan, monitor)?;
         if options.every_name {
-            look_for_foreign(&tolerant, &scan)?;
+            look_for_foreign(&tolerant, &scan, monitor)?;
         }
         let mut defects = of_findings(&scan);
         defects.extend(wrong_sizes(&tolerant, &scan, &sizes)?);
@@ -343,11 +343,12 @@ fn sizes(storage: &Tolerant<'_>, scan: &Scan, monitor: &dyn Monitor) -> Result<V
 }
 
 /// Scans for names that do not belong next to the content of blobs.
-fn look_for_foreign(storage: &Tolerant<'_>, scan: &Scan) -> Result<(), Error> {
+fn look_for_foreign(storage: &Tolerant<'_>, scan: &Scan, monitor: &dyn Monitor) -> Result<(), Error> {
     let digests = &scan.inventory.digests;
     let ids: Vec<DigestId> = digests.stored_ids().collect();
     let shards: Vec<&[DigestId]> = ids.chunk_by(|a, b| digests.same_shard(*a, *b)).collect();
     shards.into_par_iter().try_for_each(|shard| {
+        monitor.check()?;
         let blobs: Vec<String> = shard.iter().map(|&id| digests.digest(id).hex()).collect();
         storage.look_for_foreign(&layout::shard(&digests.digest(shard[0])), &blobs)
     })

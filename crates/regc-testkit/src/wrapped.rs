@@ -313,6 +313,7 @@ impl<S: TrashStorage> TrashStorage for Faulty<S> {
     }
 
     fn remove_all(&self, directory: &str) -> Result<(), Error> {
+        self.check(directory)?;
         self.inner.remove_all(directory)
     }
 }

@@ -135,7 +135,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
     output.flush();
     stale_cache.iter().for_each(cache::warn);
-    let has_failed = !plan.failures().is_empty() || !outcome.failures.is_empty();
+    let has_failed = !plan.failures().is_empty() || !outcome.failures.is_empty() || !outcome.left.is_empty();
     Ok(output.end(|| match left {
         _ if outcome.interrupted => ExitStatus::Interrupted,
         None => ExitStatus::Interrupted,
@@ -148,6 +148,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
 /// Prints all failures, then one hint.
 fn tell_failures(outcome: &Outcome) {
     outcome.failures.iter().for_each(|(_, error)| print_error(error));
+    outcome.left.iter().for_each(|error| print_error(error));
     hints::print(outcome.failures.iter().find_map(|(_, error)| Needing::Repair.hint(error)));
 }
 
@@ -205,7 +206,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
             "planned": planned,
             "done": done,
             "spared": outcome.spared.len(),
-            "failures": plan.failures().len() + outcome.failures.len(),
+            "failures": plan.failures().len() + outcome.failures.len() + outcome.left.len(),
             "interrupted": outcome.interrupted || left.is_none(),
             "left": left,
             "lost": plan.lost().len(),

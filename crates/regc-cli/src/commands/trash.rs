@@ -87,6 +87,9 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             };
             progress.clear();
             let emptied = emptied?;
+            for finding in &emptied.findings {
+                eprintln!("regc: {}; {}", printable(&finding.message()), finding.remedy());
+            }
             told_emptied(&mut output, format, &emptied.runs, dry_run);
             emptied.failures.iter().for_each(|failure| print_error(failure));
             match emptied.interrupted {
@@ -198,9 +201,15 @@ fn restore(
         };
         eprintln!("regc: {}: {why}", printable(&entry.path));
     }
+    for entry in &restored.conflicting {
+        eprintln!(
+            "regc: {}: the registry has something else there; what is in the trash stays there",
+            printable(&entry.path)
+        );
+    }
     if restored.interrupted {
         eprintln!("regc: interrupted; the rest stays in the trash, and `regc gc` keeps what is back. Run it again");
-    } else if !restored.is_complete() {
+    } else if !restored.missing.is_empty() || !restored.failures.is_empty() {
         eprintln!(
             "regc: the restore is not complete; until it is, `regc gc` keeps what is back. Run it again once what is missing \
              is there, or give the rest up with `regc trash empty {run}`"
@@ -211,7 +220,7 @@ fn restore(
     Ok(match () {
         () if restored.interrupted => ExitStatus::Interrupted,
         () if !restored.failures.is_empty() => ExitStatus::Failed,
-        () if !restored.missing.is_empty() => ExitStatus::FoundDamage,
+        () if !restored.is_complete() => ExitStatus::FoundDamage,
         () => ExitStatus::Done,
     })
 }
@@ -224,6 +233,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
     };
     entries("restored", &restored.restored);
     entries("already_there", &restored.already_there);
+    entries("conflicting", &restored.conflicting);
     entries("missing", &restored.missing);
     for failure in &restored.failures {
         output.json(&json!({ "type": "failure", "message": failure.to_string() }));
@@ -237,6 +247,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
         "restored": restored.restored.len(),
         "restored_bytes": bytes,
         "already_there": restored.already_there.len(),
+        "conflicting": restored.conflicting.len(),
         "missing": restored.missing.len(),
         "failures": restored.failures.len(),
         "interrupted": restored.interrupted,

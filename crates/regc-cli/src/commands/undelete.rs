@@ -92,12 +92,12 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let mut output = Output::new();
     report(&mut output, &args, &plan, &outcome);
     output.flush();
-    if let Some(error) = &outcome.failure {
+    for error in outcome.failure.iter().chain(&outcome.left) {
         print_error(error);
         hints::print(Needing::Undelete.hint(error));
     }
     Ok(output.end(|| match outcome {
-        Outcome { failure: Some(_), .. } => ExitStatus::Failed,
+        Outcome { failure: Some(_), .. } | Outcome { left: Some(_), .. } => ExitStatus::Failed,
         Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
         _ if !plan.left().is_empty() => ExitStatus::FoundDamage,
         _ => ExitStatus::Done,

@@ -9,6 +9,10 @@ use crate::digest::Digest;
 use crate::registry::config::Absences;
 use crate::scan::deletion::Deletion;
 use crate::scan::{Leftovers, Names, Options};
+use crate::trash::REPAIR;
+
+/// The command that the trash's journal names by default.
+const COLLECTION: &str = "gc";
 
 /// Options of a collection. The default deletes what no linked manifest needs, and nothing else.
 ///
@@ -57,7 +61,7 @@ impl Default for CollectOptions {
             repositories: None,
             also_roots: BTreeSet::new(),
             keep_content: false,
-            command: "gc".to_owned(),
+            command: COLLECTION.to_owned(),
         }
     }
 }
@@ -169,7 +173,8 @@ impl CollectOptions {
         Self { keep_content, ..self }
     }
 
-    /// Sets the command that the trash's journal names; the default is `gc`.
+    /// Sets the command that the trash's journal names; the default is `gc`. `repair` is reserved for repairs, and means `gc`
+    /// here: what a repair has moved to the trash is never put back by itself.
     #[must_use]
     pub fn command(self, command: &str) -> Self {
         Self { command: command.to_owned(), ..self }
@@ -202,7 +207,7 @@ impl CollectOptions {
     }
 
     pub(crate) fn journal_command(&self) -> &str {
-        &self.command
+        if self.command == REPAIR { COLLECTION } else { &self.command }
     }
 
     pub(crate) fn keeps_content(&self) -> bool {

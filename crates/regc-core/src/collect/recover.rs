@@ -31,7 +31,7 @@ pub fn scan_and_recover(access: Access<'_>, options: &Options<'_>, monitor: &dyn
     let mut healed = Vec::new();
     loop {
         let mut scan = scan(storage, options, monitor)?;
-        let missing = missing(storage, &scan)?;
+        let missing = missing(storage, &scan, monitor)?;
         let mut is_changed = false;
         for Missing { repository, digest, path, runs } in missing {
             monitor.check()?;
@@ -86,7 +86,7 @@ struct Missing {
     runs: Vec<String>,
 }
 
-fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error> {
+fn missing(storage: &dyn ReadStorage, scan: &Scan, monitor: &dyn Monitor) -> Result<Vec<Missing>, Error> {
     // The runs, by the key in the registry.
     let mut trashed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in trash::runs(storage)? {
@@ -94,7 +94,7 @@ fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error
         if trash::is_of_repair(storage, &run)? {
             continue;
         }
-        for (key, _) in trash::objects(storage, &run)? {
+        for (key, _) in trash::objects_until(storage, &run, monitor)? {
             trashed.entry(key).or_default().push(run.clone());
         }
     }
@@ -104,6 +104,7 @@ fn missing(storage: &dyn ReadStorage, scan: &Scan) -> Result<Vec<Missing>, Error
     }
     let Scan { inventory, reachable, .. } = scan;
     for (repository, marked) in inventory.repositories.iter().zip(&reachable.repositories) {
+        monitor.check()?;
         let name = &repository.name;
         let mut children: HashSet<DigestId> = HashSet::default();
         let mut content: HashSet<DigestId> = marked.manifests.iter().copied().collect();

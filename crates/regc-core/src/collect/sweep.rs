@@ -115,7 +115,8 @@ pub fn sweep(
             outcome.trashed_as = (!matches!(is_forgotten, Ok(Some(true)))).then(|| run.clone());
             outcome.failures.extend(is_forgotten.err());
         }
-        Ok(outcome)
+        let is_unchanged = outcome.removed.is_empty() && outcome.failures.is_empty() && outcome.deleted_runs.is_empty();
+        if outcome.interrupted && is_unchanged { Err(Error::Interrupted) } else { Ok(outcome) }
     })
 }
 
@@ -252,6 +253,9 @@ impl Sweep<'_> {
     fn uploads(&self, repositories: &[RepositoryPlan<'_>]) {
         repositories.par_iter().for_each(|repository| {
             for upload in repository.uploads() {
+                if self.is_over() {
+                    return;
+                }
                 let Item::Upload { repository, upload: name, files, .. } = &upload else { continue };
                 let (repository, name) = (repository.to_string(), name.to_string());
                 let content = layout::upload_file(&repository, &name, files.first().map_or("", String::as_str));

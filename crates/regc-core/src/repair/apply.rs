@@ -8,7 +8,7 @@ use super::{Action, Options, Plan};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
-use crate::registry::layout;
+use crate::registry::layout::{self, Location};
 use crate::storage::hash::hash;
 use crate::storage::lock::Locked;
 use crate::storage::{DeleteStorage, ReadStorage, Removal, Removing, TrashStorage, below};
@@ -25,6 +25,8 @@ pub struct Outcome {
     pub spared: Vec<Action>,
     /// What failed, and why.
     pub failures: Vec<(Action, Error)>,
+    /// What failed afterwards, such as the removal of a directory that is empty now. Nothing depends on it.
+    pub left: Vec<Error>,
     /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,
 }
@@ -86,15 +88,17 @@ pub fn apply(
     }
     for action in &outcome.done {
         if let Action::RemoveLink { path, .. } = action {
-            tidy(storage, path)?;
+            outcome.left.extend(tidy(storage, path).err());
         }
     }
-    storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
+    let removed = storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter();
+    outcome.left.extend(removed.filter_map(Result::err));
     if has_journal {
         // If nothing could be moved, there is nothing to restore.
-        trash::forget_if_empty(storage, &header.run)?;
+        outcome.left.extend(trash::forget_if_empty(storage, &header.run).err());
     }
-    Ok(outcome)
+    let is_unchanged = outcome.done.is_empty() && outcome.failures.is_empty();
+    if outcome.interrupted && is_unchanged { Err(Error::Interrupted) } else { Ok(outcome) }
 }
 
 /// Returns the actions that cannot be carried out, as far as that is known without trying: where regc may not write,
@@ -142,6 +146,8 @@ impl Apply<'_> {
     /// Returns whether it is done; not if what is there changed meanwhile.
     fn carry_out(&self, action: &Action) -> Result<bool, Error> {
         match action {
+            // What was pushed meanwhile may be what the link refers to.
+            Action::RemoveLink { path, digest: Some(digest) } if self.leads_somewhere(path, digest)? => Ok(false),
             Action::MoveAside { path, .. } | Action::RemoveLink { path, .. } => self.move_aside(path),
             Action::WriteLink { path, digest } => {
                 let incoming = format!("{INCOMING}/{}", layout::LINK);
@@ -159,6 +165,19 @@ impl Apply<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether a link that is to be removed refers to something by now. An entry of a tag's index does if its manifest is
+    /// linked, too.
+    fn leads_somewhere(&self, path: &str, digest: &Digest) -> Result<bool, Error> {
+        let has = |key: &str| Ok::<bool, Error>(self.storage.stat(key)?.is_some());
+        let is_there = has(&layout::blob_data(digest))?;
+        match Location::parse(path) {
+            Some(Location::TagIndexEntry { repository, .. }) if is_there => {
+                Ok(has(&layout::revision_link(repository, digest))? || has(&layout::layer_link(repository, digest))?)
+            }
+            _ => Ok(is_there),
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Deletion {
 /// What to delete in one repository.
 #[derive(Clone, Debug)]
 pub enum DeletionIn {
-    /// All of it. Repositories below it stay.
+    /// All that it holds when the deletion is planned. Repositories below it stay.
     Everything,
     /// Some tags and manifests.
     Some {

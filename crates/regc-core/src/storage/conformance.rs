@@ -76,7 +76,7 @@ pub fn check(make: Make<'_>) -> Vec<Capability> {
 pub fn checks() -> impl Iterator<Item = Check> {
     type Run = fn(Make<'_>);
     let (trash, directories) = (Some(Capability::Trash), Some(Capability::Directories));
-    let checks: [(&'static str, Option<Capability>, Run); 23] = [
+    let checks: [(&'static str, Option<Capability>, Run); 27] = [
         ("lists the names directly below a directory", None, lists_names),
         ("walks every object below a directory", None, walks_objects),
         ("lists and walks more names than one page of a listing holds", None, lists_many_names),
@@ -87,10 +87,14 @@ pub fn checks() -> impl Iterator<Item = Check> {
         ("knows the kind and length of what is at a key", None, knows_kind_and_length),
         ("answers for several keys in their order", None, answers_in_order),
         ("adds up the bytes below a directory", None, adds_up_bytes),
+        ("distinguishes names by every letter", None, distinguishes_names),
+        ("may be called by what it calls", None, may_be_called),
         ("removes objects, and directories that are empty then", None, removes_objects),
         ("counts what is absent as removed", None, counts_absent_as_removed),
         ("spares what was modified too late", None, spares_what_is_recent),
         ("removes empty directories only", None, removes_empty_directories),
+        ("answers for each object that is to be removed", trash, answers_for_each),
+        ("dates a directory when a name is added to it", directories, dates_directories),
         ("leaves a directory on request, and spares it if it was modified too late", directories, leaves_directories),
         ("spares what was modified too late instead of moving it", trash, spares_instead_of_moving),
         ("moves to another place instead of removing", trash, moves_instead_of_removing),
@@ -274,6 +278,19 @@ fn answers_in_order(make: Make<'_>) {
     let kinds: Vec<_> = each.map(|metadata| metadata.map(|metadata| metadata.kind)).collect();
     assert_eq!(kinds, [Some(EntryKind::File), None, Some(EntryKind::Directory)]);
     assert_eq!(storage.stat_each("nothing", &keys).expect("no error"), [None; 3]);
+    for (key, metadata) in keys.iter().zip(storage.stat_each("a/b", &keys).expect("keys can be asked for")) {
+        assert_eq!(metadata, storage.stat(&format!("a/b/{key}")).expect("a key can be asked for"), "{key}");
+    }
+    let (directories, mut names) = (["one", "nothing", "two"].map(str::to_owned), Vec::new());
+    let listed =
+        storage.list_each("a/b", &directories, &mut |number, entry| names.push((number, entry.name.to_owned())));
+    let listed: Vec<bool> = listed.into_iter().map(|found| found.expect("it can be listed")).collect();
+    names.sort();
+    assert_eq!(listed, [true, false, true]);
+    assert_eq!(names, [(0, "link".to_owned()), (2, "link".to_owned()), (2, "more".to_owned())]);
+    let (links, mut contents) = (["one/link", "nothing", "two/link"].map(str::to_owned), Vec::new());
+    storage.read_each("a/b", &links, 1, &mut |content| contents.push(content)).expect("objects can be read");
+    assert_eq!(contents, [Some(Content::Whole(b"1".to_vec())), None, Some(Content::TooLarge)]);
     let mut contents = Vec::new();
     storage.read_each("a/b", &keys, 100, &mut |content| contents.push(content)).expect("objects can be read");
     assert_eq!(contents, [Some(Content::Whole(b"1".to_vec())), None, None]);
@@ -311,7 +328,67 @@ fn spares_what_is_recent(make: Make<'_>) {
     let removals =
         storage.remove(&["a/top".to_owned()], &Removing { unless_modified_since: since, ..Removing::default() });
     assert!(matches!(removals[..], [Removal::Spared]), "all is modified after 1970: {removals:?}");
+    let written = storage.stat("a/top").expect("a key can be asked for").expect("it is there").modified;
+    let removals =
+        storage.remove(&["a/top".to_owned()], &Removing { unless_modified_since: written, ..Removing::default() });
+    assert!(matches!(removals[..], [Removal::Spared]), "modified at that very time: {removals:?}");
     assert!(length(&*storage, "a/top").is_some());
+}
+
+fn answers_for_each(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let lock = storage.lock(&holder()).expect("it is free");
+    write(&*storage, "a/b/three/link", "new");
+    let keys = ["a/b/one/link", "a/b/three/link", "a/b/nothing/link", "a/b/two/link"].map(str::to_owned);
+    let how = Removing { unless_modified_since: Some(lock.since()), ..Removing::default() };
+    let removals = storage.remove(&keys, &how);
+    let expected = [Removal::Done, Removal::Spared, Removal::Done, Removal::Done];
+    assert!(
+        removals.iter().map(std::mem::discriminant).eq(expected.iter().map(std::mem::discriminant)),
+        "{removals:?}"
+    );
+    assert_eq!(text(&*storage, "a/b/three/link").as_deref(), Some("new"));
+}
+
+fn dates_directories(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    if storage.as_trash().is_none() {
+        return;
+    }
+    let lock = storage.lock(&holder()).expect("it is free");
+    write(&*storage, "a/b/three/link", "new");
+    let directory = storage.stat("a/b").expect("a key can be asked for").expect("it is there");
+    assert!(directory.may_be_recent(lock.since()), "what was added is not found again: {:?}", directory.modified);
+}
+
+fn distinguishes_names(make: Make<'_>) {
+    let storage = make(&[("a/b/link", "1"), ("a/bc/link", "2"), ("a/B/more", "3")]);
+    assert!(length(&*storage, "a/b/LINK").is_none() && length(&*storage, "a/b/more").is_none());
+    assert_eq!(names(&*storage, "a/b").1, [("link".to_owned(), EntryKind::File)]);
+    assert_eq!(storage.bytes_below("a/b", &|_| false).expect("it can be walked"), 1);
+    // A key is that of an object, not of all below.
+    storage.remove(&["a/b".to_owned()], &Removing::default());
+    assert_eq!(text(&*storage, "a/b/link").as_deref(), Some("1"));
+}
+
+fn may_be_called(make: Make<'_>) {
+    let storage = make(&OBJECTS);
+    let stop = ControlFlow::Break(());
+    let remove = |key: &str| storage.remove(&[key.to_owned()], &Removing::default());
+    let mut removals = Vec::new();
+    storage
+        .read_in_parts("a/b/two/link", &mut |_| {
+            removals.extend(remove("a/b/one/link"));
+            stop
+        })
+        .expect("an object can be read");
+    storage
+        .walk("a/b", &mut |_| {
+            removals.extend(remove("a/top"));
+            stop
+        })
+        .expect("a directory can be walked");
+    assert!(matches!(removals[..], [Removal::Done, Removal::Done]), "{removals:?}");
 }
 
 fn spares_instead_of_moving(make: Make<'_>) {
@@ -401,10 +478,11 @@ fn replaces(make: Make<'_>) {
 }
 
 fn removes_everything_below(make: Make<'_>) {
-    let storage = make(&OBJECTS);
+    let storage = make(&[("a/b/one/link", "1"), ("a/bc/link", "2"), ("a/top", "")]);
     for _ in 0..2 {
         trash(&*storage).remove_all("a/b").expect("it can be removed, and is no error once it is gone");
         assert_eq!((length(&*storage, "a/b"), text(&*storage, "a/top").as_deref()), (None, Some("")));
+        assert_eq!(text(&*storage, "a/bc/link").as_deref(), Some("2"), "a name that begins alike");
     }
 }
 
@@ -427,6 +505,8 @@ fn dates_a_lock(make: Make<'_>) {
     let before = storage.stat("a/top").expect("a key can be asked for").expect("it is there").modified;
     let lock = storage.lock(&holder()).expect("it is free");
     assert!(before.is_some_and(|before| before < lock.since()), "{before:?} is not before {:?}", lock.since());
+    let later = make(&OBJECTS).stat("a/top").expect("a key can be asked for").expect("it is there");
+    assert!(later.may_be_recent(lock.since()), "{:?}, which was made later, is before it", later.modified);
     if storage.as_trash().is_none() {
         return;
     }

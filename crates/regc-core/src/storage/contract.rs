@@ -12,6 +12,8 @@
 //! | [`PosixStorage`] | symbolic links that lead elsewhere | scans of file systems, by [`ReadStorage::as_posix`] |
 //!
 //! A backend that is asynchronous inside hides that. All methods are called from many threads at once.
+//!
+//! Nothing here checks what a `Store` checks: who opens a storage and deletes from it has no lock, and no guards.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -67,8 +69,8 @@ pub struct Metadata {
     pub bytes: u64,
     /// Whether the last component of the key is a symbolic link.
     pub symlink: bool,
-    /// When it was last written, by the storage's clock. `None` if the storage does not know: a prefix of keys has no
-    /// such time. An object without a time counts as written just now, so that it is listed, and kept.
+    /// When it was last written, by the storage's clock; of a directory, when a name was last added to it or removed: a
+    /// rescan lists only directories that have changed. `None` if the storage does not know: a prefix of keys has no such time. An object without a time counts as written just now, so that it is listed, and kept.
     pub modified: Option<SystemTime>,
     /// What only a file system knows of it.
     pub posix: Option<PosixMetadata>,
@@ -156,6 +158,7 @@ pub enum Content {
 ///   error as well: regc takes what a listing does not show for absent, and deletes what seems to be unreferenced.
 /// - **A call sees what was written before it began.** It may or may not see what is written or deleted during the
 ///   call.
+/// - **What a method calls may call the storage.** No lock is held meanwhile.
 /// - **All times are by one clock**, that of [`Lock::since`]: regc compares them with each other.
 /// - **Symbolic links are followed.** A dangling one is not absent: listings and [`stat`](Self::stat) show it as
 ///   [`EntryKind::BrokenSymlink`], and reading through one fails.

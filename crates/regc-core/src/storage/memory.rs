@@ -76,12 +76,14 @@ impl ReadStorage for MemoryStorage {
     }
 
     fn walk(&self, directory: &str, visit: &mut dyn FnMut(Listed<'_>) -> ControlFlow<()>) -> Result<(), Error> {
-        let contents = self.contents.read();
-        let mut below = contents.below(directory);
-        let visit = |(key, object): (&str, &Object)| {
-            visit(Listed { key, bytes: object.content.len() as u64, modified: Some(object.modified) })
+        let listed = |(key, object): (&str, &Object)| (key.to_owned(), object.content.len() as u64, object.modified);
+        // Without the lock: a visitor may call the storage.
+        let below: Vec<_> = self.contents.read().below(directory).map(listed).collect();
+        let mut each = below.iter();
+        let visit = |(key, bytes, modified): &(String, u64, SystemTime)| {
+            visit(Listed { key, bytes: *bytes, modified: Some(*modified) })
         };
-        let _ = below.try_for_each(visit);
+        let _ = each.try_for_each(visit);
         Ok(())
     }
 
@@ -92,8 +94,8 @@ impl ReadStorage for MemoryStorage {
     }
 
     fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
-        let read = |object: &Object| object.content.chunks(PART_BYTES).try_for_each(&mut *visit);
-        Ok(self.contents.read().get(key).map(read).is_some())
+        let content = self.contents.read().get(key).map(|object| object.content.clone());
+        Ok(content.map(|content| content.chunks(PART_BYTES).try_for_each(visit)).is_some())
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {

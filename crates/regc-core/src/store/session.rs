@@ -117,9 +117,7 @@ impl Session<'_> {
             live: self.is_live,
             ..self.header(plan.command())
         });
-        let outcome = sweep(&self.locked, plan, header.as_ref(), monitor)?;
-        self.change();
-        Ok(outcome)
+        self.changing(|| sweep(&self.locked, plan, header.as_ref(), monitor))
     }
 
     /// Takes the session for one call. A call that changes the store while another one executes a plan would change what that
@@ -131,6 +129,14 @@ impl Session<'_> {
     /// Fails with [`Error::StalePlan`] unless something was made in the present state of this session.
     fn check_current(&self, made_in: Option<u64>) -> Result<(), Error> {
         if made_in == Some(self.state.load(Relaxed)) { Ok(()) } else { Err(Error::StalePlan) }
+    }
+
+    /// Calls what changes the store, and fails only if it has changed nothing. From before the first change, even if it
+    /// panics, all plans are stale.
+    fn changing<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let before = self.state.load(Relaxed);
+        self.change();
+        work().inspect_err(|_| self.state.store(before, Relaxed))
     }
 
     /// Makes all plans stale, and returns the number of the new state.
@@ -179,8 +185,8 @@ impl Session<'_> {
     ) -> Result<repair::Outcome, Error> {
         let _busy = self.begin()?;
         self.check_current(plan.made_in)?;
-        self.change();
-        repair::apply(&self.locked, plan, options, &self.header("repair"), &SystemClock::start(), monitor)
+        let header = self.header("repair");
+        self.changing(|| repair::apply(&self.locked, plan, options, &header, &SystemClock::start(), monitor))
     }
 
     /// Checks the store again after a repair. Blobs are not hashed again: those that were found to be wrong, and are neither
@@ -219,8 +225,7 @@ impl Session<'_> {
     pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
         let _busy = self.begin()?;
         self.check_current(plan.made_in)?;
-        self.change();
-        undelete::apply(&self.locked, plan, monitor)
+        self.changing(|| undelete::apply(&self.locked, plan, monitor))
     }
 
     /// Brings back from the trash what a run has moved there. Nothing is overwritten.
@@ -247,24 +252,27 @@ impl Session<'_> {
     /// ```
     pub fn restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
         let _busy = self.begin()?;
-        self.change();
         let Restore { run, selection } = *restore;
-        trash::restore(Access::Change(&self.locked), run, selection, self.store.jobs, monitor)
+        self.changing(|| trash::restore(Access::Change(&self.locked), run, selection, self.store.jobs, monitor))
     }
 
     /// Deletes runs from the trash for good, and thereby frees their space; with `before`, in seconds since 1970, only those
-    /// that began earlier.
+    /// that began earlier. Earlier plans of the session become stale.
+    ///
+    /// What a run moved there while a registry took pushes may have come into use since. If there is such a run, the store is
+    /// scanned, and what is in use is put back first: see [`Emptied::findings`].
     ///
     /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor stops it
     /// between two runs, [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, the others are whole.
     pub fn empty_trash(&self, runs: Runs<'_>, before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
         let _busy = self.begin()?;
-        trash::empty(Access::Change(&self.locked), runs, before, monitor)
+        self.change();
+        self.store.emptied(Access::Change(&self.locked), runs, before, monitor)
     }
 
     /// Returns the first line of the journal of a run.
     fn header(&self, command: &str) -> Header {
-        let started = self.locked.since();
+        let started = SystemTime::now();
         Header {
             schema_version: 1,
             // Each run has a name of its own, and names in their order are runs in theirs.

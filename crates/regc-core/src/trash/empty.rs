@@ -3,6 +3,7 @@
 use super::journal::journal;
 use super::{TrashedRun, directory, list, objects, restoring};
 use crate::error::Error;
+use crate::finding::Finding;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
 use crate::storage::TrashStorage;
@@ -18,7 +19,7 @@ pub enum Runs<'a> {
 }
 
 impl Runs<'_> {
-    fn contains(self, run: &str) -> bool {
+    pub(super) fn contains(self, run: &str) -> bool {
         match self {
             Self::All => true,
             Self::Named(names) => names.iter().any(|name| name == run),
@@ -32,6 +33,8 @@ impl Runs<'_> {
 pub struct Emptied {
     /// The runs that are deleted, or would be.
     pub runs: Vec<TrashedRun>,
+    /// What is in use, and was in the trash: it is put back, or would be, before anything is deleted.
+    pub findings: Vec<Finding>,
     /// Why other runs are still there, at least in part.
     pub failures: Vec<Error>,
     /// Whether the monitor stopped it between two runs.
@@ -78,10 +81,8 @@ pub fn empty(
         }
         monitor.advance(1);
     }
-    match trash {
-        None if emptied.interrupted => Err(Error::Interrupted),
-        _ => Ok(emptied),
-    }
+    let is_unchanged = trash.is_none() || emptied.runs.is_empty() && emptied.failures.is_empty();
+    if emptied.interrupted && is_unchanged { Err(Error::Interrupted) } else { Ok(emptied) }
 }
 
 /// Removes a run's directory if nothing is left in it but the journal, and returns whether that is so.

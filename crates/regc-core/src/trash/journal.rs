@@ -169,7 +169,8 @@ pub(super) fn read_header(storage: &dyn ReadStorage, run: &str) -> Result<Header
 
 /// Reads the journal of a run.
 ///
-/// Fails with [`Error::Journal`] if there is none, or if it cannot be read.
+/// Fails with [`Error::NoSuchRun`] if there is no such run, with [`Error::Journal`] if it has no journal, or one that cannot
+/// be read.
 pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec<Entry>), Error> {
     let path = journal(run);
     let garbled = |reason: String| Error::Journal { path: path.clone(), reason };
@@ -178,6 +179,9 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
     }
     if storage.stat(&directory(run))?.is_some_and(|run| run.symlink) {
         return Err(garbled("its directory is a symbolic link".to_owned()));
+    }
+    if storage.stat(&directory(run))?.is_none() {
+        return Err(Error::NoSuchRun(run.to_owned()));
     }
     if !has_journal(storage, run)? {
         return Err(garbled("there is none".to_owned()));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::journal::{REPAIR, has_journal, read_header};
-use super::{Header, directory, is_below_blobs, is_blob, is_run, refuse_symlinks, restoring};
+use super::{Header, Runs, directory, is_below_blobs, is_blob, is_run, refuse_symlinks, restoring};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Silent};
 use crate::registry::layout;
 use crate::storage::{EntryKind, ReadStorage};
 
@@ -80,7 +80,7 @@ fn look_into(storage: &dyn ReadStorage, run: String, monitor: &dyn Monitor) -> R
     };
     let restoring = restoring::is_restoring(storage, &run)?;
     let mut found = TrashedRun { header, objects: 0, blobs: 0, bytes: 0, restoring, run };
-    for (key, is_symlink) in objects(storage, &found.run)? {
+    for (key, is_symlink) in objects_until(storage, &found.run, monitor)? {
         monitor.check()?;
         found.objects += 1;
         found.blobs += u64::from(is_blob(&key));
@@ -96,10 +96,20 @@ fn look_into(storage: &dyn ReadStorage, run: String, monitor: &dyn Monitor) -> R
 /// Lists the objects of a run that are still there: the key that each had in the registry, and whether it is a
 /// symbolic link. Symbolic links are not followed.
 pub(crate) fn objects(storage: &dyn ReadStorage, run: &str) -> Result<Vec<(String, bool)>, Error> {
+    objects_until(storage, run, &Silent)
+}
+
+/// The same, unless the monitor stops it.
+pub(crate) fn objects_until(
+    storage: &dyn ReadStorage,
+    run: &str,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(String, bool)>, Error> {
     let mut objects = Vec::new();
     let mut pending = vec!["docker".to_owned()];
     let top = directory(run);
     while let Some(directory) = pending.pop() {
+        monitor.check()?;
         storage.list(&format!("{top}/{directory}"), &mut |entry| {
             let key = format!("{directory}/{}", entry.name);
             match entry.kind {
@@ -126,6 +136,19 @@ pub(crate) fn is_of_repair(storage: &dyn ReadStorage, run: &str) -> Result<bool,
         Err(Error::Journal { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether one of the runs that are meant was made while a registry took pushes. If its journal cannot be read, that is
+/// unknown, and it counts as none: an operator must be able to give it up.
+pub(crate) fn has_live_runs(storage: &dyn ReadStorage, meant: Runs<'_>) -> Result<bool, Error> {
+    for run in runs(storage)?.iter().filter(|run| meant.contains(run)) {
+        match read_header(storage, run) {
+            Ok(header) if header.live => return Ok(true),
+            Ok(_) | Err(Error::Journal { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// An object that a run has moved to the trash.

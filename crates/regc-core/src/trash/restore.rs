@@ -25,6 +25,9 @@ pub struct Restored {
     pub restored: Vec<Entry>,
     /// What the registry already has. It was left alone, and stays in the trash.
     pub already_there: Vec<Entry>,
+    /// What the registry has something else instead of: a tag that names another manifest by now, or content that does not
+    /// match its digest. It was left alone, and stays in the trash.
+    pub conflicting: Vec<Entry>,
     /// Content that is no longer in the trash nor in the registry, and links that would be dangling; those stay in
     /// the trash.
     pub missing: Vec<Entry>,
@@ -37,6 +40,11 @@ pub struct Restored {
 impl Restored {
     /// Whether everything that was requested is in the registry now, or would be.
     pub fn is_complete(&self) -> bool {
+        self.conflicting.is_empty() && self.is_done()
+    }
+
+    /// Whether another restore of the same would change nothing.
+    fn is_done(&self) -> bool {
         self.missing.is_empty() && self.failures.is_empty() && !self.interrupted
     }
 }
@@ -87,18 +95,18 @@ pub fn restore(
         };
         monitor.phase(Phase::Restore, Some(entries.len() as u64));
         ORDER.into_iter().for_each(|kind| restoration.of_kind(kind, &entries));
-        let restored = restoration.done;
+        let mut restored = restoration.done;
         // A move that failed may have happened all the same.
         let may_have_changed = to_change.is_some() && !(restored.restored.is_empty() && restored.failures.is_empty());
         let is_stopped_before_any_change = restored.interrupted && !may_have_changed;
         if let Some(to_change) = to_change {
             // A partial restore does not know what an earlier one left.
             let is_all = selection.is_none() || !was_restoring;
-            if restored.is_complete() && is_all || is_stopped_before_any_change && !was_restoring {
-                restoring::end(to_change, run)?;
+            if restored.is_done() && is_all || is_stopped_before_any_change && !was_restoring {
+                restored.failures.extend(restoring::end(to_change, run).err());
             }
-            if restored.is_complete() {
-                forget_if_empty(to_change, run)?;
+            if restored.is_done() {
+                restored.failures.extend(forget_if_empty(to_change, run).err());
             }
         }
         if is_stopped_before_any_change { Err(Error::Interrupted) } else { Ok(restored) }
@@ -121,6 +129,8 @@ enum Came {
     Back,
     /// The registry already has it.
     There,
+    /// The registry has something else instead.
+    Conflicting,
     /// It is nowhere, or it is in the trash and what it refers to is nowhere.
     Missing,
     /// It was put back before, or never moved.
@@ -141,6 +151,7 @@ impl Restoration<'_> {
                     self.done.restored.push(entry.clone());
                 }
                 Ok(Came::There) => self.done.already_there.push(entry.clone()),
+                Ok(Came::Conflicting) => self.done.conflicting.push(entry.clone()),
                 Ok(Came::Missing) => self.done.missing.push(entry.clone()),
                 Ok(Came::Gone) => {}
                 Err(Error::Interrupted) => self.done.interrupted = true,
@@ -157,11 +168,27 @@ impl Restoration<'_> {
         }
         Ok(match self.trash.put_back(&entry.path, entry.digest.as_ref(), self.monitor)? {
             Moved::Done => Came::Back,
-            Moved::Exists => Came::There,
+            Moved::Exists if self.is_same(entry)? => Came::There,
+            Moved::Exists => Came::Conflicting,
             // The journal is written before anything is moved: what was never moved is still there.
             Moved::Absent if entry.kind == Kind::Blob && !self.is_there(&entry.path)? => Came::Missing,
             Moved::Absent => Came::Gone,
         })
+    }
+
+    /// Whether the registry has the same as the trash: a link with the same text, or content that matches its digest.
+    fn is_same(&self, entry: &Entry) -> Result<bool, Error> {
+        let storage = self.trash.storage;
+        match (entry.kind, &entry.digest) {
+            (Kind::Blob, Some(digest)) => {
+                Ok(hash(storage, &entry.path, digest.algorithm(), self.monitor)?.as_ref() == Some(digest))
+            }
+            (Kind::Tag | Kind::Revision | Kind::LayerLink, _) => {
+                let limit = layout::link_bytes(Algorithm::Sha512);
+                Ok(storage.read(&entry.path, limit)? == storage.read(&self.trash.key(&entry.path), limit)?)
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Whether what a link refers to exists. An entry in a tag's index and a link to a referrer are only records, and

@@ -19,6 +19,8 @@ pub struct Outcome {
     pub done: usize,
     /// Why the next one was not written.
     pub failure: Option<Error>,
+    /// Why something of regc's own was left behind. Nothing depends on it.
+    pub left: Option<Error>,
     /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,
 }
@@ -48,9 +50,11 @@ pub fn apply(locked: &Locked<'_>, plan: &Plan, monitor: &dyn Monitor) -> Result<
         outcome.done += 1;
         monitor.advance(1);
     }
-    storage.remove_all(&incoming())?;
-    storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter().collect::<Result<(), Error>>()?;
-    Ok(outcome)
+    let tidied = storage.remove_all(&incoming());
+    let removed = storage.remove_empty_directories(&[INCOMING.to_owned()], None).into_iter();
+    outcome.left = tidied.err().or(removed.filter_map(Result::err).next());
+    let is_unchanged = outcome.done == 0 && outcome.failure.is_none();
+    if outcome.interrupted && is_unchanged { Err(Error::Interrupted) } else { Ok(outcome) }
 }
 
 /// Fails if links cannot be written to one of the repositories, as far as that is known without trying: where regc

@@ -34,15 +34,18 @@ pub fn find(
     let repositories = &scan.inventory.repositories;
     monitor.phase(Phase::FindDeleted, Some(repositories.len() as u64));
     with_threads(jobs, || {
-        let read = |repository: &Repository| History::read(storage, &repository.name);
+        let read = |repository: &Repository| {
+            monitor.check()?;
+            History::read(storage, &repository.name)
+        };
         let mut histories: Vec<History<'_>> = repositories.par_iter().map(read).collect::<Result<_, _>>()?;
-        let orphans = orphans(storage, &scan, &histories)?;
+        let orphans = orphans(storage, &scan, &histories, monitor)?;
         let digest = |id: &_| scan.inventory.digests.digest(*id);
         let known = |number: usize| {
             let Repository { revisions, unlinked, .. } = &repositories[number];
             revisions.iter().chain(unlinked).map(digest).collect()
         };
-        orphans::infer(storage, &mut histories, &known, &orphans)?;
+        orphans::infer(storage, &mut histories, &known, &orphans, monitor)?;
         let wanted = histories.into_par_iter().zip(repositories).filter(|(_, repository)| is_wanted(&repository.name));
         let deleted: Vec<Vec<Deleted>> = wanted
             .map(|(history, repository)| {
@@ -61,14 +64,23 @@ pub fn find(
 }
 
 /// Returns the manifests among the blobs that nothing refers to, except those that some repository has a record of.
-fn orphans(storage: &dyn ReadStorage, scan: &Scan, histories: &[History<'_>]) -> Result<Vec<Orphan>, Error> {
+fn orphans(
+    storage: &dyn ReadStorage,
+    scan: &Scan,
+    histories: &[History<'_>],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Orphan>, Error> {
     let digests = &scan.inventory.digests;
     let unlinked = scan.inventory.repositories.iter().flat_map(|repository| repository.unlinked.iter());
     let mut known: HashSet<Digest> = unlinked.map(|id| digests.digest(*id)).collect();
     known.extend(histories.iter().flat_map(|history| history.remembered.keys().copied()));
     let small = scan.sizes.unreferenced.par_iter().filter(|blob| blob.bytes <= orphans::MAX_BYTES);
     let unknown = small.map(|blob| digests.digest(blob.id)).filter(|digest| !known.contains(digest));
-    unknown.filter_map(|digest| orphans::orphan(storage, digest).transpose()).collect()
+    let orphan = |digest| {
+        monitor.check()?;
+        orphans::orphan(storage, digest)
+    };
+    unknown.filter_map(|digest| orphan(digest).transpose()).collect()
 }
 
 /// Lists what one repository no longer links.
@@ -116,6 +128,7 @@ fn describe(assessor: &mut Assessor<'_>, digest: Digest, evidence: Evidence) -> 
     let tags = history.remembered.get(&digest).cloned().unwrap_or_default();
     let certain_tags = history.certain_tags(&digest)?;
     Ok(Some(Deleted {
+        store: 0,
         repository: history.repository.clone(),
         digest,
         evidence,

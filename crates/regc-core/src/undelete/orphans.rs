@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::history::History;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
+use crate::monitor::Monitor;
 use crate::registry::layout;
 use crate::registry::manifest::{Kind, References, Role};
 use crate::storage::{ReadStorage, directories};
@@ -55,6 +56,7 @@ pub(super) fn infer(
     histories: &mut [History<'_>],
     linked: &(dyn Fn(usize) -> Vec<Digest> + Sync),
     orphans: &[Orphan],
+    monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     if orphans.is_empty() {
         return Ok(());
@@ -63,7 +65,10 @@ pub(super) fn infer(
     let wanted: HashSet<Digest> = orphans.iter().flat_map(of_orphan).collect();
     let layers: Vec<Vec<Digest>> = histories
         .par_iter()
-        .map(|history| layer_links(storage, &history.repository, &wanted))
+        .map(|history| {
+            monitor.check()?;
+            layer_links(storage, &history.repository, &wanted)
+        })
         .collect::<Result<_, _>>()?;
     let mut owners = Owners::new();
     for (number, layers) in layers.into_iter().enumerate() {

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use regc_core::storage::lock::Lock;
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::storage::{
-    Content, DeleteStorage, Entry, Metadata, Moved, Object, ReadStorage, Removal, Removing, TrashStorage, conformance,
+    Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, Object, ReadStorage, Removal, Removing, TrashStorage,
+    conformance,
 };
 use regc_core::{Error, Holder};
 
@@ -28,6 +29,9 @@ enum Fault {
     ReadsOnlyOnePart,
     RemovesDirectories,
     RemovesRecentDirectories,
+    DirectoriesKeepTheirTime,
+    LockIsDatedLate,
+    AnswersInReverse,
 }
 
 struct Wrong {
@@ -76,9 +80,14 @@ impl ReadStorage for Wrong {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
-        let untimed =
-            |found: Metadata| if self.is(Fault::NoTimes) { Metadata { modified: None, ..found } } else { found };
-        Ok(self.inner.stat(key)?.map(untimed))
+        let retimed = |found: Metadata| match self.fault {
+            Fault::NoTimes => Metadata { modified: None, ..found },
+            Fault::DirectoriesKeepTheirTime if found.kind == EntryKind::Directory => {
+                Metadata { modified: Some(SystemTime::UNIX_EPOCH), ..found }
+            }
+            _ => found,
+        };
+        Ok(self.inner.stat(key)?.map(retimed))
     }
 }
 
@@ -89,7 +98,11 @@ impl DeleteStorage for Wrong {
         });
         let into = how.into.filter(|_| !self.is(Fault::DeletesInsteadOfMoving));
         let leave_directory = how.leave_directory && !self.is(Fault::RemovesDirectories);
-        self.inner.remove(keys, &Removing { unless_modified_since, into, leave_directory })
+        let mut removals = self.inner.remove(keys, &Removing { unless_modified_since, into, leave_directory });
+        if self.is(Fault::AnswersInReverse) {
+            removals.reverse();
+        }
+        removals
     }
 
     fn remove_empty_directories(&self, directories: &[String], since: Option<SystemTime>) -> Vec<Result<(), Error>> {
@@ -101,6 +114,10 @@ impl DeleteStorage for Wrong {
             Fault::LockIsDatedEarly => {
                 let lock = self.inner.lock(holder)?;
                 Ok(Lock::new(SystemTime::UNIX_EPOCH, lock))
+            }
+            Fault::LockIsDatedLate => {
+                let lock = self.inner.lock(holder)?;
+                Ok(Lock::new(SystemTime::now() + Duration::from_secs(86_400), lock))
             }
             Fault::LockIsNotExclusive => Ok(Lock::new(SystemTime::now(), ())),
             _ => self.inner.lock(holder),
@@ -153,6 +170,9 @@ fn conformance_checks_reject_storage_that_breaks_the_contract() {
         Fault::ReadsOnlyOnePart,
         Fault::RemovesDirectories,
         Fault::RemovesRecentDirectories,
+        Fault::DirectoriesKeepTheirTime,
+        Fault::LockIsDatedLate,
+        Fault::AnswersInReverse,
     ] {
         assert!(!conforms(fault), "{fault:?} passes the checks");
     }

@@ -4,6 +4,7 @@ use regc_core::inspect::catalog::ListOptions;
 use regc_core::inspect::usage::Detail;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
+use regc_core::storage::filesystem::FilesystemStorage;
 use regc_core::storage::memory::MemoryStorage;
 use regc_core::trash::Runs;
 use regc_core::undelete::Selection;
@@ -12,8 +13,8 @@ use regc_core::{
     CollectOptions, Config, Deletion, Digest, Disposal, Error, Holder, Monitor, Phase, Refusal, Restore, Session,
     Silent, Store, repair, undelete, verify,
 };
-use regc_testkit::TestRegistry;
-use regc_testkit::wrapped::WithoutTrash;
+use regc_testkit::wrapped::{Faulty, WithoutTrash};
+use regc_testkit::{TestRegistry, files_below, layer};
 use tempfile::TempDir;
 
 use crate::store::{has, open, registry};
@@ -267,4 +268,206 @@ fn session_refuses_a_second_call_while_it_executes_a_plan() {
     assert!(session.execute(&plan, Disposal::Trash, &monitor).unwrap().is_complete());
     let restored = monitor.restored.lock().unwrap().take();
     assert!(matches!(restored, Some(Err(Error::SessionBusy))), "{restored:?}");
+}
+
+/// Does something when a phase begins.
+struct At<F>(Phase, F);
+
+impl<F: Fn() + Sync> Monitor for At<F> {
+    fn phase(&self, phase: Phase, _: Option<u64>) {
+        if phase == self.0 {
+            (self.1)();
+        }
+    }
+
+    fn advance(&self, _: u64) {}
+}
+
+/// Writes an image into the store, as a push does: of its content, only what is not there.
+fn push(root: &TempDir, repository: &str, tag: &str, layers: &[&str]) -> Digest {
+    let mut registry = TestRegistry::new();
+    let image = registry.image(&format!("{repository}:{tag}")).layers(layers.iter().copied()).push();
+    let pushed = registry.on_disk();
+    for key in files_below(pushed.path()) {
+        let to = root.path().join(&key);
+        if !to.exists() {
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(pushed.path().join(key), to).unwrap();
+        }
+    }
+    image
+}
+
+#[test]
+fn emptying_the_trash_of_a_live_run_puts_back_what_has_come_into_use() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let session = store.lock_live(&Holder::new("test")).unwrap();
+    let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
+    // The layer is there when the client asks for it, and is moved before the manifest is pushed.
+    let kept = root.path().join("kept");
+    std::fs::copy(root.path().join(layout::blob_data(&layer("deleted"))), &kept).unwrap();
+    assert!(session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.is_some());
+    push(&root, "app", "new", &["deleted"]);
+    std::fs::remove_file(root.path().join(layout::blob_data(&layer("deleted")))).unwrap();
+    let planned = store.plan_empty_trash(Runs::All, None, &Silent).unwrap();
+    assert!(planned.findings.len() == 1 && !has(&root, "deleted"), "{planned:?}");
+    let emptied = session.empty_trash(Runs::All, None, &Silent).unwrap();
+    assert!(emptied.findings.len() == 1 && has(&root, "deleted"), "{emptied:?}");
+    assert!(!store.verify(&verify::Options::new(), &Silent).unwrap().is_damaged());
+}
+
+#[test]
+fn run_in_the_trash_begins_when_its_plan_is_executed() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    let run = collect(&session, Disposal::Trash).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let emptied = session.empty_trash(Runs::All, Some(now - 1), &Silent).unwrap();
+    assert!(emptied.runs.is_empty(), "{run} began less than a second ago");
+}
+
+#[test]
+fn what_a_collection_has_moved_is_put_back_whatever_its_command_is_called() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let session = store.lock_live(&Holder::new("test")).unwrap();
+    let plan = session.plan(&CollectOptions::new().command("repair"), &Silent).unwrap();
+    assert!(session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.is_some());
+    push(&root, "app", "new", &["deleted"]);
+    std::fs::remove_file(root.path().join(layout::blob_data(&layer("deleted")))).unwrap();
+    drop(session.plan(&CollectOptions::new(), &Silent).unwrap());
+    assert!(has(&root, "deleted"));
+}
+
+#[test]
+fn live_repair_spares_a_tag_whose_manifest_is_pushed_meanwhile() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["one"]).push();
+    registry.remove(&layout::blob_data(&image));
+    let root = registry.on_disk();
+    let store = open(&root);
+    let session = store.lock_live(&Holder::new("test")).unwrap();
+    let verification = session.verify(&verify::Options::new(), &Silent).unwrap();
+    let options = repair::Options::new().drop_lost(true);
+    let plan = session.plan_repair(&verification, &options, &Silent).unwrap();
+    assert!(!plan.actions().is_empty());
+    let pushed = push(&root, "app", "v1", &["one"]);
+    assert_eq!(pushed, image, "the same image");
+    let outcome = session.repair(&plan, &options, &Silent).unwrap();
+    assert_eq!((outcome.done.len(), outcome.spared.len()), (0, plan.actions().len()), "{outcome:?}");
+    assert!(is_linked(&root, &image) && root.path().join(layout::tag_link("app", "v1")).exists());
+}
+
+#[test]
+fn undelete_takes_no_evidence_from_another_store() {
+    let (root, other) = (registry().0, registry().0);
+    let (store, other) = (open(&root), open(&other));
+    let deleted = other.deleted(|_| true, &Silent).unwrap();
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let planned = session.plan_undelete(&deleted, &selected(&deleted), &Silent);
+    assert!(matches!(planned, Err(Error::NotDeleted { .. })), "{planned:?}");
+}
+
+#[test]
+fn plan_is_stale_once_a_monitor_has_panicked() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let links = {
+        let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
+        let links = plan_undelete(&session, &Silent).unwrap();
+        let panics = At(Phase::Remove, || panic!("in a monitor"));
+        let executed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            session.execute(&plan, Disposal::Delete, &panics)
+        }));
+        assert!(executed.is_err());
+        links
+    };
+    assert!(matches!(session.undelete(&links, &Silent), Err(Error::StalePlan)));
+}
+
+#[test]
+fn what_was_linked_is_reported_although_tidying_up_failed() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["deleted"]).push();
+    registry.image("app:v2").layers(["tagged"]).push();
+    registry.delete("app", &image);
+    let root = registry.on_disk();
+    let storage = FilesystemStorage::open(root.path()).unwrap();
+    let storage = Faulty::reading(storage, |key| key == ".regc/incoming/link");
+    let store = Store::with_storage(&Config::at_root(root.path()), Box::new(storage));
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let links = plan_undelete(&session, &Silent).unwrap();
+    let outcome = session.undelete(&links, &Silent).unwrap();
+    assert!(outcome.left.is_some() && outcome.done == links.links().len(), "{outcome:?}");
+}
+
+#[test]
+fn restore_reports_what_the_registry_has_something_else_instead_of() {
+    let (root, _) = registry();
+    let store = open(&root);
+    let session = store.lock(&Holder::new("test")).unwrap();
+    let mut deletion = Deletion::default();
+    let tag = store.list(|_| true, ListOptions::new(), &Silent).unwrap().remove(0).tags.remove(0);
+    deletion.tag("app", &tag.name, tag.digest);
+    let plan = session.plan_deletion(deletion, &CollectOptions::new(), &Silent).unwrap();
+    let run = session.execute(&plan, Disposal::Trash, &Silent).unwrap().trashed_as.unwrap();
+    push(&root, "app", &tag.name, &["other"]);
+    let torn = root.path().join(layout::blob_data(&layer("tagged")));
+    std::fs::create_dir_all(torn.parent().unwrap()).unwrap();
+    std::fs::write(torn, "torn").unwrap();
+    for planned in [true, false] {
+        let restored = match planned {
+            true => store.plan_restore(&Restore::new(&run), &Silent).unwrap(),
+            false => session.restore(&Restore::new(&run), &Silent).unwrap(),
+        };
+        let conflicting: Vec<&str> = restored.conflicting.iter().map(|entry| &*entry.path).collect();
+        assert_eq!(conflicting, [layout::blob_data(&layer("tagged")), layout::tag_link("app", &tag.name)]);
+        assert!(!restored.is_complete());
+    }
+    assert!(!store.trash(&Silent).unwrap()[0].restoring, "there is nothing more to restore");
+}
+
+/// Stops at the call of that number.
+struct StopAt {
+    calls: std::sync::atomic::AtomicUsize,
+    at: usize,
+}
+
+impl Monitor for StopAt {
+    fn phase(&self, _: Phase, _: Option<u64>) {}
+
+    fn advance(&self, _: u64) {}
+
+    fn is_stopped(&self) -> bool {
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.at
+    }
+}
+
+#[test]
+fn a_call_is_interrupted_exactly_if_it_has_changed_nothing() {
+    for disposal in [Disposal::Delete, Disposal::Trash] {
+        for at in 0.. {
+            let (root, _) = registry();
+            let store = open(&root).jobs(1);
+            let session = store.lock(&Holder::new("test")).unwrap();
+            let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
+            let before = files_below(root.path());
+            let monitor = StopAt { calls: 0.into(), at };
+            let executed = session.execute(&plan, disposal, &monitor);
+            let is_changed = files_below(root.path()) != before;
+            match executed {
+                Err(Error::Interrupted) => assert!(!is_changed, "stop {at}"),
+                Ok(outcome) if outcome.interrupted => assert!(is_changed, "stop {at}"),
+                Ok(outcome) => {
+                    assert!(outcome.is_complete() && at > 5);
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
 }

@@ -112,7 +112,7 @@ fn restore_overwrites_nothing_and_refuses_damaged_content() {
     let restored = restore(root.path(), None).unwrap();
     assert_eq!(fs::read_to_string(root.path().join(&again)).unwrap(), "what is there now");
     assert!(in_trash(&again).exists(), "it stays in the trash");
-    assert!(restored.already_there.iter().any(|entry| entry.path == again));
+    assert!(restored.conflicting.iter().any(|entry| entry.path == again));
     assert!(!root.path().join(layout::blob_data(&layer("a"))).exists());
     assert!(!root.path().join(layout::layer_link("multi", &layer("a"))).exists(), "no link to what did not come back");
     let failures: Vec<String> = restored.failures.iter().map(ToString::to_string).collect();
