@@ -2,8 +2,10 @@
 //!
 //!     cargo run --release -p regc-benches -- compare /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- hash /tmp/regc-benches
+//!     cargo run --release -p regc-benches -- bucket
 
 mod bare_walk;
+mod bucket;
 mod compare;
 mod hash;
 mod process;
@@ -15,12 +17,14 @@ use clap::Parser;
 enum Command {
     Compare(compare::Args),
     BareWalk(bare_walk::Args),
+    Bucket(bucket::Args),
     Hash(hash::Args),
     HashBlobs(hash::HashBlobs),
 }
 
 fn main() -> std::io::Result<()> {
     match Command::parse() {
+        Command::Bucket(args) => bucket::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Hash(args) => hash::run(&args),
         Command::HashBlobs(args) => hash::run_library(&args),

@@ -41,7 +41,8 @@ fn unusable_configuration_is_reported_with_path() {
     assert!(run.stderr.contains("/nowhere/config.yml\n  caused by: No such file"), "{}", run.stderr);
     for (storage, expected) in [
         ("inmemory", "forgets everything"),
-        ("{s3: {bucket: b}}", "`s3` is not supported"),
+        ("{s3: {bucket: b}}", "storage.s3.region is not given"),
+        ("{gcs: {bucket: b}}", "`gcs` is not supported"),
         ("{filesystem: {}, s3: {}}", "more than one storage driver"),
         ("{", "not valid YAML"),
     ] {

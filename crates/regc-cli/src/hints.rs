@@ -62,6 +62,10 @@ impl Needing {
                 ),
                 Self::Nothing => None,
             },
+            Error::NoTrash => Some(match self {
+                Self::Trash | Self::Live => "to be able to undo it, turn on versioning of the bucket before".to_owned(),
+                _ => "a bucket that keeps versions gives back what was deleted; push again what is damaged".to_owned(),
+            }),
             Error::OtherFilesystem(_) => self.without().or_else(|| self.on_one_filesystem()),
             _ => None,
         }

@@ -55,6 +55,7 @@ pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Er
 fn root_of(config: &Config) -> PathBuf {
     match &config.driver {
         Driver::Filesystem { root } => root.clone(),
+        Driver::S3(s3) => s3.to_string().into(),
         _ => PathBuf::new(),
     }
 }

@@ -1,5 +1,7 @@
 //! Where a registry's files are: the contract of a storage, and the backends.
 
+#[cfg(feature = "s3")]
+pub mod bucket;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
@@ -22,7 +24,7 @@ use crate::registry::config::{Config, Driver};
 /// Opens the storage that `config` describes.
 ///
 /// Fails if its root directory is absent, and for drivers that are not supported: `inmemory`, which keeps nothing,
-/// and so far everything but `filesystem`.
+/// and so far everything but `filesystem` and, with the feature `s3`, `s3`.
 pub fn open(config: &Config) -> Result<Box<dyn DeleteStorage>, Error> {
     open_driver(&config.driver).map_err(|error| match (&config.driver_variable, error) {
         (Some(name), error @ (Error::RootMissing(_) | Error::RootNotDirectory(_) | Error::Config(_))) => {
@@ -35,12 +37,16 @@ pub fn open(config: &Config) -> Result<Box<dyn DeleteStorage>, Error> {
 fn open_driver(driver: &Driver) -> Result<Box<dyn DeleteStorage>, Error> {
     match driver {
         Driver::Filesystem { root } => Ok(Box::new(filesystem::FilesystemStorage::open(root)?)),
+        #[cfg(feature = "s3")]
+        Driver::S3(s3) => Ok(Box::new(bucket::BucketStorage::s3(s3)?)),
+        #[cfg(not(feature = "s3"))]
+        Driver::S3(s3) => Err(Error::Config(format!("this program was built without support for {s3}"))),
         Driver::InMemory => Err(Error::Config(
             "storage is `inmemory`: the registry forgets everything when it stops, so there is nothing to collect"
                 .into(),
         )),
-        Driver::Other(name) => {
-            Err(Error::Config(format!("the storage driver `{name}` is not supported; regc reads `filesystem`")))
-        }
+        Driver::Other(name) => Err(Error::Config(format!(
+            "the storage driver `{name}` is not supported; regc reads `filesystem` and `s3`"
+        ))),
     }
 }

@@ -211,6 +211,7 @@ impl Store {
     /// ```
     #[cfg(feature = "patterns")]
     pub fn resolve(&self, patterns: &[Pattern], force: bool, monitor: &dyn Monitor) -> Result<Deletion, Error> {
+        self.storage.relist("");
         resolve::resolve(&*self.storage, patterns, force, self.jobs, monitor)
     }
 
@@ -219,6 +220,7 @@ impl Store {
     ///
     /// Fails with [`Error::NothingMatches`] if there is none.
     pub fn repository_at(&self, path: &str, monitor: &dyn Monitor) -> Result<String, Error> {
+        self.storage.relist("");
         resolve::repository_at(&*self.storage, path, self.jobs, monitor)
     }
 
@@ -247,11 +249,13 @@ impl Store {
         depth: ListOptions,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Listing>, Error> {
+        self.storage.relist("");
         catalog(&*self.storage, is_wanted, depth.absences(self.config.absences), self.jobs, monitor)
     }
 
     /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
     pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
+        self.storage.relist("");
         scan(&*self.storage, &Options { jobs: self.jobs, ..Options::default() }, monitor)
     }
 
@@ -301,6 +305,7 @@ impl Store {
     /// ```
     pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
         let options = verify::Options { jobs: self.jobs, absences: self.config.absences, ..*options };
+        self.storage.relist("");
         verify::verify(&*self.storage, &options, monitor)
     }
 
@@ -324,7 +329,8 @@ impl Store {
 
     /// Plans how to repair what a verification found: a dry run. Nothing is changed.
     ///
-    /// Refuses a store as a deletion does. Fails with [`Error::Interrupted`] if the monitor stops it.
+    /// Refuses a store as a deletion does. Fails with [`Error::NoTrash`] if the storage has no trash, with
+    /// [`Error::Interrupted`] if the monitor stops it.
     pub fn plan_repair(
         &self,
         verification: &Verification,
@@ -332,6 +338,7 @@ impl Store {
         monitor: &dyn Monitor,
     ) -> Result<repair::Plan, Error> {
         self.check(&CollectOptions::new(), true)?;
+        self.has_trash()?;
         let options = repair::Options { allow_empty: self.allow_empty, ..*options };
         repair::plan(&*self.storage, verification, &options, &SystemClock::start(), monitor)
     }
@@ -342,6 +349,7 @@ impl Store {
         is_wanted: impl Fn(&str) -> bool + Sync,
         monitor: &dyn Monitor,
     ) -> Result<Vec<undelete::Deleted>, Error> {
+        self.storage.relist("");
         let mut found = undelete::find(&*self.storage, is_wanted, self.jobs, monitor)?;
         found.iter_mut().for_each(|deleted| deleted.store = self.number);
         Ok(found)
@@ -381,14 +389,22 @@ impl Store {
         monitor: &dyn Monitor,
     ) -> Result<undelete::Plan, Error> {
         self.check(&CollectOptions::new(), true)?;
+        self.has_trash()?;
         // What another store shows is no evidence in this one.
         let deleted: Vec<undelete::Deleted> =
             deleted.iter().filter(|deleted| deleted.store == self.number).cloned().collect();
         undelete::plan(&*self.storage, &deleted, selected, monitor)
     }
 
-    /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash.
+    /// Whether the storage keeps what is deleted as an older version: space is freed only when that expires.
+    pub fn keeps_versions(&self) -> bool {
+        self.storage.keeps_versions()
+    }
+
+    /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash, or if the storage
+    /// has no trash.
     pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
+        self.has_trash()?;
         match with_threads(self.jobs, || check_removable(&*self.storage, plan, true, monitor)) {
             Err(error @ (Error::OtherFilesystem(_) | Error::Interrupted)) => Err(error),
             _ => Ok(()),
@@ -396,7 +412,10 @@ impl Store {
     }
 
     /// Lists the runs in the trash by name, including those that have lost their journal.
+    ///
+    /// Fails with [`Error::NoTrash`] if the storage has no trash.
     pub fn trash(&self, monitor: &dyn Monitor) -> Result<Vec<TrashedRun>, Error> {
+        self.has_trash()?;
         trash::list(&*self.storage, monitor)
     }
 
@@ -479,8 +498,12 @@ impl Store {
     ///
     /// Fails with [`Error::NoTrash`] if the storage has no trash.
     pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {
-        self.storage.as_trash().ok_or(Error::NoTrash)?;
+        self.has_trash()?;
         Ok(Session::new(self, self.take_lock(holder)?, true, Probed::NotAsked))
+    }
+
+    fn has_trash(&self) -> Result<(), Error> {
+        self.storage.as_trash().map(drop).ok_or(Error::NoTrash)
     }
 
     fn take_lock(&self, holder: &Holder) -> Result<Locked<'_>, Error> {
@@ -518,6 +541,7 @@ impl Store {
         deletion: Option<Deletion>,
         monitor: &dyn Monitor,
     ) -> Result<Plan, Error> {
+        self.storage.relist("");
         self.check(options, deletion.is_some())?;
         let mut deletion = deletion;
         deletion.iter_mut().for_each(|deletion| deletion.keep_content |= options.keeps_content());

@@ -50,7 +50,8 @@ pub fn write_config(directory: &Path, root: &Path, port: u16) -> PathBuf {
 
 /// Runs `docker-registry garbage-collect` on the store that `config` describes.
 pub fn garbage_collect(config: &Path, arguments: &[&str]) -> Output {
-    run(Command::new("docker-registry").arg("garbage-collect").args(arguments).arg(config))
+    let mut command = Command::new("docker-registry");
+    run(command.arg("garbage-collect").args(arguments).arg(config).env_remove("AWS_CA_BUNDLE"))
 }
 
 /// Runs `skopeo`, and panics if it fails.
@@ -88,18 +89,35 @@ impl PeerRegistry {
         })
     }
 
+    /// Starts a registry on a bucket; `config` returns its configuration, without the section `http`.
+    pub fn start_on_bucket(config: &str) -> Self {
+        let write = |directory: &Path, port| {
+            let (path, name) = (directory.join("config.yml"), directory.display());
+            let http = format!("http: {{addr: \"127.0.0.1:{port}\", headers: {{{NAME}: [{name}]}}}}\n");
+            fs::write(&path, format!("{config}{http}")).expect("a configuration can be written");
+            path
+        };
+        Self::start_configured(write, || Command::new("docker-registry"))
+    }
+
     fn start_with(root: &Path, program: impl Fn() -> Command) -> Self {
+        Self::start_configured(|directory, port| write_config(directory, root, port), program)
+    }
+
+    fn start_configured(configure: impl Fn(&Path, u16) -> PathBuf, program: impl Fn() -> Command) -> Self {
         // Another process may take the port before the registry starts, so this is retried.
         for _ in 0..10 {
             let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
             let port = listener.local_addr().expect("a bound socket has an address").port();
             drop(listener);
             let directory = tempfile::tempdir().expect("a temporary directory can be made");
-            let config = write_config(directory.path(), root, port);
+            let config = configure(directory.path(), port);
             fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
             let process = program()
                 .arg("serve")
                 .arg(&config)
+                // With it, the registry's driver for S3 refuses to start.
+                .env_remove("AWS_CA_BUNDLE")
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())

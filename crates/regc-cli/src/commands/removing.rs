@@ -162,6 +162,11 @@ pub fn carry_out(
         }
     }
     printer.decided(&Run { root, plan: &plan, summary: &summary, failures: &[] });
+    if plan.totals().all_bytes() > 0 && store.keeps_versions() {
+        eprintln!(
+            "regc: note: the bucket keeps versions: what is deleted takes up space until its old version expires"
+        );
+    }
     let is_kept = terms.needing != Needing::Nothing;
     let outcome = match session {
         None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,
@@ -244,6 +249,7 @@ pub fn tell_of_unused<'n>(patterns: &[Pattern], names: impl Iterator<Item = &'n 
 /// it.
 pub fn trash_bytes(store: &Store) -> u64 {
     match store.trash(&Silent) {
+        Err(Error::NoTrash) => 0,
         Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
         Err(error) => {
             print_error(&error);

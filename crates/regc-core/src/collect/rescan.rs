@@ -59,6 +59,7 @@ impl<'a> Rescan<'a> {
     /// Fails if the storage cannot be read, if a new manifest is not whole yet, or if the monitor stops it.
     pub(crate) fn look(&self, monitor: &dyn Monitor) -> Result<Spared, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
+        self.storage.relist(layout::REPOSITORIES);
         let mut spared = Spared::default();
         let known: Vec<_> = inventory.repositories.iter().zip(&reachable.garbage).collect();
         let new: Vec<New> = known
@@ -203,7 +204,7 @@ impl<'a> Rescan<'a> {
     }
 
     /// Spares a manifest, everything that it refers to, and what is attached to any of that. Returns whether the
-    /// manifest is damaged.
+    /// manifest is damaged or missing.
     pub(crate) fn spare_manifest(&self, repository: &str, id: DigestId, spared: &mut Spared) -> Result<bool, Error> {
         let Scan { inventory, reachable, .. } = self.scan;
         let mut is_damaged = false;
@@ -213,7 +214,7 @@ impl<'a> Rescan<'a> {
             reachable.manifests.read_other(self.storage, &inventory.digests, manifest)?;
             let mut content = self.signatures.get(&manifest).cloned().unwrap_or_default();
             reachable.manifests.with(manifest, |found| {
-                is_damaged |= manifest == id && matches!(found, Manifest::Damaged(_));
+                is_damaged |= manifest == id && matches!(found, Manifest::Damaged(_) | Manifest::Missing);
                 for (edge, to) in edges(found) {
                     match edge {
                         Edge::Reference(role) if role.may_be_child() => pending.push(to),

@@ -18,6 +18,10 @@ use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
 use crate::registry::layout::{self, Location};
+use crate::scan::Scan;
+use crate::scan::graph::edges;
+use crate::scan::inventory::DigestId;
+use crate::scan::mark::Manifest;
 use crate::storage::lock::Locked;
 use crate::storage::{DeleteStorage, Removal, Removing, below};
 use crate::sync::Mutex;
@@ -196,10 +200,38 @@ impl Sweep<'_> {
             let referrer_links: Vec<Item<'_>> = repository.referrer_links().collect();
             referrer_links.par_chunks(BATCH).for_each(|batch| remove(batch.to_vec()));
             self.referrer_directories(&referrer_links);
-            for revision in repository.revisions() {
-                remove(vec![revision]);
-            }
+            self.steps(repository.revisions()).into_iter().for_each(&remove);
         });
+    }
+
+    /// Divides revisions, each of which comes before those that it refers to, into steps: none refers to another of its step,
+    /// so that those of a step are removed in any order.
+    fn steps<'i>(&self, revisions: impl Iterator<Item = Item<'i>>) -> Vec<Vec<Item<'i>>> {
+        let Scan { inventory, reachable, .. } = self.rescan.scan;
+        let mut steps: Vec<Vec<Item<'i>>> = Vec::new();
+        let (mut below, mut was_remembered): (HashSet<DigestId>, _) = (HashSet::new(), None);
+        for item in revisions {
+            let Item::Revision { digest, is_remembered, .. } = &item else { continue };
+            let id = inventory.digests.id(digest);
+            let is_next = below.contains(&id)
+                || was_remembered != Some(*is_remembered)
+                || steps.last().is_none_or(|step| step.len() == BATCH);
+            if is_next {
+                below.clear();
+                steps.push(Vec::new());
+            }
+            was_remembered = Some(*is_remembered);
+            reachable.manifests.with(id, |manifest| {
+                below.extend(edges(manifest).map(|(_, to)| to));
+                if let Manifest::Parsed { subject, .. } = manifest {
+                    below.extend(subject);
+                }
+            });
+            if let Some(step) = steps.last_mut() {
+                step.push(item);
+            }
+        }
+        steps
     }
 
     /// Removes the remaining directories of tags: the registry lists a tag as long as its directory exists.
@@ -241,6 +273,11 @@ impl Sweep<'_> {
     /// Removes blobs. One task removes all blobs of a directory: parallel removals from one directory only wait for
     /// each other.
     fn blobs(&self, plan: &Plan) {
+        if let Some(number) = self.storage.removed_at_once() {
+            let blobs = &self.rescan.scan.sizes.unreferenced;
+            blobs.par_chunks(number).for_each(|batch| self.batch(plan.blobs(batch).collect()));
+            return;
+        }
         let directories: Vec<_> = plan.blob_directories().collect();
         directories.par_iter().for_each(|blobs| {
             for batch in blobs.chunks(BATCH) {

@@ -5,6 +5,7 @@
 
 mod environment;
 mod file;
+mod s3;
 mod yaml;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
+pub use self::s3::S3;
 use crate::error::Error;
 
 /// Where the registry's images look for their configuration, in the order in which regc does: registry 3's image, the
@@ -114,6 +116,8 @@ pub enum Driver {
     },
     /// The registry's own memory.
     InMemory,
+    /// A bucket of S3: `s3`, also called `s3aws`.
+    S3(Box<S3>),
     /// Any other driver, by its name.
     Other(String),
 }
@@ -181,7 +185,11 @@ impl Config {
         }
         normalize_short_form(&mut document, "storage");
         normalize_short_form(&mut document, "auth");
-        let (driver, driver_variable) = environment::apply(&mut document, environment)?;
+        let environment: Vec<(String, String)> = environment.into_iter().collect();
+        let (mut driver, driver_variable) = environment::apply(&mut document, environment.iter().cloned())?;
+        if let Driver::S3(s3) = &mut driver {
+            s3.keep_environment(&environment);
+        }
         Ok(Self {
             driver,
             metadata: metadata(&document),
@@ -225,6 +233,7 @@ fn driver(document: &Mapping) -> Result<Driver, Error> {
     Ok(match name.as_str() {
         "inmemory" => Driver::InMemory,
         "filesystem" => Driver::Filesystem { root: root_directory(parameters)? },
+        "s3" | "s3aws" => Driver::S3(Box::new(S3::read(&name, parameters)?)),
         _ => Driver::Other(name),
     })
 }

@@ -156,8 +156,8 @@ pub enum Content {
 ///
 /// - **What is absent is no error.** Every other failure is one, and names its path. An incomplete listing is an
 ///   error as well: regc takes what a listing does not show for absent, and deletes what seems to be unreferenced.
-/// - **A call sees what was written before it began.** It may or may not see what is written or deleted during the
-///   call.
+/// - **A call sees what was written before it began**, or before the last [`relist`](Self::relist). It may or may not see
+///   what is written or deleted during the call.
 /// - **What a method calls may call the storage.** No lock is held meanwhile.
 /// - **All times are by one clock**, that of [`Lock::since`]: regc compares them with each other.
 /// - **Symbolic links are followed.** A dangling one is not absent: listings and [`stat`](Self::stat) show it as
@@ -254,6 +254,13 @@ pub trait ReadStorage: Send + Sync {
         Ok(total)
     }
 
+    /// Makes the next question about what is below `directory` list that anew, for a storage that lists everything at once
+    /// and answers from that. Calls that ask what is there *now* begin with this. By default, does nothing: each question
+    /// is answered anew.
+    fn relist(&self, directory: &str) {
+        let _ = directory;
+    }
+
     /// Returns the file system's view of this storage, if it is a file system.
     fn as_posix(&self) -> Option<&dyn PosixStorage> {
         None
@@ -276,7 +283,7 @@ pub trait PosixStorage: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Removing<'a> {
     /// An object that was modified at this time or later stays, as does one whose time the storage does not know. The
-    /// time is read just before the deletion.
+    /// time is read just before the deletion; by a storage that lists everything at once, with the last listing.
     pub unless_modified_since: Option<SystemTime>,
     /// Objects are not deleted but moved: to the same key below this directory of the same storage. Only for a
     /// [`TrashStorage`].
@@ -337,6 +344,18 @@ pub trait DeleteStorage: ReadStorage {
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
         let _ = (directory, to_trash);
         Ok(())
+    }
+
+    /// Whether what is deleted stays as an older version, and takes up space until that expires, as far as that can be found
+    /// out.
+    fn keeps_versions(&self) -> bool {
+        false
+    }
+
+    /// Returns how many objects are best removed by one call, wherever they are; `None` if it is best to remove those of one
+    /// directory together.
+    fn removed_at_once(&self) -> Option<usize> {
+        None
     }
 
     /// Returns this storage as one that has a trash, if it is one.

@@ -61,6 +61,10 @@ macro_rules! forward_to_target {
                 (**self).bytes_below(directory, is_left_out)
             }
 
+            fn relist(&self, directory: &str) {
+                (**self).relist(directory);
+            }
+
             fn as_posix(&self) -> Option<&dyn PosixStorage> {
                 (**self).as_posix()
             }
@@ -85,6 +89,14 @@ macro_rules! forward_to_target {
 
             fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
                 (**self).check_removable(directory, to_trash)
+            }
+
+            fn keeps_versions(&self) -> bool {
+                (**self).keeps_versions()
+            }
+
+            fn removed_at_once(&self) -> Option<usize> {
+                (**self).removed_at_once()
             }
 
             fn as_trash(&self) -> Option<&dyn TrashStorage> {

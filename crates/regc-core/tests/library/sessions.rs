@@ -191,10 +191,11 @@ fn storage_without_a_trash_is_collected_and_moves_nothing() {
     let store = Store::with_storage(&Config::at_root(root.path()), Box::new(WithoutTrash::new(storage)));
     assert!(matches!(store.lock_live(&Holder::new("test")), Err(Error::NoTrash)));
     let session = store.lock(&Holder::new("test")).unwrap();
-    let links = plan_undelete(&session, &Silent).unwrap();
-    assert!(matches!(session.undelete(&links, &Silent), Err(Error::NoTrash)));
+    assert!(matches!(plan_undelete(&session, &Silent), Err(Error::NoTrash)));
+    assert!(matches!(store.trash(&Silent), Err(Error::NoTrash)));
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     assert!(matches!(session.execute(&plan, Disposal::Trash, &Silent), Err(Error::NoTrash)));
+    assert!(matches!(store.check_trash(&plan, &Silent), Err(Error::NoTrash)));
     assert_eq!(session.execute(&plan, Disposal::Delete, &Silent).unwrap().removed, plan.totals());
     assert!(plan.totals().blobs > 0 && store.plan(&CollectOptions::new(), &Silent).unwrap().totals().is_empty());
 }

@@ -58,8 +58,10 @@ storage:
   delete: {enabled: true}
 ";
     assert_eq!(root(merged, &[]), "/merged");
-    let s3 = parse("version: 0.1\nstorage: {s3: {bucket: b}}", &[]).unwrap();
-    assert_eq!(s3.driver, Driver::Other("s3".into()));
+    let s3 = parse("version: 0.1\nstorage: {s3aws: {bucket: b, region: r}}", &[]).unwrap();
+    assert!(matches!(s3.driver, Driver::S3(s3) if s3.bucket == "b"));
+    let swift = parse("version: 0.1\nstorage: {swift: {container: c}}", &[]).unwrap();
+    assert_eq!(swift.driver, Driver::Other("swift".into()));
 }
 
 #[test]

@@ -1,0 +1,503 @@
+//! Buckets: storage without directories, in which every question costs a request.
+//!
+//! Everything is listed once, side by side, and every question but those for content is answered from that
+//! listing, until [`ReadStorage::relist`]. Nothing can be moved, so there is no trash.
+
+mod deletes;
+mod http;
+mod listing;
+mod marker;
+mod s3;
+mod snapshot;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use self::deletes::Deletes;
+use self::listing::{Answered, From};
+use self::snapshot::{Listed, Snapshot};
+use super::contract::{Content, DeleteStorage, Entry, EntryKind, Metadata, Object, ReadStorage, Removal, Removing};
+use super::lock::{Holder, Lock};
+use crate::error::Error;
+use crate::registry::{config, layout};
+use crate::sync::{Mutex, RwLock};
+
+/// A server's bucket. Keys are whole, byte for byte as they were listed.
+trait Bucket: Send + Sync {
+    /// Returns its name, as a URL that shows no secret.
+    fn name(&self) -> String;
+
+    /// Returns what the keys of the store begin with, without a slash at its end; empty for the whole bucket.
+    fn root(&self) -> &str;
+
+    /// Requests one page of the keys that begin with `prefix`, with at most that many.
+    fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error>;
+
+    /// Requests an object, and returns whether it exists.
+    fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error>;
+
+    /// Writes an object.
+    fn put(&self, key: &str, content: &[u8]) -> Result<(), Error>;
+
+    /// Deletes an object. One that does not exist is no error.
+    fn delete(&self, key: &str) -> Result<(), Error>;
+
+    /// Returns how many objects one request deletes at most.
+    fn deleted_at_once(&self) -> usize;
+
+    /// Deletes several objects by one request, which is sent once.
+    fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error>;
+
+    /// Lists the uploads in several parts that have begun below `prefix`, and are neither complete nor aborted; none if the
+    /// server cannot list them.
+    fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>, Error>;
+
+    /// Aborts an upload in several parts. One that does not exist is no error.
+    fn abort(&self, upload: &PendingUpload) -> Result<(), Error>;
+
+    /// Whether the bucket keeps what is deleted, as an older version; `None` if that cannot be found out.
+    fn keeps_versions(&self) -> Option<bool>;
+}
+
+/// The answer to a request that deletes several objects.
+enum Deleted {
+    /// All are deleted but these.
+    AllBut(Vec<FailedDelete>),
+    /// Nothing is deleted: the server is busy, maybe for this long.
+    Busy(Option<Duration>),
+    /// The server has no such request.
+    Unsupported,
+}
+
+/// An upload in several parts that is not complete. It is no object, and takes up space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PendingUpload {
+    /// The whole key of the object that it is to become.
+    key: String,
+    id: String,
+    began: Option<SystemTime>,
+}
+
+/// An object that was not deleted.
+struct FailedDelete {
+    key: String,
+    /// Whether it may be deleted later.
+    is_busy: bool,
+    reason: String,
+}
+
+/// A store in a bucket.
+pub struct BucketStorage {
+    bucket: Arc<dyn Bucket>,
+    /// What keys begin with, with a slash at its end unless it is empty.
+    root: String,
+    parts: Vec<Part>,
+    deletes: Deletes,
+    /// The uploads in several parts that are pending, by their keys in the store, once they are needed: each counts as an
+    /// object, of no known length.
+    pending: Mutex<Option<HashMap<String, Vec<PendingUpload>>>>,
+    /// Whether anything of a registry is in the bucket, once that is known.
+    has_layout: Mutex<Option<bool>>,
+}
+
+/// What is below one prefix, listed when it is first needed.
+struct Part {
+    /// A directory; empty for the whole store.
+    directory: String,
+    snapshot: Mutex<Option<Arc<RwLock<Snapshot>>>>,
+}
+
+/// How many keys one page has at most.
+const PAGE: u16 = 1000;
+
+/// How many blobs are listed before the rest is divided.
+const LISTED_FIRST: usize = 4000;
+
+/// How many keys one of the listings side by side is to have at least.
+const LISTED_BY_ONE: usize = 8000;
+
+/// How many listings run side by side at most.
+const LISTINGS: usize = 32;
+
+impl BucketStorage {
+    /// Prepares requests to a bucket of S3. Nothing is requested yet.
+    ///
+    /// Fails if there are no credentials, as far as that is known without a request.
+    pub fn s3(config: &config::S3) -> Result<Self, Error> {
+        let parts = [layout::BLOBS, layout::REPOSITORIES, LOCKFILES];
+        Ok(Self::new(Arc::new(s3::S3::new(config)?), &parts))
+    }
+
+    /// A bucket of S3 of which every key below the root is listed, whether a registry has such keys or not.
+    pub fn whole_s3(config: &config::S3) -> Result<Self, Error> {
+        Ok(Self::new(Arc::new(s3::S3::new(config)?), &[""]))
+    }
+
+    fn new(bucket: Arc<dyn Bucket>, parts: &[&str]) -> Self {
+        let root = match bucket.root() {
+            "" => String::new(),
+            root => format!("{root}/"),
+        };
+        let part = |directory: &&str| Part { directory: (*directory).to_owned(), snapshot: Mutex::default() };
+        let deletes = Deletes::new(bucket.clone());
+        Self {
+            bucket,
+            root,
+            parts: parts.iter().map(part).collect(),
+            deletes,
+            pending: Mutex::default(),
+            has_layout: Mutex::default(),
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.root)
+    }
+
+    /// Returns what is known of the part that a key is in; `None` if it is in none.
+    fn snapshot_of(&self, key: &str) -> Result<Option<Arc<RwLock<Snapshot>>>, Error> {
+        let Some(part) = self.parts.iter().find(|part| is_in(key, &part.directory)) else { return Ok(None) };
+        let snapshot = self.snapshot(part)?;
+        if key.split('/').any(|name| name == layout::UPLOADS) {
+            self.list_pending(&snapshot)?;
+        }
+        Ok(Some(snapshot))
+    }
+
+    /// Adds the pending uploads to what is known of repositories, unless they are there already.
+    fn list_pending(&self, snapshot: &RwLock<Snapshot>) -> Result<(), Error> {
+        let mut known = self.pending.lock();
+        if known.is_some() {
+            return Ok(());
+        }
+        let mut pending: HashMap<String, Vec<PendingUpload>> = HashMap::new();
+        for upload in self.bucket.pending_uploads(&self.key(&format!("{}/", layout::REPOSITORIES)))? {
+            let Some(key) = upload.key.strip_prefix(&self.root).filter(|key| key.contains(UPLOADS)) else { continue };
+            // The later of all times counts, and one that is unknown is the latest.
+            let known = snapshot.read().object(key);
+            let bytes = known.map_or(0, |known| known.bytes);
+            let modified = match known {
+                Some(known) => known.modified.zip(upload.began).map(|(one, other)| one.max(other)),
+                None => upload.began,
+            };
+            snapshot.write().insert(key, Listed { bytes, modified });
+            pending.entry(key.to_owned()).or_default().push(upload);
+        }
+        *known = Some(pending);
+        Ok(())
+    }
+
+    /// Aborts the pending uploads of a key, if there are any.
+    fn abort(&self, key: &str) -> Option<Result<(), Error>> {
+        let uploads = self.pending.lock().as_ref()?.get(key)?.clone();
+        Some(uploads.iter().try_for_each(|upload| self.bucket.abort(upload)))
+    }
+
+    /// Returns what is known of a part, which is listed first if it was not yet.
+    fn snapshot(&self, part: &Part) -> Result<Arc<RwLock<Snapshot>>, Error> {
+        let mut known = part.snapshot.lock();
+        if let Some(snapshot) = &*known {
+            return Ok(snapshot.clone());
+        }
+        let snapshot = Arc::new(RwLock::new(self.list_part(&part.directory)?));
+        *known = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// Returns the parts that are below a directory, and not the directory itself.
+    fn parts_below(&self, directory: &str) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |part| part.directory != directory && is_in(&part.directory, directory))
+    }
+
+    fn list_part(&self, directory: &str) -> Result<Snapshot, Error> {
+        let below = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let prefix = self.key(&below);
+        let snapshot = Mutex::new(Snapshot::default());
+        let add = |listing::Object { key, bytes, modified, .. }: &listing::Object| {
+            let mut snapshot = snapshot.lock();
+            match std::str::from_utf8(&key[self.root.len()..]) {
+                Ok(key) => snapshot.add(key, Listed { bytes: *bytes, modified: *modified }),
+                Err(_) => snapshot.ignored += 1,
+            }
+        };
+        let request = |from: From<'_>| self.bucket.page(&prefix, from, PAGE);
+        let (mut first, mut last) = (0, Vec::new());
+        let is_divided = directory == layout::BLOBS;
+        listing::list(&request, &prefix, "", &mut |object| {
+            add(&object);
+            first += 1;
+            last = object.key;
+            if is_divided && first == LISTED_FIRST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if is_divided && first == LISTED_FIRST {
+            let last = String::from_utf8(last).map_err(|_| {
+                Error::storage("list", &*prefix, io::Error::other("a key among the blobs is not UTF-8"))
+            })?;
+            let starts = starts(&prefix, last, first);
+            let (request, prefix, add) = (&request, &*prefix, &add);
+            let listed: Vec<Result<(), Error>> = std::thread::scope(|scope| {
+                let mut threads = Vec::new();
+                for (number, start) in starts.iter().enumerate() {
+                    let end = starts.get(number + 1).map(|end| end.as_bytes());
+                    threads.push(scope.spawn(move || list_until(request, prefix, start, end, add)));
+                }
+                threads.into_iter().map(|thread| thread.join().expect("a listing does not panic")).collect()
+            });
+            listed.into_iter().collect::<Result<(), Error>>()?;
+        }
+        let mut snapshot = snapshot.into_inner();
+        snapshot.finish();
+        Ok(snapshot)
+    }
+
+    /// Requests an object. Fails if less of it arrives than was listed: an answer that does not state its length may end
+    /// anywhere.
+    fn get(
+        &self,
+        key: &str,
+        listed: Option<Listed>,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        let (mut arrived, mut is_stopped) = (0, false);
+        let is_there = self.bucket.get(&self.key(key), &mut |part| {
+            arrived += part.len() as u64;
+            let visited = visit(part);
+            is_stopped = visited.is_break();
+            visited
+        })?;
+        match listed {
+            Some(Listed { bytes, .. }) if is_there && !is_stopped && arrived < bytes => {
+                let cut = format!("{arrived} of {bytes} bytes have arrived");
+                Err(Error::storage("read", key, io::Error::new(io::ErrorKind::UnexpectedEof, cut)))
+            }
+            _ => Ok(is_there),
+        }
+    }
+
+    /// Forgets an object that is deleted.
+    fn forget(&self, key: &str) -> Removal {
+        match self.snapshot_of(key) {
+            Ok(snapshot) => {
+                snapshot.iter().for_each(|snapshot| snapshot.write().forget(key));
+                Removal::Done
+            }
+            Err(error) => Removal::Failed(error),
+        }
+    }
+
+    /// Whether anything of a registry is in the bucket.
+    fn has_layout(&self) -> Result<bool, Error> {
+        let mut known = self.has_layout.lock();
+        if let Some(known) = *known {
+            return Ok(known);
+        }
+        let prefix = self.key(&format!("{}/", layout::ROOT));
+        let mut is_there = false;
+        listing::list(&|from| self.bucket.page(&prefix, from, 1), &prefix, "", &mut |_| {
+            is_there = true;
+            ControlFlow::Break(())
+        })?;
+        *known = Some(is_there);
+        Ok(is_there)
+    }
+}
+
+/// What is in the keys of all uploads.
+const UPLOADS: &str = "/_uploads/";
+
+/// Where GitLab's registry says what describes the store.
+const LOCKFILES: &str = "docker/registry/lockfiles";
+
+/// Lists the keys after `start`, until one that is not before `end`.
+fn list_until(
+    request: &dyn Fn(From<'_>) -> Result<Answered, Error>,
+    prefix: &str,
+    start: &str,
+    end: Option<&[u8]>,
+    add: &dyn Fn(&listing::Object),
+) -> Result<(), Error> {
+    listing::list(request, prefix, start, &mut |object| {
+        if end.is_some_and(|end| *object.key >= *end) {
+            return ControlFlow::Break(());
+        }
+        add(&object);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Returns the keys after which the rest of the blobs is listed, side by side. `last` is the key of the last blob so far.
+fn starts(prefix: &str, last: String, listed: usize) -> Vec<String> {
+    let of_sha256 = format!("{prefix}sha256/");
+    let shard = last.strip_prefix(&of_sha256).and_then(|below| usize::from_str_radix(below.get(..2)?, 16).ok());
+    let mut starts = vec![last];
+    if let Some(shard) = shard {
+        let left = 255 - shard;
+        let keys = listed / (shard + 1) * left;
+        let number = (keys / LISTED_BY_ONE).clamp(1, LISTINGS.min(left.max(1)));
+        // Each begins with a directory of its own.
+        starts.extend((1..number).map(|part| format!("{of_sha256}{:02x}/", shard + 1 + left * part / number)));
+    }
+    starts
+}
+
+/// Whether a key is in a directory, or is that directory.
+fn is_in(key: &str, directory: &str) -> bool {
+    let below = key.strip_prefix(directory);
+    directory.is_empty() || below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+impl ReadStorage for BucketStorage {
+    fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
+        let mut names = BTreeSet::new();
+        let is_there = match self.snapshot_of(directory)? {
+            Some(snapshot) => snapshot.read().list(directory, &mut |name, kind| {
+                names.insert((name.to_owned(), kind));
+            }),
+            None => {
+                for part in self.parts_below(directory) {
+                    if self.snapshot(part)?.read().stat(&part.directory).is_some() {
+                        let below = part.directory[directory.len()..].trim_start_matches('/');
+                        names.extend(below.split('/').next().map(|name| (name.to_owned(), EntryKind::Directory)));
+                    }
+                }
+                !names.is_empty() || directory.is_empty()
+            }
+        };
+        names.iter().for_each(|(name, kind)| visit(Entry { name, kind: *kind, symlink: false }));
+        Ok(is_there)
+    }
+
+    fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        let mut objects = Vec::new();
+        let mut add = |snapshot: &Snapshot, directory: &str| {
+            snapshot.walk(directory, &mut |Object { key, bytes, modified }| {
+                objects.push((key.to_owned(), bytes, modified));
+            });
+        };
+        match self.snapshot_of(directory)? {
+            Some(snapshot) => add(&snapshot.read(), directory),
+            None => {
+                for part in self.parts_below(directory) {
+                    add(&self.snapshot(part)?.read(), &part.directory);
+                }
+            }
+        }
+        let mut objects = objects.iter();
+        let _ =
+            objects.try_for_each(|(key, bytes, modified)| visit(Object { key, bytes: *bytes, modified: *modified }));
+        Ok(())
+    }
+
+    /// An object that was not listed is requested all the same: it may have been written since.
+    fn read(&self, key: &str, limit: u64) -> Result<Option<Content>, Error> {
+        let Some(snapshot) = self.snapshot_of(key)? else { return Ok(None) };
+        let listed = snapshot.read().object(key);
+        if listed.is_some_and(|listed| listed.bytes > limit) {
+            return Ok(Some(Content::TooLarge));
+        }
+        let (mut content, mut is_too_large) = (Vec::new(), false);
+        let is_there = self.get(key, listed, &mut |part| {
+            content.extend_from_slice(part);
+            is_too_large = content.len() as u64 > limit;
+            if is_too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(is_there.then_some(if is_too_large { Content::TooLarge } else { Content::Whole(content) }))
+    }
+
+    fn read_in_parts(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        let Some(snapshot) = self.snapshot_of(key)? else { return Ok(false) };
+        let listed = snapshot.read().object(key);
+        self.get(key, listed, visit)
+    }
+
+    fn stat(&self, key: &str) -> Result<Option<Metadata>, Error> {
+        if let Some(snapshot) = self.snapshot_of(key)? {
+            return Ok(snapshot.read().stat(key));
+        }
+        // Only directories are above the parts.
+        let is_there = if is_in(layout::ROOT, key) { self.has_layout()? } else { false };
+        Ok(is_there.then(|| Metadata::directory(None)))
+    }
+
+    fn relist(&self, directory: &str) {
+        for part in &self.parts {
+            if is_in(&part.directory, directory) || is_in(directory, &part.directory) {
+                *part.snapshot.lock() = None;
+            }
+        }
+        *self.pending.lock() = None;
+        // What is there does not vanish as a whole.
+        self.has_layout.lock().take_if(|has_layout| !*has_layout);
+    }
+}
+
+impl DeleteStorage for BucketStorage {
+    fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal> {
+        if how.into.is_some() {
+            return keys.iter().map(|_| Removal::Failed(Error::NoTrash)).collect();
+        }
+        let mut removals: Vec<Option<Removal>> = Vec::with_capacity(keys.len());
+        let mut listed = Vec::new();
+        for (number, key) in keys.iter().enumerate() {
+            let found = self.snapshot_of(key).map(|snapshot| snapshot.and_then(|snapshot| snapshot.read().object(key)));
+            removals.push(match found {
+                Err(error) => Some(Removal::Failed(error)),
+                Ok(None) => Some(Removal::Done),
+                Ok(Some(Listed { modified, .. })) => {
+                    let is_recent =
+                        how.unless_modified_since.is_some_and(|since| modified.is_none_or(|at| at >= since));
+                    let aborted = if is_recent { None } else { self.abort(key) };
+                    match aborted {
+                        _ if is_recent => Some(Removal::Spared),
+                        Some(Err(error)) => Some(Removal::Failed(error)),
+                        // There may be an object as well.
+                        None | Some(Ok(())) => {
+                            listed.push(number);
+                            None
+                        }
+                    }
+                }
+            });
+        }
+        let deleted = self.deletes.run(listed.iter().map(|&number| self.key(&keys[number])).collect());
+        for (number, deleted) in listed.into_iter().zip(deleted) {
+            removals[number] = Some(deleted.map_or_else(Removal::Failed, |()| self.forget(&keys[number])));
+        }
+        removals.into_iter().flatten().collect()
+    }
+
+    fn keeps_versions(&self) -> bool {
+        self.bucket.keeps_versions() == Some(true)
+    }
+
+    fn removed_at_once(&self) -> Option<usize> {
+        Some(self.bucket.deleted_at_once())
+    }
+
+    /// Writes a marker, which is no lock that can be relied on: two programs that begin at the same moment may both go
+    /// on. After a process of this machine was killed, its marker counts for nothing.
+    fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
+        let lock = marker::write(&self.bucket, &self.key(layout::LOCK), holder)?;
+        self.relist("");
+        Ok(lock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_blobs_are_listed_side_by_side() {
+        let starts = |last: &str, listed| starts("docker/registry/v2/blobs/", last.to_owned(), listed);
+        let few = starts("docker/registry/v2/blobs/sha256/f0/aa/data", 4000);
+        assert_eq!(few, ["docker/registry/v2/blobs/sha256/f0/aa/data"]);
+        let many = starts("docker/registry/v2/blobs/sha256/00/aa/data", 4000);
+        assert_eq!(many.len(), LISTINGS);
+        assert!(many.is_sorted() && many.iter().skip(1).all(|start| start.len() == 35), "{many:?}");
+        assert_eq!(starts("docker/registry/v2/blobs/sha512/00/aa/data", 4000).len(), 1);
+    }
+}

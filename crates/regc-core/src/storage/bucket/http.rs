@@ -1,0 +1,219 @@
+//! Requests to a server, signed by the backend, and sent again where that may help.
+
+use std::error::Error as _;
+use std::io;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use object_store::ClientOptions;
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, ReqwestConnector};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::Error;
+
+/// How often a request is sent.
+const ATTEMPTS: u32 = 7;
+
+/// How long to wait after the first attempt; twice as long after each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a server may make a request wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long nothing may arrive.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client, with the threads that wait for its answers.
+pub(super) struct Http {
+    runtime: Runtime,
+    client: HttpClient,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// Makes a request for content from a number of bytes on, of that version if it is known.
+type MakeFrom<'a> = dyn Fn(u64, Option<&str>) -> Result<HttpRequest, Error> + 'a;
+
+/// What a request was for: it stands in errors.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) action: &'static str,
+    pub(super) path: &'a str,
+}
+
+impl Purpose<'_> {
+    pub(super) fn error(self, source: io::Error) -> Error {
+        Error::storage(self.action, self.path, source)
+    }
+}
+
+impl Http {
+    /// Creates a client that accepts any certificate if `skip_verify`.
+    pub(super) fn new(skip_verify: bool) -> Result<Self, Error> {
+        let failed = |error: String| Error::Config(format!("cannot create an HTTP client: {error}"));
+        // The first one that is installed in a process stays, and any serves.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let options = ClientOptions::new()
+            .with_allow_http(true)
+            .with_allow_invalid_certificates(skip_verify)
+            .with_timeout_disabled()
+            .with_connect_timeout(TIMEOUT)
+            .with_read_timeout(TIMEOUT);
+        let client = ReqwestConnector::default().connect(&options).map_err(|error| failed(error.to_string()))?;
+        let mut threads = Builder::new_multi_thread();
+        let runtime = threads.worker_threads(2).enable_all().build().map_err(|error| failed(error.to_string()))?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Waits for something that the threads do.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Sends the request that `make` makes, again if the server is busy or cannot be reached, and returns its answer.
+    ///
+    /// `is_busy` says of an answer whether the server was. Retry-After is obeyed.
+    pub(super) fn send(
+        &self,
+        purpose: Purpose<'_>,
+        make: &dyn Fn() -> Result<HttpRequest, Error>,
+        is_busy: &dyn Fn(&Answer) -> bool,
+    ) -> Result<Answer, Error> {
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let asked = match self.execute(make()?) {
+                Ok(answer) if !is_temporary(answer.status) && !is_busy(&answer) => return Ok(answer),
+                Ok(answer) if attempt == ATTEMPTS => return Ok(answer),
+                Ok(answer) => retry_after(&answer.headers),
+                Err(error) if attempt == ATTEMPTS => return Err(purpose.error(describe(&error))),
+                Err(_) => None,
+            };
+            std::thread::sleep(asked.map_or(pause, |asked| asked.max(pause)).min(LONGEST_PAUSE));
+            pause *= 2;
+            attempt += 1;
+        }
+    }
+
+    /// Sends a request once, and returns its answer.
+    pub(super) fn send_once(
+        &self,
+        purpose: Purpose<'_>,
+        make: &dyn Fn() -> Result<HttpRequest, Error>,
+    ) -> Result<Answer, Error> {
+        let request = make()?;
+        self.execute(request).map_err(|error| purpose.error(describe(&error)))
+    }
+
+    fn execute(&self, request: HttpRequest) -> Result<Answer, HttpError> {
+        self.wait(async {
+            let response = self.client.execute(request).await?;
+            let (parts, body) = response.into_parts();
+            let body = body.bytes().await?.to_vec();
+            Ok(Answer { status: parts.status, headers: parts.headers, body })
+        })
+    }
+
+    /// Sends a request for content once; see [`stream`](Self::stream). Each part is visited with whether the answer is only the
+    /// rest that was requested. That is outside of the threads that wait for parts: a visitor may send requests of its own.
+    fn stream_once(
+        &self,
+        request: HttpRequest,
+        version: &mut Option<String>,
+        visit: &mut dyn FnMut(&[u8], bool) -> ControlFlow<()>,
+    ) -> Result<Option<Answer>, HttpError> {
+        let response: HttpResponse = self.wait(self.client.execute(request))?;
+        let (parts, body) = response.into_parts();
+        if !parts.status.is_success() {
+            let body = self.wait(body.bytes())?.to_vec();
+            return Ok(Some(Answer { status: parts.status, headers: parts.headers, body }));
+        }
+        let tag = parts.headers.get(http::header::ETAG).and_then(|tag| tag.to_str().ok());
+        *version = tag.map(str::to_owned);
+        let is_rest = parts.status == StatusCode::PARTIAL_CONTENT;
+        let mut body = body.bytes_stream();
+        while let Some(part) = self.wait(body.next()) {
+            if visit(&part?, is_rest).is_break() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a request for content, and calls `visit` with its parts until it breaks. If the answer is cut, the rest is
+    /// requested by `make`, from the number of bytes that have arrived.
+    ///
+    /// Returns the answer, without its body, if its status is none of success.
+    pub(super) fn stream(
+        &self,
+        purpose: Purpose<'_>,
+        make: &MakeFrom<'_>,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Option<Answer>, Error> {
+        let (mut arrived, mut pause, mut attempt) = (0, FIRST_PAUSE, 1);
+        let mut version: Option<String> = None;
+        loop {
+            let before = arrived;
+            // A server that knows no ranges sends everything again.
+            let mut skipped = before;
+            let sent = self.stream_once(make(arrived, version.as_deref())?, &mut version, &mut |part, is_rest| {
+                let known = if is_rest { 0 } else { skipped.min(part.len() as u64) };
+                skipped -= known;
+                let part = &part[known as usize..];
+                arrived += part.len() as u64;
+                if part.is_empty() { ControlFlow::Continue(()) } else { visit(part) }
+            });
+            let asked = match sent {
+                Ok(None) => return Ok(None),
+                Ok(Some(answer)) if !is_temporary(answer.status) || attempt == ATTEMPTS => return Ok(Some(answer)),
+                Ok(Some(answer)) => retry_after(&answer.headers),
+                Err(error) if attempt == ATTEMPTS => return Err(purpose.error(describe(&error))),
+                Err(_) if arrived > before => {
+                    // It goes on: only attempts without progress are counted.
+                    attempt = 0;
+                    pause = FIRST_PAUSE;
+                    None
+                }
+                Err(_) => None,
+            };
+            std::thread::sleep(asked.map_or(pause, |asked| asked.max(pause)).min(LONGEST_PAUSE));
+            pause *= 2;
+            attempt += 1;
+        }
+    }
+}
+
+/// Whether the same request may succeed later.
+pub(super) fn is_temporary(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+        || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
+}
+
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Describes a request that got no answer, with all its causes.
+fn describe(error: &HttpError) -> io::Error {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let deeper_text = deeper.to_string();
+        if !text.contains(&deeper_text) {
+            text += ": ";
+            text += &deeper_text;
+        }
+        cause = deeper.source();
+    }
+    io::Error::other(text)
+}

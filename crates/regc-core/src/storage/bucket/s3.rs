@@ -1,0 +1,327 @@
+//! Buckets of S3, and of servers that speak its protocol.
+
+mod credentials;
+mod xml;
+
+use std::io;
+use std::ops::ControlFlow;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::{Method, StatusCode};
+use md5::{Digest as _, Md5};
+use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
+use object_store::client::{HttpRequest, HttpRequestBody};
+
+use super::http::{Answer, Http, Purpose};
+use super::listing::{Answered, From};
+use super::{Bucket, Deleted, PendingUpload};
+use crate::error::Error;
+use crate::registry::config;
+
+/// How many keys one bulk delete may have.
+const DELETED_AT_ONCE: usize = 1000;
+
+/// A bucket of S3.
+pub(super) struct S3 {
+    config: config::S3,
+    /// The bucket's URL, without a slash at its end.
+    url: String,
+    http: Http,
+    credentials: AwsCredentialProvider,
+}
+
+impl S3 {
+    /// Prepares requests to the bucket. Nothing is requested yet.
+    pub(super) fn new(config: &config::S3) -> Result<Self, Error> {
+        reqwest::Url::parse(&url(config))
+            .map_err(|error| Error::Config(format!("storage.s3.regionendpoint is no URL: {error}")))?;
+        let http = Http::new(config.skip_verify)?;
+        let credentials = credentials::provider(config)?;
+        Ok(Self { config: config.clone(), url: url(config), http, credentials })
+    }
+
+    /// Makes a signed request.
+    fn request(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: &[(&'static str, &str)],
+        body: Vec<u8>,
+    ) -> Result<HttpRequest, Error> {
+        let failed = |error: String| Error::Config(format!("cannot make a request to {}: {error}", self.config));
+        let credential = self.http.wait(self.credentials.get_credential()).map_err(|error| {
+            Error::Config(format!("no credentials for {}: {}", self.config, credentials::without_secrets(&error)))
+        })?;
+        let mut request = http::Request::builder().method(method).uri(format!("{}{path_and_query}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_empty() { HttpRequestBody::empty() } else { HttpRequestBody::from(body) };
+        let mut request = request.body(body).map_err(|error| failed(error.to_string()))?;
+        let authorizer = AwsAuthorizer::new(&credential, "s3", &self.config.region);
+        authorizer.try_authorize(&mut request, None).map_err(|error| failed(error.to_string()))?;
+        Ok(request)
+    }
+
+    fn send(
+        &self,
+        purpose: Purpose<'_>,
+        method: &Method,
+        path_and_query: &str,
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, Error> {
+        let make = || self.request(method.clone(), path_and_query, headers, body.to_vec());
+        self.http.send(purpose, &make, &is_busy)
+    }
+}
+
+/// Whether a server that answers so is busy, whatever the status.
+fn is_busy(answer: &Answer) -> bool {
+    answer.status != StatusCode::NOT_FOUND
+        && answer.body.starts_with(b"<")
+        && matches!(
+            &*xml::failure(&answer.body).code,
+            "SlowDown" | "RequestTimeout" | "InternalError" | "ServiceUnavailable"
+        )
+}
+
+/// Whether a request is done: an error may come with a status of success.
+fn is_done(answer: &Answer) -> bool {
+    answer.status.is_success() && xml::failure(&answer.body).code.is_empty()
+}
+
+/// Whether the server says that there is no such object.
+fn is_absent(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && xml::failure(&answer.body).code == "NoSuchKey"
+}
+
+/// Whether the server has no such request.
+fn is_unsupported(answer: &Answer) -> bool {
+    matches!(answer.status, StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED)
+        || !answer.status.is_success()
+            && matches!(&*xml::failure(&answer.body).code, "NotImplemented" | "MethodNotAllowed")
+}
+
+/// Returns the error of an answer that is none of success.
+fn failure(purpose: Purpose<'_>, answer: &Answer) -> Error {
+    let xml::Failure { code, message } = xml::failure(&answer.body);
+    let kind = match answer.status {
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => io::ErrorKind::PermissionDenied,
+        StatusCode::NOT_FOUND => io::ErrorKind::NotFound,
+        _ => io::ErrorKind::Other,
+    };
+    let hint = match &*code {
+        "RequestTimeTooSkewed" => "; set this machine's clock",
+        "InvalidObjectState" => "; it is archived: bring it back first",
+        _ => "",
+    };
+    let described = match code.is_empty() {
+        true => format!("the server answers {}", answer.status),
+        false => format!("the server answers {}: {code}: {message}{hint}", answer.status),
+    };
+    purpose.error(io::Error::new(kind, described))
+}
+
+/// Returns the URL of the bucket, without a slash at its end.
+fn url(config: &config::S3) -> String {
+    let config::S3 { bucket, region, endpoint, path_style, dual_stack, fips, .. } = config;
+    let endpoint = endpoint.clone().unwrap_or_else(|| {
+        let fips = if *fips { "-fips" } else { "" };
+        let dual_stack = if *dual_stack { ".dualstack" } else { "" };
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        format!("https://s3{fips}{dual_stack}.{region}.amazonaws.com{suffix}")
+    });
+    let endpoint = endpoint.trim_end_matches('/');
+    match (path_style, endpoint.split_once("://")) {
+        (false, Some((scheme, host))) => format!("{scheme}://{bucket}.{host}"),
+        _ => format!("{endpoint}/{bucket}"),
+    }
+}
+
+/// Encodes a key, or a value of a query, byte for byte, as signatures of version 4 need it.
+fn encoded(text: &str, is_key: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte as char),
+            b'/' if is_key => encoded.push('/'),
+            byte => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+fn path_of(key: &str) -> String {
+    format!("/{}", encoded(key, true))
+}
+
+impl Bucket for S3 {
+    fn name(&self) -> String {
+        format!("s3://{}", self.config.bucket)
+    }
+
+    fn root(&self) -> &str {
+        &self.config.root
+    }
+
+    fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error> {
+        let purpose = Purpose { action: "list", path: prefix };
+        // The parameters are in the order that signatures need.
+        let (token, after) = match from {
+            From::Token(token) => (format!("continuation-token={}&", encoded(token, false)), String::new()),
+            From::After("") => (String::new(), String::new()),
+            From::After(after) => (String::new(), format!("&start-after={}", encoded(after, false))),
+        };
+        let prefix = encoded(prefix, false);
+        let query = format!("?{token}encoding-type=url&list-type=2&max-keys={limit}&prefix={prefix}{after}");
+        let path = if self.config.path_style { "" } else { "/" };
+        let answer = self.send(purpose, &Method::GET, &format!("{path}{query}"), &[], &[])?;
+        match answer.status {
+            StatusCode::OK => Ok(xml::page(&answer.body)),
+            _ => Err(failure(purpose, &answer)),
+        }
+    }
+
+    fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        let purpose = Purpose { action: "read", path: key };
+        let make = |arrived: u64, version: Option<&str>| {
+            let range = format!("bytes={arrived}-");
+            let mut headers = Vec::new();
+            if arrived > 0 {
+                headers.push(("range", range.as_str()));
+                headers.extend(version.map(|version| ("if-match", version)));
+            }
+            self.request(Method::GET, &path_of(key), &headers, Vec::new())
+        };
+        match self.http.stream(purpose, &make, visit)? {
+            None => Ok(true),
+            // Only the server itself can say that there is no such object: not a proxy, nor a bucket that is not there.
+            Some(answer) if is_absent(&answer) => Ok(false),
+            Some(answer) => Err(failure(purpose, &answer)),
+        }
+    }
+
+    fn put(&self, key: &str, content: &[u8]) -> Result<(), Error> {
+        let purpose = Purpose { action: "write", path: key };
+        let answer = self.send(purpose, &Method::PUT, &path_of(key), &[], content)?;
+        if is_done(&answer) { Ok(()) } else { Err(failure(purpose, &answer)) }
+    }
+
+    fn delete(&self, key: &str) -> Result<(), Error> {
+        let purpose = Purpose { action: "delete", path: key };
+        let answer = self.send(purpose, &Method::DELETE, &path_of(key), &[], &[])?;
+        if is_done(&answer) || is_absent(&answer) { Ok(()) } else { Err(failure(purpose, &answer)) }
+    }
+
+    fn deleted_at_once(&self) -> usize {
+        DELETED_AT_ONCE
+    }
+
+    fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>, Error> {
+        let purpose = Purpose { action: "list the uploads of", path: prefix };
+        let (path, prefix) = (if self.config.path_style { "" } else { "/" }, encoded(prefix, false));
+        let (mut uploads, mut after): (_, Option<(String, String)>) = (Vec::new(), None);
+        loop {
+            let (key, id) = after.as_ref().map_or_else(Default::default, |(key, id)| {
+                (format!("key-marker={}&", encoded(key, false)), format!("&upload-id-marker={}", encoded(id, false)))
+            });
+            let query = format!("?{key}max-uploads=1000&prefix={prefix}{id}&uploads=");
+            let answer = self.send(purpose, &Method::GET, &format!("{path}{query}"), &[], &[])?;
+            if is_unsupported(&answer) {
+                return Ok(Vec::new());
+            }
+            if answer.status != StatusCode::OK {
+                return Err(failure(purpose, &answer));
+            }
+            let page = xml::uploads(&answer.body).map_err(|error| purpose.error(io::Error::other(error)))?;
+            uploads.extend(page.uploads);
+            match page.next {
+                None => return Ok(uploads),
+                next if next == after => return Err(purpose.error(io::Error::other("the next page is the same one"))),
+                next => after = next,
+            }
+        }
+    }
+
+    fn abort(&self, upload: &PendingUpload) -> Result<(), Error> {
+        let purpose = Purpose { action: "abort the upload of", path: &upload.key };
+        let path = format!("{}?uploadId={}", path_of(&upload.key), encoded(&upload.id, false));
+        let answer = self.send(purpose, &Method::DELETE, &path, &[], &[])?;
+        match answer.status {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(failure(purpose, &answer)),
+        }
+    }
+
+    fn keeps_versions(&self) -> Option<bool> {
+        let path = if self.config.path_style { "?versioning=" } else { "/?versioning=" };
+        let name = self.name();
+        let purpose = Purpose { action: "read the versioning of", path: &name };
+        let answer = self.send(purpose, &Method::GET, path, &[], &[]).ok()?;
+        if answer.status == StatusCode::OK { xml::has_versions(&answer.body) } else { None }
+    }
+
+    fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error> {
+        let name = self.name();
+        let purpose = Purpose { action: "delete objects of", path: &name };
+        let body = xml::delete(keys).into_bytes();
+        let sum = BASE64_STANDARD.encode(Md5::digest(&body));
+        let headers = [("content-md5", sum.as_str()), ("content-type", "application/xml")];
+        let path = if self.config.path_style { "?delete=" } else { "/?delete=" };
+        let make = || self.request(Method::POST, path, &headers, body.clone());
+        // Sent once: whether the server is busy decides how much is sent at the same time.
+        // Whether it has arrived is unknown, and to delete again does no harm.
+        let Ok(answer) = self.http.send_once(purpose, &make) else { return Ok(Deleted::Busy(None)) };
+        match answer.status {
+            _ if is_busy(&answer) || super::http::is_temporary(answer.status) => {
+                Ok(Deleted::Busy(super::http::retry_after(&answer.headers)))
+            }
+            StatusCode::OK => {
+                let Ok(failed) = xml::failed_deletes(&answer.body) else { return Ok(Deleted::Busy(None)) };
+                let failed = failed.into_iter().filter(|(_, failure)| failure.code != "NoSuchKey");
+                let failed = failed.map(|(key, xml::Failure { code, message })| super::FailedDelete {
+                    is_busy: matches!(&*code, "SlowDown" | "InternalError" | "ServiceUnavailable" | "OperationAborted"),
+                    key,
+                    reason: format!("{code}: {message}"),
+                });
+                Ok(Deleted::AllBut(failed.collect()))
+            }
+            _ if is_unsupported(&answer) => Ok(Deleted::Unsupported),
+            _ => Err(failure(purpose, &answer)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_those_of_the_registry() {
+        for (parameters, url) in [
+            ("{bucket: b, region: eu-west-1}", "https://b.s3.eu-west-1.amazonaws.com"),
+            ("{bucket: b, region: eu-west-1, forcepathstyle: true}", "https://s3.eu-west-1.amazonaws.com/b"),
+            ("{bucket: b, region: cn-north-1}", "https://b.s3.cn-north-1.amazonaws.com.cn"),
+            (
+                "{bucket: b, region: r, usedualstack: true, usefipsendpoint: 'T'}",
+                "https://b.s3-fips.dualstack.r.amazonaws.com",
+            ),
+            ("{bucket: b, regionendpoint: 'http://h:9000/'}", "http://h:9000/b"),
+            ("{bucket: b, regionendpoint: 'h:9000', secure: false}", "http://h:9000/b"),
+            ("{bucket: b, regionendpoint: h, secure: 'true'}", "https://h/b"),
+            ("{bucket: b, regionendpoint: 'https://h', forcepathstyle: '0'}", "https://b.h"),
+        ] {
+            let text = format!("version: 0.1\nstorage: {{s3: {parameters}}}");
+            let config::Driver::S3(s3) = config::Config::parse(&text, []).unwrap().driver else { panic!("it is S3") };
+            assert_eq!(super::url(&s3), url, "{parameters}");
+        }
+    }
+
+    #[test]
+    fn keys_are_encoded_byte_for_byte() {
+        assert_eq!(encoded("a/b c+~é", true), "a/b%20c%2B~%C3%A9");
+        assert_eq!(encoded("a/b=", false), "a%2Fb%3D");
+    }
+}

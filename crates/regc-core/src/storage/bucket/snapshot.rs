@@ -1,0 +1,283 @@
+//! The keys of a bucket at one moment, from which all questions but those for content are answered.
+//!
+//! A bucket has no directories, and a question costs a request. So everything is listed at once, and kept: a blob or link in
+//! a directory named after its digest takes 48 bytes, whatever the length of its key.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use crate::registry::layout;
+use crate::storage::{EntryKind, Metadata, Object};
+
+/// An object in a directory that is named after a SHA-256 digest, and has nothing else: `<hex>/data` or `<hex>/link`.
+#[derive(Clone, Copy, Debug)]
+struct OfDigest {
+    hash: [u8; 32],
+    bytes: u64,
+    /// In whole seconds since 1970, as the time of a lock is: what is later than a lock is not earlier so.
+    modified: u32,
+    is_data: bool,
+    /// Whether it was deleted: to take it out would move all that follow.
+    is_gone: bool,
+}
+
+/// A directory, as far as keys show it.
+#[derive(Debug, Default)]
+struct Directory {
+    /// What is directly in it, by name: a directory if `None`.
+    names: BTreeMap<Box<str>, Option<Listed>>,
+    /// Objects in directories of digests in it, sorted by digest.
+    of_digests: Vec<OfDigest>,
+    /// How many of those are gone.
+    gone: usize,
+}
+
+/// What a listing shows of an object, other than its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) bytes: u64,
+    pub(super) modified: Option<SystemTime>,
+}
+
+impl Listed {
+    fn metadata(self) -> Metadata {
+        Metadata::object(self.bytes, self.modified)
+    }
+}
+
+impl OfDigest {
+    fn name(&self) -> &'static str {
+        if self.is_data { layout::DATA } else { layout::LINK }
+    }
+
+    fn listed(&self) -> Listed {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified.into());
+        Listed { bytes: self.bytes, modified: Some(modified) }
+    }
+}
+
+/// The keys below a bucket's root.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    directories: BTreeMap<String, Directory>,
+    /// How many keys cannot be of a registry: with an empty part, or one of `.` or `..`, or with control characters.
+    pub(super) ignored: u64,
+}
+
+/// Returns the key of a name in a directory.
+fn below(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// Splits a key into its directory and its name.
+fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('/').unwrap_or(("", key))
+}
+
+/// Splits `<directory>/<hex>/<data or link>`.
+fn split_of_digest(key: &str) -> Option<(&str, [u8; 32], bool)> {
+    let (of_digest, name) = split(key);
+    let is_data = match name {
+        layout::DATA => true,
+        layout::LINK => false,
+        _ => return None,
+    };
+    let (directory, hex) = split(of_digest);
+    Some((directory, hash(hex)?, is_data))
+}
+
+fn hash(hex: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let is_lower = hex.len() == 64 && !hex.bytes().any(|byte| byte.is_ascii_uppercase());
+    (is_lower && hex::decode_to_slice(hex, &mut hash).is_ok()).then_some(hash)
+}
+
+impl Snapshot {
+    /// Adds an object. Keys are added in their order.
+    pub(super) fn add(&mut self, key: &str, listed: Listed) {
+        let is_odd = |part: &str| matches!(part, "" | "." | "..") || part.bytes().any(|byte| byte.is_ascii_control());
+        if key.split('/').any(is_odd) {
+            self.ignored += 1;
+            return;
+        }
+        let seconds = listed.modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
+        match (split_of_digest(key), seconds.and_then(|seconds| u32::try_from(seconds.as_secs()).ok())) {
+            (Some((directory, hash, is_data)), Some(modified)) if !self.has_directory_of(directory, &hash) => {
+                let of_digests = &mut self.make(directory).of_digests;
+                // Another object of the same digest makes it a directory like any other.
+                match of_digests.last() {
+                    Some(last) if last.hash == hash => {
+                        let last = of_digests.pop().expect("there is one");
+                        let above = format!("{directory}/{}", hex::encode(hash));
+                        self.make(&above).names.insert(last.name().into(), Some(last.listed()));
+                        self.insert(key, listed);
+                    }
+                    _ => of_digests.push(OfDigest { hash, bytes: listed.bytes, modified, is_data, is_gone: false }),
+                }
+            }
+            _ => self.insert(key, listed),
+        }
+    }
+
+    /// Orders what was added.
+    pub(super) fn finish(&mut self) {
+        self.directories.values_mut().for_each(|directory| {
+            directory.of_digests.sort_unstable_by_key(|of_digest| of_digest.hash);
+            directory.of_digests.shrink_to_fit();
+        });
+    }
+
+    fn has_directory_of(&self, directory: &str, hash: &[u8; 32]) -> bool {
+        let has_names = self.directories.get(directory).is_some_and(|found| !found.names.is_empty());
+        has_names && self.directories.contains_key(&below(directory, &hex::encode(hash)))
+    }
+
+    /// Adds an object, or replaces what is known of it, at any time.
+    pub(super) fn insert(&mut self, key: &str, listed: Listed) {
+        let (directory, name) = split(key);
+        // What is below a digest's directory that seemed to hold one object shows that it does not.
+        if let Some(hash) = hash(split(directory).1) {
+            let (above, _) = split(directory);
+            if let Some(found) = self.directories.get_mut(above)
+                && let Some(at) = found.of_digests.iter().rposition(|of_digest| of_digest.hash == hash)
+            {
+                let only = found.of_digests.remove(at);
+                self.make(directory).names.insert(only.name().into(), Some(only.listed()));
+            }
+        }
+        self.make(directory).names.insert(name.into(), Some(listed));
+    }
+
+    /// Returns a directory, which is created with those above it.
+    fn make(&mut self, directory: &str) -> &mut Directory {
+        if !self.directories.contains_key(directory) {
+            if !directory.is_empty() {
+                let (above, name) = split(directory);
+                self.make(above).names.entry(name.into()).or_insert(None);
+            }
+            self.directories.insert(directory.to_owned(), Directory::default());
+        }
+        self.directories.get_mut(directory).expect("it was created")
+    }
+
+    fn find(&self, directory: &str, hash: &[u8; 32]) -> Option<&OfDigest> {
+        let of_digests = &self.directories.get(directory)?.of_digests;
+        let at = of_digests.binary_search_by_key(hash, |of_digest| of_digest.hash).ok()?;
+        Some(&of_digests[at]).filter(|found| !found.is_gone)
+    }
+
+    /// Returns the one object in the directory of a digest.
+    fn in_directory_of_digest(&self, directory: &str) -> Option<&OfDigest> {
+        let (above, hex) = split(directory);
+        self.find(above, &hash(hex)?)
+    }
+
+    /// Returns what is at a key.
+    pub(super) fn stat(&self, key: &str) -> Option<Metadata> {
+        if self.directories.contains_key(key) || self.in_directory_of_digest(key).is_some() {
+            return Some(Metadata::directory(None));
+        }
+        self.object(key).map(Listed::metadata)
+    }
+
+    /// Returns what is listed of the object at a key.
+    pub(super) fn object(&self, key: &str) -> Option<Listed> {
+        if let Some((directory, hash, is_data)) = split_of_digest(key)
+            && let Some(found) = self.find(directory, &hash)
+        {
+            return (found.is_data == is_data).then(|| found.listed());
+        }
+        let (directory, name) = split(key);
+        *self.directories.get(directory)?.names.get(name)?
+    }
+
+    /// Calls `visit` with every name directly in a directory, and returns whether there is such a directory.
+    pub(super) fn list(&self, directory: &str, visit: &mut dyn FnMut(&str, EntryKind)) -> bool {
+        if let Some(found) = self.in_directory_of_digest(directory)
+            && !self.directories.contains_key(directory)
+        {
+            visit(found.name(), EntryKind::File);
+            return true;
+        }
+        let Some(found) = self.directories.get(directory) else { return directory.is_empty() };
+        for (name, listed) in &found.names {
+            if listed.is_some() {
+                visit(name, EntryKind::File);
+            }
+            // An object may have the name of a directory.
+            if listed.is_none() || self.directories.contains_key(&below(directory, name)) {
+                visit(name, EntryKind::Directory);
+            }
+        }
+        for of_digest in found.of_digests.iter().filter(|of_digest| !of_digest.is_gone) {
+            visit(&hex::encode(of_digest.hash), EntryKind::Directory);
+        }
+        true
+    }
+
+    /// Calls `visit` with every object below a directory.
+    pub(super) fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>)) {
+        if let Some(found) = self.in_directory_of_digest(directory) {
+            let Listed { bytes, modified } = found.listed();
+            visit(Object { key: &below(directory, found.name()), bytes, modified });
+            return;
+        }
+        let mut pending = vec![directory.to_owned()];
+        while let Some(directory) = pending.pop() {
+            let Some(found) = self.directories.get(&directory) else { continue };
+            for (name, listed) in &found.names {
+                let key = below(&directory, name);
+                if let Some(Listed { bytes, modified }) = listed {
+                    visit(Object { key: &key, bytes: *bytes, modified: *modified });
+                }
+                pending.push(key);
+            }
+            for of_digest in found.of_digests.iter().filter(|of_digest| !of_digest.is_gone) {
+                let Listed { bytes, modified } = of_digest.listed();
+                let name = format!("{}/{}", hex::encode(of_digest.hash), of_digest.name());
+                visit(Object { key: &below(&directory, &name), bytes, modified });
+            }
+        }
+    }
+
+    /// Forgets an object that was deleted, and the directories that only it showed.
+    pub(super) fn forget(&mut self, key: &str) {
+        if let Some((directory, hash, is_data)) = split_of_digest(key)
+            && let Some(found) = self.directories.get_mut(directory)
+            && let Ok(at) = found.of_digests.binary_search_by_key(&hash, |of_digest| of_digest.hash)
+        {
+            let of_digest = &mut found.of_digests[at];
+            if of_digest.is_data == is_data && !of_digest.is_gone {
+                of_digest.is_gone = true;
+                found.gone += 1;
+                self.forget_empty(directory);
+            }
+            return;
+        }
+        let (directory, name) = split(key);
+        if let Some(found) = self.directories.get_mut(directory)
+            && found.names.get(name).is_some_and(Option::is_some)
+        {
+            found.names.remove(name);
+            if self.directories.contains_key(key) {
+                self.make(directory).names.insert(name.into(), None);
+            }
+            self.forget_empty(directory);
+        }
+    }
+
+    fn forget_empty(&mut self, directory: &str) {
+        let is_empty = |found: &Directory| found.names.is_empty() && found.of_digests.len() == found.gone;
+        let mut directory = directory.to_owned();
+        while !directory.is_empty() && self.directories.get(&directory).is_some_and(is_empty) {
+            self.directories.remove(&directory);
+            let (above, name) = split(&directory);
+            if let Some(found) = self.directories.get_mut(above)
+                && found.names.get(name).is_some_and(Option::is_none)
+            {
+                found.names.remove(name);
+            }
+            directory.truncate(above.len());
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a collection leaves in a bucket: what it leaves on disk, and what the registry's own command leaves.
+
+use std::collections::BTreeSet;
+
+use regc_testkit::bucket::{self, Moto};
+use regc_testkit::generate::{self, Features};
+use regc_testkit::oci_layout::{LayerSpec, OciLayout};
+use regc_testkit::{TestRegistry, files_below, peer};
+
+use crate::common::gc;
+use crate::{Configured, ROOT, next_second};
+
+#[test]
+fn gc_deletes_in_a_bucket_what_it_deletes_on_disk() {
+    let moto = Moto::start();
+    let registries: Vec<TestRegistry> = (0..100).map(|seed| generate::registry(seed, Features::default())).collect();
+    for (seed, registry) in registries.iter().enumerate() {
+        moto.upload(&format!("store-{seed}"), ROOT, registry);
+    }
+    next_second();
+    for (seed, registry) in registries.iter().enumerate() {
+        let options: &[&str] = match seed % 3 {
+            0 => &[],
+            1 => &["-m"],
+            _ => &["-m", "--tidy"],
+        };
+        let bucket = format!("store-{seed}");
+        let config = Configured::new(moto.address(), &bucket);
+        let root = registry.on_disk();
+        let planned = config.regc(&[&["gc", "--dry-run", "--format", "json"], options].concat());
+        let on_disk = gc(root.path(), options);
+        let in_bucket = config.regc(&[&["gc"], options].concat());
+        assert_eq!(in_bucket.code, on_disk.code, "seed {seed}: {} {}", in_bucket.stderr, on_disk.stderr);
+        assert_eq!(planned.code, on_disk.code, "seed {seed}: {}", planned.stderr);
+        let left: BTreeSet<String> =
+            moto.keys(&bucket).iter().map(|key| key.strip_prefix(ROOT).unwrap().to_owned()).collect();
+        assert_eq!(left, files_below(root.path()), "seed {seed} {options:?}");
+    }
+}
+
+#[test]
+fn gc_leaves_what_garbage_collect_leaves_and_all_can_be_pulled() {
+    let moto = Moto::start();
+    moto.create("registry");
+    let config = bucket::config(moto.address(), "registry", ROOT, "");
+    let registry = peer::PeerRegistry::start_on_bucket(&config);
+    let directory = tempfile::tempdir().unwrap();
+    let mut layout = OciLayout::create(directory.path().join("images"));
+    let [base, one, two] = ["base", "one", "two"].map(|name| LayerSpec { name, bytes: 1000 });
+    layout.image("one", "amd64", &[base, one]);
+    layout.image("two", "amd64", &[base, two]);
+    layout.index("both", &[("amd64", &[base, two]), ("arm64", &[base])]);
+    registry.push(layout.path(), "one", "team/app:v1", "v2s2");
+    registry.push(layout.path(), "two", "team/app:v2", "oci");
+    registry.push(layout.path(), "both", "other:multi", "oci");
+    registry.delete("team/app", &registry.digest("team/app", "v1"));
+    registry.stop();
+    // The registry's own command on a copy.
+    moto.create("copy");
+    for (key, content) in moto.objects("registry") {
+        moto.put("copy", &key, &content);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yml");
+    std::fs::write(&path, bucket::config(moto.address(), "copy", ROOT, "http: {addr: \"127.0.0.1:0\"}\n")).unwrap();
+    let theirs = peer::garbage_collect(&path, &[]);
+    assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stderr));
+    next_second();
+    let ours = Configured::new(moto.address(), "registry").regc(&["gc"]);
+    assert_eq!(ours.code, 0, "{}", ours.stderr);
+    let blobs = |bucket: &str| -> BTreeSet<String> {
+        moto.keys(bucket).into_iter().filter(|key| key.contains("/blobs/")).collect()
+    };
+    assert!(ours.stdout.contains("Removed"), "{}", ours.stdout);
+    assert_eq!(blobs("registry"), blobs("copy"));
+    let registry = peer::PeerRegistry::start_on_bucket(&config);
+    for image in ["team/app:v2", "other:multi"] {
+        registry.pull(image, tempfile::tempdir().unwrap().path());
+    }
+    // What was deleted can be pushed again.
+    registry.push(layout.path(), "one", "team/app:v1", "v2s2");
+    registry.pull("team/app:v1", tempfile::tempdir().unwrap().path());
+}

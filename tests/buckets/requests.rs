@@ -1,0 +1,68 @@
+//! How many requests a run costs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use regc_testkit::TestRegistry;
+use regc_testkit::bucket::{Fate, Moto, Proxy};
+
+use crate::{Configured, ROOT, next_second};
+
+/// Five repositories with 150 manifests, half of them tagged, and 2,000 blobs, of which some are garbage.
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    for number in 0..150 {
+        let tag = if number % 2 == 0 { format!(":v{number}") } else { String::new() };
+        let layers: Vec<String> = (0..10).map(|layer| format!("{number} {layer}")).collect();
+        registry.image(&format!("team/app{}{tag}", number % 5)).layers(&layers).push();
+    }
+    for number in 0..200 {
+        registry.blob(format!("garbage {number}"));
+    }
+    registry
+}
+
+/// Runs regc, and returns the first lines of its requests.
+fn requests(moto: &Moto, bucket: &str, arguments: &[&str]) -> Vec<String> {
+    let proxy = Proxy::start(moto.address(), Duration::ZERO, |_, _| Fate::Pass);
+    let run = Configured::new(proxy.address(), bucket).regc(arguments);
+    assert!(run.code == 0 || bucket == "empty", "{}", run.stderr);
+    proxy.requests()
+}
+
+#[test]
+fn a_run_costs_few_requests_and_reads_no_manifest_twice() {
+    let moto = Moto::start();
+    moto.upload("registry", ROOT, &registry());
+    moto.upload("untagged", ROOT, &registry());
+    moto.create("empty");
+    next_second();
+    for (bucket, arguments, most) in [
+        ("empty", &["gc", "--dry-run", "--allow-empty"][..], 10),
+        ("registry", &["gc", "--dry-run"], 165),
+        ("registry", &["gc"], 180),
+        ("untagged", &["gc", "-m"], 260),
+    ] {
+        let requests = requests(&moto, bucket, arguments);
+        assert!(requests.len() <= most, "{arguments:?}: {} requests, not {most}", requests.len());
+        let reads: Vec<&String> = requests.iter().filter(|line| line.contains("/blobs/sha256/")).collect();
+        let read: BTreeSet<&&String> = reads.iter().collect();
+        assert_eq!(read.len(), reads.len(), "{arguments:?}: a manifest is read twice");
+    }
+}
+
+#[test]
+fn listings_of_many_keys_cost_little_more_than_their_pages() {
+    let moto = Moto::start();
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["one"]).push();
+    for number in 0..20_000 {
+        registry.blob(format!("garbage {number}"));
+    }
+    moto.upload("registry", ROOT, &registry);
+    next_second();
+    let keys = moto.keys("registry").len();
+    let requests = requests(&moto, "registry", &["gc", "--dry-run"]);
+    let listings = requests.iter().filter(|line| line.contains("list-type=2")).count();
+    assert!(listings <= keys * 12 / 10_000 + 20, "{listings} listings of {keys} keys");
+}
