@@ -66,8 +66,12 @@ trait Bucket: Send + Sync {
 enum Deleted {
     /// All are deleted but these.
     AllBut(Vec<FailedDelete>),
-    /// Nothing is deleted: the server is busy, maybe for this long.
-    Busy(Option<Duration>),
+    /// It is unknown whether anything is deleted: the server is busy, or its answer did not arrive.
+    Busy {
+        /// For how long it asks to wait.
+        pause: Option<Duration>,
+        reason: String,
+    },
     /// The server has no such request.
     Unsupported,
 }
@@ -216,11 +220,10 @@ impl BucketStorage {
         let below = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let prefix = self.key(&below);
         let snapshot = Mutex::new(Snapshot::default());
-        let add = |listing::Object { key, bytes, modified, .. }: &listing::Object| {
-            let mut snapshot = snapshot.lock();
-            match std::str::from_utf8(&key[self.root.len()..]) {
-                Ok(key) => snapshot.add(key, Listed { bytes: *bytes, modified: *modified }),
-                Err(_) => snapshot.ignored += 1,
+        let add = |listing::Object { key, bytes, modified }: &listing::Object| {
+            // A key that is not UTF-8 is none of a registry.
+            if let Ok(key) = std::str::from_utf8(&key[self.root.len()..]) {
+                snapshot.lock().add(key, Listed { bytes: *bytes, modified: *modified });
             }
         };
         let request = |from: From<'_>| self.bucket.page(&prefix, from, PAGE);

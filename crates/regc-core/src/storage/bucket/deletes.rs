@@ -166,8 +166,8 @@ impl Deletes {
                 batch.into_iter().rev().for_each(|pending| state.queue.push_front(pending));
                 None
             }
-            Ok(Some(Deleted::Busy(asked))) => {
-                batch.into_iter().for_each(|pending| state.again(pending, "the server stays busy"));
+            Ok(Some(Deleted::Busy { pause: asked, reason })) => {
+                batch.into_iter().for_each(|pending| state.again(pending, &reason));
                 let pause = self.slow_down(&mut state);
                 Some(asked.map_or(pause, |asked| asked.max(pause)))
             }

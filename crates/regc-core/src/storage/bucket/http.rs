@@ -81,37 +81,28 @@ impl Http {
 
     /// Sends the request that `make` makes, again if the server is busy or cannot be reached, and returns its answer.
     ///
-    /// `is_busy` says of an answer whether the server was. Retry-After is obeyed.
+    /// `is_busy` says of an answer whether the server was.
     pub(super) fn send(
         &self,
         purpose: Purpose<'_>,
         make: &dyn Fn() -> Result<HttpRequest, Error>,
         is_busy: &dyn Fn(&Answer) -> bool,
     ) -> Result<Answer, Error> {
-        let mut pause = FIRST_PAUSE;
-        let mut attempt = 1;
+        let mut attempts = Attempts::new();
         loop {
-            let asked = match self.execute(make()?) {
+            match self.execute(make()?) {
                 Ok(answer) if !is_temporary(answer.status) && !is_busy(&answer) => return Ok(answer),
-                Ok(answer) if attempt == ATTEMPTS => return Ok(answer),
-                Ok(answer) => retry_after(&answer.headers),
-                Err(error) if attempt == ATTEMPTS => return Err(purpose.error(describe(&error))),
-                Err(_) => None,
-            };
-            std::thread::sleep(asked.map_or(pause, |asked| asked.max(pause)).min(LONGEST_PAUSE));
-            pause *= 2;
-            attempt += 1;
+                Ok(answer) if attempts.is_last() => return Ok(answer),
+                Err(error) if attempts.is_last() => return Err(purpose.error(describe(&error))),
+                Ok(answer) => attempts.wait(retry_after(&answer.headers)),
+                Err(_) => attempts.wait(None),
+            }
         }
     }
 
-    /// Sends a request once, and returns its answer.
-    pub(super) fn send_once(
-        &self,
-        purpose: Purpose<'_>,
-        make: &dyn Fn() -> Result<HttpRequest, Error>,
-    ) -> Result<Answer, Error> {
-        let request = make()?;
-        self.execute(request).map_err(|error| purpose.error(describe(&error)))
+    /// Sends a request once, and returns its answer, or why there is none.
+    pub(super) fn send_once(&self, request: HttpRequest) -> Result<Answer, io::Error> {
+        self.execute(request).map_err(|error| describe(&error))
     }
 
     fn execute(&self, request: HttpRequest) -> Result<Answer, HttpError> {
@@ -159,7 +150,7 @@ impl Http {
         make: &MakeFrom<'_>,
         visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<Option<Answer>, Error> {
-        let (mut arrived, mut pause, mut attempt) = (0, FIRST_PAUSE, 1);
+        let (mut arrived, mut attempts) = (0, Attempts::new());
         let mut version: Option<String> = None;
         loop {
             let before = arrived;
@@ -172,23 +163,39 @@ impl Http {
                 arrived += part.len() as u64;
                 if part.is_empty() { ControlFlow::Continue(()) } else { visit(part) }
             });
-            let asked = match sent {
+            match sent {
                 Ok(None) => return Ok(None),
-                Ok(Some(answer)) if !is_temporary(answer.status) || attempt == ATTEMPTS => return Ok(Some(answer)),
-                Ok(Some(answer)) => retry_after(&answer.headers),
-                Err(error) if attempt == ATTEMPTS => return Err(purpose.error(describe(&error))),
-                Err(_) if arrived > before => {
-                    // It goes on: only attempts without progress are counted.
-                    attempt = 0;
-                    pause = FIRST_PAUSE;
-                    None
-                }
-                Err(_) => None,
-            };
-            std::thread::sleep(asked.map_or(pause, |asked| asked.max(pause)).min(LONGEST_PAUSE));
-            pause *= 2;
-            attempt += 1;
+                Ok(Some(answer)) if !is_temporary(answer.status) || attempts.is_last() => return Ok(Some(answer)),
+                Ok(Some(answer)) => attempts.wait(retry_after(&answer.headers)),
+                // It goes on: only attempts without progress are counted.
+                Err(_) if arrived > before => attempts = Attempts::new(),
+                Err(error) if attempts.is_last() => return Err(purpose.error(describe(&error))),
+                Err(_) => attempts.wait(None),
+            }
         }
+    }
+}
+
+/// How often the same was tried, and how long to wait next.
+struct Attempts {
+    number: u32,
+    pause: Duration,
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self { number: 1, pause: FIRST_PAUSE }
+    }
+
+    fn is_last(&self) -> bool {
+        self.number == ATTEMPTS
+    }
+
+    /// Waits before the next attempt, as long as the server asks if that is longer.
+    fn wait(&mut self, asked: Option<Duration>) {
+        std::thread::sleep(asked.map_or(self.pause, |asked| asked.max(self.pause)).min(LONGEST_PAUSE));
+        self.pause *= 2;
+        self.number += 1;
     }
 }
 

@@ -15,8 +15,6 @@ pub(super) struct Object {
     pub(super) key: Vec<u8>,
     pub(super) bytes: u64,
     pub(super) modified: Option<SystemTime>,
-    /// Whether it can be read only after it has been brought back from an archive.
-    pub(super) is_archived: bool,
 }
 
 /// A page of a listing.
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
 
     fn page(keys: &[&str], next: Option<&str>) -> Page {
-        let object = |key: &&str| Object { key: key.as_bytes().to_vec(), bytes: 1, modified: None, is_archived: false };
+        let object = |key: &&str| Object { key: key.as_bytes().to_vec(), bytes: 1, modified: None };
         Page { objects: keys.iter().map(object).collect(), next: next.map(str::to_owned) }
     }
 

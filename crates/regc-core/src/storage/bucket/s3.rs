@@ -64,6 +64,12 @@ impl S3 {
         Ok(request)
     }
 
+    /// Returns the path and query of a request for the bucket itself.
+    fn of_bucket(&self, query: &str) -> String {
+        let path = if self.config.path_style { "" } else { "/" };
+        format!("{path}?{query}")
+    }
+
     fn send(
         &self,
         purpose: Purpose<'_>,
@@ -106,22 +112,26 @@ fn is_unsupported(answer: &Answer) -> bool {
 
 /// Returns the error of an answer that is none of success.
 fn failure(purpose: Purpose<'_>, answer: &Answer) -> Error {
-    let xml::Failure { code, message } = xml::failure(&answer.body);
     let kind = match answer.status {
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => io::ErrorKind::PermissionDenied,
         StatusCode::NOT_FOUND => io::ErrorKind::NotFound,
         _ => io::ErrorKind::Other,
     };
+    purpose.error(io::Error::new(kind, described(answer)))
+}
+
+/// Describes an answer that is none of success, and what to do.
+fn described(answer: &Answer) -> String {
+    let xml::Failure { code, message } = xml::failure(&answer.body);
     let hint = match &*code {
         "RequestTimeTooSkewed" => "; set this machine's clock",
         "InvalidObjectState" => "; it is archived: bring it back first",
         _ => "",
     };
-    let described = match code.is_empty() {
+    match code.is_empty() {
         true => format!("the server answers {}", answer.status),
         false => format!("the server answers {}: {code}: {message}{hint}", answer.status),
-    };
-    purpose.error(io::Error::new(kind, described))
+    }
 }
 
 /// Returns the URL of the bucket, without a slash at its end.
@@ -175,9 +185,8 @@ impl Bucket for S3 {
             From::After(after) => (String::new(), format!("&start-after={}", encoded(after, false))),
         };
         let prefix = encoded(prefix, false);
-        let query = format!("?{token}encoding-type=url&list-type=2&max-keys={limit}&prefix={prefix}{after}");
-        let path = if self.config.path_style { "" } else { "/" };
-        let answer = self.send(purpose, &Method::GET, &format!("{path}{query}"), &[], &[])?;
+        let query = format!("{token}encoding-type=url&list-type=2&max-keys={limit}&prefix={prefix}{after}");
+        let answer = self.send(purpose, &Method::GET, &self.of_bucket(&query), &[], &[])?;
         match answer.status {
             StatusCode::OK => Ok(xml::page(&answer.body)),
             _ => Err(failure(purpose, &answer)),
@@ -221,14 +230,14 @@ impl Bucket for S3 {
 
     fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>, Error> {
         let purpose = Purpose { action: "list the uploads of", path: prefix };
-        let (path, prefix) = (if self.config.path_style { "" } else { "/" }, encoded(prefix, false));
+        let prefix = encoded(prefix, false);
         let (mut uploads, mut after): (_, Option<(String, String)>) = (Vec::new(), None);
         loop {
             let (key, id) = after.as_ref().map_or_else(Default::default, |(key, id)| {
                 (format!("key-marker={}&", encoded(key, false)), format!("&upload-id-marker={}", encoded(id, false)))
             });
-            let query = format!("?{key}max-uploads=1000&prefix={prefix}{id}&uploads=");
-            let answer = self.send(purpose, &Method::GET, &format!("{path}{query}"), &[], &[])?;
+            let query = format!("{key}max-uploads=1000&prefix={prefix}{id}&uploads=");
+            let answer = self.send(purpose, &Method::GET, &self.of_bucket(&query), &[], &[])?;
             if is_unsupported(&answer) {
                 return Ok(Vec::new());
             }
@@ -256,10 +265,9 @@ impl Bucket for S3 {
     }
 
     fn keeps_versions(&self) -> Option<bool> {
-        let path = if self.config.path_style { "?versioning=" } else { "/?versioning=" };
         let name = self.name();
         let purpose = Purpose { action: "read the versioning of", path: &name };
-        let answer = self.send(purpose, &Method::GET, path, &[], &[]).ok()?;
+        let answer = self.send(purpose, &Method::GET, &self.of_bucket("versioning="), &[], &[]).ok()?;
         if answer.status == StatusCode::OK { xml::has_versions(&answer.body) } else { None }
     }
 
@@ -269,18 +277,24 @@ impl Bucket for S3 {
         let body = xml::delete(keys).into_bytes();
         let sum = BASE64_STANDARD.encode(Md5::digest(&body));
         let headers = [("content-md5", sum.as_str()), ("content-type", "application/xml")];
-        let path = if self.config.path_style { "?delete=" } else { "/?delete=" };
-        let make = || self.request(Method::POST, path, &headers, body.clone());
-        // Sent once: whether the server is busy decides how much is sent at the same time.
-        // Whether it has arrived is unknown, and to delete again does no harm.
-        let Ok(answer) = self.http.send_once(purpose, &make) else { return Ok(Deleted::Busy(None)) };
+        let request = self.request(Method::POST, &self.of_bucket("delete="), &headers, body)?;
+        let busy = |pause, reason: String| Ok(Deleted::Busy { pause, reason });
+        // Sent once: whether the server is busy decides how much is sent at the same time. If it is unknown whether it has
+        // arrived, to delete again does no harm.
+        let answer = match self.http.send_once(request) {
+            Ok(answer) => answer,
+            Err(error) => return busy(None, error.to_string()),
+        };
         match answer.status {
             _ if is_busy(&answer) || super::http::is_temporary(answer.status) => {
-                Ok(Deleted::Busy(super::http::retry_after(&answer.headers)))
+                busy(super::http::retry_after(&answer.headers), described(&answer))
             }
             StatusCode::OK => {
-                let Ok(failed) = xml::failed_deletes(&answer.body) else { return Ok(Deleted::Busy(None)) };
-                let failed = failed.into_iter().filter(|(_, failure)| failure.code != "NoSuchKey");
+                let failed = match xml::failed_deletes(&answer.body) {
+                    Ok(failed) => failed.into_iter(),
+                    Err(reason) => return busy(None, format!("the server's answer is wrong: {reason}")),
+                };
+                let failed = failed.filter(|(_, failure)| failure.code != "NoSuchKey");
                 let failed = failed.map(|(key, xml::Failure { code, message })| super::FailedDelete {
                     is_busy: matches!(&*code, "SlowDown" | "InternalError" | "ServiceUnavailable" | "OperationAborted"),
                     key,

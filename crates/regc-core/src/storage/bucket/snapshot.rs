@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::registry::layout;
 use crate::storage::{EntryKind, Metadata, Object};
 
-/// An object in a directory that is named after a SHA-256 digest, and has nothing else: `<hex>/data` or `<hex>/link`.
+/// The only object directly in a directory that is named after a SHA-256 digest: `<hex>/data` or `<hex>/link`.
 #[derive(Clone, Copy, Debug)]
 struct OfDigest {
     hash: [u8; 32],
@@ -60,8 +60,6 @@ impl OfDigest {
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     directories: BTreeMap<String, Directory>,
-    /// How many keys cannot be of a registry: with an empty part, or one of `.` or `..`, or with control characters.
-    pub(super) ignored: u64,
 }
 
 /// Returns the key of a name in a directory.
@@ -93,11 +91,11 @@ fn hash(hex: &str) -> Option<[u8; 32]> {
 }
 
 impl Snapshot {
-    /// Adds an object. Keys are added in their order.
+    /// Adds an object, unless its key cannot be of a registry: with an empty part, or one of `.` or `..`, or with control
+    /// characters. Keys of one directory are added in their order.
     pub(super) fn add(&mut self, key: &str, listed: Listed) {
         let is_odd = |part: &str| matches!(part, "" | "." | "..") || part.bytes().any(|byte| byte.is_ascii_control());
         if key.split('/').any(is_odd) {
-            self.ignored += 1;
             return;
         }
         let seconds = listed.modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -193,13 +191,9 @@ impl Snapshot {
 
     /// Calls `visit` with every name directly in a directory, and returns whether there is such a directory.
     pub(super) fn list(&self, directory: &str, visit: &mut dyn FnMut(&str, EntryKind)) -> bool {
-        if let Some(found) = self.in_directory_of_digest(directory)
-            && !self.directories.contains_key(directory)
-        {
-            visit(found.name(), EntryKind::File);
-            return true;
-        }
-        let Some(found) = self.directories.get(directory) else { return directory.is_empty() };
+        let only = self.in_directory_of_digest(directory);
+        only.iter().for_each(|only| visit(only.name(), EntryKind::File));
+        let Some(found) = self.directories.get(directory) else { return only.is_some() || directory.is_empty() };
         for (name, listed) in &found.names {
             if listed.is_some() {
                 visit(name, EntryKind::File);
@@ -217,10 +211,9 @@ impl Snapshot {
 
     /// Calls `visit` with every object below a directory.
     pub(super) fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>)) {
-        if let Some(found) = self.in_directory_of_digest(directory) {
-            let Listed { bytes, modified } = found.listed();
-            visit(Object { key: &below(directory, found.name()), bytes, modified });
-            return;
+        if let Some(only) = self.in_directory_of_digest(directory) {
+            let Listed { bytes, modified } = only.listed();
+            visit(Object { key: &below(directory, only.name()), bytes, modified });
         }
         let mut pending = vec![directory.to_owned()];
         while let Some(directory) = pending.pop() {
@@ -279,5 +272,115 @@ impl Snapshot {
             }
             directory.truncate(above.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const HEX: [&str; 3] = [
+        "0000000000000000000000000000000000000000000000000000000000000001",
+        "0000000000000000000000000000000000000000000000000000000000000002",
+        "00000000000000000000000000000000000000000000000000000000000000aa",
+    ];
+
+    /// Keys as they are below a registry's root, in their order, and some that no registry writes.
+    fn keys() -> Vec<String> {
+        let [one, two, three] = HEX;
+        let keys = [
+            format!("blobs/00/{one}"),
+            format!("blobs/00/{one}/data"),
+            format!("blobs/00/{two}/a"),
+            format!("blobs/00/{two}/data"),
+            format!("blobs/00/{two}/z"),
+            format!("blobs/00/{three}/data"),
+            "blobs/readme".to_owned(),
+            "repositories/app".to_owned(),
+            format!("repositories/app/_layers/{one}/link"),
+            format!("repositories/app/_layers/{two}/data"),
+            format!("repositories/app/_layers/{two}/link"),
+            format!("repositories/app/_manifests/revisions/{one}/link"),
+            format!("repositories/app/_manifests/revisions/{one}/signatures/{three}/link"),
+            "repositories/app/_manifests/tags/v1/current/link".to_owned(),
+        ];
+        assert!(keys.is_sorted());
+        keys.into()
+    }
+
+    fn snapshot(keys: &[String]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for (number, key) in (0..).zip(keys) {
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(number);
+            snapshot.add(key, Listed { bytes: number, modified: Some(modified) });
+        }
+        snapshot.finish();
+        snapshot
+    }
+
+    /// Compares every answer with what the keys themselves say.
+    fn check(snapshot: &Snapshot, keys: &[String]) {
+        let mut directories: BTreeSet<&str> = BTreeSet::from([""]);
+        for key in keys {
+            directories.extend(key.match_indices('/').map(|(end, _)| &key[..end]));
+        }
+        for directory in &directories {
+            let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+            let inside = keys.iter().filter_map(|key| key.strip_prefix(&prefix));
+            let expected: BTreeSet<(String, EntryKind)> = inside
+                .clone()
+                .map(|below| match below.split_once('/') {
+                    Some((name, _)) => (name.to_owned(), EntryKind::Directory),
+                    None => (below.to_owned(), EntryKind::File),
+                })
+                .collect();
+            let mut listed = BTreeSet::new();
+            assert!(snapshot.list(directory, &mut |name, kind| drop(listed.replace((name.to_owned(), kind)))));
+            assert_eq!(listed, expected, "{directory:?}");
+            let mut walked = Vec::new();
+            snapshot.walk(directory, &mut |object| walked.push(object.key.to_owned()));
+            walked.sort();
+            assert_eq!(walked, inside.map(|below| format!("{prefix}{below}")).collect::<Vec<_>>(), "{directory:?}");
+            assert_eq!(
+                snapshot.stat(directory).map(|found| found.kind),
+                (!keys.is_empty()).then_some(EntryKind::Directory)
+            );
+        }
+        for key in keys {
+            assert!(snapshot.object(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_answers_as_its_keys_say() {
+        check(&snapshot(&keys()), &keys());
+        let found = snapshot(&keys()).object(&keys()[5]);
+        assert_eq!(found.map(|found| found.bytes), Some(5));
+    }
+
+    #[test]
+    fn a_deleted_object_is_forgotten_with_the_directories_that_only_it_showed() {
+        for number in 0..keys().len() {
+            let (mut left, mut snapshot) = (keys(), snapshot(&keys()));
+            let deleted = left.remove(number);
+            snapshot.forget(&deleted);
+            assert!(snapshot.object(&deleted).is_none(), "{deleted}");
+            check(&snapshot, &left);
+        }
+        let mut snapshot = snapshot(&keys());
+        keys().iter().for_each(|key| snapshot.forget(key));
+        for directory in ["blobs", "blobs/00", "repositories/app/_manifests"] {
+            assert!(snapshot.stat(directory).is_none(), "{directory}");
+        }
+    }
+
+    #[test]
+    fn keys_that_no_registry_writes_are_ignored() {
+        let odd = ["a//b", "a/../b", "a/./b", "a/", "/a", "a/\u{1}"].map(str::to_owned);
+        let mut walked = 0;
+        snapshot(&odd).walk("", &mut |_| walked += 1);
+        assert_eq!(walked, 0);
     }
 }

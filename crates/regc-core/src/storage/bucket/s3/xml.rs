@@ -124,12 +124,10 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
         let key = contents.text_of("Key").ok_or("an object has no key")?;
         let bytes = contents.text_of("Size").and_then(|size| size.parse().ok());
         let modified = contents.text_of("LastModified").and_then(|time| time.parse::<jiff::Timestamp>().ok());
-        let class = contents.text_of("StorageClass").unwrap_or_default();
         objects.push(Object {
             key: if is_encoded { decoded(key)? } else { key.as_bytes().to_vec() },
             bytes: bytes.ok_or_else(|| format!("the object {key:?} has no size"))?,
             modified: modified.map(Into::into),
-            is_archived: matches!(class, "GLACIER" | "DEEP_ARCHIVE"),
         });
     }
     Ok(Page { objects, next })
@@ -215,15 +213,14 @@ mod tests {
     const PAGE: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
         <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><EncodingType>url</EncodingType>\
         <IsTruncated>true</IsTruncated><NextContinuationToken>a&amp;b</NextContinuationToken>\
-        <Contents><Key>a%2Fb%01+c</Key><LastModified>2026-11-28T12:00:00.000Z</LastModified><Size>7</Size>\
-        <StorageClass>GLACIER</StorageClass></Contents></ListBucketResult>";
+        <Contents><Key>a%2Fb%01+c</Key><LastModified>2026-11-28T12:00:00.000Z</LastModified><Size>7</Size></Contents></ListBucketResult>";
 
     #[test]
     fn a_page_is_read() {
         let page = page(PAGE.as_bytes()).unwrap();
         assert_eq!(page.next.as_deref(), Some("a&b"));
         let [object] = &page.objects[..] else { panic!("one object") };
-        assert_eq!((&object.key[..], object.bytes, object.is_archived), (&b"a/b\x01 c"[..], 7, true));
+        assert_eq!((&object.key[..], object.bytes), (&b"a/b\x01 c"[..], 7));
         assert!(object.modified.is_some());
     }
 
