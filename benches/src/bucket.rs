@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use regc_testkit::TestRegistry;
-use regc_testkit::bucket::{Fate, Moto, Proxy, config};
+use regc_testkit::bucket::{Fate, Moto, Proxy, config, measured_registry};
 
 use crate::process::{self, median};
 
@@ -27,23 +26,9 @@ pub struct Args {
     runs: usize,
 }
 
-/// Five repositories with 150 manifests, half of them tagged, and 2,000 blobs.
-fn registry() -> TestRegistry {
-    let mut registry = TestRegistry::new();
-    for number in 0..150 {
-        let tag = if number % 2 == 0 { format!(":v{number}") } else { String::new() };
-        let layers: Vec<String> = (0..10).map(|layer| format!("{number} {layer}")).collect();
-        registry.image(&format!("team/app{}{tag}", number % 5)).layers(&layers).push();
-    }
-    for number in 0..200 {
-        registry.blob(format!("garbage {number}"));
-    }
-    registry
-}
-
 pub fn run(args: &Args) -> io::Result<()> {
     let moto = Moto::start();
-    moto.upload("registry", "", &registry());
+    moto.upload("registry", "", &measured_registry());
     let proxy = Proxy::start(moto.address(), Duration::from_millis(args.delay), |_, _| Fate::Pass);
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("config.yml");

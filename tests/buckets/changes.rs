@@ -8,7 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use regc_core::registry::layout;
-use regc_core::{CollectOptions, Config, Disposal, Holder, Monitor, Phase, Silent, Store};
+use regc_core::{CollectOptions, Config, Disposal, Holder, Phase, Silent, Store};
+use regc_testkit::at::At;
 use regc_testkit::bucket::{self, Fate, Moto, Proxy};
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::PeerRegistry;
@@ -27,17 +28,10 @@ fn registry() -> TestRegistry {
     registry
 }
 
-/// Does something when a phase begins.
-struct At<F>(Phase, F);
-
-impl<F: Fn() + Sync> Monitor for At<F> {
-    fn phase(&self, phase: Phase, _: Option<u64>) {
-        if phase == self.0 {
-            (self.1)();
-        }
-    }
-
-    fn advance(&self, _: u64) {}
+/// Opens a bucket's store.
+fn open(moto: &Moto, bucket: &str) -> Store {
+    let text = bucket::config(moto.address(), bucket, ROOT, "");
+    Store::open(&Config::parse(&text, []).unwrap()).unwrap()
 }
 
 #[test]
@@ -45,8 +39,7 @@ fn image_pushed_between_the_two_listings_saves_its_blobs() {
     let moto = Moto::start();
     moto.upload("registry", ROOT, &registry());
     next_second();
-    let text = bucket::config(moto.address(), "registry", ROOT, "");
-    let store = Store::open(&Config::parse(&text, []).unwrap()).unwrap();
+    let store = open(&moto, "registry");
     let session = store.lock(&Holder::new("test")).unwrap();
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     assert_eq!(plan.totals().blobs, 3, "the manifest, the configuration and the layer of the deleted image");
@@ -68,8 +61,7 @@ fn image_pushed_again_between_the_two_listings_saves_layers_that_are_linked_alre
     let moto = Moto::start();
     moto.upload("registry", ROOT, &registry());
     next_second();
-    let text = bucket::config(moto.address(), "registry", ROOT, "");
-    let store = Store::open(&Config::parse(&text, []).unwrap()).unwrap();
+    let store = open(&moto, "registry");
     let session = store.lock(&Holder::new("test")).unwrap();
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     // In the same repository, the link of the layer is there: only a new manifest shows that it is needed.

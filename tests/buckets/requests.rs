@@ -4,23 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use regc_testkit::TestRegistry;
-use regc_testkit::bucket::{Fate, Moto, Proxy};
+use regc_testkit::bucket::{self, Fate, Moto, Proxy};
 
 use crate::{Configured, ROOT, next_second};
-
-/// Five repositories with 150 manifests, half of them tagged, and 2,000 blobs, of which some are garbage.
-fn registry() -> TestRegistry {
-    let mut registry = TestRegistry::new();
-    for number in 0..150 {
-        let tag = if number % 2 == 0 { format!(":v{number}") } else { String::new() };
-        let layers: Vec<String> = (0..10).map(|layer| format!("{number} {layer}")).collect();
-        registry.image(&format!("team/app{}{tag}", number % 5)).layers(&layers).push();
-    }
-    for number in 0..200 {
-        registry.blob(format!("garbage {number}"));
-    }
-    registry
-}
 
 /// Runs regc, and returns the first lines of its requests.
 fn requests(moto: &Moto, bucket: &str, arguments: &[&str]) -> Vec<String> {
@@ -33,8 +19,9 @@ fn requests(moto: &Moto, bucket: &str, arguments: &[&str]) -> Vec<String> {
 #[test]
 fn a_run_costs_few_requests_and_reads_no_manifest_twice() {
     let moto = Moto::start();
-    moto.upload("registry", ROOT, &registry());
-    moto.upload("untagged", ROOT, &registry());
+    let measured = bucket::measured_registry();
+    moto.upload("registry", ROOT, &measured);
+    moto.upload("untagged", ROOT, &measured);
     moto.create("empty");
     next_second();
     for (bucket, arguments, most) in [

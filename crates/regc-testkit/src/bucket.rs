@@ -146,6 +146,21 @@ pub fn config(address: SocketAddr, bucket: &str, root: &str, section: &str) -> S
     )
 }
 
+/// Five repositories with 150 manifests, half of them tagged, and 2,000 blobs, of which some are garbage:
+/// the store of which requests are counted.
+pub fn measured_registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    for number in 0..150 {
+        let tag = if number % 2 == 0 { format!(":v{number}") } else { String::new() };
+        let layers: Vec<String> = (0..10).map(|layer| format!("{number} {layer}")).collect();
+        registry.image(&format!("team/app{}{tag}", number % 5)).layers(&layers).push();
+    }
+    for number in 0..200 {
+        registry.blob(format!("garbage {number}"));
+    }
+    registry
+}
+
 /// What a proxy makes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {

@@ -11,6 +11,7 @@
 //! A layer's name determines its content, so digests are the same in every run, and [`TestRegistry::with_names`] puts
 //! the names back into a text. A registry can be written to a directory, or used as storage in memory.
 
+pub mod at;
 pub mod bucket;
 mod builder;
 pub mod fixture;

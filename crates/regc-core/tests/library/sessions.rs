@@ -13,6 +13,7 @@ use regc_core::{
     CollectOptions, Config, Deletion, Digest, Disposal, Error, Holder, Monitor, Phase, Refusal, Restore, Session,
     Silent, Store, repair, undelete, verify,
 };
+use regc_testkit::at::At;
 use regc_testkit::wrapped::{Faulty, WithoutTrash};
 use regc_testkit::{TestRegistry, files_below, layer};
 use tempfile::TempDir;
@@ -231,24 +232,6 @@ fn plan_is_stale_once_the_session_has_changed_the_store() {
     assert!(session.execute(&latest, Disposal::Delete, &Silent).unwrap().is_complete() && has(&root, "tagged"));
 }
 
-/// Restores a run in the middle of a deletion.
-struct Restoring<'s> {
-    session: &'s Session<'s>,
-    run: String,
-    restored: std::sync::Mutex<Option<Result<(), Error>>>,
-}
-
-impl Monitor for Restoring<'_> {
-    fn phase(&self, phase: Phase, _: Option<u64>) {
-        if phase == Phase::Remove {
-            let restore = Restore::new(&self.run);
-            *self.restored.lock().unwrap() = Some(self.session.restore(&restore, &Silent).map(drop));
-        }
-    }
-
-    fn advance(&self, _: u64) {}
-}
-
 #[test]
 fn session_refuses_a_second_call_while_it_executes_a_plan() {
     let (root, _) = registry();
@@ -265,23 +248,12 @@ fn session_refuses_a_second_call_while_it_executes_a_plan() {
     let session = store.lock(&Holder::new("test")).unwrap();
     let plan = session.plan(&CollectOptions::new(), &Silent).unwrap();
     assert!(plan.totals().blobs > 0);
-    let monitor = Restoring { session: &session, run, restored: std::sync::Mutex::new(None) };
-    assert!(session.execute(&plan, Disposal::Trash, &monitor).unwrap().is_complete());
-    let restored = monitor.restored.lock().unwrap().take();
+    let restored = std::sync::Mutex::new(None);
+    let restore =
+        At(Phase::Remove, || *restored.lock().unwrap() = Some(session.restore(&Restore::new(&run), &Silent).map(drop)));
+    assert!(session.execute(&plan, Disposal::Trash, &restore).unwrap().is_complete());
+    let restored = restored.into_inner().unwrap();
     assert!(matches!(restored, Some(Err(Error::SessionBusy))), "{restored:?}");
-}
-
-/// Does something when a phase begins.
-struct At<F>(Phase, F);
-
-impl<F: Fn() + Sync> Monitor for At<F> {
-    fn phase(&self, phase: Phase, _: Option<u64>) {
-        if phase == self.0 {
-            (self.1)();
-        }
-    }
-
-    fn advance(&self, _: u64) {}
 }
 
 /// Writes an image into the store, as a push does: of its content, only what is not there.
