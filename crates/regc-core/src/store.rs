@@ -123,8 +123,8 @@ impl Store {
         Self { allow_empty, ..self }
     }
 
-    /// How many threads work for one call: at least 1, at most [`MAX_JOBS`](crate::threads::MAX_JOBS); beyond that, the nearest of the two. They mostly
-    /// wait for I/O: use more than there are cores. [`DEFAULT_JOBS`] by default.
+    /// How many threads work for one call: at least 1, at most [`MAX_JOBS`](crate::threads::MAX_JOBS); beyond that, the nearest
+    /// of the two. They mostly wait for I/O: use more than there are cores. [`DEFAULT_JOBS`] by default.
     #[must_use]
     pub fn jobs(self, jobs: usize) -> Self {
         Self { jobs, ..self }
@@ -211,8 +211,7 @@ impl Store {
     /// ```
     #[cfg(feature = "patterns")]
     pub fn resolve(&self, patterns: &[Pattern], force: bool, monitor: &dyn Monitor) -> Result<Deletion, Error> {
-        self.storage.relist("");
-        resolve::resolve(&*self.storage, patterns, force, self.jobs, monitor)
+        resolve::resolve(self.as_it_is(), patterns, force, self.jobs, monitor)
     }
 
     /// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all
@@ -220,8 +219,7 @@ impl Store {
     ///
     /// Fails with [`Error::NothingMatches`] if there is none.
     pub fn repository_at(&self, path: &str, monitor: &dyn Monitor) -> Result<String, Error> {
-        self.storage.relist("");
-        resolve::repository_at(&*self.storage, path, self.jobs, monitor)
+        resolve::repository_at(self.as_it_is(), path, self.jobs, monitor)
     }
 
     /// Lists the repositories whose names `is_wanted` accepts, sorted by name, with their tags and images.
@@ -249,14 +247,12 @@ impl Store {
         depth: ListOptions,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Listing>, Error> {
-        self.storage.relist("");
-        catalog(&*self.storage, is_wanted, depth.absences(self.config.absences), self.jobs, monitor)
+        catalog(self.as_it_is(), is_wanted, depth.absences(self.config.absences), self.jobs, monitor)
     }
 
     /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
     pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
-        self.storage.relist("");
-        scan(&*self.storage, &Options { jobs: self.jobs, ..Options::default() }, monitor)
+        scan(self.as_it_is(), &Options { jobs: self.jobs, ..Options::default() }, monitor)
     }
 
     /// How much everything in a store takes up.
@@ -305,8 +301,7 @@ impl Store {
     /// ```
     pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
         let options = verify::Options { jobs: self.jobs, absences: self.config.absences, ..*options };
-        self.storage.relist("");
-        verify::verify(&*self.storage, &options, monitor)
+        verify::verify(self.as_it_is(), &options, monitor)
     }
 
     /// Hashes the blobs that a verification has found, and adds those that do not match their digest, or cannot be read, to
@@ -338,7 +333,7 @@ impl Store {
         monitor: &dyn Monitor,
     ) -> Result<repair::Plan, Error> {
         self.check(&CollectOptions::new(), true)?;
-        self.has_trash()?;
+        self.require_trash()?;
         let options = repair::Options { allow_empty: self.allow_empty, ..*options };
         repair::plan(&*self.storage, verification, &options, &SystemClock::start(), monitor)
     }
@@ -349,8 +344,7 @@ impl Store {
         is_wanted: impl Fn(&str) -> bool + Sync,
         monitor: &dyn Monitor,
     ) -> Result<Vec<undelete::Deleted>, Error> {
-        self.storage.relist("");
-        let mut found = undelete::find(&*self.storage, is_wanted, self.jobs, monitor)?;
+        let mut found = undelete::find(self.as_it_is(), is_wanted, self.jobs, monitor)?;
         found.iter_mut().for_each(|deleted| deleted.store = self.number);
         Ok(found)
     }
@@ -389,7 +383,7 @@ impl Store {
         monitor: &dyn Monitor,
     ) -> Result<undelete::Plan, Error> {
         self.check(&CollectOptions::new(), true)?;
-        self.has_trash()?;
+        self.require_trash()?;
         // What another store shows is no evidence in this one.
         let deleted: Vec<undelete::Deleted> =
             deleted.iter().filter(|deleted| deleted.store == self.number).cloned().collect();
@@ -404,7 +398,7 @@ impl Store {
     /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash, or if the storage
     /// has no trash.
     pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
-        self.has_trash()?;
+        self.require_trash()?;
         match with_threads(self.jobs, || check_removable(&*self.storage, plan, true, monitor)) {
             Err(error @ (Error::OtherFilesystem(_) | Error::Interrupted)) => Err(error),
             _ => Ok(()),
@@ -415,7 +409,7 @@ impl Store {
     ///
     /// Fails with [`Error::NoTrash`] if the storage has no trash.
     pub fn trash(&self, monitor: &dyn Monitor) -> Result<Vec<TrashedRun>, Error> {
-        self.has_trash()?;
+        self.require_trash()?;
         trash::list(&*self.storage, monitor)
     }
 
@@ -498,11 +492,18 @@ impl Store {
     ///
     /// Fails with [`Error::NoTrash`] if the storage has no trash.
     pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {
-        self.has_trash()?;
+        self.require_trash()?;
         Ok(Session::new(self, self.take_lock(holder)?, true, Probed::NotAsked))
     }
 
-    fn has_trash(&self) -> Result<(), Error> {
+    /// Returns the storage, of which nothing is known from before.
+    fn as_it_is(&self) -> &dyn ReadStorage {
+        self.storage.relist("");
+        &*self.storage
+    }
+
+    /// Fails with [`Error::NoTrash`] if the storage has no trash.
+    fn require_trash(&self) -> Result<(), Error> {
         self.storage.as_trash().map(drop).ok_or(Error::NoTrash)
     }
 
