@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use regc_testkit::bucket::{Fate, Moto, Proxy, config, measured_registry};
+use regc_testkit::bucket::{BucketServer, Fate, Moto, Proxy, config, measured_registry};
 
 use crate::process::{self, median};
 

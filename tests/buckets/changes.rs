@@ -10,7 +10,7 @@ use std::time::Duration;
 use regc_core::registry::layout;
 use regc_core::{CollectOptions, Config, Disposal, Holder, Phase, Silent, Store};
 use regc_testkit::at::At;
-use regc_testkit::bucket::{self, Fate, Moto, Proxy};
+use regc_testkit::bucket::{self, BucketServer, Fate, Moto, Proxy};
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::peer::PeerRegistry;
 use regc_testkit::{TestRegistry, layer};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regc_testkit::bucket::{self, Moto};
+use regc_testkit::bucket::{self, BucketServer, Moto};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::oci_layout::{LayerSpec, OciLayout};
 use regc_testkit::{TestRegistry, files_below, peer};

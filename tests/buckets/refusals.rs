@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regc_core::Holder;
 use regc_core::registry::layout;
-use regc_testkit::bucket::{self, Fate, Moto, Proxy};
+use regc_testkit::bucket::{self, BucketServer, Fate, Moto, Proxy};
 use regc_testkit::{TestRegistry, layer};
 
 use crate::common::regc;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use regc_testkit::TestRegistry;
-use regc_testkit::bucket::{self, Fate, Moto, Proxy};
+use regc_testkit::bucket::{self, BucketServer, Fate, Moto, Proxy};
 
 use crate::{Configured, ROOT, next_second};
 

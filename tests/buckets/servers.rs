@@ -8,7 +8,7 @@ use regc_core::registry::config::Driver;
 use regc_core::storage::bucket::BucketStorage;
 use regc_core::storage::conformance::{Capability, check};
 use regc_testkit::TestRegistry;
-use regc_testkit::bucket::{self, Fate, Moto, Proxy};
+use regc_testkit::bucket::{self, BucketServer, Fate, Moto, Proxy};
 
 use crate::{Configured, ROOT, next_second};
 
@@ -35,7 +35,7 @@ fn storage_in_a_bucket_conforms() {
         next_second();
         let config = Config::parse(&bucket::config(moto.address(), &bucket, ROOT, ""), []).unwrap();
         let Driver::S3(s3) = &config.driver else { panic!("it is S3") };
-        Box::new(BucketStorage::whole_s3(s3).unwrap())
+        Box::new(BucketStorage::s3(s3).unwrap().whole())
     });
     assert_eq!(lacking, [Capability::Trash, Capability::Directories]);
 }

@@ -31,7 +31,7 @@ fn told(run: &Run) -> BTreeSet<Told> {
 }
 
 /// The kinds that need more than a look at the store: `--content`, a trash, a rule.
-const ELSEWHERE: [Kind; 7] = [
+const ELSEWHERE: [Kind; 8] = [
     Kind::ExpiredBlob,
     Kind::ForeignFile,
     Kind::Blocked,
@@ -39,6 +39,7 @@ const ELSEWHERE: [Kind; 7] = [
     Kind::BlobsElsewhere,
     Kind::InTrash,
     Kind::BeingRestored,
+    Kind::LinkBeingWritten,
 ];
 
 /// Checks that no image that is named can be pulled, and that every other tag can.

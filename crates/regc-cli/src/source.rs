@@ -56,6 +56,8 @@ fn root_of(config: &Config) -> PathBuf {
     match &config.driver {
         Driver::Filesystem { root } => root.clone(),
         Driver::S3(s3) => s3.to_string().into(),
+        Driver::Gcs(gcs) => gcs.to_string().into(),
+        Driver::Azure(azure) => azure.to_string().into(),
         _ => PathBuf::new(),
     }
 }

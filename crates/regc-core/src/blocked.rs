@@ -43,6 +43,8 @@ pub enum Cause {
     GarbledTag,
     /// A restore from the trash of this run, which brings back something of the repository, is not complete.
     BeingRestored(String),
+    /// This link in the repository is empty: the registry is writing it.
+    BeingWritten(String),
     /// It, or something in it, is too recent to be deleted.
     Recent,
     /// The caller keeps it, or something in it, as a root of its own (`CollectOptions::also_root`).
@@ -87,6 +89,7 @@ impl fmt::Display for Cause {
             }
             Cause::GarbledTag => f.write_str("a tag of this repository is garbled, so what it named is unknown"),
             Cause::BeingRestored(run) => write!(f, "the restore of run {run} is not complete"),
+            Cause::BeingWritten(link) => write!(f, "the registry is writing {link}, or was interrupted"),
             Cause::Root => f.write_str("a root of the caller keeps it"),
             Cause::Recent => f.write_str("it is too recent"),
             Cause::Changed => f.write_str("it was pushed again in the meantime"),

@@ -84,6 +84,14 @@ pub enum Finding {
         /// The run that is being restored.
         run: String,
     },
+    /// An empty link in a bucket where the registry creates a link first, and adds its content afterwards. The whole repository
+    /// is kept.
+    LinkBeingWritten {
+        /// The repository.
+        repository: String,
+        /// The key of the link.
+        path: String,
+    },
     /// Blobs reached through a symbolic link out of the storage root. Another store may use them, so they are kept.
     BlobsElsewhere {
         /// The key of the link.
@@ -136,6 +144,7 @@ impl Finding {
             Finding::Blocked(_) => Kind::Blocked,
             Finding::UnservedRepository { .. } => Kind::UnservedRepository,
             Finding::BeingRestored { .. } => Kind::BeingRestored,
+            Finding::LinkBeingWritten { .. } => Kind::LinkBeingWritten,
             Finding::BlobsElsewhere { .. } => Kind::BlobsElsewhere,
             Finding::InTrash { .. } => Kind::InTrash,
         }
@@ -154,6 +163,7 @@ impl Finding {
             | Finding::Blocked(Blocked { repository, .. })
             | Finding::UnservedRepository { repository }
             | Finding::BeingRestored { repository, .. }
+            | Finding::LinkBeingWritten { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
             Finding::BlobsElsewhere { .. } => "",
         }
@@ -180,6 +190,7 @@ impl Finding {
             | Finding::Blocked(_)
             | Finding::UnservedRepository { .. }
             | Finding::BeingRestored { .. }
+            | Finding::LinkBeingWritten { .. }
             | Finding::BlobsElsewhere { .. }
             | Finding::InTrash { .. } => None,
         }
@@ -200,9 +211,10 @@ impl Finding {
                 layout::repository(repository)
             }
             Finding::Blocked(blocked) => path_of(blocked),
-            Finding::ForeignFile { path, .. } | Finding::BlobsElsewhere { path } | Finding::InTrash { path, .. } => {
-                path.clone()
-            }
+            Finding::ForeignFile { path, .. }
+            | Finding::LinkBeingWritten { path, .. }
+            | Finding::BlobsElsewhere { path }
+            | Finding::InTrash { path, .. } => path.clone(),
         }
     }
 
@@ -238,6 +250,9 @@ impl Finding {
             }
             Finding::BeingRestored { repository, run } => {
                 format!("{repository}: the restore of run {run} is not complete; the whole repository is kept")
+            }
+            Finding::LinkBeingWritten { path, .. } => {
+                format!("{path} is empty: the registry is writing it, or was interrupted; the whole repository is kept")
             }
             Finding::BlobsElsewhere { path } => format!(
                 "{path} is a symbolic link out of the storage root; the blobs in it are kept, since another store may use them"

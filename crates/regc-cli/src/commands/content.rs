@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use indicatif::BinaryBytes;
-use regc_core::registry::config::Driver;
 use regc_core::verify::Verification;
 use regc_core::verify::content::{Bandwidth, Checkpoint, HashOptions, Hashed, Sample};
 use regc_core::{Error, Store};
@@ -68,7 +67,7 @@ impl Hashing {
             .sample(sample)
             .bandwidth(self.bandwidth)
             .resume(self.checkpoint.as_deref().map(read).transpose()?.flatten());
-        if matches!(store.config().driver, Driver::S3(_)) {
+        if store.config().driver.is_bucket() {
             let bytes = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
             let most = if sample.is_some() { "a sample of " } else { "" };
             eprintln!("regc: note: reads {most}{} from the bucket", BinaryBytes(bytes));

@@ -83,11 +83,12 @@ pub enum Kind {
     BlobsElsewhere,
     InTrash,
     BeingRestored,
+    LinkBeingWritten,
 }
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 30] = [
+    pub const ALL: [Kind; 31] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -118,6 +119,7 @@ impl Kind {
         Kind::BlobsElsewhere,
         Kind::InTrash,
         Kind::BeingRestored,
+        Kind::LinkBeingWritten,
     ];
 
     /// Returns the kind that it is in a registry with these absences.
@@ -477,6 +479,15 @@ impl Kind {
                 meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection deletes \
                           nothing of the repositories that it restores, and none of the content.",
                 remedy: "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name",
+                repair: None,
+            },
+            Kind::LinkBeingWritten => &Explanation {
+                code: "RG052",
+                name: "link_being_written",
+                severity: Severity::Warning,
+                title: "a link that is being written",
+                meaning: "The registry's driver for Azure creates a link empty, and adds the digest by another request. Between                           the two, or if the registry was stopped there, the link is empty, and `regc gc` keeps the whole                           repository.",
+                remedy: "stop the registry, and push the image again, or delete the empty link",
                 repair: None,
             },
         }

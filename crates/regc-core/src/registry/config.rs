@@ -3,8 +3,11 @@
 //! Source: `configuration/{configuration,parser}.go` of distribution/distribution, 2.8 and 3.1. Only what a
 //! collection needs is read; everything else is accepted. The caller passes the environment, and may pass the text.
 
+mod azure;
 mod environment;
 mod file;
+mod gcs;
+mod parameters;
 mod s3;
 mod yaml;
 
@@ -14,6 +17,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
+pub use self::azure::Azure;
+#[cfg(feature = "azure")]
+pub(crate) use self::azure::AzureCredentials;
+pub use self::gcs::Gcs;
 pub use self::s3::S3;
 use crate::error::Error;
 
@@ -118,8 +125,30 @@ pub enum Driver {
     InMemory,
     /// A bucket of S3: `s3`, also called `s3aws`.
     S3(Box<S3>),
+    /// A bucket of Google Cloud Storage: `gcs`.
+    Gcs(Box<Gcs>),
+    /// A container of Azure's blob storage: `azure`.
+    Azure(Box<Azure>),
     /// Any other driver, by its name.
     Other(String),
+}
+
+impl Driver {
+    /// Whether it keeps a registry in a bucket, or what the provider calls one.
+    pub fn is_bucket(&self) -> bool {
+        matches!(self, Self::S3(_) | Self::Gcs(_) | Self::Azure(_))
+    }
+
+    /// Keeps those variables from which credentials are taken.
+    fn keep_environment(&mut self, environment: Vec<(String, String)>) {
+        let (kept, takes): (_, fn(&str) -> bool) = match self {
+            Self::S3(s3) => (&mut s3.environment, S3::takes),
+            Self::Gcs(gcs) => (&mut gcs.environment, Gcs::takes),
+            Self::Azure(azure) => (&mut azure.environment, Azure::takes),
+            Self::Filesystem { .. } | Self::InMemory | Self::Other(_) => return,
+        };
+        kept.extend(environment.into_iter().filter(|(name, _)| takes(name)));
+    }
 }
 
 /// Where a store's repositories and tags are recorded.
@@ -187,9 +216,7 @@ impl Config {
         normalize_short_form(&mut document, "auth");
         let environment: Vec<(String, String)> = environment.into_iter().collect();
         let (mut driver, driver_variable) = environment::apply(&mut document, environment.iter().cloned())?;
-        if let Driver::S3(s3) = &mut driver {
-            s3.keep_environment(&environment);
-        }
+        driver.keep_environment(environment);
         Ok(Self {
             driver,
             metadata: metadata(&document),
@@ -234,6 +261,8 @@ fn driver(document: &Mapping) -> Result<Driver, Error> {
         "inmemory" => Driver::InMemory,
         "filesystem" => Driver::Filesystem { root: root_directory(parameters)? },
         "s3" | "s3aws" => Driver::S3(Box::new(S3::read(&name, parameters)?)),
+        "gcs" => Driver::Gcs(Box::new(Gcs::read(&name, parameters)?)),
+        "azure" => Driver::Azure(Box::new(Azure::read(&name, parameters)?)),
         _ => Driver::Other(name),
     })
 }

@@ -75,6 +75,9 @@ pub struct Repository {
     pub shared: bool,
     /// A symbolic link that gives the repository another name, and would be dangling if the repository were deleted.
     pub alias: Option<String>,
+    /// A link that is being written: empty, in a storage where the registry writes in steps. Then nothing in the repository
+    /// is deleted.
+    pub writing: Option<String>,
 }
 
 impl Repository {
@@ -106,6 +109,7 @@ impl Repository {
             has_referrers: false,
             shared: false,
             alias: None,
+            writing: None,
         }
     }
 }

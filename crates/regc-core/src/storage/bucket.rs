@@ -3,12 +3,22 @@
 //! Everything is listed once, side by side, and every question but those for content is answered from that
 //! listing, until [`ReadStorage::relist`]. Nothing can be moved, so there is no trash.
 
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+mod bulk;
 mod deletes;
+mod division;
+mod failure;
+#[cfg(feature = "gcs")]
+mod gcs;
 mod http;
 mod listing;
 mod marker;
+#[cfg(feature = "s3")]
 mod s3;
 mod snapshot;
+mod xml;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -30,8 +40,18 @@ trait Bucket: Send + Sync {
     /// Returns its name, as a URL that shows no secret.
     fn name(&self) -> String;
 
-    /// Returns what the keys of the store begin with, without a slash at its end; empty for the whole bucket.
+    /// Returns what the keys of the store begin with; empty for the whole bucket.
     fn root(&self) -> &str;
+
+    /// Whether a listing can begin after any key.
+    fn begins_anywhere(&self) -> bool {
+        true
+    }
+
+    /// Returns how many keys one page has at most.
+    fn largest_page(&self) -> u16 {
+        1000
+    }
 
     /// Requests one page of the keys that begin with `prefix`, with at most that many.
     fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error>;
@@ -52,14 +72,23 @@ trait Bucket: Send + Sync {
     fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error>;
 
     /// Lists the uploads in several parts that have begun below `prefix`, and are neither complete nor aborted; none if the
-    /// server cannot list them.
-    fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>, Error>;
+    /// server cannot list them, or a registry's uploads are objects there.
+    fn pending_uploads(&self, _prefix: &str) -> Result<Vec<PendingUpload>, Error> {
+        Ok(Vec::new())
+    }
 
     /// Aborts an upload in several parts. One that does not exist is no error.
-    fn abort(&self, upload: &PendingUpload) -> Result<(), Error>;
+    fn abort(&self, _upload: &PendingUpload) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Whether the bucket keeps what is deleted, as an older version; `None` if that cannot be found out.
     fn keeps_versions(&self) -> Option<bool>;
+
+    /// Whether the registry creates an object, and adds its content by another request.
+    fn writes_in_steps(&self) -> bool {
+        false
+    }
 }
 
 /// The answer to a request that deletes several objects.
@@ -96,8 +125,6 @@ struct FailedDelete {
 /// A store in a bucket.
 pub struct BucketStorage {
     bucket: Arc<dyn Bucket>,
-    /// What keys begin with, with a slash at its end unless it is empty.
-    root: String,
     parts: Vec<Part>,
     deletes: Deletes,
     /// The uploads in several parts that are pending, by their keys in the store, once they are needed: each counts as an
@@ -114,42 +141,45 @@ struct Part {
     snapshot: Mutex<Option<Arc<RwLock<Snapshot>>>>,
 }
 
-/// How many keys one page has at most.
-const PAGE: u16 = 1000;
-
-/// How many blobs are listed before the rest is divided.
-const LISTED_FIRST: usize = 4000;
-
-/// How many keys one of the listings side by side is to have at least.
-const LISTED_BY_ONE: usize = 8000;
-
-/// How many listings run side by side at most.
-const LISTINGS: usize = 32;
-
 impl BucketStorage {
     /// Prepares requests to a bucket of S3. Nothing is requested yet.
     ///
     /// Fails if there are no credentials, as far as that is known without a request.
+    #[cfg(feature = "s3")]
     pub fn s3(config: &config::S3) -> Result<Self, Error> {
-        let parts = [layout::BLOBS, layout::REPOSITORIES, LOCKFILES];
-        Ok(Self::new(Arc::new(s3::S3::new(config)?), &parts))
+        Ok(Self::new(Arc::new(s3::S3::new(config)?)))
     }
 
-    /// A bucket of S3 of which every key below the root is listed, whether a registry has such keys or not.
-    pub fn whole_s3(config: &config::S3) -> Result<Self, Error> {
-        Ok(Self::new(Arc::new(s3::S3::new(config)?), &[""]))
+    /// Prepares requests to a bucket of Google Cloud Storage. Nothing is requested yet.
+    ///
+    /// Fails if there are no credentials, as far as that is known without a request.
+    #[cfg(feature = "gcs")]
+    pub fn gcs(config: &config::Gcs) -> Result<Self, Error> {
+        Ok(Self::new(Arc::new(gcs::Gcs::new(config)?)))
     }
 
-    fn new(bucket: Arc<dyn Bucket>, parts: &[&str]) -> Self {
-        let root = match bucket.root() {
-            "" => String::new(),
-            root => format!("{root}/"),
-        };
+    /// Opens a container of Azure. Its server is asked where the store is: see [`leading_slash`](config::Azure::leading_slash).
+    ///
+    /// Fails if that cannot be found out, and if the account has a hierarchical namespace.
+    #[cfg(feature = "azure")]
+    pub fn azure(config: &config::Azure) -> Result<Self, Error> {
+        Ok(Self::new(Arc::new(azure::Azure::new(config)?)))
+    }
+
+    /// Lists every key below the root, whether a registry has such keys or not.
+    pub fn whole(self) -> Self {
+        Self::with_parts(self.bucket, &[""])
+    }
+
+    fn new(bucket: Arc<dyn Bucket>) -> Self {
+        Self::with_parts(bucket, &[layout::BLOBS, layout::REPOSITORIES, LOCKFILES])
+    }
+
+    fn with_parts(bucket: Arc<dyn Bucket>, parts: &[&str]) -> Self {
         let part = |directory: &&str| Part { directory: (*directory).to_owned(), snapshot: Mutex::default() };
         let deletes = Deletes::new(bucket.clone());
         Self {
             bucket,
-            root,
             parts: parts.iter().map(part).collect(),
             deletes,
             pending: Mutex::default(),
@@ -158,7 +188,7 @@ impl BucketStorage {
     }
 
     fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.root)
+        format!("{}{key}", self.bucket.root())
     }
 
     /// Returns what is known of the part that a key is in; `None` if it is in none.
@@ -179,7 +209,9 @@ impl BucketStorage {
         }
         let mut pending: HashMap<String, Vec<PendingUpload>> = HashMap::new();
         for upload in self.bucket.pending_uploads(&self.key(&format!("{}/", layout::REPOSITORIES)))? {
-            let Some(key) = upload.key.strip_prefix(&self.root).filter(|key| key.contains(UPLOADS)) else { continue };
+            let Some(key) = upload.key.strip_prefix(self.bucket.root()).filter(|key| key.contains(UPLOADS)) else {
+                continue;
+            };
             // The later of all times counts, and one that is unknown is the latest.
             let known = snapshot.read().object(key);
             let bytes = known.map_or(0, |known| known.bytes);
@@ -220,36 +252,17 @@ impl BucketStorage {
         let below = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let prefix = self.key(&below);
         let snapshot = Mutex::new(Snapshot::default());
-        let add = |listing::Object { key, bytes, modified }: &listing::Object| {
+        let root = self.bucket.root().len();
+        let add = |object: &listing::Object| {
             // A key that is not UTF-8 is none of a registry.
-            if let Ok(key) = std::str::from_utf8(&key[self.root.len()..]) {
-                snapshot.lock().add(key, Listed { bytes: *bytes, modified: *modified });
+            if let Ok(key) = std::str::from_utf8(&object.key[root..]) {
+                snapshot.lock().add(key, Listed { bytes: object.bytes, modified: object.modified });
             }
         };
-        let request = |from: From<'_>| self.bucket.page(&prefix, from, PAGE);
-        let (mut first, mut last) = (0, Vec::new());
-        let is_divided = directory == layout::BLOBS;
-        listing::list(&request, &prefix, "", &mut |object| {
-            add(&object);
-            first += 1;
-            last = object.key;
-            if is_divided && first == LISTED_FIRST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        if is_divided && first == LISTED_FIRST {
-            let last = String::from_utf8(last).map_err(|_| {
-                Error::storage("list", &*prefix, io::Error::other("a key among the blobs is not UTF-8"))
-            })?;
-            let starts = starts(&prefix, last, first);
-            let (request, prefix, add) = (&request, &*prefix, &add);
-            let listed: Vec<Result<(), Error>> = std::thread::scope(|scope| {
-                let mut threads = Vec::new();
-                for (number, start) in starts.iter().enumerate() {
-                    let end = starts.get(number + 1).map(|end| end.as_bytes());
-                    threads.push(scope.spawn(move || list_until(request, prefix, start, end, add)));
-                }
-                threads.into_iter().map(|thread| thread.join().expect("a listing does not panic")).collect()
-            });
-            listed.into_iter().collect::<Result<(), Error>>()?;
+        if directory == layout::BLOBS {
+            division::list_blobs(&*self.bucket, &prefix, &add)?;
+        } else {
+            listing::list_all(&*self.bucket, &prefix, &add)?;
         }
         let mut snapshot = snapshot.into_inner();
         snapshot.finish();
@@ -297,15 +310,15 @@ impl BucketStorage {
         if let Some(known) = *known {
             return Ok(known);
         }
-        let prefix = self.key(&format!("{}/", layout::ROOT));
-        let mut is_there = false;
-        listing::list(&|from| self.bucket.page(&prefix, from, 1), &prefix, "", &mut |_| {
-            is_there = true;
-            ControlFlow::Break(())
-        })?;
+        let is_there = listing::first(&*self.bucket, &self.key(&format!("{}/", layout::ROOT)))?.is_some();
         *known = Some(is_there);
         Ok(is_there)
     }
+}
+
+/// Returns what keys begin with below a root, which has no slashes around it.
+fn below(root: &str) -> String {
+    if root.is_empty() { String::new() } else { format!("{root}/") }
 }
 
 /// What is in the keys of all uploads.
@@ -313,38 +326,6 @@ const UPLOADS: &str = "/_uploads/";
 
 /// Where GitLab's registry says what describes the store.
 const LOCKFILES: &str = "docker/registry/lockfiles";
-
-/// Lists the keys after `start`, until one that is not before `end`.
-fn list_until(
-    request: &dyn Fn(From<'_>) -> Result<Answered, Error>,
-    prefix: &str,
-    start: &str,
-    end: Option<&[u8]>,
-    add: &dyn Fn(&listing::Object),
-) -> Result<(), Error> {
-    listing::list(request, prefix, start, &mut |object| {
-        if end.is_some_and(|end| *object.key >= *end) {
-            return ControlFlow::Break(());
-        }
-        add(&object);
-        ControlFlow::Continue(())
-    })
-}
-
-/// Returns the keys after which the rest of the blobs is listed, side by side. `last` is the key of the last blob so far.
-fn starts(prefix: &str, last: String, listed: usize) -> Vec<String> {
-    let of_sha256 = format!("{prefix}sha256/");
-    let shard = last.strip_prefix(&of_sha256).and_then(|below| usize::from_str_radix(below.get(..2)?, 16).ok());
-    let mut starts = vec![last];
-    if let Some(shard) = shard {
-        let left = 255 - shard;
-        let keys = listed / (shard + 1) * left;
-        let number = (keys / LISTED_BY_ONE).clamp(1, LISTINGS.min(left.max(1)));
-        // Each begins with a directory of its own.
-        starts.extend((1..number).map(|part| format!("{of_sha256}{:02x}/", shard + 1 + left * part / number)));
-    }
-    starts
-}
 
 /// Whether a key is in a directory, or is that directory.
 fn is_in(key: &str, directory: &str) -> bool {
@@ -425,6 +406,10 @@ impl ReadStorage for BucketStorage {
         Ok(is_there.then(|| Metadata::directory(None)))
     }
 
+    fn writes_in_steps(&self) -> bool {
+        self.bucket.writes_in_steps()
+    }
+
     fn relist(&self, directory: &str) {
         for part in &self.parts {
             if is_in(&part.directory, directory) || is_in(directory, &part.directory) {
@@ -486,21 +471,5 @@ impl DeleteStorage for BucketStorage {
         let lock = marker::write(&self.bucket, &self.key(layout::LOCK), holder)?;
         self.relist("");
         Ok(lock)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_blobs_are_listed_side_by_side() {
-        let starts = |last: &str, listed| starts("docker/registry/v2/blobs/", last.to_owned(), listed);
-        let few = starts("docker/registry/v2/blobs/sha256/f0/aa/data", 4000);
-        assert_eq!(few, ["docker/registry/v2/blobs/sha256/f0/aa/data"]);
-        let many = starts("docker/registry/v2/blobs/sha256/00/aa/data", 4000);
-        assert_eq!(many.len(), LISTINGS);
-        assert!(many.is_sorted() && many.iter().skip(1).all(|start| start.len() == 35), "{many:?}");
-        assert_eq!(starts("docker/registry/v2/blobs/sha512/00/aa/data", 4000).len(), 1);
     }
 }

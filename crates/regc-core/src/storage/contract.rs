@@ -253,12 +253,17 @@ pub trait ReadStorage: Send + Sync {
         })?;
         Ok(total)
     }
-
     /// Makes the next question about what is below `directory` list that anew, for a storage that lists everything at once
     /// and answers from that. Calls that ask what is there *now* begin with this. By default, does nothing: each question
     /// is answered anew.
     fn relist(&self, directory: &str) {
         let _ = directory;
+    }
+
+    /// Whether the registry creates an object empty here, and adds its content afterwards, as its driver for Azure does: an
+    /// empty link is one that is being written.
+    fn writes_in_steps(&self) -> bool {
+        false
     }
 
     /// Returns the file system's view of this storage, if it is a file system.

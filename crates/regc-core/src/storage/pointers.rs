@@ -61,6 +61,10 @@ macro_rules! forward_to_target {
                 (**self).bytes_below(directory, is_left_out)
             }
 
+            fn writes_in_steps(&self) -> bool {
+                (**self).writes_in_steps()
+            }
+
             fn relist(&self, directory: &str) {
                 (**self).relist(directory);
             }

@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value;
 
-use super::scalar;
+use super::parameters::Parameters;
 use crate::error::Error;
 
 /// A bucket of S3, and how to reach it.
@@ -58,60 +58,11 @@ impl fmt::Display for S3 {
     }
 }
 
-/// The parameters of a driver, whose errors name the key.
-pub(super) struct Parameters<'d> {
-    driver: &'d str,
-    parameters: Option<&'d Mapping>,
-}
-
-impl<'d> Parameters<'d> {
-    pub(super) fn new(driver: &'d str, parameters: &'d Value) -> Result<Self, Error> {
-        match parameters {
-            Value::Null => Ok(Self { driver, parameters: None }),
-            Value::Mapping(parameters) => Ok(Self { driver, parameters: Some(parameters) }),
-            _ => Err(Error::Config(format!("storage.{driver} is not a mapping of parameters"))),
-        }
-    }
-
-    pub(super) fn invalid(&self, key: &str, reason: impl fmt::Display) -> Error {
-        Error::Config(format!("storage.{}.{key} {reason}", self.driver))
-    }
-
-    fn get(&self, key: &str) -> Option<&'d Value> {
-        self.parameters.and_then(|parameters| parameters.get(key))
-    }
-
-    /// Returns a text, as Go prints it. An empty one counts as not given.
-    pub(super) fn text(&self, key: &str) -> Result<Option<String>, Error> {
-        match self.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match scalar(value) {
-                Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-                None => Err(self.invalid(key, "is not text")),
-            },
-        }
-    }
-
-    /// Returns a switch: a boolean, or a text that Go's `ParseBool` knows.
-    pub(super) fn switch(&self, key: &str) -> Result<Option<bool>, Error> {
-        match self.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(*value)),
-            Some(Value::String(text)) => match text.as_str() {
-                "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Some(true)),
-                "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Some(false)),
-                _ => Err(self.invalid(key, format_args!("is {text:?}; the registry takes true or false"))),
-            },
-            Some(_) => Err(self.invalid(key, "is neither true nor false")),
-        }
-    }
-}
-
 impl S3 {
     /// Reads the parameters of a driver of this name.
     pub(super) fn read(driver: &str, parameters: &Value) -> Result<Self, Error> {
-        let parameters = Parameters::new(driver, parameters)?;
-        let bucket = parameters.text("bucket")?.ok_or_else(|| parameters.invalid("bucket", "is not given"))?;
+        let parameters = Parameters::of(driver, parameters)?;
+        let bucket = parameters.required("bucket")?;
         let secure = parameters.switch("secure")?.unwrap_or(true);
         let endpoint = parameters.text("regionendpoint")?.map(|endpoint| match endpoint.contains("://") {
             true => endpoint,
@@ -131,11 +82,6 @@ impl S3 {
         }
         // Registry 2.8 knows no `forcepathstyle`, and an endpoint forces it there.
         let path_style = parameters.switch("forcepathstyle")?.unwrap_or(endpoint.is_some());
-        let root = parameters.text("rootdirectory")?.unwrap_or_default();
-        let root = root.trim_matches('/').to_owned();
-        if root.split('/').any(|part| matches!(part, "." | "..")) || root.contains("//") {
-            return Err(parameters.invalid("rootdirectory", "has a part that is empty, `.` or `..`"));
-        }
         Ok(Self {
             bucket,
             region,
@@ -144,16 +90,15 @@ impl S3 {
             skip_verify: parameters.switch("skipverify")?.unwrap_or(false),
             dual_stack: parameters.switch("usedualstack")?.unwrap_or(false),
             fips: parameters.switch("usefipsendpoint")?.unwrap_or(false),
-            root,
+            root: parameters.root()?,
             key: parameters.text("accesskey")?.zip(parameters.text("secretkey")?),
             environment: Vec::new(),
         })
     }
 
-    /// Keeps those variables from which credentials are taken.
-    pub(super) fn keep_environment(&mut self, environment: &[(String, String)]) {
-        let is_of_credentials = |name: &str| name.starts_with("AWS_") || name == "HOME";
-        self.environment.extend(environment.iter().filter(|(name, _)| is_of_credentials(name)).cloned());
+    /// Whether credentials may come from a variable of the environment.
+    pub(super) fn takes(variable: &str) -> bool {
+        variable.starts_with("AWS_") || variable == "HOME"
     }
 }
 
@@ -194,7 +139,7 @@ mod tests {
         let environment = [("AWS_SECRET_ACCESS_KEY".to_owned(), "hidden".to_owned())];
         let text = "{bucket: b, region: r, accesskey: hidden, secretkey: hidden}";
         let mut s3 = read(text).unwrap();
-        s3.keep_environment(&environment);
+        s3.environment.extend(environment);
         assert!(!format!("{s3:?}{s3}").contains("hidden"));
         assert_eq!(s3.key, Some(("hidden".to_owned(), "hidden".to_owned())));
     }

@@ -91,12 +91,16 @@ impl Marking<'_> {
     pub(super) fn collect(&self) -> Result<Marked, Error> {
         let repository = self.repository;
         let is_served = repository.is_served();
-        let may_tidy = self.options.may_tidy(self.name()) && self.restoring.is_none() && is_served;
+        let is_changing = self.restoring.is_some() || repository.writing.is_some();
+        let may_tidy = self.options.may_tidy(self.name()) && !is_changing && is_served;
         let delete_untagged = self.options.delete_untagged && may_tidy;
         let mut findings = self.findings_of(&repository.revisions)?;
         let being_restored =
             |run: &str| Finding::BeingRestored { repository: repository.name.clone(), run: run.into() };
         findings.extend(self.restoring.map(being_restored));
+        let being_written =
+            |path: &String| Finding::LinkBeingWritten { repository: repository.name.clone(), path: path.clone() };
+        findings.extend(repository.writing.as_ref().map(being_written));
         let unserved = || Finding::UnservedRepository { repository: repository.name.clone() };
         findings.extend((!is_served && repository.is_linking()).then(unserved));
         let mut is_damaged = not_understood(&findings).is_some();
@@ -131,7 +135,7 @@ impl Marking<'_> {
         if let Some(tags) = tags.as_ref().filter(|_| may_have_orphans && !is_damaged && !repository.shared) {
             self.drop_orphans(tags, only_tagged, &mut reach, &mut garbage)?;
         }
-        let is_kept = is_damaged || repository.shared || self.restoring.is_some();
+        let is_kept = is_damaged || repository.shared || is_changing;
         self.layer_links(is_kept, &mut reach.live, &mut garbage)?;
         if only_tagged || may_have_orphans {
             self.unused_revisions(&reach.manifests, &mut garbage)?;

@@ -210,6 +210,19 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// Encodes a key, or a value of a query, byte for byte, as signatures of version 4 of S3 need it.
+pub(super) fn encoded(text: &str, keeps_slashes: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte as char),
+            b'/' if keeps_slashes => encoded.push('/'),
+            byte => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
 /// Describes a request that got no answer, with all its causes.
 fn describe(error: &HttpError) -> io::Error {
     let mut text = error.to_string();
@@ -223,4 +236,21 @@ fn describe(error: &HttpError) -> io::Error {
         cause = deeper.source();
     }
     io::Error::other(text)
+}
+
+/// Describes an error without URLs, which may hold secrets.
+pub(super) fn without_urls(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    text.split_whitespace().filter(|word| !word.contains("://")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_encoded_byte_for_byte() {
+        assert_eq!(encoded("a/b c+~é", true), "a/b%20c%2B~%C3%A9");
+        assert_eq!(encoded("a/b=", false), "a%2Fb%3D");
+    }
 }

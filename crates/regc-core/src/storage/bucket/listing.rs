@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
+use super::Bucket;
 use crate::error::Error;
 
 /// An object of a page.
@@ -30,21 +31,51 @@ pub(super) type Answered = Result<Page, String>;
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum From<'a> {
-    /// After this key; with the first one, if it is empty.
-    After(&'a str),
-    /// Where the page before it says.
-    Token(&'a str),
+pub(super) struct From<'a> {
+    /// The listing begins after this key; with the first one, if it is empty.
+    pub(super) after: &'a str,
+    /// Where the page before this one says; `None` for the first one.
+    pub(super) token: Option<&'a str>,
 }
 
 /// How often a page is requested that is not whole.
 const ATTEMPTS: u32 = 4;
+
+/// How many empty pages may follow each other.
+const EMPTY_PAGES: u32 = 1000;
 
 /// Calls `visit` with each object whose key begins with `prefix` and is greater than `after`, in the order of the keys,
 /// until it breaks.
 ///
 /// Fails if a page is not whole, after it was requested several times.
 pub(super) fn list(
+    bucket: &dyn Bucket,
+    prefix: &str,
+    after: &str,
+    visit: &mut dyn FnMut(Object) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    pages(&|from| bucket.page(prefix, from, bucket.largest_page()), prefix, after, visit)
+}
+
+/// Calls `visit` with each object whose key begins with `prefix`.
+pub(super) fn list_all(bucket: &dyn Bucket, prefix: &str, visit: &dyn Fn(&Object)) -> Result<(), Error> {
+    list(bucket, prefix, "", &mut |object| {
+        visit(&object);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Returns the first object whose key begins with `prefix`.
+pub(super) fn first(bucket: &dyn Bucket, prefix: &str) -> Result<Option<Object>, Error> {
+    let mut first = None;
+    pages(&|from| bucket.page(prefix, from, 1), prefix, "", &mut |object| {
+        first = Some(object);
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
+}
+
+fn pages(
     request: &dyn Fn(From<'_>) -> Result<Answered, Error>,
     prefix: &str,
     after: &str,
@@ -52,9 +83,15 @@ pub(super) fn list(
 ) -> Result<(), Error> {
     let mut token: Option<String> = None;
     let mut last: Vec<u8> = after.as_bytes().to_vec();
+    let mut empty_pages = 0;
     loop {
-        let from = token.as_deref().map_or(From::After(after), From::Token);
+        let from = From { after, token: token.as_deref() };
         let page = whole_page(request, from, prefix, &last)?;
+        // A server may answer so where its own parts meet.
+        empty_pages = if page.objects.is_empty() { empty_pages + 1 } else { 0 };
+        if empty_pages > EMPTY_PAGES {
+            return Err(wrong(prefix, "it has many empty pages, and does not end"));
+        }
         if let Some(object) = page.objects.last() {
             last.clone_from(&object.key);
         }
@@ -87,12 +124,15 @@ fn whole_page(
             Err(fault) => fault,
         };
         if attempt == ATTEMPTS {
-            let fault = std::io::Error::other(format!("the server's listing is wrong: {fault}"));
-            return Err(Error::storage("list", prefix, fault));
+            return Err(wrong(prefix, &fault));
         }
         std::thread::sleep(Duration::from_millis(50) * attempt);
         attempt += 1;
     }
+}
+
+fn wrong(prefix: &str, fault: &str) -> Error {
+    Error::storage("list", prefix, std::io::Error::other(format!("the server's listing is wrong: {fault}")))
 }
 
 /// Returns what is wrong with a page.
@@ -107,9 +147,8 @@ fn fault(page: &Page, from: From<'_>, prefix: &str, last: &[u8]) -> Option<&'sta
         }
         before = &object.key;
     }
-    match (from, &page.next) {
-        (From::Token(token), Some(next)) if token == next => Some("its next page is the same one"),
-        (_, Some(_)) if page.objects.is_empty() => Some("it is empty, and not the last"),
+    match &page.next {
+        Some(next) if from.token == Some(next) => Some("its next page is the same one"),
         _ => None,
     }
 }
@@ -134,7 +173,7 @@ mod tests {
             Ok(Ok(pages[now.min(pages.len() - 1)].clone()))
         };
         let mut keys = Vec::new();
-        list(&request, "a/", "", &mut |object| {
+        super::pages(&request, "a/", "", &mut |object| {
             keys.push(String::from_utf8(object.key).unwrap());
             ControlFlow::Continue(())
         })?;
@@ -145,6 +184,7 @@ mod tests {
     fn a_listing_has_the_objects_of_all_pages() {
         assert_eq!(listed(&[page(&["a/1", "a/2"], Some("x")), page(&["a/3"], None)]).unwrap(), ["a/1", "a/2", "a/3"]);
         assert_eq!(listed(&[page(&[], None)]).unwrap(), Vec::<String>::new());
+        assert_eq!(listed(&[page(&[], Some("x")), page(&["a/1"], None)]).unwrap(), ["a/1"]);
     }
 
     #[test]

@@ -79,12 +79,8 @@ fn marked_at(bucket: &dyn Bucket, key: &str) -> Result<Option<Marked>, Error> {
 
 /// Returns when an object was written, by the server's clock.
 fn written(bucket: &dyn Bucket, key: &str) -> Result<Option<SystemTime>, Error> {
-    let mut written = None;
-    listing::list(&|from| bucket.page(key, from, 1), key, "", &mut |object| {
-        written = (object.key == key.as_bytes()).then_some(object.modified).flatten();
-        ControlFlow::Break(())
-    })?;
-    Ok(written)
+    let first = listing::first(bucket, key)?.filter(|object| object.key == key.as_bytes());
+    Ok(first.and_then(|object| object.modified))
 }
 
 /// Whether a marker is of a process of this machine that has ended. In another container, a number is another process.

@@ -6,25 +6,22 @@ mod xml;
 use std::io;
 use std::ops::ControlFlow;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
-use md5::{Digest as _, Md5};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpRequest, HttpRequestBody};
 
-use super::http::{Answer, Http, Purpose};
+use super::failure::{self, Failure, is_busy, is_done, is_unsupported};
+use super::http::{Answer, Http, Purpose, encoded, without_urls};
 use super::listing::{Answered, From};
-use super::{Bucket, Deleted, PendingUpload};
+use super::{Bucket, Deleted, PendingUpload, below, bulk};
 use crate::error::Error;
 use crate::registry::config;
-
-/// How many keys one bulk delete may have.
-const DELETED_AT_ONCE: usize = 1000;
 
 /// A bucket of S3.
 pub(super) struct S3 {
     config: config::S3,
+    /// What the keys of the store begin with.
+    root: String,
     /// The bucket's URL, without a slash at its end.
     url: String,
     http: Http,
@@ -38,7 +35,7 @@ impl S3 {
             .map_err(|error| Error::Config(format!("storage.s3.regionendpoint is no URL: {error}")))?;
         let http = Http::new(config.skip_verify)?;
         let credentials = credentials::provider(config)?;
-        Ok(Self { config: config.clone(), url: url(config), http, credentials })
+        Ok(Self { config: config.clone(), root: below(&config.root), url: url(config), http, credentials })
     }
 
     /// Makes a signed request.
@@ -50,9 +47,10 @@ impl S3 {
         body: Vec<u8>,
     ) -> Result<HttpRequest, Error> {
         let failed = |error: String| Error::Config(format!("cannot make a request to {}: {error}", self.config));
-        let credential = self.http.wait(self.credentials.get_credential()).map_err(|error| {
-            Error::Config(format!("no credentials for {}: {}", self.config, credentials::without_secrets(&error)))
-        })?;
+        let credential = self
+            .http
+            .wait(self.credentials.get_credential())
+            .map_err(|error| Error::Config(format!("no credentials for {}: {}", self.config, without_urls(&error))))?;
         let mut request = http::Request::builder().method(method).uri(format!("{}{path_and_query}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -83,55 +81,9 @@ impl S3 {
     }
 }
 
-/// Whether a server that answers so is busy, whatever the status.
-fn is_busy(answer: &Answer) -> bool {
-    answer.status != StatusCode::NOT_FOUND
-        && answer.body.starts_with(b"<")
-        && matches!(
-            &*xml::failure(&answer.body).code,
-            "SlowDown" | "RequestTimeout" | "InternalError" | "ServiceUnavailable"
-        )
-}
-
-/// Whether a request is done: an error may come with a status of success.
-fn is_done(answer: &Answer) -> bool {
-    answer.status.is_success() && xml::failure(&answer.body).code.is_empty()
-}
-
 /// Whether the server says that there is no such object.
 fn is_absent(answer: &Answer) -> bool {
-    answer.status == StatusCode::NOT_FOUND && xml::failure(&answer.body).code == "NoSuchKey"
-}
-
-/// Whether the server has no such request.
-fn is_unsupported(answer: &Answer) -> bool {
-    matches!(answer.status, StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED)
-        || !answer.status.is_success()
-            && matches!(&*xml::failure(&answer.body).code, "NotImplemented" | "MethodNotAllowed")
-}
-
-/// Returns the error of an answer that is none of success.
-fn failure(purpose: Purpose<'_>, answer: &Answer) -> Error {
-    let kind = match answer.status {
-        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => io::ErrorKind::PermissionDenied,
-        StatusCode::NOT_FOUND => io::ErrorKind::NotFound,
-        _ => io::ErrorKind::Other,
-    };
-    purpose.error(io::Error::new(kind, described(answer)))
-}
-
-/// Describes an answer that is none of success, and what to do.
-fn described(answer: &Answer) -> String {
-    let xml::Failure { code, message } = xml::failure(&answer.body);
-    let hint = match &*code {
-        "RequestTimeTooSkewed" => "; set this machine's clock",
-        "InvalidObjectState" => "; it is archived: bring it back first",
-        _ => "",
-    };
-    match code.is_empty() {
-        true => format!("the server answers {}", answer.status),
-        false => format!("the server answers {}: {code}: {message}{hint}", answer.status),
-    }
+    answer.status == StatusCode::NOT_FOUND && Failure::of(answer).code == "NoSuchKey"
 }
 
 /// Returns the URL of the bucket, without a slash at its end.
@@ -150,19 +102,6 @@ fn url(config: &config::S3) -> String {
     }
 }
 
-/// Encodes a key, or a value of a query, byte for byte, as signatures of version 4 need it.
-fn encoded(text: &str, is_key: bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte as char),
-            b'/' if is_key => encoded.push('/'),
-            byte => encoded += &format!("%{byte:02X}"),
-        }
-    }
-    encoded
-}
-
 fn path_of(key: &str) -> String {
     format!("/{}", encoded(key, true))
 }
@@ -173,23 +112,25 @@ impl Bucket for S3 {
     }
 
     fn root(&self) -> &str {
-        &self.config.root
+        &self.root
     }
 
     fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error> {
         let purpose = Purpose { action: "list", path: prefix };
         // The parameters are in the order that signatures need.
         let (token, after) = match from {
-            From::Token(token) => (format!("continuation-token={}&", encoded(token, false)), String::new()),
-            From::After("") => (String::new(), String::new()),
-            From::After(after) => (String::new(), format!("&start-after={}", encoded(after, false))),
+            From { token: Some(token), .. } => {
+                (format!("continuation-token={}&", encoded(token, false)), String::new())
+            }
+            From { after: "", .. } => Default::default(),
+            From { after, .. } => (String::new(), format!("&start-after={}", encoded(after, false))),
         };
         let prefix = encoded(prefix, false);
         let query = format!("{token}encoding-type=url&list-type=2&max-keys={limit}&prefix={prefix}{after}");
         let answer = self.send(purpose, &Method::GET, &self.of_bucket(&query), &[], &[])?;
         match answer.status {
             StatusCode::OK => Ok(xml::page(&answer.body)),
-            _ => Err(failure(purpose, &answer)),
+            _ => Err(failure::error(purpose, &answer)),
         }
     }
 
@@ -208,24 +149,24 @@ impl Bucket for S3 {
             None => Ok(true),
             // Only the server itself can say that there is no such object: not a proxy, nor a bucket that is not there.
             Some(answer) if is_absent(&answer) => Ok(false),
-            Some(answer) => Err(failure(purpose, &answer)),
+            Some(answer) => Err(failure::error(purpose, &answer)),
         }
     }
 
     fn put(&self, key: &str, content: &[u8]) -> Result<(), Error> {
         let purpose = Purpose { action: "write", path: key };
         let answer = self.send(purpose, &Method::PUT, &path_of(key), &[], content)?;
-        if is_done(&answer) { Ok(()) } else { Err(failure(purpose, &answer)) }
+        if is_done(&answer) { Ok(()) } else { Err(failure::error(purpose, &answer)) }
     }
 
     fn delete(&self, key: &str) -> Result<(), Error> {
         let purpose = Purpose { action: "delete", path: key };
         let answer = self.send(purpose, &Method::DELETE, &path_of(key), &[], &[])?;
-        if is_done(&answer) || is_absent(&answer) { Ok(()) } else { Err(failure(purpose, &answer)) }
+        if is_done(&answer) || is_absent(&answer) { Ok(()) } else { Err(failure::error(purpose, &answer)) }
     }
 
     fn deleted_at_once(&self) -> usize {
-        DELETED_AT_ONCE
+        bulk::MOST
     }
 
     fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>, Error> {
@@ -242,7 +183,7 @@ impl Bucket for S3 {
                 return Ok(Vec::new());
             }
             if answer.status != StatusCode::OK {
-                return Err(failure(purpose, &answer));
+                return Err(failure::error(purpose, &answer));
             }
             let page = xml::uploads(&answer.body).map_err(|error| purpose.error(io::Error::other(error)))?;
             uploads.extend(page.uploads);
@@ -260,7 +201,7 @@ impl Bucket for S3 {
         let answer = self.send(purpose, &Method::DELETE, &path, &[], &[])?;
         match answer.status {
             status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
-            _ => Err(failure(purpose, &answer)),
+            _ => Err(failure::error(purpose, &answer)),
         }
     }
 
@@ -274,37 +215,10 @@ impl Bucket for S3 {
     fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error> {
         let name = self.name();
         let purpose = Purpose { action: "delete objects of", path: &name };
-        let body = xml::delete(keys).into_bytes();
-        let sum = BASE64_STANDARD.encode(Md5::digest(&body));
+        let (body, sum) = bulk::request(keys);
         let headers = [("content-md5", sum.as_str()), ("content-type", "application/xml")];
         let request = self.request(Method::POST, &self.of_bucket("delete="), &headers, body)?;
-        let busy = |pause, reason: String| Ok(Deleted::Busy { pause, reason });
-        // Sent once: whether the server is busy decides how much is sent at the same time. If it is unknown whether it has
-        // arrived, to delete again does no harm.
-        let answer = match self.http.send_once(request) {
-            Ok(answer) => answer,
-            Err(error) => return busy(None, error.to_string()),
-        };
-        match answer.status {
-            _ if is_busy(&answer) || super::http::is_temporary(answer.status) => {
-                busy(super::http::retry_after(&answer.headers), described(&answer))
-            }
-            StatusCode::OK => {
-                let failed = match xml::failed_deletes(&answer.body) {
-                    Ok(failed) => failed.into_iter(),
-                    Err(reason) => return busy(None, format!("the server's answer is wrong: {reason}")),
-                };
-                let failed = failed.filter(|(_, failure)| failure.code != "NoSuchKey");
-                let failed = failed.map(|(key, xml::Failure { code, message })| super::FailedDelete {
-                    is_busy: matches!(&*code, "SlowDown" | "InternalError" | "ServiceUnavailable" | "OperationAborted"),
-                    key,
-                    reason: format!("{code}: {message}"),
-                });
-                Ok(Deleted::AllBut(failed.collect()))
-            }
-            _ if is_unsupported(&answer) => Ok(Deleted::Unsupported),
-            _ => Err(failure(purpose, &answer)),
-        }
+        bulk::deleted(purpose, self.http.send_once(request))
     }
 }
 
@@ -331,11 +245,5 @@ mod tests {
             let config::Driver::S3(s3) = config::Config::parse(&text, []).unwrap().driver else { panic!("it is S3") };
             assert_eq!(super::url(&s3), url, "{parameters}");
         }
-    }
-
-    #[test]
-    fn keys_are_encoded_byte_for_byte() {
-        assert_eq!(encoded("a/b c+~é", true), "a/b%20c%2B~%C3%A9");
-        assert_eq!(encoded("a/b=", false), "a%2Fb%3D");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use object_store::StaticCredentialProvider;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
 
+use super::super::http::without_urls;
 use crate::error::Error;
 use crate::registry::config;
 
@@ -43,7 +44,7 @@ pub(super) fn provider(config: &config::S3) -> Result<AwsCredentialProvider, Err
             builder = builder.with_config(key, value);
         }
     }
-    let failed = |error| Error::Config(format!("no credentials for {config}: {}", without_secrets(&error)));
+    let failed = |error| Error::Config(format!("no credentials for {config}: {}", without_urls(&error)));
     Ok(builder.build().map_err(failed)?.credentials().clone())
 }
 
@@ -65,12 +66,6 @@ fn in_profile(text: &str, profile: &str) -> Option<(String, String, Option<Strin
         }
     }
     Some((key?, secret?, token))
-}
-
-/// Describes an error without what may be in the URL of a request.
-pub(super) fn without_secrets(error: &object_store::Error) -> String {
-    let text = error.to_string();
-    text.split_whitespace().filter(|word| !word.contains("://")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

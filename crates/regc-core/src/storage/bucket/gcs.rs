@@ -1,0 +1,192 @@
+//! Buckets of Google Cloud Storage.
+//!
+//! Listings, contents and single deletions use its JSON interface; only the XML one deletes several objects at once.
+
+mod credentials;
+mod json;
+
+use std::ops::ControlFlow;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RANGE};
+use http::{HeaderName, Method, StatusCode};
+use object_store::client::{HttpRequest, HttpRequestBody};
+use object_store::gcp::GcpCredentialProvider;
+
+use super::failure::{self, Failure, is_busy, is_done};
+use super::http::{Answer, Http, Purpose, encoded, without_urls};
+use super::listing::{Answered, From};
+use super::{Bucket, Deleted, below, bulk};
+use crate::error::Error;
+use crate::registry::config;
+
+/// A bucket of Google Cloud Storage.
+pub(super) struct Gcs {
+    config: config::Gcs,
+    /// What the keys of the store begin with.
+    root: String,
+    /// The server's URL, without a slash at its end.
+    endpoint: String,
+    http: Http,
+    /// `None` for an emulator.
+    credentials: Option<GcpCredentialProvider>,
+}
+
+impl Gcs {
+    /// Prepares requests to the bucket. Nothing is requested yet.
+    pub(super) fn new(config: &config::Gcs) -> Result<Self, Error> {
+        let emulator = config.environment.iter().find(|(name, _)| name == "STORAGE_EMULATOR_HOST");
+        let emulator = emulator.map(|(_, host)| host.trim_end_matches('/')).filter(|host| !host.is_empty());
+        let endpoint = match emulator {
+            Some(host) if host.contains("://") => host.to_owned(),
+            Some(host) => format!("http://{host}"),
+            None => "https://storage.googleapis.com".to_owned(),
+        };
+        let http = Http::new(false)?;
+        let credentials = if emulator.is_some() { None } else { Some(credentials::provider(config)?) };
+        Ok(Self { config: config.clone(), root: below(&config.root), endpoint, http, credentials })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: &[(HeaderName, &str)],
+        body: Vec<u8>,
+    ) -> Result<HttpRequest, Error> {
+        let mut request = http::Request::builder().method(method).uri(format!("{}{path_and_query}", self.endpoint));
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        if let Some(credentials) = &self.credentials {
+            let credential = self.http.wait(credentials.get_credential()).map_err(|error| {
+                Error::Config(format!("no credentials for {}: {}", self.config, without_urls(&error)))
+            })?;
+            request = request.header(AUTHORIZATION, format!("Bearer {}", credential.bearer));
+        }
+        let body = if body.is_empty() { HttpRequestBody::empty() } else { HttpRequestBody::from(body) };
+        let failed = |error: http::Error| Error::Config(format!("cannot make a request to {}: {error}", self.config));
+        request.body(body).map_err(failed)
+    }
+
+    fn send(
+        &self,
+        purpose: Purpose<'_>,
+        method: &Method,
+        path_and_query: &str,
+        headers: &[(HeaderName, &str)],
+        body: &[u8],
+    ) -> Result<Answer, Error> {
+        let make = || self.request(method.clone(), path_and_query, headers, body.to_vec());
+        self.http.send(purpose, &make, &is_busy)
+    }
+
+    /// Returns the path of the bucket's objects.
+    fn objects(&self) -> String {
+        format!("/storage/v1/b/{}/o", encoded(&self.config.bucket, false))
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        format!("{}/{}", self.objects(), encoded(key, false))
+    }
+}
+
+/// Whether the server itself says that there is no such object: not a proxy.
+fn is_absent(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && !Failure::of(answer).code.is_empty()
+}
+
+impl Bucket for Gcs {
+    fn name(&self) -> String {
+        format!("gs://{}", self.config.bucket)
+    }
+
+    fn root(&self) -> &str {
+        &self.root
+    }
+
+    fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error> {
+        let purpose = Purpose { action: "list", path: prefix };
+        let mut query = format!(
+            "fields=kind,nextPageToken,items(name,size,updated)&maxResults={limit}&prefix={}",
+            encoded(prefix, false)
+        );
+        // It begins with this key itself, which is left out.
+        if !from.after.is_empty() {
+            query += &format!("&startOffset={}", encoded(from.after, false));
+        }
+        if let Some(token) = from.token {
+            query += &format!("&pageToken={}", encoded(token, false));
+        }
+        let answer = self.send(purpose, &Method::GET, &format!("{}?{query}", self.objects()), &[], &[])?;
+        match answer.status {
+            StatusCode::OK => Ok(json::page(&answer.body).map(|mut page| {
+                page.objects.retain(|object| object.key != from.after.as_bytes());
+                page
+            })),
+            _ => Err(failure::error(purpose, &answer)),
+        }
+    }
+
+    fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
+        let purpose = Purpose { action: "read", path: key };
+        let path = format!("{}?alt=media", self.path_of(key));
+        // A registry's object is written once, so what has arrived needs no comparison with the rest.
+        let make = |arrived: u64, _: Option<&str>| {
+            let range = format!("bytes={arrived}-");
+            let headers = [(RANGE, range.as_str())];
+            self.request(Method::GET, &path, if arrived > 0 { &headers } else { &[] }, Vec::new())
+        };
+        match self.http.stream(purpose, &make, visit)? {
+            None => Ok(true),
+            // Where content is requested, an answer that there is none is no JSON, so it is not known whose answer it is.
+            Some(answer) if answer.status == StatusCode::NOT_FOUND => {
+                let path = format!("{}?fields=name", self.path_of(key));
+                let described = self.send(purpose, &Method::GET, &path, &[], &[])?;
+                if is_absent(&described) { Ok(false) } else { Err(failure::error(purpose, &answer)) }
+            }
+            Some(answer) => Err(failure::error(purpose, &answer)),
+        }
+    }
+
+    fn put(&self, key: &str, content: &[u8]) -> Result<(), Error> {
+        let purpose = Purpose { action: "write", path: key };
+        let bucket = encoded(&self.config.bucket, false);
+        let path = format!("/upload/storage/v1/b/{bucket}/o?uploadType=media&name={}", encoded(key, false));
+        let headers = [(CONTENT_TYPE, "application/octet-stream")];
+        let answer = self.send(purpose, &Method::POST, &path, &headers, content)?;
+        if is_done(&answer) { Ok(()) } else { Err(failure::error(purpose, &answer)) }
+    }
+
+    fn delete(&self, key: &str) -> Result<(), Error> {
+        let purpose = Purpose { action: "delete", path: key };
+        let answer = self.send(purpose, &Method::DELETE, &self.path_of(key), &[], &[])?;
+        if is_done(&answer) || is_absent(&answer) { Ok(()) } else { Err(failure::error(purpose, &answer)) }
+    }
+
+    fn deleted_at_once(&self) -> usize {
+        bulk::MOST
+    }
+
+    fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error> {
+        let name = self.name();
+        let purpose = Purpose { action: "delete objects of", path: &name };
+        let (body, sum) = bulk::request(keys);
+        let headers = [(HeaderName::from_static("content-md5"), sum.as_str()), (CONTENT_TYPE, "application/xml")];
+        let path = format!("/{}?delete=", encoded(&self.config.bucket, false));
+        let request = self.request(Method::POST, &path, &headers, body)?;
+        match self.http.send_once(request) {
+            // An emulator without the XML interface.
+            Ok(answer) if is_absent(&answer) && !answer.body.starts_with(b"<") => Ok(Deleted::Unsupported),
+            answer => bulk::deleted(purpose, answer),
+        }
+    }
+
+    fn keeps_versions(&self) -> Option<bool> {
+        let name = self.name();
+        let purpose = Purpose { action: "read the versioning of", path: &name };
+        let bucket = encoded(&self.config.bucket, false);
+        let path = format!("/storage/v1/b/{bucket}?fields=versioning,softDeletePolicy");
+        let answer = self.send(purpose, &Method::GET, &path, &[], &[]).ok()?;
+        if answer.status == StatusCode::OK { json::keeps_versions(&answer.body) } else { None }
+    }
+}

@@ -1,0 +1,270 @@
+//! Google Cloud Storage and Azure: the same as in a bucket of S3, and what only they have.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use regc_core::Config;
+use regc_core::registry::config::Driver;
+use regc_core::registry::layout;
+use regc_core::storage::bucket::BucketStorage;
+use regc_core::storage::conformance::{Capability, check};
+use regc_testkit::bucket::{BucketServer, Configuration, FakeGcs, Fate, Proxy};
+use regc_testkit::generate::{self, Features};
+use regc_testkit::{TestRegistry, files_below, layer};
+
+use crate::azurite::Azurite;
+use crate::common::gc;
+use crate::{Configured, ROOT, next_second};
+
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    registry.blob("garbage");
+    registry.image("app:v1").layers(["one"]).push();
+    registry
+}
+
+/// Configures a registry in a bucket of a server itself.
+fn configured(server: &dyn BucketServer, bucket: &str, root: &str) -> Configured {
+    Configured::of(server.config(server.address(), bucket, root))
+}
+
+/// Runs the checks of the contract on a server's buckets.
+fn conforms(server: &dyn BucketServer, open: &dyn Fn(&Driver) -> BucketStorage) {
+    let number = AtomicUsize::new(0);
+    let lacking = check(&|objects| {
+        let bucket = format!("bucket-{}", number.fetch_add(1, Relaxed));
+        server.create(&bucket);
+        for (key, content) in objects {
+            server.put(&bucket, &format!("{ROOT}{key}"), content.as_bytes());
+        }
+        next_second();
+        let Configuration { text, environment } = server.config(server.address(), &bucket, ROOT);
+        let config = Config::parse(&text, environment).unwrap();
+        Box::new(open(&config.driver).whole())
+    });
+    assert_eq!(lacking, [Capability::Trash, Capability::Directories]);
+}
+
+#[test]
+fn storage_of_google_conforms() {
+    conforms(&FakeGcs::start(), &|driver| match driver {
+        Driver::Gcs(gcs) => BucketStorage::gcs(gcs).unwrap(),
+        _ => panic!("it is Google's"),
+    });
+}
+
+#[test]
+fn storage_of_azure_conforms() {
+    conforms(&Azurite::start(), &|driver| match driver {
+        Driver::Azure(azure) => BucketStorage::azure(azure).unwrap(),
+        _ => panic!("it is Azure's"),
+    });
+}
+
+/// Collects generated registries on disk and in a server's buckets, and compares what is left.
+fn collects_as_on_disk(server: &dyn BucketServer, prefix: &str) {
+    let registries: Vec<TestRegistry> = (0..30).map(|seed| generate::registry(seed, Features::default())).collect();
+    for (seed, registry) in registries.iter().enumerate() {
+        server.upload(&format!("store-{seed}"), prefix, registry);
+    }
+    next_second();
+    for (seed, registry) in registries.iter().enumerate() {
+        let options: &[&str] = match seed % 3 {
+            0 => &[],
+            1 => &["-m"],
+            _ => &["-m", "--tidy"],
+        };
+        let bucket = format!("store-{seed}");
+        let config = configured(server, &bucket, prefix.trim_start_matches('/'));
+        let root = registry.on_disk();
+        let planned = config.regc(&[&["gc", "--dry-run"], options].concat());
+        let on_disk = gc(root.path(), options);
+        let in_bucket = config.regc(&[&["gc"], options].concat());
+        // An empty link is one that is being written: what it is in is kept, and it is reported.
+        if in_bucket.stdout.contains("is writing it") {
+            continue;
+        }
+        assert_eq!(in_bucket.code, on_disk.code, "seed {seed}: {} {}", in_bucket.stderr, on_disk.stderr);
+        assert_eq!(planned.code, on_disk.code, "seed {seed}: {}", planned.stderr);
+        let left: BTreeSet<String> =
+            server.keys(&bucket).iter().map(|key| key.strip_prefix(prefix).unwrap().to_owned()).collect();
+        assert_eq!(left, files_below(root.path()), "seed {seed} {options:?}");
+    }
+}
+
+#[test]
+fn gc_deletes_at_google_what_it_deletes_on_disk() {
+    collects_as_on_disk(&FakeGcs::start(), ROOT);
+}
+
+#[test]
+fn gc_deletes_at_azure_what_it_deletes_on_disk() {
+    collects_as_on_disk(&Azurite::start(), "");
+}
+
+#[test]
+fn names_that_begin_with_a_slash_are_found_and_deleted_byte_for_byte() {
+    collects_as_on_disk(&Azurite::start(), "/");
+}
+
+#[test]
+fn all_commands_work_at_google_and_azure() {
+    let (google, azurite) = (FakeGcs::start(), Azurite::start());
+    for server in [&google as &dyn BucketServer, &azurite] {
+        server.upload("registry", ROOT, &registry());
+        next_second();
+        let config = configured(server, "registry", ROOT);
+        let run = config.regc(&["gc", "--trash"]);
+        assert!(run.code == 1 && run.stderr.contains("no trash"), "{}", run.stderr);
+        for (arguments, says) in [
+            (&["ls"][..], "app"),
+            (&["du"], "app"),
+            (&["verify", "--content"], "blobs"),
+            (&["prune", "--keep", "0", "--dry-run"], "v1"),
+            (&["gc", "--dry-run"], "1 blob"),
+            (&["gc"], "1 blob"),
+            (&["rm", "app:v1", "--yes", "--allow-empty"], "3 blobs"),
+        ] {
+            let run = config.regc(arguments);
+            assert!(run.code == 0 && run.stdout.contains(says), "{arguments:?}: {}{}", run.stdout, run.stderr);
+        }
+        assert!(!server.keys("registry").iter().any(|key| key.contains("/blobs/")), "{:?}", server.keys("registry"));
+    }
+}
+
+#[test]
+fn two_stores_in_a_container_are_refused_until_it_is_said_which_is_meant() {
+    let azurite = Azurite::start();
+    azurite.upload("registry", "", &registry());
+    for key in registry().keys() {
+        azurite.put("registry", &format!("/{key}"), registry().get(key).unwrap());
+    }
+    next_second();
+    let before = azurite.keys("registry");
+    let run = configured(&azurite, "registry", "").regc(&["gc"]);
+    assert!(run.code == 1 && run.stderr.contains("storage.azure.legacyrootprefix"), "{}", run.stderr);
+    assert_eq!(azurite.keys("registry"), before);
+    for (legacy, left) in [("true", "docker/"), ("false", "/docker/")] {
+        let mut configuration = azurite.config(azurite.address(), "registry", "");
+        configuration.text += &format!("    legacyrootprefix: {legacy}\n");
+        let run = Configured::of(configuration).regc(&["gc"]);
+        assert!(run.stdout.contains("Removed       7 B in 1 blob"), "{legacy}: {}{}", run.stdout, run.stderr);
+        let of_other = |keys: &[String]| keys.iter().filter(|key| key.starts_with(left)).count();
+        if legacy == "true" {
+            assert_eq!(of_other(&azurite.keys("registry")), of_other(&before), "{legacy}");
+        }
+    }
+    assert_eq!(azurite.keys("registry").len(), before.len() - 2);
+}
+
+#[test]
+fn a_link_that_is_being_written_protects_its_repository() {
+    let azurite = Azurite::start();
+    let mut registry = registry();
+    let untagged = registry.image("app").layers(["two"]).push();
+    registry.image("other").layers(["three"]).push();
+    let links = [
+        layout::revision_link("app", &untagged),
+        layout::layer_link("app", &layer("two")),
+        layout::tag_link("app", "v2"),
+    ];
+    for (number, link) in links.iter().enumerate() {
+        let container = format!("registry-{number}");
+        azurite.upload(&container, "", &registry);
+        azurite.begin(&container, link);
+        next_second();
+        let config = configured(&azurite, &container, "");
+        let planned = config.regc(&["gc", "-m", "--dry-run"]);
+        let run = config.regc(&["gc", "-m"]);
+        for run in [&planned, &run] {
+            assert!(run.code == 3 && run.stdout.contains("Damage: 1 finding"), "{link}: {}{}", run.stdout, run.stderr);
+            assert!(run.stdout.contains(link), "{link}: {}", run.stdout);
+        }
+        let left = azurite.keys(&container);
+        assert!(
+            left.contains(&layout::blob_data(&layer("two"))) && left.contains(&layout::blob_data(&untagged)),
+            "{link}"
+        );
+        assert!(left.contains(link), "{link}");
+        assert!(!left.contains(&layout::blob_data(&layer("three"))), "{link}: the rest is collected");
+        let run = config.regc(&["rm", "app:v1", "--yes"]);
+        assert!(run.code != 0 && run.stderr.contains("writing"), "{link}: {}{}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
+fn an_account_with_a_hierarchical_namespace_is_refused() {
+    let azurite = Azurite::start();
+    azurite.upload("registry", "", &registry());
+    next_second();
+    let before = azurite.keys("registry");
+    let of_account = Fate::ReplaceHead("x-ms-account-kind: StorageV2", "x-ms-is-hns-enabled: true");
+    let of_page = Fate::Replace("<Properties>", "<Properties><ResourceType>directory</ResourceType>");
+    for (query, fate) in [("restype=account", of_account), ("comp=list", of_page)] {
+        let proxy = Proxy::start(azurite.address(), Duration::ZERO, move |_, line| match line.contains(query) {
+            true => fate.clone(),
+            false => Fate::Pass,
+        });
+        let run = Configured::of(azurite.config(proxy.address(), "registry", "")).regc(&["gc"]);
+        assert!(run.code == 1 && run.stderr.contains("hierarchical namespace"), "{query}: {}", run.stderr);
+        assert_eq!(azurite.keys("registry"), before, "{query}");
+    }
+}
+
+#[test]
+fn pages_that_stay_wrong_stop_a_run_at_google_and_azure() {
+    let (google, azurite) = (FakeGcs::start(), Azurite::start());
+    let html = || Fate::Answer("200 OK", "<html><body>Sign in</body></html>".to_owned());
+    let of_google = [
+        html(),
+        Fate::Answer("200 OK", String::new()),
+        Fate::Replace("storage#objects", "storage#others"),
+        Fate::Replace("\"name\":\"", "\"name\":\"other/"),
+        // The object at the end of the page is the first of the next one.
+        Fate::Replace("\"items\":", "\"nextPageToken\":\"docker\",\"items\":"),
+    ];
+    let of_azure = [
+        html(),
+        Fate::Answer("200 OK", String::new()),
+        Fate::Replace("<NextMarker/>", ""),
+        Fate::Replace("<Name>", "<Name>other/"),
+        Fate::Replace("<NextMarker/>", "<NextMarker>x</NextMarker>"),
+    ];
+    for (server, fates, is_of_listing) in
+        [(&google as &dyn BucketServer, of_google, "maxResults=1000"), (&azurite, of_azure, "maxresults=5000")]
+    {
+        server.upload("registry", ROOT, &registry());
+        next_second();
+        let before = server.keys("registry");
+        for fate in fates {
+            let what = format!("{fate:?}");
+            let proxy =
+                Proxy::start(server.address(), Duration::ZERO, move |_, line| match line.contains(is_of_listing) {
+                    true => fate.clone(),
+                    false => Fate::Pass,
+                });
+            let run = Configured::of(server.config(proxy.address(), "registry", ROOT)).regc(&["gc", "-m"]);
+            assert!(run.code == 1 && run.stderr.contains("listing is wrong"), "{what}: {} {}", run.code, run.stderr);
+            assert_eq!(server.keys("registry"), before, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_run_costs_as_few_requests_at_google_and_azure() {
+    let (google, azurite) = (FakeGcs::start(), Azurite::start());
+    let measured = regc_testkit::bucket::measured_registry();
+    // One server deletes each object by a request of its own: 200 blobs.
+    for (server, most) in [(&google as &dyn BucketServer, 180 + 200), (&azurite, 180)] {
+        server.upload("registry", ROOT, &measured);
+        next_second();
+        for (arguments, most) in [(&["gc", "--dry-run"][..], 165), (&["gc"], most)] {
+            let proxy = Proxy::start(server.address(), Duration::ZERO, |_, _| Fate::Pass);
+            let run = Configured::of(server.config(proxy.address(), "registry", ROOT)).regc(arguments);
+            assert_eq!(run.code, 0, "{}", run.stderr);
+            let requests = proxy.requests();
+            assert!(requests.len() <= most, "{arguments:?}: {} requests, not {most}", requests.len());
+        }
+    }
+}
