@@ -105,7 +105,8 @@ impl Drop for Process {
     }
 }
 
-fn free_address() -> SocketAddr {
+/// Returns an address of the loopback interface where nothing listens, so far.
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
     listener.local_addr().expect("a bound socket has an address")
 }
