@@ -3,9 +3,11 @@
 //!     cargo run --release -p regc-benches -- compare /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- hash /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- bucket
+//!     cargo run --release -p regc-benches -- bucket-memory
 
 mod bare_walk;
 mod bucket;
+mod bucket_memory;
 mod compare;
 mod hash;
 mod process;
@@ -18,6 +20,7 @@ enum Command {
     Compare(compare::Args),
     BareWalk(bare_walk::Args),
     Bucket(bucket::Args),
+    BucketMemory(bucket_memory::Args),
     Hash(hash::Args),
     HashBlobs(hash::HashBlobs),
 }
@@ -25,6 +28,7 @@ enum Command {
 fn main() -> std::io::Result<()> {
     match Command::parse() {
         Command::Bucket(args) => bucket::run(&args),
+        Command::BucketMemory(args) => bucket_memory::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Hash(args) => hash::run(&args),
         Command::HashBlobs(args) => hash::run_library(&args),

@@ -31,6 +31,11 @@ impl Azurite {
         self.send("PUT", &format!("/{container}/{}", name.replace('/', "%2F")), "AppendBlob", &[]);
     }
 
+    /// Deletes a blob.
+    pub fn delete(&self, container: &str, name: &str) {
+        self.send("DELETE", &format!("/{container}/{}", name.replace('/', "%2F")), "", &[]);
+    }
+
     fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
         let mut request = http::Request::builder()
             .method(method)

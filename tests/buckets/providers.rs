@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use regc_core::Config;
 use regc_core::registry::config::Driver;
 use regc_core::registry::layout;
 use regc_core::storage::bucket::BucketStorage;
 use regc_core::storage::conformance::{Capability, check};
+use regc_core::{CollectOptions, Config, Disposal, Error, Holder, Phase, Silent, Store};
+use regc_testkit::at::At;
 use regc_testkit::bucket::{BucketServer, Configuration, FakeGcs, Fate, Proxy};
 use regc_testkit::generate::{self, Features};
 use regc_testkit::{TestRegistry, files_below, layer};
@@ -190,6 +191,91 @@ fn a_link_that_is_being_written_protects_its_repository() {
         assert!(!left.contains(&layout::blob_data(&layer("three"))), "{link}: the rest is collected");
         let run = config.regc(&["rm", "app:v1", "--yes"]);
         assert!(run.code != 0 && run.stderr.contains("writing"), "{link}: {}{}", run.stdout, run.stderr);
+        let run = config.regc(&["rm", "app", "--yes", "--allow-empty"]);
+        assert!(run.code == 0, "{link}: a repository as a whole: {}{}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
+fn a_link_that_is_written_between_the_two_listings_stops_the_run_before_anything_is_deleted() {
+    let azurite = Azurite::start();
+    let mut registry = registry();
+    let untagged = registry.image("app").layers(["two"]).push();
+    let (new, old) = (layout::tag_link("app", "v9"), layout::tag_link("app", "v1"));
+    let of_untagged = layout::revision_link("app", &untagged);
+    // The driver deletes a link, creates it empty, and adds the digest: this is how far it is.
+    let (created, deleted) =
+        (|link: &str, of: &str| azurite.begin(of, link), |link: &str, of: &str| azurite.delete(of, link));
+    let steps: [(&str, &str, &(dyn Fn(&str, &str) + Sync)); 4] = [
+        ("a new tag", &new, &created),
+        ("a tag that is moved", &old, &created),
+        ("a tag that is about to be moved", &old, &deleted),
+        ("a manifest that is pushed again", &of_untagged, &deleted),
+    ];
+    for (number, (what, link, step)) in steps.into_iter().enumerate() {
+        let container = format!("registry-{number}");
+        azurite.upload(&container, "", &registry);
+        next_second();
+        let Configuration { text, environment } = azurite.config(azurite.address(), &container, "");
+        let store = Store::open(&Config::parse(&text, environment).unwrap()).unwrap();
+        let session = store.lock(&Holder::new("test")).unwrap();
+        let plan = session.plan(&CollectOptions::new().delete_untagged(true), &Silent).unwrap();
+        assert!(plan.totals().revisions == 1, "{what}");
+        let before = azurite.keys(&container).len();
+        let error =
+            session.execute(&plan, Disposal::Delete, &At(Phase::Rescan, || step(link, &container))).unwrap_err();
+        assert!(matches!(&error, Error::BeingWritten(path) if path == link), "{what}: {error}");
+        let left = azurite.keys(&container);
+        let (added, removed) = (usize::from(link == new), usize::from(!left.contains(&link.to_owned())));
+        assert_eq!(left.len(), before + added - removed, "{what}: nothing was deleted");
+    }
+}
+
+#[test]
+fn answers_of_others_delete_nothing_for_certain() {
+    let (google, azurite) = (FakeGcs::start(), Azurite::start());
+    let html = || Fate::Answer("200 OK", "<html><body>Sign in</body></html>".to_owned());
+    let json = Fate::Answer("404 Not Found", "{\"error\":{\"code\":404,\"message\":\"no route\"}}".to_owned());
+    let login = || Fate::Answer("302 Found\r\nlocation: /login", String::new());
+    for (server, fates) in
+        [(&google as &dyn BucketServer, vec![html(), json, login()]), (&azurite, vec![html(), login()])]
+    {
+        server.upload("registry", ROOT, &registry());
+        next_second();
+        let before = server.keys("registry");
+        for fate in fates {
+            let what = format!("{fate:?}");
+            let proxy = Proxy::start(server.address(), Duration::ZERO, move |_, line| {
+                match line.starts_with("DELETE") || line.contains("comp=batch") || line.contains("/login") {
+                    true if !line.contains("lock") => fate.clone(),
+                    _ => Fate::Pass,
+                }
+            });
+            let run = Configured::of(server.config(proxy.address(), "registry", ROOT)).regc(&["gc"]);
+            assert!(run.code == 1 && run.stderr.contains("cannot remove"), "{what}: {}{}", run.stdout, run.stderr);
+            assert!(!proxy.requests().iter().any(|line| line.contains("/login")), "{what}: no redirect is followed");
+            assert_eq!(server.keys("registry"), before, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_page_in_place_of_a_manifest_stops_the_run() {
+    let azurite = Azurite::start();
+    azurite.upload("registry", "", &registry());
+    next_second();
+    let page = "<html><body>Sign in, please. It takes but a moment, and is as long as a manifest may be.</body></html>"
+        .repeat(9);
+    for answer in [page.clone(), page[..20].to_owned()] {
+        let proxy =
+            Proxy::start(azurite.address(), Duration::ZERO, move |_, line| match line.contains("blobs%2Fsha256") {
+                true if line.starts_with("GET") && !line.contains("comp=list") => {
+                    Fate::Answer("200 OK", answer.clone())
+                }
+                _ => Fate::Pass,
+            });
+        let run = Configured::of(azurite.config(proxy.address(), "registry", "")).regc(&["gc"]);
+        assert!(run.code == 1 && run.stderr.contains("bytes have arrived"), "{}{}", run.stdout, run.stderr);
     }
 }
 

@@ -132,6 +132,7 @@ fn foreign_keys_are_left_alone() {
     let run = Configured::new(moto.address(), "registry").regc(&["gc", "-m", "--tidy"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stdout.contains("Removed       7 B in 1 blob"), "{}", run.stdout);
+    assert!(run.stdout.contains("Passed over   3 names"), "{}", run.stdout);
     let left = moto.keys("registry");
     for key in foreign.iter().chain([&blob]) {
         assert!(left.contains(&format!("{ROOT}{key}")), "{key}: {left:?}");
@@ -204,7 +205,11 @@ fn what_cannot_be_honoured_is_an_error_that_names_the_key() {
         ),
         ("version: 0.1\nstorage: {swift: {container: c}}\n".to_owned(), "swift"),
         ("version: 0.1\nstorage: {oss: {bucket: b}}\n".to_owned(), "oss"),
-        ("version: 0.1\nstorage: {gcs: {bucket: b}}\n".to_owned(), "gcs"),
+        ("version: 0.1\nstorage: {gcs: {}}\n".to_owned(), "storage.gcs.bucket"),
+        (
+            "version: 0.1\nstorage: {azure: {accountname: a, container: c}}\n".to_owned(),
+            "storage.azure.credentials.type",
+        ),
     ] {
         std::fs::write(&path, driver).unwrap();
         let run = regc(["gc".as_ref(), "--dry-run".as_ref(), path.as_os_str()]);

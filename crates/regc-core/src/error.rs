@@ -193,7 +193,7 @@ pub enum Error {
     /// A directory among the repositories has a name that is not UTF-8.
     #[error("the name of the directory {0} is not UTF-8; rename it")]
     NotUtf8(String),
-    /// A manifest that was pushed during the run is not whole yet.
+    /// A manifest or link that was pushed during the run is not whole yet, or is written anew.
     #[error("{0} is being written; nothing was deleted, run again")]
     BeingWritten(String),
     /// The monitor stopped the run before it changed anything. Later stops are reported by what the call returns, such as

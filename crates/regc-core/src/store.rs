@@ -395,6 +395,12 @@ impl Store {
         self.storage.keeps_versions()
     }
 
+    /// Whether the server has said that it cannot list the uploads that are pending: see
+    /// [`DeleteStorage::hides_uploads`](crate::storage::DeleteStorage::hides_uploads).
+    pub fn hides_uploads(&self) -> bool {
+        self.storage.hides_uploads()
+    }
+
     /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash, or if the storage
     /// has no trash.
     pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {

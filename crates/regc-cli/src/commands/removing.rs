@@ -167,6 +167,9 @@ pub fn carry_out(
             "regc: note: the bucket keeps versions: what is deleted takes up space until its old version expires"
         );
     }
+    if store.hides_uploads() {
+        eprintln!("regc: note: the server does not list unfinished uploads: they are not counted, and stay");
+    }
     let is_kept = terms.needing != Needing::Nothing;
     let outcome = match session {
         None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,

@@ -200,7 +200,13 @@ impl<'a> Rescan<'a> {
             Some(Content::Whole(text)) => layout::digest_in_link(&text),
             _ => None,
         };
-        Ok(digest.map(|digest| self.scan.inventory.digests.id(&digest)))
+        match digest {
+            Some(digest) => Ok(Some(self.scan.inventory.digests.id(&digest))),
+            None => match self.storage.link_being_written(&layout::tag_link(repository, tag))? {
+                Some(link) => Err(Error::BeingWritten(link)),
+                None => Ok(None),
+            },
+        }
     }
 
     /// Spares a manifest, everything that it refers to, and what is attached to any of that. Returns whether the

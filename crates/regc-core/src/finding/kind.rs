@@ -487,7 +487,7 @@ impl Kind {
                 severity: Severity::Warning,
                 title: "a link that is being written",
                 meaning: "The registry's driver for Azure creates a link empty, and adds the digest by another request. Between                           the two, or if the registry was stopped there, the link is empty, and `regc gc` keeps the whole                           repository.",
-                remedy: "stop the registry, and push the image again, or delete the empty link",
+                remedy: "stop the registry, and push the image again, delete the empty link, or delete the repository as a whole",
                 repair: None,
             },
         }

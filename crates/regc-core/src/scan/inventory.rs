@@ -75,8 +75,7 @@ pub struct Repository {
     pub shared: bool,
     /// A symbolic link that gives the repository another name, and would be dangling if the repository were deleted.
     pub alias: Option<String>,
-    /// A link that is being written: empty, in a storage where the registry writes in steps. Then nothing in the repository
-    /// is deleted.
+    /// A link in it that is being written. Then nothing in the repository is deleted, unless you name the repository itself.
     pub writing: Option<String>,
 }
 
@@ -162,7 +161,7 @@ pub fn scan(
     let unmounted = walk.unmounted()?;
     let mut findings = walk.findings.into_inner();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-    let passed_over = walk.passed_over.into_inner();
+    let passed_over = walk.passed_over.into_inner() + storage.ignored();
     Ok(Inventory {
         has_layout,
         digests,

@@ -20,10 +20,11 @@ mod s3;
 mod snapshot;
 mod xml;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use self::deletes::Deletes;
@@ -56,6 +57,12 @@ trait Bucket: Send + Sync {
     /// Requests one page of the keys that begin with `prefix`, with at most that many.
     fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error>;
 
+    /// Requests the prefixes of keys that begin with `prefix`, up to the next slash: as many as one page has. They only divide
+    /// listings, so that some are missing does no harm.
+    fn directories(&self, _prefix: &str) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+
     /// Requests an object, and returns whether it exists.
     fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error>;
 
@@ -71,10 +78,10 @@ trait Bucket: Send + Sync {
     /// Deletes several objects by one request, which is sent once.
     fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error>;
 
-    /// Lists the uploads in several parts that have begun below `prefix`, and are neither complete nor aborted; none if the
-    /// server cannot list them, or a registry's uploads are objects there.
-    fn pending_uploads(&self, _prefix: &str) -> Result<Vec<PendingUpload>, Error> {
-        Ok(Vec::new())
+    /// Lists the uploads in several parts that have begun below `prefix`, and are neither complete nor aborted; none if a
+    /// registry's uploads are objects there. `None` if the server cannot list them.
+    fn pending_uploads(&self, _prefix: &str) -> Result<Option<Vec<PendingUpload>>, Error> {
+        Ok(Some(Vec::new()))
     }
 
     /// Aborts an upload in several parts. One that does not exist is no error.
@@ -130,6 +137,8 @@ pub struct BucketStorage {
     /// The uploads in several parts that are pending, by their keys in the store, once they are needed: each counts as an
     /// object, of no known length.
     pending: Mutex<Option<HashMap<String, Vec<PendingUpload>>>>,
+    /// Whether the server has said that it cannot list them.
+    hides_uploads: AtomicBool,
     /// Whether anything of a registry is in the bucket, once that is known.
     has_layout: Mutex<Option<bool>>,
 }
@@ -139,6 +148,8 @@ struct Part {
     /// A directory; empty for the whole store.
     directory: String,
     snapshot: Mutex<Option<Arc<RwLock<Snapshot>>>>,
+    /// What was known before it was to be listed anew, where links are written in steps.
+    before: Mutex<Option<Arc<RwLock<Snapshot>>>>,
 }
 
 impl BucketStorage {
@@ -176,13 +187,18 @@ impl BucketStorage {
     }
 
     fn with_parts(bucket: Arc<dyn Bucket>, parts: &[&str]) -> Self {
-        let part = |directory: &&str| Part { directory: (*directory).to_owned(), snapshot: Mutex::default() };
+        let part = |directory: &&str| Part {
+            directory: (*directory).to_owned(),
+            snapshot: Mutex::default(),
+            before: Mutex::default(),
+        };
         let deletes = Deletes::new(bucket.clone());
         Self {
             bucket,
             parts: parts.iter().map(part).collect(),
             deletes,
             pending: Mutex::default(),
+            hides_uploads: AtomicBool::new(false),
             has_layout: Mutex::default(),
         }
     }
@@ -208,7 +224,9 @@ impl BucketStorage {
             return Ok(());
         }
         let mut pending: HashMap<String, Vec<PendingUpload>> = HashMap::new();
-        for upload in self.bucket.pending_uploads(&self.key(&format!("{}/", layout::REPOSITORIES)))? {
+        let uploads = self.bucket.pending_uploads(&self.key(&format!("{}/", layout::REPOSITORIES)))?;
+        self.hides_uploads.store(uploads.is_none(), Relaxed);
+        for upload in uploads.into_iter().flatten() {
             let Some(key) = upload.key.strip_prefix(self.bucket.root()).filter(|key| key.contains(UPLOADS)) else {
                 continue;
             };
@@ -238,7 +256,13 @@ impl BucketStorage {
         if let Some(snapshot) = &*known {
             return Ok(snapshot.clone());
         }
-        let snapshot = Arc::new(RwLock::new(self.list_part(&part.directory)?));
+        let listed = self.list_part(&part.directory)?;
+        let mut before = part.before.lock();
+        if let Some(link) = before.as_ref().and_then(|before| listed.link_written_since(&before.read())) {
+            return Err(Error::BeingWritten(link));
+        }
+        *before = None;
+        let snapshot = Arc::new(RwLock::new(listed));
         *known = Some(snapshot.clone());
         Ok(snapshot)
     }
@@ -255,22 +279,23 @@ impl BucketStorage {
         let root = self.bucket.root().len();
         let add = |object: &listing::Object| {
             // A key that is not UTF-8 is none of a registry.
-            if let Ok(key) = std::str::from_utf8(&object.key[root..]) {
-                snapshot.lock().add(key, Listed { bytes: object.bytes, modified: object.modified });
+            match std::str::from_utf8(&object.key[root..]) {
+                Ok(key) => snapshot.lock().add(key, Listed { bytes: object.bytes, modified: object.modified }),
+                Err(_) => snapshot.lock().ignore(),
             }
         };
-        if directory == layout::BLOBS {
-            division::list_blobs(&*self.bucket, &prefix, &add)?;
-        } else {
-            listing::list_all(&*self.bucket, &prefix, &add)?;
+        match directory {
+            layout::BLOBS => division::list_blobs(&*self.bucket, &prefix, &add)?,
+            layout::REPOSITORIES => division::list_repositories(&*self.bucket, &prefix, &add)?,
+            _ => listing::list_all(&*self.bucket, &prefix, &add)?,
         }
         let mut snapshot = snapshot.into_inner();
         snapshot.finish();
         Ok(snapshot)
     }
 
-    /// Requests an object. Fails if less of it arrives than was listed: an answer that does not state its length may end
-    /// anywhere.
+    /// Requests an object. Fails if less or more of it arrives than was listed: an answer that does not state its length may
+    /// end anywhere, and may be no answer of the server.
     fn get(
         &self,
         key: &str,
@@ -285,9 +310,9 @@ impl BucketStorage {
             visited
         })?;
         match listed {
-            Some(Listed { bytes, .. }) if is_there && !is_stopped && arrived < bytes => {
-                let cut = format!("{arrived} of {bytes} bytes have arrived");
-                Err(Error::storage("read", key, io::Error::new(io::ErrorKind::UnexpectedEof, cut)))
+            Some(Listed { bytes, .. }) if is_there && (arrived > bytes || arrived < bytes && !is_stopped) => {
+                let wrong = format!("{arrived} bytes have arrived, and {bytes} were listed");
+                Err(Error::storage("read", key, io::Error::other(wrong)))
             }
             _ => Ok(is_there),
         }
@@ -335,23 +360,31 @@ fn is_in(key: &str, directory: &str) -> bool {
 
 impl ReadStorage for BucketStorage {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
-        let mut names = BTreeSet::new();
-        let is_there = match self.snapshot_of(directory)? {
-            Some(snapshot) => snapshot.read().list(directory, &mut |name, kind| {
-                names.insert((name.to_owned(), kind));
-            }),
-            None => {
-                for part in self.parts_below(directory) {
-                    if self.snapshot(part)?.read().stat(&part.directory).is_some() {
-                        let below = part.directory[directory.len()..].trim_start_matches('/');
-                        names.extend(below.split('/').next().map(|name| (name.to_owned(), EntryKind::Directory)));
-                    }
+        let Some(snapshot) = self.snapshot_of(directory)? else {
+            let mut names = Vec::new();
+            for part in self.parts_below(directory) {
+                if self.snapshot(part)?.read().stat(&part.directory).is_some() {
+                    let below = part.directory[directory.len()..].trim_start_matches('/');
+                    names.extend(below.split('/').next().map(str::to_owned));
                 }
-                !names.is_empty() || directory.is_empty()
             }
+            names.sort_unstable();
+            names.dedup();
+            names.iter().for_each(|name| visit(Entry { name, kind: EntryKind::Directory, symlink: false }));
+            return Ok(!names.is_empty() || directory.is_empty());
         };
+        let mut names = Vec::new();
+        let is_there = snapshot.read().list(directory, &mut |name, kind| names.push((name.to_owned(), kind)));
         names.iter().for_each(|(name, kind)| visit(Entry { name, kind: *kind, symlink: false }));
-        Ok(is_there)
+        let mut next = 0;
+        loop {
+            // No lock is held while they are visited.
+            let Some((hashes, end)) = snapshot.read().digests(directory, next) else { return Ok(is_there) };
+            for hash in hashes {
+                visit(Entry { name: &hex::encode(hash), kind: EntryKind::Directory, symlink: false });
+            }
+            next = end;
+        }
     }
 
     fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
@@ -406,14 +439,25 @@ impl ReadStorage for BucketStorage {
         Ok(is_there.then(|| Metadata::directory(None)))
     }
 
-    fn writes_in_steps(&self) -> bool {
-        self.bucket.writes_in_steps()
+    fn ignored(&self) -> u64 {
+        let listed = self.parts.iter().filter_map(|part| part.snapshot.lock().clone());
+        listed.map(|snapshot| snapshot.read().ignored()).sum()
+    }
+
+    fn link_being_written(&self, key: &str) -> Result<Option<String>, Error> {
+        if !self.bucket.writes_in_steps() {
+            return Ok(None);
+        }
+        Ok(self.snapshot_of(key)?.and_then(|snapshot| snapshot.read().empty_link(key)))
     }
 
     fn relist(&self, directory: &str) {
         for part in &self.parts {
             if is_in(&part.directory, directory) || is_in(directory, &part.directory) {
-                *part.snapshot.lock() = None;
+                let known = part.snapshot.lock().take();
+                // A look at the same place again, during a run, shows what is written meanwhile.
+                let is_again = self.bucket.writes_in_steps() && part.directory == directory;
+                *part.before.lock() = known.filter(|_| is_again);
             }
         }
         *self.pending.lock() = None;
@@ -459,6 +503,10 @@ impl DeleteStorage for BucketStorage {
 
     fn keeps_versions(&self) -> bool {
         self.bucket.keeps_versions() == Some(true)
+    }
+
+    fn hides_uploads(&self) -> bool {
+        self.hides_uploads.load(Relaxed)
     }
 
     fn removed_at_once(&self) -> Option<usize> {

@@ -260,10 +260,17 @@ pub trait ReadStorage: Send + Sync {
         let _ = directory;
     }
 
-    /// Whether the registry creates an object empty here, and adds its content afterwards, as its driver for Azure does: an
-    /// empty link is one that is being written.
-    fn writes_in_steps(&self) -> bool {
-        false
+    /// Returns how many keys have been listed that lead through no directory, because they have an empty part, `.` or `..`, or
+    /// characters that no registry writes. They are never deleted.
+    fn ignored(&self) -> u64 {
+        0
+    }
+
+    /// Returns the first link at or below `key` that is empty because the registry is writing it, or was interrupted: its driver
+    /// for Azure creates a link empty, and adds the content afterwards. By default, links are never seen so.
+    fn link_being_written(&self, key: &str) -> Result<Option<String>, Error> {
+        let _ = key;
+        Ok(None)
     }
 
     /// Returns the file system's view of this storage, if it is a file system.
@@ -354,6 +361,12 @@ pub trait DeleteStorage: ReadStorage {
     /// Whether what is deleted stays as an older version, and takes up space until that expires, as far as that can be found
     /// out.
     fn keeps_versions(&self) -> bool {
+        false
+    }
+
+    /// Whether the server has said that it cannot list the uploads that are pending: they are not counted, and stay. `false` until it
+    /// was asked.
+    fn hides_uploads(&self) -> bool {
         false
     }
 

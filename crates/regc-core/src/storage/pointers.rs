@@ -61,8 +61,12 @@ macro_rules! forward_to_target {
                 (**self).bytes_below(directory, is_left_out)
             }
 
-            fn writes_in_steps(&self) -> bool {
-                (**self).writes_in_steps()
+            fn ignored(&self) -> u64 {
+                (**self).ignored()
+            }
+
+            fn link_being_written(&self, key: &str) -> Result<Option<String>, Error> {
+                (**self).link_being_written(key)
             }
 
             fn relist(&self, directory: &str) {
@@ -93,6 +97,10 @@ macro_rules! forward_to_target {
 
             fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
                 (**self).check_removable(directory, to_trash)
+            }
+
+            fn hides_uploads(&self) -> bool {
+                (**self).hides_uploads()
             }
 
             fn keeps_versions(&self) -> bool {

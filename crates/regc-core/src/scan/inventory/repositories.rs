@@ -1,7 +1,6 @@
 //! The directories of repositories, which nest, and the revisions in them.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
@@ -295,21 +294,15 @@ impl Walk<'_> {
         Ok(Listed { repository, symlinks })
     }
 
-    /// Returns the first link of a repository that is empty because it is being written.
+    /// Returns the first link of a repository that is being written.
     fn link_being_written(&self, repository: &str) -> Result<Option<String>, Error> {
-        let mut first: Option<String> = None;
-        if self.storage.writes_in_steps() {
-            for part in [layout::LAYERS, layout::MANIFESTS] {
-                self.storage.walk(&format!("{}/{part}", layout::repository(repository)), &mut |object| {
-                    let is_link = object.bytes == 0 && object.key.rsplit('/').next() == Some(layout::LINK);
-                    if is_link && first.as_deref().is_none_or(|first| object.key < first) {
-                        first = Some(object.key.to_owned());
-                    }
-                    ControlFlow::Continue(())
-                })?;
+        for part in [layout::LAYERS, layout::MANIFESTS] {
+            let link = self.storage.link_being_written(&format!("{}/{part}", layout::repository(repository)))?;
+            if link.is_some() {
+                return Ok(link);
             }
         }
-        Ok(first)
+        Ok(None)
     }
 
     /// Tests the link of each revision, and whether there are signatures beside it.
@@ -328,7 +321,7 @@ impl Walk<'_> {
                             return Err(Error::BrokenSymlink(layout::revision_link(repository, digest)));
                         }
                         Some(link) => {
-                            self.check_link(repository, digest, &link);
+                            self.check_link(repository, digest, &link)?;
                             links.linked.push(*digest);
                             let is_recent = self.recent_since.is_some_and(|since| link.may_be_recent(since));
                             links.recent.extend(is_recent.then_some(*digest));
@@ -359,15 +352,16 @@ impl Walk<'_> {
     }
 
     /// Reports a link that is no file, or does not have the size of a digest. The link is not read.
-    fn check_link(&self, repository: &str, digest: &Digest, link: &Metadata) {
+    fn check_link(&self, repository: &str, digest: &Digest, link: &Metadata) -> Result<(), Error> {
         // The link of a digest of another algorithm may hold the canonical one.
         let sizes = [layout::link_bytes(digest.algorithm()), layout::link_bytes(Algorithm::Sha256)];
-        let is_being_written = link.bytes == 0 && self.storage.writes_in_steps();
-        if link.kind != EntryKind::File || !sizes.contains(&link.bytes) && !is_being_written {
+        let is_whole = link.kind == EntryKind::File && sizes.contains(&link.bytes);
+        if !is_whole && self.storage.link_being_written(&layout::revision_link(repository, digest))?.is_none() {
             let finding = Finding::GarbledRevisionLink { repository: repository.to_owned(), manifest: *digest };
             self.monitor.finding(&finding);
             self.findings.lock().push(finding);
         }
+        Ok(())
     }
 }
 

@@ -31,9 +31,6 @@ impl Marking<'_> {
         if let Some(run) = self.restoring {
             return self.keep(vec![(Named::Repository, Cause::BeingRestored(run.to_owned()))]);
         }
-        if let Some(link) = &self.repository.writing {
-            return self.keep(vec![(Named::Repository, Cause::BeingWritten(link.clone()))]);
-        }
         let tags = self.tags()?;
         let uploads = self.uploads(None)?;
         let is_old = |tag: &Tag| !self.is_recent(tag);

@@ -35,10 +35,13 @@ impl Gcs {
     /// Prepares requests to the bucket. Nothing is requested yet.
     pub(super) fn new(config: &config::Gcs) -> Result<Self, Error> {
         let emulator = config.environment.iter().find(|(name, _)| name == "STORAGE_EMULATOR_HOST");
-        let emulator = emulator.map(|(_, host)| host.trim_end_matches('/')).filter(|host| !host.is_empty());
+        let emulator = emulator.map(|(_, host)| host.as_str()).filter(|host| !host.is_empty());
         let endpoint = match emulator {
-            Some(host) if host.contains("://") => host.to_owned(),
-            Some(host) => format!("http://{host}"),
+            // Its path, if there is one, is not that of the interface.
+            Some(url) => {
+                let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
+                format!("{scheme}://{}", host.split('/').next().unwrap_or_default())
+            }
             None => "https://storage.googleapis.com".to_owned(),
         };
         let http = Http::new(false)?;
@@ -90,9 +93,12 @@ impl Gcs {
     }
 }
 
-/// Whether the server itself says that there is no such object: not a proxy.
+/// Whether the server itself says that there is no such object: not a proxy, nor for want of the bucket.
 fn is_absent(answer: &Answer) -> bool {
-    answer.status == StatusCode::NOT_FOUND && !Failure::of(answer).code.is_empty()
+    let Failure { code, message } = Failure::of(answer);
+    // An emulator says no more.
+    let is_of_object = message.starts_with("No such object") || message == "Not Found";
+    answer.status == StatusCode::NOT_FOUND && matches!(&*code, "notFound" | "Not Found") && is_of_object
 }
 
 impl Bucket for Gcs {
@@ -127,6 +133,13 @@ impl Bucket for Gcs {
         }
     }
 
+    fn directories(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let purpose = Purpose { action: "list", path: prefix };
+        let query = format!("delimiter=%2F&fields=kind,prefixes&maxResults=1000&prefix={}", encoded(prefix, false));
+        let answer = self.send(purpose, &Method::GET, &format!("{}?{query}", self.objects()), &[], &[])?;
+        Ok(if answer.status == StatusCode::OK { json::directories(&answer.body) } else { Vec::new() })
+    }
+
     fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         let purpose = Purpose { action: "read", path: key };
         let path = format!("{}?alt=media", self.path_of(key));
@@ -154,7 +167,11 @@ impl Bucket for Gcs {
         let path = format!("/upload/storage/v1/b/{bucket}/o?uploadType=media&name={}", encoded(key, false));
         let headers = [(CONTENT_TYPE, "application/octet-stream")];
         let answer = self.send(purpose, &Method::POST, &path, &headers, content)?;
-        if is_done(&answer) { Ok(()) } else { Err(failure::error(purpose, &answer)) }
+        if answer.status.is_success() && json::is_object(&answer.body) {
+            Ok(())
+        } else {
+            Err(failure::error(purpose, &answer))
+        }
     }
 
     fn delete(&self, key: &str) -> Result<(), Error> {

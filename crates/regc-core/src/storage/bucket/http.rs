@@ -8,8 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
-use object_store::ClientOptions;
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, ReqwestConnector};
+use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::Error;
@@ -62,13 +61,14 @@ impl Http {
         let failed = |error: String| Error::Config(format!("cannot create an HTTP client: {error}"));
         // The first one that is installed in a process stays, and any serves.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let options = ClientOptions::new()
-            .with_allow_http(true)
-            .with_allow_invalid_certificates(skip_verify)
-            .with_timeout_disabled()
-            .with_connect_timeout(TIMEOUT)
-            .with_read_timeout(TIMEOUT);
-        let client = ReqwestConnector::default().connect(&options).map_err(|error| failed(error.to_string()))?;
+        let client = reqwest::Client::builder()
+            // What a proxy or a page to sign in redirects to is no answer of the server.
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only()
+            .connect_timeout(TIMEOUT)
+            .read_timeout(TIMEOUT)
+            .danger_accept_invalid_certs(skip_verify);
+        let client = HttpClient::new(client.build().map_err(|error| failed(error.to_string()))?);
         let mut threads = Builder::new_multi_thread();
         let runtime = threads.worker_threads(2).enable_all().build().map_err(|error| failed(error.to_string()))?;
         Ok(Self { runtime, client })
@@ -165,6 +165,10 @@ impl Http {
             });
             match sent {
                 Ok(None) => return Ok(None),
+                // It was cut after its last byte.
+                Ok(Some(answer)) if before > 0 && answer.status == StatusCode::RANGE_NOT_SATISFIABLE => {
+                    return Ok(None);
+                }
                 Ok(Some(answer)) if !is_temporary(answer.status) || attempts.is_last() => return Ok(Some(answer)),
                 Ok(Some(answer)) => attempts.wait(retry_after(&answer.headers)),
                 // It goes on: only attempts without progress are counted.

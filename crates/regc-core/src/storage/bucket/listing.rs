@@ -142,7 +142,7 @@ fn fault(page: &Page, from: From<'_>, prefix: &str, last: &[u8]) -> Option<&'sta
         if !object.key.starts_with(prefix.as_bytes()) {
             return Some("it has a key that does not begin with the prefix");
         }
-        if !before.is_empty() && *object.key <= *before {
+        if !before.is_empty() && !is_after(&object.key, before) {
             return Some("its keys do not ascend");
         }
         before = &object.key;
@@ -151,6 +151,12 @@ fn fault(page: &Page, from: From<'_>, prefix: &str, last: &[u8]) -> Option<&'sta
         Some(next) if from.token == Some(next) => Some("its next page is the same one"),
         _ => None,
     }
+}
+
+/// Whether a key is after another one: by bytes, or by the code units of UTF-16, as a server may order those of other languages.
+fn is_after(key: &[u8], before: &[u8]) -> bool {
+    let in_utf16 = |key: &[u8]| -> Vec<u16> { String::from_utf8_lossy(key).encode_utf16().collect() };
+    key > before || in_utf16(key) > in_utf16(before)
 }
 
 #[cfg(test)]
@@ -185,6 +191,7 @@ mod tests {
         assert_eq!(listed(&[page(&["a/1", "a/2"], Some("x")), page(&["a/3"], None)]).unwrap(), ["a/1", "a/2", "a/3"]);
         assert_eq!(listed(&[page(&[], None)]).unwrap(), Vec::<String>::new());
         assert_eq!(listed(&[page(&[], Some("x")), page(&["a/1"], None)]).unwrap(), ["a/1"]);
+        assert_eq!(listed(&[page(&["a/\u{1f600}", "a/\u{ff5e}"], None)]).unwrap().len(), 2);
     }
 
     #[test]

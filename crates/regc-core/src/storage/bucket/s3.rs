@@ -134,6 +134,14 @@ impl Bucket for S3 {
         }
     }
 
+    fn directories(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let purpose = Purpose { action: "list", path: prefix };
+        let prefix = encoded(prefix, false);
+        let query = format!("delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000&prefix={prefix}");
+        let answer = self.send(purpose, &Method::GET, &self.of_bucket(&query), &[], &[])?;
+        Ok(if answer.status == StatusCode::OK { xml::directories(&answer.body) } else { Vec::new() })
+    }
+
     fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         let purpose = Purpose { action: "read", path: key };
         let make = |arrived: u64, version: Option<&str>| {
@@ -169,7 +177,7 @@ impl Bucket for S3 {
         bulk::MOST
     }
 
-    fn pending_uploads(&self, prefix: &str) -> Result<Vec<PendingUpload>, Error> {
+    fn pending_uploads(&self, prefix: &str) -> Result<Option<Vec<PendingUpload>>, Error> {
         let purpose = Purpose { action: "list the uploads of", path: prefix };
         let prefix = encoded(prefix, false);
         let (mut uploads, mut after): (_, Option<(String, String)>) = (Vec::new(), None);
@@ -180,7 +188,7 @@ impl Bucket for S3 {
             let query = format!("{key}max-uploads=1000&prefix={prefix}{id}&uploads=");
             let answer = self.send(purpose, &Method::GET, &self.of_bucket(&query), &[], &[])?;
             if is_unsupported(&answer) {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             if answer.status != StatusCode::OK {
                 return Err(failure::error(purpose, &answer));
@@ -188,7 +196,7 @@ impl Bucket for S3 {
             let page = xml::uploads(&answer.body).map_err(|error| purpose.error(io::Error::other(error)))?;
             uploads.extend(page.uploads);
             match page.next {
-                None => return Ok(uploads),
+                None => return Ok(Some(uploads)),
                 next if next == after => return Err(purpose.error(io::Error::other("the next page is the same one"))),
                 next => after = next,
             }

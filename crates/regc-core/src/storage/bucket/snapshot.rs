@@ -56,10 +56,15 @@ impl OfDigest {
     }
 }
 
+/// How many digests are returned at once.
+const DIGESTS_AT_ONCE: usize = 4096;
+
 /// The keys below a bucket's root.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     directories: BTreeMap<String, Directory>,
+    /// How many keys were left out.
+    ignored: u64,
 }
 
 /// Returns the key of a name in a directory.
@@ -94,9 +99,13 @@ impl Snapshot {
     /// Adds an object, unless its key cannot be of a registry: with an empty part, or one of `.` or `..`, or with control
     /// characters. Keys of one directory are added in their order.
     pub(super) fn add(&mut self, key: &str, listed: Listed) {
-        let is_odd = |part: &str| matches!(part, "" | "." | "..") || part.bytes().any(|byte| byte.is_ascii_control());
+        let is_odd = |part: &str| {
+            // The last two cannot be written in XML, in which objects are deleted.
+            let is_of_none = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+            matches!(part, "" | "." | "..") || part.contains(is_of_none)
+        };
         if key.split('/').any(is_odd) {
-            return;
+            return self.ignore();
         }
         let seconds = listed.modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
         match (split_of_digest(key), seconds.and_then(|seconds| u32::try_from(seconds.as_secs()).ok())) {
@@ -115,6 +124,16 @@ impl Snapshot {
             }
             _ => self.insert(key, listed),
         }
+    }
+
+    /// Counts a key that is left out.
+    pub(super) fn ignore(&mut self) {
+        self.ignored += 1;
+    }
+
+    /// Returns how many keys were left out.
+    pub(super) fn ignored(&self) -> u64 {
+        self.ignored
     }
 
     /// Orders what was added.
@@ -189,7 +208,8 @@ impl Snapshot {
         *self.directories.get(directory)?.names.get(name)?
     }
 
-    /// Calls `visit` with every name directly in a directory, and returns whether there is such a directory.
+    /// Calls `visit` with every name directly in a directory but the digests' directories of [`digests`](Self::digests), and
+    /// returns whether there is such a directory.
     pub(super) fn list(&self, directory: &str, visit: &mut dyn FnMut(&str, EntryKind)) -> bool {
         let only = self.in_directory_of_digest(directory);
         only.iter().for_each(|only| visit(only.name(), EntryKind::File));
@@ -203,10 +223,48 @@ impl Snapshot {
                 visit(name, EntryKind::Directory);
             }
         }
-        for of_digest in found.of_digests.iter().filter(|of_digest| !of_digest.is_gone) {
-            visit(&hex::encode(of_digest.hash), EntryKind::Directory);
-        }
         true
+    }
+
+    /// Returns digests whose directories are directly in a directory, some at once, and where the next ones begin; none if there
+    /// are no more.
+    pub(super) fn digests(&self, directory: &str, from: usize) -> Option<(Vec<[u8; 32]>, usize)> {
+        let of_digests = self.directories.get(directory)?.of_digests.get(from..).filter(|rest| !rest.is_empty())?;
+        let some = &of_digests[..of_digests.len().min(DIGESTS_AT_ONCE)];
+        let hashes = some.iter().filter(|of_digest| !of_digest.is_gone).map(|of_digest| of_digest.hash);
+        Some((hashes.collect(), from + some.len()))
+    }
+
+    /// Returns the first link at or below a key that is empty.
+    pub(super) fn empty_link(&self, key: &str) -> Option<String> {
+        let is_empty = |key: &str, bytes: u64| bytes == 0 && split(key).1 == layout::LINK;
+        if self.object(key).is_some_and(|listed| is_empty(key, listed.bytes)) {
+            return Some(key.to_owned());
+        }
+        let mut first: Option<String> = None;
+        self.walk(key, &mut |object| {
+            if is_empty(object.key, object.bytes) && first.as_deref().is_none_or(|first| object.key < first) {
+                first = Some(object.key.to_owned());
+            }
+        });
+        first
+    }
+
+    /// Returns a link that was there before and is not, or that is empty and was not: it is being written.
+    pub(super) fn link_written_since(&self, before: &Self) -> Option<String> {
+        let mut written = None;
+        before.walk("", &mut |object| {
+            if written.is_none() && split(object.key).1 == layout::LINK && self.object(object.key).is_none() {
+                written = Some(object.key.to_owned());
+            }
+        });
+        self.walk("", &mut |object| {
+            let is_empty = object.bytes == 0 && split(object.key).1 == layout::LINK;
+            if written.is_none() && is_empty && before.object(object.key).is_none_or(|before| before.bytes != 0) {
+                written = Some(object.key.to_owned());
+            }
+        });
+        written
     }
 
     /// Calls `visit` with every object below a directory.
@@ -338,6 +396,8 @@ mod tests {
                 .collect();
             let mut listed = BTreeSet::new();
             assert!(snapshot.list(directory, &mut |name, kind| drop(listed.replace((name.to_owned(), kind)))));
+            let (hashes, _) = snapshot.digests(directory, 0).unwrap_or_default();
+            listed.extend(hashes.iter().map(|hash| (hex::encode(hash), EntryKind::Directory)));
             assert_eq!(listed, expected, "{directory:?}");
             let mut walked = Vec::new();
             snapshot.walk(directory, &mut |object| walked.push(object.key.to_owned()));
@@ -377,10 +437,28 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_no_registry_writes_are_ignored() {
-        let odd = ["a//b", "a/../b", "a/./b", "a/", "/a", "a/\u{1}"].map(str::to_owned);
+    fn a_link_that_vanishes_or_becomes_empty_is_being_written() {
+        let (all, before) = (keys(), snapshot(&keys()));
+        assert_eq!(snapshot(&all).link_written_since(&before), None);
+        let link = all.iter().rposition(|key| key.ends_with("/link")).unwrap();
+        let mut fewer = all.clone();
+        fewer.remove(link);
+        assert_eq!(snapshot(&fewer).link_written_since(&before), Some(all[link].clone()));
+        assert_eq!(before.link_written_since(&snapshot(&fewer)), None, "one that is new and whole is no harm");
+        let mut emptied = snapshot(&fewer);
+        emptied.insert(&all[link], Listed { bytes: 0, modified: None });
+        assert_eq!(emptied.link_written_since(&before), Some(all[link].clone()));
+        assert_eq!(emptied.link_written_since(&emptied), None, "it was empty before");
+        let directory = &all[link][..all[link].len() - "/current/link".len()];
+        assert_eq!(emptied.empty_link(directory), Some(all[link].clone()));
+        assert_eq!((emptied.empty_link(&all[link]), before.empty_link("")), (Some(all[link].clone()), None));
+    }
+
+    #[test]
+    fn keys_that_no_registry_writes_are_ignored_and_counted() {
+        let odd = ["a//b", "a/../b", "a/./b", "a/", "/a", "a/\u{1}", "a/\u{ffff}"].map(str::to_owned);
         let mut walked = 0;
         snapshot(&odd).walk("", &mut |_| walked += 1);
-        assert_eq!(walked, 0);
+        assert_eq!((walked, snapshot(&odd).ignored()), (0, 7));
     }
 }

@@ -21,6 +21,15 @@ impl Element {
         self.children.iter().find(|child| child.name == name)
     }
 
+    /// Returns the element of this name that is directly in it, if there is one. Several are an error.
+    pub(super) fn only(&self, name: &str) -> Result<Option<&Element>, String> {
+        let mut all = self.children.iter().filter(|child| child.name == name);
+        match (all.next(), all.next()) {
+            (_, Some(_)) => Err(format!("it has several elements {name}")),
+            (only, None) => Ok(only),
+        }
+    }
+
     pub(super) fn text_of(&self, name: &str) -> Option<&str> {
         self.child(name).map(|child| child.text.as_str())
     }

@@ -30,7 +30,7 @@ pub(super) fn body(requests: &[HttpRequest]) -> Vec<u8> {
         for (name, value) in request.headers() {
             body += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
         }
-        body += "Content-Length: 0\r\n\r\n";
+        body += "Content-Length: 0\r\n\r\n\r\n";
     }
     body += &format!("--{BOUNDARY}--\r\n");
     body.into_bytes()
@@ -51,7 +51,7 @@ pub(super) fn deleted(
         status if is_temporary(status) => busy(retry_after(&answer.headers), failure::described(&answer)),
         status if status.is_success() => match failed(keys, &answer) {
             Ok(failed) => Ok(Deleted::AllBut(failed)),
-            Err(reason) => busy(None, format!("the server's answer is wrong: {reason}")),
+            Err(reason) => Err(purpose.error(io::Error::other(format!("the server's answer is wrong: {reason}")))),
         },
         _ if failure::is_unsupported(&answer) => Ok(Deleted::Unsupported),
         _ => Err(failure::error(purpose, &answer)),
@@ -62,7 +62,8 @@ pub(super) fn deleted(
 fn failed(keys: &[&str], answer: &Answer) -> Result<Vec<FailedDelete>, String> {
     let content_type = answer.headers.get(CONTENT_TYPE).and_then(|content_type| content_type.to_str().ok());
     let boundary = content_type.and_then(|content_type| content_type.split_once("boundary="));
-    let boundary = boundary.map(|(_, boundary)| boundary.trim_matches('"')).ok_or("it has no parts")?;
+    let boundary = boundary.and_then(|(_, boundary)| boundary.split(';').next()).ok_or("it has no parts")?;
+    let boundary = boundary.trim().trim_matches('"');
     let text = String::from_utf8_lossy(&answer.body);
     let mut has_answer = vec![false; keys.len()];
     let mut failed = Vec::new();
@@ -107,7 +108,8 @@ mod tests {
         --x\r\nContent-ID: 3\r\n\r\nHTTP/1.1 409 Locked\r\nx-ms-error-code: BlobImmutableDueToPolicy\r\n\r\n--x--";
 
     fn failed(body: &str) -> Result<Vec<FailedDelete>, String> {
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, "multipart/mixed; boundary=x".parse().unwrap())]);
+        let content_type = "multipart/mixed; boundary=\"x\"; charset=utf-8";
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())]);
         super::failed(&["a", "b", "c", "d"], &Answer { status: StatusCode::ACCEPTED, headers, body: body.into() })
     }
 

@@ -30,7 +30,7 @@ pub(super) fn provider(config: &config::Azure) -> Result<AzureCredentialProvider
     let mut builder = MicrosoftAzureBuilder::new().with_account(&config.account).with_container_name(&config.container);
     // Of another cloud.
     if let Some(host) = variable("AZURE_AUTHORITY_HOST") {
-        builder = builder.with_authority_host(host);
+        builder = builder.with_authority_host(host.trim_end_matches('/'));
     }
     let builder = match &config.credentials {
         AzureCredentials::SharedKey(key) => {
@@ -40,6 +40,11 @@ pub(super) fn provider(config: &config::Azure) -> Result<AzureCredentialProvider
         }
         AzureCredentials::ClientSecret { tenant, client, secret } => {
             builder.with_client_secret_authorization(client, secret, tenant)
+        }
+        AzureCredentials::Default
+            if variable("AZURE_CLIENT_CERTIFICATE_PATH").is_some() && variable("AZURE_CLIENT_SECRET").is_none() =>
+        {
+            return Err(Error::Config("AZURE_CLIENT_CERTIFICATE_PATH: certificates are not supported".to_owned()));
         }
         AzureCredentials::Default => DEFAULT.into_iter().fold(builder, |builder, (name, key)| match variable(name) {
             Some(value) => builder.with_config(key, value),

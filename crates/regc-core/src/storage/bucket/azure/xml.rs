@@ -15,9 +15,9 @@ pub(super) struct Listed {
 pub(super) fn page(text: &[u8]) -> Result<Listed, String> {
     let listing = read(text, "EnumerationResults")?;
     // It is empty on the last page.
-    let next = listing.text_of("NextMarker").ok_or("it does not say whether it is the last")?;
-    let next = Some(next.to_owned()).filter(|next| !next.is_empty());
-    let blobs = listing.child("Blobs").ok_or("it has no list of blobs")?;
+    let next = listing.only("NextMarker")?.ok_or("it does not say whether it is the last")?;
+    let next = Some(next.text.clone()).filter(|next| !next.is_empty());
+    let blobs = listing.only("Blobs")?.ok_or("it has no list of blobs")?;
     let mut listed = Listed { page: Page { objects: Vec::new(), next }, has_directories: false };
     for blob in blobs.all("Blob") {
         let name = blob.child("Name").ok_or("a blob has no name")?;
@@ -75,6 +75,7 @@ mod tests {
             (PAGE[..PAGE.len() - 5].to_owned(), "cut at the end"),
             (PAGE.replace("<NextMarker>2!m&amp;</NextMarker>", ""), "the last or not"),
             (PAGE.replace("Blobs>", "Others>"), "no list"),
+            (PAGE.replace("<Blobs>", "<Blobs/><Blobs>"), "two lists"),
             (PAGE.replace("<Content-Length>6</Content-Length>", ""), "no length"),
         ] {
             assert!(page(odd.as_bytes()).is_err(), "{why}");

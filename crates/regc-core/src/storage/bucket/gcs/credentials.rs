@@ -5,41 +5,58 @@ use std::path::Path;
 use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder};
 use serde_json::Value;
 
-use super::super::http::without_urls;
 use crate::error::Error;
 use crate::registry::config;
 
 /// Returns what provides credentials, in the registry's order.
 pub(super) fn provider(config: &config::Gcs) -> Result<GcpCredentialProvider, Error> {
     let builder = GoogleCloudStorageBuilder::new().with_bucket_name(&config.bucket);
-    let default = config.environment.iter().find(|(name, _)| name == "GOOGLE_APPLICATION_CREDENTIALS");
-    let builder = match (&config.key_file, &config.key) {
-        (Some(path), _) => builder.with_service_account_key(in_file(path)?),
-        (None, Some(key)) => builder.with_service_account_key(service_account(
-            key.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect(),
-            "storage.gcs.credentials",
-        )?),
-        (None, None) => match default {
-            Some((_, path)) => builder.with_application_credentials(path),
-            None => builder,
-        },
+    let default = config.environment.iter().find(|(name, value)| name == DEFAULT && !value.is_empty());
+    let (name, builder) = match (&config.key_file, &config.key, default) {
+        (Some(path), _, _) => {
+            let name = format!("storage.gcs.keyfile {}", path.display());
+            let key = service_account(&in_file(path, &name)?, &name)?;
+            (name, builder.with_service_account_key(key))
+        }
+        (None, Some(key), _) => {
+            let name = "storage.gcs.credentials".to_owned();
+            let key = key.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
+            let key = service_account(&key, &name)?;
+            (name, builder.with_service_account_key(key))
+        }
+        (None, None, Some((_, path))) => {
+            let name = format!("{DEFAULT} {path}");
+            let key = in_file(Path::new(path), &name)?;
+            match key.get("type").and_then(Value::as_str) {
+                Some("service_account") => {
+                    let key = service_account(&key, &name)?;
+                    (name, builder.with_service_account_key(key))
+                }
+                _ => (name, builder.with_application_credentials(path)),
+            }
+        }
+        (None, None, None) => ("the machine's default credentials".to_owned(), builder),
     };
-    let failed = |error| Error::Config(format!("no credentials for {config}: {}", without_urls(&error)));
+    // Why a key is none may show a part of it.
+    let failed = |_| {
+        Error::Config(format!("{name}: no key that can be used; its private_key must be whole, with its line breaks"))
+    };
     Ok(builder.build().map_err(failed)?.credentials().clone())
 }
 
-/// Reads the key of a service account.
-fn in_file(path: &Path) -> Result<String, Error> {
-    let name = format!("storage.gcs.keyfile {}", path.display());
+/// The variable that names a file with credentials.
+const DEFAULT: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+/// Reads the credentials in a file.
+fn in_file(path: &Path, name: &str) -> Result<serde_json::Map<String, Value>, Error> {
     let failed = |reason: String| Error::Config(format!("{name}: {reason}"));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    // What is wrong with it is not shown: that may show a part of it.
-    let key = serde_json::from_str(&text).map_err(|_| failed("it is no JSON object".to_owned()))?;
-    service_account(key, &name)
+    // What is wrong with it is not shown, either.
+    serde_json::from_str(&text).map_err(|_| failed("it is no JSON object".to_owned()))
 }
 
 /// Returns what is needed of the key of a service account.
-fn service_account(key: serde_json::Map<String, Value>, name: &str) -> Result<String, Error> {
+fn service_account(key: &serde_json::Map<String, Value>, name: &str) -> Result<String, Error> {
     let text = |field: &str| match key.get(field).and_then(Value::as_str) {
         Some(text) => Ok((field.to_owned(), Value::from(text))),
         None => Err(Error::Config(format!("{name} is no key of a service account: it has no {field}"))),
@@ -58,7 +75,7 @@ mod tests {
             "type": "service_account", "client_email": "a@b", "private_key": "p", "private_key_id": "i", "disable_oauth": true
         });
         let Value::Object(key) = key else { panic!("it is an object") };
-        let used: Value = serde_json::from_str(&service_account(key, "n").unwrap()).unwrap();
+        let used: Value = serde_json::from_str(&service_account(&key, "n").unwrap()).unwrap();
         assert_eq!(used, serde_json::json!({"client_email": "a@b", "private_key": "p", "private_key_id": "i"}));
     }
 
@@ -66,9 +83,31 @@ mod tests {
     fn errors_name_what_is_missing_and_show_no_secret() {
         let key = serde_json::json!({"client_email": "a@b", "private_key": "hidden"});
         let Value::Object(key) = key else { panic!("it is an object") };
-        let error = service_account(key, "n").unwrap_err().to_string();
+        let error = service_account(&key, "n").unwrap_err().to_string();
         assert!(error.contains("private_key_id") && !error.contains("hidden"), "{error}");
-        let error = in_file(Path::new("/absent/key.json")).unwrap_err().to_string();
-        assert!(error.contains("storage.gcs.keyfile /absent/key.json"), "{error}");
+        let error = in_file(Path::new("/absent/key.json"), "n").unwrap_err().to_string();
+        assert!(error.contains("n: No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_not_shown() {
+        for key in [
+            "-----BEGIN PRIVATE KEY----- hidden -----END PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----\nhidden",
+            "hidden",
+        ] {
+            let text = format!(
+                "version: 0.1\nstorage: {{gcs: {{bucket: b, credentials: {{client_email: a@b, private_key_id: i, private_key: {}}}}}}}",
+                serde_json::to_string(key).unwrap()
+            );
+            let config::Driver::Gcs(gcs) = config::Config::parse(&text, []).unwrap().driver else {
+                panic!("it is Google's")
+            };
+            let error = provider(&gcs).map(|_| ()).unwrap_err().to_string();
+            assert!(
+                error.contains("storage.gcs.credentials") && !error.contains("hidden") && !error.contains('['),
+                "{error}"
+            );
+        }
     }
 }

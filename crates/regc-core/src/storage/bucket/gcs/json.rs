@@ -12,6 +12,8 @@ struct Listing {
     next_page_token: Option<String>,
     #[serde(default)]
     items: Vec<Item>,
+    #[serde(default)]
+    prefixes: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +37,16 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     };
     let objects = listing.items.into_iter().map(object).collect::<Result<_, String>>()?;
     Ok(Page { objects, next: listing.next_page_token.filter(|token| !token.is_empty()) })
+}
+
+/// Reads the prefixes of a page of a listing, as far as it is one.
+pub(super) fn directories(text: &[u8]) -> Vec<String> {
+    serde_json::from_slice(text).map(|listing: Listing| listing.prefixes).unwrap_or_default()
+}
+
+/// Whether an answer describes an object, which was written.
+pub(super) fn is_object(text: &[u8]) -> bool {
+    serde_json::from_slice(text).is_ok_and(|object: serde_json::Value| object["kind"] == "storage#object")
 }
 
 /// What is said of a bucket.

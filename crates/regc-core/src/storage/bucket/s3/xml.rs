@@ -7,11 +7,11 @@ use super::super::xml::{decoded, read};
 /// Reads a page of a listing (`ListObjectsV2`).
 pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     let listing = read(text, "ListBucketResult")?;
-    let next = match listing.text_of("IsTruncated") {
+    let next = match listing.only("IsTruncated")?.map(|truncated| truncated.text.as_str()) {
         Some("false") => None,
         Some("true") => {
-            let token = listing.text_of("NextContinuationToken").filter(|token| !token.is_empty());
-            Some(token.ok_or("it is truncated, and does not say where it goes on")?.to_owned())
+            let token = listing.only("NextContinuationToken")?.filter(|token| !token.text.is_empty());
+            Some(token.ok_or("it is truncated, and does not say where it goes on")?.text.clone())
         }
         _ => return Err("it does not say whether it is truncated".to_owned()),
     };
@@ -28,6 +28,16 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
         });
     }
     Ok(Page { objects, next })
+}
+
+/// Reads the prefixes of a page of a listing, as far as it is one.
+pub(super) fn directories(text: &[u8]) -> Vec<String> {
+    let Ok(listing) = read(text, "ListBucketResult") else { return Vec::new() };
+    let is_encoded = listing.text_of("EncodingType") == Some("url");
+    let prefixes = listing.all("CommonPrefixes").filter_map(|common| common.text_of("Prefix"));
+    let decoded =
+        |prefix: &str| if is_encoded { String::from_utf8(decoded(prefix).ok()?).ok() } else { Some(prefix.to_owned()) };
+    prefixes.filter_map(decoded).collect()
 }
 
 /// A page of the uploads in several parts (`ListMultipartUploads`).
@@ -84,6 +94,14 @@ mod tests {
         let [object] = &page.objects[..] else { panic!("one object") };
         assert_eq!((&object.key[..], object.bytes), (&b"a/b\x01 c"[..], 7));
         assert!(object.modified.is_some());
+    }
+
+    #[test]
+    fn prefixes_are_read() {
+        let page = "<ListBucketResult><EncodingType>url</EncodingType><CommonPrefixes><Prefix>a%2Fb+c/</Prefix></CommonPrefixes>\
+                    <CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes></ListBucketResult>";
+        assert_eq!(directories(page.as_bytes()), ["a/b c/", "d/"]);
+        assert!(directories(b"<html/>").is_empty());
     }
 
     #[test]
