@@ -376,15 +376,11 @@ impl ReadStorage for BucketStorage {
         let mut names = Vec::new();
         let is_there = snapshot.read().list(directory, &mut |name, kind| names.push((name.to_owned(), kind)));
         names.iter().for_each(|(name, kind)| visit(Entry { name, kind: *kind, symlink: false }));
-        let mut next = 0;
-        loop {
-            // No lock is held while they are visited.
-            let Some((hashes, end)) = snapshot.read().digests(directory, next) else { return Ok(is_there) };
-            for hash in hashes {
-                visit(Entry { name: &hex::encode(hash), kind: EntryKind::Directory, symlink: false });
-            }
-            next = end;
+        // No lock is held while they are visited.
+        for hash in (0..).map_while(|page| snapshot.read().digests(directory, page)).flatten() {
+            visit(Entry { name: &hex::encode(hash), kind: EntryKind::Directory, symlink: false });
         }
+        Ok(is_there)
     }
 
     fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {

@@ -1,35 +1,24 @@
 //! The keys of a bucket at one moment, from which all questions but those for content are answered.
 //!
 //! A bucket has no directories, and a question costs a request. So everything is listed at once, and kept: a blob or link in
-//! a directory named after its digest takes 48 bytes, whatever the length of its key.
+//! a directory named after its digest takes 44 bytes, whatever the length of its key.
+
+mod of_digest;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use self::of_digest::{OfDigest, OfDigests};
 use crate::registry::layout;
 use crate::storage::{EntryKind, Metadata, Object};
-
-/// The only object directly in a directory that is named after a SHA-256 digest: `<hex>/data` or `<hex>/link`.
-#[derive(Clone, Copy, Debug)]
-struct OfDigest {
-    hash: [u8; 32],
-    bytes: u64,
-    /// In whole seconds since 1970, as the time of a lock is: what is later than a lock is not earlier so.
-    modified: u32,
-    is_data: bool,
-    /// Whether it was deleted: to take it out would move all that follow.
-    is_gone: bool,
-}
 
 /// A directory, as far as keys show it.
 #[derive(Debug, Default)]
 struct Directory {
     /// What is directly in it, by name: a directory if `None`.
     names: BTreeMap<Box<str>, Option<Listed>>,
-    /// Objects in directories of digests in it, sorted by digest.
-    of_digests: Vec<OfDigest>,
-    /// How many of those are gone.
-    gone: usize,
+    /// Objects in directories of digests in it.
+    of_digests: OfDigests,
 }
 
 /// What a listing shows of an object, other than its key.
@@ -44,20 +33,6 @@ impl Listed {
         Metadata::object(self.bytes, self.modified)
     }
 }
-
-impl OfDigest {
-    fn name(&self) -> &'static str {
-        if self.is_data { layout::DATA } else { layout::LINK }
-    }
-
-    fn listed(&self) -> Listed {
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified.into());
-        Listed { bytes: self.bytes, modified: Some(modified) }
-    }
-}
-
-/// How many digests are returned at once.
-const DIGESTS_AT_ONCE: usize = 4096;
 
 /// The keys below a bucket's root.
 #[derive(Debug, Default)]
@@ -107,23 +82,16 @@ impl Snapshot {
         if key.split('/').any(is_odd) {
             return self.ignore();
         }
-        let seconds = listed.modified.and_then(|modified| modified.duration_since(SystemTime::UNIX_EPOCH).ok());
-        match (split_of_digest(key), seconds.and_then(|seconds| u32::try_from(seconds.as_secs()).ok())) {
-            (Some((directory, hash, is_data)), Some(modified)) if !self.has_directory_of(directory, &hash) => {
-                let of_digests = &mut self.make(directory).of_digests;
-                // Another object of the same digest makes it a directory like any other.
-                match of_digests.last() {
-                    Some(last) if last.hash == hash => {
-                        let last = of_digests.pop().expect("there is one");
-                        let above = format!("{directory}/{}", hex::encode(hash));
-                        self.make(&above).names.insert(last.name().into(), Some(last.listed()));
-                        self.insert(key, listed);
-                    }
-                    _ => of_digests.push(OfDigest { hash, bytes: listed.bytes, modified, is_data, is_gone: false }),
-                }
+        let of_digest = split_of_digest(key)
+            .filter(|(directory, hash, _)| !self.has_directory_of(directory, hash))
+            .and_then(|(directory, hash, is_data)| Some((directory, OfDigest::new(hash, is_data, listed)?)));
+        if let Some((directory, of_digest)) = of_digest {
+            let of_digests = &mut self.make(directory).of_digests;
+            if !of_digests.ends_with(&of_digest.hash) {
+                return of_digests.push(of_digest);
             }
-            _ => self.insert(key, listed),
         }
+        self.insert(key, listed);
     }
 
     /// Counts a key that is left out.
@@ -138,10 +106,7 @@ impl Snapshot {
 
     /// Orders what was added.
     pub(super) fn finish(&mut self) {
-        self.directories.values_mut().for_each(|directory| {
-            directory.of_digests.sort_unstable_by_key(|of_digest| of_digest.hash);
-            directory.of_digests.shrink_to_fit();
-        });
+        self.directories.values_mut().for_each(|directory| directory.of_digests.finish());
     }
 
     fn has_directory_of(&self, directory: &str, hash: &[u8; 32]) -> bool {
@@ -155,10 +120,7 @@ impl Snapshot {
         // What is below a digest's directory that seemed to hold one object shows that it does not.
         if let Some(hash) = hash(split(directory).1) {
             let (above, _) = split(directory);
-            if let Some(found) = self.directories.get_mut(above)
-                && let Some(at) = found.of_digests.iter().rposition(|of_digest| of_digest.hash == hash)
-            {
-                let only = found.of_digests.remove(at);
+            if let Some(only) = self.directories.get_mut(above).and_then(|found| found.of_digests.take(&hash)) {
                 self.make(directory).names.insert(only.name().into(), Some(only.listed()));
             }
         }
@@ -178,9 +140,7 @@ impl Snapshot {
     }
 
     fn find(&self, directory: &str, hash: &[u8; 32]) -> Option<&OfDigest> {
-        let of_digests = &self.directories.get(directory)?.of_digests;
-        let at = of_digests.binary_search_by_key(hash, |of_digest| of_digest.hash).ok()?;
-        Some(&of_digests[at]).filter(|found| !found.is_gone)
+        self.directories.get(directory)?.of_digests.find(hash)
     }
 
     /// Returns the one object in the directory of a digest.
@@ -226,13 +186,9 @@ impl Snapshot {
         true
     }
 
-    /// Returns digests whose directories are directly in a directory, some at once, and where the next ones begin; none if there
-    /// are no more.
-    pub(super) fn digests(&self, directory: &str, from: usize) -> Option<(Vec<[u8; 32]>, usize)> {
-        let of_digests = self.directories.get(directory)?.of_digests.get(from..).filter(|rest| !rest.is_empty())?;
-        let some = &of_digests[..of_digests.len().min(DIGESTS_AT_ONCE)];
-        let hashes = some.iter().filter(|of_digest| !of_digest.is_gone).map(|of_digest| of_digest.hash);
-        Some((hashes.collect(), from + some.len()))
+    /// Returns some of the digests whose directories are directly in a directory: from page 0 on, up to the first `None`.
+    pub(super) fn digests(&self, directory: &str, page: usize) -> Option<Vec<[u8; 32]>> {
+        self.directories.get(directory)?.of_digests.page(page)
     }
 
     /// Returns the first link at or below a key that is empty.
@@ -283,7 +239,7 @@ impl Snapshot {
                 }
                 pending.push(key);
             }
-            for of_digest in found.of_digests.iter().filter(|of_digest| !of_digest.is_gone) {
+            for of_digest in found.of_digests.iter() {
                 let Listed { bytes, modified } = of_digest.listed();
                 let name = format!("{}/{}", hex::encode(of_digest.hash), of_digest.name());
                 visit(Object { key: &below(&directory, &name), bytes, modified });
@@ -295,14 +251,9 @@ impl Snapshot {
     pub(super) fn forget(&mut self, key: &str) {
         if let Some((directory, hash, is_data)) = split_of_digest(key)
             && let Some(found) = self.directories.get_mut(directory)
-            && let Ok(at) = found.of_digests.binary_search_by_key(&hash, |of_digest| of_digest.hash)
+            && found.of_digests.forget(&hash, is_data)
         {
-            let of_digest = &mut found.of_digests[at];
-            if of_digest.is_data == is_data && !of_digest.is_gone {
-                of_digest.is_gone = true;
-                found.gone += 1;
-                self.forget_empty(directory);
-            }
+            self.forget_empty(directory);
             return;
         }
         let (directory, name) = split(key);
@@ -318,7 +269,7 @@ impl Snapshot {
     }
 
     fn forget_empty(&mut self, directory: &str) {
-        let is_empty = |found: &Directory| found.names.is_empty() && found.of_digests.len() == found.gone;
+        let is_empty = |found: &Directory| found.names.is_empty() && found.of_digests.is_empty();
         let mut directory = directory.to_owned();
         while !directory.is_empty() && self.directories.get(&directory).is_some_and(is_empty) {
             self.directories.remove(&directory);
@@ -336,6 +287,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     use super::*;
 
@@ -396,7 +348,7 @@ mod tests {
                 .collect();
             let mut listed = BTreeSet::new();
             assert!(snapshot.list(directory, &mut |name, kind| drop(listed.replace((name.to_owned(), kind)))));
-            let (hashes, _) = snapshot.digests(directory, 0).unwrap_or_default();
+            let hashes = (0..).map_while(|page| snapshot.digests(directory, page)).flatten().collect::<Vec<_>>();
             listed.extend(hashes.iter().map(|hash| (hex::encode(hash), EntryKind::Directory)));
             assert_eq!(listed, expected, "{directory:?}");
             let mut walked = Vec::new();
@@ -418,6 +370,28 @@ mod tests {
         check(&snapshot(&keys()), &keys());
         let found = snapshot(&keys()).object(&keys()[5]);
         assert_eq!(found.map(|found| found.bytes), Some(5));
+    }
+
+    #[test]
+    fn many_digests_that_arrive_in_two_parts_are_in_order() {
+        let key = |number: u32| format!("app/_layers/{number:064x}/link");
+        let keys: Vec<String> = (0..1000).map(key).collect();
+        let (one, two) = keys.split_at(600);
+        let mut arriving: Vec<String> = one.to_vec();
+        // Two listings side by side.
+        two.iter().enumerate().for_each(|(number, key)| arriving.insert(number * 2, key.clone()));
+        let mut snapshot = snapshot(&arriving);
+        check(&snapshot, &keys);
+        // Another object in the directory of a digest makes it a directory like any other, at any time.
+        for number in [0, 255, 256, 999] {
+            snapshot.insert(&format!("app/_layers/{number:064x}/z"), Listed { bytes: 1, modified: None });
+            assert!(snapshot.object(&key(number)).is_some());
+        }
+        keys.iter().for_each(|key| snapshot.forget(key));
+        let mut left = Vec::new();
+        snapshot.walk("", &mut |object| left.push(object.key.to_owned()));
+        left.sort_unstable();
+        assert_eq!(left, [0, 255, 256, 999].map(|number| format!("app/_layers/{number:064x}/z")));
     }
 
     #[test]
