@@ -6,6 +6,7 @@ pub mod du;
 pub mod explain;
 pub mod gc;
 pub mod ls;
+pub mod manifest_cache;
 pub mod prune;
 pub mod removing;
 pub mod repair;

@@ -3,6 +3,7 @@
 pub mod deletion;
 pub(crate) mod graph;
 pub mod inventory;
+pub(crate) mod known;
 pub(crate) mod links;
 pub mod mark;
 mod options;
@@ -25,6 +26,7 @@ use crate::storage::ReadStorage;
 use crate::threads::with_threads;
 use crate::trash;
 
+pub use self::known::KnownManifests;
 pub use self::options::{Leftovers, Names, Options};
 
 /// The result of a scan: what a store holds, and what of it is live.
@@ -62,7 +64,7 @@ pub fn scan(storage: &dyn ReadStorage, options: &Options<'_>, monitor: &dyn Moni
     with_threads(options.jobs, || {
         let mut inventory = inventory::scan(storage, options.recent_since, monitor)?;
         inventory.keep(options.also_roots.into_iter().flatten());
-        let reachable = mark::mark(storage, &inventory, options, monitor)?;
+        let reachable = mark::mark(storage, &mut inventory, options, monitor)?;
         let sizes = sizes::measure(storage, &inventory, &reachable, options.recent_since, monitor)?;
         let remnants = remnants::beside_blobs(storage, &inventory, &reachable, options, monitor)?;
         let is_missing = |id| inventory.digests.stored_index(id).is_none() || sizes.without_content.contains(&id);

@@ -5,9 +5,11 @@
 //! no other run may be active, what an interrupted run left is finished first, a store that looks half mounted is
 //! refused, and objects are deleted in order, after a rescan. The required stages cannot be skipped.
 
+mod known;
 mod session;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub use self::session::Session;
@@ -29,7 +31,7 @@ use crate::registry::config::{Cache, Config};
 use crate::registry::pattern::Pattern;
 use crate::repair::{self, Action};
 use crate::scan::deletion::Deletion;
-use crate::scan::{Options, Scan, resolve, scan};
+use crate::scan::{KnownManifests, Options, Scan, resolve, scan};
 use crate::storage::lock::{Access, Holder, Locked};
 use crate::storage::{self, DeleteStorage, ReadStorage};
 use crate::threads::with_threads;
@@ -44,6 +46,7 @@ pub struct Store {
     storage: Box<dyn DeleteStorage>,
     allow_empty: bool,
     jobs: usize,
+    manifest_cache: Option<PathBuf>,
     /// Distinguishes it from other stores of this process.
     number: u64,
 }
@@ -113,7 +116,7 @@ impl Store {
     /// Opens the store in a storage of the caller's. The configuration's own storage section is ignored.
     pub fn with_storage(config: &Config, storage: Box<dyn DeleteStorage>) -> Self {
         let number = STORES.fetch_add(1, Relaxed);
-        Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS, number }
+        Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS, manifest_cache: None, number }
     }
 
     /// Sets whether to go on although the root holds no registry, or the store has no repository, no blob, no
@@ -128,6 +131,17 @@ impl Store {
     #[must_use]
     pub fn jobs(self, jobs: usize) -> Self {
         Self { jobs, ..self }
+    }
+
+    /// Sets the file in which what manifests refer to is remembered from one run to the next: on this machine, wherever the
+    /// storage is. Plans, and [`scan`](Self::scan), do not read a manifest again whose blob has the length and the time that it
+    /// had. The file is written by [`Session::remember`]; it may be absent, damaged, or that of another store. None by default.
+    ///
+    /// Content that has decayed since it was read is then noticed only by [`verify`](Self::verify), if neither its length nor its
+    /// time shows it. What such a manifest needs is kept, but no longer everything else in its repository.
+    #[must_use]
+    pub fn manifest_cache(self, file: Option<PathBuf>) -> Self {
+        Self { manifest_cache: file, ..self }
     }
 
     /// The registry's configuration.
@@ -252,7 +266,13 @@ impl Store {
 
     /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
     pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
-        scan(self.as_it_is(), &Options { jobs: self.jobs, ..Options::default() }, monitor)
+        let known = self.known();
+        scan(self.as_it_is(), &Options { jobs: self.jobs, known: known.as_ref(), ..Options::default() }, monitor)
+    }
+
+    /// Returns what is remembered of manifests, if anything is to be.
+    fn known(&self) -> Option<KnownManifests> {
+        self.manifest_cache.as_deref().map(known::read)
     }
 
     /// How much everything in a store takes up.
@@ -552,7 +572,8 @@ impl Store {
         self.check(options, deletion.is_some())?;
         let mut deletion = deletion;
         deletion.iter_mut().for_each(|deletion| deletion.keep_content |= options.keeps_content());
-        let to_scan = self.scan_options(options, deletion.as_ref());
+        let known = self.known();
+        let to_scan = Options { known: known.as_ref(), ..self.scan_options(options, deletion.as_ref()) };
         let mut scan = scan_and_recover(access, &to_scan, monitor)?;
         refuse_missing_parts(&scan, &to_scan)?;
         if let Some(deletion) = &deletion {

@@ -8,6 +8,7 @@ use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, S
 use serde::Serialize;
 
 use crate::ExitStatus;
+use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
@@ -26,6 +27,9 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
 
+    #[command(flatten)]
+    manifest_cache: ManifestCache,
+
     /// Also each tag: what it pulls, and what would be freed if it alone went, and its image with it
     #[arg(long)]
     tags: bool,
@@ -41,7 +45,8 @@ const SHARED_WITH: usize = 3;
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let progress = Progress::new(false)?;
-    let store = args.common.open()?;
+    let source = args.common.source()?;
+    let store = source.open(args.common.allow_empty)?.manifest_cache(args.manifest_cache.file(&source));
     let detail = Detail::default().tags(args.tags).namespaces(args.by_namespace);
     let scan = store.scan(&progress).inspect_err(|_| progress.clear())?;
     let found = store.usage(&scan, detail, &progress);

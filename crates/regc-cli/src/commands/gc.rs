@@ -8,6 +8,7 @@ use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
 use regc_core::{CollectOptions, DEFAULT_JOBS, Error, MAX_JOBS, duration};
 
+use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};
 use crate::failure::Failure;
@@ -109,6 +110,9 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_JOBS, value_parser = parse_jobs)]
     jobs: usize,
 
+    #[command(flatten)]
+    manifest_cache: ManifestCache,
+
     /// Print nothing but errors and damage; with --format json, the summary too
     #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
@@ -154,15 +158,16 @@ pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let started = SystemTime::now();
+    let source = source::find(args.config.clone().or(args.configuration.clone()), args.root.clone())?;
     let opening = Opening {
         dry_run: args.dry_run,
         live: args.live,
         quiet: args.quiet,
         allow_empty: args.allow_empty,
         jobs: args.jobs,
+        manifest_cache: args.manifest_cache.file(&source),
     };
     let options = options(&args, started);
-    let source = source::find(args.config.or(args.configuration), args.root)?;
     let opened = Opened::new(source, opening, &options, false)?;
     let session = opened.session()?;
     let plan = match &session {

@@ -11,6 +11,7 @@ use regc_core::{
     duration,
 };
 
+use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format, cache};
 use crate::failure::Failure;
@@ -55,6 +56,9 @@ pub struct Removing {
     #[arg(long)]
     allow_symlinked_blobs: bool,
 
+    #[command(flatten)]
+    manifest_cache: ManifestCache,
+
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     pub quiet: bool,
@@ -82,14 +86,16 @@ impl<'a> Removal<'a> {
         if !removing.dry_run && !removing.yes && !is_asked {
             return Err(Failure::Unconfirmed);
         }
+        let source = common.source()?;
         let opening = Opening {
             dry_run: removing.dry_run,
             live: removing.live,
             quiet: removing.quiet,
             allow_empty: common.allow_empty,
             jobs: DEFAULT_JOBS,
+            manifest_cache: removing.manifest_cache.file(&source),
         };
-        let opened = Opened::new(common.source()?, opening, &CollectOptions::new(), true)?;
+        let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
         Ok(Self { command, removing, format: common.format, opened, started })
     }
 
@@ -186,7 +192,15 @@ pub fn carry_out(
                     outcome.interrupted = true;
                     outcome
                 }
-                outcome => outcome?,
+                outcome => {
+                    if let Err(error) = session.remember(&plan) {
+                        eprintln!(
+                            "regc: note: {}; the next run reads all manifests again",
+                            output::printable(&error.to_string())
+                        );
+                    }
+                    outcome?
+                }
             })
         }
     };

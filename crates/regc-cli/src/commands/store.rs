@@ -17,7 +17,6 @@ pub struct Opened {
 }
 
 /// How a store is opened.
-#[derive(Clone, Copy)]
 pub struct Opening {
     pub dry_run: bool,
     /// Whether a registry may take pushes meanwhile.
@@ -25,12 +24,20 @@ pub struct Opening {
     pub quiet: bool,
     pub allow_empty: bool,
     pub jobs: usize,
+    /// The file in which it is remembered what manifests refer to.
+    pub manifest_cache: Option<PathBuf>,
 }
 
 impl Opened {
     /// Opens a store for a command that collects, or if `is_deletion`, changes tags.
-    pub fn new(source: Source, opening: Opening, options: &CollectOptions, is_deletion: bool) -> Result<Self, Error> {
+    pub fn new(
+        source: Source,
+        mut opening: Opening,
+        options: &CollectOptions,
+        is_deletion: bool,
+    ) -> Result<Self, Error> {
         let store = Store::open(&source.config)?.allow_empty(opening.allow_empty).jobs(opening.jobs);
+        let store = store.manifest_cache(opening.manifest_cache.take());
         store.check(options, is_deletion).map_err(|error| source.with_nearby_root(error))?;
         Ok(Self { store, root: source.root, progress: Progress::new(opening.quiet)?, opening })
     }

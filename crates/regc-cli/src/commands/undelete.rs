@@ -57,7 +57,14 @@ fn name(text: &str) -> Result<(String, Digest), String> {
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let started = SystemTime::now();
     let allow_empty = args.common.allow_empty;
-    let opening = Opening { dry_run: args.dry_run, live: false, quiet: args.quiet, allow_empty, jobs: DEFAULT_JOBS };
+    let opening = Opening {
+        dry_run: args.dry_run,
+        live: false,
+        quiet: args.quiet,
+        allow_empty,
+        jobs: DEFAULT_JOBS,
+        manifest_cache: None,
+    };
     let opened = Opened::new(args.common.source()?, opening, &CollectOptions::new(), true)?;
     let session = opened.session()?;
     let Opened { store, progress, .. } = &opened;

@@ -201,6 +201,7 @@ impl CollectOptions {
             skip_links: false,
             repositories: self.repositories.as_ref().map_or(Names::ALL, |accepts| Names::accepted_by(&*accepts.0)),
             also_roots: Some(&self.also_roots),
+            known: None,
             deletion,
             jobs,
         }

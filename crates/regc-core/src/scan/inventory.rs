@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use self::blobs::Blobs;
 pub use self::digests::{DigestId, Digests};
+pub(crate) use self::repositories::share;
 pub(crate) use self::signatures::signatures;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;

@@ -13,6 +13,7 @@ mod orphans;
 mod referrers;
 mod remnants;
 mod repository;
+mod signed;
 mod tags;
 mod without;
 
@@ -211,19 +212,23 @@ impl DigestSet {
 /// Marks what is live. Where untagged manifests are garbage, a revision is a root only if a tag of its repository names
 /// it, or if it is recent. In a repository that is damaged, shared or excluded, or has a tag of unknown content, every
 /// revision is a root.
+///
+/// Adds to the inventory which revisions have signatures: that only the manifests tell.
 pub fn mark(
     storage: &dyn ReadStorage,
-    inventory: &Inventory,
+    inventory: &mut Inventory,
     options: &Options<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Reachable, Error> {
-    let digests = &inventory.digests;
     let mut linked: Vec<DigestId> =
         inventory.repositories.iter().flat_map(|repository| repository.revisions.iter().copied()).collect();
     linked.sort_unstable();
     linked.dedup();
     monitor.phase(Phase::ReadManifests, Some(linked.len() as u64));
-    let manifests = Manifests::read_linked(storage, inventory, monitor, linked)?;
+    let manifests = Manifests::read_linked(storage, inventory, options.known, monitor, linked)?;
+    signed::find(storage, inventory, &manifests)?;
+
+    let (inventory, digests) = (&*inventory, &inventory.digests);
 
     monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
     let (live, released) = (DigestSet::new(digests), DigestSet::new(digests));

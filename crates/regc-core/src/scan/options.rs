@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::digest::Digest;
 use crate::registry::config::Absences;
+use crate::scan::KnownManifests;
 use crate::scan::deletion::Deletion;
 
 /// What a run may do, and with how many threads.
@@ -39,6 +40,9 @@ pub struct Options<'a> {
     pub repositories: Names<'a>,
     /// Manifests that stay wherever they are linked, with everything that they need, as recent ones do.
     pub also_roots: Option<&'a BTreeSet<Digest>>,
+    /// What manifests refer to, as earlier runs have read it: those whose blobs are as they were are not read again. With this,
+    /// even if it is empty, the scan can be [remembered](KnownManifests).
+    pub known: Option<&'a KnownManifests>,
     /// What to delete although clients could pull it. Then nothing else is deleted, not even other garbage.
     pub deletion: Option<&'a Deletion>,
     /// How many threads access the storage at once. They mostly wait for I/O: use more than there are cores.
@@ -107,6 +111,7 @@ impl Default for Options<'_> {
             skip_links: false,
             repositories: Names::ALL,
             also_roots: None,
+            known: None,
             deletion: None,
             jobs: 64,
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Disposal, Probed, Restore, Store};
+use super::{Disposal, Probed, Restore, Store, known};
 use crate::collect::CollectOptions;
 use crate::collect::plan::Plan;
 use crate::collect::sweep::{Outcome, sweep};
@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::repair::{self, Action};
+use crate::scan::KnownManifests;
 use crate::scan::deletion::Deletion;
 use crate::storage::lock::{Access, Locked};
 use crate::sync::Mutex;
@@ -118,6 +119,15 @@ impl Session<'_> {
             ..self.header(plan.command())
         });
         self.changing(|| sweep(&self.locked, plan, header.as_ref(), monitor))
+    }
+
+    /// Writes down what the manifests refer to that a plan of this session has read and keeps, in the store's
+    /// [file](Store::manifest_cache); nothing if it has none. What may have been written since the lock was taken is left out.
+    ///
+    /// Fails if the file cannot be written. The store itself does not need it.
+    pub fn remember(&self, plan: &Plan) -> Result<(), Error> {
+        let file = self.store.manifest_cache.as_deref();
+        file.map_or(Ok(()), |file| known::write(file, &KnownManifests::of(plan.scan(), self.locked.since())))
     }
 
     /// Takes the session for one call. A call that changes the store while another one executes a plan would change what that

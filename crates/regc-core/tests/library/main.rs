@@ -10,6 +10,7 @@ mod faults;
 mod guards;
 mod hostile;
 mod in_memory;
+mod known;
 mod leftovers;
 mod nonconforming;
 mod problems;

@@ -252,13 +252,16 @@ fn a_child_is_a_manifest_whatever_the_index_calls_it() {
 }
 
 #[test]
-fn signatures_are_kept_beside_a_manifest_of_any_kind() {
+fn signatures_are_kept_beside_manifests_of_schema_1_and_those_that_are_not_understood() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["x"]).push();
-    let signature = registry.blob("a signature");
-    registry.put(layout::signature_link("app", &image, &signature), signature.to_string());
+    let damaged = registry.manifest("damaged:v1", "{}");
+    let of_image = registry.blob("beside an image, where no registry writes one");
+    let of_damaged = registry.blob("beside a damaged manifest");
+    registry.put(layout::signature_link("app", &image, &of_image), of_image.to_string());
+    registry.put(layout::signature_link("damaged", &damaged, &of_damaged), of_damaged.to_string());
     for options in [DEFAULT, UNTAGGED] {
-        assert_eq!(garbage(&registry, options), Decided::default());
+        assert_eq!(garbage(&registry, options).blobs, set([of_image]));
     }
 }
 

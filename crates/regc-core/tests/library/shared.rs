@@ -33,6 +33,7 @@ pub const DEFAULT: Options<'_> = Options {
     skip_links: false,
     repositories: Names::ALL,
     also_roots: None,
+    known: None,
     deletion: None,
     jobs: 4,
 };

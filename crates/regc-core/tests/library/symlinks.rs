@@ -202,8 +202,12 @@ fn signatures_behind_symbolic_links_are_kept_and_end() {
     let mut registry = registry();
     let mut revisions = Vec::new();
     for name in ["team/app", "other"] {
-        let image = registry.image(&format!("{name}:signed")).layers(["signed"]).push();
-        let untagged = registry.image(name).layers([format!("{name} untagged")]).push();
+        let mut of_schema_1 = |tag: &str, content: &str| {
+            let layer = registry.layer(name, content);
+            let text = format!(r#"{{"schemaVersion":1,"name":"{name}","fsLayers":[{{"blobSum":"{layer}"}}]}}"#);
+            registry.manifest(&format!("{name}{tag}"), text)
+        };
+        let (image, untagged) = (of_schema_1(":signed", "signed"), of_schema_1("", &format!("{name} untagged")));
         for revision in [image, untagged] {
             let signature = registry.blob(format!("signature of {name} {revision}"));
             registry.put(layout::signature_link(name, &revision, &signature), signature.to_string());

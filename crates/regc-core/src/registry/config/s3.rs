@@ -63,12 +63,18 @@ impl S3 {
     pub(super) fn read(driver: &str, parameters: &Value) -> Result<Self, Error> {
         let parameters = Parameters::of(driver, parameters)?;
         let bucket = parameters.required("bucket")?;
+        if bucket.contains(['/', '?', '#', ' ']) {
+            return Err(parameters.invalid("bucket", "is no name of a bucket"));
+        }
         let secure = parameters.switch("secure")?.unwrap_or(true);
         let endpoint = parameters.text("regionendpoint")?.map(|endpoint| match endpoint.contains("://") {
             true => endpoint,
             false if secure => format!("https://{endpoint}"),
             false => format!("http://{endpoint}"),
         });
+        if endpoint.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            return Err(parameters.invalid("regionendpoint", "begins with neither http:// nor https://"));
+        }
         if endpoint.as_ref().is_some_and(|endpoint| endpoint.contains('@')) {
             return Err(parameters.invalid("regionendpoint", "has a user in it; the keys are accesskey and secretkey"));
         }
@@ -127,6 +133,9 @@ mod tests {
             ("{bucket: b, region: r, secure: maybe}", "storage.s3.secure"),
             ("{bucket: b, region: r, skipverify: 1}", "storage.s3.skipverify"),
             ("{bucket: [b], region: r}", "storage.s3.bucket"),
+            ("{bucket: b/c, region: r}", "storage.s3.bucket"),
+            ("{bucket: 'b?x=1', region: r}", "storage.s3.bucket"),
+            ("{bucket: b, regionendpoint: 'ftp://h'}", "storage.s3.regionendpoint"),
             ("{bucket: b, region: r, rootdirectory: a/../b}", "storage.s3.rootdirectory"),
         ] {
             let error = read(parameters).unwrap_err().to_string();

@@ -103,6 +103,16 @@ impl Digests {
         self.stored[range.clone()].binary_search(hash).ok().map(|index| range.start + index)
     }
 
+    /// Returns the numbers of those of these sorted hashes that are blobs, in their order, and `None` for the others.
+    pub(crate) fn stored_among(&self, sorted: &[[u8; 32]]) -> Vec<Option<DigestId>> {
+        let mut rest = (0..).map(DigestId).zip(&self.stored).peekable();
+        let number = |hash: &[u8; 32]| {
+            while rest.next_if(|(_, stored)| *stored < hash).is_some() {}
+            rest.next_if(|(_, stored)| *stored == hash).map(|(id, _)| id)
+        };
+        sorted.iter().map(number).collect()
+    }
+
     /// How many blobs there are.
     pub fn stored_len(&self) -> usize {
         self.stored.len() + self.stored_otherwise.len()

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::{Digests, Repository, Walk, signatures};
+use super::{Digests, Repository, Walk};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
-use crate::storage::{EntryKind, Metadata, real_directory};
+use crate::storage::{EntryKind, Metadata, ReadStorage, real_directory};
 use crate::sync::Mutex;
 
 /// A directory that may be a repository, may hold repositories, or both.
@@ -44,7 +44,6 @@ struct Listed {
 struct Links {
     linked: Vec<Digest>,
     unlinked: Vec<Digest>,
-    signed: Vec<Digest>,
     recent: Vec<Digest>,
     /// Links that are symbolic links. What they lead to, if anything, is in use here as well as there.
     symlinks: Vec<String>,
@@ -96,7 +95,7 @@ impl Walk<'_> {
             symlinks.sort_unstable();
             for name in symlinks {
                 let key = layout::repository(&name);
-                let below = self.below_repositories(&key)?;
+                let below = below_repositories(self.storage, &key)?;
                 self.aliased.lock().extend(below.clone().map(|below| (below, key.clone())));
                 let is_met_by_its_own_name = below.is_some_and(|below| is_walked(&below));
                 if is_met_by_its_own_name || !followed.insert(real_directory(self.storage, &key)?) {
@@ -189,7 +188,8 @@ impl Walk<'_> {
         for found in found {
             let Directory { name, reached_by_symlink } = &found.directory;
             let is_second_name = *reached_by_symlink
-                && self.below_repositories(&layout::repository(name))?.is_some_and(|name| direct.contains(&name));
+                && below_repositories(self.storage, &layout::repository(name))?
+                    .is_some_and(|name| direct.contains(&name));
             if is_second_name {
                 self.pass_over();
             } else {
@@ -199,29 +199,11 @@ impl Walk<'_> {
         Ok(kept)
     }
 
-    /// Returns the real path of a directory relative to the directory of all repositories, if it is below that.
-    fn below_repositories(&self, directory: &str) -> Result<Option<String>, Error> {
-        let repositories = real_directory(self.storage, layout::REPOSITORIES)?;
-        let real = real_directory(self.storage, directory)?;
-        let below = real.strip_prefix(&repositories);
-        Ok(below
-            .filter(|below| below.is_empty() || below.starts_with('/'))
-            .map(|below| below.trim_start_matches('/').to_owned()))
-    }
-
     /// Returns the repositories, and marks those as shared into which another one's symbolic links lead.
     fn mark_shared(&self, listed: Vec<Listed>) -> Result<Vec<Repository>, Error> {
-        let mut targets = Vec::new();
-        for link in listed.iter().flat_map(|listed| &listed.symlinks) {
-            targets.extend(self.below_repositories(link)?.map(|target| target + "/"));
-        }
+        let symlinks: Vec<String> = listed.iter().flat_map(|listed| &listed.symlinks).cloned().collect();
         let mut repositories: Vec<Repository> = listed.into_iter().map(|listed| listed.repository).collect();
-        if !targets.is_empty() {
-            for repository in &mut repositories {
-                let directory = format!("{}/", repository.name);
-                repository.shared |= targets.iter().any(|target| target.starts_with(&directory));
-            }
-        }
+        share(self.storage, &mut repositories, &symlinks)?;
         Ok(repositories)
     }
 
@@ -267,7 +249,7 @@ impl Walk<'_> {
                 layer_algorithms.push(algorithm);
             }
         }
-        let Links { linked, unlinked, signed, recent, symlinks: elsewhere } = self.links(&name, candidates)?;
+        let Links { linked, unlinked, recent, symlinks: elsewhere } = self.links(&name, candidates)?;
         symlinks.extend(elsewhere);
         let ids = |digests_of: Vec<Digest>| {
             let mut ids: Vec<_> = digests_of.iter().map(|digest| digests.id(digest)).collect();
@@ -278,11 +260,11 @@ impl Walk<'_> {
         symlinks.extend(uploads_elsewhere);
         layer_algorithms.sort_unstable();
         let layer_algorithms = layer_algorithms.into();
-        let (revisions, unlinked, signed, recent) = (ids(linked), ids(unlinked), ids(signed), ids(recent));
+        let (revisions, unlinked, recent) = (ids(linked), ids(unlinked), ids(recent));
         let repository = Repository {
             revisions,
             unlinked,
-            signed,
+            signed: Box::default(),
             recent,
             layer_algorithms,
             has_referrers,
@@ -305,17 +287,15 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// Tests the link of each revision, and whether there are signatures beside it.
+    /// Tests the link of each revision.
     fn links(&self, repository: &str, revisions: Vec<Digest>) -> Result<Links, Error> {
         let directory = layout::revisions(repository);
-        let stat = |batch: &[Digest], key: fn(&Digest) -> String| {
-            self.storage.stat_each(&directory, &batch.iter().map(key).collect::<Vec<_>>())
-        };
         let batches: Vec<Links> = revisions
             .par_chunks(BATCH)
             .map(|batch| {
                 let mut links = Links::default();
-                for (digest, link) in batch.iter().zip(stat(batch, layout::link_below)?) {
+                let keys: Vec<String> = batch.iter().map(layout::link_below).collect();
+                for (digest, link) in batch.iter().zip(self.storage.stat_each(&directory, &keys)?) {
                     match link {
                         Some(link) if link.kind == EntryKind::BrokenSymlink => {
                             return Err(Error::BrokenSymlink(layout::revision_link(repository, digest)));
@@ -331,12 +311,6 @@ impl Walk<'_> {
                         None => links.unlinked.push(*digest),
                     }
                 }
-                for (digest, found) in links.linked.iter().zip(stat(&links.linked, layout::signatures_below)?) {
-                    if found.is_some() {
-                        links.symlinks.extend(signatures(self.storage, repository, digest)?.symlinks);
-                        links.signed.push(*digest);
-                    }
-                }
                 Ok(links)
             })
             .collect::<Result<_, Error>>()?;
@@ -344,7 +318,6 @@ impl Walk<'_> {
         for links in batches {
             all.linked.extend(links.linked);
             all.unlinked.extend(links.unlinked);
-            all.signed.extend(links.signed);
             all.recent.extend(links.recent);
             all.symlinks.extend(links.symlinks);
         }
@@ -363,6 +336,35 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the real path of a directory relative to the directory of all repositories, if it is below that.
+fn below_repositories(storage: &dyn ReadStorage, directory: &str) -> Result<Option<String>, Error> {
+    let repositories = real_directory(storage, layout::REPOSITORIES)?;
+    let real = real_directory(storage, directory)?;
+    let below = real.strip_prefix(&repositories);
+    Ok(below
+        .filter(|below| below.is_empty() || below.starts_with('/'))
+        .map(|below| below.trim_start_matches('/').to_owned()))
+}
+
+/// Marks those repositories as shared into which symbolic links lead.
+pub(crate) fn share(
+    storage: &dyn ReadStorage,
+    repositories: &mut [Repository],
+    symlinks: &[String],
+) -> Result<(), Error> {
+    let mut targets = Vec::new();
+    for link in symlinks {
+        targets.extend(below_repositories(storage, link)?.map(|target| target + "/"));
+    }
+    if !targets.is_empty() {
+        for repository in repositories {
+            let directory = format!("{}/", repository.name);
+            repository.shared |= targets.iter().any(|target| target.starts_with(&directory));
+        }
+    }
+    Ok(())
 }
 
 /// How many links one task tests.

@@ -10,8 +10,9 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::registry::layout;
-use crate::registry::manifest::{Damage, Reference, References, Role};
+use crate::registry::manifest::{Damage, Kind, Reference, References, Role};
 use crate::scan::inventory::{DigestId, Digests, Inventory};
+use crate::scan::known::{KnownManifests, Numbered, Stamp};
 use crate::storage::manifests::{with_each_manifest, with_manifest};
 use crate::storage::{Content, ReadStorage};
 use crate::sync::Mutex;
@@ -26,6 +27,8 @@ pub enum Manifest<'a> {
         references: &'a [PackedReference],
         /// The manifest that it is attached to.
         subject: Option<DigestId>,
+        /// Its kind.
+        kind: Kind,
     },
     /// It has no content.
     Missing,
@@ -50,7 +53,7 @@ impl<'a> Manifest<'a> {
 pub struct PackedReference(u32);
 
 impl PackedReference {
-    const ROLES: [Role; 6] =
+    pub(crate) const ROLES: [Role; 6] =
         [Role::Config, Role::Layer, Role::ForeignLayer, Role::Child, Role::OddChild, Role::OpaqueChild];
 
     fn new(id: DigestId, role: Role) -> Self {
@@ -83,6 +86,8 @@ pub struct Manifests {
     /// Those that a repository links as a revision, in the order of their numbers.
     linked: Vec<DigestId>,
     read: Vec<Read>,
+    /// What their blobs were when they were read, if that was asked.
+    stamps: Vec<Option<Stamp>>,
     /// Their references, those of one manifest side by side.
     references: Vec<PackedReference>,
     /// Those that are only linked as layers, as registry 2.1 did. They are few, and known only when an index refers
@@ -94,7 +99,7 @@ pub struct Manifests {
 /// A manifest that was read.
 #[derive(Clone, Debug)]
 enum Read {
-    Parsed { first_reference: u32, references: u32, subject: Option<DigestId> },
+    Parsed { first_reference: u32, references: u32, subject: Option<DigestId>, kind: Kind },
     Missing,
     Damaged(Box<Damaged>),
 }
@@ -102,7 +107,7 @@ enum Read {
 /// A manifest by itself.
 #[derive(Debug)]
 enum Understood {
-    Parsed { references: Vec<PackedReference>, subject: Option<DigestId> },
+    Parsed { references: Vec<PackedReference>, subject: Option<DigestId>, kind: Kind },
     Missing,
     Damaged(Box<Damaged>),
 }
@@ -139,10 +144,10 @@ impl Understood {
     /// Appends the manifest's references to those of all manifests.
     fn beside(self, all: &mut Vec<PackedReference>) -> Result<Read, Error> {
         Ok(match self {
-            Understood::Parsed { references, subject } => {
+            Understood::Parsed { references, subject, kind } => {
                 let first_reference = u32::try_from(all.len()).map_err(|_| Error::TooMany("references"))?;
                 all.extend_from_slice(&references);
-                Read::Parsed { first_reference, references: references.len() as u32, subject }
+                Read::Parsed { first_reference, references: references.len() as u32, subject, kind }
             }
             Understood::Missing => Read::Missing,
             Understood::Damaged(damaged) => Read::Damaged(damaged),
@@ -151,10 +156,11 @@ impl Understood {
 }
 
 impl Manifests {
-    /// Reads every manifest that a repository of `inventory` links as a revision.
+    /// Reads every manifest that a repository of `inventory` links as a revision, unless it is known.
     pub(super) fn read_linked(
         storage: &dyn ReadStorage,
         inventory: &Inventory,
+        known: Option<&KnownManifests>,
         monitor: &dyn Monitor,
         linked: Vec<DigestId>,
     ) -> Result<Self, Error> {
@@ -163,13 +169,21 @@ impl Manifests {
         let mut read = vec![Read::Missing; linked.len()];
         let references = Mutex::default();
         let shards = linked.chunk_by(|a, b| inventory.digests.same_shard(*a, *b));
-        let mut unread = read.as_mut_slice();
-        let batches: Vec<(&[DigestId], &mut [Read])> = shards
+        let known = known.map(|known| known.numbered(&inventory.digests));
+        let mut stamps = vec![None; if known.is_some() { linked.len() } else { 0 }];
+        let (mut unread, mut unstamped) = (read.as_mut_slice(), stamps.as_mut_slice());
+        let batches: Vec<(&[DigestId], &mut [Read], &mut [Option<Stamp>])> = shards
             .flat_map(|shard| shard.chunks(BATCH))
-            .map(|batch| (batch, unread.split_off_mut(..batch.len()).unwrap_or_default()))
+            .map(|batch| {
+                let stamps = unstamped.split_off_mut(..batch.len());
+                (batch, unread.split_off_mut(..batch.len()).unwrap_or_default(), stamps.unwrap_or_default())
+            })
             .collect();
-        batches.into_par_iter().try_for_each(|(batch, read)| {
-            let manifests = read_batch(storage, &inventory.digests, &sizes, batch)?;
+        batches.into_par_iter().try_for_each(|(batch, read, stamps)| {
+            let manifests = match &known {
+                Some(known) => recall_batch(storage, &inventory.digests, &sizes, known, batch, stamps)?,
+                None => read_batch(storage, &inventory.digests, &sizes, batch)?,
+            };
             monitor.advance(batch.len() as u64);
             monitor.check()?;
             let mut all = references.lock();
@@ -181,7 +195,12 @@ impl Manifests {
         protect_moved_aside(storage, &inventory.digests, &linked, &mut read)?;
         let mut references = references.into_inner();
         references.shrink_to_fit();
-        Ok(Self { linked, read, references, others: Mutex::default(), sizes })
+        Ok(Self { linked, read, stamps, references, others: Mutex::default(), sizes })
+    }
+
+    /// Returns the manifests whose blobs can be recognized again.
+    pub(crate) fn stamps(&self) -> impl Iterator<Item = (DigestId, Stamp)> {
+        self.linked.iter().zip(&self.stamps).filter_map(|(&id, stamp)| Some((id, (*stamp)?)))
     }
 
     /// Returns the length of a blob's content in bytes, as far as it is known from manifests, and whether it was
@@ -200,9 +219,9 @@ impl Manifests {
     pub fn with<T>(&self, id: DigestId, look: impl FnOnce(Manifest<'_>) -> T) -> Option<T> {
         if let Ok(index) = self.linked.binary_search(&id) {
             return Some(look(match &self.read[index] {
-                Read::Parsed { first_reference, references, subject } => {
+                Read::Parsed { first_reference, references, subject, kind } => {
                     let references = &self.references[*first_reference as usize..][..*references as usize];
-                    Manifest::Parsed { references, subject: *subject }
+                    Manifest::Parsed { references, subject: *subject, kind: *kind }
                 }
                 Read::Missing => Manifest::Missing,
                 Read::Damaged(damaged) => Manifest::Damaged(damaged),
@@ -210,7 +229,9 @@ impl Manifests {
         }
         let other = self.others.lock().get(&id).cloned()?;
         Some(look(match &*other {
-            Understood::Parsed { references, subject } => Manifest::Parsed { references, subject: *subject },
+            Understood::Parsed { references, subject, kind } => {
+                Manifest::Parsed { references, subject: *subject, kind: *kind }
+            }
             Understood::Missing => Manifest::Missing,
             Understood::Damaged(damaged) => Manifest::Damaged(damaged),
         }))
@@ -298,6 +319,44 @@ fn read_batch(
     Ok(manifests)
 }
 
+/// Reads those of some manifests that are not known, and notes what the blobs of all of them are. They are in the same directory.
+fn recall_batch(
+    storage: &dyn ReadStorage,
+    digests: &Digests,
+    sizes: &KnownSizes,
+    known: &Numbered<'_>,
+    ids: &[DigestId],
+    stamps: &mut [Option<Stamp>],
+) -> Result<Vec<Understood>, Error> {
+    let blobs: Vec<Digest> = ids.iter().map(|&id| digests.digest(id)).collect();
+    let keys: Vec<String> = blobs.iter().map(layout::data_below).collect();
+    // Before they are read: what is written after that is not taken for what was read.
+    let found = storage.stat_each(&layout::shard(&blobs[0]), &keys)?;
+    let mut recalled: Vec<Option<Understood>> = Vec::with_capacity(ids.len());
+    for (((&id, blob), found), stamp) in ids.iter().zip(&blobs).zip(found).zip(stamps) {
+        *stamp = found.as_ref().and_then(Stamp::of);
+        recalled.push(known.find(blob, *stamp).zip(*stamp).map(|(manifest, stamp)| {
+            sizes.note(digests, id, stamp.bytes | KnownSizes::READ);
+            let reference = |(id, role, bytes)| {
+                sizes.note(digests, id, bytes);
+                PackedReference::new(id, role)
+            };
+            Understood::Parsed {
+                references: known.references(&manifest, digests).into_iter().map(reference).collect(),
+                subject: known.subject(&manifest, digests),
+                kind: manifest.kind(),
+            }
+        }));
+    }
+    let unknown: Vec<DigestId> =
+        ids.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none()).map(|(&id, _)| id).collect();
+    if unknown.is_empty() {
+        return Ok(recalled.into_iter().flatten().collect());
+    }
+    let mut read = read_batch(storage, digests, sizes, &unknown)?.into_iter();
+    Ok(recalled.into_iter().filter_map(|recalled| recalled.or_else(|| read.next())).collect())
+}
+
 fn understand(
     digests: &Digests,
     sizes: &KnownSizes,
@@ -322,6 +381,7 @@ fn understand(
             Understood::Parsed {
                 references: parsed.references.iter().map(reference).collect(),
                 subject: parsed.subject.map(|subject| digests.id(&subject)),
+                kind: parsed.kind,
             }
         }
         Err(damage) => damaged(damage, mentioned_in(digests, &content)),

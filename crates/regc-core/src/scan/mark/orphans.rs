@@ -132,7 +132,7 @@ impl Marking<'_> {
                 return Ok(None);
             };
             let parsed = self.manifests.with(id, |manifest| match manifest {
-                Manifest::Parsed { references, subject } => {
+                Manifest::Parsed { references, subject, .. } => {
                     let is_part = |role| matches!(role, Role::Child | Role::OddChild | Role::OpaqueChild);
                     let parts = references.iter().filter(|reference| is_part(reference.role()));
                     (parts.map(|reference| reference.id()).collect(), subject)

@@ -27,7 +27,7 @@ const GATHERING: Duration = Duration::from_millis(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) struct Deletes {
     bucket: Arc<dyn Bucket>,

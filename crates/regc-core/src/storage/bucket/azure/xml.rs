@@ -18,6 +18,9 @@ pub(super) fn page(text: &[u8]) -> Result<Listed, String> {
     let next = listing.only("NextMarker")?.ok_or("it does not say whether it is the last")?;
     let next = Some(next.text.clone()).filter(|next| !next.is_empty());
     let blobs = listing.only("Blobs")?.ok_or("it has no list of blobs")?;
+    if listing.child("Error").is_some() || blobs.child("BlobPrefix").is_some() {
+        return Err("it has an error, or prefixes".to_owned());
+    }
     let mut listed = Listed { page: Page { objects: Vec::new(), next }, has_directories: false };
     for blob in blobs.all("Blob") {
         let name = blob.child("Name").ok_or("a blob has no name")?;
@@ -32,7 +35,7 @@ pub(super) fn page(text: &[u8]) -> Result<Listed, String> {
                 _ => name.text.as_bytes().to_vec(),
             },
             bytes: bytes.ok_or_else(|| format!("the blob {:?} has no length", name.text))?,
-            modified: modified.map(|time| time.timestamp().into()),
+            modified: Some(modified.ok_or_else(|| format!("the blob {:?} has no time", name.text))?.timestamp().into()),
         });
     }
     Ok(listed)
@@ -52,15 +55,15 @@ mod tests {
         <EnumerationResults ServiceEndpoint=\"https://a/\" ContainerName=\"c\"><Prefix>/docker</Prefix><Blobs>\
         <Blob><Name>/docker/a b</Name><Properties><Last-Modified>Sat, 28 Nov 2026 15:51:20 GMT</Last-Modified>\
         <Content-Length>6</Content-Length></Properties></Blob>\
-        <Blob><Name Encoded=\"true\">/docker/%EF%BF%BE</Name><Properties><Content-Length>0</Content-Length></Properties></Blob>\
-        </Blobs><NextMarker>2!m&amp;</NextMarker></EnumerationResults>";
+        <Blob><Name Encoded=\"true\">/docker/%EF%BF%BE</Name><Properties><Content-Length>0</Content-Length>\
+        <Last-Modified>Sat, 28 Nov 2026 15:51:20 GMT</Last-Modified></Properties></Blob></Blobs><NextMarker>2!m&amp;</NextMarker></EnumerationResults>";
 
     #[test]
     fn a_page_is_read() {
         let Listed { page, has_directories } = page(PAGE.as_bytes()).unwrap();
         let [one, other] = &page.objects[..] else { panic!("two blobs") };
         assert_eq!((&*one.key, one.bytes, one.modified.is_some()), (&b"/docker/a b"[..], 6, true));
-        assert_eq!((&*other.key, other.bytes, other.modified), (&b"/docker/\xef\xbf\xbe"[..], 0, None));
+        assert_eq!((&*other.key, other.bytes), (&b"/docker/\xef\xbf\xbe"[..], 0));
         assert_eq!((page.next.as_deref(), has_directories), (Some("2!m&"), false));
         let last = PAGE.replace("<NextMarker>2!m&amp;</NextMarker>", "<NextMarker />");
         assert_eq!(super::page(last.as_bytes()).unwrap().page.next, None);
@@ -77,6 +80,9 @@ mod tests {
             (PAGE.replace("Blobs>", "Others>"), "no list"),
             (PAGE.replace("<Blobs>", "<Blobs/><Blobs>"), "two lists"),
             (PAGE.replace("<Content-Length>6</Content-Length>", ""), "no length"),
+            (PAGE.replace("Sat, 28", "Sunday, 30"), "no time"),
+            (PAGE.replace("<Blobs>", "<Blobs><BlobPrefix><Name>a/</Name></BlobPrefix>"), "prefixes"),
+            (PAGE.replace("<Blobs>", "<Error><Code>InternalError</Code></Error><Blobs>"), "an error"),
         ] {
             assert!(page(odd.as_bytes()).is_err(), "{why}");
         }

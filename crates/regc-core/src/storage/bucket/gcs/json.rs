@@ -9,11 +9,15 @@ use super::super::listing::{Object, Page};
 #[serde(rename_all = "camelCase")]
 struct Listing {
     kind: String,
+    /// Absent on the last page, and never `null`.
+    #[serde(default, deserialize_with = "present")]
     next_page_token: Option<String>,
     #[serde(default)]
     items: Vec<Item>,
     #[serde(default)]
     prefixes: Vec<String>,
+    /// It does not belong there.
+    error: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -21,7 +25,11 @@ struct Item {
     name: String,
     /// A number, as text.
     size: String,
-    updated: Option<String>,
+    updated: String,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 /// Reads a page of a listing. Fails with what is wrong.
@@ -30,13 +38,17 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     if listing.kind != "storage#objects" {
         return Err(format!("it is of the kind {:?}", listing.kind));
     }
+    if listing.error.is_some() || !listing.prefixes.is_empty() || listing.next_page_token.as_deref() == Some("") {
+        return Err("it has an error, prefixes or an empty token".to_owned());
+    }
     let object = |Item { name, size, updated }| {
         let bytes = size.parse().map_err(|_| format!("the object {name:?} has the size {size:?}"))?;
-        let modified = updated.and_then(|time| time.parse::<jiff::Timestamp>().ok());
-        Ok(Object { key: name.into_bytes(), bytes, modified: modified.map(Into::into) })
+        let modified = updated.parse::<jiff::Timestamp>();
+        let modified = modified.map_err(|_| format!("the object {name:?} has the time {updated:?}"))?;
+        Ok(Object { key: name.into_bytes(), bytes, modified: Some(modified.into()) })
     };
     let objects = listing.items.into_iter().map(object).collect::<Result<_, String>>()?;
-    Ok(Page { objects, next: listing.next_page_token.filter(|token| !token.is_empty()) })
+    Ok(Page { objects, next: listing.next_page_token })
 }
 
 /// Reads the prefixes of a page of a listing, as far as it is one.
@@ -81,14 +93,14 @@ mod tests {
     use super::*;
 
     const PAGE: &str = r#"{"kind":"storage#objects","nextPageToken":"t","items":[
-        {"name":"a/b c","size":"7","updated":"2026-11-28T15:48:40.129186Z"},{"name":"a/c","size":"0"}]}"#;
+        {"name":"a/b c","size":"7","updated":"2026-11-28T15:48:40.129186Z"},{"name":"a/c","size":"0","updated":"2026-11-28T15:48:40Z"}]}"#;
 
     #[test]
     fn a_page_is_read() {
         let page = page(PAGE.as_bytes()).unwrap();
         let [one, other] = &page.objects[..] else { panic!("two objects") };
         assert_eq!((&*one.key, one.bytes, one.modified.is_some()), (&b"a/b c"[..], 7, true));
-        assert_eq!((other.modified, page.next.as_deref()), (None, Some("t")));
+        assert_eq!((other.bytes, page.next.as_deref()), (0, Some("t")));
         assert_eq!(super::page(br#"{"kind":"storage#objects"}"#), Ok(Page::default()));
     }
 
@@ -103,6 +115,11 @@ mod tests {
             PAGE.replace("storage#objects", "storage#buckets"),
             PAGE.replace(r#""size":"7","#, ""),
             PAGE.replace(r#""7""#, r#""seven""#),
+            PAGE.replace("2026-11-28T15:48:40Z", "yesterday"),
+            PAGE.replace(r#""t""#, "null"),
+            PAGE.replace(r#""t""#, r#""""#),
+            PAGE.replace("\"items\"", r#""error":{"code":500},"items""#),
+            PAGE.replace("\"items\"", r#""prefixes":["a/"],"items""#),
         ] {
             assert!(page(odd.as_bytes()).is_err(), "{odd}");
         }

@@ -7,12 +7,15 @@ use super::super::xml::{decoded, read};
 /// Reads a page of a listing (`ListObjectsV2`).
 pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     let listing = read(text, "ListBucketResult")?;
+    // Nothing that does not belong there: what is said twice may be said differently.
+    if let Some(other) = ["CommonPrefixes", "Error"].into_iter().find(|name| listing.child(name).is_some()) {
+        return Err(format!("it has an element {other}"));
+    }
+    let token = listing.only("NextContinuationToken")?.filter(|token| !token.text.is_empty());
     let next = match listing.only("IsTruncated")?.map(|truncated| truncated.text.as_str()) {
+        Some("false") if token.is_some() => return Err("it is not truncated, and says where it goes on".to_owned()),
         Some("false") => None,
-        Some("true") => {
-            let token = listing.only("NextContinuationToken")?.filter(|token| !token.text.is_empty());
-            Some(token.ok_or("it is truncated, and does not say where it goes on")?.text.clone())
-        }
+        Some("true") => Some(token.ok_or("it is truncated, and does not say where it goes on")?.text.clone()),
         _ => return Err("it does not say whether it is truncated".to_owned()),
     };
     let is_encoded = listing.text_of("EncodingType") == Some("url");
@@ -24,10 +27,15 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
         objects.push(Object {
             key: if is_encoded { decoded(key)? } else { key.as_bytes().to_vec() },
             bytes: bytes.ok_or_else(|| format!("the object {key:?} has no size"))?,
-            modified: modified.map(Into::into),
+            modified: Some(modified.ok_or_else(|| format!("the object {key:?} has no time"))?.into()),
         });
     }
-    Ok(Page { objects, next })
+    match listing.only("KeyCount")?.map(|count| count.text.as_str()) {
+        Some(count) if count.parse() != Ok(objects.len()) => {
+            Err(format!("it has {} objects, and says that there are {count}", objects.len()))
+        }
+        _ => Ok(Page { objects, next }),
+    }
 }
 
 /// Reads the prefixes of a page of a listing, as far as it is one.
@@ -116,6 +124,11 @@ mod tests {
             (PAGE.replace("<Size>7</Size>", ""), "an object without a size"),
             (PAGE.replace("%01", "%0"), "a key that is cut"),
             (PAGE.replace("ListBucketResult", "Error"), "another root element"),
+            (PAGE.replace("<IsTruncated>true", "<IsTruncated>false"), "not truncated, but with a token"),
+            (PAGE.replace("<Contents>", "<KeyCount>2</KeyCount><Contents>"), "another number of objects"),
+            (PAGE.replace("<Contents>", "<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes><Contents>"), "prefixes"),
+            (PAGE.replace("<Contents>", "<Error><Code>InternalError</Code></Error><Contents>"), "an error"),
+            (PAGE.replace("2026-11-28T12:00:00.000Z", "yesterday"), "an object without a time"),
             (format!("{PAGE}{}", &PAGE[38..]), "two roots"),
         ] {
             assert!(page(odd.as_bytes()).is_err(), "{why}: {odd}");
