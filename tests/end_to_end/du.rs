@@ -431,8 +431,7 @@ fn du_counts_targets_of_other_algorithms_as_pulled() {
     let named = Digest::of(Algorithm::Sha512, &layer_content("long"));
     let stored = registry.blob(layer_content("long"));
     registry.put(layout::layer_link("app", &named), stored.to_string());
-    let layer = json!({ "mediaType": "layer", "digest": named.to_string(), "size": 1 });
-    let manifest = json!({ "schemaVersion": 2, "layers": [layer] }).to_string();
+    let manifest = json!({ "schemaVersion": 1, "fsLayers": [{ "blobSum": named.to_string() }] }).to_string();
     let digest = registry.manifest("app:v1", manifest.as_str());
     // A signature link, as registry 2.0 to 2.3 left them.
     let signature = registry.blob("signature");

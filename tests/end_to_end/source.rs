@@ -42,7 +42,9 @@ fn unusable_configuration_is_reported_with_path() {
     for (storage, expected) in [
         ("inmemory", "forgets everything"),
         ("{s3: {bucket: b}}", "storage.s3.region is not given"),
-        ("{gcs: {bucket: b}}", "`gcs` is not supported"),
+        ("{gcs: {}}", "storage.gcs.bucket"),
+        ("{azure: {accountname: a}}", "storage.azure.container"),
+        ("{swift: {}}", "`swift` is not supported"),
         ("{filesystem: {}, s3: {}}", "more than one storage driver"),
         ("{", "not valid YAML"),
     ] {

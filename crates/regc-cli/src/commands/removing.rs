@@ -193,7 +193,9 @@ pub fn carry_out(
                     outcome
                 }
                 outcome => {
-                    if let Err(error) = session.remember(&plan) {
+                    if outcome.is_ok()
+                        && let Err(error) = session.remember(&plan)
+                    {
                         eprintln!(
                             "regc: note: {}; the next run reads all manifests again",
                             output::printable(&error.to_string())

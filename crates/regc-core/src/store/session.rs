@@ -127,7 +127,9 @@ impl Session<'_> {
     /// Fails if the file cannot be written. The store itself does not need it.
     pub fn remember(&self, plan: &Plan) -> Result<(), Error> {
         let file = self.store.manifest_cache.as_deref();
-        file.map_or(Ok(()), |file| known::write(file, &KnownManifests::of(plan.scan(), self.locked.since())))
+        let Some(file) = file else { return Ok(()) };
+        let known = KnownManifests::of(plan.scan(), self.locked.since());
+        if known.is_empty() && !file.exists() { Ok(()) } else { known::write(file, &known) }
     }
 
     /// Takes the session for one call. A call that changes the store while another one executes a plan would change what that

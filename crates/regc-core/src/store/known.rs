@@ -1,0 +1,30 @@
+//! The file in which a store's sessions write down what manifests refer to.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::scan::KnownManifests;
+
+/// Reads the file. Nothing is known if there is none, or if it is damaged, of another version, or something else.
+pub(super) fn read(path: &Path) -> KnownManifests {
+    let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
+    let content = is_file.then(|| fs::read(path).ok()).flatten();
+    content.and_then(|content| KnownManifests::decode(&content)).unwrap_or_default()
+}
+
+/// Replaces the file, and creates its directory. Whoever reads it meanwhile sees the old content or the new, and a crash leaves
+/// one of them, or something damaged, of which nothing is known.
+pub(super) fn write(path: &Path, known: &KnownManifests) -> Result<(), Error> {
+    let fail = |source: io::Error| Error::storage("write the cache of manifests", &path.display().to_string(), source);
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(fail)?;
+    let written = fs::write(&beside, known.encode()).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
+        // It is in the way of nothing.
+        fs::remove_file(&beside).ok();
+        fail(error)
+    })
+}
