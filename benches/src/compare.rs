@@ -18,9 +18,9 @@ pub struct Args {
     /// How often each program runs; the median is reported
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// How many threads regc and the baseline use
-    #[arg(long, default_value_t = regc_core::stages::scan::Options::default().jobs)]
-    jobs: usize,
+    /// How many threads regc and the baseline use. Without it, regc measures how many help, and the baseline uses 64
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Also measure with the system's caches dropped before each run; needs root
     #[arg(long)]
     cold: bool,
@@ -33,9 +33,9 @@ pub struct Args {
     /// Also a quarter of the store, to see what grows with what
     #[arg(long)]
     scale: bool,
-    /// Also `regc verify`
+    /// Also `regc verify`, `regc du` and `regc prune --keep 10`
     #[arg(long)]
-    verify: bool,
+    others: bool,
     /// The registry's own command
     #[arg(long, default_value = "docker-registry")]
     registry: String,
@@ -45,15 +45,76 @@ pub struct Args {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Program {
     Regc,
+    /// regc, where an earlier run has remembered what manifests refer to.
+    SecondNight,
     Registry,
     BareWalk,
     /// The baseline that also lists layer links.
     BareWalkOfLinks,
-    /// `regc verify`, which has no counterpart.
+    // The other commands, which have no counterpart.
     Verify,
+    Usage,
+    Prune,
 }
 
-const ALL: [Program; 4] = [Program::Regc, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks];
+const ALL: [Program; 5] =
+    [Program::Regc, Program::SecondNight, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks];
+
+/// What is measured, in the order of the table.
+#[derive(Clone, Copy)]
+enum Measurement {
+    Warm,
+    Others,
+    Cold,
+    Quarter,
+    /// With that many images in each of four repositories.
+    Tags(usize),
+    Real,
+}
+
+const MEASUREMENTS: [Measurement; 7] = [
+    Measurement::Warm,
+    Measurement::Others,
+    Measurement::Cold,
+    Measurement::Quarter,
+    Measurement::Tags(1000),
+    Measurement::Tags(250),
+    Measurement::Real,
+];
+
+impl Measurement {
+    fn title(self) -> String {
+        match self {
+            Measurement::Warm => "dry run, warm".to_owned(),
+            Measurement::Others => "other commands, warm".to_owned(),
+            Measurement::Cold => "dry run, cold".to_owned(),
+            Measurement::Quarter => "dry run of a quarter of the repositories, warm".to_owned(),
+            Measurement::Tags(images) => format!("dry run with -m, 4 repositories of {images} images, warm"),
+            Measurement::Real => "real run".to_owned(),
+        }
+    }
+
+    fn programs(self) -> &'static [Program] {
+        match self {
+            Measurement::Warm | Measurement::Cold | Measurement::Quarter => &ALL,
+            Measurement::Others => &[Program::Regc, Program::Verify, Program::Usage, Program::Prune],
+            Measurement::Tags(_) => &[Program::Regc, Program::Registry],
+            // The second night has less to remove.
+            Measurement::Real => &[Program::Regc, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks],
+        }
+    }
+
+    fn is_wanted(self, args: &Args) -> bool {
+        match self {
+            Measurement::Warm => true,
+            Measurement::Others => args.others,
+            Measurement::Cold => args.cold,
+            Measurement::Quarter => args.scale,
+            Measurement::Tags(_) => args.tags,
+            Measurement::Real => args.real,
+        }
+    }
+}
 
 impl Program {
     fn name(self) -> &'static str {
@@ -62,7 +123,10 @@ impl Program {
             Program::Registry => "registry",
             Program::BareWalk => "bare walk",
             Program::BareWalkOfLinks => "bare walk with layer links",
+            Program::SecondNight => "regc, second night",
             Program::Verify => "regc verify",
+            Program::Usage => "regc du",
+            Program::Prune => "regc prune --keep 10",
         }
     }
 }
@@ -78,16 +142,26 @@ struct Task<'a> {
 
 impl Task<'_> {
     fn command(&self, program: Program) -> io::Result<Command> {
-        let jobs = self.args.jobs.to_string();
         let mut command = match program {
-            Program::Regc => {
+            Program::Regc | Program::SecondNight => {
                 let mut command = Command::new(self.regc);
-                command.args(["gc", "--quiet", "--jobs", &jobs, "--root"]).arg(self.root);
+                command.args(["gc", "--quiet", "--root"]).arg(self.root);
+                command.args(self.args.jobs.map(|jobs| format!("--jobs={jobs}")));
+                if program == Program::SecondNight {
+                    command.arg("--cache").arg(self.cache());
+                } else {
+                    command.arg("--no-cache");
+                }
                 command
             }
-            Program::Verify => {
+            Program::Verify | Program::Usage | Program::Prune => {
                 let mut command = Command::new(self.regc);
-                command.args(["verify", "--quiet", "--root"]).arg(self.root);
+                let arguments: &[&str] = match program {
+                    Program::Verify => &["verify", "--quiet"],
+                    Program::Usage => &["du", "--no-cache"],
+                    _ => &["prune", "--dry-run", "--quiet", "--no-cache", "--keep", "10"],
+                };
+                command.args(arguments).arg("--root").arg(self.root);
                 return Ok(command);
             }
             Program::Registry => {
@@ -103,7 +177,8 @@ impl Task<'_> {
             }
             Program::BareWalk | Program::BareWalkOfLinks => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.args(["bare-walk", "--jobs", &jobs]).arg(self.root);
+                command.arg("bare-walk").arg(self.root);
+                command.args(self.args.jobs.map(|jobs| format!("--jobs={jobs}")));
                 command.args((program == Program::BareWalkOfLinks).then_some("--layer-links"));
                 command.args((!self.dry).then_some("--remove"));
                 return Ok(command);
@@ -112,6 +187,22 @@ impl Task<'_> {
         command.args(self.dry.then_some("--dry-run"));
         command.args(self.untagged.then_some("--delete-untagged"));
         Ok(command)
+    }
+
+    /// Where it is remembered what manifests refer to.
+    fn cache(&self) -> PathBuf {
+        self.args.directory.join("cache")
+    }
+
+    /// Remembers it, by a run that keeps everything.
+    fn remember(&self) -> io::Result<()> {
+        let mut command = Command::new(self.regc);
+        command
+            .args(["gc", "--quiet", "--min-age", "876000h", "--root"])
+            .arg(self.root)
+            .arg("--cache")
+            .arg(self.cache());
+        process::run(&mut command).map(drop)
     }
 
     /// Runs the programs in turns, with `before` before each run, and prints a line for each of them.
@@ -137,7 +228,9 @@ impl Task<'_> {
             let ratio = match program {
                 Program::Regc => String::new(),
                 Program::Registry => format!("regc is {:.1} times faster", seconds / regc),
-                Program::Verify => format!("takes {:.2} times as long as the dry run", seconds / regc),
+                Program::SecondNight | Program::Verify | Program::Usage | Program::Prune => {
+                    format!("takes {:.2} times as long as a dry run", seconds / regc)
+                }
                 _ => format!("regc takes {:.2} times as long", regc / seconds),
             };
             let peak = *peak_bytes as f64 / 1e6;
@@ -159,53 +252,49 @@ pub fn run(args: &Args) -> io::Result<()> {
     if !has_registry {
         println!("{} is not installed: no comparison with it", args.registry);
     }
-    let programs = |wanted: &[Program]| -> Vec<Program> {
-        wanted.iter().copied().filter(|program| has_registry || *program != Program::Registry).collect()
-    };
-
     let root = make(args, "store", &args.shape)?;
     let dry = Task { args, regc: &regc, root: &root, dry: true, untagged: false };
     println!("| task | program | median | peak memory | ratio |\n|---|---|---|---|---|");
-    for program in programs(&[Program::BareWalkOfLinks]) {
-        process::run(&mut dry.command(program)?)?;
-    }
-    dry.measure("dry run, warm", &programs(&ALL), args.runs, || Ok(()))?;
-    if args.verify {
-        dry.measure("dry run and verify, warm", &[Program::Regc, Program::Verify], args.runs, || Ok(()))?;
-    }
-    if args.cold {
-        dry.measure("dry run, cold", &programs(&ALL), args.runs.min(3), drop_caches)?;
-    }
-    if args.scale {
-        let quarter = Shape { repositories: args.shape.repositories / 4, ..args.shape };
-        let root = make(args, "quarter", &quarter)?;
-        let task = Task { root: &root, ..dry };
-        process::run(&mut task.command(Program::BareWalkOfLinks)?)?;
-        task.measure("dry run of a quarter of the repositories, warm", &programs(&ALL), args.runs, || Ok(()))?;
-    }
-    if args.tags {
-        for tags in [1000, 250] {
-            let shape = Shape { repositories: 4, images: tags, deleted: 0, ..args.shape };
-            let root = make(args, &format!("tags-{tags}"), &shape)?;
-            let task = Task { root: &root, untagged: true, ..dry };
-            process::run(&mut task.command(Program::Regc)?)?;
-            let title = format!("dry run with -m, 4 repositories of {tags} images, warm");
-            task.measure(&title, &programs(&[Program::Regc]), args.runs, || Ok(()))?;
-            if has_registry {
-                task.measure(&title, &[Program::Regc, Program::Registry], 1, || Ok(()))?;
+    // Fills the caches.
+    process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
+    for measurement in MEASUREMENTS.into_iter().filter(|measurement| measurement.is_wanted(args)) {
+        let (title, wanted) = (measurement.title(), measurement.programs());
+        let programs: Vec<Program> =
+            wanted.iter().copied().filter(|program| has_registry || *program != Program::Registry).collect();
+        match measurement {
+            Measurement::Warm => {
+                dry.remember()?;
+                dry.measure(&title, &programs, args.runs, || Ok(()))?;
+            }
+            Measurement::Others => dry.measure(&title, &programs, args.runs, || Ok(()))?,
+            Measurement::Cold => dry.measure(&title, &programs, args.runs.min(3), drop_caches)?,
+            Measurement::Quarter => {
+                let root = make(args, "quarter", &Shape { repositories: args.shape.repositories / 4, ..args.shape })?;
+                let task = Task { root: &root, ..dry };
+                process::run(&mut task.command(Program::BareWalkOfLinks)?)?;
+                task.remember()?;
+                task.measure(&title, &programs, args.runs, || Ok(()))?;
+            }
+            Measurement::Tags(images) => {
+                let shape = Shape { repositories: 4, images, deleted: 0, ..args.shape };
+                let root = make(args, &format!("tags-{images}"), &shape)?;
+                let task = Task { root: &root, untagged: true, ..dry };
+                process::run(&mut task.command(Program::Regc)?)?;
+                // The registry takes minutes.
+                task.measure(&title, &programs, 1, || Ok(()))?;
+            }
+            Measurement::Real => {
+                let task = Task { dry: false, ..dry };
+                task.measure(&title, &programs, args.runs.min(3), || {
+                    store::write(&root, &args.shape)?;
+                    sync()?;
+                    // Fills the caches again, as a dry run does.
+                    process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
+                    Ok(())
+                })?;
+                store::write(&root, &args.shape)?;
             }
         }
-    }
-    if args.real {
-        let task = Task { dry: false, ..dry };
-        task.measure("real run", &programs(&ALL), args.runs.min(3), || {
-            store::write(&root, &args.shape)?;
-            sync()?;
-            // Fills the caches again, as a dry run does.
-            process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
-            Ok(())
-        })?;
-        store::write(&root, &args.shape)?;
     }
     Ok(())
 }
@@ -231,4 +320,32 @@ fn drop_caches() -> io::Result<()> {
 
 fn sync() -> io::Result<()> {
     Command::new("sync").status().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_documentation_has_the_rows_of_this_command() {
+        let page = include_str!("../../docs/performance.md");
+        let (_, table) =
+            page.split_once("| task | program | median | peak memory | ratio |\n|---|---|---|---|---|\n").unwrap();
+        let documented = table.lines().take_while(|line| line.starts_with('|'));
+        let documented: Vec<(&str, &str)> = documented
+            .filter_map(|line| {
+                let mut columns = line.split('|').map(str::trim).skip(1);
+                columns.next().zip(columns.next())
+            })
+            .collect();
+        let titles = MEASUREMENTS.map(Measurement::title);
+        let printed: Vec<(&str, &str)> = MEASUREMENTS
+            .iter()
+            .zip(&titles)
+            .flat_map(|(measurement, title)| {
+                measurement.programs().iter().map(|program| (title.as_str(), program.name()))
+            })
+            .collect();
+        assert_eq!(documented, printed);
+    }
 }

@@ -109,6 +109,7 @@ fn a_collection_killed_at_any_request_is_finished_by_the_next() {
         let mut child = Command::new(env!("CARGO_BIN_EXE_regc"))
             .args(["gc", "-m", "-q", "--jobs", "1", "--config"])
             .arg(config.path())
+            .env("XDG_CACHE_HOME", config.path().parent().unwrap())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

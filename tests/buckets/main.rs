@@ -57,8 +57,10 @@ impl Configured {
         let mut all = vec![*command];
         all.extend_from_slice(flags);
         all.extend(["--config", &path]);
-        let environment: Vec<(&str, &str)> =
+        let mut environment: Vec<(&str, &str)> =
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        // What is remembered of a bucket is in the user's cache directory.
+        environment.push(("XDG_CACHE_HOME", self.directory.path().to_str().unwrap()));
         regc_with(all, &environment)
     }
 }

@@ -1,6 +1,7 @@
 //! How many requests a run costs.
 
 use std::collections::BTreeSet;
+use std::thread::sleep;
 use std::time::Duration;
 
 use regc_testkit::TestRegistry;
@@ -36,6 +37,30 @@ fn a_run_costs_few_requests_and_reads_no_manifest_twice() {
         let read: BTreeSet<&&String> = reads.iter().collect();
         assert_eq!(read.len(), reads.len(), "{arguments:?}: a manifest is read twice");
     }
+}
+
+#[test]
+fn the_second_run_reads_only_the_manifests_that_are_new() {
+    let moto = Moto::start();
+    let mut registry = bucket::measured_registry();
+    moto.upload("registry", ROOT, &registry);
+    // What is younger may be written again within the same second.
+    sleep(Duration::from_secs(4));
+    let proxy = Proxy::start(moto.address(), Duration::ZERO, |_, _| Fate::Pass);
+    let config = Configured::new(proxy.address(), "registry");
+    let first = config.regc(&["gc", "-m"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let known: BTreeSet<String> = registry.keys().map(str::to_owned).collect();
+    registry.image("new:v1").layers(["one"]).push();
+    for key in registry.keys().filter(|key| !known.contains(*key)) {
+        moto.put("registry", &format!("{ROOT}{key}"), registry.get(key).unwrap());
+    }
+    let before = proxy.requests().len();
+    let second = config.regc(&["gc", "--dry-run"]);
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    let requests = proxy.requests().split_off(before);
+    let reads = requests.iter().filter(|line| line.contains("/blobs/sha256/")).count();
+    assert!(reads == 1 && requests.len() < 20, "{reads} reads in {} requests", requests.len());
 }
 
 #[test]

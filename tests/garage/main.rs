@@ -84,7 +84,12 @@ fn config(address: SocketAddr, root: &str, secret: &str) -> String {
 
 /// Runs regc, and returns whether it succeeds, with what it prints as errors.
 fn regc(arguments: &[&str], config: &str) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_regc")).args(arguments).args(["--config", config]).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_regc"))
+        .args(arguments)
+        .args(["--config", config])
+        .env("XDG_CACHE_HOME", Path::new(config).parent().unwrap())
+        .output()
+        .unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 

@@ -6,10 +6,12 @@
 //! refused, and objects are deleted in order, after a rescan. The required stages cannot be skipped.
 
 mod known;
+mod latency;
 mod session;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub use self::session::Session;
@@ -45,7 +47,8 @@ pub struct Store {
     config: Config,
     storage: Box<dyn DeleteStorage>,
     allow_empty: bool,
-    jobs: usize,
+    /// How many threads work for one call, once that is given or measured.
+    jobs: OnceLock<usize>,
     manifest_cache: Option<PathBuf>,
     /// Distinguishes it from other stores of this process.
     number: u64,
@@ -54,7 +57,7 @@ pub struct Store {
 /// How many stores there were so far.
 static STORES: AtomicU64 = AtomicU64::new(1);
 
-/// How many threads a store uses by default.
+/// How many threads a store uses by default where they wait for it.
 pub const DEFAULT_JOBS: usize = 64;
 
 /// What becomes of what is deleted.
@@ -116,7 +119,14 @@ impl Store {
     /// Opens the store in a storage of the caller's. The configuration's own storage section is ignored.
     pub fn with_storage(config: &Config, storage: Box<dyn DeleteStorage>) -> Self {
         let number = STORES.fetch_add(1, Relaxed);
-        Self { config: config.clone(), storage, allow_empty: false, jobs: DEFAULT_JOBS, manifest_cache: None, number }
+        Self {
+            config: config.clone(),
+            storage,
+            allow_empty: false,
+            jobs: OnceLock::new(),
+            manifest_cache: None,
+            number,
+        }
     }
 
     /// Sets whether to go on although the root holds no registry, or the store has no repository, no blob, no
@@ -127,10 +137,17 @@ impl Store {
     }
 
     /// How many threads work for one call: at least 1, at most [`MAX_JOBS`](crate::threads::MAX_JOBS); beyond that, the nearest
-    /// of the two. They mostly wait for I/O: use more than there are cores. [`DEFAULT_JOBS`] by default.
+    /// of the two.
+    ///
+    /// By default as many as help, which is measured once, by a few hundred questions: [`DEFAULT_JOBS`] where threads wait for a
+    /// disk or a network, eight for each core where everything is in memory.
     #[must_use]
     pub fn jobs(self, jobs: usize) -> Self {
-        Self { jobs, ..self }
+        Self { jobs: OnceLock::from(jobs), ..self }
+    }
+
+    fn threads(&self) -> usize {
+        *self.jobs.get_or_init(|| latency::helpful_threads(&*self.storage))
     }
 
     /// Sets the file in which what manifests refer to is remembered from one run to the next: on this machine, wherever the
@@ -225,7 +242,7 @@ impl Store {
     /// ```
     #[cfg(feature = "patterns")]
     pub fn resolve(&self, patterns: &[Pattern], force: bool, monitor: &dyn Monitor) -> Result<Deletion, Error> {
-        resolve::resolve(self.as_it_is(), patterns, force, self.jobs, monitor)
+        resolve::resolve(self.as_it_is(), patterns, force, self.threads(), monitor)
     }
 
     /// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all
@@ -233,7 +250,7 @@ impl Store {
     ///
     /// Fails with [`Error::NothingMatches`] if there is none.
     pub fn repository_at(&self, path: &str, monitor: &dyn Monitor) -> Result<String, Error> {
-        resolve::repository_at(self.as_it_is(), path, self.jobs, monitor)
+        resolve::repository_at(self.as_it_is(), path, self.threads(), monitor)
     }
 
     /// Lists the repositories whose names `is_wanted` accepts, sorted by name, with their tags and images.
@@ -261,13 +278,13 @@ impl Store {
         depth: ListOptions,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Listing>, Error> {
-        catalog(self.as_it_is(), is_wanted, depth.absences(self.config.absences), self.jobs, monitor)
+        catalog(self.as_it_is(), is_wanted, depth.absences(self.config.absences), self.threads(), monitor)
     }
 
     /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
     pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
         let known = self.known();
-        scan(self.as_it_is(), &Options { jobs: self.jobs, known: known.as_ref(), ..Options::default() }, monitor)
+        scan(self.as_it_is(), &Options { jobs: self.threads(), known: known.as_ref(), ..Options::default() }, monitor)
     }
 
     /// Returns what is remembered of manifests, if anything is to be.
@@ -296,7 +313,7 @@ impl Store {
     /// # }
     /// ```
     pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
-        usage(&*self.storage, scan, detail, self.jobs, monitor)
+        usage(&*self.storage, scan, detail, self.threads(), monitor)
     }
 
     /// Checks a whole store, but for the content of blobs that are no manifests: see
@@ -320,7 +337,7 @@ impl Store {
     /// # }
     /// ```
     pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
-        let options = verify::Options { jobs: self.jobs, absences: self.config.absences, ..*options };
+        let options = verify::Options { jobs: self.threads(), absences: self.config.absences, ..*options };
         verify::verify(self.as_it_is(), &options, monitor)
     }
 
@@ -364,7 +381,7 @@ impl Store {
         is_wanted: impl Fn(&str) -> bool + Sync,
         monitor: &dyn Monitor,
     ) -> Result<Vec<undelete::Deleted>, Error> {
-        let mut found = undelete::find(self.as_it_is(), is_wanted, self.jobs, monitor)?;
+        let mut found = undelete::find(self.as_it_is(), is_wanted, self.threads(), monitor)?;
         found.iter_mut().for_each(|deleted| deleted.store = self.number);
         Ok(found)
     }
@@ -425,7 +442,7 @@ impl Store {
     /// has no trash.
     pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
         self.require_trash()?;
-        match with_threads(self.jobs, || check_removable(&*self.storage, plan, true, monitor)) {
+        match with_threads(self.threads(), || check_removable(&*self.storage, plan, true, monitor)) {
             Err(error @ (Error::OtherFilesystem(_) | Error::Interrupted)) => Err(error),
             _ => Ok(()),
         }
@@ -441,7 +458,7 @@ impl Store {
 
     /// What a restore would bring back.
     pub fn plan_restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
-        trash::restore(Access::Read(&*self.storage), restore.run, restore.selection, self.jobs, monitor)
+        trash::restore(Access::Read(&*self.storage), restore.run, restore.selection, self.threads(), monitor)
     }
 
     /// What emptying the trash would delete, and what would be put back first; see [`Session::empty_trash`].
@@ -540,7 +557,7 @@ impl Store {
     }
 
     fn scan_options<'a>(&self, options: &'a CollectOptions, deletion: Option<&'a Deletion>) -> Options<'a> {
-        options.scan(self.allow_empty, self.config.absences, deletion, self.jobs)
+        options.scan(self.allow_empty, self.config.absences, deletion, self.threads())
     }
 
     /// Empties the trash. What a run moved there while a registry took pushes may have come into use: it is put back first.

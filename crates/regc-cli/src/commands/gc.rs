@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, DEFAULT_JOBS, Error, MAX_JOBS, duration};
+use regc_core::{CollectOptions, Error, MAX_JOBS, duration};
 
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
@@ -106,9 +106,10 @@ pub struct Args {
     #[arg(long)]
     allow_harbor: bool,
 
-    /// How many threads wait for the storage at once. They mostly wait for I/O: use more than there are cores
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_JOBS, value_parser = parse_jobs)]
-    jobs: usize,
+    /// How many threads ask the storage at once. Without it, as many as help, which is measured: 64 where they wait for a disk
+    /// or a network, eight for each core where everything is in memory
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    jobs: Option<usize>,
 
     #[command(flatten)]
     manifest_cache: ManifestCache,

@@ -7,8 +7,7 @@ use indicatif::BinaryBytes;
 use regc_core::registry::pattern::Pattern;
 use regc_core::trash::RunSize;
 use regc_core::{
-    CollectOptions, DEFAULT_JOBS, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Silent, Store, Summary,
-    duration,
+    CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Silent, Store, Summary, duration,
 };
 
 use crate::commands::manifest_cache::ManifestCache;
@@ -92,7 +91,7 @@ impl<'a> Removal<'a> {
             live: removing.live,
             quiet: removing.quiet,
             allow_empty: common.allow_empty,
-            jobs: DEFAULT_JOBS,
+            jobs: None,
             manifest_cache: removing.manifest_cache.file(&source),
         };
         let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;

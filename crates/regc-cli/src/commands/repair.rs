@@ -7,7 +7,7 @@ use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options, Outcome, Plan};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification};
-use regc_core::{CollectOptions, DEFAULT_JOBS, Error, Store};
+use regc_core::{CollectOptions, Error, Store};
 use serde_json::json;
 
 use crate::commands::content::Hashing;
@@ -60,14 +60,8 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let allow_empty = args.common.allow_empty;
-    let opening = Opening {
-        dry_run: !args.apply,
-        live: false,
-        quiet: args.quiet,
-        allow_empty,
-        jobs: DEFAULT_JOBS,
-        manifest_cache: None,
-    };
+    let opening =
+        Opening { dry_run: !args.apply, live: false, quiet: args.quiet, allow_empty, jobs: None, manifest_cache: None };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;

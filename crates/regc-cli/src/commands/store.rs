@@ -23,7 +23,8 @@ pub struct Opening {
     pub live: bool,
     pub quiet: bool,
     pub allow_empty: bool,
-    pub jobs: usize,
+    /// How many threads ask the storage; measured if not given.
+    pub jobs: Option<usize>,
     /// The file in which it is remembered what manifests refer to.
     pub manifest_cache: Option<PathBuf>,
 }
@@ -36,8 +37,8 @@ impl Opened {
         options: &CollectOptions,
         is_deletion: bool,
     ) -> Result<Self, Error> {
-        let store = Store::open(&source.config)?.allow_empty(opening.allow_empty).jobs(opening.jobs);
-        let store = store.manifest_cache(opening.manifest_cache.take());
+        let store = Store::open(&source.config)?.allow_empty(opening.allow_empty);
+        let store = opening.jobs.into_iter().fold(store, Store::jobs).manifest_cache(opening.manifest_cache.take());
         store.check(options, is_deletion).map_err(|error| source.with_nearby_root(error))?;
         Ok(Self { store, root: source.root, progress: Progress::new(opening.quiet)?, opening })
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use regc_core::registry::layout;
 use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, select_since};
-use regc_core::{CollectOptions, DEFAULT_JOBS, Digest, Error, Missing, duration};
+use regc_core::{CollectOptions, Digest, Error, Missing, duration};
 use serde_json::json;
 
 use crate::commands::store::{Opened, Opening};
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         live: false,
         quiet: args.quiet,
         allow_empty,
-        jobs: DEFAULT_JOBS,
+        jobs: None,
         manifest_cache: None,
     };
     let opened = Opened::new(args.common.source()?, opening, &CollectOptions::new(), true)?;

@@ -435,6 +435,10 @@ impl ReadStorage for BucketStorage {
         Ok(is_there.then(|| Metadata::directory(None)))
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn ignored(&self) -> u64 {
         let listed = self.parts.iter().filter_map(|part| part.snapshot.lock().clone());
         listed.map(|snapshot| snapshot.read().ignored()).sum()

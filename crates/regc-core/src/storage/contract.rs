@@ -273,6 +273,11 @@ pub trait ReadStorage: Send + Sync {
         Ok(None)
     }
 
+    /// Whether each answer comes over a network. Then many threads ask at once, without measuring whether that helps.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// Returns the file system's view of this storage, if it is a file system.
     fn as_posix(&self) -> Option<&dyn PosixStorage> {
         None

@@ -69,6 +69,10 @@ macro_rules! forward_to_target {
                 (**self).link_being_written(key)
             }
 
+            fn is_remote(&self) -> bool {
+                (**self).is_remote()
+            }
+
             fn relist(&self, directory: &str) {
                 (**self).relist(directory);
             }

@@ -1,7 +1,7 @@
 //! The file in which a store's sessions write down what manifests refer to.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::error::Error;
@@ -21,9 +21,12 @@ pub(super) fn write(path: &Path, known: &KnownManifests) -> Result<(), Error> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(fail)?;
-    let written = fs::write(&beside, known.encode()).and_then(|()| fs::rename(&beside, path));
+    // What an earlier process of that number has left, or a symbolic link that somebody has put there: it is not followed.
+    fs::remove_file(&beside).ok();
+    let create = || File::options().write(true).create_new(true).open(&beside);
+    let written =
+        create().and_then(|mut file| file.write_all(&known.encode())).and_then(|()| fs::rename(&beside, path));
     written.map_err(|error| {
-        // It is in the way of nothing.
         fs::remove_file(&beside).ok();
         fail(error)
     })

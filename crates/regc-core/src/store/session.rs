@@ -265,7 +265,7 @@ impl Session<'_> {
     pub fn restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
         let _busy = self.begin()?;
         let Restore { run, selection } = *restore;
-        self.changing(|| trash::restore(Access::Change(&self.locked), run, selection, self.store.jobs, monitor))
+        self.changing(|| trash::restore(Access::Change(&self.locked), run, selection, self.store.threads(), monitor))
     }
 
     /// Deletes runs from the trash for good, and thereby frees their space; with `before`, in seconds since 1970, only those
