@@ -206,7 +206,8 @@ fn a_link_that_is_written_between_the_two_listings_stops_the_run_before_anything
     // The driver deletes a link, creates it empty, and adds the digest: this is how far it is.
     let (created, deleted) =
         (|link: &str, of: &str| azurite.begin(of, link), |link: &str, of: &str| azurite.delete(of, link));
-    let steps: [(&str, &str, &(dyn Fn(&str, &str) + Sync)); 4] = [
+    type Step<'s> = &'s (dyn Fn(&str, &str) + Sync);
+    let steps: [(&str, &str, Step<'_>); 4] = [
         ("a new tag", &new, &created),
         ("a tag that is moved", &old, &created),
         ("a tag that is about to be moved", &old, &deleted),

@@ -3,6 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use indicatif::BinaryBytes;
+use regc_core::registry::layout;
 use regc_core::trash::RunSize;
 use regc_core::{Cause, Error, MissingReason, Refusal};
 
@@ -170,6 +171,10 @@ impl Flags {
             Error::Journal { path, .. } => {
                 let run = path.rsplit('/').nth(1)?;
                 Some(format!("restore that file, or delete what the run holds with `regc trash empty {run}`"))
+            }
+            // The system ends the lock of a file with its process. Nothing ends this one.
+            Error::Locked { path, .. } if path.ends_with(layout::LOCK) => {
+                Some("if that run has ended without deleting this object, delete it".to_owned())
             }
             Error::StillTagged { .. } => self.if_has("force", "name the tags instead, or use --force"),
             error => self.needing().hint(error),

@@ -67,6 +67,7 @@
 //! | list images, and where the bytes are | [`Store::list`], [`Store::usage`] |
 //! | check a store | [`Store::verify`], [`Store::verify_content`] |
 //! | repair it | [`Session::verify`], [`Session::plan_repair`], [`Session::repair`] |
+//! | read only new manifests in the next run | [`Store::manifest_cache`] and [`Session::remember`] |
 //! | show progress, and stop | a [`Monitor`] |
 //! | use other storage | [`storage`], and its `conformance` checks; then [`Store::with_storage`] |
 //!
@@ -141,7 +142,9 @@ pub mod stages {
 
     /// What a store holds, and what of it is live. Nothing is changed.
     pub mod scan {
-        pub use crate::scan::{Leftovers, Names, Options, Scan, deletion, inventory, mark, resolve, scan, sizes};
+        pub use crate::scan::{
+            KnownManifests, Leftovers, Names, Options, Scan, deletion, inventory, mark, resolve, scan, sizes,
+        };
     }
 
     /// What was moved to the trash: listed, restored, deleted.

@@ -41,7 +41,7 @@ pub struct Options<'a> {
     /// Manifests that stay wherever they are linked, with everything that they need, as recent ones do.
     pub also_roots: Option<&'a BTreeSet<Digest>>,
     /// What manifests refer to, as earlier runs have read it: those whose blobs are as they were are not read again. With this,
-    /// even if it is empty, the scan can be [remembered](KnownManifests).
+    /// even if it is empty, it is noted what the blobs of all manifests are, so that the scan can be remembered.
     pub known: Option<&'a KnownManifests>,
     /// What to delete although clients could pull it. Then nothing else is deleted, not even other garbage.
     pub deletion: Option<&'a Deletion>,

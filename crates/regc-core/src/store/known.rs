@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path) -> KnownManifests {
 /// Replaces the file, and creates its directory. Whoever reads it meanwhile sees the old content or the new, and a crash leaves
 /// one of them, or something damaged, of which nothing is known.
 pub(super) fn write(path: &Path, known: &KnownManifests) -> Result<(), Error> {
-    let fail = |source: io::Error| Error::storage("write the cache of manifests", &path.display().to_string(), source);
+    let fail = |source: io::Error| Error::storage("write the cache of manifests", path.display().to_string(), source);
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(fail)?;

@@ -172,13 +172,11 @@ impl Manifests {
         let known = known.map(|known| known.numbered(&inventory.digests));
         let mut stamps = vec![None; if known.is_some() { linked.len() } else { 0 }];
         let (mut unread, mut unstamped) = (read.as_mut_slice(), stamps.as_mut_slice());
-        let batches: Vec<(&[DigestId], &mut [Read], &mut [Option<Stamp>])> = shards
-            .flat_map(|shard| shard.chunks(BATCH))
-            .map(|batch| {
-                let stamps = unstamped.split_off_mut(..batch.len());
-                (batch, unread.split_off_mut(..batch.len()).unwrap_or_default(), stamps.unwrap_or_default())
-            })
-            .collect();
+        let mut batches = Vec::new();
+        for batch in shards.flat_map(|shard| shard.chunks(BATCH)) {
+            let stamps = unstamped.split_off_mut(..batch.len()).unwrap_or_default();
+            batches.push((batch, unread.split_off_mut(..batch.len()).unwrap_or_default(), stamps));
+        }
         batches.into_par_iter().try_for_each(|(batch, read, stamps)| {
             let manifests = match &known {
                 Some(known) => recall_batch(storage, &inventory.digests, &sizes, known, batch, stamps)?,

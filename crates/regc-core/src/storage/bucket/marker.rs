@@ -48,9 +48,7 @@ impl Drop for Marker {
 pub(super) fn write(bucket: &Arc<dyn Bucket>, key: &str, holder: &Holder) -> Result<Lock, Error> {
     let locked = |other: &Marked| {
         let path = format!("{}/{key}", bucket.name());
-        // Nothing ends it by itself, as the system ends a lock of a file.
-        let holder = format!("{} (if that has ended, delete this object)", other.holder);
-        Err(Error::Locked { path, holder })
+        Err(Error::Locked { path, holder: other.holder.to_string() })
     };
     if let Some(other) = marked_at(&**bucket, key)?.filter(|other| !has_ended(other)) {
         return locked(&other);
