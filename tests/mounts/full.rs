@@ -105,9 +105,10 @@ impl Disk {
         fs::write(path, format!("{header}\n{entries}")).unwrap();
     }
 
-    /// Lists everything on the disk except what fills it.
+    /// Lists everything on the disk except what fills it, and what is remembered.
     fn files(&self) -> BTreeSet<String> {
-        files_below(self.path()).into_iter().filter(|key| !key.starts_with(FILLING)).collect()
+        let is_other = |key: &String| key.starts_with(FILLING) || key == layout::MANIFEST_CACHE;
+        files_below(self.path()).into_iter().filter(|key| !is_other(key)).collect()
     }
 
     fn has(&self, name: &str) -> bool {

@@ -67,7 +67,7 @@ impl Store {
     /// Lists what is in the store, and what is in each file.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
         let read = |key: String| (key.clone(), fs::read(self.path().join(key)).unwrap());
-        files_below(self.path()).into_iter().map(read).collect()
+        files_below(self.path()).into_iter().filter(|key| key != layout::MANIFEST_CACHE).map(read).collect()
     }
 
     /// Runs a command that must be refused with this hint, and checks that nothing changed.
