@@ -194,11 +194,11 @@ pub fn carry_out(
                 outcome => {
                     if outcome.is_ok()
                         && let Err(error) = session.remember(&plan)
+                        && !opened.is_quiet()
                     {
-                        eprintln!(
-                            "regc: note: {}; the next run reads all manifests again",
-                            output::printable(&error.to_string())
-                        );
+                        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                        let told = format!("{error}{}", cause.unwrap_or_default());
+                        eprintln!("regc: note: {}; the next run reads more manifests", output::printable(&told));
                     }
                     outcome?
                 }

@@ -43,6 +43,11 @@ impl Opened {
         Ok(Self { store, root: source.root, progress: Progress::new(opening.quiet)?, opening })
     }
 
+    /// Whether nothing but errors and damage is printed.
+    pub fn is_quiet(&self) -> bool {
+        self.opening.quiet
+    }
+
     /// Takes the store's lock; `None` in a dry run.
     ///
     /// Fails if another run has it, or if a registry takes pushes. A dry run only warns of that.

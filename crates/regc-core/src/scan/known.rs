@@ -21,7 +21,7 @@ use crate::storage::{EntryKind, Metadata};
 pub struct KnownManifests {
     /// Every digest that is mentioned below, sorted. Others refer to it by its index.
     hashes: Vec<[u8; 32]>,
-    /// For each digest, the length of its content in bytes as manifests state it; 0 if none does.
+    /// For each digest, the length of its content in bytes as manifests state it; 0 if none does, or if they disagree.
     sizes: Vec<u64>,
     /// Sorted by digest.
     manifests: Vec<Known>,
@@ -91,13 +91,14 @@ impl KnownManifests {
     pub(crate) fn of(scan: &Scan, since: SystemTime) -> Self {
         let (digests, manifests) = (&scan.inventory.digests, &scan.reachable.manifests);
         let before = since.checked_sub(TICK).and_then(|before| before.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let disputed = {
-            let mut disputed = manifests.disputed_sizes();
-            disputed.sort_unstable();
-            disputed
+        let mut disputed = manifests.disputed_sizes();
+        disputed.sort_unstable();
+        let is_plain = |id: &DigestId| digests.algorithm(*id) == Algorithm::Sha256;
+        // Where manifests contradict each other, the storage is asked, as if none had stated a size.
+        let size = |id: DigestId| match disputed.binary_search(&id) {
+            Ok(_) => 0,
+            Err(_) => manifests.known_size(digests, id).0,
         };
-        let is_plain =
-            |id: &DigestId| digests.algorithm(*id) == Algorithm::Sha256 && disputed.binary_search(id).is_err();
         let mut kept: Vec<(DigestId, Stamp)> = manifests
             .stamps()
             .filter(|(id, stamp)| {
@@ -134,7 +135,7 @@ impl KnownManifests {
         let index = |id: DigestId| -> u32 { indexes[ids.binary_search(&id).expect("it is one of them")] };
         kept.sort_unstable_by_key(|(id, _)| index(*id));
         let mut known = Self {
-            sizes: sorted.iter().map(|(_, id)| manifests.known_size(digests, *id).0).collect(),
+            sizes: sorted.iter().map(|(_, id)| size(*id)).collect(),
             hashes: sorted.into_iter().map(|(hash, _)| hash).collect(),
             ..Self::default()
         };

@@ -18,11 +18,18 @@ pub(super) fn read(path: &Path) -> KnownManifests {
 /// one of them, or something damaged, of which nothing is known.
 pub(super) fn write(path: &Path, known: &KnownManifests) -> Result<(), Error> {
     let fail = |source: io::Error| Error::storage("write the cache of manifests", path.display().to_string(), source);
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(fail)?;
-    // What an earlier process of that number has left, or a symbolic link that somebody has put there: it is not followed.
-    fs::remove_file(&beside).ok();
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(fail(io::ErrorKind::InvalidInput.into()));
+    };
+    fs::create_dir_all(directory).map_err(fail)?;
+    let prefix = format!("{}.", name.to_string_lossy());
+    // What runs have left that were killed here: the lock excludes another one. A symbolic link is not followed.
+    for left in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if left.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_file(left.path()).ok();
+        }
+    }
+    let beside = directory.join(format!("{prefix}{}", std::process::id()));
     let create = || File::options().write(true).create_new(true).open(&beside);
     let written =
         create().and_then(|mut file| file.write_all(&known.encode())).and_then(|()| fs::rename(&beside, path));

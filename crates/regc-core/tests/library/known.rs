@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use regc_core::registry::layout;
 use regc_core::{CollectOptions, Config, Digest, Disposal, Holder, Silent, Store};
 use regc_testkit::generate::{self, Features};
-use regc_testkit::{TestRegistry, oracle};
+use regc_testkit::{TestRegistry, layer, oracle};
 use tempfile::TempDir;
 
 const ALL: Features = Features { referrers: true, partial_repositories: true };
@@ -63,7 +63,7 @@ fn data(root: &Path, digest: &Digest) -> PathBuf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_from_memory_deletes_what_any_other_does(seed: u64, other: u64, which: prop::sample::Index, change in 0..5) {
@@ -177,4 +177,31 @@ fn only_what_is_live_and_older_than_the_run_is_remembered() {
     fs::remove_file(directory.path().join(layout::revision_link("app", &second))).unwrap();
     remember(directory.path(), &file);
     assert_eq!(fs::metadata(&file).unwrap().len(), one);
+}
+
+#[test]
+fn manifests_that_state_different_sizes_are_remembered_too() {
+    let (mut registry, _directory, file) = remembered();
+    let one = fs::metadata(&file).unwrap().len();
+    let (layer, config) = (layer("one"), registry.layer("other", "config"));
+    registry.layer("other", "one");
+    for bytes in [7, 8] {
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.to_string(), "size": bytes },
+            "layers": [{ "mediaType": "layer", "digest": layer.to_string(), "size": bytes }]
+        });
+        registry.manifest(&format!("other:v{bytes}"), manifest.to_string());
+    }
+    let directory = on_disk(&registry);
+    let file = directory.path().join(layout::MANIFEST_CACHE);
+    remember(directory.path(), &file);
+    assert_eq!(planned(directory.path(), Some(&file)), planned(directory.path(), None));
+    let known = fs::read(&file).unwrap();
+    assert!(known.len() as u64 > one, "{} bytes", known.len());
+    // What a killed run has left is deleted.
+    let left = file.with_extension("4711");
+    fs::write(&left, "half").unwrap();
+    remember(directory.path(), &file);
+    assert!(!left.exists() && fs::read(&file).unwrap() == known);
 }
