@@ -142,14 +142,14 @@ fn gc_deletes_on_full_disk() {
             let run = disk.regc(arguments);
             assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{lack:?} {arguments:?}: {}", run.stdout);
             assert!(!disk.has(gone) && disk.has("base") && disk.has("overwritten"), "{lack:?} {arguments:?}");
-            assert!(!disk.path().join(".regc").exists(), "{lack:?} {arguments:?}: nothing is left of the lock");
+            assert!(!disk.path().join(layout::LOCK).exists(), "{lack:?} {arguments:?}: nothing is left of the lock");
         }
         let disk = Disk::new();
         let old = disk.trash(&["gc", "--trash", "--format", "json"], 0);
         disk.fill(lack, 0);
         let run = disk.regc(&["trash", "empty", &old]);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{lack:?}");
-        assert!(!disk.path().join(".regc").exists(), "{lack:?}");
+        assert!(!disk.path().join(layout::LOCK).exists() && !disk.path().join(layout::TRASH).exists(), "{lack:?}");
     }
 }
 
