@@ -6,13 +6,13 @@ mod xml;
 
 use std::ops::ControlFlow;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, Method, StatusCode};
 use object_store::azure::{AzureAuthorizer, AzureCredentialProvider};
-use object_store::client::{HttpRequest, HttpRequestBody};
+use object_store::client::HttpRequest;
 
 use super::failure::{self, Failure, is_busy, is_done};
-use super::http::{Answer, Http, Purpose, encoded, without_urls};
+use super::http::{Answer, Headers, Http, Purpose, encoded, unsigned};
 use super::listing::{self, Answered, From};
 use super::{Bucket, Deleted, below};
 use crate::error::Error;
@@ -89,33 +89,17 @@ impl Azure {
     }
 
     /// Makes a signed request.
-    fn request(
-        &self,
-        method: Method,
-        url: &str,
-        headers: &[(HeaderName, &str)],
-        body: Vec<u8>,
-    ) -> Result<HttpRequest, Error> {
-        let failed = |error: String| Error::Config(format!("cannot make a request to {}: {error}", self.config));
-        let credential = self
-            .http
-            .wait(self.credentials.get_credential())
-            .map_err(|error| Error::Config(format!("no credentials for {}: {}", self.config, without_urls(&error))))?;
-        let mut request = http::Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(name, *value);
+    fn request(&self, method: Method, url: &str, headers: &Headers<'_>, body: Vec<u8>) -> Result<HttpRequest, Error> {
+        let credential = self.http.credential(&*self.credentials, &self.config)?;
+        let length = body.len();
+        let mut request = unsigned(method, url, headers, body)?;
+        if length > 0 {
+            // It is signed.
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        // The length is signed.
-        let body = match body.is_empty() {
-            true => HttpRequestBody::empty(),
-            false => {
-                request = request.header(CONTENT_LENGTH, body.len());
-                HttpRequestBody::from(body)
-            }
-        };
-        let mut request = request.body(body).map_err(|error| failed(error.to_string()))?;
         let authorizer = AzureAuthorizer::new(&credential, &self.config.account);
-        authorizer.try_authorize(&mut request).map_err(|error| failed(error.to_string()))?;
+        let failed = |error| Error::Config(format!("cannot sign a request to {}: {error}", self.config));
+        authorizer.try_authorize(&mut request).map_err(failed)?;
         Ok(request)
     }
 
@@ -124,7 +108,7 @@ impl Azure {
         purpose: Purpose<'_>,
         method: &Method,
         url: &str,
-        headers: &[(HeaderName, &str)],
+        headers: &Headers<'_>,
         body: &[u8],
     ) -> Result<Answer, Error> {
         let make = || self.request(method.clone(), url, headers, body.to_vec());
@@ -181,15 +165,7 @@ impl Bucket for Azure {
 
     fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         let purpose = Purpose { action: "read", path: key };
-        let make = |arrived: u64, version: Option<&str>| {
-            let range = format!("bytes={arrived}-");
-            let mut headers = Vec::new();
-            if arrived > 0 {
-                headers.push((RANGE, range.as_str()));
-                headers.extend(version.map(|version| (IF_MATCH, version)));
-            }
-            self.request(Method::GET, &self.url_of(key), &headers, Vec::new())
-        };
+        let make = |headers: &Headers<'_>| self.request(Method::GET, &self.url_of(key), headers, Vec::new());
         match self.http.stream(purpose, &make, visit)? {
             None => Ok(true),
             Some(answer) if is_absent(&answer) => Ok(false),

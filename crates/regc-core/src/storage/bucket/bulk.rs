@@ -5,6 +5,7 @@ use std::io;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderName};
 use md5::{Digest as _, Md5};
 
 use super::failure::{self, Failure};
@@ -27,6 +28,11 @@ pub(super) fn request(keys: &[&str]) -> (Vec<u8>, String) {
     text += "</Delete>";
     let sum = BASE64_STANDARD.encode(Md5::digest(&text));
     (text.into_bytes(), sum)
+}
+
+/// Returns the headers of such a request.
+pub(super) fn headers(sum: &str) -> [(HeaderName, &str); 2] {
+    [(HeaderName::from_static("content-md5"), sum), (CONTENT_TYPE, "application/xml")]
 }
 
 /// Reads the answer to a request that was sent once: whether the server is busy decides how much is sent at the same time. If

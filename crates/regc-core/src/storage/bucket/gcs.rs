@@ -8,12 +8,12 @@ mod json;
 use std::ops::ControlFlow;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RANGE};
-use http::{HeaderName, Method, StatusCode};
-use object_store::client::{HttpRequest, HttpRequestBody};
+use http::{Method, StatusCode};
+use object_store::client::HttpRequest;
 use object_store::gcp::GcpCredentialProvider;
 
 use super::failure::{self, Failure, is_busy, is_done};
-use super::http::{Answer, Http, Purpose, encoded, without_urls};
+use super::http::{Answer, Headers, Http, Purpose, encoded, unsigned};
 use super::listing::{Answered, From};
 use super::{Bucket, Deleted, below, bulk};
 use crate::error::Error;
@@ -53,22 +53,16 @@ impl Gcs {
         &self,
         method: Method,
         path_and_query: &str,
-        headers: &[(HeaderName, &str)],
+        headers: &Headers<'_>,
         body: Vec<u8>,
     ) -> Result<HttpRequest, Error> {
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path_and_query}", self.endpoint));
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        if let Some(credentials) = &self.credentials {
-            let credential = self.http.wait(credentials.get_credential()).map_err(|error| {
-                Error::Config(format!("no credentials for {}: {}", self.config, without_urls(&error)))
-            })?;
-            request = request.header(AUTHORIZATION, format!("Bearer {}", credential.bearer));
-        }
-        let body = if body.is_empty() { HttpRequestBody::empty() } else { HttpRequestBody::from(body) };
-        let failed = |error: http::Error| Error::Config(format!("cannot make a request to {}: {error}", self.config));
-        request.body(body).map_err(failed)
+        let credentials = self.credentials.as_ref();
+        let credential =
+            credentials.map(|credentials| self.http.credential(&**credentials, &self.config)).transpose()?;
+        let bearer = credential.map(|credential| format!("Bearer {}", credential.bearer));
+        let mut headers = headers.to_vec();
+        headers.extend(bearer.as_deref().map(|bearer| (AUTHORIZATION, bearer)));
+        unsigned(method, &format!("{}{path_and_query}", self.endpoint), &headers, body)
     }
 
     fn send(
@@ -76,7 +70,7 @@ impl Gcs {
         purpose: Purpose<'_>,
         method: &Method,
         path_and_query: &str,
-        headers: &[(HeaderName, &str)],
+        headers: &Headers<'_>,
         body: &[u8],
     ) -> Result<Answer, Error> {
         let make = || self.request(method.clone(), path_and_query, headers, body.to_vec());
@@ -143,11 +137,10 @@ impl Bucket for Gcs {
     fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         let purpose = Purpose { action: "read", path: key };
         let path = format!("{}?alt=media", self.path_of(key));
-        // A registry's object is written once, so what has arrived needs no comparison with the rest.
-        let make = |arrived: u64, _: Option<&str>| {
-            let range = format!("bytes={arrived}-");
-            let headers = [(RANGE, range.as_str())];
-            self.request(Method::GET, &path, if arrived > 0 { &headers } else { &[] }, Vec::new())
+        let make = |headers: &Headers<'_>| {
+            // A registry's object is written once, so what has arrived needs no comparison with the rest.
+            let range: Vec<_> = headers.iter().filter(|(name, _)| *name == RANGE).cloned().collect();
+            self.request(Method::GET, &path, &range, Vec::new())
         };
         match self.http.stream(purpose, &make, visit)? {
             None => Ok(true),
@@ -188,9 +181,8 @@ impl Bucket for Gcs {
         let name = self.name();
         let purpose = Purpose { action: "delete objects of", path: &name };
         let (body, sum) = bulk::request(keys);
-        let headers = [(HeaderName::from_static("content-md5"), sum.as_str()), (CONTENT_TYPE, "application/xml")];
         let path = format!("/{}?delete=", encoded(&self.config.bucket, false));
-        let request = self.request(Method::POST, &path, &headers, body)?;
+        let request = self.request(Method::POST, &path, &bulk::headers(&sum), body)?;
         match self.http.send_once(request) {
             // An emulator without the XML interface.
             Ok(answer) if is_absent(&answer) && !answer.body.starts_with(b"<") => Ok(Deleted::Unsupported),

@@ -1,14 +1,17 @@
 //! Requests to a server, signed by the backend, and sent again where that may help.
 
 use std::error::Error as _;
+use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
-use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use http::header::{IF_MATCH, RANGE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use object_store::CredentialProvider;
+use object_store::client::{HttpClient, HttpError, HttpRequest, HttpRequestBody, HttpResponse};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::Error;
@@ -39,8 +42,11 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Makes a request for content from a number of bytes on, of that version if it is known.
-type MakeFrom<'a> = dyn Fn(u64, Option<&str>) -> Result<HttpRequest, Error> + 'a;
+/// The headers of a request.
+pub(super) type Headers<'a> = [(HeaderName, &'a str)];
+
+/// Makes a request for content, or for the rest of it, with these headers.
+type MakeFrom<'a> = dyn Fn(&Headers<'_>) -> Result<HttpRequest, Error> + 'a;
 
 /// What a request was for: it stands in errors.
 #[derive(Clone, Copy)]
@@ -77,6 +83,16 @@ impl Http {
     /// Waits for something that the threads do.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
+    }
+
+    /// Returns the credential for a bucket, which is requested if the last one has expired.
+    pub(super) fn credential<T>(
+        &self,
+        credentials: &dyn CredentialProvider<Credential = T>,
+        bucket: &dyn fmt::Display,
+    ) -> Result<Arc<T>, Error> {
+        let failed = |error| Error::Config(format!("no credentials for {bucket}: {}", without_urls(&error)));
+        self.wait(credentials.get_credential()).map_err(failed)
     }
 
     /// Sends the request that `make` makes, again if the server is busy or cannot be reached, and returns its answer.
@@ -140,8 +156,8 @@ impl Http {
         Ok(None)
     }
 
-    /// Sends a request for content, and calls `visit` with its parts until it breaks. If the answer is cut, the rest is
-    /// requested by `make`, from the number of bytes that have arrived.
+    /// Sends a request for content, and calls `visit` with its parts until it breaks. If the answer is cut, the rest of the same
+    /// version is requested.
     ///
     /// Returns the answer, without its body, if its status is none of success.
     pub(super) fn stream(
@@ -156,7 +172,14 @@ impl Http {
             let before = arrived;
             // A server that knows no ranges sends everything again.
             let mut skipped = before;
-            let sent = self.stream_once(make(arrived, version.as_deref())?, &mut version, &mut |part, is_rest| {
+            let range = format!("bytes={arrived}-");
+            let mut headers = Vec::new();
+            if arrived > 0 {
+                headers.push((RANGE, range.as_str()));
+                headers.extend(version.as_deref().map(|version| (IF_MATCH, version)));
+            }
+            let request = make(&headers)?;
+            let sent = self.stream_once(request, &mut version, &mut |part, is_rest| {
                 let known = if is_rest { 0 } else { skipped.min(part.len() as u64) };
                 skipped -= known;
                 let part = &part[known as usize..];
@@ -178,6 +201,16 @@ impl Http {
             }
         }
     }
+}
+
+/// Makes a request without a signature.
+pub(super) fn unsigned(method: Method, url: &str, headers: &Headers<'_>, body: Vec<u8>) -> Result<HttpRequest, Error> {
+    let mut request = http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
+    let body = if body.is_empty() { HttpRequestBody::empty() } else { HttpRequestBody::from(body) };
+    request.body(body).map_err(|error| Error::Config(format!("cannot make a request to {url}: {error}")))
 }
 
 /// How often the same was tried, and how long to wait next.

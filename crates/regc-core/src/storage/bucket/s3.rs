@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 
 use http::{Method, StatusCode};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
-use object_store::client::{HttpRequest, HttpRequestBody};
+use object_store::client::HttpRequest;
 
 use super::failure::{self, Failure, is_busy, is_done, is_unsupported};
-use super::http::{Answer, Http, Purpose, encoded, without_urls};
+use super::http::{Answer, Headers, Http, Purpose, encoded, unsigned};
 use super::listing::{Answered, From};
 use super::{Bucket, Deleted, PendingUpload, below, bulk};
 use crate::error::Error;
@@ -43,22 +43,14 @@ impl S3 {
         &self,
         method: Method,
         path_and_query: &str,
-        headers: &[(&'static str, &str)],
+        headers: &Headers<'_>,
         body: Vec<u8>,
     ) -> Result<HttpRequest, Error> {
-        let failed = |error: String| Error::Config(format!("cannot make a request to {}: {error}", self.config));
-        let credential = self
-            .http
-            .wait(self.credentials.get_credential())
-            .map_err(|error| Error::Config(format!("no credentials for {}: {}", self.config, without_urls(&error))))?;
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path_and_query}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = if body.is_empty() { HttpRequestBody::empty() } else { HttpRequestBody::from(body) };
-        let mut request = request.body(body).map_err(|error| failed(error.to_string()))?;
+        let credential = self.http.credential(&*self.credentials, &self.config)?;
+        let mut request = unsigned(method, &format!("{}{path_and_query}", self.url), headers, body)?;
         let authorizer = AwsAuthorizer::new(&credential, "s3", &self.config.region);
-        authorizer.try_authorize(&mut request, None).map_err(|error| failed(error.to_string()))?;
+        let failed = |error| Error::Config(format!("cannot sign a request to {}: {error}", self.config));
+        authorizer.try_authorize(&mut request, None).map_err(failed)?;
         Ok(request)
     }
 
@@ -73,7 +65,7 @@ impl S3 {
         purpose: Purpose<'_>,
         method: &Method,
         path_and_query: &str,
-        headers: &[(&'static str, &str)],
+        headers: &Headers<'_>,
         body: &[u8],
     ) -> Result<Answer, Error> {
         let make = || self.request(method.clone(), path_and_query, headers, body.to_vec());
@@ -144,15 +136,7 @@ impl Bucket for S3 {
 
     fn get(&self, key: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<bool, Error> {
         let purpose = Purpose { action: "read", path: key };
-        let make = |arrived: u64, version: Option<&str>| {
-            let range = format!("bytes={arrived}-");
-            let mut headers = Vec::new();
-            if arrived > 0 {
-                headers.push(("range", range.as_str()));
-                headers.extend(version.map(|version| ("if-match", version)));
-            }
-            self.request(Method::GET, &path_of(key), &headers, Vec::new())
-        };
+        let make = |headers: &Headers<'_>| self.request(Method::GET, &path_of(key), headers, Vec::new());
         match self.http.stream(purpose, &make, visit)? {
             None => Ok(true),
             // Only the server itself can say that there is no such object: not a proxy, nor a bucket that is not there.
@@ -224,8 +208,7 @@ impl Bucket for S3 {
         let name = self.name();
         let purpose = Purpose { action: "delete objects of", path: &name };
         let (body, sum) = bulk::request(keys);
-        let headers = [("content-md5", sum.as_str()), ("content-type", "application/xml")];
-        let request = self.request(Method::POST, &self.of_bucket("delete="), &headers, body)?;
+        let request = self.request(Method::POST, &self.of_bucket("delete="), &bulk::headers(&sum), body)?;
         bulk::deleted(purpose, self.http.send_once(request))
     }
 }
