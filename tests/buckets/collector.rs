@@ -10,14 +10,16 @@ use regc_testkit::{TestRegistry, files_below, peer};
 use crate::common::gc;
 use crate::{Configured, ROOT, next_second};
 
-#[test]
-fn gc_deletes_in_a_bucket_what_it_deletes_on_disk() {
-    let moto = Moto::start();
-    let registries: Vec<TestRegistry> = (0..100).map(|seed| generate::registry(seed, Features::default())).collect();
+/// Collects generated registries on disk and in a server's buckets, and compares what is left. Returns how many could be
+/// compared: an empty link at Azure is one that is being written, and what it is in is kept.
+pub fn collects_as_on_disk(server: &dyn BucketServer, prefix: &str, registries: u64) -> u64 {
+    let registries: Vec<TestRegistry> =
+        (0..registries).map(|seed| generate::registry(seed, Features::default())).collect();
     for (seed, registry) in registries.iter().enumerate() {
-        moto.upload(&format!("store-{seed}"), ROOT, registry);
+        server.upload(&format!("store-{seed}"), prefix, registry);
     }
     next_second();
+    let mut compared = 0;
     for (seed, registry) in registries.iter().enumerate() {
         let options: &[&str] = match seed % 3 {
             0 => &[],
@@ -25,17 +27,27 @@ fn gc_deletes_in_a_bucket_what_it_deletes_on_disk() {
             _ => &["-m", "--tidy"],
         };
         let bucket = format!("store-{seed}");
-        let config = Configured::new(moto.address(), &bucket);
+        let config = Configured::on(server, &bucket, prefix.trim_start_matches('/'));
         let root = registry.on_disk();
-        let planned = config.regc(&[&["gc", "--dry-run", "--format", "json"], options].concat());
+        let planned = config.regc(&[&["gc", "--dry-run"], options].concat());
         let on_disk = gc(root.path(), options);
         let in_bucket = config.regc(&[&["gc"], options].concat());
+        if in_bucket.stdout.contains("is writing it") {
+            continue;
+        }
         assert_eq!(in_bucket.code, on_disk.code, "seed {seed}: {} {}", in_bucket.stderr, on_disk.stderr);
         assert_eq!(planned.code, on_disk.code, "seed {seed}: {}", planned.stderr);
         let left: BTreeSet<String> =
-            moto.keys(&bucket).iter().map(|key| key.strip_prefix(ROOT).unwrap().to_owned()).collect();
+            server.keys(&bucket).iter().map(|key| key.strip_prefix(prefix).unwrap().to_owned()).collect();
         assert_eq!(left, files_below(root.path()), "seed {seed} {options:?}");
+        compared += 1;
     }
+    compared
+}
+
+#[test]
+fn gc_deletes_in_a_bucket_what_it_deletes_on_disk() {
+    assert_eq!(collects_as_on_disk(&Moto::start(), ROOT, 100), 100);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use regc_testkit::bucket::{self, Configuration};
+use regc_testkit::bucket::{self, BucketServer, Configuration};
 use tempfile::TempDir;
 
 use crate::common::{Run, regc_with};
@@ -39,6 +39,11 @@ impl Configured {
     /// Configures a registry in a bucket of S3.
     fn new(server: SocketAddr, bucket: &str) -> Self {
         Self::of(Configuration { text: bucket::config(server, bucket, ROOT, ""), environment: Vec::new() })
+    }
+
+    /// Configures a registry in a bucket of a server.
+    fn on(server: &dyn BucketServer, bucket: &str, root: &str) -> Self {
+        Self::of(server.config(server.address(), bucket, root))
     }
 
     fn of(Configuration { text, environment }: Configuration) -> Self {

@@ -1,6 +1,5 @@
 //! Google Cloud Storage and Azure: the same as in a bucket of S3, and what only they have.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use regc_core::storage::conformance::{Capability, check};
 use regc_core::{CollectOptions, Config, Disposal, Error, Holder, Phase, Silent, Store};
 use regc_testkit::at::At;
 use regc_testkit::bucket::{BucketServer, Configuration, FakeGcs, Fate, Proxy};
-use regc_testkit::generate::{self, Features};
-use regc_testkit::{TestRegistry, files_below, layer};
+use regc_testkit::{TestRegistry, layer};
 
 use crate::azurite::Azurite;
-use crate::common::gc;
+use crate::collector::collects_as_on_disk;
 use crate::{Configured, ROOT, next_second};
 
 fn registry() -> TestRegistry {
@@ -23,11 +21,6 @@ fn registry() -> TestRegistry {
     registry.blob("garbage");
     registry.image("app:v1").layers(["one"]).push();
     registry
-}
-
-/// Configures a registry in a bucket of a server itself.
-fn configured(server: &dyn BucketServer, bucket: &str, root: &str) -> Configured {
-    Configured::of(server.config(server.address(), bucket, root))
 }
 
 /// Runs the checks of the contract on a server's buckets.
@@ -63,50 +56,19 @@ fn storage_of_azure_conforms() {
     });
 }
 
-/// Collects generated registries on disk and in a server's buckets, and compares what is left.
-fn collects_as_on_disk(server: &dyn BucketServer, prefix: &str) {
-    let registries: Vec<TestRegistry> = (0..30).map(|seed| generate::registry(seed, Features::default())).collect();
-    for (seed, registry) in registries.iter().enumerate() {
-        server.upload(&format!("store-{seed}"), prefix, registry);
-    }
-    next_second();
-    for (seed, registry) in registries.iter().enumerate() {
-        let options: &[&str] = match seed % 3 {
-            0 => &[],
-            1 => &["-m"],
-            _ => &["-m", "--tidy"],
-        };
-        let bucket = format!("store-{seed}");
-        let config = configured(server, &bucket, prefix.trim_start_matches('/'));
-        let root = registry.on_disk();
-        let planned = config.regc(&[&["gc", "--dry-run"], options].concat());
-        let on_disk = gc(root.path(), options);
-        let in_bucket = config.regc(&[&["gc"], options].concat());
-        // An empty link is one that is being written: what it is in is kept, and it is reported.
-        if in_bucket.stdout.contains("is writing it") {
-            continue;
-        }
-        assert_eq!(in_bucket.code, on_disk.code, "seed {seed}: {} {}", in_bucket.stderr, on_disk.stderr);
-        assert_eq!(planned.code, on_disk.code, "seed {seed}: {}", planned.stderr);
-        let left: BTreeSet<String> =
-            server.keys(&bucket).iter().map(|key| key.strip_prefix(prefix).unwrap().to_owned()).collect();
-        assert_eq!(left, files_below(root.path()), "seed {seed} {options:?}");
-    }
-}
-
 #[test]
 fn gc_deletes_at_google_what_it_deletes_on_disk() {
-    collects_as_on_disk(&FakeGcs::start(), ROOT);
+    assert_eq!(collects_as_on_disk(&FakeGcs::start(), ROOT, 30), 30);
 }
 
 #[test]
 fn gc_deletes_at_azure_what_it_deletes_on_disk() {
-    collects_as_on_disk(&Azurite::start(), "");
+    assert!(collects_as_on_disk(&Azurite::start(), "", 30) > 15, "the others have a link that is being written");
 }
 
 #[test]
 fn names_that_begin_with_a_slash_are_found_and_deleted_byte_for_byte() {
-    collects_as_on_disk(&Azurite::start(), "/");
+    assert!(collects_as_on_disk(&Azurite::start(), "/", 30) > 15, "the others have a link that is being written");
 }
 
 #[test]
@@ -115,7 +77,7 @@ fn all_commands_work_at_google_and_azure() {
     for server in [&google as &dyn BucketServer, &azurite] {
         server.upload("registry", ROOT, &registry());
         next_second();
-        let config = configured(server, "registry", ROOT);
+        let config = Configured::on(server, "registry", ROOT);
         let run = config.regc(&["gc", "--trash"]);
         assert!(run.code == 1 && run.stderr.contains("no trash"), "{}", run.stderr);
         for (arguments, says) in [
@@ -143,7 +105,7 @@ fn two_stores_in_a_container_are_refused_until_it_is_said_which_is_meant() {
     }
     next_second();
     let before = azurite.keys("registry");
-    let run = configured(&azurite, "registry", "").regc(&["gc"]);
+    let run = Configured::on(&azurite, "registry", "").regc(&["gc"]);
     assert!(run.code == 1 && run.stderr.contains("storage.azure.legacyrootprefix"), "{}", run.stderr);
     assert_eq!(azurite.keys("registry"), before);
     for (legacy, left) in [("true", "docker/"), ("false", "/docker/")] {
@@ -175,7 +137,7 @@ fn a_link_that_is_being_written_protects_its_repository() {
         azurite.upload(&container, "", &registry);
         azurite.begin(&container, link);
         next_second();
-        let config = configured(&azurite, &container, "");
+        let config = Configured::on(&azurite, &container, "");
         let planned = config.regc(&["gc", "-m", "--dry-run"]);
         let run = config.regc(&["gc", "-m"]);
         for run in [&planned, &run] {
