@@ -1,0 +1,125 @@
+//! What a store holds: its images, where its bytes are, and whether it is whole. Nothing here changes it.
+
+use super::Store;
+use crate::error::Error;
+use crate::inspect::catalog::{ListOptions, Listing, catalog};
+use crate::inspect::usage::{Detail, Usage, usage};
+use crate::monitor::Monitor;
+use crate::scan::{Options, Scan, scan};
+use crate::undelete;
+use crate::verify::content::{Blob, Checkpoint, HashOptions, Hashed, SystemClock, hash_all};
+use crate::verify::{self, Verification};
+
+impl Store {
+    /// Lists the repositories whose names `is_wanted` accepts, sorted by name, with their tags and images.
+    ///
+    /// ```
+    /// use regc_core::inspect::catalog::ListOptions;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let listings = store.list(|name| name.starts_with("team/"), ListOptions::new().images(true), &Silent)?;
+    /// for tag in listings.iter().flat_map(|listing| &listing.tags) {
+    ///     println!("{}: {:?} bytes", tag.name, tag.image.as_ref().and_then(|image| image.bytes));
+    /// }
+    /// # assert_eq!(listings[0].tags[0].digest, Some(image));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn list(
+        &self,
+        is_wanted: impl Fn(&str) -> bool + Sync,
+        depth: ListOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Listing>, Error> {
+        catalog(self.as_it_is(), is_wanted, depth.absences(self.config.absences), self.threads(), monitor)
+    }
+
+    /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
+    pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
+        let known = self.known();
+        scan(self.as_it_is(), &Options { jobs: self.threads(), known: known.as_ref(), ..Options::default() }, monitor)
+    }
+
+    /// How much everything in a store takes up.
+    ///
+    /// ```
+    /// use regc_core::inspect::usage::Detail;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let scan = store.scan(&Silent)?;
+    /// let usage = store.usage(&scan, Detail::default(), &Silent)?;
+    /// for repository in &usage.repositories {
+    ///     println!("{} would free {} bytes", repository.repository, repository.exclusive);
+    /// }
+    /// # assert_eq!(usage.repositories.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
+        usage(&*self.storage, scan, detail, self.threads(), monitor)
+    }
+
+    /// Checks a whole store, but for the content of blobs that are no manifests: see
+    /// [`verify_content`](Self::verify_content) for that.
+    ///
+    /// ```
+    /// use regc_core::verify;
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let verification = store.verify(&verify::Options::new(), &Silent)?;
+    /// for defect in &verification.defects {
+    ///     println!("{} {}: {}", defect.kind.page().code, defect.path, defect.images.join(", "));
+    /// }
+    /// assert!(!verification.is_damaged());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
+        let options = verify::Options { jobs: self.threads(), absences: self.config.absences, ..*options };
+        verify::verify(self.as_it_is(), &options, monitor)
+    }
+
+    /// Hashes the blobs that a verification has found, and adds those that do not match their digest, or cannot be read, to
+    /// it. `save` receives a checkpoint every few seconds, and one at the end.
+    ///
+    /// Fails if the checkpoint to resume is that of another store or sample. If the monitor stops it,
+    /// [`Hashed::interrupted`] is set.
+    pub fn verify_content(
+        &self,
+        verification: &mut Verification,
+        options: &HashOptions,
+        save: &(dyn Fn(&Checkpoint) + Sync),
+        monitor: &dyn Monitor,
+    ) -> Result<Hashed, Error> {
+        let blobs: Vec<Blob> = verification.blobs.iter().map(|&(digest, bytes)| Blob { digest, bytes }).collect();
+        let hashed = hash_all(&*self.storage, &blobs, options, &SystemClock::start(), save, monitor)?;
+        verification.add_hashed(&*self.storage, &hashed, |_| true)?;
+        Ok(hashed)
+    }
+
+    /// Finds the manifests that were deleted from the repositories whose names `is_wanted` accepts, and can be linked again.
+    pub fn deleted(
+        &self,
+        is_wanted: impl Fn(&str) -> bool + Sync,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<undelete::Deleted>, Error> {
+        let mut found = undelete::find(self.as_it_is(), is_wanted, self.threads(), monitor)?;
+        found.iter_mut().for_each(|deleted| deleted.store = self.number);
+        Ok(found)
+    }
+}
