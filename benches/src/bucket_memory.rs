@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, default_value_t = 100_000)]
     few: u64,
     /// How many the larger one has
-    #[arg(long, default_value_t = 1_100_000)]
+    #[arg(long, default_value_t = 3_100_000)]
     many: u64,
 }
 

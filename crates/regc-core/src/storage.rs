@@ -16,10 +16,12 @@ pub mod memory;
 mod pointers;
 
 pub use self::contract::{
-    Content, DeleteStorage, Entry, EntryKind, Metadata, Moved, Object, Owner, PosixMetadata, PosixStorage, ReadStorage,
-    Removal, Removing, TrashStorage,
+    Content, DeleteStorage, Entry, EntryKind, Hashes, Metadata, Moved, Object, Owner, PosixMetadata, PosixStorage,
+    ReadStorage, Removal, Removing, TrashStorage,
 };
-pub(crate) use self::listing::{below, device, directories, each_directory, real_directory, symlink_between};
+pub(crate) use self::listing::{
+    below, device, directories, each_directory, each_directory_of_digest, real_directory, symlink_between,
+};
 use crate::error::Error;
 use crate::registry::config::{Config, Driver};
 

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod digests;
+mod hashes;
 mod repositories;
 mod signatures;
 
@@ -138,8 +139,8 @@ pub fn scan(
     let has_layout = walk.has_layout()?;
 
     monitor.phase(Phase::ListBlobs, None);
-    let Blobs { sha256, otherwise, symlinked, elsewhere } = walk.blobs()?;
-    let digests = Digests::new(sha256, otherwise);
+    let Blobs { sha256, held, otherwise, symlinked, elsewhere } = walk.blobs()?;
+    let digests = Digests::new(sha256, held, otherwise);
     if digests.stored_len() > DigestId::COUNT / 2 {
         return Err(Error::TooMany("blobs"));
     }

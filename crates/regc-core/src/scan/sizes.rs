@@ -42,6 +42,18 @@ pub struct Sizes {
     pub(crate) without_content: BTreeSet<DigestId>,
 }
 
+impl Sizes {
+    /// Adds what was found out about other blobs, except which of them are garbage.
+    fn add(&mut self, other: Self) {
+        self.live_blobs += other.live_blobs;
+        self.live_bytes += other.live_bytes;
+        self.young_blobs += other.young_blobs;
+        self.young_bytes += other.young_bytes;
+        self.hard_linked_bytes += other.hard_linked_bytes;
+        self.without_content.extend(other.without_content);
+    }
+}
+
 /// The number of live blobs up to which each one is checked. In larger stores, a live blob counts as present if its
 /// directory is: checking the content of each would take longer than the rest of a run, and is left to a
 /// verification.
@@ -82,23 +94,16 @@ pub fn measure(
     monitor.phase(Phase::Measure, Some(asked.len() as u64));
     let shards = asked.chunk_by_mut(|a, b| digests.same_shard(a.id, b.id));
     let batches: Vec<&mut [UnreferencedBlob]> = shards.flat_map(|shard| shard.chunks_mut(BATCH)).collect();
-    let measured: Vec<Sizes> = batches
-        .into_par_iter()
-        .map(|batch| {
-            let sizes = measure_batch(storage, inventory, reachable, recent_since, batch)?;
-            monitor.advance(batch.len() as u64);
-            monitor.check()?;
-            Ok(sizes)
-        })
-        .collect::<Result<_, Error>>()?;
-    for batch in measured {
-        sizes.live_blobs += batch.live_blobs;
-        sizes.live_bytes += batch.live_bytes;
-        sizes.young_blobs += batch.young_blobs;
-        sizes.young_bytes += batch.young_bytes;
-        sizes.hard_linked_bytes += batch.hard_linked_bytes;
-        sizes.without_content.extend(batch.without_content);
-    }
+    let measured = batches.into_par_iter().map(|batch| {
+        let sizes = measure_batch(storage, inventory, reachable, recent_since, batch)?;
+        monitor.advance(batch.len() as u64);
+        monitor.check()?;
+        Ok::<_, Error>(sizes)
+    });
+    sizes.add(measured.try_reduce(Sizes::default, |mut all, batch| {
+        all.add(batch);
+        Ok(all)
+    })?);
     asked.retain(|blob| blob.bytes != NO_GARBAGE);
     sizes.unreferenced = asked;
     Ok(sizes)

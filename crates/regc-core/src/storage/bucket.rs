@@ -30,7 +30,9 @@ use std::time::{Duration, SystemTime};
 use self::deletes::Deletes;
 use self::listing::{Answered, From};
 use self::snapshot::{Listed, Snapshot};
-use super::contract::{Content, DeleteStorage, Entry, EntryKind, Metadata, Object, ReadStorage, Removal, Removing};
+use super::contract::{
+    Content, DeleteStorage, Entry, EntryKind, Hashes, Metadata, Object, ReadStorage, Removal, Removing,
+};
 use super::lock::{Holder, Lock};
 use crate::error::Error;
 use crate::registry::{config, layout};
@@ -358,6 +360,19 @@ fn is_in(key: &str, directory: &str) -> bool {
     directory.is_empty() || below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
+/// Calls `visit` for what is in a directory but directories of digests, and returns whether it exists, and those digests.
+fn list_in(snapshot: &RwLock<Snapshot>, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> (bool, Vec<Hashes>) {
+    let mut names = Vec::new();
+    let (is_there, digests) = {
+        let snapshot = snapshot.read();
+        let is_there = snapshot.list(directory, &mut |name, kind| names.push((name.to_owned(), kind)));
+        (is_there, snapshot.digests(directory))
+    };
+    // No lock is held while they are visited.
+    names.iter().for_each(|(name, kind)| visit(Entry { name, kind: *kind, symlink: false }));
+    (is_there, digests)
+}
+
 impl ReadStorage for BucketStorage {
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
         let Some(snapshot) = self.snapshot_of(directory)? else {
@@ -373,14 +388,18 @@ impl ReadStorage for BucketStorage {
             names.iter().for_each(|name| visit(Entry { name, kind: EntryKind::Directory, symlink: false }));
             return Ok(!names.is_empty() || directory.is_empty());
         };
-        let mut names = Vec::new();
-        let is_there = snapshot.read().list(directory, &mut |name, kind| names.push((name.to_owned(), kind)));
-        names.iter().for_each(|(name, kind)| visit(Entry { name, kind: *kind, symlink: false }));
-        // No lock is held while they are visited.
-        for hash in (0..).map_while(|page| snapshot.read().digests(directory, page)).flatten() {
+        let (is_there, digests) = list_in(&snapshot, directory, visit);
+        for hash in digests.iter().flat_map(|hashes| &**hashes) {
             visit(Entry { name: &hex::encode(hash), kind: EntryKind::Directory, symlink: false });
         }
         Ok(is_there)
+    }
+
+    fn list_digests(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<Vec<Hashes>, Error> {
+        match self.snapshot_of(directory)? {
+            Some(snapshot) => Ok(list_in(&snapshot, directory, visit).1),
+            None => self.list(directory, visit).map(|_| Vec::new()),
+        }
     }
 
     fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {

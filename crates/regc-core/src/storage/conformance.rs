@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use super::lock::Holder;
-use super::{Content, DeleteStorage, EntryKind, Moved, Removal, Removing, TrashStorage};
+use super::{Content, DeleteStorage, Entry, EntryKind, Moved, Removal, Removing, TrashStorage};
 use crate::error::Error;
 
 /// Creates a storage that holds these objects, by key and content, and nothing else.
@@ -76,10 +76,11 @@ pub fn check(make: Make<'_>) -> Vec<Capability> {
 pub fn checks() -> impl Iterator<Item = Check> {
     type Run = fn(Make<'_>);
     let (trash, directories) = (Some(Capability::Trash), Some(Capability::Directories));
-    let checks: [(&'static str, Option<Capability>, Run); 27] = [
+    let checks: [(&'static str, Option<Capability>, Run); 28] = [
         ("lists the names directly below a directory", None, lists_names),
         ("walks every object below a directory", None, walks_objects),
         ("lists and walks more names than one page of a listing holds", None, lists_many_names),
+        ("lists the same digests, shared or not", None, shares_digests),
         ("takes what is absent for empty, not for an error", None, takes_absent_for_empty),
         ("reads whole objects up to a limit", None, reads_whole_objects),
         ("reads objects in parts", None, reads_in_parts),
@@ -205,6 +206,31 @@ fn lists_many_names(make: Make<'_>) {
     let removals = storage.remove(&keys, &Removing::default());
     assert!(removals.len() == keys.len() && removals.iter().all(|removal| matches!(removal, Removal::Done)));
     assert!(names(&*storage, "a").1.is_empty(), "what is reported as deleted is gone");
+}
+
+fn shares_digests(make: Make<'_>) {
+    let hex = |number: u32| format!("{number:064x}");
+    let mut keys: Vec<String> = (0..600).map(|number| format!("a/{}/data", hex(number))).collect();
+    // More beside the content, and what is named after no digest.
+    keys.extend([format!("a/{}/z", hex(7)), format!("a/{}/data", &hex(8)[1..]), "a/file".to_owned()]);
+    let objects: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "1")).collect();
+    let storage = make(&objects);
+    let listed = || {
+        let mut names = Vec::new();
+        let visit = &mut |entry: Entry<'_>| names.push((entry.name.to_owned(), entry.kind));
+        let digests = storage.list_digests("a", visit).expect("it can be listed");
+        assert!(digests.iter().all(|page| page.is_sorted_by(|one, next| one < next)), "each once, and in order");
+        let digests = digests.iter().flat_map(|page| page.iter().map(hex::encode));
+        names.extend(digests.map(|name| (name, EntryKind::Directory)));
+        names.sort();
+        names
+    };
+    assert_eq!(listed(), names(&*storage, "a").1, "a blob that is not listed is served all the same");
+    assert_eq!(listed().len(), 600 + 2, "each name once");
+    let removal = storage.remove(&keys[..1], &Removing::default());
+    assert!(matches!(*removal, [Removal::Done]));
+    assert_eq!(listed(), names(&*storage, "a").1, "shared or not");
+    assert_eq!(listed().len(), 600 + 1, "what is gone is not listed");
 }
 
 fn takes_absent_for_empty(make: Make<'_>) {

@@ -17,6 +17,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::Error;
@@ -59,6 +60,9 @@ pub struct Object<'a> {
     /// When it was last written, by the storage's clock.
     pub modified: Option<SystemTime>,
 }
+
+/// Some SHA-256 hashes, each once and in order.
+pub type Hashes = Arc<Vec<[u8; 32]>>;
 
 /// What is known of a key without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +170,13 @@ pub trait ReadStorage: Send + Sync {
     /// Calls `visit` for every name directly below `directory`, in no particular order, and returns whether the
     /// directory exists. `.` and `..` are not among the names. `""` is the root.
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error>;
+
+    /// The same as [`list`](Self::list), but directories that are named after SHA-256 digests may be returned in place of being
+    /// visited, by a storage that holds their hashes already: so that they are in memory once. Symbolic links are visited.
+    fn list_digests(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<Vec<Hashes>, Error> {
+        self.list(directory, visit)?;
+        Ok(Vec::new())
+    }
 
     /// Calls `visit` for every object below `directory`, at any depth, in no particular order, until it breaks. A
     /// symbolic link is visited itself, and is not followed. Names that are not UTF-8 are ignored: no key leads

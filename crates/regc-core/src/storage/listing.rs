@@ -1,6 +1,6 @@
 //! Listings of a directory, and of everything below it.
 
-use super::contract::{Entry, EntryKind, ReadStorage};
+use super::contract::{Entry, EntryKind, Hashes, ReadStorage};
 use crate::error::Error;
 
 /// Returns what `accept` makes of the names of directories in `directory`, and whether each is a symbolic link. Calls
@@ -24,17 +24,40 @@ pub(crate) fn each_directory<T>(
     storage: &dyn ReadStorage,
     directory: &str,
     accept: impl Fn(&str) -> Option<T>,
-    mut visit: impl FnMut(T, bool),
+    visit: impl FnMut(T, bool),
     pass_over: impl Fn(),
 ) -> Result<(), Error> {
+    let list = |visit: &mut dyn FnMut(Entry<'_>)| storage.list(directory, visit);
+    accepted(list, directory, accept, visit, pass_over).map(drop)
+}
+
+/// The same as [`each_directory`], but returns what the storage holds of directories that are named after SHA-256 digests.
+pub(crate) fn each_directory_of_digest<T>(
+    storage: &dyn ReadStorage,
+    directory: &str,
+    accept: impl Fn(&str) -> Option<T>,
+    visit: impl FnMut(T, bool),
+    pass_over: impl Fn(),
+) -> Result<Vec<Hashes>, Error> {
+    let list = |visit: &mut dyn FnMut(Entry<'_>)| storage.list_digests(directory, visit);
+    accepted(list, directory, accept, visit, pass_over)
+}
+
+fn accepted<T, L>(
+    list: impl FnOnce(&mut dyn FnMut(Entry<'_>)) -> Result<L, Error>,
+    directory: &str,
+    accept: impl Fn(&str) -> Option<T>,
+    mut visit: impl FnMut(T, bool),
+    pass_over: impl Fn(),
+) -> Result<L, Error> {
     let mut error = None;
-    storage.list(directory, &mut |Entry { name, kind, symlink }| match (accept(name), kind) {
+    let listed = list(&mut |Entry { name, kind, symlink }| match (accept(name), kind) {
         (Some(meaning), EntryKind::Directory) => visit(meaning, symlink),
         (Some(_), EntryKind::BrokenSymlink) => error = Some(Error::BrokenSymlink(format!("{directory}/{name}"))),
         (Some(_), EntryKind::Unnameable) => error = Some(Error::NotUtf8(format!("{directory}/{name}"))),
         _ => pass_over(),
     })?;
-    error.map_or(Ok(()), Err)
+    error.map_or(Ok(listed), Err)
 }
 
 /// Returns the number of the file system that something is on, if the storage knows it.

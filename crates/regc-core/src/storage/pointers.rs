@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::contract::{
-    Content, DeleteStorage, Entry, Metadata, Moved, Object, PosixStorage, ReadStorage, Removal, Removing, TrashStorage,
+    Content, DeleteStorage, Entry, Hashes, Metadata, Moved, Object, PosixStorage, ReadStorage, Removal, Removing,
+    TrashStorage,
 };
 use super::lock::{Holder, Lock};
 use crate::error::Error;
@@ -16,6 +17,10 @@ macro_rules! forward_to_target {
         impl<S: ReadStorage + ?Sized> ReadStorage for $pointer {
             fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error> {
                 (**self).list(directory, visit)
+            }
+
+            fn list_digests(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<Vec<Hashes>, Error> {
+                (**self).list_digests(directory, visit)
             }
 
             fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {

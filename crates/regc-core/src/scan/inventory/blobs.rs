@@ -8,6 +8,7 @@ use super::Walk;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::registry::layout;
+use crate::storage::{Hashes, each_directory_of_digest};
 use crate::sync::Mutex;
 
 /// The blobs of a store, in no particular order.
@@ -15,6 +16,8 @@ use crate::sync::Mutex;
 pub(super) struct Blobs {
     /// Blobs named by SHA-256, as bare hashes: there may be very many.
     pub(super) sha256: Vec<[u8; 32]>,
+    /// More of them, which the storage holds in memory.
+    pub(super) held: Vec<Hashes>,
     /// Blobs named by another algorithm.
     pub(super) otherwise: Vec<Digest>,
     /// Blobs whose directory is a symbolic link.
@@ -74,7 +77,7 @@ impl Walk<'_> {
         let directory = format!("{}/{prefix}", layout::blobs(algorithm));
         let mut sha256 = Vec::with_capacity(AT_ONCE);
         let mut count = 0;
-        self.each_directory(&directory, blob, |digest, symlink| {
+        let visit = |digest: Digest, symlink| {
             count += 1;
             match digest.as_sha256() {
                 Some(hash) => sha256.push(*hash),
@@ -89,7 +92,26 @@ impl Walk<'_> {
             if sha256.len() == AT_ONCE {
                 blobs.lock().sha256.append(&mut sha256);
             }
-        })?;
+        };
+        // Only a file system has blobs elsewhere, and it holds none in memory.
+        if algorithm == Algorithm::Sha256 && elsewhere.is_none() {
+            let held = each_directory_of_digest(self.storage, &directory, blob, visit, || self.pass_over())?;
+            let is_blob = |hash: &[u8; 32]| hex::encode(&hash[..1]) == prefix;
+            for hashes in held {
+                // Where the first and the last one begin with the same byte, so do all between them.
+                let all_are = hashes.first().is_some_and(is_blob) && hashes.last().is_some_and(is_blob);
+                let in_place = if all_are {
+                    hashes.clone()
+                } else {
+                    hashes.iter().copied().filter(is_blob).collect::<Vec<_>>().into()
+                };
+                (in_place.len()..hashes.len()).for_each(|_| self.pass_over());
+                count += in_place.len() as u64;
+                blobs.lock().held.push(in_place);
+            }
+        } else {
+            self.each_directory(&directory, blob, visit)?;
+        }
         blobs.lock().sha256.append(&mut sha256);
         if count == 0 {
             self.note_empty(&directory);

@@ -4,9 +4,10 @@
 //! for each stored blob. Everything else refers to a digest by its number, in 4 bytes.
 
 use indexmap::IndexSet;
-use rayon::prelude::*;
 
+use super::hashes::SortedHashes;
 use crate::digest::{Algorithm, Digest};
+use crate::storage::Hashes;
 use crate::sync::RwLock;
 
 /// The number of a digest in its [`Digests`].
@@ -36,11 +37,8 @@ impl DigestId {
 /// All digests of a store: those of its blobs, and those that are only mentioned.
 #[derive(Debug, Default)]
 pub struct Digests {
-    /// The blobs named by SHA-256, sorted: numbers from 0.
-    stored: Vec<[u8; 32]>,
-    /// For each value of a hash's first two bytes, the index in `stored` at which those hashes begin, and last its
-    /// length. Hashes are spread evenly, so the rest of a search is short.
-    starts: Vec<u32>,
+    /// The blobs named by SHA-256: numbers from 0.
+    stored: SortedHashes,
     /// The blobs named by another algorithm, sorted: the numbers after that.
     stored_otherwise: Vec<Digest>,
     /// Digests without a blob: the numbers after that, and, for other algorithms than SHA-256, down from the top.
@@ -54,22 +52,13 @@ struct Mentioned {
 }
 
 impl Digests {
-    /// Builds a table from the blobs of a store, in any order: those named by SHA-256, and those named by another
-    /// algorithm.
-    pub fn new(mut stored: Vec<[u8; 32]>, mut stored_otherwise: Vec<Digest>) -> Self {
-        stored.par_sort_unstable_by(|a, b| first_bytes(a).cmp(&first_bytes(b)).then_with(|| a.cmp(b)));
-        stored.dedup();
-        stored.shrink_to_fit();
+    /// Builds a table from the blobs of a store: those named by SHA-256, in any order and in pages that are in order, and those
+    /// named by another algorithm.
+    pub fn new(stored: Vec<[u8; 32]>, held: Vec<Hashes>, mut stored_otherwise: Vec<Digest>) -> Self {
         stored_otherwise.sort_unstable();
         stored_otherwise.dedup();
-        let mut starts = Vec::with_capacity(PREFIXES + 1);
-        let mut start = 0;
-        for prefix in 0..PREFIXES {
-            start += stored[start..].iter().take_while(|hash| first_two(hash) < prefix).count();
-            starts.push(start as u32);
-        }
-        starts.push(stored.len() as u32);
-        Self { stored, starts, stored_otherwise, mentioned: RwLock::default() }
+        let stored = SortedHashes::new(stored, held);
+        Self { stored, stored_otherwise, mentioned: RwLock::default() }
     }
 
     /// Returns the algorithm of a digest, usually without looking up the rest of it.
@@ -89,23 +78,12 @@ impl Digests {
             let is_there = |digest: &Digest| digest.algorithm() == algorithm && digest.as_bytes()[0] == first;
             return self.stored_otherwise.iter().any(is_there);
         }
-        let start = usize::from(first) << 8;
-        match (self.starts.get(start), self.starts.get(start + (1 << 8))) {
-            (Some(start), Some(end)) => start < end,
-            _ => false,
-        }
-    }
-
-    /// Returns the position of a hash among the stored ones.
-    fn position(&self, hash: &[u8; 32]) -> Option<usize> {
-        let prefix = first_two(hash);
-        let range = *self.starts.get(prefix)? as usize..*self.starts.get(prefix + 1)? as usize;
-        self.stored[range.clone()].binary_search(hash).ok().map(|index| range.start + index)
+        self.stored.has_first(first)
     }
 
     /// Returns the numbers of those of these sorted hashes that are blobs, in their order, and `None` for the others.
     pub(crate) fn stored_among(&self, sorted: &[[u8; 32]]) -> Vec<Option<DigestId>> {
-        let mut rest = (0..).map(DigestId).zip(&self.stored).peekable();
+        let mut rest = (0..).map(DigestId).zip(self.stored.iter()).peekable();
         let number = |hash: &[u8; 32]| {
             while rest.next_if(|(_, stored)| *stored < hash).is_some() {}
             rest.next_if(|(_, stored)| *stored == hash).map(|(id, _)| id)
@@ -131,7 +109,7 @@ impl Digests {
     /// Returns the number of a digest, and assigns one if it has none yet.
     pub fn id(&self, digest: &Digest) -> DigestId {
         let stored = match digest.as_sha256() {
-            Some(bytes) => self.position(bytes),
+            Some(bytes) => self.stored.position(bytes),
             None => self.stored_otherwise.binary_search(digest).ok().map(|index| self.stored.len() + index),
         };
         if let Some(index) = stored {
@@ -172,18 +150,6 @@ impl Digests {
     }
 }
 
-/// How many values the first two bytes of a hash can have.
-const PREFIXES: usize = 1 << 16;
-
-fn first_two(hash: &[u8; 32]) -> usize {
-    usize::from(u16::from_be_bytes([hash[0], hash[1]]))
-}
-
-/// Returns the first 8 bytes of a hash as a number: faster to compare than bytes, and rarely equal.
-fn first_bytes(hash: &[u8; 32]) -> u64 {
-    hash[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
 enum MentionedIndex {
     Sha256(usize),
     Otherwise(usize),
@@ -215,7 +181,8 @@ mod tests {
         let stored: Vec<_> = Algorithm::ALL.into_iter().flat_map(|a| (0..20).map(move |n| digest(a, n))).collect();
         let (sha256, otherwise): (Vec<Digest>, _) =
             stored.iter().chain(&stored).partition(|digest| digest.algorithm() == Algorithm::Sha256);
-        let digests = Digests::new(sha256.iter().filter_map(Digest::as_sha256).copied().collect(), otherwise);
+        let digests =
+            Digests::new(sha256.iter().filter_map(Digest::as_sha256).copied().collect(), Vec::new(), otherwise);
         assert_eq!(digests.stored_len(), 60);
         for algorithm in Algorithm::ALL {
             for n in 0..40 {

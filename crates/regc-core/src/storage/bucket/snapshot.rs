@@ -1,7 +1,7 @@
 //! The keys of a bucket at one moment, from which all questions but those for content are answered.
 //!
 //! A bucket has no directories, and a question costs a request. So everything is listed at once, and kept: a blob or link in
-//! a directory named after its digest takes 44 bytes, whatever the length of its key.
+//! a directory named after its digest takes 44 bytes, whatever the length of its key. The inventory shares 32 of them.
 
 mod of_digest;
 
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use self::of_digest::{OfDigest, OfDigests};
 use crate::registry::layout;
-use crate::storage::{EntryKind, Metadata, Object};
+use crate::storage::{EntryKind, Hashes, Metadata, Object};
 
 /// A directory, as far as keys show it.
 #[derive(Debug, Default)]
@@ -84,11 +84,11 @@ impl Snapshot {
         }
         let of_digest = split_of_digest(key)
             .filter(|(directory, hash, _)| !self.has_directory_of(directory, hash))
-            .and_then(|(directory, hash, is_data)| Some((directory, OfDigest::new(hash, is_data, listed)?)));
-        if let Some((directory, of_digest)) = of_digest {
+            .and_then(|(directory, hash, is_data)| Some((directory, hash, OfDigest::new(is_data, listed)?)));
+        if let Some((directory, hash, of_digest)) = of_digest {
             let of_digests = &mut self.make(directory).of_digests;
-            if !of_digests.ends_with(&of_digest.hash) {
-                return of_digests.push(of_digest);
+            if !of_digests.ends_with(&hash) {
+                return of_digests.push(hash, of_digest);
             }
         }
         self.insert(key, listed);
@@ -186,9 +186,9 @@ impl Snapshot {
         true
     }
 
-    /// Returns some of the digests whose directories are directly in a directory: from page 0 on, up to the first `None`.
-    pub(super) fn digests(&self, directory: &str, page: usize) -> Option<Vec<[u8; 32]>> {
-        self.directories.get(directory)?.of_digests.page(page)
+    /// Returns the digests after which other directories in a directory are named.
+    pub(super) fn digests(&self, directory: &str) -> Vec<Hashes> {
+        self.directories.get(directory).map_or_else(Vec::new, |found| found.of_digests.hashes())
     }
 
     /// Returns the first link at or below a key that is empty.
@@ -239,9 +239,9 @@ impl Snapshot {
                 }
                 pending.push(key);
             }
-            for of_digest in found.of_digests.iter() {
+            for (hash, of_digest) in found.of_digests.iter() {
                 let Listed { bytes, modified } = of_digest.listed();
-                let name = format!("{}/{}", hex::encode(of_digest.hash), of_digest.name());
+                let name = format!("{}/{}", hex::encode(hash), of_digest.name());
                 visit(Object { key: &below(&directory, &name), bytes, modified });
             }
         }
@@ -348,8 +348,8 @@ mod tests {
                 .collect();
             let mut listed = BTreeSet::new();
             assert!(snapshot.list(directory, &mut |name, kind| drop(listed.replace((name.to_owned(), kind)))));
-            let hashes = (0..).map_while(|page| snapshot.digests(directory, page)).flatten().collect::<Vec<_>>();
-            listed.extend(hashes.iter().map(|hash| (hex::encode(hash), EntryKind::Directory)));
+            let hashes = snapshot.digests(directory);
+            listed.extend(hashes.iter().flat_map(|page| &**page).map(|hash| (hex::encode(hash), EntryKind::Directory)));
             assert_eq!(listed, expected, "{directory:?}");
             let mut walked = Vec::new();
             snapshot.walk(directory, &mut |object| walked.push(object.key.to_owned()));

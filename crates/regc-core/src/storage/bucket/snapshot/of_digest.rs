@@ -1,14 +1,15 @@
 //! Objects that are alone in a directory which is named after a SHA-256 digest: nearly all that a registry has.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Listed;
 use crate::registry::layout;
+use crate::storage::Hashes;
 
 /// The only object directly in a directory that is named after a SHA-256 digest: `<hex>/data` or `<hex>/link`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OfDigest {
-    pub(super) hash: [u8; 32],
     /// In whole seconds since 1970, as the time of a lock is: what is later than a lock is not earlier so.
     modified: u32,
     // One field of eight bytes would make it four bytes longer.
@@ -21,10 +22,9 @@ pub(super) struct OfDigest {
 
 impl OfDigest {
     /// Returns `None` if what is listed does not fit: more than 256 TiB, or no time, or one after 2106.
-    pub(super) fn new(hash: [u8; 32], is_data: bool, listed: Listed) -> Option<Self> {
+    pub(super) fn new(is_data: bool, listed: Listed) -> Option<Self> {
         let modified = listed.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(Self {
-            hash,
             modified: modified.as_secs().try_into().ok()?,
             bytes_low: listed.bytes as u32,
             bytes_high: (listed.bytes >> 32).try_into().ok()?,
@@ -48,64 +48,90 @@ impl OfDigest {
 /// as they hold.
 const TOGETHER: usize = 256;
 
+/// Some objects, and the digests after which their directories are named.
+#[derive(Debug)]
+struct Page {
+    /// Whoever lists the directory shares them.
+    hashes: Hashes,
+    objects: Vec<OfDigest>,
+}
+
+impl Page {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8; 32], &OfDigest)> {
+        self.hashes.iter().zip(&self.objects)
+    }
+}
+
+impl FromIterator<([u8; 32], OfDigest)> for Page {
+    fn from_iter<I: IntoIterator<Item = ([u8; 32], OfDigest)>>(all: I) -> Self {
+        let (hashes, objects) = all.into_iter().unzip();
+        Self { hashes: Arc::new(hashes), objects }
+    }
+}
+
 /// The objects of the digests in one directory, by digest.
 #[derive(Debug, Default)]
 pub(super) struct OfDigests {
     /// None of them is empty.
-    pages: Vec<Vec<OfDigest>>,
+    pages: Vec<Page>,
     gone: usize,
 }
 
 impl OfDigests {
     /// Whether the one that was added last is of this digest.
     pub(super) fn ends_with(&self, hash: &[u8; 32]) -> bool {
-        let last = self.pages.last().and_then(|page| page.last());
-        last.is_some_and(|last| last.hash == *hash && !last.is_gone)
+        let last = self.pages.last().and_then(|page| page.iter().next_back());
+        last.is_some_and(|(last, of_digest)| last == hash && !of_digest.is_gone)
     }
 
     /// Adds an object after all others.
-    pub(super) fn push(&mut self, of_digest: OfDigest) {
+    pub(super) fn push(&mut self, hash: [u8; 32], of_digest: OfDigest) {
         match self.pages.last_mut() {
-            Some(page) if page.len() < TOGETHER => page.push(of_digest),
-            Some(_) => {
-                let mut page = Vec::with_capacity(TOGETHER);
-                page.push(of_digest);
-                self.pages.push(page);
+            Some(page) if page.objects.len() < TOGETHER => {
+                Arc::make_mut(&mut page.hashes).push(hash);
+                page.objects.push(of_digest);
             }
-            None => self.pages.push(vec![of_digest]),
+            Some(_) => {
+                let (mut hashes, mut objects) = (Vec::with_capacity(TOGETHER), Vec::with_capacity(TOGETHER));
+                hashes.push(hash);
+                objects.push(of_digest);
+                self.pages.push(Page { hashes: Arc::new(hashes), objects });
+            }
+            None => self.pages.push(Page::from_iter([(hash, of_digest)])),
         }
     }
 
     /// Orders what was added. Usually it is in order already.
     pub(super) fn finish(&mut self) {
-        if !self.pages.iter().flatten().is_sorted_by_key(|of_digest| of_digest.hash) {
-            let mut all: Vec<OfDigest> = self.iter().copied().collect();
+        if !self.pages.iter().flat_map(|page| &*page.hashes).is_sorted() {
+            let mut all: Vec<_> = self.iter().map(|(hash, of_digest)| (*hash, *of_digest)).collect();
             self.gone = 0;
-            all.sort_unstable_by_key(|of_digest| of_digest.hash);
-            self.pages = all.chunks(TOGETHER).map(<[OfDigest]>::to_vec).collect();
+            all.sort_unstable_by_key(|(hash, _)| *hash);
+            self.pages = all.chunks(TOGETHER).map(|page| page.iter().copied().collect()).collect();
         }
         if let Some(last) = self.pages.last_mut() {
-            last.shrink_to_fit();
+            Arc::make_mut(&mut last.hashes).shrink_to_fit();
+            last.objects.shrink_to_fit();
         }
     }
 
     /// Returns where the object of a digest is, once all are in order.
     fn position(&self, hash: &[u8; 32]) -> Option<(usize, usize)> {
-        let number = self.pages.partition_point(|page| page.last().is_some_and(|last| last.hash < *hash));
-        let at = self.pages.get(number)?.binary_search_by_key(hash, |of_digest| of_digest.hash).ok()?;
+        let number = self.pages.partition_point(|page| page.hashes.last().is_some_and(|last| last < hash));
+        let at = self.pages.get(number)?.hashes.binary_search(hash).ok()?;
         Some((number, at))
     }
 
     /// Returns the object of a digest.
     pub(super) fn find(&self, hash: &[u8; 32]) -> Option<&OfDigest> {
         let (number, at) = self.position(hash)?;
-        Some(&self.pages[number][at]).filter(|found| !found.is_gone)
+        Some(&self.pages[number].objects[at]).filter(|found| !found.is_gone)
     }
 
     /// Forgets an object, and returns whether there was one.
     pub(super) fn forget(&mut self, hash: &[u8; 32], is_data: bool) -> bool {
         let Some((number, at)) = self.position(hash) else { return false };
-        let found = &mut self.pages[number][at];
+        let found = &mut self.pages[number].objects[at];
         let is_there = found.is_data == is_data && !found.is_gone;
         found.is_gone |= is_there;
         self.gone += usize::from(is_there);
@@ -114,26 +140,37 @@ impl OfDigests {
 
     /// Takes the object of a digest, whether all are in order yet or not. It stays in its place, and is gone.
     pub(super) fn take(&mut self, hash: &[u8; 32]) -> Option<OfDigest> {
-        let mut all = self.pages.iter_mut().rev().flat_map(|page| page.iter_mut().rev());
-        let found = all.find(|of_digest| of_digest.hash == *hash && !of_digest.is_gone)?;
-        found.is_gone = true;
+        let of_page = |page: &mut Page| {
+            let mut all = page.hashes.iter().zip(&mut page.objects).rev();
+            let (_, found) = all.find(|(other, of_digest)| *other == hash && !of_digest.is_gone)?;
+            found.is_gone = true;
+            Some(*found)
+        };
+        let taken = self.pages.iter_mut().rev().find_map(of_page)?;
         self.gone += 1;
-        Some(*found)
+        Some(taken)
     }
 
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.pages.iter().map(Vec::len).sum::<usize>() == self.gone
+        self.pages.iter().map(|page| page.objects.len()).sum::<usize>() == self.gone
     }
 
     /// Returns all, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &OfDigest> {
-        self.pages.iter().flatten().filter(|of_digest| !of_digest.is_gone)
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8; 32], &OfDigest)> {
+        self.pages.iter().flat_map(Page::iter).filter(|(_, of_digest)| !of_digest.is_gone)
     }
 
-    /// Returns the hashes of those that are held together as the page of this number; `None` after the last one.
-    pub(super) fn page(&self, number: usize) -> Option<Vec<[u8; 32]>> {
-        let page = self.pages.get(number)?;
-        Some(page.iter().filter(|of_digest| !of_digest.is_gone).map(|of_digest| of_digest.hash).collect())
+    /// Returns the digests of all, in order and shared as far as none is gone.
+    pub(super) fn hashes(&self) -> Vec<Hashes> {
+        let of_page = |page: &Page| {
+            if page.objects.iter().any(|of_digest| of_digest.is_gone) {
+                let there = page.iter().filter(|(_, of_digest)| !of_digest.is_gone);
+                Arc::new(there.map(|(hash, _)| *hash).collect())
+            } else {
+                page.hashes.clone()
+            }
+        };
+        self.pages.iter().map(of_page).filter(|hashes| !hashes.is_empty()).collect()
     }
 }
