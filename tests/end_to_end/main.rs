@@ -24,13 +24,24 @@ mod undelete;
 mod verify;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use regc_testkit::{TestRegistry, layer};
 
 /// Returns the project's directory, in which the README's commands run.
 fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Returns an empty directory that is on another file system than temporary files are.
+fn on_another_file_system() -> tempfile::TempDir {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    let places = [Path::new("/dev/shm"), Path::new(env!("CARGO_TARGET_TMPDIR"))];
+    let is_other = |place: &&&Path| device(place).is_some_and(|other| Some(other) != device(&std::env::temp_dir()));
+    let other =
+        places.iter().find(is_other).expect("/dev/shm, or the target directory, is on a file system of its own");
+    tempfile::tempdir_in(other).expect("a temporary directory")
 }
 
 /// Returns a registry with a little of everything that may be printed.

@@ -6,7 +6,7 @@ use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, files_below, layer};
 
 use crate::common::{Run, regc, regc_with};
-use crate::config;
+use crate::{config, on_another_file_system};
 
 fn repair(root: &std::path::Path, arguments: &[&str]) -> Run {
     regc([&["repair", "--root", root.to_str().unwrap()], arguments].concat())
@@ -240,7 +240,7 @@ fn repair_from_requires_a_different_store() {
 fn repair_reports_other_filesystem_and_goes_on() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();
-    let (backup, disk) = (registry.on_disk(), tempfile::tempdir_in("/dev/shm").expect("/dev/shm"));
+    let (backup, disk) = (registry.on_disk(), on_another_file_system());
     registry.remove(&layout::blob_data(&layer("a")));
     registry.put(layout::revision_link("app", &image), "");
     let root = registry.on_disk();
