@@ -20,6 +20,8 @@ mod rm;
 mod safety;
 mod shapes;
 mod source;
+mod surface;
+mod terminal;
 mod undelete;
 mod verify;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,6 +10,7 @@ use regc_testkit::{TestRegistry, files_below, fixture};
 use serde_json::Value;
 
 use crate::common::{Run, gc, regc};
+use crate::terminal::answered;
 
 fn rm(root: &Path, arguments: &[&str]) -> Run {
     regc([&["rm", "--root", root.to_str().unwrap()], arguments].concat())
@@ -123,19 +123,11 @@ fn rm_requires_confirmation() {
     let run = rm(root.path(), &["other:v1"]);
     assert!(run.code == 1 && run.stderr.contains("--yes") && run.stdout.is_empty(), "{}", run.stderr);
     for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
-        // `script` runs it in a terminal.
-        let command = format!("'{}' rm --root '{}' other:v1", env!("CARGO_BIN_EXE_regc"), root.path().display());
-        let mut terminal = Command::new("script")
-            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script, of the package bsdutils, is installed");
-        terminal.stdin.take().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
-        let output = terminal.wait_with_output().unwrap();
-        let screen = String::from_utf8_lossy(&output.stdout);
-        assert!(screen.contains("Remove this? [y/N]") && screen.contains("This removes"), "{screen}");
-        assert_eq!(output.status.code(), Some(code), "{answer:?}: {screen}");
+        let path = root.path().to_str().unwrap();
+        let run = answered(&["rm", "--root", path, "other:v1"], answer);
+        let question = format!(" blobs, from {path}? [y/N]");
+        assert!(run.stdout.contains(&question) && run.stdout.contains("This removes"), "{}", run.stdout);
+        assert_eq!(run.code, code, "{answer:?}: {}", run.stdout);
         assert_eq!(files_below(root.path()) == before, code == 1, "{answer:?}");
     }
 }

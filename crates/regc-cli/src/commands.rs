@@ -19,7 +19,8 @@ pub mod verify;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use regc_core::{Error, Store};
+use regc_core::registry::pattern::Pattern;
+use regc_core::{Error, MAX_JOBS};
 
 use crate::source::{self, Source};
 
@@ -38,9 +39,17 @@ pub struct Common {
     #[arg(long)]
     pub allow_empty: bool,
 
+    /// How many threads ask the storage at once; as many as help if not given
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
+
     /// What to print: text for people, or JSON Lines
     #[arg(long, value_enum, default_value = "human")]
-    pub format: Format,
+    format: Format,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,13 +64,29 @@ impl Common {
         Self { config: path.or(self.config), ..self }
     }
 
-    /// Opens the store for reading.
-    pub fn open(&self) -> Result<Store, Error> {
-        self.source()?.open(self.allow_empty)
+    /// How the result is printed.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
     }
 
     /// Finds the store's configuration and root.
     pub fn source(&self) -> Result<Source, Error> {
         source::find(self.config.clone(), self.root.clone())
+    }
+}
+
+/// Parses a number of threads.
+pub fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=MAX_JOBS) => Ok(jobs),
+        _ => Err(format!("not a number from 1 to {MAX_JOBS}")),
+    }
+}
+
+/// Parses a pattern of names. The path of a configuration file or of a storage root is an error that says how to name the store.
+pub fn pattern(text: &str) -> Result<Pattern, String> {
+    match source::option_for(text) {
+        Some(option) => Err(format!("this is where a store is, not a name in it. To use that store: {option} {text}")),
+        None => Pattern::parse(text).map_err(|error| error.to_string()),
     }
 }

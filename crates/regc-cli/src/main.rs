@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         Command::Prune(args) => prune::run(args),
         Command::Repair(args) => repair::run(args).map_err(Failure::from),
         Command::Rm(args) => rm::run(args),
-        Command::Trash(args) => trash::run(args).map_err(Failure::from),
+        Command::Trash(args) => trash::run(args),
         Command::Undelete(args) => undelete::run(args).map_err(Failure::from),
         Command::Verify(args) => verify::run(args).map_err(Failure::from),
     };

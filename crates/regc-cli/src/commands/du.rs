@@ -46,14 +46,14 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let progress = Progress::new(false)?;
     let source = args.common.source()?;
-    let store = source.open(args.common.allow_empty)?.manifest_cache(args.manifest_cache.file(&source));
+    let store = source.open(&args.common)?.manifest_cache(args.manifest_cache.file(&source));
     let detail = Detail::default().tags(args.tags).namespaces(args.by_namespace);
     let scan = store.scan(&progress).inspect_err(|_| progress.clear())?;
     let found = store.usage(&scan, detail, &progress);
     progress.clear();
     let found = found?;
     let mut output = Output::new();
-    match args.common.format {
+    match args.common.format() {
         Format::Human => human(&mut output, &found),
         Format::Json => json_lines(&mut output, &found),
     }

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, Error, MAX_JOBS, duration};
+use regc_core::{CollectOptions, Error, duration};
 
+use crate::commands::jobs;
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};
@@ -108,7 +109,7 @@ pub struct Args {
 
     /// How many threads ask the storage at once. Without it, as many as help, which is measured: 64 where they wait for a disk
     /// or a network, eight for each core where everything is in memory
-    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     jobs: Option<usize>,
 
     #[command(flatten)]
@@ -123,6 +124,10 @@ pub struct Args {
     /// What to print: a report for people, JSON Lines, or the lines of the registry's own command
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 /// How the result is printed.
@@ -138,13 +143,6 @@ pub const WHAT_IS_COUNTED: &str = "\
 What is counted: bytes are the lengths of the contents of the blobs that go. Links and directories
 take up space too, which is not counted.";
 
-fn parse_jobs(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(jobs @ 1..=MAX_JOBS) => Ok(jobs),
-        _ => Err(format!("not a number from 1 to {MAX_JOBS}")),
-    }
-}
-
 /// Parses the value after a flag's `=`, as the registry's own command does.
 fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
@@ -159,6 +157,7 @@ pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let started = SystemTime::now();
+    let format = if args.json { Format::Json } else { args.format };
     let source = source::find(args.config.clone().or(args.configuration.clone()), args.root.clone())?;
     let opening = Opening {
         dry_run: args.dry_run,
@@ -179,7 +178,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let plan = plan?;
     let names: Vec<&str> = plan.repository_names().collect();
     tell_of_unused(&args.repository, names.into_iter());
-    let is_asked = args.format == Format::Human && can_ask();
+    let is_asked = format == Format::Human && can_ask();
     let asks = match plan.unconfirmed() {
         Some(refusal) if args.dry_run => {
             eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
@@ -188,14 +187,14 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         Some(refusal) if !is_asked => return Err(Error::Refused(refusal.clone()).into()),
         unconfirmed => unconfirmed.is_some(),
     };
-    let printer: Box<dyn Printer> = match args.format {
+    let printer: Box<dyn Printer> = match format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
         Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
     };
     let terms = Terms {
         needing: Needing::of(args.trash, args.live),
-        findings_apart: args.quiet || args.format == Format::Registry,
+        findings_apart: args.quiet || format == Format::Registry,
         asks,
         ends_if_empty: false,
     };

@@ -10,7 +10,7 @@ use regc_core::registry::pattern::{Part, Pattern};
 use regc_core::{Digest, Error};
 use serde_json::{Value, json};
 
-use crate::commands::{Common, Format};
+use crate::commands::{Common, Format, pattern};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
 use crate::{ExitStatus, process};
@@ -19,7 +19,7 @@ use crate::{ExitStatus, process};
 #[derive(clap::Args)]
 pub struct Args {
     /// Which ones: globs on `repository` or `repository:tag`. `*` stands for one component, `**` for any number
-    #[arg(value_name = "PATTERN", value_parser = Pattern::parse)]
+    #[arg(value_name = "PATTERN", value_parser = pattern)]
     patterns: Vec<Pattern>,
 
     #[command(flatten)]
@@ -45,10 +45,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let patterns = &args.patterns;
     let source = args.common.source()?;
-    let store = source.open(args.common.allow_empty)?;
+    let store = source.open(&args.common)?;
     let progress = Progress::new(false)?;
     if args.deleted {
-        return deleted::list(&store, &progress, patterns, args.common.format);
+        return deleted::list(&store, &progress, patterns, args.common.format());
     }
     let images = !args.tags_only && !args.untagged;
     let depth = ListOptions::new().images(images).untagged(args.untagged).trees(args.tree).problems(images);
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     }
     let mut output = Output::new();
     for listing in &listings {
-        match args.common.format {
+        match args.common.format() {
             _ if args.tags_only => {
                 for tag in &listing.tags {
                     output.line(format_args!("{}", printable(&format!("{}:{}", listing.repository, tag.name))));

@@ -134,7 +134,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     }
     removal.remove(session.as_ref(), deletion, findings, &|plan| {
         if !args.removing.quiet {
-            explain(&judged, &plan, now, common.format, args.explain);
+            explain(&judged, &plan, now, common.format(), args.explain);
         }
         Ok(plan.allow_partial())
     })

@@ -1,9 +1,10 @@
 //! What the commands that remove something have in common.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use indicatif::BinaryBytes;
+use indicatif::{BinaryBytes, HumanCount};
 use regc_core::registry::pattern::Pattern;
 use regc_core::trash::RunSize;
 use regc_core::{
@@ -81,7 +82,7 @@ impl<'a> Removal<'a> {
     /// Fails if an operator would have to be asked and cannot be, or if an external database describes the store.
     pub fn open(command: &'static str, common: &Common, removing: &'a Removing) -> Result<Self, Failure> {
         let started = SystemTime::now();
-        let is_asked = common.format == Format::Human && can_ask();
+        let is_asked = common.format() == Format::Human && can_ask();
         if !removing.dry_run && !removing.yes && !is_asked {
             return Err(Failure::Unconfirmed);
         }
@@ -91,11 +92,11 @@ impl<'a> Removal<'a> {
             live: removing.live,
             quiet: removing.quiet,
             allow_empty: common.allow_empty,
-            jobs: None,
+            jobs: common.jobs,
             manifest_cache: removing.manifest_cache.file(&source),
         };
         let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
-        Ok(Self { command, removing, format: common.format, opened, started })
+        Ok(Self { command, removing, format: common.format(), opened, started })
     }
 
     /// Removes what `deletion` names, unless `check` refuses or the operator at the terminal declines.
@@ -180,7 +181,7 @@ pub fn carry_out(
         None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,
         None => None,
         Some(_) if terms.ends_if_empty && plan.totals().is_empty() => Some(Outcome::default()),
-        Some(_) if terms.asks && !is_agreed() => return Err(Failure::Declined),
+        Some(_) if terms.asks && !is_agreed(&question(&plan, root)) => return Err(Failure::Declined),
         Some(session) => {
             plan.confirm();
             let outcome = session.execute(&plan, if is_kept { Disposal::Trash } else { Disposal::Delete }, progress);
@@ -245,9 +246,16 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Returns the question before a plan is carried out. It names the store: another one may be meant.
+fn question(plan: &Plan, root: &Path) -> String {
+    let totals = plan.totals();
+    let (bytes, blobs) = (BinaryBytes(totals.all_bytes()), HumanCount(totals.blobs));
+    format!("Remove this, {bytes} in {blobs} blobs, from {}?", output::printable(&root.to_string_lossy()))
+}
+
 /// Asks the operator at the terminal.
-pub fn is_agreed() -> bool {
-    eprint!("Remove this? [y/N] ");
+pub fn is_agreed(question: &str) -> bool {
+    eprint!("{question} [y/N] ");
     io::stderr().flush().ok();
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")

@@ -171,7 +171,7 @@ fn open_other(path: &Path, root: &Path) -> Result<Store, Error> {
 
 fn tell(output: &mut Output, args: &Args, state: &str, actions: &[Action]) {
     for action in actions.iter().filter(|_| !args.quiet) {
-        if args.common.format == Format::Json {
+        if args.common.format() == Format::Json {
             output.json(&json!({ "type": "repair", "state": state, "repair": action }));
             continue;
         }
@@ -199,7 +199,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
     let is_wrong = |defect: &&Defect| defect.kind.severity() < Severity::Note;
     let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
     let (planned, done) = (plan.actions().len(), outcome.done.len());
-    match args.common.format {
+    match args.common.format() {
         Format::Json => output.json(&json!({
             "type": "summary",
             "schema_version": 1,

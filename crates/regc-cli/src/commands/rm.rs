@@ -4,8 +4,8 @@ use regc_core::Plan;
 use regc_core::registry::pattern::Pattern;
 
 use crate::ExitStatus;
-use crate::commands::Common;
 use crate::commands::removing::{Removal, Removing};
+use crate::commands::{Common, pattern};
 use crate::failure::Failure;
 
 /// Remove tags, manifests or whole repositories, and what only they kept alive.
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 pub struct Args {
     /// What goes: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
     /// any number of components. A repository goes with its tags and uploads; those below it stay
-    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required_unless_present = "path", value_parser = Pattern::parse)]
+    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required_unless_present = "path", value_parser = pattern)]
     names: Vec<Pattern>,
 
     /// A repository by its directory: one that was renamed to a name that no registry serves, `app~` or `_old/app`. No pattern

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use regc_core::{CollectOptions, Error, Holder, Probed, Refusal, Session, Store};
 
+use crate::commands::Common;
 use crate::output::printable;
 use crate::progress::Progress;
 use crate::source::Source;
@@ -88,8 +89,9 @@ impl Opened {
 
 impl Source {
     /// Opens the store for reading.
-    pub fn open(&self, allow_empty: bool) -> Result<Store, Error> {
-        let store = Store::open(&self.config)?.allow_empty(allow_empty);
+    pub fn open(&self, common: &Common) -> Result<Store, Error> {
+        let store = Store::open(&self.config)?.allow_empty(common.allow_empty);
+        let store = common.jobs.into_iter().fold(store, Store::jobs);
         store.check_layout().map_err(|error| self.with_nearby_root(error))?;
         Ok(store)
     }

@@ -1,5 +1,6 @@
 //! `regc trash`.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
@@ -8,7 +9,9 @@ use regc_core::trash::{Entry, Kind, Restored, Runs, Selection, TrashedRun};
 use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration};
 use serde_json::{Value, json};
 
+use crate::commands::removing::{can_ask, is_agreed};
 use crate::commands::{Common, Format};
+use crate::failure::Failure;
 use crate::hints::{self, Needing};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
@@ -51,19 +54,23 @@ enum Command {
         /// Show what would go, change nothing
         #[arg(short, long)]
         dry_run: bool,
+        /// Do not ask. Without a terminal, nothing is asked
+        #[arg(short, long)]
+        yes: bool,
         /// Only runs that began that long ago, and are not being restored: 90m, 24h, 7d
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         older_than: Option<Duration>,
     },
 }
 
-pub fn run(args: Args) -> Result<ExitStatus, Error> {
+pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let common = match &args.command {
         Command::List { common } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
     };
-    let store = common.open()?;
+    let source = common.source()?;
+    let store = source.open(common)?;
     let mut output = Output::new();
-    let format = common.format;
+    let format = common.format();
     // The registry may take pushes meanwhile: what it serves does not change, except for what is restored.
     let session = |dry_run: bool| (!dry_run).then(|| store.lock_live(&Holder::new("regc"))).transpose();
     let ending = match args.command {
@@ -75,12 +82,25 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             ExitStatus::Done
         }
         Command::Restore { dry_run, what, .. } => restore(&mut output, format, &store, session(dry_run)?, what)?,
-        Command::Empty { dry_run, older_than, runs, .. } => {
+        Command::Empty { dry_run, yes, older_than, runs, .. } => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
             let session = session(dry_run)?;
             let progress = Progress::new(false)?;
             let meant = if runs.is_empty() { Runs::All } else { Runs::Named(&runs) };
+            let asks = session.is_some() && !yes && format == Format::Human && can_ask();
+            if asks {
+                let planned = store.plan_empty_trash(meant, before, &progress);
+                progress.clear();
+                let runs = planned?.runs;
+                for run in &runs {
+                    output.line(format_args!("{}", printable(&describe(run))));
+                }
+                output.flush();
+                if !runs.is_empty() && !is_agreed(&question(&runs, &source.root)) {
+                    return Err(Failure::Declined);
+                }
+            }
             let emptied = match &session {
                 Some(session) => session.empty_trash(meant, before, &progress),
                 None => store.plan_empty_trash(meant, before, &progress),
@@ -90,7 +110,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             for finding in &emptied.findings {
                 eprintln!("regc: {}; {}", printable(&finding.message()), finding.remedy());
             }
-            told_emptied(&mut output, format, &emptied.runs, dry_run);
+            told_emptied(&mut output, format, &emptied.runs, dry_run, asks);
             emptied.failures.iter().for_each(|failure| print_error(failure));
             match emptied.interrupted {
                 true => ExitStatus::Interrupted,
@@ -100,6 +120,14 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         }
     };
     Ok(output.end(|| ending))
+}
+
+/// Returns the question before runs are deleted from the trash.
+fn question(runs: &[TrashedRun], root: &Path) -> String {
+    let bytes = BinaryBytes(runs.iter().map(|run| run.bytes).sum());
+    let (count, root) = (runs.len(), root.to_string_lossy());
+    let runs = if count == 1 { "run" } else { "runs" };
+    format!("Delete {count} {runs}, {bytes}, from the trash of {} for good?", printable(&root))
 }
 
 fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
@@ -255,7 +283,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
     output.json(&summary);
 }
 
-fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool) {
+fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool, are_told: bool) {
     let bytes: u64 = runs.iter().map(|run| run.bytes).sum();
     match format {
         Format::Json => {
@@ -266,7 +294,7 @@ fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_ru
             output.json(&summary);
         }
         Format::Human => {
-            for run in runs {
+            for run in runs.iter().filter(|_| !are_told) {
                 output.line(format_args!("{}", printable(&describe(run))));
             }
             let what = if dry_run { "Would give back" } else { "Gave back" };

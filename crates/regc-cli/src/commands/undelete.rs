@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         live: false,
         quiet: args.quiet,
         allow_empty,
-        jobs: None,
+        jobs: args.common.jobs,
         manifest_cache: None,
     };
     let opened = Opened::new(args.common.source()?, opening, &CollectOptions::new(), true)?;
@@ -121,7 +121,7 @@ fn named(args: &Args) -> Vec<Selection> {
 }
 
 fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
-    let is_json = args.common.format == Format::Json;
+    let is_json = args.common.format() == Format::Json;
     let (links, state) = match args.dry_run {
         true => (plan.links(), "planned"),
         false => (&plan.links()[..outcome.done], "done"),
@@ -171,7 +171,7 @@ fn human(link: &NewLink) -> String {
 
 fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Missing]) {
     let Selection { repository, digest, .. } = selection;
-    if args.common.format == Format::Json {
+    if args.common.format() == Format::Json {
         if !args.quiet {
             let line = json!({ "type": "left", "repository": repository, "digest": digest, "missing": missing });
             output.json(&line);

@@ -47,7 +47,7 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let source = args.common.source()?;
-    let store = source.open(args.common.allow_empty)?;
+    let store = source.open(&args.common)?;
     let progress = Progress::new(args.quiet)?;
     let stale_before = SystemTime::now().checked_sub(OLD_UPLOAD);
     let options = Options::new().stale_before(stale_before).every_name(args.notes);
@@ -58,7 +58,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     progress.clear();
     let (verification, hashed) = found?;
     let mut output = Output::new();
-    match args.common.format {
+    match args.common.format() {
         Format::Human => human(&mut output, &verification, &hashed, &args),
         Format::Json => json_lines(&mut output, &verification, &hashed, &args),
     }
