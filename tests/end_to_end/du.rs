@@ -537,3 +537,44 @@ fn du_predicts_what_rm_frees() {
     }
     assert!(checked > 50, "{checked}");
 }
+
+#[test]
+fn what_is_beside_the_blobs_is_told() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    let gone = registry.image("app:gone").layers(["gone"]).push();
+    registry.delete("app", &gone);
+    registry.upload("app", "0b2b9c2e-0001-4000-8000-000000000000");
+    let root = registry.on_disk();
+    let human = |command: &str, more: &[&str]| {
+        let root = root.path().to_str().unwrap();
+        regc([&[command, "--root", root], more].concat()).stdout
+    };
+    let summary = |field: &str| line(&du(root.path(), &[]), &[("type", "summary")])[field].clone();
+    assert!(
+        human("du", &[]).contains("in 1 unfinished upload, begun 2026-01-01T00:00:00Z, none of them older than 7 days")
+    );
+    assert!(!human("gc", &["-d"]).contains("unfinished"), "it may go on");
+    for key in files_below(root.path()).iter().filter(|key| key.contains("/_uploads/")) {
+        let month = std::time::Duration::from_secs(30 * 86_400);
+        let file = fs::File::open(root.path().join(key)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - month).unwrap();
+    }
+    let found = summary("uploads");
+    let bytes = found["bytes"].as_u64().unwrap();
+    assert!(found["count"] == 1 && found["old"] == 1 && found["oldest"] == "2026-01-01T00:00:00Z", "{found}");
+    assert_eq!(bytes, "2026-01-01T00:00:00Zthe first half".len() as u64);
+    assert_eq!(found["old_bytes"], bytes);
+    let told = "in 1 unfinished upload, begun 2026-01-01T00:00:00Z, which `regc gc --tidy` deletes\n";
+    assert!(human("du", &[]).contains(told) && human("gc", &["-d"]).ends_with(told), "{}", human("gc", &["-d"]));
+    for more in [&["-d", "--quiet"][..], &["-d", "--tidy"], &["-d", "--json"], &["-d", "--format", "registry"]] {
+        assert!(!human("gc", more).contains("`regc gc --tidy`"), "{more:?}");
+    }
+    assert!(human("gc", &["--tidy", "--trash", "--no-cache"]).contains("upload"));
+    assert_eq!(summary("uploads")["count"], 0);
+    assert_eq!(summary("uploads")["oldest"], Value::Null);
+    let trash = summary("trash_bytes").as_u64().unwrap();
+    assert!(trash >= bytes && human("du", &[]).contains("in the trash, which `regc trash empty` deletes\n"));
+    assert_eq!(regc(["trash", "empty", "--root", root.path().to_str().unwrap()]).code, 0);
+    assert_eq!(summary("trash_bytes"), 0);
+}

@@ -14,6 +14,7 @@ pub mod rm;
 pub mod store;
 pub mod trash;
 pub mod undelete;
+pub mod uploads;
 pub mod verify;
 
 use std::path::PathBuf;

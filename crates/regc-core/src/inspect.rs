@@ -1,4 +1,5 @@
 //! Human-readable views of a store: listings and space usage. Nothing here decides what is removed, or writes.
 
 pub mod catalog;
+pub mod uploads;
 pub mod usage;

@@ -12,6 +12,7 @@ pub(crate) mod remnants;
 pub mod resolve;
 pub mod sizes;
 pub(crate) mod tag_links;
+pub(crate) mod uploads;
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! `regc du`.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use indicatif::BinaryBytes;
 use regc_core::Error;
@@ -9,6 +10,8 @@ use serde::Serialize;
 
 use crate::ExitStatus;
 use crate::commands::manifest_cache::ManifestCache;
+use crate::commands::removing::trash_bytes;
+use crate::commands::uploads::Unfinished;
 use crate::commands::{Common, Format};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
@@ -17,7 +20,8 @@ use crate::progress::Progress;
 /// what is garbage.
 ///
 /// What a repository has for itself (exclusive) would be freed if it alone went, and its garbage with it. What is in use, what is garbage, and
-/// other files are together exactly what `du --apparent-size` says of the files below docker/registry/v2/blobs.
+/// other files are together exactly what `du --apparent-size` says of the files below docker/registry/v2/blobs. Unfinished
+/// uploads and the trash are counted by themselves.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
@@ -52,15 +56,26 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let found = store.usage(&scan, detail, &progress);
     progress.clear();
     let found = found?;
+    let names = found.repositories.iter().map(|usage| usage.repository);
+    let uploads = store.uploads(names, &progress);
+    progress.clear();
+    let besides = Besides { uploads: Unfinished::of(&uploads?, SystemTime::now()), trash_bytes: trash_bytes(&store) };
     let mut output = Output::new();
     match args.common.format() {
-        Format::Human => human(&mut output, &found),
-        Format::Json => json_lines(&mut output, &found),
+        Format::Human => human(&mut output, &found, &besides),
+        Format::Json => json_lines(&mut output, &found, &besides),
     }
     Ok(output.end(|| ExitStatus::Done))
 }
 
-fn human(output: &mut Output, found: &Usage<'_>) {
+/// What takes up space beside the blobs.
+#[derive(Serialize)]
+struct Besides {
+    uploads: Unfinished,
+    trash_bytes: u64,
+}
+
+fn human(output: &mut Output, found: &Usage<'_>, besides: &Besides) {
     line(output, ["exclusive", "shared", "pulled", "untagged", "garbage"], "");
     for usage in &found.repositories {
         let RepositoryUsage { exclusive, shared, pulled, untagged, garbage, .. } = *usage;
@@ -86,6 +101,13 @@ fn human(output: &mut Output, found: &Usage<'_>) {
     output.line(format_args!(
         "{total} in all: {live} in use, {garbage} garbage, which `regc gc` gives back, {other} in other files"
     ));
+    let Besides { uploads, trash_bytes } = besides;
+    if uploads.count > 0 {
+        output.line(format_args!("{uploads}"));
+    }
+    if *trash_bytes > 0 {
+        output.line(format_args!("{} in the trash, which `regc trash empty` deletes", BinaryBytes(*trash_bytes)));
+    }
 }
 
 fn row(output: &mut Output, columns: [Option<u64>; 5], name: &str) {
@@ -114,13 +136,13 @@ fn shared_with(usage: &RepositoryUsage<'_>) -> String {
     text
 }
 
-fn json_lines(output: &mut Output, found: &Usage<'_>) {
+fn json_lines(output: &mut Output, found: &Usage<'_>, besides: &Besides) {
     for usage in &found.repositories {
         output.json(&Line::Repository(usage));
         usage.tags.iter().for_each(|tag| output.json(&Line::Tag(tag)));
     }
     found.namespaces.iter().for_each(|namespace| output.json(&Line::Namespace(namespace)));
-    output.json(&Line::Summary { schema_version: 1, usage: found });
+    output.json(&Line::Summary { schema_version: 1, usage: found, besides });
 }
 
 /// A line of JSON.
@@ -134,5 +156,7 @@ enum Line<'l> {
         schema_version: u32,
         #[serde(flatten)]
         usage: &'l Usage<'l>,
+        #[serde(flatten)]
+        besides: &'l Besides,
     },
 }

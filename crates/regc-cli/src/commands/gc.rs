@@ -6,15 +6,16 @@ use std::time::{Duration, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, Error, duration};
+use regc_core::{CollectOptions, Error, Plan, duration};
 
 use crate::commands::jobs;
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::store::{Opened, Opening};
+use crate::commands::uploads::Unfinished;
 use crate::failure::Failure;
 use crate::hints::Needing;
-use crate::output::{self, Printer};
+use crate::output::{self, Output, Printer};
 use crate::{ExitStatus, source};
 
 /// Remove what no manifest refers to.
@@ -198,7 +199,26 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         asks,
         ends_if_empty: false,
     };
-    carry_out(&opened, session.as_ref(), plan, printer, &terms)
+    let is_told = format == Format::Human && !args.quiet && !args.tidy && args.purge_uploads.is_none();
+    let unfinished = if is_told { unfinished(&opened, &plan, started) } else { None };
+    let status = carry_out(&opened, session.as_ref(), plan, printer, &terms)?;
+    match unfinished {
+        Some(unfinished) => {
+            let mut output = Output::new();
+            output.line(format_args!("\n{unfinished}"));
+            Ok(output.end(|| status))
+        }
+        None => Ok(status),
+    }
+}
+
+/// Returns what is in unfinished uploads, if there are any that are old enough to be deleted.
+fn unfinished(opened: &Opened, plan: &Plan, now: SystemTime) -> Option<Unfinished> {
+    let uploads = opened.store.uploads(plan.repository_names(), &opened.progress);
+    opened.progress.clear();
+    // It is only mentioned: a collection does not fail because of it.
+    let unfinished = Unfinished::of(&uploads.ok()?, now);
+    (unfinished.old > 0).then_some(unfinished)
 }
 
 fn options(args: &Args, started: SystemTime) -> CollectOptions {

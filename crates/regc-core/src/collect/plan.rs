@@ -14,8 +14,9 @@ use crate::error::{Error, Refusal};
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::{DigestId, Digests};
-use crate::scan::mark::{GarbageTag, GarbageUpload, RepositoryGarbage, TagIndexEntry};
+use crate::scan::mark::{GarbageTag, RepositoryGarbage, TagIndexEntry};
 use crate::scan::sizes::UnreferencedBlob;
+use crate::scan::uploads::Upload;
 use crate::scan::{Options, Scan};
 
 /// Everything that a collection removes.
@@ -516,7 +517,7 @@ impl<'a> RepositoryPlan<'a> {
 
     pub(crate) fn uploads(self) -> impl Iterator<Item = Item<'a>> {
         let Self { repository, garbage, .. } = self;
-        garbage.uploads.iter().map(move |GarbageUpload { upload, files, bytes }| Item::Upload {
+        garbage.uploads.iter().map(move |Upload { upload, files, bytes, .. }| Item::Upload {
             repository,
             upload,
             bytes: *bytes,

@@ -33,6 +33,7 @@ use crate::registry::layout;
 use crate::scan::Options;
 use crate::scan::deletion::Deletion;
 use crate::scan::inventory::{DigestId, Digests, Inventory, Repository};
+use crate::scan::uploads::Upload;
 use crate::storage::ReadStorage;
 use crate::sync::Mutex;
 use crate::trash;
@@ -93,7 +94,7 @@ pub struct RepositoryGarbage {
     /// them.
     pub empty_tag_dirs: Vec<String>,
     /// Abandoned uploads, by name.
-    pub uploads: Vec<GarbageUpload>,
+    pub uploads: Vec<Upload>,
     /// Files that interrupted copies left beside links, by path.
     pub remnants: Vec<GarbageFile>,
     /// Keys of links to garbage by which the registry of the ORAS project finds referrers, sorted.
@@ -122,17 +123,6 @@ pub struct GarbageTag {
     pub tag: String,
     /// What it names; `None` if it is garbled.
     pub id: Option<DigestId>,
-}
-
-/// An upload to delete.
-#[derive(Clone, Debug)]
-pub struct GarbageUpload {
-    /// Its name.
-    pub upload: String,
-    /// The keys of its files below its directory, the content first.
-    pub files: Box<[String]>,
-    /// Their total size, in bytes.
-    pub bytes: u64,
 }
 
 /// A file to delete by itself.

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::error::Error;
 use crate::inspect::catalog::{ListOptions, Listing, catalog};
+use crate::inspect::uploads::{Upload, uploads};
 use crate::inspect::usage::{Detail, Usage, usage};
 use crate::monitor::Monitor;
 use crate::scan::{Options, Scan, scan};
@@ -67,6 +68,16 @@ impl Store {
     /// ```
     pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
         usage(&*self.storage, scan, detail, self.threads(), monitor)
+    }
+
+    /// Lists the unfinished uploads of these repositories: content that no image has, and that no collection deletes unless it is
+    /// [told to](crate::CollectOptions::delete_uploads_before).
+    pub fn uploads<'n>(
+        &self,
+        repositories: impl Iterator<Item = &'n str>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Upload>, Error> {
+        uploads(self.as_it_is(), &repositories.collect::<Vec<_>>(), self.threads(), monitor)
     }
 
     /// Checks a whole store, but for the content of blobs that are no manifests: see

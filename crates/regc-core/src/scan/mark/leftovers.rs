@@ -1,32 +1,28 @@
 //! What registries leave behind in a repository, other than content: entries in tags' indexes, uploads, the
 //! repository itself.
 
-use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use jiff::Timestamp;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use super::repository::{Marking, Reach};
 use super::tags::Tags;
-use super::{GarbageFile, GarbageUpload, RepositoryGarbage, TagIndexEntry};
+use super::{GarbageFile, RepositoryGarbage, TagIndexEntry};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::registry::layout;
 use crate::scan::inventory::DigestId;
 use crate::scan::remnants::has;
-use crate::storage::{Content, EntryKind, Metadata, ReadStorage, below, directories};
-
-/// The longest `startedat` that is read, in bytes.
-const MAX_STARTED_BYTES: u64 = 64;
+use crate::scan::uploads::{Upload, uploads};
+use crate::storage::{EntryKind, Metadata, ReadStorage, below, directories};
 
 /// The uploads of a repository.
 #[derive(Default)]
 pub(super) struct Uploads {
     /// Abandoned uploads.
-    pub(super) old: Vec<GarbageUpload>,
+    pub(super) old: Vec<Upload>,
     /// Whether there are others.
     pub(super) has_others: bool,
 }
@@ -211,56 +207,12 @@ impl Marking<'_> {
     /// Lists the uploads: those that began before `before` and were not written since are abandoned; all if it is
     /// `None`.
     pub(super) fn uploads(&self, before: Option<SystemTime>) -> Result<Uploads, Error> {
-        let all = layout::uploads(self.name());
-        let mut uploads = Uploads::default();
-        match self.storage.stat(&all)? {
-            None => return Ok(uploads),
-            // Nothing is deleted through a symbolic link.
-            Some(found) if found.symlink => return Ok(Uploads { has_others: true, ..uploads }),
-            Some(_) => {}
-        }
-        let mut names = Vec::new();
-        self.storage.list(&all, &mut |entry| match entry.kind {
-            _ if entry.symlink => uploads.has_others = true,
-            EntryKind::Directory => names.push(entry.name.to_owned()),
-            _ => {}
-        })?;
-        names.sort_unstable();
-        for name in names {
-            match self.old_upload(&all, name, before)? {
-                Some(upload) => uploads.old.push(upload),
-                None => uploads.has_others = true,
-            }
-        }
-        Ok(uploads)
-    }
-
-    /// Returns an upload if it began before `before` and was not written since.
-    fn old_upload(&self, all: &str, name: String, before: Option<SystemTime>) -> Result<Option<GarbageUpload>, Error> {
-        let directory = format!("{all}/{name}");
-        let (mut files, mut bytes, mut written) = (Vec::new(), 0, None);
-        self.storage.walk(&directory, &mut |object| {
-            files.push(object.key[directory.len() + 1..].to_owned());
-            bytes += object.bytes;
-            written = written.max(Some(object.modified.unwrap_or_else(SystemTime::now)));
-            ControlFlow::Continue(())
-        })?;
-        // The file that holds its age is deleted last.
-        files.sort_by_key(|file| (file == STARTED, file != layout::DATA, file.clone()));
-        let written = match written {
-            Some(written) => written,
-            None => self.storage.stat(&directory)?.map_or(SystemTime::UNIX_EPOCH, |found| found.written()),
+        let found = uploads(self.storage, self.name())?;
+        let is_old = |upload: &Upload| {
+            let is_recent = self.options.recent_since.is_some_and(|since| upload.written >= since);
+            !is_recent && before.is_none_or(|before| upload.is_abandoned(before))
         };
-        let started = match self.storage.read(&format!("{directory}/{STARTED}"), MAX_STARTED_BYTES)? {
-            Some(Content::Whole(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()),
-            _ => None,
-        };
-        let began = started.map_or(written, |started: Timestamp| started.into());
-        let is_recent = self.options.recent_since.is_some_and(|since| written >= since);
-        let is_old = !is_recent && before.is_none_or(|before| began.max(written) < before);
-        Ok(is_old.then(|| GarbageUpload { upload: name, files: files.into(), bytes }))
+        let (old, others): (Vec<Upload>, Vec<Upload>) = found.all.into_iter().partition(is_old);
+        Ok(Uploads { old, has_others: found.has_symlinks || !others.is_empty() })
     }
 }
-
-/// The file of an upload that holds the time at which it began.
-const STARTED: &str = "startedat";
