@@ -70,8 +70,8 @@ impl Store {
         usage(&*self.storage, scan, detail, self.threads(), monitor)
     }
 
-    /// Lists the unfinished uploads of these repositories: content that no image has, and that no collection deletes unless it is
-    /// [told to](crate::CollectOptions::delete_uploads_before).
+    /// Lists the unfinished uploads of these repositories: content that no image has, and that no collection deletes unless
+    /// `CollectOptions::delete_uploads_before` is set.
     pub fn uploads<'n>(
         &self,
         repositories: impl Iterator<Item = &'n str>,
