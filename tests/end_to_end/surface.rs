@@ -134,6 +134,13 @@ fn a_path_in_place_of_a_name_is_an_error_that_says_what_to_type() {
             assert!(run.code == 2 && run.stderr.contains(&format!("{option} {path}")), "{command:?}: {}", run.stderr);
         }
     }
+    // Nor is a storage root a configuration file.
+    for command in [&["gc", "--dry-run"][..], &["du"], &["verify"], &["repair"], &["prune", "--keep", "1", "--dry-run"]]
+    {
+        let run = regc([command, &[tree.to_str().unwrap()]].concat());
+        let option = format!("--root {}", tree.display());
+        assert!(run.code == 1 && run.stderr.contains(&option), "{command:?}: {}", run.stderr);
+    }
     // A directory or file that happens to have the name of a repository hides none.
     let run = regc(["ls", "--root", tree.to_str().unwrap(), "other"]);
     assert!(run.code == 0 && run.stdout.starts_with("other\n"), "{}", run.stderr);

@@ -53,6 +53,12 @@ pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Er
         Some(root) => Config::at_root(root),
         None => {
             let (path, variable) = path(config)?;
+            if variable.is_none() && path.is_dir() {
+                let path = path.display();
+                return Err(Error::Config(format!(
+                    "{path} is a directory. A storage root is named by an option: --root {path}"
+                )));
+            }
             read(&path).map_err(|error| match (variable, error) {
                 (Some(name), Error::Storage { action, path, source }) => {
                     Error::Environment { name: name.to_owned(), reason: format!("cannot {action} {path}: {source}") }
