@@ -30,7 +30,8 @@ pub fn collects_as_on_disk(server: &dyn BucketServer, prefix: &str, registries: 
         let config = Configured::on(server, &bucket, prefix.trim_start_matches('/'));
         let root = registry.on_disk();
         let planned = config.regc(&[&["gc", "--dry-run"], options].concat());
-        let on_disk = gc(root.path(), options);
+        // On a slow machine, manifests become old enough to be remembered, beside the store.
+        let on_disk = gc(root.path(), &[options, &["--no-cache"]].concat());
         let in_bucket = config.regc(&[&["gc"], options].concat());
         if in_bucket.stdout.contains("is writing it") {
             continue;
