@@ -125,7 +125,7 @@ fn rm_requires_confirmation() {
     for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
         let path = root.path().to_str().unwrap();
         let run = answered(&["rm", "--root", path, "other:v1"], answer);
-        let question = format!(" blobs, from {path}? [y/N]");
+        let question = format!(" from {path}? [y/N]");
         assert!(run.stdout.contains(&question) && run.stdout.contains("This removes"), "{}", run.stdout);
         assert_eq!(run.code, code, "{answer:?}: {}", run.stdout);
         assert_eq!(files_below(root.path()) == before, code == 1, "{answer:?}");

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use regc_core::registry::layout;
 use regc_testkit::fixture;
 
 use crate::common::regc;
-use crate::terminal::answered;
+use crate::terminal::{answered, answered_with};
 
 /// The commands that use a store.
 const COMMANDS: [&[&str]; 11] = [
@@ -95,7 +96,15 @@ fn the_table_of_options_is_in_the_documentation() {
 fn json_is_short_for_the_format() {
     let root = fixture::tree();
     let root = root.to_str().unwrap();
-    for command in [&["gc", "-d"][..], &["ls"], &["du"], &["verify"], &["trash", "list"], &["rm", "-d", "other:v1"]] {
+    for command in [
+        &["gc", "-d"][..],
+        &["ls"],
+        &["ls", "--tags-only"],
+        &["du"],
+        &["verify"],
+        &["trash", "list"],
+        &["rm", "-d", "other:v1"],
+    ] {
         let run = |format: &[&str]| regc([command, &["--root", root, "--jobs", "3"], format].concat());
         let (short, long) = (run(&["--json"]), run(&["--format", "json"]));
         let lines = |run: &crate::common::Run| run.stdout.lines().count();
@@ -124,9 +133,46 @@ fn emptying_the_trash_at_a_terminal_is_asked_for() {
 }
 
 #[test]
+fn the_trash_is_not_emptied_where_the_question_cannot_be_seen() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    assert_eq!(regc(["gc", "--trash", "--no-cache", "--root", path]).code, 0);
+    let run = answered_with(&["trash", "empty", "--root", path], "n", "2>/dev/null");
+    assert!(run.code == 1 && root.path().join(".regc").exists(), "{}", run.stdout);
+    assert_eq!(regc(["trash", "empty", "--root", path]).code, 0, "nobody is there to be asked");
+    assert!(!root.path().join(".regc").exists());
+}
+
+#[test]
+fn a_path_that_is_not_in_the_store_names_nothing_in_it() {
+    let mut registry = crate::registry();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    registry.write_to(&root);
+    let renamed = layout::repository("app~");
+    fs::rename(root.join(layout::repository("app")), root.join(&renamed)).unwrap();
+    let rm = |path: &str| regc(["rm", "--dry-run", "--root", root.to_str().unwrap(), "--path", path]);
+    for inside in [renamed.clone(), root.join(&renamed).to_str().unwrap().to_owned()] {
+        let run = rm(&inside);
+        assert!(run.code != 1 && run.stdout.contains("app~"), "{inside}: {} {}", run.stdout, run.stderr);
+    }
+    for outside in ["storeapp~".to_owned(), format!("store{renamed}"), format!("other/{renamed}")] {
+        let path = format!("{}/{outside}", directory.path().display());
+        let run = rm(&path);
+        assert!(run.code == 1 && run.stderr.contains("nothing matches"), "{path}: {} {}", run.stdout, run.stderr);
+    }
+    assert!(root.join(layout::blob_data(&image)).exists());
+}
+
+#[test]
 fn a_path_in_place_of_a_name_is_an_error_that_says_what_to_type() {
     let (tree, directory) = (fixture::tree(), tempfile::tempdir().unwrap());
     let config = crate::config(&directory, "{filesystem: {rootdirectory: /nowhere}}", "");
+    let no_config = directory.path().join("site.yml");
+    fs::write(&no_config, "services: {}").unwrap();
+    let run = regc(["ls", "--root", tree.to_str().unwrap(), no_config.to_str().unwrap()]);
+    assert!(run.code != 0 && !run.stderr.contains("--config"), "{}", run.stderr);
     for command in [&["ls"][..], &["rm", "--dry-run"]] {
         for (path, option) in [(&config, "--config"), (&tree, "--root")] {
             let path = path.to_str().unwrap();

@@ -7,8 +7,13 @@ use crate::common::Run;
 
 /// Runs `regc` in a terminal, and types this answer. Its standard output is what the screen shows.
 pub fn answered(arguments: &[&str], answer: &str) -> Run {
+    answered_with(arguments, answer, "")
+}
+
+/// The same, with redirections as a shell takes them.
+pub fn answered_with(arguments: &[&str], answer: &str, redirections: &str) -> Run {
     let quoted: String = arguments.iter().map(|argument| format!(" '{argument}'")).collect();
-    let command = format!("'{}'{quoted}", env!("CARGO_BIN_EXE_regc"));
+    let command = format!("'{}'{quoted} {redirections}", env!("CARGO_BIN_EXE_regc"));
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .stdin(Stdio::piped())

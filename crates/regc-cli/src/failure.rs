@@ -11,8 +11,8 @@ pub enum Failure {
     /// The operator answered the question with no.
     #[error("nothing was deleted")]
     Declined,
-    /// A question would have to be asked, and there is no terminal to ask it on.
-    #[error("the deletion must be confirmed, and standard input is not a terminal")]
+    /// A question would have to be asked, and cannot be.
+    #[error("the deletion must be confirmed: there is no terminal to ask on, or the output is not for people")]
     Unconfirmed,
 }
 

@@ -26,15 +26,17 @@ impl Source {
 
 /// Returns the option that takes this text, if it is the path of a store's configuration or root rather than a name.
 ///
-/// A relative path may be a repository's name as well: then only what is in it tells.
+/// A relative path may be a repository's name as well: only a registry's configuration is taken for what it is.
 pub fn option_for(text: &str) -> Option<&'static str> {
     let path = Path::new(text);
     let is_path = path.is_absolute() || text.starts_with("./") || text.starts_with("../");
-    let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
-    match fs::metadata(path).ok()? {
-        found if found.is_dir() => (is_path || path.join(layout::ROOT).is_dir()).then_some("--root"),
-        _ => (is_path || is_yaml).then_some("--config"),
+    let found = fs::metadata(path).ok()?;
+    if found.is_dir() {
+        return (is_path && path.join(layout::ROOT).is_dir()).then_some("--root");
     }
+    let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
+    let is_config = found.is_file() && (is_path || is_yaml) && Config::from_file(path, []).is_ok();
+    is_config.then_some("--config")
 }
 
 /// Finds another store, a backup, by its root or its registry's configuration. The environment does not apply to it.

@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let mut output = Output::new();
     for listing in &listings {
         match args.common.format() {
-            _ if args.tags_only => {
+            Format::Human if args.tags_only => {
                 for tag in &listing.tags {
                     output.line(format_args!("{}", printable(&format!("{}:{}", listing.repository, tag.name))));
                 }

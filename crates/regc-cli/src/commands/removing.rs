@@ -181,7 +181,7 @@ pub fn carry_out(
         None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,
         None => None,
         Some(_) if terms.ends_if_empty && plan.totals().is_empty() => Some(Outcome::default()),
-        Some(_) if terms.asks && !is_agreed(&question(&plan, root)) => return Err(Failure::Declined),
+        Some(_) if terms.asks && !is_agreed(&question(&plan, root, is_kept)) => return Err(Failure::Declined),
         Some(session) => {
             plan.confirm();
             let outcome = session.execute(&plan, if is_kept { Disposal::Trash } else { Disposal::Delete }, progress);
@@ -247,10 +247,17 @@ pub fn can_ask() -> bool {
 }
 
 /// Returns the question before a plan is carried out. It names the store: another one may be meant.
-fn question(plan: &Plan, root: &Path) -> String {
+fn question(plan: &Plan, root: &Path, is_kept: bool) -> String {
     let totals = plan.totals();
     let (bytes, blobs) = (BinaryBytes(totals.all_bytes()), HumanCount(totals.blobs));
-    format!("Remove this, {bytes} in {blobs} blobs, from {}?", output::printable(&root.to_string_lossy()))
+    let what = match totals.blobs {
+        0 => "this".to_owned(),
+        1 => format!("this, {bytes} in 1 blob,"),
+        _ => format!("this, {bytes} in {blobs} blobs,"),
+    };
+    let root = root.to_string_lossy();
+    let root = output::printable(&root);
+    if is_kept { format!("Move {what} to the trash of {root}?") } else { format!("Remove {what} from {root}?") }
 }
 
 /// Asks the operator at the terminal.
@@ -258,7 +265,8 @@ pub fn is_agreed(question: &str) -> bool {
     eprint!("{question} [y/N] ");
     io::stderr().flush().ok();
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+    io::stdin().lock().read_line(&mut answer).is_ok()
+        && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// The default minimum age of what is deleted while a registry runs.

@@ -60,8 +60,14 @@ pub struct Args {
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let allow_empty = args.common.allow_empty;
-    let opening =
-        Opening { dry_run: !args.apply, live: false, quiet: args.quiet, allow_empty, jobs: None, manifest_cache: None };
+    let opening = Opening {
+        dry_run: !args.apply,
+        live: false,
+        quiet: args.quiet,
+        allow_empty,
+        jobs: args.common.jobs,
+        manifest_cache: None,
+    };
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;

@@ -1,6 +1,9 @@
 //! `regc rm`.
 
+use std::path::{self, Path};
+
 use regc_core::Plan;
+use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
 
 use crate::ExitStatus;
@@ -42,10 +45,20 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let store = &removal.opened.store;
     let mut deletion = store.resolve(&args.names, args.force, &removal.opened.progress)?;
     for path in &args.path {
-        let root = removal.opened.root.to_string_lossy();
-        let below = path.strip_prefix(&*root).unwrap_or(path);
-        deletion.repository(&store.repository_at(below, &removal.opened.progress)?);
+        let path = below(path, &removal.opened.root);
+        deletion.repository(&store.repository_at(&path, &removal.opened.progress)?);
     }
     // If anything that is named cannot be removed, nothing is.
     removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)
+}
+
+/// Returns a path as it is below the storage root. One that is not below it stays as it is, and names nothing.
+fn below(path: &str, root: &Path) -> String {
+    let found = Path::new(path);
+    if found.starts_with(layout::ROOT) {
+        return path.to_owned();
+    }
+    let roots = [Some(root.to_owned()), path::absolute(root).ok(), root.canonicalize().ok()];
+    let below = roots.iter().flatten().find_map(|root| found.strip_prefix(root).ok()).unwrap_or(found);
+    below.to_string_lossy().into_owned()
 }

@@ -1,5 +1,6 @@
 //! `regc trash`.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -88,7 +89,10 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
             let session = session(dry_run)?;
             let progress = Progress::new(false)?;
             let meant = if runs.is_empty() { Runs::All } else { Runs::Named(&runs) };
-            let asks = session.is_some() && !yes && format == Format::Human && can_ask();
+            let asks = session.is_some() && !yes && format == Format::Human && io::stdin().is_terminal();
+            if asks && !can_ask() {
+                return Err(Failure::Unconfirmed);
+            }
             if asks {
                 let planned = store.plan_empty_trash(meant, before, &progress);
                 progress.clear();
