@@ -35,7 +35,6 @@ impl SortedHashes {
                 }
             }
         }
-        pages.retain(|page| !page.is_empty());
         let mut firsts = vec![0];
         firsts.extend(pages.iter().scan(0, |next, page| {
             *next += page.len() as u32;
