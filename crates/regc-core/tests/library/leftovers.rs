@@ -128,6 +128,10 @@ fn empty_repositories_are_deleted() {
     let root = registry.on_disk();
     let decided = decide(&at(root.path()), TIDY).unwrap();
     assert_eq!(decided.repositories, set(["cut/off".to_owned(), "team/gone".to_owned()]), "not one with an upload");
+    let alone = Leftovers { empty_repositories: true, ..DEFAULT.leftovers };
+    let found = decide(&at(root.path()), Options { leftovers: alone, ..DEFAULT }).unwrap();
+    assert_eq!(found.repositories, decided.repositories, "nor where uploads are left alone");
+    assert_eq!(found.uploads.len(), 0);
     assert_eq!(decide(&at(root.path()), DEFAULT).unwrap().repositories.len(), 0, "nobody asked");
     let outcome = collect(&at(root.path()), TIDY).unwrap();
     assert_eq!((outcome.removed.repositories, outcome.failures.len()), (2, 0));

@@ -53,16 +53,19 @@ impl Marking<'_> {
     ) -> Result<(), Error> {
         let leftovers = self.options.leftovers;
         garbage.empty_revisions = self.repository.unlinked.to_vec();
-        if let Some(before) = leftovers.uploads_before {
-            garbage.uploads = self.uploads(Some(before))?.old;
-        }
+        let uploads = match leftovers.uploads_before {
+            None if !leftovers.empty_repositories => Uploads::default(),
+            // Without a time, none is abandoned.
+            before => self.uploads(Some(before.unwrap_or(SystemTime::UNIX_EPOCH)))?,
+        };
+        garbage.uploads = uploads.old;
         let keeps_revisions = self.repository.revisions.len() > garbage.revisions.len();
         let may_be_whole = leftovers.empty_repositories
             && self.repository.alias.is_none()
             && !keeps_revisions
             && reach.live.is_empty()
             && self.tag_directories(|link| link.is_some())?.iter().all(|tag| garbage.removes_tag(tag))
-            && !self.uploads(leftovers.uploads_before)?.has_others;
+            && !uploads.has_others;
         let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         if !self.options.skip_links {
             let directories = match tags {
