@@ -20,7 +20,8 @@ pub use self::contract::{
     ReadStorage, Removal, Removing, TrashStorage,
 };
 pub(crate) use self::listing::{
-    below, device, directories, each_directory, each_directory_of_digest, real_directory, symlink_between,
+    Below, below, below_each, device, directories, each_directory, each_directory_of_digest, real_directory,
+    symlink_between,
 };
 use crate::error::Error;
 use crate::registry::config::{Config, Driver};

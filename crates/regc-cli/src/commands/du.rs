@@ -19,9 +19,9 @@ use crate::progress::Progress;
 /// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
 /// what is garbage.
 ///
-/// What a repository has for itself (exclusive) would be freed if it alone went, and its garbage with it. What is in use, what is garbage, and
-/// other files are together exactly what `du --apparent-size` says of the files below docker/registry/v2/blobs. Unfinished
-/// uploads and the trash are counted by themselves.
+/// What a repository has for itself (exclusive) would be freed if it alone went, and its garbage with it. With --files, what is
+/// in use, what is garbage, and other files are together exactly what `du --apparent-size` says of the files below
+/// docker/registry/v2/blobs. Unfinished uploads and the trash are counted by themselves.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
@@ -41,6 +41,10 @@ pub struct Args {
     /// Also what is below each part of repositories' names, team/ and team/project/, everything once
     #[arg(long)]
     by_namespace: bool,
+
+    /// Also files beside the content of a blob that do not belong there. That takes several times as long
+    #[arg(long)]
+    files: bool,
 }
 
 /// How many of the repositories that share blobs with one are named in the human-readable output.
@@ -51,7 +55,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let progress = Progress::new(false)?;
     let source = args.common.source()?;
     let store = source.open(&args.common)?.manifest_cache(args.manifest_cache.file(&source));
-    let detail = Detail::default().tags(args.tags).namespaces(args.by_namespace);
+    let detail = Detail::default().tags(args.tags).namespaces(args.by_namespace).every_file(args.files);
     let scan = store.scan(&progress).inspect_err(|_| progress.clear())?;
     let found = store.usage(&scan, detail, &progress);
     progress.clear();

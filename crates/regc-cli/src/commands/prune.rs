@@ -94,6 +94,15 @@ impl Rules {
             Rules::One(rule) => Some(rule),
         }
     }
+
+    /// Whether any of them asks when images were created, which only their configurations tell.
+    fn order_by_creation(&self) -> bool {
+        let is_by_creation = |rule: &Rule| rule.order() == Order::Created;
+        match self {
+            Rules::Policy(policy) => policy.rules().iter().any(|rule| is_by_creation(&rule.rule)),
+            Rules::One(rule) => is_by_creation(rule),
+        }
+    }
 }
 
 /// A repository, with the decision on each of its tags.
@@ -167,7 +176,7 @@ fn judge(
         layout::is_repository_name(name)
             && (repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name)))
     };
-    let depth = ListOptions::new().images(true).owners(true);
+    let depth = ListOptions::new().images(true).configurations(rules.order_by_creation()).owners(true);
     let listings = store.list(is_meant, depth, progress);
     progress.clear();
     let listings = listings?;

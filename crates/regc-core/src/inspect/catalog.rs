@@ -32,6 +32,7 @@ use crate::walk::walk;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListOptions {
     images: bool,
+    skip_configurations: bool,
     untagged: bool,
     trees: bool,
     owners: bool,
@@ -49,6 +50,13 @@ impl ListOptions {
     #[must_use]
     pub fn images(self, images: bool) -> Self {
         Self { images, ..self }
+    }
+
+    /// Sets whether to read the configurations of images, for platforms and the time of creation. By default, that is done for
+    /// whatever is described. Without it, images have no platforms, and only indexes and manifests with an annotation a time.
+    #[must_use]
+    pub fn configurations(self, configurations: bool) -> Self {
+        Self { skip_configurations: !configurations, ..self }
     }
 
     /// Sets whether to list the manifests that no tag reaches.
@@ -207,6 +215,8 @@ struct Repository<'a> {
     parts_left: u64,
     /// The manifests that are attached to a subject, by subject.
     referrers: BTreeMap<Digest, Vec<Digest>>,
+    /// The revisions that were found to be linked.
+    linked: HashSet<Digest>,
 }
 
 impl<'a> Repository<'a> {
@@ -221,6 +231,7 @@ impl<'a> Repository<'a> {
             configs: HashMap::new(),
             parts_left: PARTS,
             referrers: BTreeMap::new(),
+            linked: HashSet::new(),
         }
     }
 
@@ -230,6 +241,7 @@ impl<'a> Repository<'a> {
         let (mut untagged, mut orphans) = (Vec::new(), BTreeMap::new());
         if self.depth.untagged || self.depth.trees || self.depth.owners {
             let (revisions, unlinked) = self.revisions()?;
+            self.linked.extend(revisions.keys());
             for digest in revisions.keys() {
                 if let Some(subject) = self.manifest(digest)?.and_then(|manifest| manifest.1.subject) {
                     self.referrers.entry(subject).or_default().push(*digest);
@@ -279,6 +291,9 @@ impl<'a> Repository<'a> {
     /// Returns whether the repository links a digest: as a revision, or as a layer, where registry 2.1 put manifests
     /// and later versions still look.
     fn is_linked(&self, digest: &Digest) -> Result<bool, Error> {
+        if self.linked.contains(digest) {
+            return Ok(true);
+        }
         let links = [layout::revision_link(&self.name, digest), layout::layer_link(&self.name, digest)];
         Ok(self.storage.stat(&links[0])?.is_some() || self.storage.stat(&links[1])?.is_some())
     }
@@ -416,10 +431,10 @@ impl<'a> Repository<'a> {
         }
         let Some(manifest) = self.manifest(digest)? else { return Ok(None) };
         let (_, manifest) = &*manifest;
-        let first = manifest.children.first().map(|child| child.digest);
-        let of_first = first.map(|first| self.manifest(&first)).transpose()?.flatten();
-        let config = manifest.config.as_ref().or_else(|| of_first.as_ref().and_then(|first| first.1.config.as_ref()));
-        let config = config.map(|config| self.config(config)).transpose()?.unwrap_or_default();
+        let config = match self.depth.skip_configurations {
+            true => ImageConfig::default(),
+            false => self.config_of(manifest)?,
+        };
         let platforms = match manifest.kind {
             ImageKind::Index => manifest.children.iter().filter_map(|child| child.platform.clone()).collect(),
             _ => config.platform.into_iter().collect(),
@@ -473,6 +488,14 @@ impl<'a> Repository<'a> {
             }
         }
         Ok(Some(parts.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))))
+    }
+
+    /// Returns the configuration of an image; for an index, that of its first image.
+    fn config_of(&mut self, manifest: &Description) -> Result<ImageConfig, Error> {
+        let first = manifest.children.first().map(|child| child.digest);
+        let of_first = first.map(|first| self.manifest(&first)).transpose()?.flatten();
+        let config = manifest.config.as_ref().or_else(|| of_first.as_ref().and_then(|first| first.1.config.as_ref()));
+        Ok(config.map(|config| self.config(config)).transpose()?.unwrap_or_default())
     }
 
     fn config(&mut self, config: &Part) -> Result<ImageConfig, Error> {

@@ -2,8 +2,8 @@
 //!
 //! Every file below the directory of blobs is counted in exactly one part: content that some repository needs,
 //! content that no repository needs, or files that are not a blob's content. So the parts add up to what the file
-//! system reports, and the exclusive space of all repositories, plus the shared space counted once, is all that is in
-//! use.
+//! system reports (if files beside a blob's content are [looked for](Detail::every_file)), and the exclusive space of all
+//! repositories, plus the shared space counted once, is all that is in use.
 
 mod dominators;
 mod files;
@@ -32,6 +32,7 @@ use crate::threads::with_threads;
 pub struct Detail {
     tags: bool,
     namespaces: bool,
+    every_file: bool,
 }
 
 impl Detail {
@@ -45,6 +46,13 @@ impl Detail {
     #[must_use]
     pub fn namespaces(self, namespaces: bool) -> Self {
         Self { namespaces, ..self }
+    }
+
+    /// Sets whether to look for other files in the directory of each blob as well, beside its content. That lists as many
+    /// directories as there are blobs, which takes longer than everything else.
+    #[must_use]
+    pub fn every_file(self, every_file: bool) -> Self {
+        Self { every_file, ..self }
     }
 }
 
@@ -68,7 +76,7 @@ pub struct Usage<'a> {
     pub garbage: u64,
     /// The part of the garbage that no repository links any more.
     pub unlinked_garbage: u64,
-    /// Files that are not a blob's content. They are left alone.
+    /// Files that are not a blob's content, as far as they were looked for. They are left alone.
     pub other: u64,
     /// The repositories, those first whose deletion would free most.
     #[serde(skip)]
@@ -163,7 +171,7 @@ pub fn usage<'a>(
 ) -> Result<Usage<'a>, Error> {
     with_threads(jobs, || {
         let Scan { inventory, reachable, .. } = scan;
-        let files::Files { sizes, other } = files::measure(storage, scan, monitor)?;
+        let files::Files { sizes, other } = files::measure(storage, scan, detail.every_file, monitor)?;
         monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
         let pairs: Vec<_> = inventory.repositories.iter().zip(&reachable.repositories).collect();
         let mut needs: Vec<Needs> = pairs

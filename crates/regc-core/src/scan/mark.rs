@@ -6,6 +6,7 @@
 
 mod attached;
 mod garbage;
+mod in_tags;
 mod leftovers;
 mod linked;
 mod manifests;

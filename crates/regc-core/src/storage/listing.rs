@@ -88,25 +88,43 @@ pub(crate) struct Below {
     pub(crate) files: Vec<String>,
     /// The directories, those deeper down first.
     pub(crate) directories: Vec<String>,
+    /// Those of the files that are symbolic links to directories.
+    pub(crate) symlinked_directories: Vec<String>,
 }
 
 /// Lists what is below a directory. A symbolic link counts as a file, and is not followed.
 pub(crate) fn below(storage: &dyn ReadStorage, directory: &str) -> Result<Below, Error> {
-    let mut below = Below::default();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(parent) = pending.pop() {
-        storage.list(&parent, &mut |entry| {
-            let path = format!("{parent}/{}", entry.name);
-            let key = path[directory.len() + 1..].to_owned();
-            match entry.kind {
-                EntryKind::Directory if !entry.symlink => {
-                    pending.push(path);
-                    below.directories.push(key);
-                }
-                _ => below.files.push(key),
+    let (parent, name) = directory.rsplit_once('/').unwrap_or(("", directory));
+    let mut below = below_each(storage, parent, &[name.to_owned()])?;
+    Ok(below.pop().unwrap_or_default())
+}
+
+/// Lists what is below each of some directories in `parent`, in their order.
+pub(crate) fn below_each(storage: &dyn ReadStorage, parent: &str, names: &[String]) -> Result<Vec<Below>, Error> {
+    let mut all: Vec<Below> = names.iter().map(|_| Below::default()).collect();
+    // All directories of one depth are listed together.
+    let mut numbers: Vec<usize> = (0..names.len()).collect();
+    let mut paths = names.to_vec();
+    while !paths.is_empty() {
+        let (mut deeper, mut deeper_paths) = (Vec::new(), Vec::new());
+        let listed = storage.list_each(parent, &paths, &mut |index, entry| {
+            let number = numbers[index];
+            let path = [&paths[index], "/", entry.name].concat();
+            let key = path[names[number].len() + 1..].to_owned();
+            if entry.kind == EntryKind::Directory && !entry.symlink {
+                all[number].directories.push(key);
+                deeper.push(number);
+                deeper_paths.push(path);
+                return;
             }
-        })?;
+            if entry.kind == EntryKind::Directory {
+                all[number].symlinked_directories.push(key.clone());
+            }
+            all[number].files.push(key);
+        });
+        listed.into_iter().try_for_each(|listed| listed.map(drop))?;
+        (numbers, paths) = (deeper, deeper_paths);
     }
-    below.directories.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(below)
+    all.iter_mut().for_each(|below| below.directories.sort_unstable_by(|a, b| b.cmp(a)));
+    Ok(all)
 }

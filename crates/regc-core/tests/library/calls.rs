@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use regc_core::inspect::catalog::{ListOptions, catalog};
+use regc_core::registry::layout;
+use regc_core::storage::filesystem::FilesystemStorage;
+use regc_core::{Deletion, Silent};
 use regc_testkit::TestRegistry;
 use regc_testkit::wrapped::{Operation, Recording};
 
@@ -81,6 +85,42 @@ fn collection_of_untagged_manifests_makes_a_known_number_of_storage_calls() {
         "{calls:?}"
     );
     assert_eq!(calls["remove"], 1 + 1 + 4 + 6, "tag index entries, revisions, layer links, blobs: {calls:?}");
+}
+
+#[test]
+fn each_directory_of_a_deleted_tag_is_listed_once() {
+    let root = registry().on_disk();
+    let storage = Recording::new(FilesystemStorage::open(root.path()).unwrap());
+    let mut deletion = Deletion::default();
+    let [old, new] = ["old", "new"].map(|name| TestRegistry::new().image("app:v1").layers(["base", name]).push());
+    deletion.tag("app", "v1", Some(new));
+    let outcome = collect(&storage, crate::Options { deletion: Some(&deletion), ..DEFAULT }).unwrap();
+    assert_eq!(outcome.removed.tags, 1);
+    let tag = layout::tag("app", "v1");
+    let scanned = storage.operations().into_iter().take_while(|operation| !matches!(operation, Operation::Remove(_)));
+    let mut listed: Vec<String> = scanned
+        .filter_map(|operation| match operation {
+            Operation::List(key) => key.strip_prefix(&tag).map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    listed.sort_unstable();
+    let mut entries = [old, new].map(|digest| format!("/index/sha256/{}", digest.hex()));
+    entries.sort_unstable();
+    assert_eq!(listed, ["", "/current", "/index", "/index/sha256", &entries[0], &entries[1]]);
+}
+
+#[test]
+fn listing_without_configurations_reads_tags_and_manifests() {
+    let reads = |depth: ListOptions| {
+        let storage = Recording::new(registry().in_memory(DIRECTORIES));
+        let listed = catalog(&storage, |_| true, depth, 1, &Silent).unwrap();
+        assert!(listed.iter().flat_map(|listing| &listing.tags).all(|tag| tag.image.is_some()));
+        storage.operations().iter().filter(|operation| matches!(operation, Operation::Read(_))).count()
+    };
+    let depth = ListOptions::new().images(true).owners(true);
+    assert_eq!(reads(depth.configurations(false)), 2 + 5, "each tag, and each linked manifest");
+    assert_eq!(reads(depth), 2 + 5 + 2, "and the configuration of each tagged image, for an index that of its first");
 }
 
 /// Counts the directories that hold the blobs of the registry.

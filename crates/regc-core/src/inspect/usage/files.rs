@@ -1,7 +1,7 @@
 //! The lengths of the files below the directory of blobs.
 //!
-//! A blob's directory may hold more than its content, so each directory is listed, once. A symbolic link takes up no
-//! space. A symbolic link in place of a directory of blob directories may lead to another disk, so the blobs behind
+//! A blob's directory may hold more than its content, so each directory is listed, once, if that is requested. A symbolic
+//! link takes up no space. A symbolic link in place of a directory of blob directories may lead to another disk, so the blobs behind
 //! it are counted; other files behind it are not, since they may be found a second time under their own names.
 
 use std::cell::Cell;
@@ -28,11 +28,18 @@ pub(super) struct Files {
 const BATCH: usize = 64;
 
 /// Measures all files below the directory of blobs.
-pub(super) fn measure(storage: &dyn ReadStorage, scan: &Scan, monitor: &dyn Monitor) -> Result<Files, Error> {
+///
+/// `every_file` tells whether to count those beside the content of each blob.
+pub(super) fn measure(
+    storage: &dyn ReadStorage,
+    scan: &Scan,
+    every_file: bool,
+    monitor: &dyn Monitor,
+) -> Result<Files, Error> {
     let digests = &scan.inventory.digests;
     let ids: Vec<DigestId> = digests.stored_ids().collect();
     monitor.phase(Phase::Measure, Some(ids.len() as u64));
-    let measuring = Measuring { storage, scan };
+    let measuring = Measuring { storage, scan, every_file };
     let (symlinks, beside) = measuring.beside_blobs()?;
     let shards = ids.chunk_by(|a, b| digests.same_shard(*a, *b));
     let batches: Vec<&[DigestId]> = shards.flat_map(|shard| shard.chunks(BATCH)).collect();
@@ -53,12 +60,13 @@ pub(super) fn measure(storage: &dyn ReadStorage, scan: &Scan, monitor: &dyn Moni
 struct Measuring<'a> {
     storage: &'a dyn ReadStorage,
     scan: &'a Scan,
+    every_file: bool,
 }
 
 impl Measuring<'_> {
     /// Measures blobs in the same directory, and what is next to their content.
     fn blobs(&self, batch: &[DigestId], symlinks: &[String]) -> Result<Files, Error> {
-        let Scan { inventory, reachable, sizes: known, .. } = self.scan;
+        let Scan { inventory, sizes: known, .. } = self.scan;
         let blobs: Vec<Digest> = batch.iter().map(|&id| inventory.digests.digest(id)).collect();
         let shard = layout::shard(&blobs[0]);
         let is_symlink = symlinks.iter().any(|link| *link == shard || *link == layout::blobs(blobs[0].algorithm()));
@@ -68,20 +76,10 @@ impl Measuring<'_> {
             if inventory.symlinked_blobs.binary_search(&id).is_ok() {
                 continue;
             }
-            let directory = layout::blob(blob);
-            let (mut has_data, mut has_more) = (false, false);
-            self.storage.list(&directory, &mut |Entry { name, kind, symlink }| match kind {
-                EntryKind::File if name == layout::DATA => has_data = !symlink,
-                _ => has_more |= !symlink,
-            })?;
-            if has_more && !is_symlink {
-                files.other += self.storage.bytes_below(&directory, &|name| has_data && name == layout::DATA)?;
+            if self.every_file && !is_symlink {
+                files.other += self.beside_content(&layout::blob(blob))?;
             }
-            let (bytes, was_read) = reachable.manifests.known_size(&inventory.digests, id);
-            let garbage = known.unreferenced.binary_search_by_key(&id, |blob| blob.id);
-            match garbage {
-                _ if !has_data => {}
-                _ if was_read => files.sizes[index] = bytes,
+            match known.unreferenced.binary_search_by_key(&id, |blob| blob.id) {
                 Ok(garbage) => files.sizes[index] = known.unreferenced[garbage].bytes,
                 Err(_) => asked.push(index),
             }
@@ -92,6 +90,19 @@ impl Measuring<'_> {
             files.sizes[index] = data.map_or(0, |data| data.bytes);
         }
         Ok(files)
+    }
+
+    /// Returns the total length of the files in a blob's directory that are not its content.
+    fn beside_content(&self, directory: &str) -> Result<u64, Error> {
+        let (mut has_data, mut has_more) = (false, false);
+        self.storage.list(directory, &mut |Entry { name, kind, symlink }| match kind {
+            EntryKind::File if name == layout::DATA => has_data = !symlink,
+            _ => has_more |= !symlink,
+        })?;
+        match has_more {
+            true => self.storage.bytes_below(directory, &|name| has_data && name == layout::DATA),
+            false => Ok(0),
+        }
     }
 
     /// Returns the directories of algorithms and the shards that are symbolic links, and the total length of all

@@ -36,9 +36,12 @@ pub(crate) fn have_history(storage: &dyn ReadStorage, repository: &str, tags: &[
     };
     let canonical = format!("/{}", Algorithm::Sha256.name());
     let indexes = found("")?.into_iter().zip(found(&canonical)?);
-    let has_one =
-        |found: Option<Metadata>| found.is_none_or(|found| found.posix.and_then(|posix| posix.directories) == Some(1));
-    Ok(indexes.map(|(index, below)| !(has_one(index) && has_one(below))).collect())
+    Ok(indexes.map(|(index, below)| !(has_one(index.as_ref()) && has_one(below.as_ref()))).collect())
+}
+
+/// Whether a directory is absent, or holds a single directory.
+pub(super) fn has_one(found: Option<&Metadata>) -> bool {
+    found.is_none_or(|found| found.posix.and_then(|posix| posix.directories) == Some(1))
 }
 
 impl Marking<'_> {
@@ -66,6 +69,7 @@ impl Marking<'_> {
             && reach.live.is_empty()
             && self.tag_directories(|link| link.is_some())?.iter().all(|tag| garbage.removes_tag(tag))
             && !uploads.has_others;
+        let mut removed_tags = Vec::new();
         let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         if !self.options.skip_links {
             let directories = match tags {
@@ -93,7 +97,8 @@ impl Marking<'_> {
             };
             let (of_removed, of_others): (Vec<String>, Vec<String>) =
                 looked_at.into_iter().partition(|tag| garbage.removes_tag(tag));
-            garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
+            removed_tags = self.in_tags(&of_removed)?;
+            garbage.tag_index_entries = removed_tags.iter().flat_map(|removed| &removed.entries).cloned().collect();
             garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, is_garbage)?);
             if !garbage.revisions.is_empty() {
                 garbage.tags = directories;
@@ -105,13 +110,11 @@ impl Marking<'_> {
         if let Some(before) = self.options.remnants_before() {
             garbage.remnants = self.remnants(Some(before), Some(&reach.live), garbage)?;
         }
-        for removed in &garbage.removed_tags {
-            findings.extend(self.foreign_in_tag(&removed.tag, &garbage.remnants)?);
-        }
-        for tag in std::mem::take(&mut garbage.empty_tag_dirs) {
-            match self.foreign_in_tag(&tag, &garbage.remnants)? {
+        findings.extend(removed_tags.iter().filter_map(|removed| self.foreign_in_tag(removed, &garbage.remnants)));
+        for empty in self.in_tags(&std::mem::take(&mut garbage.empty_tag_dirs))? {
+            match self.foreign_in_tag(&empty, &garbage.remnants) {
                 Some(finding) => findings.push(finding),
-                None => garbage.empty_tag_dirs.push(tag),
+                None => garbage.empty_tag_dirs.push(empty.tag),
             }
         }
         if may_be_whole {

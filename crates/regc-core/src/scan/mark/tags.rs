@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use rustc_hash::FxHashSet as HashSet;
 
+use super::leftovers::has_one;
 use super::repository::Marking;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
@@ -23,6 +24,9 @@ pub(super) struct Tags {
     pub(super) each: Vec<Tag>,
     /// The directories of all tags, except symbolic links, sorted.
     pub(super) directories: Vec<String>,
+    /// The tags that may have named more than one manifest; only determined if something in the repository was named for deletion,
+    /// or if orphans are.
+    pub(super) have_history: HashSet<String>,
     /// The linked manifests that tags name, in the order of their numbers.
     pub(super) tagged: Vec<DigestId>,
     /// The tags that cannot be read.
@@ -62,8 +66,20 @@ impl Tags {
     }
 }
 
-/// What a tag's link holds, and when it was modified.
-type TagLink = (Content, SystemTime);
+/// The link of a tag.
+struct TagLink {
+    content: Option<Content>,
+    found: Option<Metadata>,
+}
+
+/// The symbolic links in the directories of tags.
+#[derive(Default)]
+struct Symlinks {
+    /// The tags in which one replaces a directory or the link, and those that such a one leads to.
+    tags: HashSet<String>,
+    /// Whether one leads to something else in the repository.
+    elsewhere: bool,
+}
 
 /// How many tags one task reads.
 const BATCH: usize = 64;
@@ -74,18 +90,20 @@ impl Marking<'_> {
         let all = layout::tags(self.name());
         let mut found = directories(self.storage, &all, layout::tag_name, || ())?;
         found.sort_unstable();
-        let links: Vec<Vec<Option<TagLink>>> =
+        let links: Vec<Vec<TagLink>> =
             found.par_chunks(BATCH).map(|batch| self.tag_links(&all, batch)).collect::<Result<_, _>>()?;
+        let links: Vec<TagLink> = links.into_iter().flatten().collect();
 
         let mut tags = Tags { is_unmounted: found.is_empty() && self.is_file_system(&all)?, ..Tags::default() };
-        let mut symlinks = HashSet::default();
+        let mut symlinks = Symlinks::default();
         if self.options.deletion.is_some() || self.options.leftovers.orphans_before.is_some() {
-            (symlinks, tags.symlinks_elsewhere) = self.symlinks_in(&found)?;
+            (symlinks, tags.have_history) = self.symlinks_in(&found, &links)?;
+            tags.symlinks_elsewhere = symlinks.elsewhere;
         }
         let mut named = HashSet::default();
-        for ((tag, symlink), link) in found.into_iter().zip(links.into_iter().flatten()) {
+        for ((tag, symlink), link) in found.into_iter().zip(links) {
             tags.directories.extend((!symlink).then(|| tag.clone()));
-            let symlink = symlink || symlinks.contains(&tag);
+            let symlink = symlink || symlinks.tags.contains(&tag);
             let Some(tag) = self.tag(tag, symlink, link, &mut tags)? else { continue };
             named.extend(&tag.keeps);
             tags.each.push(tag);
@@ -105,7 +123,9 @@ impl Marking<'_> {
     }
 
     /// Reads a tag from its name and its link. `None` if it names nothing and never did.
-    fn tag(&self, name: String, symlink: bool, link: Option<TagLink>, tags: &mut Tags) -> Result<Option<Tag>, Error> {
+    fn tag(&self, name: String, symlink: bool, link: TagLink, tags: &mut Tags) -> Result<Option<Tag>, Error> {
+        // One that is gone by now has no time either.
+        let link = link.content.zip(link.found.map(|found| found.written()));
         let is_there = link.is_some();
         let (text, modified) = match link {
             Some((Content::Whole(text), modified)) => (text, modified),
@@ -141,7 +161,7 @@ impl Marking<'_> {
     }
 
     /// Reads the links of some tags.
-    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<Option<TagLink>>, Error> {
+    fn tag_links(&self, all: &str, tags: &[(String, bool)]) -> Result<Vec<TagLink>, Error> {
         let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}/current/{}", layout::LINK)).collect();
         let found = self.storage.stat_each(all, &keys)?;
         for (key, link) in keys.iter().zip(&found) {
@@ -155,11 +175,9 @@ impl Marking<'_> {
         }
         // No link of the registry is longer than that of a SHA-512 digest.
         let limit = layout::link_bytes(Algorithm::Sha512);
-        let mut links = Vec::with_capacity(keys.len());
-        self.storage.read_each(all, &keys, limit, &mut |link| links.push(link))?;
-        // One that is gone by now has no time either.
-        let link = |(link, found): (Option<Content>, Option<Metadata>)| Some((link?, found?.written()));
-        Ok(links.into_iter().zip(found).map(link).collect())
+        let mut contents = Vec::with_capacity(keys.len());
+        self.storage.read_each(all, &keys, limit, &mut |content| contents.push(content))?;
+        Ok(contents.into_iter().zip(found).map(|(content, found)| TagLink { content, found }).collect())
     }
 
     /// Lists the names of the directories of all tags, sorted, except symbolic links.
@@ -182,27 +200,42 @@ impl Marking<'_> {
         Ok(named.map(|((name, _), _)| name).collect())
     }
 
-    /// Finds the tags in which a symbolic link replaces a directory or the link, and those that such a symbolic link
-    /// leads to; and whether one leads to something else. Fails if one leads out of the repository: what it leads to
-    /// may be deleted there.
-    fn symlinks_in(&self, tags: &[(String, bool)]) -> Result<(HashSet<String>, bool), Error> {
+    /// Finds the symbolic links in the directories of tags, and the tags that may have named more than one manifest. Fails if a
+    /// symbolic link leads out of the repository: what it leads to may be deleted there.
+    fn symlinks_in(&self, tags: &[(String, bool)], links: &[TagLink]) -> Result<(Symlinks, HashSet<String>), Error> {
         let all = layout::tags(self.name());
-        let (mut found, mut elsewhere) = (HashSet::default(), false);
-        for part in ["", "/current", "/current/link", "/index", "/index/sha256"] {
-            let keys: Vec<String> = tags.iter().map(|(tag, _)| format!("{tag}{part}")).collect();
-            for ((tag, _), metadata) in tags.iter().zip(self.storage.stat_each(&all, &keys)?) {
-                if metadata.is_some_and(|metadata| metadata.symlink && metadata.kind != EntryKind::BrokenSymlink) {
-                    let link = format!("{all}/{tag}{part}");
-                    self.refuse_link_elsewhere(&link)?;
-                    found.insert(tag.clone());
-                    match self.tag_at(&link)? {
-                        Some(target) => drop(found.insert(target)),
-                        None => elsewhere = true,
-                    }
+        let stat = |part: &str| {
+            let keys: Vec<String> = tags.iter().map(|(tag, _)| [tag, part].concat()).collect();
+            let batches = keys.par_chunks(BATCH).map(|batch| self.storage.stat_each(&all, batch));
+            Ok::<_, Error>(batches.collect::<Result<Vec<_>, _>>()?.concat())
+        };
+        let is_symlink = |found: &Option<Metadata>| {
+            found.as_ref().is_some_and(|found| found.symlink && found.kind != EntryKind::BrokenSymlink)
+        };
+        let (index, canonical) = (stat("/index")?, stat(&format!("/index/{}", Algorithm::Sha256.name()))?);
+        let parts: [(&str, Vec<bool>); 5] = [
+            ("", tags.iter().map(|(_, symlink)| *symlink).collect()),
+            ("/current", stat("/current")?.iter().map(is_symlink).collect()),
+            ("/current/link", links.iter().map(|link| is_symlink(&link.found)).collect()),
+            ("/index", index.iter().map(is_symlink).collect()),
+            ("/index/sha256", canonical.iter().map(is_symlink).collect()),
+        ];
+        let mut symlinks = Symlinks::default();
+        for (part, are_symlinks) in parts {
+            for ((tag, _), _) in tags.iter().zip(are_symlinks).filter(|(_, is_symlink)| *is_symlink) {
+                let link = [&*all, "/", tag, part].concat();
+                self.refuse_link_elsewhere(&link)?;
+                symlinks.tags.insert(tag.clone());
+                match self.tag_at(&link)? {
+                    Some(target) => drop(symlinks.tags.insert(target)),
+                    None => symlinks.elsewhere = true,
                 }
             }
         }
-        Ok((found, elsewhere))
+        let histories = tags.iter().zip(index.iter().zip(&canonical));
+        let have_history =
+            histories.filter(|(_, (index, canonical))| !(has_one(index.as_ref()) && has_one(canonical.as_ref())));
+        Ok((symlinks, have_history.map(|((tag, _), _)| tag.clone()).collect()))
     }
 
     /// Returns the tag that a symbolic link leads to or into.

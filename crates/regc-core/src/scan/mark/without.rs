@@ -12,15 +12,12 @@ use super::attached::Attached;
 use super::manifests::Manifest;
 use super::repository::{Kept, Marked, Marking, Reach, not_understood, sorted};
 use super::tags::{Tag, Tags};
-use super::{GarbageFile, GarbageTag, RepositoryGarbage, RepositoryReachable};
+use super::{GarbageTag, RepositoryGarbage, RepositoryReachable};
 use crate::blocked::{Blocked, Cause, Named};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::finding::Finding;
-use crate::registry::layout;
 use crate::scan::inventory::DigestId;
-use crate::scan::remnants::has;
-use crate::storage::below;
 
 /// The tags to delete, and those that were named for deletion and stay.
 type Going<'t> = (HashSet<&'t str>, Vec<(Named, Cause)>);
@@ -145,9 +142,6 @@ impl Marking<'_> {
         let whole: HashSet<&str> = tags.each.iter().map(|tag| tag.name.as_str()).collect();
         let is_left = |name: &&String| tags.directories.binary_search(name).is_ok() && !whole.contains(name.as_str());
         garbage.empty_tag_dirs = deleted_tags.keys().filter(is_left).cloned().collect();
-        for tag in garbage.empty_tag_dirs.iter().map(String::as_str).chain(going.iter().copied()) {
-            findings.extend(self.foreign_in_tag(tag, &[])?);
-        }
         let mut removed: Vec<&Tag> = tags.each.iter().filter(is_going).collect();
         let dead = attached.iter().filter(|attached| !reach.manifests.contains(&attached.to));
         removed.extend(dead.map(|attached| attached.tag));
@@ -157,8 +151,13 @@ impl Marking<'_> {
         let gone: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         let (of_removed, of_others): (Vec<String>, Vec<String>) =
             tags.directories.iter().cloned().partition(|tag| names.contains(tag.as_str()));
-        garbage.tag_index_entries = self.tag_index_entries(&of_removed, |_| Ok(true))?;
+        for removed in self.in_tags(&of_removed)? {
+            findings.extend(self.foreign_in_tag(&removed, &[]));
+            garbage.tag_index_entries.extend(removed.entries);
+        }
         if !gone.is_empty() {
+            // A tag that has named one manifest names that one still.
+            let of_others: Vec<String> = of_others.into_iter().filter(|tag| tags.have_history.contains(tag)).collect();
             garbage.tag_index_entries.extend(self.tag_index_entries(&of_others, |id| Ok(gone.contains(&id)))?);
             garbage.referrer_links = self.referrer_links(|id| gone.contains(&id))?;
         }
@@ -260,26 +259,6 @@ impl Marking<'_> {
             |id: &DigestId| self.options.also_roots.is_some_and(|roots| roots.contains(&self.digests.digest(*id)));
         let recent = &self.repository.recent;
         if !recent.is_empty() && recent.iter().all(is_root) { Cause::Root } else { Cause::Recent }
-    }
-
-    /// Finds something in a tag's directory that no registry puts there, that is not among the `remnants`, and that
-    /// would keep the directory from being deleted.
-    pub(super) fn foreign_in_tag(&self, tag: &str, remnants: &[GarbageFile]) -> Result<Option<Finding>, Error> {
-        let directory = layout::tag(self.name(), tag);
-        let below = below(self.storage, &directory)?;
-        let is_foreign = |file: &String| {
-            let parts: Vec<&str> = file.split('/').collect();
-            !matches!(parts[..], ["current", layout::LINK] | ["index", _, _, layout::LINK])
-        };
-        // Another program's directory keeps the tag's directory even if it is empty.
-        let is_foreign_directory = |name: &String| {
-            let parts: Vec<&str> = name.split('/').collect();
-            !matches!(parts[..], ["current"] | ["index"] | ["index", _] | ["index", _, _])
-        };
-        let files = below.files.into_iter().filter(is_foreign);
-        let foreign = files.chain(below.directories.into_iter().rev().filter(is_foreign_directory));
-        let mut keys = foreign.map(|file| format!("{directory}/{file}"));
-        Ok(keys.find(|key| !has(remnants, key)).map(|key| self.foreign_file(key)))
     }
 
     pub(super) fn foreign_file(&self, path: String) -> Finding {
