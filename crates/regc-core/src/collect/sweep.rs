@@ -479,27 +479,35 @@ impl Sweep<'_> {
         if self.is_over() {
             return;
         }
-        let mut directories: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
         let spared = self.spared.lock().clone();
-        for repository in repositories {
+        let blobs: Vec<String> = plan.empty_blobs().map(|digest| layout::blob(&digest)).collect();
+        let of_blobs =
+            blobs.par_chunks(BATCH).flat_map_iter(|blobs| self.storage.remove_empty_directories(blobs, Some(since)));
+        let of_repositories = repositories.par_iter().flat_map_iter(|repository| {
             // A tag's index still refers to the others; the next run finds it by the directory.
-            directories.extend(repository.empty_directories(|id| spared.contains(&id)));
-        }
-        let mut emptied = Vec::new();
-        for item in repositories.iter().flat_map(|repository| repository.revisions()) {
-            let Item::Revision { repository, digest, signatures, is_remembered } = item else { continue };
-            let parent = layout::signatures(repository, &digest);
-            for signature in &signatures {
-                emptied.push(format!("{parent}/{}", signature.algorithm().name()));
-            }
-            if !signatures.is_empty() {
-                emptied.push(parent);
-                emptied.extend((!is_remembered).then(|| layout::revision(repository, &digest)));
-            }
-        }
-        // This run itself has just changed the latter.
-        let removed = self.storage.remove_empty_directories(&directories, Some(since)).into_iter();
-        let removed = removed.chain(self.storage.remove_empty_directories(&emptied, None));
-        self.outcome.lock().failures.extend(removed.filter_map(Result::err));
+            let directories: Vec<String> = repository.empty_directories(|id| spared.contains(&id)).collect();
+            let removed = self.storage.remove_empty_directories(&directories, Some(since)).into_iter();
+            // This run itself has just changed these.
+            removed.chain(self.storage.remove_empty_directories(&emptied(*repository), None))
+        });
+        let failures: Vec<Error> = of_blobs.chain(of_repositories).filter_map(Result::err).collect();
+        self.outcome.lock().failures.extend(failures);
     }
+}
+
+/// Returns the directories of signatures that are empty once the revisions are removed, those deeper down first.
+fn emptied(repository: RepositoryPlan<'_>) -> Vec<String> {
+    let mut emptied = Vec::new();
+    for item in repository.revisions() {
+        let Item::Revision { repository, digest, signatures, is_remembered } = item else { continue };
+        let parent = layout::signatures(repository, &digest);
+        for signature in &signatures {
+            emptied.push(format!("{parent}/{}", signature.algorithm().name()));
+        }
+        if !signatures.is_empty() {
+            emptied.push(parent);
+            emptied.extend((!is_remembered).then(|| layout::revision(repository, &digest)));
+        }
+    }
+    emptied
 }

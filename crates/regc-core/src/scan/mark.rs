@@ -7,6 +7,7 @@
 mod attached;
 mod garbage;
 mod in_tags;
+mod known_sizes;
 mod leftovers;
 mod linked;
 mod manifests;

@@ -18,12 +18,13 @@ pub(super) struct SortedHashes {
 
 impl SortedHashes {
     /// Sorts and numbers hashes: some in any order, and pages that are each in order.
-    pub(super) fn new(listed: Vec<[u8; 32]>, mut pages: Vec<Hashes>) -> Self {
+    pub(super) fn new(mut listed: Vec<[u8; 32]>, mut pages: Vec<Hashes>) -> Self {
         pages.retain(|page| !page.is_empty());
         pages.sort_unstable_by(|a, b| a.first().cmp(&b.first()));
         if !pages.iter().flat_map(|page| &**page).is_sorted_by(|a, b| a < b) || listed.len() > pages.len() {
-            let all = pages.iter().flat_map(|page| &**page).copied();
-            pages = vec![Hashes::new(sorted(listed.into_iter().chain(all).collect()))];
+            // In place: on a disk all are listed, and collecting them anew would hold them twice.
+            listed.extend(pages.iter().flat_map(|page| &**page));
+            pages = vec![Hashes::new(sorted(listed))];
         } else {
             // In a bucket, what is in a blob's directory beside its content makes it one of these.
             let last = pages.len().saturating_sub(1);

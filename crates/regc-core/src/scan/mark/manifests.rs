@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
+use super::known_sizes::{KnownSizes, Size};
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::monitor::Monitor;
@@ -112,34 +112,6 @@ enum Understood {
     Damaged(Box<Damaged>),
 }
 
-/// The sizes of blobs as manifests state them, so that the storage need not be queried.
-#[derive(Debug)]
-struct KnownSizes {
-    most: Vec<AtomicU64>,
-    /// Blobs for which two sizes are stated.
-    disputed: Mutex<Vec<DigestId>>,
-}
-
-impl KnownSizes {
-    /// Set if a blob was read, so that its size is certain.
-    const READ: u64 = 1 << 63;
-
-    /// Records a size. A size that was read takes precedence over stated ones, and of those, the largest counts.
-    fn note(&self, digests: &Digests, id: DigestId, bytes: u64) {
-        if let Some(index) = digests.stored_index(id) {
-            // Thousands of manifests mention a base layer, and reading is cheap where writing is not.
-            let mut known = self.most[index].load(Relaxed);
-            if known < bytes {
-                known = self.most[index].fetch_max(bytes, Relaxed);
-            }
-            let (known, told) = (known & !Self::READ, bytes & !Self::READ);
-            if known != told && known > 0 && told > 0 {
-                self.disputed.lock().push(id);
-            }
-        }
-    }
-}
-
 impl Understood {
     /// Appends the manifest's references to those of all manifests.
     fn beside(self, all: &mut Vec<PackedReference>) -> Result<Read, Error> {
@@ -164,8 +136,7 @@ impl Manifests {
         monitor: &dyn Monitor,
         linked: Vec<DigestId>,
     ) -> Result<Self, Error> {
-        let most = (0..inventory.digests.stored_len()).map(|_| AtomicU64::new(0)).collect();
-        let sizes = KnownSizes { most, disputed: Mutex::default() };
+        let sizes = KnownSizes::new(inventory.digests.stored_len());
         let mut read = vec![Read::Missing; linked.len()];
         let references = Mutex::default();
         let shards = linked.chunk_by(|a, b| inventory.digests.same_shard(*a, *b));
@@ -204,13 +175,13 @@ impl Manifests {
     /// Returns the length of a blob's content in bytes, as far as it is known from manifests, and whether it was
     /// read.
     pub(crate) fn known_size(&self, digests: &Digests, id: DigestId) -> (u64, bool) {
-        let known = digests.stored_index(id).map_or(0, |index| self.sizes.most[index].load(Relaxed));
-        (known & !KnownSizes::READ, known & KnownSizes::READ != 0)
+        let Size { bytes, is_read } = self.sizes.of(digests, id);
+        (bytes, is_read)
     }
 
     /// Lists the blobs for which manifests state different sizes, or a size other than the one that was read.
     pub(crate) fn disputed_sizes(&self) -> Vec<DigestId> {
-        self.sizes.disputed.lock().clone()
+        self.sizes.disputed()
     }
 
     /// Calls `look` with a manifest that was read; returns `None` if `id` is not one.
@@ -334,9 +305,9 @@ fn recall_batch(
     for (((&id, blob), found), stamp) in ids.iter().zip(&blobs).zip(found).zip(stamps) {
         *stamp = found.as_ref().and_then(Stamp::of);
         recalled.push(known.find(blob, *stamp).zip(*stamp).map(|(manifest, stamp)| {
-            sizes.note(digests, id, stamp.bytes | KnownSizes::READ);
+            sizes.note(digests, id, Size { is_read: true, bytes: stamp.bytes });
             let reference = |(id, role, bytes)| {
-                sizes.note(digests, id, bytes);
+                sizes.note(digests, id, Size { is_read: false, bytes });
                 PackedReference::new(id, role)
             };
             Understood::Parsed {
@@ -368,12 +339,12 @@ fn understand(
         Some(Content::TooLarge) => return damaged(Damage::TooLarge, Box::default()),
         Some(Content::Whole(content)) => content,
     };
-    sizes.note(digests, id, content.len() as u64 | KnownSizes::READ);
+    sizes.note(digests, id, Size { is_read: true, bytes: content.len() as u64 });
     match References::of_blob(digest, &content) {
         Ok(parsed) => {
             let reference = |reference: &Reference| {
                 let id = digests.id(&reference.digest);
-                sizes.note(digests, id, reference.bytes & !KnownSizes::READ);
+                sizes.note(digests, id, Size { is_read: false, bytes: reference.bytes });
                 PackedReference::new(id, reference.role)
             };
             Understood::Parsed {

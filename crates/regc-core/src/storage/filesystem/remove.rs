@@ -72,18 +72,21 @@ impl DeleteStorage for FilesystemStorage {
         directories: &[String],
         unless_modified_since: Option<SystemTime>,
     ) -> Vec<Result<(), Error>> {
-        let remove = |directory: &String| {
+        // Those of one directory follow each other.
+        let mut last: Option<(&str, io::Result<OwnedFd>)> = None;
+        let remove = |directory| {
             let (above, name) = split(directory);
-            let removed = self.open_beneath(above).and_then(|above| {
-                let found = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                if unless_modified_since.is_some_and(|since| modified(&found) >= since) {
-                    return Ok(());
-                }
-                Ok(rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR)?)
-            });
+            let opened = match &mut last {
+                Some((path, opened)) if *path == above => opened,
+                _ => &mut last.insert((above, self.open_beneath(above))).1,
+            };
+            let removed = match opened {
+                Ok(above) => remove_if_old(above, name, unless_modified_since),
+                Err(error) => Err(copy(error)),
+            };
             not_empty_is_fine(removed).map_err(|error| self.error("remove", directory, error))
         };
-        directories.iter().map(remove).collect()
+        directories.iter().map(String::as_str).map(remove).collect()
     }
 
     fn lock(&self, holder: &Holder) -> Result<Lock, Error> {
@@ -201,6 +204,15 @@ fn take_away(at: &OwnedFd, into: Option<&OwnedFd>, path: &str, is_late: impl Fn(
         // It was written again.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         moved => moved.map(|()| false),
+    }
+}
+
+/// Removes an empty directory unless it was modified at this time or later.
+fn remove_if_old(above: &OwnedFd, name: &str, unless: Option<SystemTime>) -> io::Result<()> {
+    let is_late = |found: &Stat| unless.is_some_and(|since| modified(found) >= since);
+    match rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW)? {
+        found if is_late(&found) => Ok(()),
+        _ => Ok(rustix::fs::unlinkat(above, name, AtFlags::REMOVEDIR)?),
     }
 }
 
