@@ -255,7 +255,8 @@ pub fn mark(
         marked[index] = again.kept;
     }
 
-    let (mut repositories, mut garbage) = (Vec::new(), Vec::new());
+    let mut repositories = Vec::with_capacity(marked.len());
+    let mut garbage = Vec::with_capacity(marked.len());
     let (mut blocked, mut unmounted) = (Vec::new(), Vec::new());
     for (kept, repository) in marked.into_iter().zip(&inventory.repositories) {
         unmounted.extend(kept.tags_unmounted.then(|| layout::tags(&repository.name)));
