@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use regc_testkit::peer::PeerRegistry;
+
 use crate::process::{self, Cost, median};
 use crate::store::{self, Shape};
 
@@ -33,12 +35,18 @@ pub struct Args {
     /// Also a quarter of the store, to see what grows with what
     #[arg(long)]
     scale: bool,
+    /// Also four times the store, without the registry: millions of files
+    #[arg(long)]
+    larger: bool,
     /// Also `regc verify`, `regc du` and `regc prune --keep 10`
     #[arg(long)]
     others: bool,
     /// The registry's own command
     #[arg(long, default_value = "docker-registry")]
     registry: String,
+    /// Among the other commands, also registry-cli over HTTP, which this file of it is: registry.py. `python3` must find what it imports
+    #[arg(long, value_name = "FILE", requires = "others")]
+    registry_cli: Option<PathBuf>,
 }
 
 /// One of the programs that are compared.
@@ -55,6 +63,8 @@ enum Program {
     Verify,
     Usage,
     Prune,
+    /// Over HTTP, from the registry.
+    RegistryCli,
 }
 
 const ALL: [Program; 5] =
@@ -67,16 +77,18 @@ enum Measurement {
     Others,
     Cold,
     Quarter,
+    FourTimes,
     /// With that many images in each of four repositories.
     Tags(usize),
     Real,
 }
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     Measurement::Warm,
     Measurement::Others,
     Measurement::Cold,
     Measurement::Quarter,
+    Measurement::FourTimes,
     Measurement::Tags(1000),
     Measurement::Tags(250),
     Measurement::Real,
@@ -89,6 +101,7 @@ impl Measurement {
             Measurement::Others => "other commands, warm".to_owned(),
             Measurement::Cold => "dry run, cold".to_owned(),
             Measurement::Quarter => "dry run of a quarter of the repositories, warm".to_owned(),
+            Measurement::FourTimes => "dry run of four times the repositories, warm".to_owned(),
             Measurement::Tags(images) => format!("dry run with -m, 4 repositories of {images} images, warm"),
             Measurement::Real => "real run".to_owned(),
         }
@@ -97,7 +110,12 @@ impl Measurement {
     fn programs(self) -> &'static [Program] {
         match self {
             Measurement::Warm | Measurement::Cold | Measurement::Quarter => &ALL,
-            Measurement::Others => &[Program::Regc, Program::Verify, Program::Usage, Program::Prune],
+            Measurement::FourTimes => {
+                &[Program::Regc, Program::SecondNight, Program::BareWalk, Program::BareWalkOfLinks]
+            }
+            Measurement::Others => {
+                &[Program::Regc, Program::Verify, Program::Usage, Program::Prune, Program::RegistryCli]
+            }
             Measurement::Tags(_) => &[Program::Regc, Program::Registry],
             // The second night has less to remove.
             Measurement::Real => &[Program::Regc, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks],
@@ -110,6 +128,7 @@ impl Measurement {
             Measurement::Others => args.others,
             Measurement::Cold => args.cold,
             Measurement::Quarter => args.scale,
+            Measurement::FourTimes => args.larger,
             Measurement::Tags(_) => args.tags,
             Measurement::Real => args.real,
         }
@@ -127,6 +146,7 @@ impl Program {
             Program::Verify => "regc verify",
             Program::Usage => "regc du",
             Program::Prune => "regc prune --keep 10",
+            Program::RegistryCli => "registry-cli, 10 kept, over HTTP",
         }
     }
 }
@@ -138,6 +158,8 @@ struct Task<'a> {
     root: &'a Path,
     dry: bool,
     untagged: bool,
+    /// The address at which the store is served over HTTP.
+    served_at: Option<&'a str>,
 }
 
 impl Task<'_> {
@@ -162,6 +184,13 @@ impl Task<'_> {
                     _ => &["prune", "--dry-run", "--quiet", "--no-cache", "--keep", "10"],
                 };
                 command.args(arguments).arg("--root").arg(self.root);
+                return Ok(command);
+            }
+            Program::RegistryCli => {
+                let mut command = Command::new("python3");
+                command.args(self.args.registry_cli.as_deref());
+                command.args(["--delete", "--num", "10", "--dry-run", "--host"]);
+                command.args(self.served_at.map(|address| format!("http://{address}")));
                 return Ok(command);
             }
             Program::Registry => {
@@ -221,13 +250,17 @@ impl Task<'_> {
             }
         }
         let medians: Vec<Option<Cost>> = costs.into_iter().map(median).collect();
-        let regc = programs.iter().zip(&medians).find(|(program, _)| **program == Program::Regc);
-        let regc = regc.and_then(|(_, cost)| *cost).map_or(f64::NAN, |cost| cost.seconds);
+        let seconds_of = |wanted| {
+            let found = programs.iter().zip(&medians).find(|(program, _)| **program == wanted);
+            found.and_then(|(_, cost)| *cost).map_or(f64::NAN, |cost| cost.seconds)
+        };
+        let (regc, prune) = (seconds_of(Program::Regc), seconds_of(Program::Prune));
         for (program, cost) in programs.iter().zip(&medians) {
             let Some(Cost { seconds, peak_bytes }) = cost else { continue };
             let ratio = match program {
                 Program::Regc => String::new(),
                 Program::Registry => format!("regc is {:.1} times faster", seconds / regc),
+                Program::RegistryCli => format!("regc prune is {:.1} times faster", seconds / prune),
                 Program::SecondNight | Program::Verify | Program::Usage | Program::Prune => {
                     format!("takes {:.2} times as long as a dry run", seconds / regc)
                 }
@@ -253,23 +286,36 @@ pub fn run(args: &Args) -> io::Result<()> {
         println!("{} is not installed: no comparison with it", args.registry);
     }
     let root = make(args, "store", &args.shape)?;
-    let dry = Task { args, regc: &regc, root: &root, dry: true, untagged: false };
+    let dry = Task { args, regc: &regc, root: &root, dry: true, untagged: false, served_at: None };
     println!("| task | program | median | peak memory | ratio |\n|---|---|---|---|---|");
     // Fills the caches.
     process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
     for measurement in MEASUREMENTS.into_iter().filter(|measurement| measurement.is_wanted(args)) {
         let (title, wanted) = (measurement.title(), measurement.programs());
-        let programs: Vec<Program> =
-            wanted.iter().copied().filter(|program| has_registry || *program != Program::Registry).collect();
+        let is_there = |program: &Program| match program {
+            Program::Registry => has_registry,
+            Program::RegistryCli => args.registry_cli.is_some(),
+            _ => true,
+        };
+        let programs: Vec<Program> = wanted.iter().copied().filter(is_there).collect();
         match measurement {
             Measurement::Warm => {
                 dry.remember()?;
                 dry.measure(&title, &programs, args.runs, || Ok(()))?;
             }
-            Measurement::Others => dry.measure(&title, &programs, args.runs, || Ok(()))?,
+            Measurement::Others => {
+                let server = args.registry_cli.is_some().then(|| PeerRegistry::start(&root));
+                let address = server.as_ref().map(PeerRegistry::address);
+                let task = Task { served_at: address.as_deref(), ..dry };
+                task.measure(&title, &programs, args.runs, || Ok(()))?;
+            }
             Measurement::Cold => dry.measure(&title, &programs, args.runs.min(3), drop_caches)?,
-            Measurement::Quarter => {
-                let root = make(args, "quarter", &Shape { repositories: args.shape.repositories / 4, ..args.shape })?;
+            Measurement::Quarter | Measurement::FourTimes => {
+                let (name, repositories) = match measurement {
+                    Measurement::Quarter => ("quarter", args.shape.repositories / 4),
+                    _ => ("four-times", args.shape.repositories * 4),
+                };
+                let root = make(args, name, &Shape { repositories, ..args.shape })?;
                 let task = Task { root: &root, ..dry };
                 process::run(&mut task.command(Program::BareWalkOfLinks)?)?;
                 task.remember()?;

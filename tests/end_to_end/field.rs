@@ -122,16 +122,32 @@ fn rm_deletes_referrer_links_of_oras_registry() {
 #[test]
 fn an_empty_directory_of_another_program_keeps_a_tag_and_is_reported() {
     for command in [&["prune", "--yes", "--quiet", "--keep", "0"][..], &["rm", "--yes", "team/app:v1"]] {
-        let mut registry = regc_testkit::TestRegistry::new();
-        registry.image("team/app:v1").layers(["a"]).push();
-        let root = registry.on_disk();
-        let foreign = root.path().join(layout::tag("team/app", "v1")).join("@eaDir");
-        fs::create_dir_all(foreign.join("deeper")).unwrap();
-        let run = regc([command, &["--root", root.path().to_str().unwrap()]].concat());
-        assert_eq!(run.code, 3, "{command:?}: {}{}", run.stdout, run.stderr);
-        assert!(format!("{}{}", run.stdout, run.stderr).contains("@eaDir"), "{}{}", run.stdout, run.stderr);
-        assert!(foreign.exists() && !root.path().join(layout::tag_link("team/app", "v1")).exists());
+        for place in ["@eaDir/deeper", "@eaDir", "current/@eaDir", "index/@eaDir", "index/sha256/@eaDir"] {
+            let mut registry = regc_testkit::TestRegistry::new();
+            registry.image("team/app:v1").layers(["a"]).push();
+            let root = registry.on_disk();
+            let foreign = root.path().join(layout::tag("team/app", "v1")).join(place);
+            fs::create_dir_all(&foreign).unwrap();
+            let run = regc([command, &["--root", root.path().to_str().unwrap()]].concat());
+            assert_eq!(run.code, 3, "{command:?} {place}: {}{}", run.stdout, run.stderr);
+            assert!(format!("{}{}", run.stdout, run.stderr).contains("@eaDir"), "{}{}", run.stdout, run.stderr);
+            assert!(foreign.exists() && !root.path().join(layout::tag_link("team/app", "v1")).exists());
+        }
     }
+}
+
+#[test]
+fn symlink_in_place_of_a_tag_index_entry_goes_with_the_tag() {
+    let mut registry = regc_testkit::TestRegistry::new();
+    let image = registry.image("team/app:v1").layers(["a"]).push();
+    let (root, outside) = (registry.on_disk(), tempfile::tempdir().unwrap());
+    let tag = root.path().join(layout::tag("team/app", "v1"));
+    let entry = tag.join(format!("index/sha256/{}", image.hex()));
+    fs::rename(&entry, outside.path().join("entry")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("entry"), &entry).unwrap();
+    let run = regc(["rm", "--yes", "team/app:v1", "--root", root.path().to_str().unwrap()]);
+    assert_eq!((run.code, tag.exists()), (0, false), "{}{}", run.stdout, run.stderr);
+    assert!(outside.path().join("entry/link").exists());
 }
 
 #[test]

@@ -328,6 +328,23 @@ fn prune_keeps_and_reports_damaged_tags() {
 }
 
 #[test]
+fn prune_tells_content_that_is_not_understood_from_missing_content() {
+    let mut registry = TestRegistry::new();
+    registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v2").layers(["b"]).push();
+    let damaged = registry.manifest("app:v0", "{");
+    let root = registry.on_disk();
+    let ids = || -> Vec<String> {
+        let run = prune(root.path(), &["--dry-run", "--keep", "1", "--format", "json"]);
+        let findings = lines(&run).into_iter().filter(|line| line["type"] == "finding");
+        findings.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(), ["RG031"]);
+    fs::remove_file(root.path().join(layout::blob_data(&damaged))).unwrap();
+    assert_eq!(ids(), ["RG020"]);
+}
+
+#[test]
 fn a_real_run_with_nothing_to_do_is_no_dry_run() {
     let root = store();
     let run = prune(root.path(), &["--yes", "--keep", "all"]);

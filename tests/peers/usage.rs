@@ -32,7 +32,7 @@ fn du(directory: &Path) -> u64 {
 }
 
 fn summary(root: &Path) -> Value {
-    let run = regc(["du", "--format", "json", "--root", root.to_str().unwrap()]);
+    let run = regc(["du", "--files", "--format", "json", "--root", root.to_str().unwrap()]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap()
 }

@@ -125,7 +125,9 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         for (tag, decision) in tags {
             match decision {
                 Some(Decision { keep: false, .. }) => deletion.tag(repository, &tag.name, tag.digest),
-                Some(Decision { reason, .. }) => findings.extend(finding(repository, tag, reason)),
+                Some(Decision { reason, .. }) => {
+                    findings.extend(finding(&removal.opened, repository, tag, reason)?);
+                }
                 None => {}
             }
         }
@@ -208,17 +210,21 @@ fn facts(tag: &Tag, orphans: &BTreeMap<String, SystemTime>) -> TagFacts {
     }
 }
 
-/// Returns the finding for a tag that is kept, if there is one.
-fn finding(repository: &str, named: &Tag, reason: &Reason) -> Option<Finding> {
+/// Returns the finding for a tag that is kept, if there is one. Content that is there, and is not understood, is a finding of the
+/// plan.
+fn finding(opened: &Opened, repository: &str, named: &Tag, reason: &Reason) -> Result<Option<Finding>, Error> {
     let (repository, tag) = (repository.to_owned(), named.name.clone());
-    match (reason, named.digest) {
+    Ok(match (reason, named.digest) {
         (Reason::Garbled, _) => Some(Finding::GarbledTag { repository, tag }),
         (Reason::CannotBePulled, Some(manifest)) if !named.is_linked => {
             Some(Finding::DanglingTag { repository, tag, manifest })
         }
-        (Reason::CannotBePulled, Some(manifest)) => Some(Finding::DanglingRevision { repository, manifest }),
+        (Reason::CannotBePulled, Some(manifest)) => {
+            let is_missing = opened.store.storage().stat(&layout::blob_data(&manifest))?.is_none();
+            is_missing.then_some(Finding::DanglingRevision { repository, manifest })
+        }
         _ => None,
-    }
+    })
 }
 
 /// Prints what time it is taken to be, and if `all`, for each tag what becomes of it and why. Whatever stays although its

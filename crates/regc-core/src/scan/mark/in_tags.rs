@@ -35,29 +35,22 @@ impl Marking<'_> {
     }
 
     fn in_tag(&self, all: &str, tag: &str, below: Below) -> InTag {
-        let mut entries = Vec::new();
-        for directory in below.directories.iter().chain(&below.symlinked_directories) {
-            if let ["index", algorithm, hex] = directory.split('/').collect::<Vec<_>>()[..] {
-                let digest = Algorithm::from_name(algorithm).and_then(|algorithm| Digest::from_hex(algorithm, hex));
-                let id = digest.map(|digest| self.digests.id(&digest));
-                entries.extend(id.map(|id| TagIndexEntry { tag: tag.to_owned(), id }));
-            }
-        }
+        let entries = below.directories.iter().chain(&below.symlinked_directories).filter_map(|key| entry(key));
+        let entry_of = |digest| TagIndexEntry { tag: tag.to_owned(), id: self.digests.id(&digest) };
+        let mut entries: Vec<TagIndexEntry> = entries.map(entry_of).collect();
         entries.sort_unstable_by_key(|entry| self.digests.digest(entry.id));
         let is_foreign_file = |file: &String| {
-            !matches!(
-                file.split('/').collect::<Vec<_>>()[..],
-                ["current", layout::LINK] | ["index", _, _, layout::LINK]
-            )
+            let is_link = file == "current/link" || file.strip_suffix("/link").is_some_and(|key| entry(key).is_some());
+            // A symbolic link in place of an entry goes like the entry.
+            let is_entry = || entry(file).is_some() && below.symlinked_directories.contains(file);
+            !is_link && !is_entry()
         };
         let is_foreign_directory = |directory: &String| {
-            !matches!(
-                directory.split('/').collect::<Vec<_>>()[..],
-                ["current"] | ["index"] | ["index", _] | ["index", _, _]
-            )
+            let algorithm = directory.strip_prefix("index/").and_then(Algorithm::from_name);
+            !matches!(&**directory, "current" | "index") && algorithm.is_none() && entry(directory).is_none()
         };
-        let files = below.files.into_iter().filter(is_foreign_file);
-        let directories = below.directories.into_iter().rev().filter(is_foreign_directory);
+        let files = below.files.iter().filter(|file| is_foreign_file(file));
+        let directories = below.directories.iter().rev().filter(|directory| is_foreign_directory(directory));
         let foreign = files.chain(directories).map(|key| format!("{all}/{tag}/{key}")).collect();
         InTag { tag: tag.to_owned(), entries, foreign }
     }
@@ -68,4 +61,10 @@ impl Marking<'_> {
         let key = tag.foreign.iter().find(|key| !has(remnants, key))?;
         Some(self.foreign_file(key.clone()))
     }
+}
+
+/// Returns the digest of the entry of a tag's index that is at a key below the tag's directory.
+fn entry(key: &str) -> Option<Digest> {
+    let (algorithm, hex) = key.strip_prefix("index/")?.split_once('/')?;
+    Digest::from_hex(Algorithm::from_name(algorithm)?, hex)
 }
