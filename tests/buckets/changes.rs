@@ -144,7 +144,7 @@ fn abandoned_uploads_are_aborted_and_recent_ones_are_not() {
     let moto = Moto::start();
     moto.create("registry");
     let text = bucket::config(moto.address(), "registry", ROOT, "");
-    let registry = PeerRegistry::start_on_bucket(&text);
+    let registry = PeerRegistry::start_with(&text);
     let directory = tempfile::tempdir().unwrap();
     let mut layout = OciLayout::create(directory.path());
     layout.image("one", "amd64", &[LayerSpec { name: "one", bytes: 1000 }]);

@@ -56,7 +56,7 @@ fn gc_leaves_what_garbage_collect_leaves_and_all_can_be_pulled() {
     let moto = Moto::start();
     moto.create("registry");
     let config = bucket::config(moto.address(), "registry", ROOT, "");
-    let registry = peer::PeerRegistry::start_on_bucket(&config);
+    let registry = peer::PeerRegistry::start_with(&config);
     let directory = tempfile::tempdir().unwrap();
     let mut layout = OciLayout::create(directory.path().join("images"));
     let [base, one, two] = ["base", "one", "two"].map(|name| LayerSpec { name, bytes: 1000 });
@@ -86,7 +86,7 @@ fn gc_leaves_what_garbage_collect_leaves_and_all_can_be_pulled() {
     };
     assert!(ours.stdout.contains("Removed"), "{}", ours.stdout);
     assert_eq!(blobs("registry"), blobs("copy"));
-    let registry = peer::PeerRegistry::start_on_bucket(&config);
+    let registry = peer::PeerRegistry::start_with(&config);
     for image in ["team/app:v2", "other:multi"] {
         registry.pull(image, tempfile::tempdir().unwrap().path());
     }

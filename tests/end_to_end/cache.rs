@@ -46,15 +46,17 @@ fn a_run_that_removes_ends_with_a_note_on_redis() {
         &["prune", "--yes", "--keep", "0"],
     ] {
         let run = run(arguments, REDIS, two);
-        assert_eq!(run.code, 0, "{arguments:?}: {}", run.stderr);
+        assert_eq!(run.code, 3, "{arguments:?}: {}", run.stderr);
         let last = run.stderr.lines().last().unwrap();
         assert!(last.starts_with(NOTE) && last.contains("Redis at cache:6379, database 3,"), "{arguments:?}: {last}");
+        assert!(last.contains("regc cache evict"), "{arguments:?}: {last}");
         assert!(!run.stdout.contains("can be started again"), "{}", run.stdout);
     }
     let three = run(&["gc"], REDIS, "redis: {addrs: ['a:1', 'b:2']}");
     assert!(three.stderr.contains("Redis at a:1, b:2, database 0,"), "{}", three.stderr);
     let unknown = run(&["gc"], REDIS, "");
-    assert!(unknown.stderr.contains("cache in Redis, database 0,"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("cache, Redis, database 0,"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("names no redis.addr"), "{}", unknown.stderr);
     let json = summary(&run(&["gc", "--format", "json", "--quiet"], REDIS, two));
     assert_eq!(json["stale_cache"], json!({ "kind": "redis", "addresses": ["cache:6379"], "db": "3" }));
 }
@@ -73,6 +75,26 @@ fn a_run_that_removes_nothing_has_no_note() {
         assert!(!run.stderr.contains(NOTE), "{arguments:?} {cache}: {}", run.stderr);
     }
     assert_eq!(summary(&run(&["gc", "--dry-run", "--format", "json"], REDIS, ""))["stale_cache"], Value::Null);
+}
+
+#[test]
+fn a_cache_that_is_not_in_redis_cannot_be_evicted() {
+    for cache in ["{blobdescriptor: inmemory}", "{}"] {
+        for arguments in [&["cache", "evict"][..], &["cache", "evict", "--dry-run", "--from", "/dev/null"]] {
+            let run = run(arguments, cache, "redis: {addr: '127.0.0.1:1'}");
+            assert!(run.code == 1 && run.stderr.contains("blobdescriptor is not redis"), "{}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_report_that_is_none_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.jsonl");
+    std::fs::write(&path, "{\"type\":\"blob\"}\nno JSON\n").unwrap();
+    let run = run(&["cache", "evict", "--from", path.to_str().unwrap()], REDIS, "redis: {addr: '127.0.0.1:1'}");
+    assert!(run.code == 1 && run.stderr.contains("line 2 is not what a run prints"), "{}", run.stderr);
+    assert!(run.stderr.contains(path.to_str().unwrap()), "{}", run.stderr);
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn json_lists_items_and_summary() {
             "blobs": 6, "bytes": summary["garbage"]["bytes"],
             "uploads": 0, "upload_bytes": 0, "files": 0, "file_bytes": 0, "repositories": 0,
         },
-        "removed": nothing, "spared": nothing, "stale_cache": null, "young_blobs": 0, "young_bytes": 0,
+        "removed": nothing, "spared": nothing, "evicted": 0, "stale_cache": null, "young_blobs": 0, "young_bytes": 0,
         "hard_linked_bytes": 0,
         "trashed_as": null, "deleted_runs": [], "trash_bytes": 0, "interrupted": false,
         "failures": 0, "findings": 1, "passed_over": 0,

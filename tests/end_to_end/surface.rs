@@ -10,7 +10,7 @@ use crate::common::regc;
 use crate::terminal::{answered, answered_with};
 
 /// The commands that use a store.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &["gc"],
     &["ls"],
     &["du"],
@@ -22,6 +22,7 @@ const COMMANDS: [&[&str]; 11] = [
     &["trash", "list"],
     &["trash", "restore"],
     &["trash", "empty"],
+    &["cache", "evict"],
 ];
 
 /// Returns the options of a command that have a long name, each with its short one.

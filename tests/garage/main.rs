@@ -130,7 +130,7 @@ fn gc_leaves_what_garbage_collect_leaves_on_a_server_that_checks_signatures() {
     }
     layout.index("index", &[("amd64", &[base]), ("arm64", &[base])]);
     for root in ["theirs/", "ours/"] {
-        let registry = PeerRegistry::start_on_bucket(&config(garage.address, root, SECRET));
+        let registry = PeerRegistry::start_with(&config(garage.address, root, SECRET));
         fill(&registry, layout.path());
         registry.stop();
     }
@@ -177,7 +177,7 @@ fn gc_leaves_what_garbage_collect_leaves_on_a_server_that_checks_signatures() {
     };
     assert_eq!(blobs("ours/"), blobs("theirs/"));
     assert!(keys(garage.address, "ours/").iter().all(|key| !key.contains(".regc")), "the marker is gone");
-    let registry = PeerRegistry::start_on_bucket(&config(garage.address, "ours/", SECRET));
+    let registry = PeerRegistry::start_with(&config(garage.address, "ours/", SECRET));
     for number in (0..20).filter(|number| number % 7 != 0) {
         registry.pull(&format!("team/app{}:v{number}", number % 3), tempfile::tempdir().unwrap().path());
     }

@@ -1,6 +1,6 @@
-//! regc beside the real programs: Debian's docker-registry 2.8.2 and skopeo.
+//! regc beside the real programs: Debian's docker-registry 2.8.2, skopeo and redis-server.
 //!
-//!     apt-get install docker-registry skopeo
+//!     apt-get install docker-registry skopeo redis-server openssl
 //!     cargo test -p regc-cli --test peers
 
 #[path = "../common/mod.rs"]
@@ -14,6 +14,7 @@ mod missing;
 mod removal;
 mod repair;
 mod safety;
+mod stale_cache;
 mod tenants;
 mod undelete;
 mod usage;

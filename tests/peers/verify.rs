@@ -31,7 +31,7 @@ fn told(run: &Run) -> BTreeSet<Told> {
 }
 
 /// The kinds that need more than a look at the store: `--content`, a trash, a rule.
-const ELSEWHERE: [Kind; 8] = [
+const ELSEWHERE: [Kind; 9] = [
     Kind::ExpiredBlob,
     Kind::ForeignFile,
     Kind::Blocked,
@@ -40,6 +40,7 @@ const ELSEWHERE: [Kind; 8] = [
     Kind::InTrash,
     Kind::BeingRestored,
     Kind::LinkBeingWritten,
+    Kind::StaleCache,
 ];
 
 /// Checks that no image that is named can be pulled, and that every other tag can.

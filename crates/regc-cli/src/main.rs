@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 use regc_core::Error as LibraryError;
 
-use crate::commands::{du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
+use crate::commands::{cache, du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
 use crate::failure::Failure;
 use crate::hints::Flags;
 use crate::interruption::Interruption;
@@ -32,6 +32,8 @@ struct Cli {
 enum Command {
     #[command(visible_alias = "garbage-collect", after_help = format!("{}\n\n{EXIT_CODES}", gc::WHAT_IS_COUNTED))]
     Gc(gc::Args),
+    #[command(after_help = EXIT_CODES)]
+    Cache(cache::Args),
     #[command(after_help = EXIT_CODES)]
     Du(du::Args),
     #[command(after_help = EXIT_CODES)]
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
+        Command::Cache(args) => cache::run(args).map_err(Failure::from),
         Command::Du(args) => du::run(args).map_err(Failure::from),
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Ls(args) => ls::run(args).map_err(Failure::from),

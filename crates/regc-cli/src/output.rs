@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::Path;
 
-use regc_core::{Error, Plan, Summary};
+use regc_core::{Error, Finding, Plan, Summary};
 
 use crate::ExitStatus;
 
@@ -20,6 +20,8 @@ pub struct Run<'a> {
     pub plan: &'a Plan,
     pub summary: &'a Summary,
     pub failures: &'a [Error],
+    /// The registry's cache, if it could not be told what was removed.
+    pub stale: Option<&'a Finding>,
 }
 
 /// Prints a collection to the standard output stream.

@@ -92,6 +92,14 @@ pub enum Error {
         /// Why the journal was not written.
         source: Box<Error>,
     },
+    /// The registry's cache in Redis cannot be reached or changed.
+    #[error("cannot use the registry's cache, {at}")]
+    Cache {
+        /// The database.
+        at: String,
+        /// The error of the client.
+        source: io::Error,
+    },
     /// The journal of a run that has moved something to the trash cannot be used.
     #[error("cannot use the journal {path}: {reason}")]
     Journal {

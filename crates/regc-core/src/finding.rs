@@ -97,6 +97,13 @@ pub enum Finding {
         /// The key of the link.
         path: String,
     },
+    /// The registry's cache in Redis lists what was removed, since it could not be reached.
+    StaleCache {
+        /// The database, for display.
+        cache: String,
+        /// Why the entries were not removed.
+        reason: String,
+    },
     /// Something live that was not in the store but in the trash.
     InTrash {
         /// A repository that needs it.
@@ -146,6 +153,7 @@ impl Finding {
             Finding::BeingRestored { .. } => Kind::BeingRestored,
             Finding::LinkBeingWritten { .. } => Kind::LinkBeingWritten,
             Finding::BlobsElsewhere { .. } => Kind::BlobsElsewhere,
+            Finding::StaleCache { .. } => Kind::StaleCache,
             Finding::InTrash { .. } => Kind::InTrash,
         }
     }
@@ -165,7 +173,7 @@ impl Finding {
             | Finding::BeingRestored { repository, .. }
             | Finding::LinkBeingWritten { repository, .. }
             | Finding::InTrash { repository, .. } => repository,
-            Finding::BlobsElsewhere { .. } => "",
+            Finding::BlobsElsewhere { .. } | Finding::StaleCache { .. } => "",
         }
     }
 
@@ -192,11 +200,12 @@ impl Finding {
             | Finding::BeingRestored { .. }
             | Finding::LinkBeingWritten { .. }
             | Finding::BlobsElsewhere { .. }
+            | Finding::StaleCache { .. }
             | Finding::InTrash { .. } => None,
         }
     }
 
-    /// Returns the key of what is damaged or missing.
+    /// Returns the key of what is damaged or missing; of a cache, where it is.
     pub fn path(&self) -> String {
         match self {
             Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => {
@@ -214,6 +223,7 @@ impl Finding {
             Finding::ForeignFile { path, .. }
             | Finding::LinkBeingWritten { path, .. }
             | Finding::BlobsElsewhere { path }
+            | Finding::StaleCache { cache: path, .. }
             | Finding::InTrash { path, .. } => path.clone(),
         }
     }
@@ -257,6 +267,9 @@ impl Finding {
             Finding::BlobsElsewhere { path } => format!(
                 "{path} is a symbolic link out of the storage root; the blobs in it are kept, since another store may use them"
             ),
+            Finding::StaleCache { cache, reason } => {
+                format!("the registry's cache, {cache}, still lists what was removed: {reason}")
+            }
             Finding::InTrash { repository, digest, run, restored, .. } => {
                 let what = if *restored { "was put back from the trash" } else { "is in the trash" };
                 format!("{repository}: {digest} is in use, and {what} of run {run}")

@@ -67,6 +67,7 @@
 //! | list images, and where the bytes are | [`Store::list`], [`Store::usage`] |
 //! | check a store | [`Store::verify`], [`Store::verify_content`] |
 //! | repair it | [`Session::verify`], [`Session::plan_repair`], [`Session::repair`] |
+//! | remove from the registry's cache in Redis what was deleted | `Store::evict` (feature `redis`) |
 //! | read only new manifests in the next run | [`Store::manifest_cache`] and [`Session::remember`] |
 //! | show progress, and stop | a [`Monitor`] |
 //! | use other storage | [`storage`], and its `conformance` checks; then [`Store::with_storage`] |
@@ -84,7 +85,8 @@
 //! [`Outcome::is_complete`] says whether there is any of that.
 //!
 //! **Features.** By default, stores in a file system are collected, listed, checked and repaired. `patterns` adds globs on names,
-//! `retention` rules for tags, `conformance` checks for storage of your own.
+//! `retention` rules for tags, `s3`, `gcs` and `azure` stores in buckets, `redis` a registry's cache there, `conformance` checks for
+//! storage of your own.
 //!
 //! **Threads.** Every call is synchronous and uses as many threads as [`Store::jobs`] says; only
 //! [`Store::verify_content`] has a number of its own. A call can be watched and stopped
@@ -95,6 +97,8 @@
 
 mod blocked;
 mod collect;
+#[cfg(feature = "redis")]
+pub mod descriptor_cache;
 mod digest;
 pub mod duration;
 mod error;

@@ -5,6 +5,8 @@
 //! no other run may be active, what an interrupted run left is finished first, a store that looks half mounted is
 //! refused, and objects are deleted in order, after a rescan. The required stages cannot be skipped.
 
+#[cfg(feature = "redis")]
+mod evict;
 mod inspect;
 mod known;
 mod latency;

@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 14] = [
     &["verify"],
     &["inspect"],
     &["collect"],
-    &["repair", "undelete"],
+    &["descriptor_cache", "repair", "undelete"],
     &["store"],
 ];
 

@@ -19,6 +19,7 @@ pub mod generate;
 pub mod oci_layout;
 pub mod oracle;
 pub mod peer;
+pub mod redis;
 pub mod scenario;
 pub mod soak;
 pub mod wrapped;

@@ -77,20 +77,20 @@ fn missing(program: &str, error: &std::io::Error) -> ! {
 impl PeerRegistry {
     /// Starts a registry on the storage at `root`, and waits until it answers.
     pub fn start(root: &Path) -> Self {
-        Self::start_with(root, || Command::new("docker-registry"))
+        Self::start_at(root, || Command::new("docker-registry"))
     }
 
     /// The same as another user, whose only group has the same number. Only root can do that.
     pub fn start_as(user: u32, root: &Path) -> Self {
-        Self::start_with(root, || {
+        Self::start_at(root, || {
             let mut command = Command::new("setpriv");
             command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "docker-registry"]);
             command
         })
     }
 
-    /// Starts a registry on a bucket; `config` returns its configuration, without the section `http`.
-    pub fn start_on_bucket(config: &str) -> Self {
+    /// Starts a registry with this configuration, which has no section `http`.
+    pub fn start_with(config: &str) -> Self {
         let write = |directory: &Path, port| {
             let (path, name) = (directory.join("config.yml"), directory.display());
             let http = format!("http: {{addr: \"127.0.0.1:{port}\", headers: {{{NAME}: [{name}]}}}}\n");
@@ -100,7 +100,7 @@ impl PeerRegistry {
         Self::start_configured(write, || Command::new("docker-registry"))
     }
 
-    fn start_with(root: &Path, program: impl Fn() -> Command) -> Self {
+    fn start_at(root: &Path, program: impl Fn() -> Command) -> Self {
         Self::start_configured(|directory, port| write_config(directory, root, port), program)
     }
 

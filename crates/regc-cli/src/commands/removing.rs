@@ -5,15 +5,17 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{BinaryBytes, HumanCount};
+use regc_core::descriptor_cache::Entry;
 use regc_core::registry::pattern::Pattern;
 use regc_core::trash::RunSize;
 use regc_core::{
     CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Silent, Store, Summary, duration,
 };
 
+use crate::commands::cache::{self, Evicted};
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::store::{Opened, Opening};
-use crate::commands::{Common, Format, cache};
+use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
 use crate::output::{self, Printer, Run};
@@ -167,7 +169,7 @@ pub fn carry_out(
             eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
         }
     }
-    printer.decided(&Run { root, plan: &plan, summary: &summary, failures: &[] });
+    printer.decided(&Run { root, plan: &plan, summary: &summary, failures: &[], stale: None });
     if plan.totals().all_bytes() > 0 && store.keeps_versions() {
         eprintln!(
             "regc: note: the bucket keeps versions: what is deleted takes up space until its old version expires"
@@ -209,7 +211,7 @@ pub fn carry_out(
     let status = match &outcome {
         Some(outcome) => report(opened, &plan, outcome, &mut *printer, terms.needing),
         None => {
-            printer.done(&Run { root, plan: &plan, summary: &summary, failures: &[] });
+            printer.done(&Run { root, plan: &plan, summary: &summary, failures: &[], stale: None });
             ExitStatus::Done
         }
     };
@@ -226,18 +228,25 @@ fn report(
     needing: Needing,
 ) -> ExitStatus {
     let mut summary = Summary::new(plan, Some(outcome), trash_bytes(store));
-    if outcome.removed.blobs > 0 || outcome.removed.layer_links > 0 {
-        summary.stale_cache = store.stale_cache();
-    }
-    printer.done(&Run { root, plan, summary: &summary, failures: &outcome.failures });
+    let removed = &outcome.removed;
+    let evicted = match removed.blobs + removed.layer_links + removed.revisions {
+        0 => Evicted::default(),
+        // Not all of it was removed, perhaps. What is evicted although it is still there is only cached again.
+        _ => cache::evict(store, plan.items().filter_map(|item| Entry::of(&item))),
+    };
+    summary.evicted = evicted.entries;
+    summary.stale_cache.clone_from(&evicted.stale);
+    summary.findings += u64::from(evicted.finding.is_some());
+    printer.done(&Run { root, plan, summary: &summary, failures: &outcome.failures, stale: evicted.finding.as_ref() });
     outcome.failures.iter().for_each(|failure| print_error(failure));
     hints::print(outcome.failures.iter().find_map(|failure| needing.hint(failure)));
     outcome.deleted_runs.iter().for_each(tell_deleted);
-    summary.stale_cache.iter().for_each(cache::warn);
+    evicted.warn();
     match outcome {
         Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
-        Outcome { failures, .. } if failures.is_empty() => ExitStatus::Done,
-        _ => ExitStatus::Failed,
+        Outcome { failures, .. } if !failures.is_empty() => ExitStatus::Failed,
+        _ if evicted.finding.is_some() => ExitStatus::FoundDamage,
+        _ => ExitStatus::Done,
     }
 }
 

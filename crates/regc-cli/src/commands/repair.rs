@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use regc_core::descriptor_cache::Entry;
 use regc_core::finding::Severity;
-use regc_core::registry::config::Cache;
 use regc_core::registry::layout;
 use regc_core::repair::{Action, Options, Outcome, Plan};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification};
 use regc_core::{CollectOptions, Error, Store};
 use serde_json::json;
 
+use crate::commands::cache::{self, Evicted};
 use crate::commands::content::Hashing;
 use crate::commands::store::{Opened, Opening};
-use crate::commands::{Common, Format, cache};
+use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
+use crate::output::json::describe;
 use crate::output::{Output, printable};
 use crate::{ExitStatus, print_error, source};
 
@@ -138,16 +140,24 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         );
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
-    let stale_cache = if outcome.done.iter().any(changes_content) { store.stale_cache() } else { None };
-    summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), stale_cache: &stale_cache });
+    let evicted = match outcome.done.iter().any(changes_content) {
+        true => cache::evict(store, outcome.done.iter().filter_map(|done| Entry::at(done.path()))),
+        false => Evicted::default(),
+    };
+    if args.common.format() == Format::Json {
+        evicted.finding.iter().for_each(|finding| output.json(&describe(finding)));
+    }
+    summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), evicted: &evicted });
     output.flush();
-    stale_cache.iter().for_each(cache::warn);
+    evicted.warn();
     let has_failed = !plan.failures().is_empty() || !outcome.failures.is_empty() || !outcome.left.is_empty();
     Ok(output.end(|| match left {
         _ if outcome.interrupted => ExitStatus::Interrupted,
         None => ExitStatus::Interrupted,
         Some(_) if has_failed => ExitStatus::Failed,
-        Some(left) if left.is_damaged() || !outcome.spared.is_empty() => ExitStatus::FoundDamage,
+        Some(left) if left.is_damaged() || !outcome.spared.is_empty() || evicted.finding.is_some() => {
+            ExitStatus::FoundDamage
+        }
         Some(_) => ExitStatus::Done,
     }))
 }
@@ -197,11 +207,11 @@ struct Ended<'a> {
     outcome: &'a Outcome,
     /// What is still wrong; `None` if that is not known.
     left: Option<&'a Verification>,
-    stale_cache: &'a Option<Cache>,
+    evicted: &'a Evicted,
 }
 
 fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
-    let Ended { outcome, left, stale_cache } = ended;
+    let Ended { outcome, left, evicted } = ended;
     let is_wrong = |defect: &&Defect| defect.kind.severity() < Severity::Note;
     let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
     let (planned, done) = (plan.actions().len(), outcome.done.len());
@@ -217,7 +227,8 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
             "interrupted": outcome.interrupted || left.is_none(),
             "left": left,
             "lost": plan.lost().len(),
-            "stale_cache": stale_cache,
+            "evicted": evicted.entries,
+            "stale_cache": evicted.stale,
         })),
         Format::Human if args.quiet => {}
         Format::Human if !args.apply && planned > 0 => output.line(format_args!(

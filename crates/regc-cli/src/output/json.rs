@@ -37,6 +37,9 @@ impl Printer for Json {
     }
 
     fn done(&mut self, run: &Run<'_>) {
+        if let Some(finding) = run.stale {
+            self.object(&describe(finding));
+        }
         for failure in run.failures {
             let causes = std::iter::successors(std::error::Error::source(failure), |error| error.source());
             let causes: Vec<String> = causes.map(ToString::to_string).collect();
@@ -57,7 +60,8 @@ impl Printer for Json {
     }
 }
 
-fn describe(finding: &Finding) -> serde_json::Value {
+/// Describes a finding, the same for all commands.
+pub fn describe(finding: &Finding) -> serde_json::Value {
     json!({
         "type": "finding",
         "code": finding.code(),

@@ -55,8 +55,10 @@ pub struct Summary {
     pub deleted_runs: Vec<RunSize>,
     /// The length of everything in the trash that is not a link, in bytes. `regc trash empty` frees it.
     pub trash_bytes: u64,
-    /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, or
-    /// nothing was removed. The caller, who knows whether a registry is running, sets it.
+    /// How many keys and members of sets were removed from the registry's cache in Redis. The caller sets it.
+    pub evicted: u64,
+    /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, nothing was
+    /// removed, or the cache no longer lists it. The caller, who knows whether a registry is running, sets it.
     pub stale_cache: Option<Cache>,
     /// Whether the run was stopped before it was complete.
     pub interrupted: bool,
@@ -95,6 +97,7 @@ impl Summary {
             trashed_as: outcome.and_then(|outcome| outcome.trashed_as.clone()),
             deleted_runs: outcome.map(|outcome| outcome.deleted_runs.clone()).unwrap_or_default(),
             trash_bytes,
+            evicted: 0,
             stale_cache: None,
             interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
             failures: outcome.map_or(0, |outcome| outcome.failures.len() as u64),

@@ -84,11 +84,12 @@ pub enum Kind {
     InTrash,
     BeingRestored,
     LinkBeingWritten,
+    StaleCache,
 }
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 31] = [
+    pub const ALL: [Kind; 32] = [
         Kind::ForeignName,
         Kind::BrokenSymlink,
         Kind::Unreadable,
@@ -120,6 +121,7 @@ impl Kind {
         Kind::InTrash,
         Kind::BeingRestored,
         Kind::LinkBeingWritten,
+        Kind::StaleCache,
     ];
 
     /// Returns the kind that it is in a registry with these absences.
@@ -488,6 +490,18 @@ impl Kind {
                 title: "a link that is being written",
                 meaning: "The registry's driver for Azure creates a link empty, and adds the digest by another request. Between                           the two, or if the registry was stopped there, the link is empty, and `regc gc` keeps the whole                           repository.",
                 remedy: "stop the registry, and push the image again, delete the empty link, or delete the repository as a whole",
+                repair: None,
+            },
+            Kind::StaleCache => &Explanation {
+                code: "RG060",
+                name: "stale_cache",
+                severity: Severity::Warning,
+                title: "a cache that lists what was removed",
+                meaning: "The registry caches in Redis which blobs it has, and Redis could not be reached after blobs or links were \
+                          removed. The registry still claims to have those blobs: a client that pushes an image does not upload \
+                          them, and the image cannot be pulled.",
+                remedy: "before the registry takes pushes, run `regc cache evict` with the registry's configuration, or empty that \
+                         database (FLUSHDB)",
                 repair: None,
             },
         }

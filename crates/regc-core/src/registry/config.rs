@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod gcs;
 mod parameters;
+mod redis;
 mod s3;
 mod yaml;
 
@@ -21,6 +22,9 @@ pub use self::azure::Azure;
 #[cfg(feature = "azure")]
 pub(crate) use self::azure::AzureCredentials;
 pub use self::gcs::Gcs;
+pub use self::redis::Redis;
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::{Login, Tls};
 pub use self::s3::S3;
 use crate::error::Error;
 
@@ -49,6 +53,8 @@ pub struct Config {
     pub read_only: bool,
     /// Where the registry caches what it knows about its blobs (`storage.cache.blobdescriptor`).
     pub cache: Cache,
+    /// How the registry reaches that Redis (`redis`).
+    pub redis: Box<Redis>,
     /// What may be missing from its images.
     pub absences: Absences,
     /// The environment variable that the driver or its parameters come from, if they do.
@@ -181,6 +187,7 @@ impl Config {
             listener: None,
             read_only: false,
             cache: Cache::None,
+            redis: Box::default(),
             absences: Absences::default(),
             driver_variable: None,
         }
@@ -217,12 +224,14 @@ impl Config {
         let environment: Vec<(String, String)> = environment.into_iter().collect();
         let (mut driver, driver_variable) = environment::apply(&mut document, environment.iter().cloned())?;
         driver.keep_environment(environment);
+        let redis = Redis::read(&document);
         Ok(Self {
             driver,
             metadata: metadata(&document),
             listener: listener(&document),
             read_only: is_read_only(&document),
-            cache: cache(&document),
+            cache: cache(&document, &redis),
+            redis: Box::new(redis),
             absences: absences(&document),
             driver_variable,
         })
@@ -335,20 +344,13 @@ fn is_read_only(document: &Mapping) -> bool {
     enabled.is_some_and(|enabled| ["true", "yes", "on", "y"].contains(&enabled.to_lowercase().as_str()))
 }
 
-fn cache(document: &Mapping) -> Cache {
+fn cache(document: &Mapping, redis: &Redis) -> Cache {
     let cache = document.get("storage").and_then(|storage| storage.get("cache"));
     // Registry 2 still reads the older name of the key.
     let kind = cache.and_then(|cache| scalar(cache.get("blobdescriptor").or_else(|| cache.get("layerinfo"))?));
     match kind.as_deref() {
         Some("inmemory") => Cache::InMemory,
-        Some("redis") => {
-            let of_redis = |key: &str| document.get("redis").and_then(|redis| redis.get(key));
-            let mut addresses: Vec<String> = of_redis("addr").and_then(scalar).into_iter().collect();
-            let several = of_redis("addrs").and_then(Value::as_sequence);
-            addresses.extend(several.into_iter().flatten().filter_map(scalar));
-            addresses.retain(|address| !address.is_empty());
-            Cache::Redis { addresses, db: of_redis("db").and_then(scalar).unwrap_or_else(|| "0".to_owned()) }
-        }
+        Some("redis") => Cache::Redis { addresses: redis.addresses.clone(), db: redis.db.clone() },
         _ => Cache::None,
     }
 }
