@@ -17,6 +17,10 @@ fn assert_prints(registry: &TestRegistry, root: &Path, arguments: &[&str], expec
     }
     text += &format!("--- exit code {}\n", run.code);
     let text = registry.with_names(&text).replace(root.to_str().unwrap(), "ROOT");
+    // Others use the disk as well.
+    let is_free = |line: &str| line.trim_start().starts_with("Free");
+    let lines = text.lines().map(|line| if is_free(line) { "  Free          SPACE" } else { line });
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     // The files were written just now.
     let mut parts = text.split("  pushed ");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -73,37 +77,39 @@ fn gc_reports_what_it_would_delete() {
         root.path(),
         &["gc", "-m"],
         &expect![[r#"
-          Storage       ROOT
-          Repositories  2
-          Tags          2
-          Manifests     3
-          In use        1.06 KiB in 6 blobs
-          Garbage       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
-          Removed       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
+              Storage       ROOT
+              Repositories  2
+              Tags          2
+              Manifests     3
+              In use        1.06 KiB in 6 blobs
+              Garbage       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
+              Removed       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
+              Free          SPACE
 
-        Repositories that give back most:
-              1.22 KiB  team/app  (6 blobs, 1 manifest, 4 layer links, 1 tag index entry)
+            Repositories that give back most:
+                  1.22 KiB  team/app  (6 blobs, 1 manifest, 4 layer links, 1 tag index entry)
 
-        Done. The registry can be started again.
-        --- exit code 0
-    "#]],
+            Done. The registry can be started again.
+            --- exit code 0
+        "#]],
     );
     assert_prints(
         &registry,
         root.path(),
         &["gc", "-m"],
         &expect![[r#"
-          Storage       ROOT
-          Repositories  2
-          Tags          2
-          Manifests     2
-          In use        1.06 KiB in 6 blobs
-          Garbage       nothing
-          Removed       nothing
+              Storage       ROOT
+              Repositories  2
+              Tags          2
+              Manifests     2
+              In use        1.06 KiB in 6 blobs
+              Garbage       nothing
+              Removed       nothing
+              Free          SPACE
 
-        There is nothing to remove.
-        --- exit code 0
-    "#]],
+            There is nothing to remove.
+            --- exit code 0
+        "#]],
     );
 }
 
@@ -140,14 +146,14 @@ fn gc_reports_damage_with_its_remedy() {
         root.path(),
         &["verify"],
         &expect![[r#"
-        RG024 error: a layer or configuration is missing: the manifest <manifest hurt:v1> needs it
-            path:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
-            images: hurt:v1
-            remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
-        RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives the space back
-        3 repositories, 4 manifests, 2.73 KiB in 14 blobs: 1 errors, 0 warnings, 3 notes.
-        --- exit code 3
-    "#]],
+            RG024 error: a layer or configuration is missing: the manifest <manifest hurt:v1> needs it
+                path:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
+                images: hurt:v1
+                remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
+            RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives the space back
+            3 repositories, 4 manifests, 2.73 KiB in 14 blobs: 1 error, 0 warnings, 3 notes.
+            --- exit code 3
+        "#]],
     );
 }
 
@@ -215,25 +221,27 @@ fn rm_and_prune_report_what_they_would_delete() {
         root.path(),
         &["rm", "--dry-run", "other"],
         &expect![[r#"
-        other
-          tag       v1  <manifest other:v1>
-          manifest  <manifest other:v1>
-          and the repository itself
-        This removes 454 B in 2 blobs, 1 repository, 1 tag, 1 manifest, 2 layer links, 1 tag index entry.
-        Nothing was removed: this was a dry run.
-        --- exit code 0
-    "#]],
+            Storage  ROOT
+            other
+              tag       v1  <manifest other:v1>
+              manifest  <manifest other:v1>
+              and the repository itself
+            This removes 454 B in 2 blobs, 1 repository, 1 tag, 1 manifest, 2 layer links, 1 tag index entry.
+            Nothing was removed: this was a dry run.
+            --- exit code 0
+        "#]],
     );
     assert_prints(
         &registry,
         root.path(),
         &["rm", "--dry-run", "absent"],
         &expect![[r#"
-        --- standard error
-        regc: nothing matches absent
-          hint: `regc ls` lists what there is
-        --- exit code 1
-    "#]],
+            Storage  ROOT
+            --- standard error
+            regc: nothing matches absent
+              hint: `regc ls` lists what there is
+            --- exit code 1
+        "#]],
     );
     let prune = ["prune", "--dry-run", "--keep", "0", "--explain", "--by", "name", "--now", "2030-01-01T00:00:00Z"];
     assert_prints(
@@ -241,20 +249,21 @@ fn rm_and_prune_report_what_they_would_delete() {
         root.path(),
         &prune,
         &expect![[r#"
-        Now is 2030-01-01T00:00:00Z.
-        other
-          remove v1 is kept by nothing
-        team/app
-          remove v1 is kept by nothing
-        other
-          tag       v1  <manifest other:v1>
-          manifest  <manifest other:v1>
-        team/app
-          tag       v1  <manifest team/app:v1>
-          manifest  <manifest team/app:v1>
-        This removes 1.05 KiB in 5 blobs, 2 tags, 2 manifests, 4 layer links, 3 tag index entries.
-        Nothing was removed: this was a dry run.
-        --- exit code 0
-    "#]],
+            Storage  ROOT
+            Now is 2030-01-01T00:00:00Z.
+            other
+              remove v1 is kept by nothing
+            team/app
+              remove v1 is kept by nothing
+            other
+              tag       v1  <manifest other:v1>
+              manifest  <manifest other:v1>
+            team/app
+              tag       v1  <manifest team/app:v1>
+              manifest  <manifest team/app:v1>
+            This removes 1.05 KiB in 5 blobs, 2 tags, 2 manifests, 4 layer links, 3 tag index entries.
+            Nothing was removed: this was a dry run.
+            --- exit code 0
+        "#]],
     );
 }

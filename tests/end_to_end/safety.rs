@@ -147,7 +147,7 @@ fn trash_is_listed_restored_and_emptied() {
     assert!(again.stdout.contains("`regc trash empty` gives it back"), "{}", again.stdout);
 
     let dry = trash(root.path(), &["restore", "--dry-run", name]);
-    assert!(dry.code == 0 && dry.stdout.starts_with("Would put back"), "{}", dry.stdout);
+    assert!(dry.code == 0 && dry.stdout.contains("\nWould put back"), "{}", dry.stdout);
     let error = trash(root.path(), &["restore", "nowhere"]);
     assert!(error.code == 1 && error.stderr.contains("nothing of nowhere"), "{}", error.stderr);
     let run = trash(root.path(), &["restore", name, "team/app", "--format", "json"]);

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use regc_core::registry::layout;
+use regc_testkit::sha256;
+
 use crate::common::Run;
 
 /// Runs `regc` in a terminal, and types this answer. Its standard output is what the screen shows.
@@ -24,4 +27,107 @@ pub fn answered_with(arguments: &[&str], answer: &str, redirections: &str) -> Ru
     let output = terminal.wait_with_output().expect("it ends");
     let screen = String::from_utf8_lossy(&output.stdout).into_owned();
     Run { code: output.status.code().expect("no signal ends it"), stdout: screen, stderr: String::new() }
+}
+
+/// What a line of progress begins with, each time it is drawn.
+const DRAWN: &str = "\r\u{1b}[2K";
+
+#[test]
+fn nothing_is_drawn_in_a_run_that_is_soon_over() {
+    let root = crate::registry().on_disk();
+    let run = answered(&["gc", "--dry-run", "--root", root.path().to_str().unwrap()], "");
+    assert!(run.code == 0 && !run.stdout.contains('\u{1b}'), "{:?}", run.stdout);
+}
+
+#[test]
+fn progress_is_of_one_phase_and_gone_when_it_is_done() {
+    let mut registry = crate::registry();
+    registry.image("large:v1").layers(["large"]).push();
+    registry.put(layout::blob_data(&sha256(b"any")), vec![0; 30_000]);
+    let root = registry.on_disk();
+    let run = answered(&["verify", "--content", "--bandwidth", "15KiB/s", "--root", root.path().to_str().unwrap()], "");
+    let frames: Vec<&str> = run.stdout.split(DRAWN).collect();
+    let (last, frames) = frames.split_last().unwrap();
+    let hashing = frames.iter().filter(|frame| frame.contains("hashing blobs  ") && frame.contains(" left"));
+    assert!(hashing.count() > 2, "{:?}", run.stdout);
+    assert!(last.contains("Hashed") && !last.contains("hashing"), "{last:?}");
+    assert!(!run.stdout.contains("\u{1b}[?25l"), "the cursor is hidden");
+}
+
+#[test]
+fn a_collection_says_what_would_go_with_delete_untagged() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    let also = "in 1 untagged manifest would also be freed with -m.";
+    assert!(!crate::common::regc(["gc", "--dry-run", "--root", path]).stdout.contains("with -m"));
+    let planned = answered(&["gc", "--dry-run", "--root", path], "");
+    assert!(planned.stdout.contains(also), "{}", planned.stdout);
+    let bytes = |run: &Run| run.stdout.lines().find(|line| line.contains(also)).unwrap().to_owned();
+    let done = answered(&["gc", "--root", path], "");
+    assert_eq!(bytes(&done), bytes(&planned));
+    assert!(done.stdout.contains("  Free  ") && done.stdout.contains(" before"), "{}", done.stdout);
+    let with = answered(&["gc", "-m", "--root", path], "");
+    let removed = with.stdout.lines().find(|line| line.contains("Removed")).unwrap();
+    let freed = bytes(&planned).split(" in ").next().unwrap().to_owned();
+    assert!(removed.contains(&freed) && !with.stdout.contains("with -m"), "{freed}: {}", with.stdout);
+}
+
+#[test]
+fn a_repair_is_asked_for() {
+    let mut registry = crate::registry();
+    let base = sha256(&regc_testkit::layer_content("base"));
+    registry.put(layout::layer_link("team/app", &base), "garbled");
+    let root = registry.on_disk();
+    let path = root.path().to_str().unwrap();
+    let link = || std::fs::read_to_string(root.path().join(layout::layer_link("team/app", &base))).unwrap();
+    for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
+        let run = answered(&["repair", "--apply", "--root", path], answer);
+        assert!(run.stdout.contains(&format!("Do 1 repair in {path}? [y/N]")), "{}", run.stdout);
+        assert_eq!((run.code, link() == "garbled"), (code, code == 1), "{answer:?}: {}", run.stdout);
+    }
+    let run = answered(&["repair", "--apply", "--root", path], "n");
+    assert!(run.code == 0 && !run.stdout.contains("[y/N]"), "nothing is left: {}", run.stdout);
+}
+
+#[test]
+fn a_word_is_typed_where_no_repository_would_be_left() {
+    for (arguments, answer, goes) in [
+        (&["rm", "**"][..], "y", false),
+        (&["rm", "**"], "yes", false),
+        (&["rm", "**"], "everything", true),
+        (&["rm", "--yes", "**"], "", true),
+        (&["rm", "team/**"], "y", true),
+    ] {
+        let root = crate::registry().on_disk();
+        let path = root.path().to_str().unwrap();
+        let run = answered(&[arguments, &["--root", path]].concat(), answer);
+        assert_eq!(run.code == 0, goes, "{arguments:?} {answer:?}: {}", run.stdout);
+        assert_eq!(!root.path().join(layout::repository("team/app")).exists(), goes, "{arguments:?} {answer:?}");
+        let asks = run.stdout.contains("All 2 repositories go. Type `everything` to go on:");
+        assert_eq!(asks, arguments == ["rm", "**"], "{}", run.stdout);
+    }
+}
+
+#[test]
+fn commands_that_change_a_store_say_first_which_one() {
+    let (root, directory) = (crate::registry().on_disk(), tempfile::tempdir().unwrap());
+    let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
+    let config = crate::config(&directory, &storage, "");
+    let config = config.to_str().unwrap();
+    let place = format!("{}, from {config}", root.path().display());
+    for command in [
+        &["gc", "--trash"][..],
+        &["rm", "--yes", "other:v1"],
+        &["prune", "--yes", "--keep", "1"],
+        &["repair", "--apply"],
+        &["undelete", "--all-since", "1h"],
+        &["trash", "restore"],
+        &["trash", "empty", "--yes"],
+    ] {
+        let run = crate::common::regc([command, &["--config", config]].concat());
+        let first = run.stdout.lines().next().unwrap_or_default();
+        assert!(first.contains("Storage  ") && first.ends_with(&place), "{command:?}: {} {}", run.stdout, run.stderr);
+        let run = crate::common::regc([command, &["--config", config, "--json"]].concat());
+        assert!(!run.stdout.contains("Storage"), "{command:?}: {}", run.stdout);
+    }
 }

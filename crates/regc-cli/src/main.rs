@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Ls(args) => ls::run(args).map_err(Failure::from),
         Command::Prune(args) => prune::run(args),
-        Command::Repair(args) => repair::run(args).map_err(Failure::from),
+        Command::Repair(args) => repair::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),
         Command::Undelete(args) => undelete::run(args).map_err(Failure::from),

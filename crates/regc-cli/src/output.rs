@@ -7,8 +7,8 @@ pub mod removal;
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
-use std::path::Path;
 
+use indicatif::HumanCount;
 use regc_core::{Error, Finding, Plan, Summary};
 
 use crate::ExitStatus;
@@ -16,10 +16,13 @@ use crate::ExitStatus;
 /// The state of a collection.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
-    pub root: &'a Path,
+    /// Which store it is.
+    pub place: &'a str,
     pub plan: &'a Plan,
     pub summary: &'a Summary,
     pub failures: &'a [Error],
+    /// How many bytes of the file system were free before, and are now.
+    pub free: Option<(u64, u64)>,
     /// The registry's cache, if it could not be told what was removed.
     pub stale: Option<&'a Finding>,
 }
@@ -89,6 +92,23 @@ impl Output {
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
+}
+
+/// `1 blob`, `1,234 blobs`.
+pub fn count(number: u64, thing: &str) -> String {
+    count_of(number, thing, &format!("{thing}s"))
+}
+
+/// `1 repository`, `1,234 repositories`.
+pub fn count_of(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
+}
+
+/// Says which store a command is about to change, or in a dry run would change: another one may be meant.
+pub fn announce(place: &str) {
+    let mut output = Output::new();
+    output.line(format_args!("Storage  {}", printable(place)));
+    output.flush();
 }
 
 /// Escapes the control characters of a text that a client chose: a terminal would interpret them.

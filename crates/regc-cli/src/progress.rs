@@ -1,17 +1,27 @@
 //! The progress of a run, on the terminal.
 
-use std::io::IsTerminal;
-use std::time::Duration;
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use regc_core::{Error, Finding, Monitor, Phase};
 
 use crate::interruption::Interruption;
 use crate::process;
 
+/// How long a run goes on without the line: most are over by then.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// How often the line is drawn.
+const TICK: Duration = Duration::from_millis(200);
+
 /// A line on the standard error stream, drawn only if that is a terminal.
 pub struct Progress {
     bar: ProgressBar,
+    /// When it began; `None` if it is never drawn.
+    began: Option<Instant>,
     interruption: Interruption,
 }
 
@@ -20,17 +30,64 @@ impl Progress {
     pub fn new(quiet: bool) -> Result<Self, Error> {
         let interruption = process::watch()?;
         let visible = !quiet && std::io::stderr().is_terminal();
-        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
-        if visible {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        Ok(Self { bar, interruption })
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Ok(Self { bar, began: visible.then(Instant::now), interruption })
     }
 
     /// Clears the line.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// The standard error stream, to which nothing is written at first.
+#[derive(Debug)]
+struct Later {
+    terminal: Term,
+    began: Instant,
+}
+
+impl Later {
+    fn then(&self, write: impl FnOnce(&Term) -> io::Result<()>) -> io::Result<()> {
+        if self.began.elapsed() < QUIET { Ok(()) } else { write(&self.terminal) }
+    }
+}
+
+impl TermLike for Later {
+    fn width(&self) -> u16 {
+        self.terminal.width()
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.then(|terminal| terminal.move_cursor_up(lines))
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.then(|terminal| terminal.move_cursor_down(lines))
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.then(|terminal| terminal.move_cursor_right(columns))
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.then(|terminal| terminal.move_cursor_left(columns))
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.then(|terminal| terminal.write_line(line))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.then(|terminal| terminal.write_str(text))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.then(Term::clear_line)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.then(Term::flush)
     }
 }
 
@@ -60,17 +117,28 @@ impl Monitor for Progress {
             Some(_) if phase == Phase::HashContent => {
                 "{spinner} {msg}  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
             }
-            Some(_) => "{spinner} {msg}  {human_pos} of {human_len}  {per_sec}  {eta} left",
-            None => "{spinner} {msg}  {human_pos}  {per_sec}",
+            Some(_) => "{spinner} {msg}  {human_pos} of {human_len}  {rate}  {eta} left",
+            None => "{spinner} {msg}  {human_pos}  {rate}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let rate = |state: &ProgressState, text: &mut dyn Write| {
+            write!(text, "{}/s", HumanCount(state.per_sec() as u64)).ok();
+        };
+        // Each of these would draw a line, of which a part is still that of the last phase.
+        self.bar.finish_and_clear();
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
         match steps {
             Some(steps) => self.bar.set_length(steps),
             None => self.bar.unset_length(),
         }
         self.bar.set_message(message);
-        self.bar.set_style(style);
+        self.bar.set_style(style.with_key("rate", rate));
         self.bar.reset();
+        if let Some(began) = self.began {
+            let later = Later { terminal: Term::stderr(), began };
+            self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(later), 20));
+            self.bar.enable_steady_tick(TICK);
+        }
     }
 
     fn advance(&self, steps: u64) {

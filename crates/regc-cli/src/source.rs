@@ -11,9 +11,17 @@ use regc_core::{Config, Error};
 pub struct Source {
     pub config: Config,
     pub root: PathBuf,
+    /// What names the root: a configuration file, perhaps with a variable of the environment. `None` if the command line does.
+    named_by: Option<String>,
 }
 
 impl Source {
+    /// Says which store it is, and where that is written: `/var/lib/registry, from /etc/docker/registry/config.yml`.
+    pub fn place(&self) -> String {
+        let root = self.root.display();
+        self.named_by.as_ref().map_or_else(|| root.to_string(), |named_by| format!("{root}, from {named_by}"))
+    }
+
     /// Guesses which storage root was meant: the given one may be too deep, or one directory above.
     pub fn nearby_root(&self) -> Option<PathBuf> {
         let holds_layout = |directory: &PathBuf| directory.join(layout::ROOT).is_dir();
@@ -42,17 +50,17 @@ pub fn option_for(text: &str) -> Option<&'static str> {
 /// Finds another store, a backup, by its root or its registry's configuration. The environment does not apply to it.
 pub fn other(path: &Path) -> Result<Source, Error> {
     if path.is_dir() {
-        return Ok(Source { config: Config::at_root(path.to_owned()), root: path.to_owned() });
+        return Ok(Source { config: Config::at_root(path.to_owned()), root: path.to_owned(), named_by: None });
     }
     let config = Config::from_file(path, [])?;
     let root = root_of(&config);
-    Ok(Source { config, root })
+    Ok(Source { config, root, named_by: Some(path.display().to_string()) })
 }
 
 /// Finds the configuration: the argument, else the environment's, else the first that exists where registries keep it.
 pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Error> {
-    let config = match root {
-        Some(root) => Config::at_root(root),
+    let (config, named_by) = match root {
+        Some(root) => (Config::at_root(root), None),
         None => {
             let (path, variable) = path(config)?;
             if variable.is_none() && path.is_dir() {
@@ -61,16 +69,18 @@ pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Er
                     "{path} is a directory. A storage root is named by an option: --root {path}"
                 )));
             }
-            read(&path).map_err(|error| match (variable, error) {
+            let config = read(&path).map_err(|error| match (variable, error) {
                 (Some(name), Error::Storage { action, path, source }) => {
                     Error::Environment { name: name.to_owned(), reason: format!("cannot {action} {path}: {source}") }
                 }
                 (_, error) => error,
-            })?
+            })?;
+            let overridden = config.driver_variable.as_ref().map_or(String::new(), |name| format!(" and ${name}"));
+            (config, Some(format!("{}{overridden}", path.display())))
         }
     };
     let root = root_of(&config);
-    Ok(Source { config, root })
+    Ok(Source { config, root, named_by })
 }
 
 fn root_of(config: &Config) -> PathBuf {

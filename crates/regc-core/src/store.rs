@@ -396,6 +396,11 @@ impl Store {
         is_stale.then(|| self.config.cache.clone())
     }
 
+    /// Returns how many bytes are free on the file system that the store is on; `None` if it is on none, or that is not known.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.storage.as_posix()?.free_bytes()
+    }
+
     /// Takes the store's lock, so that it can be changed.
     ///
     /// A probe that fails does not keep it from going on: see [`Session::probed`].

@@ -1,12 +1,14 @@
 //! `regc gc`.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
+use indicatif::{BinaryBytes, HumanCount};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, Error, Plan, duration};
+use regc_core::{CollectOptions, Error, Plan, Totals, duration};
 
 use crate::commands::jobs;
 use crate::commands::manifest_cache::ManifestCache;
@@ -168,15 +170,17 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         jobs: args.jobs,
         manifest_cache: args.manifest_cache.file(&source),
     };
-    let options = options(&args, started);
+    let options = options(&args, started, args.delete_untagged);
     let opened = Opened::new(source, opening, &options, false)?;
     let session = opened.session()?;
+    let began = Instant::now();
     let plan = match &session {
         Some(session) => session.plan(&options, &opened.progress),
         None => opened.store.plan(&options, &opened.progress),
     };
     opened.progress.clear();
     let plan = plan?;
+    let (scanned_in, planned) = (began.elapsed(), plan.totals());
     let names: Vec<&str> = plan.repository_names().collect();
     tell_of_unused(&args.repository, names.into_iter());
     let is_asked = format == Format::Human && can_ask();
@@ -202,13 +206,37 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let is_told = format == Format::Human && !args.quiet && !args.tidy && args.purge_uploads.is_none();
     let unfinished = if is_told { unfinished(&opened, &plan, started) } else { None };
     let status = carry_out(&opened, session.as_ref(), plan, printer, &terms)?;
-    match unfinished {
-        Some(unfinished) => {
-            let mut output = Output::new();
-            output.line(format_args!("\n{unfinished}"));
-            Ok(output.end(|| status))
+    let mut output = Output::new();
+    if let Some(unfinished) = unfinished {
+        output.line(format_args!("\n{unfinished}"));
+    }
+    let is_worth_a_scan = scanned_in < SECOND_SCAN && io::stdout().is_terminal() && status != ExitStatus::Interrupted;
+    if format == Format::Human && !args.quiet && !args.delete_untagged && is_worth_a_scan {
+        let planned = if args.dry_run { planned } else { Totals::default() };
+        let left = opened.store.plan(&self::options(&args, started, true), &opened.progress);
+        opened.progress.clear();
+        // It is only mentioned: a collection does not fail because of it.
+        if let Ok(left) = left {
+            tell_of_untagged(&mut output, &left.totals(), &planned);
         }
-        None => Ok(status),
+    }
+    Ok(output.end(|| status))
+}
+
+/// How long a scan may have taken for another one to follow at a terminal, to say what `-m` would free.
+const SECOND_SCAN: Duration = Duration::from_secs(10);
+
+/// Says what would be deleted with `-m`, beside what is planned without.
+fn tell_of_untagged(output: &mut Output, with: &Totals, planned: &Totals) {
+    let manifests = with.revisions.saturating_sub(planned.revisions);
+    let bytes = BinaryBytes(with.all_bytes().saturating_sub(planned.all_bytes()));
+    match manifests {
+        0 => {}
+        1 => output.line(format_args!("\n{bytes} in 1 untagged manifest would also be freed with -m.")),
+        _ => output.line(format_args!(
+            "\n{bytes} in {} untagged manifests would also be freed with -m.",
+            HumanCount(manifests)
+        )),
     }
 }
 
@@ -221,12 +249,12 @@ fn unfinished(opened: &Opened, plan: &Plan, now: SystemTime) -> Option<Unfinishe
     (unfinished.old > 0).then_some(unfinished)
 }
 
-fn options(args: &Args, started: SystemTime) -> CollectOptions {
+fn options(args: &Args, started: SystemTime, delete_untagged: bool) -> CollectOptions {
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let old = ago(args.purge_uploads.unwrap_or(OLD_UPLOAD));
     CollectOptions::new()
-        .delete_untagged(args.delete_untagged)
+        .delete_untagged(delete_untagged)
         .allow_missing(args.allow_missing)
         .allow_mostly_untagged(args.allow_mostly_untagged)
         .allow_symlinked_blobs(args.allow_symlinked_blobs)

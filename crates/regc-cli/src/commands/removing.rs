@@ -98,6 +98,9 @@ impl<'a> Removal<'a> {
             manifest_cache: removing.manifest_cache.file(&source),
         };
         let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
+        if common.format() == Format::Human && !removing.quiet {
+            output::announce(&opened.place);
+        }
         Ok(Self { command, removing, format: common.format(), opened, started })
     }
 
@@ -162,14 +165,14 @@ pub fn carry_out(
     mut printer: Box<dyn Printer>,
     terms: &Terms,
 ) -> Result<ExitStatus, Failure> {
-    let Opened { store, root, progress, .. } = opened;
+    let Opened { store, root, place, progress, .. } = opened;
     let summary = Summary::new(&plan, None, trash_bytes(store));
     if terms.findings_apart {
         for finding in plan.findings() {
             eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
         }
     }
-    printer.decided(&Run { root, plan: &plan, summary: &summary, failures: &[], stale: None });
+    printer.decided(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
     if plan.totals().all_bytes() > 0 && store.keeps_versions() {
         eprintln!(
             "regc: note: the bucket keeps versions: what is deleted takes up space until its old version expires"
@@ -179,11 +182,14 @@ pub fn carry_out(
         eprintln!("regc: note: the server does not list unfinished uploads: they are not counted, and stay");
     }
     let is_kept = terms.needing != Needing::Nothing;
+    let free_before = store.free_bytes();
     let outcome = match session {
         None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,
         None => None,
         Some(_) if terms.ends_if_empty && plan.totals().is_empty() => Some(Outcome::default()),
-        Some(_) if terms.asks && !is_agreed(&question(&plan, root, is_kept)) => return Err(Failure::Declined),
+        Some(_) if terms.asks && !is_agreed_to(&plan, &question(&plan, root, is_kept)) => {
+            return Err(Failure::Declined);
+        }
         Some(session) => {
             plan.confirm();
             let outcome = session.execute(&plan, if is_kept { Disposal::Trash } else { Disposal::Delete }, progress);
@@ -209,9 +215,9 @@ pub fn carry_out(
         }
     };
     let status = match &outcome {
-        Some(outcome) => report(opened, &plan, outcome, &mut *printer, terms.needing),
+        Some(outcome) => report(opened, &plan, outcome, free_before, &mut *printer, terms.needing),
         None => {
-            printer.done(&Run { root, plan: &plan, summary: &summary, failures: &[], stale: None });
+            printer.done(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
             ExitStatus::Done
         }
     };
@@ -221,9 +227,10 @@ pub fn carry_out(
 
 /// Prints the outcome of a plan.
 fn report(
-    Opened { store, root, .. }: &Opened,
+    Opened { store, place, .. }: &Opened,
     plan: &Plan,
     outcome: &Outcome,
+    free_before: Option<u64>,
     printer: &mut dyn Printer,
     needing: Needing,
 ) -> ExitStatus {
@@ -237,7 +244,8 @@ fn report(
     summary.evicted = evicted.entries;
     summary.stale_cache.clone_from(&evicted.stale);
     summary.findings += u64::from(evicted.finding.is_some());
-    printer.done(&Run { root, plan, summary: &summary, failures: &outcome.failures, stale: evicted.finding.as_ref() });
+    let (free, stale) = (free_before.zip(store.free_bytes()), evicted.finding.as_ref());
+    printer.done(&Run { place, plan, summary: &summary, failures: &outcome.failures, free, stale });
     outcome.failures.iter().for_each(|failure| print_error(failure));
     hints::print(outcome.failures.iter().find_map(|failure| needing.hint(failure)));
     outcome.deleted_runs.iter().for_each(tell_deleted);
@@ -269,13 +277,30 @@ fn question(plan: &Plan, root: &Path, is_kept: bool) -> String {
     if is_kept { format!("Move {what} to the trash of {root}?") } else { format!("Remove {what} from {root}?") }
 }
 
+/// Asks the operator at the terminal whether to carry out a plan. Where no repository would be left, a word must be typed: the
+/// pattern may match more than was meant.
+fn is_agreed_to(plan: &Plan, question: &str) -> bool {
+    let repositories = plan.totals().repositories;
+    if repositories < 2 || repositories < plan.repository_names().count() as u64 {
+        return is_agreed(question);
+    }
+    let question = format!("{question} All {} repositories go. Type `everything` to go on:", HumanCount(repositories));
+    ask(&question).is_some_and(|answer| answer == "everything")
+}
+
 /// Asks the operator at the terminal.
 pub fn is_agreed(question: &str) -> bool {
-    eprint!("{question} [y/N] ");
+    let answer = ask(&format!("{question} [y/N]"));
+    answer.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Returns what is typed in answer to a question, if anything.
+fn ask(question: &str) -> Option<String> {
+    eprint!("{question} ");
     io::stderr().flush().ok();
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).is_ok()
-        && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    io::stdin().lock().read_line(&mut answer).ok()?;
+    Some(answer.trim().to_owned())
 }
 
 /// The default minimum age of what is deleted while a registry runs.

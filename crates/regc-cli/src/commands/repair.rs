@@ -12,11 +12,13 @@ use serde_json::json;
 
 use crate::commands::cache::{self, Evicted};
 use crate::commands::content::Hashing;
+use crate::commands::removing::{can_ask, is_agreed};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
+use crate::failure::Failure;
 use crate::hints::{self, Needing};
 use crate::output::json::describe;
-use crate::output::{Output, printable};
+use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error, source};
 
 /// Repair what `regc verify` finds, as far as that can lose nothing.
@@ -30,9 +32,13 @@ pub struct Args {
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
-    /// Do it
+    /// Do it. On a terminal, you are asked first
     #[arg(long)]
     apply: bool,
+
+    /// With --apply: do not ask
+    #[arg(short, long, requires = "apply")]
+    yes: bool,
 
     #[command(flatten)]
     hashing: Hashing,
@@ -59,7 +65,7 @@ pub struct Args {
     common: Common,
 }
 
-pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
+pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     args.common = args.common.at(args.path.take());
     let allow_empty = args.common.allow_empty;
     let opening = Opening {
@@ -73,6 +79,9 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let source = args.common.source()?;
     let from = args.from.as_deref().map(|path| open_other(path, &source.root)).transpose()?;
     let opened = Opened::new(source, opening, &CollectOptions::new(), true)?;
+    if args.common.format() == Format::Human && !args.quiet {
+        output::announce(&opened.place);
+    }
     let session = opened.session()?;
     let Opened { store, root, progress, .. } = &opened;
 
@@ -104,6 +113,13 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let (mut outcome, mut left) = (Outcome::default(), Some(verification));
     match session.as_ref().filter(|_| !plan.actions().is_empty()) {
         Some(session) => {
+            if !args.yes && args.common.format() == Format::Human && can_ask() {
+                tell(&mut output, &args, "planned", plan.actions());
+                output.flush();
+                if !is_agreed(&question(&plan, root)) {
+                    return Err(Failure::Declined);
+                }
+            }
             outcome = session.repair(&plan, &options, progress)?;
             progress.clear();
             tell(&mut output, &args, "done", &outcome.done);
@@ -135,8 +151,8 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
             false => "or give them up with --drop-lost, or each with `regc rm`",
         };
         eprintln!(
-            "regc: {lost} manifests that repositories link or tags name are missing: restore the files, push the images again; \
-             {or_else}"
+            "regc: {} that repositories link or tags name: restore the files, push the images again; {or_else}",
+            count_of(lost as u64, "missing manifest", "missing manifests")
         );
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
@@ -160,6 +176,12 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         }
         Some(_) => ExitStatus::Done,
     }))
+}
+
+/// Returns the question before a repair.
+fn question(plan: &Plan, root: &Path) -> String {
+    let root = root.to_string_lossy();
+    format!("Do {} in {}?", count(plan.actions().len() as u64, "repair"), printable(&root))
 }
 
 /// Prints all failures, then one hint.
@@ -232,7 +254,8 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
         })),
         Format::Human if args.quiet => {}
         Format::Human if !args.apply && planned > 0 => output.line(format_args!(
-            "{planned} repairs. Nothing was changed: to do it, stop the registry and run the same command with --apply."
+            "{}. Nothing was changed: to do it, stop the registry and run the same command with --apply.",
+            count(planned as u64, "repair")
         )),
         Format::Human if planned == 0 && left == Some(0) => output.line(format_args!("There is nothing to repair.")),
         Format::Human => {
@@ -240,9 +263,12 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
             let left = match left {
                 None => "interrupted before the store was looked at again".to_owned(),
                 Some(0) => "nothing is damaged any more".to_owned(),
-                Some(left) => format!("{left} findings are left, which `regc verify` lists"),
+                Some(left) => {
+                    let findings = count_of(left as u64, "finding is", "findings are");
+                    format!("{findings} left, which `regc verify` lists")
+                }
             };
-            output.line(format_args!("{done} repairs done{interrupted}; {left}."));
+            output.line(format_args!("{} done{interrupted}; {left}.", count(done as u64, "repair")));
             if outcome.done.iter().any(|done| matches!(done, Action::MoveAside { .. })) {
                 output.line(format_args!(
                     "Push again what was moved aside, before the registry's own garbage collection runs."

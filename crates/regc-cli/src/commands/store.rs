@@ -13,6 +13,8 @@ use crate::source::Source;
 pub struct Opened {
     pub store: Store,
     pub root: PathBuf,
+    /// Which store it is, and where that is written.
+    pub place: String,
     pub progress: Progress,
     opening: Opening,
 }
@@ -41,7 +43,7 @@ impl Opened {
         let store = Store::open(&source.config)?.allow_empty(opening.allow_empty);
         let store = opening.jobs.into_iter().fold(store, Store::jobs).manifest_cache(opening.manifest_cache.take());
         store.check(options, is_deletion).map_err(|error| source.with_nearby_root(error))?;
-        Ok(Self { store, root: source.root, progress: Progress::new(opening.quiet)?, opening })
+        Ok(Self { store, place: source.place(), root: source.root, progress: Progress::new(opening.quiet)?, opening })
     }
 
     /// Whether nothing but errors and damage is printed.

@@ -14,7 +14,7 @@ use crate::commands::removing::{can_ask, is_agreed};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
-use crate::output::{Output, printable};
+use crate::output::{self, Output, printable};
 use crate::progress::Progress;
 use crate::{ExitStatus, print_error, process};
 
@@ -70,8 +70,11 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     };
     let source = common.source()?;
     let store = source.open(common)?;
-    let mut output = Output::new();
     let format = common.format();
+    if format == Format::Human && !matches!(args.command, Command::List { .. }) {
+        output::announce(&source.place());
+    }
+    let mut output = Output::new();
     // The registry may take pushes meanwhile: what it serves does not change, except for what is restored.
     let session = |dry_run: bool| (!dry_run).then(|| store.lock_live(&Holder::new("regc"))).transpose();
     let ending = match args.command {

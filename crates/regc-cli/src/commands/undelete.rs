@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
-use crate::output::{Output, printable};
+use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error};
 
 /// Link again what was deleted through the registry's API.
@@ -66,6 +66,9 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         manifest_cache: None,
     };
     let opened = Opened::new(args.common.source()?, opening, &CollectOptions::new(), true)?;
+    if args.common.format() == Format::Human && !args.quiet {
+        output::announce(&opened.place);
+    }
     let session = opened.session()?;
     let Opened { store, progress, .. } = &opened;
     let is_wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|(repository, _)| repository == name);
@@ -183,17 +186,21 @@ fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Miss
 }
 
 fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
-    let (images, links) = (plan.selected().len(), plan.links().len());
+    let links = plan.links().len();
+    let number = count(links as u64, "link");
+    let images = |needs: &str, need: &str| {
+        count_of(plan.selected().len() as u64, &format!("image{needs}"), &format!("images{need}"))
+    };
     match (links, args.dry_run) {
         (0, _) => output.line(format_args!("There is nothing to undelete.")),
         (_, true) => output.line(format_args!(
-            "{images} images need {links} links. Nothing was changed: to write them, stop the registry and run the same \
-             command without --dry-run."
+            "{} {number}. Nothing was changed: to write them, stop the registry and run the same command without --dry-run.",
+            images(" needs", " need")
         )),
         (_, false) if outcome.done < links => output.line(format_args!(
-            "{} of {links} links written. Run the same command again to write the others.",
+            "{} of {number} written. Run the same command again to write the others.",
             outcome.done
         )),
-        (_, false) => output.line(format_args!("{images} images undeleted, {links} links written.")),
+        (_, false) => output.line(format_args!("{} undeleted, {number} written.", images("", ""))),
     }
 }

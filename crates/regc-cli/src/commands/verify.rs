@@ -14,7 +14,7 @@ use crate::ExitStatus;
 use crate::commands::content::Hashing;
 use crate::commands::gc::OLD_UPLOAD;
 use crate::commands::{Common, Format};
-use crate::output::{Output, printable};
+use crate::output::{Output, count, count_of, printable};
 use crate::progress::Progress;
 
 /// Find out whether the store is whole: what is damaged, and which images that concerns.
@@ -100,25 +100,25 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
         }
     }
     if hashed.checked_blobs > 0 || hashed.interrupted {
-        let (bytes, blobs) = (BinaryBytes(hashed.checked_bytes), HumanCount(hashed.checked_blobs));
+        let (bytes, blobs) = (BinaryBytes(hashed.checked_bytes), count(hashed.checked_blobs, "blob"));
         let interrupted = match (hashed.interrupted, args.hashing.can_go_on()) {
             (false, _) => "",
             (true, true) => "; interrupted: the same command goes on there",
             (true, false) => "; interrupted: with --checkpoint, the next run would go on there",
         };
-        output.line(format_args!("Hashed {bytes} in {blobs} blobs{interrupted}."));
+        output.line(format_args!("Hashed {bytes} in {blobs}{interrupted}."));
     }
     let [errors, warnings, notes] = counts(verification);
     let bytes = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
     output.line(format_args!(
-        "{} repositories, {} manifests, {} in {} blobs: {} errors, {} warnings, {} notes.",
-        HumanCount(verification.repositories),
-        HumanCount(verification.manifests),
+        "{}, {}, {} in {}: {}, {}, {}.",
+        count_of(verification.repositories, "repository", "repositories"),
+        count(verification.manifests, "manifest"),
         BinaryBytes(bytes),
-        HumanCount(verification.blobs.len() as u64),
-        HumanCount(errors),
-        HumanCount(warnings),
-        HumanCount(notes),
+        count(verification.blobs.len() as u64, "blob"),
+        count(errors, "error"),
+        count(warnings, "warning"),
+        count(notes, "note"),
     ));
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::Totals;
 
-use super::{Output, Printer, Run, printable};
+use super::{Output, Printer, Run, count, count_of, printable};
 
 /// How many findings are printed to a terminal. A file or a pipe gets all of them.
 const FINDINGS_ON_TERMINAL: usize = 20;
@@ -22,10 +22,13 @@ impl Human {
         Self { output: Output::new(), quiet }
     }
 
+    fn row(&mut self, name: &str, value: &str) {
+        self.output.line(format_args!("  {name:<14}{value}"));
+    }
+
     fn store(&mut self, run: &Run<'_>) {
         let summary = run.summary;
-        let mut row = |name: &str, value: &str| self.output.line(format_args!("  {name:<14}{value}"));
-        row("Storage", &printable(&run.root.display().to_string()));
+        let mut row = |name: &str, value: &str| self.row(name, value);
         row("Repositories", &HumanCount(summary.repositories).to_string());
         if let Some(tags) = summary.tags {
             row("Tags", &HumanCount(tags).to_string());
@@ -53,6 +56,9 @@ impl Human {
             let bytes = BinaryBytes(summary.deleted_runs.iter().map(|run| run.bytes).sum());
             let runs = count(summary.deleted_runs.len() as u64, "old run");
             row("Made room", &format!("{bytes}, by deleting {runs} from the trash for good"));
+        }
+        if let Some((before, now)) = run.free {
+            row("Free", &format!("{}, {} before", BinaryBytes(now), BinaryBytes(before)));
         }
         if summary.trash_bytes > 0 {
             row("Trash", &format!("{}; `regc trash empty` gives it back", BinaryBytes(summary.trash_bytes)));
@@ -122,7 +128,12 @@ impl Human {
 }
 
 impl Printer for Human {
-    fn decided(&mut self, _: &Run<'_>) {}
+    fn decided(&mut self, run: &Run<'_>) {
+        if !self.quiet {
+            self.row("Storage", &printable(run.place));
+            self.output.flush();
+        }
+    }
 
     fn done(&mut self, run: &Run<'_>) {
         if self.quiet {
@@ -185,12 +196,4 @@ fn parts(totals: &Totals) -> Vec<String> {
     ];
     let counts = counts.into_iter();
     counts.filter(|(number, _, _)| *number > 0).map(|(number, one, many)| count_of(number, one, many)).collect()
-}
-
-fn count(number: u64, thing: &str) -> String {
-    count_of(number, thing, &format!("{thing}s"))
-}
-
-fn count_of(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
 }

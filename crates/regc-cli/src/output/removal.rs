@@ -69,6 +69,9 @@ impl Printer for Human {
         } else {
             let what = if summary.trashed_as.is_some() { "Moved to the trash" } else { "Removed" };
             self.output.line(format_args!("{what}: {}.", describe(&summary.removed)));
+            if let Some((before, now)) = run.free {
+                self.output.line(format_args!("Free: {}, {} before.", BinaryBytes(now), BinaryBytes(before)));
+            }
             if !summary.deleted_runs.is_empty() {
                 let bytes = BinaryBytes(summary.deleted_runs.iter().map(|run| run.bytes).sum());
                 self.output.line(format_args!("Deleted old runs from the trash for good, to make room: {bytes}."));

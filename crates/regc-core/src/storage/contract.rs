@@ -305,6 +305,11 @@ pub trait PosixStorage: Send + Sync {
     /// Resolves symbolic links in `directory`. Returns its key, or, outside of the root, an absolute path that is
     /// equal for equal directories.
     fn real_directory(&self, directory: &str) -> Result<String, Error>;
+
+    /// Returns how many bytes of the file system are free for who is not root; `None` if that is not known.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How objects are deleted.

@@ -267,6 +267,11 @@ impl PosixStorage for FilesystemStorage {
             Err(_) => real.display().to_string(),
         })
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let found = rustix::fs::statvfs(&self.real_root).ok()?;
+        found.f_bavail.checked_mul(found.f_frsize)
+    }
 }
 
 /// The initial size of a buffer, in bytes: enough for nearly every manifest.
