@@ -221,12 +221,12 @@ fn human_report_shows_the_totals() {
     fs::write(root.path().join(layout::BLOBS).join("notes"), "notes").unwrap();
     let people = regc(["du", "--root", root.path().to_str().unwrap()]).stdout;
     let expected = [
-        "   exclusive        shared        pulled      untagged       garbage",
-        "        31 B          19 B          19 B          31 B          14 B  b",
+        "EXCLUSIVE  SHARED  PULLED  UNTAGGED  GARBAGE  REPOSITORY",
+        "     31 B    19 B    19 B      31 B     14 B  b",
         "              shared with a (19 B)",
-        "         0 B          19 B          19 B           0 B           0 B  a",
+        "      0 B    19 B    19 B       0 B      0 B  a",
         "              shared with b (19 B)",
-        "        31 B          19 B          19 B          31 B          14 B  (in all, everything once)",
+        "     31 B    19 B    19 B      31 B     14 B  (in all, everything once)",
         "69 B in all: 50 B in use, 14 B garbage, which `regc gc` gives back, 5 B in other files",
     ];
     assert_eq!(people.lines().collect::<Vec<_>>(), expected, "{people}");

@@ -86,10 +86,10 @@ fn ls_describes_tagged_images() {
 
     let people = ls(&[]);
     assert_eq!(people.code, 0);
-    for text in ["team/app\n", "missing: sha256:", "garbled\n", "index"] {
+    for text in ["team/app\n", "missing  ", "garbled", "index"] {
         assert!(people.stdout.contains(text), "{text}: {}", people.stdout);
     }
-    assert!(ls(&["--tree"]).stdout.contains("attached: "));
+    assert!(ls(&["--tree"]).stdout.contains("attached  "));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn ls_lists_untagged_manifests() {
     let mut registry = registry();
     let expected = registry.image("team/app").layers(["base", "old"]).push();
     assert_eq!(digests, [expected.to_string()], "not the platforms, not the signature");
-    assert!(ls(&["--untagged"]).stdout.starts_with("team/app\n"));
+    assert!(ls(&["--untagged"]).stdout.contains("\nteam/app\n  image"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn manifests_attached_to_each_other_are_listed_once() {
     registry.tag("app", "v1", &one);
     let root = registry.on_disk();
     let run = regc(["ls", "--tree", "--root", root.path().to_str().unwrap()]);
-    assert_eq!((run.code, run.stdout.lines().count()), (0, 5), "with what is wrong with it: {}", run.stdout);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 6), "with what is wrong with it: {}", run.stdout);
     fs::remove_dir_all(root.path().join("docker")).unwrap();
     assert_eq!(regc(["ls", "--root", root.path().to_str().unwrap()]).code, 1);
     assert_eq!(regc(["ls", "--allow-empty", "--root", root.path().to_str().unwrap()]).code, 0);
@@ -161,4 +161,59 @@ fn ls_marks_tags_that_cannot_be_pulled() {
     assert_eq!(*problem("v1"), Value::Null);
     assert_eq!((&problem("torn")["code"], &problem("torn")["name"]), (&"RG024".into(), &"missing_blob".into()));
     assert_eq!(problem("unlinked")["digest"], unlinked.to_string());
+}
+
+/// Tags of two repositories with numbers in their names, pushed one after the other, each larger than the one before.
+fn numbered() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    for (number, reference) in ["b:v10", "b:v2", "a:1.10", "a:1.9"].into_iter().enumerate() {
+        let image = registry.image(reference).layers([&*"x".repeat(1 + number * 50)]).push();
+        assert!(registry.get(&layout::blob_data(&image)).is_some());
+    }
+    registry
+}
+
+fn tags(root: &std::path::Path, arguments: &[&str]) -> Vec<String> {
+    let run = regc([&["ls", "--tags-only", "--root", root.to_str().unwrap()], arguments].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn tags_are_listed_in_the_order_that_is_asked_for() {
+    let root = numbered().on_disk();
+    let pushed = |key: &str, hour: u64| {
+        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + hour * 3600);
+        fs::File::open(root.path().join(key)).unwrap().set_modified(time).unwrap();
+    };
+    for (hour, (repository, tag)) in [("a", "1.9"), ("b", "v2"), ("a", "1.10"), ("b", "v10")].into_iter().enumerate() {
+        pushed(&layout::tag_link(repository, tag), hour as u64);
+    }
+    let by_name = ["a:1.9", "a:1.10", "b:v2", "b:v10"];
+    let by_size = ["a:1.9", "a:1.10", "b:v2", "b:v10"];
+    let by_time = ["b:v10", "a:1.10", "b:v2", "a:1.9"];
+    for (arguments, expected) in [
+        (&[][..], by_name.to_vec()),
+        (&["--sort", "name"], by_name.to_vec()),
+        (&["--reverse"], by_name.iter().copied().rev().collect()),
+        (&["--sort", "size"], by_size.to_vec()),
+        (&["--sort", "size", "--reverse"], by_size.iter().copied().rev().collect()),
+        (&["--sort", "pushed"], by_time.to_vec()),
+        (&["--sort", "pushed", "-n", "1"], by_time[..1].to_vec()),
+        (&["-n", "3"], by_name[..3].to_vec()),
+        (&["-n", "0"], Vec::new()),
+        (&["--sort", "pushed", "b"], vec!["b:v10", "b:v2"]),
+    ] {
+        assert_eq!(tags(root.path(), arguments), expected, "{arguments:?}");
+        let path = root.path().to_str().unwrap();
+        let lines = lines(&regc([&["ls", "--json", "--root", path], arguments].concat()));
+        let names = lines.iter().map(|line| format!("{}:{}", line["repository"], line["tag"]).replace('"', ""));
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{arguments:?}");
+    }
+    let path = root.path().to_str().unwrap();
+    let largest = regc(["ls", "--sort", "size", "-n", "1", "--root", path]).stdout;
+    let largest: Vec<&str> = largest.lines().collect();
+    assert!(largest[0].starts_with("IMAGE") && largest[1].starts_with("a:1.9  "), "{largest:?}");
+    assert_eq!(largest[2..], ["and 3 more"]);
+    assert_eq!(regc(["ls", "--untagged", "-n", "1", "--root", path]).code, 2);
 }

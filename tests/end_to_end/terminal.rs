@@ -15,10 +15,22 @@ pub fn answered(arguments: &[&str], answer: &str) -> Run {
 
 /// The same, with redirections as a shell takes them.
 pub fn answered_with(arguments: &[&str], answer: &str, redirections: &str) -> Run {
-    let quoted: String = arguments.iter().map(|argument| format!(" '{argument}'")).collect();
-    let command = format!("'{}'{quoted} {redirections}", env!("CARGO_BIN_EXE_regc"));
+    in_script(&format!("{} {redirections}", quoted(arguments)), answer)
+}
+
+/// Returns what a terminal of this many columns shows, with variables of the environment as a shell takes them.
+fn in_terminal(columns: usize, arguments: &[&str], variables: &str) -> String {
+    in_script(&format!("stty columns {columns} rows 24; {variables} {}", quoted(arguments)), "").stdout
+}
+
+fn quoted(arguments: &[&str]) -> String {
+    let arguments: String = arguments.iter().map(|argument| format!(" '{argument}'")).collect();
+    format!("'{}'{arguments}", env!("CARGO_BIN_EXE_regc"))
+}
+
+fn in_script(command: &str, answer: &str) -> Run {
     let mut terminal = Command::new("script")
-        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .args(["--quiet", "--return", "--command", command, "/dev/null"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -130,4 +142,38 @@ fn commands_that_change_a_store_say_first_which_one() {
         let run = crate::common::regc([command, &["--config", config, "--json"]].concat());
         assert!(!run.stdout.contains("Storage"), "{command:?}: {}", run.stdout);
     }
+}
+
+#[test]
+fn tables_fit_the_terminal_and_are_whole_elsewhere() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    let whole = crate::common::regc(["ls", "--root", path]).stdout;
+    assert!(whole.contains("  sha256:") && !whole.contains('\u{1b}'), "{whole}");
+    for columns in [50, 70, 120] {
+        for command in [&["ls"][..], &["ls", "--sort", "size"], &["ls", "--full"]] {
+            let screen = in_terminal(columns, &[command, &["--root", path]].concat(), "");
+            let plain = in_terminal(columns, &[command, &["--root", path]].concat(), "NO_COLOR=1");
+            assert!(screen.contains("\u{1b}[1m") && !plain.contains('\u{1b}'), "{screen:?}");
+            assert_eq!(plain.contains("  sha256:"), command.contains(&"--full"), "{plain}");
+            let longest = plain.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+            assert!(longest <= columns || command.contains(&"--full"), "{columns}: {plain}");
+        }
+    }
+}
+
+#[test]
+fn long_lists_end_with_how_many_more_there_are() {
+    let mut registry = regc_testkit::TestRegistry::new();
+    for number in 0..40 {
+        registry.image(&format!("app:v{number}")).layers(["base"]).push();
+    }
+    let root = registry.on_disk();
+    let path = root.path().to_str().unwrap();
+    let cut = answered(&["rm", "--dry-run", "--root", path, "app"], "").stdout;
+    assert!(cut.contains("and 3 more (--all)"), "{cut}");
+    let whole = crate::common::regc(["rm", "--dry-run", "--root", path, "app"]).stdout;
+    let all = answered(&["rm", "--dry-run", "--all", "--root", path, "app"], "").stdout;
+    assert_eq!(all.replace('\r', "").trim(), whole.trim());
+    assert!(!whole.contains("more (--all)") && whole.lines().count() > cut.lines().count());
 }

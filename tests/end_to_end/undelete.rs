@@ -38,7 +38,7 @@ fn ls_deleted_lists_what_can_be_undeleted() {
     let human = run(root.path(), &["ls", "--deleted"]);
     assert_eq!(human.code, 0, "{}", human.stderr);
     let text = &human.stdout;
-    assert!(text.starts_with("team/app\n  image        linux/amd64 ") && text.contains(&whole.to_string()), "{text}");
+    assert!(text.contains("\nteam/app\n  image  linux/amd64 ") && text.contains(&whole.to_string()), "{text}");
     assert!(text.contains(&format!("    not whole: {} has no content in the store\n", layer("lost"))), "{text}");
     let json = lines(&run(root.path(), &["ls", "--deleted", "--format", "json", "team/*"]));
     assert_eq!(json.len(), 2);

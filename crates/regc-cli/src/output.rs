@@ -2,8 +2,10 @@
 
 pub mod human;
 pub mod json;
+pub mod natural;
 pub mod registry;
 pub mod removal;
+pub mod table;
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};

@@ -1,8 +1,10 @@
 //! `regc du`.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use clap::ValueEnum;
 use indicatif::BinaryBytes;
 use regc_core::Error;
 use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage};
@@ -13,7 +15,8 @@ use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::removing::trash_bytes;
 use crate::commands::uploads::Unfinished;
 use crate::commands::{Common, Format};
-use crate::output::{Output, printable};
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{Output, count_of, natural};
 use crate::progress::Progress;
 
 /// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
@@ -45,7 +48,35 @@ pub struct Args {
     /// Also files beside the content of a blob that do not belong there. That takes several times as long
     #[arg(long)]
     files: bool,
+
+    /// In this order; the largest first. Without it, those first whose deletion would free most
+    #[arg(long, value_enum, value_name = "BY")]
+    sort: Option<Sort>,
+
+    /// Only the first N repositories; the sum is that of all
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
 }
+
+/// What repositories are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    Name,
+    Exclusive,
+    Shared,
+    Pulled,
+    Untagged,
+    Garbage,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::number("EXCLUSIVE"),
+    Column::number("SHARED"),
+    Column::number("PULLED"),
+    Column::number("UNTAGGED"),
+    Column::number("GARBAGE"),
+    Column::text("REPOSITORY").at_least(20),
+];
 
 /// How many of the repositories that share blobs with one are named in the human-readable output.
 const SHARED_WITH: usize = 3;
@@ -59,14 +90,17 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     let scan = store.scan(&progress).inspect_err(|_| progress.clear())?;
     let found = store.usage(&scan, detail, &progress);
     progress.clear();
-    let found = found?;
+    let mut found = found?;
     let names = found.repositories.iter().map(|usage| usage.repository);
     let uploads = store.uploads(names, &progress);
     progress.clear();
     let besides = Besides { uploads: Unfinished::of(&uploads?, SystemTime::now()), trash_bytes: trash_bytes(&store) };
+    sort(&mut found.repositories, args.sort);
+    let more = found.repositories.len().saturating_sub(args.top.unwrap_or(usize::MAX));
+    found.repositories.truncate(found.repositories.len() - more);
     let mut output = Output::new();
     match args.common.format() {
-        Format::Human => human(&mut output, &found, &besides),
+        Format::Human => human(&mut output, &found, more, &besides),
         Format::Json => json_lines(&mut output, &found, &besides),
     }
     Ok(output.end(|| ExitStatus::Done))
@@ -79,28 +113,50 @@ struct Besides {
     trash_bytes: u64,
 }
 
-fn human(output: &mut Output, found: &Usage<'_>, besides: &Besides) {
-    line(output, ["exclusive", "shared", "pulled", "untagged", "garbage"], "");
+/// Orders repositories, and by name also the tags in them.
+fn sort(repositories: &mut [RepositoryUsage<'_>], by: Option<Sort>) {
+    match by {
+        None => {}
+        Some(Sort::Name) => {
+            repositories.sort_by_key(|usage| usage.repository);
+            for usage in repositories {
+                usage.tags.sort_by(|one, other| natural::compare(&one.tag, &other.tag));
+            }
+        }
+        Some(Sort::Exclusive) => repositories.sort_by_key(|usage| Reverse(usage.exclusive)),
+        Some(Sort::Shared) => repositories.sort_by_key(|usage| Reverse(usage.shared)),
+        Some(Sort::Pulled) => repositories.sort_by_key(|usage| Reverse(usage.pulled)),
+        Some(Sort::Untagged) => repositories.sort_by_key(|usage| Reverse(usage.untagged)),
+        Some(Sort::Garbage) => repositories.sort_by_key(|usage| Reverse(usage.garbage)),
+    }
+}
+
+fn human(output: &mut Output, found: &Usage<'_>, more: usize, besides: &Besides) {
+    let mut table = Table::new(&COLUMNS);
     for usage in &found.repositories {
         let RepositoryUsage { exclusive, shared, pulled, untagged, garbage, .. } = *usage;
-        row(output, [exclusive, shared, pulled, untagged, garbage].map(Some), usage.repository);
+        row(&mut table, [exclusive, shared, pulled, untagged, garbage].map(Some), usage.repository);
         let shared_with = shared_with(usage);
         if !shared_with.is_empty() {
-            output.line(format_args!("{:14}shared with {}", "", printable(&shared_with)));
+            table.text(&format!("{:14}shared with {shared_with}", ""));
         }
         for TagUsage { tag, tags_of_image, exclusive, pulled, .. } in &usage.tags {
             let others = if *tags_of_image > 1 { format!("  ({tags_of_image} tags name it)") } else { String::new() };
-            row(output, [Some(*exclusive), None, *pulled, None, None], &format!("  :{tag}{others}"));
+            row(&mut table, [Some(*exclusive), None, *pulled, None, None], &format!("  :{tag}{others}"));
         }
     }
+    if more > 0 {
+        table.text(&format!("and {} (without --top)", count_of(more as u64, "more repository", "more repositories")));
+    }
     if found.unlinked_garbage > 0 {
-        row(output, [None, None, None, None, Some(found.unlinked_garbage)], "(linked by no repository)");
+        row(&mut table, [None, None, None, None, Some(found.unlinked_garbage)], "(linked by no repository)");
     }
     for NamespaceUsage { namespace, exclusive, shared, pulled, .. } in &found.namespaces {
-        row(output, [Some(*exclusive), Some(*shared), Some(*pulled), None, None], &format!("{namespace}/"));
+        row(&mut table, [Some(*exclusive), Some(*shared), Some(*pulled), None, None], &format!("{namespace}/"));
     }
     let Usage { total, live, exclusive, shared, pulled, untagged, garbage, other, .. } = *found;
-    row(output, [exclusive, shared, pulled, untagged, garbage].map(Some), "(in all, everything once)");
+    row(&mut table, [exclusive, shared, pulled, untagged, garbage].map(Some), "(in all, everything once)");
+    table.print(output);
     let [total, live, garbage, other] = [total, live, garbage, other].map(BinaryBytes);
     output.line(format_args!(
         "{total} in all: {live} in use, {garbage} garbage, which `regc gc` gives back, {other} in other files"
@@ -114,14 +170,10 @@ fn human(output: &mut Output, found: &Usage<'_>, besides: &Besides) {
     }
 }
 
-fn row(output: &mut Output, columns: [Option<u64>; 5], name: &str) {
-    let columns = columns.map(|bytes| bytes.map_or(String::new(), |bytes| BinaryBytes(bytes).to_string()));
-    line(output, columns.each_ref().map(String::as_str), &printable(name));
-}
-
-fn line(output: &mut Output, [a, b, c, d, e]: [&str; 5], name: &str) {
-    let line = format!("{a:>12}  {b:>12}  {c:>12}  {d:>12}  {e:>12}  {name}");
-    output.line(format_args!("{}", line.trim_end()));
+fn row(table: &mut Table, columns: [Option<u64>; 5], name: &str) {
+    let bytes =
+        |bytes: Option<u64>| bytes.map_or_else(Cell::empty, |bytes| Cell::text(&BinaryBytes(bytes).to_string()));
+    table.row(columns.map(bytes).into_iter().chain([Cell::text(name)]).collect());
 }
 
 /// `other (1.20 MiB), team/app (3 B) and 4 more; 2.00 MiB with more than 100 repositories`.

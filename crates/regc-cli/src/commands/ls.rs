@@ -1,17 +1,22 @@
 //! `regc ls`.
 
 mod deleted;
+mod human;
 
-use indicatif::BinaryBytes;
-use std::collections::{BTreeSet, HashSet};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::ptr;
 
-use regc_core::inspect::catalog::{Image, ListOptions, Listing, Problem, Tag, Tree};
+use clap::ValueEnum;
+use indicatif::HumanCount;
+use regc_core::inspect::catalog::{Image, ListOptions, Listing, Tag};
 use regc_core::registry::pattern::{Part, Pattern};
 use regc_core::{Digest, Error};
 use serde_json::{Value, json};
 
+use self::human::Digests;
 use crate::commands::{Common, Format, pattern};
-use crate::output::{Output, printable};
+use crate::output::{Output, natural, printable};
 use crate::progress::Progress;
 use crate::{ExitStatus, process};
 
@@ -40,6 +45,31 @@ pub struct Args {
     /// The manifests that were deleted and can still be had (`regc undelete`), instead of tags
     #[arg(long, conflicts_with_all = ["tags_only", "untagged", "tree"])]
     deleted: bool,
+
+    /// In this order, over all repositories: the largest or newest first. Without it, tags are listed by name, for each repository
+    #[arg(long, value_enum, value_name = "BY", conflicts_with_all = ["untagged", "tree", "deleted"])]
+    sort: Option<Sort>,
+
+    /// The other way round
+    #[arg(long, conflicts_with_all = ["untagged", "tree", "deleted"])]
+    reverse: bool,
+
+    /// At most this many tags
+    #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["untagged", "tree", "deleted"])]
+    limit: Option<usize>,
+
+    /// Whole digests, also at a terminal
+    #[arg(long)]
+    full: bool,
+}
+
+/// What tags are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    Name,
+    Size,
+    Pushed,
+    Created,
 }
 
 pub fn run(args: Args) -> Result<ExitStatus, Error> {
@@ -48,10 +78,12 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let store = source.open(&args.common)?;
     let progress = Progress::new(false)?;
     if args.deleted {
-        return deleted::list(&store, &progress, patterns, args.common.format());
+        return deleted::list(&store, &progress, patterns, args.common.format(), args.full);
     }
-    let images = !args.tags_only && !args.untagged;
-    let depth = ListOptions::new().images(images).untagged(args.untagged).trees(args.tree).problems(images);
+    let is_sorted_by_image = matches!(args.sort, Some(Sort::Size | Sort::Created));
+    let images = (!args.tags_only || is_sorted_by_image) && !args.untagged;
+    let depth =
+        ListOptions::new().images(images).untagged(args.untagged).trees(args.tree).problems(images && !args.tags_only);
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let listed = store.list(is_wanted, depth, &progress);
     progress.clear();
@@ -66,19 +98,64 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         let of_tags = patterns.iter().all(|pattern| !matches!(pattern.part(), Part::All));
         listings.retain(|listing| !of_tags || !listing.tags.is_empty());
     }
+    let (chosen, more) = chosen(&listings, &args);
     let mut output = Output::new();
-    for listing in &listings {
-        match args.common.format() {
-            Format::Human if args.tags_only => {
-                for tag in &listing.tags {
-                    output.line(format_args!("{}", printable(&format!("{}:{}", listing.repository, tag.name))));
-                }
+    match args.common.format() {
+        Format::Json => json_lines(&mut output, &listings, &chosen, args.untagged),
+        Format::Human if args.tags_only => {
+            for (listing, tag) in chosen.iter().filter_map(|(listing, tag)| Some((listing, (*tag)?))) {
+                output.line(format_args!("{}", printable(&format!("{}:{}", listing.repository, tag.name))));
             }
-            Format::Human => human(&mut output, listing, args.untagged),
-            Format::Json => json_lines(&mut output, listing, args.untagged),
+        }
+        Format::Human => {
+            let digests = if args.full { Digests::Whole } else { Digests::for_eyes() };
+            match (args.untagged, args.sort) {
+                (true, _) => human::untagged(&listings, digests),
+                (false, Some(_)) => human::flat(&chosen, digests),
+                (false, None) => human::grouped(&chosen, digests),
+            }
+            .print(&mut output);
+            if more > 0 {
+                output.line(format_args!("and {} more", HumanCount(more as u64)));
+            }
         }
     }
     Ok(output.end(|| tell_of_unmatched(&unmatched)))
+}
+
+/// A tag of a repository; a repository without tags has none.
+type Chosen<'l> = (&'l Listing, Option<&'l Tag>);
+
+/// Returns the tags to list, in order, and how many more there are.
+fn chosen<'l>(listings: &'l [Listing], args: &Args) -> (Vec<Chosen<'l>>, usize) {
+    let by_name = |one: &&Tag, other: &&Tag| natural::compare(&one.name, &other.name);
+    let mut chosen: Vec<Chosen<'l>> = Vec::new();
+    for listing in listings {
+        let mut tags: Vec<&Tag> = listing.tags.iter().collect();
+        tags.sort_by(by_name);
+        if tags.is_empty() && args.sort.is_none() {
+            chosen.push((listing, None));
+        }
+        chosen.extend(tags.into_iter().map(|tag| (listing, Some(tag))));
+    }
+    match args.sort {
+        None | Some(Sort::Name) => {}
+        Some(Sort::Size) => chosen.sort_by_key(|found| Reverse(image_of(found).and_then(|image| image.bytes))),
+        Some(Sort::Pushed) => chosen.sort_by_key(|(_, tag)| Reverse(tag.map(|tag| tag.pushed))),
+        Some(Sort::Created) => {
+            chosen.sort_by_key(|found| Reverse(image_of(found).and_then(|image| image.created.as_deref())))
+        }
+    }
+    if args.reverse {
+        chosen.reverse();
+    }
+    let more = chosen.len().saturating_sub(args.limit.unwrap_or(usize::MAX));
+    chosen.truncate(chosen.len() - more);
+    (chosen, more)
+}
+
+fn image_of<'l>((_, tag): &Chosen<'l>) -> Option<&'l Image> {
+    tag.and_then(|tag| tag.image.as_ref())
 }
 
 /// Whether a pattern matches something in a repository that can be listed.
@@ -100,74 +177,6 @@ fn tell_of_unmatched(patterns: &[&Pattern]) -> ExitStatus {
     if patterns.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
 }
 
-fn human(output: &mut Output, listing: &Listing, untagged: bool) {
-    if untagged && listing.untagged.is_empty() {
-        return;
-    }
-    output.line(format_args!("{}", printable(&listing.repository)));
-    if untagged {
-        for untagged in &listing.untagged {
-            row(output, 1, "", &untagged.image, Some(process::time(untagged.pushed)));
-        }
-        return;
-    }
-    let mut shown = HashSet::new();
-    let width = listing.tags.iter().map(|tag| tag.name.chars().count()).max().unwrap_or(0).min(40);
-    for tag in &listing.tags {
-        let name = format!("{:width$}  ", printable(&tag.name));
-        match (&tag.image, tag.digest) {
-            (Some(image), _) => {
-                row(output, 1, &name, image, Some(process::time(tag.pushed)));
-                mark(output, tag);
-                below(output, listing, image.digest, &mut shown);
-            }
-            (None, Some(digest)) => {
-                output.line(format_args!("  {name}missing: {digest}"));
-                mark(output, tag);
-            }
-            (None, None) => {
-                output.line(format_args!("  {name}garbled"));
-                mark(output, tag);
-            }
-        }
-    }
-}
-
-/// Prints why a tag cannot be pulled, if it cannot.
-fn mark(output: &mut Output, tag: &Tag) {
-    if let Some(Problem { kind, digest }) = &tag.problem {
-        let digest = digest.map_or_else(String::new, |digest| format!(": {digest}"));
-        output.line(format_args!("    {}: {}{digest}", kind.code(), kind.page().title));
-    }
-}
-
-/// The deepest indentation. Without a limit, each line of a long chain would be longer than the one before it.
-const DEEPEST: usize = 12;
-
-/// Prints the children and referrers of an image, unless they are shown above.
-fn below(output: &mut Output, listing: &Listing, top: Digest, shown: &mut HashSet<Digest>) {
-    let mut pending: Vec<(usize, &str, Digest)> = Vec::new();
-    let mut next = Some((1, "", top));
-    while let Some((depth, what, digest)) = next {
-        if let Some(Tree { image, children, referrers }) = listing.trees.get(&digest) {
-            let is_new = shown.insert(digest);
-            let leads_on = !children.is_empty() || !referrers.is_empty();
-            let name = if !is_new && leads_on { format!("{what}shown above: ") } else { what.to_owned() };
-            if depth > 1 {
-                row(output, depth.min(DEEPEST), &name, image, None);
-            } else if !is_new && leads_on {
-                output.line(format_args!("    shown above"));
-            }
-            if is_new {
-                // In reverse order, since the last is popped first.
-                pending.extend(referrers.iter().rev().map(|digest| (depth + 1, "attached: ", *digest)));
-                pending.extend(children.iter().rev().map(|digest| (depth + 1, "", *digest)));
-            }
-        }
-        next = pending.pop();
-    }
-}
-
 /// Returns what the listed tags name, and everything reachable from it.
 fn reached(listing: &Listing) -> BTreeSet<Digest> {
     let mut reached = BTreeSet::new();
@@ -182,21 +191,8 @@ fn reached(listing: &Listing) -> BTreeSet<Digest> {
     reached
 }
 
-fn row(output: &mut Output, depth: usize, name: &str, image: &Image, pushed: Option<String>) {
-    let platforms = if image.platforms.is_empty() { "-".to_owned() } else { image.platforms.join(",") };
-    let bytes = image.bytes.map_or_else(|| "-".to_owned(), |bytes| BinaryBytes(bytes).to_string());
-    let created = image.created.as_deref().map_or(String::new(), |created| {
-        let day: String = created.chars().take(10).collect();
-        format!("  created {day}")
-    });
-    let pushed = pushed.map_or(String::new(), |pushed| format!("  pushed {pushed}"));
-    let (kind, digest) = (image.kind.name(), image.digest);
-    let line = format!("{name}{kind:<11}  {platforms:<24}  {bytes:>11}{created}{pushed}  {digest}");
-    output.line(format_args!("{:indent$}{}", "", printable(&line), indent = depth * 2));
-}
-
-fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
-    if untagged {
+fn json_lines(output: &mut Output, listings: &[Listing], chosen: &[Chosen<'_>], untagged: bool) {
+    for listing in listings.iter().filter(|_| untagged) {
         for untagged in &listing.untagged {
             let pushed = process::time(untagged.pushed);
             let line = json!({
@@ -204,22 +200,28 @@ fn json_lines(output: &mut Output, listing: &Listing, untagged: bool) {
             });
             output.json(&line);
         }
+    }
+    if untagged {
         return;
     }
-    for Tag { name, digest, pushed, image: found, problem, .. } in &listing.tags {
-        let pushed = process::time(*pushed);
-        let found = found.as_ref().map(image);
-        let line = json!({
-            "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed, "image": found,
-            "problem": problem,
-        });
-        output.json(&line);
-    }
-    for tree in reached(listing).iter().filter_map(|digest| listing.trees.get(digest)) {
-        output.json(&json!({
-            "type": "image", "repository": listing.repository, "image": image(&tree.image),
-            "children": tree.children, "referrers": tree.referrers,
-        }));
+    for of_one in chosen.chunk_by(|(one, _), (other, _)| ptr::eq(*one, *other)) {
+        for (listing, tag) in of_one {
+            let Some(Tag { name, digest, pushed, image: found, problem, .. }) = tag else { continue };
+            let pushed = process::time(*pushed);
+            let found = found.as_ref().map(image);
+            let line = json!({
+                "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed,
+                "image": found, "problem": problem,
+            });
+            output.json(&line);
+        }
+        let Some((listing, _)) = of_one.first() else { continue };
+        for tree in reached(listing).iter().filter_map(|digest| listing.trees.get(digest)) {
+            output.json(&json!({
+                "type": "image", "repository": listing.repository, "image": image(&tree.image),
+                "children": tree.children, "referrers": tree.referrers,
+            }));
+        }
     }
 }
 

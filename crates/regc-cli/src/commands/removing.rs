@@ -61,6 +61,10 @@ pub struct Removing {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
+    /// List everything that goes, also at a terminal
+    #[arg(long)]
+    all: bool,
+
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     pub quiet: bool,
@@ -132,7 +136,7 @@ impl<'a> Removal<'a> {
         plan.add_findings(findings);
         let plan = check(plan)?;
         let printer: Box<dyn Printer> = match self.format {
-            Format::Human => Box::new(output::removal::Human::new(removing.quiet)),
+            Format::Human => Box::new(output::removal::Human::new(removing.quiet, removing.all)),
             Format::Json => Box::new(output::json::Json::new(removing.quiet)),
         };
         let terms = Terms {

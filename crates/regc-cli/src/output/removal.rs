@@ -1,22 +1,30 @@
 //! What a deletion removes, human-readable.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IsTerminal};
 
-use indicatif::BinaryBytes;
-use regc_core::Item;
+use indicatif::{BinaryBytes, HumanCount};
+use regc_core::{Digest, Item};
 
 use super::human::{self, describe};
-use super::{Output, Printer, Run, printable};
+use super::{Output, Printer, Run, natural, printable};
+
+/// How many lines of what is deleted are printed to a terminal. A file or a pipe gets all of them.
+const LINES_ON_TERMINAL: usize = 40;
 
 pub struct Human {
     output: Output,
     quiet: bool,
+    /// How many lines of what is deleted are printed.
+    limit: usize,
 }
 
 impl Human {
-    pub fn new(quiet: bool) -> Self {
-        Self { output: Output::new(), quiet }
+    /// Creates a printer that prints everything that is deleted, or with `all` not given, not more to a terminal than an operator
+    /// reads.
+    pub fn new(quiet: bool, all: bool) -> Self {
+        let is_limited = !all && io::stdout().is_terminal();
+        Self { output: Output::new(), quiet, limit: if is_limited { LINES_ON_TERMINAL } else { usize::MAX } }
     }
 }
 
@@ -26,13 +34,18 @@ impl Printer for Human {
             return;
         }
         human::findings(&mut self.output, run);
-        let mut repositories: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        #[derive(Default)]
+        struct Deleted<'p> {
+            tags: Vec<(&'p str, Option<Digest>)>,
+            others: Vec<String>,
+        }
+        let mut repositories: BTreeMap<&str, Deleted<'_>> = BTreeMap::new();
         for item in run.plan.items() {
             let (repository, line) = match item {
-                Item::Tag { repository, tag, digest: Some(digest) } => {
-                    (repository, format!("tag       {tag}  {digest}"))
+                Item::Tag { repository, tag, digest } => {
+                    repositories.entry(repository).or_default().tags.push((tag, digest));
+                    continue;
                 }
-                Item::Tag { repository, tag, digest: None } => (repository, format!("tag       {tag}  garbled")),
                 Item::Revision { repository, digest, .. } => (repository, format!("manifest  {digest}")),
                 Item::Upload { repository, upload, bytes, .. } => {
                     (repository, format!("upload    {upload}  {}", BinaryBytes(bytes)))
@@ -40,11 +53,24 @@ impl Printer for Human {
                 Item::Repository { repository } => (repository, "and the repository itself".to_owned()),
                 Item::TagIndexEntry { .. } | Item::LayerLink { .. } | Item::Blob { .. } | Item::File { .. } => continue,
             };
-            repositories.entry(repository).or_default().push(line);
+            repositories.entry(repository).or_default().others.push(line);
         }
-        for (repository, lines) in repositories {
-            self.output.line(format_args!("{}", printable(repository)));
-            lines.iter().for_each(|line| self.output.line(format_args!("  {}", printable(line))));
+        let mut lines = Vec::new();
+        for (repository, Deleted { mut tags, others }) in repositories {
+            lines.push(repository.to_owned());
+            tags.sort_by(|(one, _), (other, _)| natural::compare(one, other));
+            lines.extend(tags.into_iter().map(|(tag, digest)| match digest {
+                Some(digest) => format!("  tag       {tag}  {digest}"),
+                None => format!("  tag       {tag}  garbled"),
+            }));
+            lines.extend(others.into_iter().map(|line| format!("  {line}")));
+        }
+        for line in lines.iter().take(self.limit) {
+            self.output.line(format_args!("{}", printable(line)));
+        }
+        let more = lines.len().saturating_sub(self.limit);
+        if more > 0 {
+            self.output.line(format_args!("and {} more (--all)", HumanCount(more as u64)));
         }
         if !run.summary.garbage.is_empty() {
             self.output.line(format_args!("This removes {}.", describe(&run.summary.garbage)));

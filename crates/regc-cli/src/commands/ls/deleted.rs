@@ -6,13 +6,21 @@ use regc_core::undelete::Deleted;
 use regc_core::{Error, Store};
 use serde_json::json;
 
+use super::human::Digests;
 use crate::commands::Format;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::output::table::{Cell, Column, Table};
 use crate::progress::Progress;
 use crate::{ExitStatus, process};
 
 /// Lists what was deleted and can still be had.
-pub fn list(store: &Store, progress: &Progress, patterns: &[Pattern], format: Format) -> Result<ExitStatus, Error> {
+pub fn list(
+    store: &Store,
+    progress: &Progress,
+    patterns: &[Pattern],
+    format: Format,
+    is_full: bool,
+) -> Result<ExitStatus, Error> {
     let is_wanted = |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name));
     let found = store.deleted(is_wanted, progress);
     progress.clear();
@@ -21,17 +29,9 @@ pub fn list(store: &Store, progress: &Progress, patterns: &[Pattern], format: Fo
     let unmatched: Vec<&Pattern> = patterns.iter().filter(|pattern| !is_matched(pattern)).collect();
     deleted.retain(|deleted| patterns.is_empty() || patterns.iter().any(|pattern| is_named(pattern, deleted)));
     let mut output = Output::new();
-    let mut repository = None;
-    for deleted in &deleted {
-        match format {
-            Format::Json => json_line(&mut output, deleted),
-            Format::Human => {
-                if repository.replace(&deleted.repository) != Some(&deleted.repository) {
-                    output.line(format_args!("{}", printable(&deleted.repository)));
-                }
-                human(&mut output, deleted);
-            }
-        }
+    match format {
+        Format::Json => deleted.iter().for_each(|deleted| json_line(&mut output, deleted)),
+        Format::Human => human(&deleted, if is_full { Digests::Whole } else { Digests::for_eyes() }).print(&mut output),
     }
     Ok(output.end(|| super::tell_of_unmatched(&unmatched)))
 }
@@ -46,19 +46,37 @@ fn is_named(pattern: &Pattern, deleted: &Deleted) -> bool {
         }
 }
 
-fn human(output: &mut Output, deleted: &Deleted) {
-    let platforms = if deleted.platforms.is_empty() { "-".to_owned() } else { deleted.platforms.join(",") };
-    let bytes = BinaryBytes(deleted.bytes).to_string();
-    let time = deleted.deleted.map_or_else(|| "at an unknown time".to_owned(), process::time);
-    let (kind, digest) = (deleted.kind.name(), deleted.digest);
-    let line = format!("{kind:<11}  {platforms:<24}  {bytes:>11}  deleted {time}  {digest}");
-    output.line(format_args!("  {}", printable(&line)));
-    if !deleted.tags.is_empty() {
-        output.line(format_args!("    was tagged {}", printable(&deleted.tags.join(", "))));
+const COLUMNS: [Column; 5] = [
+    Column::text("KIND"),
+    Column::text("PLATFORMS").at_least(9),
+    Column::number("SIZE"),
+    Column::text("DELETED").spare(),
+    Column::text("DIGEST"),
+];
+
+fn human(deleted: &[Deleted], digests: Digests) -> Table {
+    let mut table = Table::new(&COLUMNS);
+    for of_one in deleted.chunk_by(|one, other| one.repository == other.repository) {
+        for (at, deleted) in of_one.iter().enumerate() {
+            if at == 0 {
+                table.title(&deleted.repository);
+            }
+            table.row(vec![
+                Cell::text(&format!("  {}", deleted.kind.name())),
+                Cell::text(&deleted.platforms.join(",")),
+                Cell::bytes(BinaryBytes(deleted.bytes)),
+                Cell::text(&deleted.deleted.map_or_else(|| "unknown".to_owned(), process::time)),
+                digests.cell(&deleted.digest),
+            ]);
+            if !deleted.tags.is_empty() {
+                table.text(&format!("    was tagged {}", deleted.tags.join(", ")));
+            }
+            if let Some(missing) = &deleted.missing {
+                table.text(&format!("    not whole: {missing}"));
+            }
+        }
     }
-    if let Some(missing) = &deleted.missing {
-        output.line(format_args!("    not whole: {missing}"));
-    }
+    table
 }
 
 fn json_line(output: &mut Output, deleted: &Deleted) {
