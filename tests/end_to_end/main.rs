@@ -11,6 +11,7 @@ mod field;
 mod fixture;
 mod formats;
 mod ls;
+mod metrics;
 mod orphans;
 mod outcome;
 mod prune;

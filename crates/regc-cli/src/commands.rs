@@ -10,6 +10,7 @@ pub mod manifest_cache;
 pub mod prune;
 pub mod removing;
 pub mod repair;
+pub mod reports;
 pub mod rm;
 pub mod store;
 pub mod trash;

@@ -2,6 +2,8 @@
 
 use regc_core::Error;
 
+use crate::interruption::Interruption;
+
 /// What is printed, and decides the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -17,6 +19,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns the exit code.
+    pub fn code(&self) -> u8 {
+        match self.library() {
+            Some(Error::Interrupted) => Interruption::exit_code(),
+            _ => 1,
+        }
+    }
+
     /// The error of the library, if it is one.
     pub fn library(&self) -> Option<&Error> {
         match self {

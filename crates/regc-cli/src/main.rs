@@ -13,7 +13,6 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
-use regc_core::Error as LibraryError;
 
 use crate::commands::{cache, du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
 use crate::failure::Failure;
@@ -72,6 +71,18 @@ enum ExitStatus {
     Interrupted,
 }
 
+impl ExitStatus {
+    /// Returns the exit code.
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::FoundDamage => 3,
+            Self::Interrupted => Interruption::exit_code(),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let (command, matches) = (command(), command().get_matches());
     let flags = Flags::of(&command, &matches);
@@ -90,15 +101,11 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args).map_err(Failure::from),
     };
     match ending {
-        Ok(ExitStatus::Done) => ExitCode::from(0),
-        Ok(ExitStatus::Failed) => ExitCode::from(1),
-        Ok(ExitStatus::FoundDamage) => ExitCode::from(3),
-        Ok(ExitStatus::Interrupted) => ExitCode::from(Interruption::exit_code()),
+        Ok(status) => ExitCode::from(status.code()),
         Err(failure) => {
             print_error(&failure);
             hints::print(flags.hint(&failure));
-            let is_interrupted = matches!(failure.library(), Some(LibraryError::Interrupted));
-            ExitCode::from(if is_interrupted { Interruption::exit_code() } else { 1 })
+            ExitCode::from(failure.code())
         }
     }
 }

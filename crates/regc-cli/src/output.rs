@@ -1,5 +1,6 @@
 //! How a collection is printed.
 
+pub mod file;
 pub mod human;
 pub mod json;
 pub mod natural;
@@ -39,18 +40,79 @@ pub trait Printer {
 
     /// Returns the error that kept the output from being written, if any.
     fn error(&mut self) -> Option<io::Error>;
+
+    /// Takes what was kept in memory in place of being printed.
+    fn take_kept(&mut self) -> String {
+        String::new()
+    }
 }
 
-/// The standard output stream, with an error that is kept for later: what is removed must not depend on a reader of
-/// the report, or on space for it.
+/// A printer, and perhaps another one whose text goes into a file.
+pub struct Printers {
+    pub shown: Box<dyn Printer>,
+    pub kept: Option<Box<dyn Printer>>,
+}
+
+impl Printers {
+    pub fn decided(&mut self, run: &Run<'_>) {
+        self.kept.iter_mut().for_each(|kept| kept.decided(run));
+        self.shown.decided(run);
+    }
+
+    pub fn done(&mut self, run: &Run<'_>) {
+        self.kept.iter_mut().for_each(|kept| kept.done(run));
+        self.shown.done(run);
+    }
+
+    pub fn take_kept(&mut self) -> String {
+        self.kept.as_mut().map(|kept| kept.take_kept()).unwrap_or_default()
+    }
+}
+
+/// The standard output stream, or a text in memory, with an error that is kept for later: what is removed must not depend on a
+/// reader of the report, or on space for it.
 pub struct Output {
-    stream: BufWriter<Stdout>,
+    stream: Stream,
     error: Option<io::Error>,
+}
+
+enum Stream {
+    Standard(BufWriter<Stdout>),
+    Kept(Vec<u8>),
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(stream) => stream.write(bytes),
+            Self::Kept(text) => text.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard(stream) => stream.flush(),
+            Self::Kept(_) => Ok(()),
+        }
+    }
 }
 
 impl Output {
     pub fn new() -> Self {
-        Self { stream: BufWriter::with_capacity(1 << 16, io::stdout()), error: None }
+        Self { stream: Stream::Standard(BufWriter::with_capacity(1 << 16, io::stdout())), error: None }
+    }
+
+    /// Keeps what is printed in memory.
+    pub fn kept() -> Self {
+        Self { stream: Stream::Kept(Vec::new()), error: None }
+    }
+
+    /// Takes what was kept in memory.
+    pub fn take_kept(&mut self) -> String {
+        match &mut self.stream {
+            Stream::Kept(text) => String::from_utf8_lossy(&std::mem::take(text)).into_owned(),
+            Stream::Standard(_) => String::new(),
+        }
     }
 
     pub fn line(&mut self, line: std::fmt::Arguments<'_>) {

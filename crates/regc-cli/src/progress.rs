@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -22,6 +23,8 @@ pub struct Progress {
     bar: ProgressBar,
     /// When it began; `None` if it is never drawn.
     began: Option<Instant>,
+    /// The phases so far, and when each began.
+    phases: Mutex<Vec<(&'static str, Instant)>>,
     interruption: Interruption,
 }
 
@@ -31,7 +34,22 @@ impl Progress {
         let interruption = process::watch()?;
         let visible = !quiet && std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        Ok(Self { bar, began: visible.then(Instant::now), interruption })
+        Ok(Self { bar, began: visible.then(Instant::now), phases: Mutex::default(), interruption })
+    }
+
+    /// Returns the phases so far, each once, with the seconds that it took.
+    pub fn phases(&self) -> Vec<(&'static str, f64)> {
+        let begun = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = begun.iter().skip(1).map(|(_, began)| *began).chain([Instant::now()]);
+        let mut phases: Vec<(&'static str, f64)> = Vec::new();
+        for ((name, began), end) in begun.iter().zip(ends) {
+            let seconds = (end - *began).as_secs_f64();
+            match phases.iter_mut().find(|(phase, _)| phase == name) {
+                Some((_, total)) => *total += seconds,
+                None => phases.push((name, seconds)),
+            }
+        }
+        phases
     }
 
     /// Clears the line.
@@ -113,6 +131,7 @@ impl Monitor for Progress {
             Phase::EmptyTrash => "emptying the trash",
             _ => "working",
         };
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).push((message, Instant::now()));
         let template = match steps {
             Some(_) if phase == Phase::HashContent => {
                 "{spinner} {msg}  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{ArgAction, ValueEnum};
-use indicatif::{BinaryBytes, HumanCount};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, Error, Plan, Totals, duration};
+use regc_core::{CollectOptions, Error, Plan, Summary, Totals, duration};
 
 use crate::commands::jobs;
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
+use crate::commands::reports::{self, Reports, Untagged};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::uploads::Unfinished;
 use crate::failure::Failure;
 use crate::hints::Needing;
-use crate::output::{self, Output, Printer};
+use crate::output::{self, Output, Printer, Printers};
 use crate::{ExitStatus, source};
 
 /// Remove what no manifest refers to.
@@ -118,6 +118,9 @@ pub struct Args {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
+    #[command(flatten)]
+    reports: reports::Files,
+
     /// Print nothing but errors and damage; with --format json, the summary too
     #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
@@ -159,9 +162,16 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
-    let started = SystemTime::now();
+    let mut reports = Reports::new("gc", &args.reports, SystemTime::now());
+    let ended = collect(&args, &mut reports);
+    reports.write(ended)
+}
+
+fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {
+    let started = reports.started;
     let format = if args.json { Format::Json } else { args.format };
     let source = source::find(args.config.clone().or(args.configuration.clone()), args.root.clone())?;
+    reports.store = source.root.display().to_string();
     let opening = Opening {
         dry_run: args.dry_run,
         live: args.live,
@@ -170,7 +180,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         jobs: args.jobs,
         manifest_cache: args.manifest_cache.file(&source),
     };
-    let options = options(&args, started, args.delete_untagged);
+    let options = options(args, started, args.delete_untagged);
     let opened = Opened::new(source, opening, &options, false)?;
     let session = opened.session()?;
     let began = Instant::now();
@@ -192,53 +202,51 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         Some(refusal) if !is_asked => return Err(Error::Refused(refusal.clone()).into()),
         unconfirmed => unconfirmed.is_some(),
     };
-    let printer: Box<dyn Printer> = match format {
+    let shown: Box<dyn Printer> = match format {
         Format::Human => Box::new(output::human::Human::new(args.quiet)),
         Format::Json => Box::new(output::json::Json::new(args.quiet)),
         Format::Registry => Box::new(output::registry::Registry::new(args.quiet)),
     };
+    let kept = || Box::new(output::human::Human::kept()) as Box<dyn Printer>;
+    let printers = Printers { shown, kept: reports.has_summary().then(kept) };
     let terms = Terms {
         needing: Needing::of(args.trash, args.live),
         findings_apart: args.quiet || format == Format::Registry,
         asks,
         ends_if_empty: false,
     };
-    let is_told = format == Format::Human && !args.quiet && !args.tidy && args.purge_uploads.is_none();
+    let is_told =
+        (format == Format::Human && !args.quiet || reports.has_summary()) && !args.tidy && args.purge_uploads.is_none();
     let unfinished = if is_told { unfinished(&opened, &plan, started) } else { None };
-    let status = carry_out(&opened, session.as_ref(), plan, printer, &terms)?;
-    let mut output = Output::new();
-    if let Some(unfinished) = unfinished {
-        output.line(format_args!("\n{unfinished}"));
-    }
-    let is_worth_a_scan = scanned_in < SECOND_SCAN && io::stdout().is_terminal() && status != ExitStatus::Interrupted;
-    if format == Format::Human && !args.quiet && !args.delete_untagged && is_worth_a_scan {
+    let status = carry_out(&opened, session.as_ref(), plan, printers, &terms, reports)?;
+    reports.time(&opened.progress);
+    let mut notes: Vec<String> = unfinished.iter().map(ToString::to_string).collect();
+    let is_shown = format == Format::Human && !args.quiet && io::stdout().is_terminal() && scanned_in < SECOND_SCAN;
+    if args.delete_untagged && !args.dry_run {
+        reports.untagged = Some(Untagged::default());
+    } else if !args.delete_untagged && status != ExitStatus::Interrupted && (is_shown || reports.has_metrics()) {
         let planned = if args.dry_run { planned } else { Totals::default() };
-        let left = opened.store.plan(&self::options(&args, started, true), &opened.progress);
+        let with = opened.store.plan(&self::options(args, started, true), &opened.progress);
         opened.progress.clear();
         // It is only mentioned: a collection does not fail because of it.
-        if let Ok(left) = left {
-            tell_of_untagged(&mut output, &left.totals(), &planned);
+        if let Ok(with) = with {
+            let untagged = Untagged::beside(&planned, &with.totals(), Summary::new(&with, None, 0).tags);
+            reports.untagged = Some(untagged);
+            notes.extend(untagged.note());
         }
+    }
+    let mut output = Output::new();
+    for note in &notes {
+        if format == Format::Human && !args.quiet {
+            output.line(format_args!("\n{note}"));
+        }
+        reports.text += &format!("\n{note}\n");
     }
     Ok(output.end(|| status))
 }
 
 /// How long a scan may have taken for another one to follow at a terminal, to say what `-m` would free.
 const SECOND_SCAN: Duration = Duration::from_secs(10);
-
-/// Says what would be deleted with `-m`, beside what is planned without.
-fn tell_of_untagged(output: &mut Output, with: &Totals, planned: &Totals) {
-    let manifests = with.revisions.saturating_sub(planned.revisions);
-    let bytes = BinaryBytes(with.all_bytes().saturating_sub(planned.all_bytes()));
-    match manifests {
-        0 => {}
-        1 => output.line(format_args!("\n{bytes} in 1 untagged manifest would also be freed with -m.")),
-        _ => output.line(format_args!(
-            "\n{bytes} in {} untagged manifests would also be freed with -m.",
-            HumanCount(manifests)
-        )),
-    }
-}
 
 /// Returns what is in unfinished uploads, if there are any that are old enough to be deleted.
 fn unfinished(opened: &Opened, plan: &Plan, now: SystemTime) -> Option<Unfinished> {

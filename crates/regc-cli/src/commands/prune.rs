@@ -14,6 +14,7 @@ use regc_core::{Blocked, Deletion, Error, Finding, Item, Named, Plan, duration};
 use serde_json::json;
 
 use crate::commands::removing::{Removal, Removing, tell_of_unused};
+use crate::commands::reports::Reports;
 use crate::commands::store::Opened;
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
@@ -111,10 +112,16 @@ struct Judged {
     tags: Vec<(Tag, Option<Decision>)>,
 }
 
-pub fn run(args: Args) -> Result<ExitStatus, Failure> {
-    let rules = rules(&args)?;
-    let common = args.common.at(args.path);
-    let removal = Removal::open("prune", &common, &args.removing)?;
+pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
+    args.common = args.common.at(args.path.take());
+    let mut reports = Reports::new("prune", &args.removing.reports, SystemTime::now());
+    let ended = prune(&args, &mut reports);
+    reports.write(ended)
+}
+
+fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {
+    let rules = rules(args)?;
+    let removal = Removal::open(&args.common, &args.removing, reports)?;
     let session = removal.opened.session()?;
     let now = args.now.map_or(removal.started, SystemTime::from);
     let judged = judge(&removal.opened, &args.repository, &rules, now)?;
@@ -143,12 +150,13 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
             "regc: warning: {undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
         ),
     }
-    removal.remove(session.as_ref(), deletion, findings, &|plan| {
+    let check = |plan: Plan| {
         if !args.removing.quiet {
-            explain(&judged, &plan, now, common.format(), args.explain);
+            explain(&judged, &plan, now, args.common.format(), args.explain);
         }
         Ok(plan.allow_partial())
-    })
+    };
+    removal.remove(session.as_ref(), deletion, findings, &check, reports)
 }
 
 fn rules(args: &Args) -> Result<Rules, Error> {

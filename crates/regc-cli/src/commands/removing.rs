@@ -14,11 +14,12 @@ use regc_core::{
 
 use crate::commands::cache::{self, Evicted};
 use crate::commands::manifest_cache::ManifestCache;
+use crate::commands::reports::{self, Reports};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
-use crate::output::{self, Printer, Run};
+use crate::output::{self, Printer, Printers, Run};
 use crate::{ExitStatus, print_error};
 
 /// How something is removed that is named, or that a rule selects.
@@ -61,6 +62,9 @@ pub struct Removing {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
+    #[command(flatten)]
+    pub reports: reports::Files,
+
     /// List everything that goes, also at a terminal
     #[arg(long)]
     all: bool,
@@ -86,13 +90,14 @@ impl<'a> Removal<'a> {
     /// Opens the store.
     ///
     /// Fails if an operator would have to be asked and cannot be, or if an external database describes the store.
-    pub fn open(command: &'static str, common: &Common, removing: &'a Removing) -> Result<Self, Failure> {
-        let started = SystemTime::now();
+    pub fn open(common: &Common, removing: &'a Removing, reports: &mut Reports<'_>) -> Result<Self, Failure> {
+        let started = reports.started;
         let is_asked = common.format() == Format::Human && can_ask();
         if !removing.dry_run && !removing.yes && !is_asked {
             return Err(Failure::Unconfirmed);
         }
         let source = common.source()?;
+        reports.store = source.root.display().to_string();
         let opening = Opening {
             dry_run: removing.dry_run,
             live: removing.live,
@@ -105,7 +110,7 @@ impl<'a> Removal<'a> {
         if common.format() == Format::Human && !removing.quiet {
             output::announce(&opened.place);
         }
-        Ok(Self { command, removing, format: common.format(), opened, started })
+        Ok(Self { command: reports.command, removing, format: common.format(), opened, started })
     }
 
     /// Removes what `deletion` names, unless `check` refuses or the operator at the terminal declines.
@@ -117,6 +122,7 @@ impl<'a> Removal<'a> {
         deletion: Deletion,
         findings: Vec<Finding>,
         check: Check<'_>,
+        reports: &mut Reports<'_>,
     ) -> Result<ExitStatus, Failure> {
         let Self { removing, opened, .. } = self;
         let min_age = removing.min_age.or(removing.live.then_some(MIN_AGE_LIVE));
@@ -135,17 +141,21 @@ impl<'a> Removal<'a> {
         let mut plan = plan?;
         plan.add_findings(findings);
         let plan = check(plan)?;
-        let printer: Box<dyn Printer> = match self.format {
+        let shown: Box<dyn Printer> = match self.format {
             Format::Human => Box::new(output::removal::Human::new(removing.quiet, removing.all)),
             Format::Json => Box::new(output::json::Json::new(removing.quiet)),
         };
+        let kept = || Box::new(output::removal::Human::kept(&opened.place)) as Box<dyn Printer>;
+        let printers = Printers { shown, kept: reports.has_summary().then(kept) };
         let terms = Terms {
             needing: Needing::of(removing.trash, removing.live),
             findings_apart: removing.quiet,
             asks: !removing.yes,
             ends_if_empty: true,
         };
-        carry_out(opened, session, plan, printer, &terms)
+        let status = carry_out(opened, session, plan, printers, &terms, reports);
+        reports.time(&opened.progress);
+        status
     }
 }
 
@@ -166,8 +176,9 @@ pub fn carry_out(
     opened: &Opened,
     session: Option<&Session<'_>>,
     mut plan: Plan,
-    mut printer: Box<dyn Printer>,
+    mut printers: Printers,
     terms: &Terms,
+    reports: &mut Reports<'_>,
 ) -> Result<ExitStatus, Failure> {
     let Opened { store, root, place, progress, .. } = opened;
     let summary = Summary::new(&plan, None, trash_bytes(store));
@@ -176,7 +187,7 @@ pub fn carry_out(
             eprintln!("regc: {}; {}", output::printable(&finding.message()), finding.remedy());
         }
     }
-    printer.decided(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
+    printers.decided(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
     if plan.totals().all_bytes() > 0 && store.keeps_versions() {
         eprintln!(
             "regc: note: the bucket keeps versions: what is deleted takes up space until its old version expires"
@@ -219,13 +230,17 @@ pub fn carry_out(
         }
     };
     let status = match &outcome {
-        Some(outcome) => report(opened, &plan, outcome, free_before, &mut *printer, terms.needing),
+        Some(outcome) => report(opened, &plan, outcome, free_before, &mut printers, terms.needing, reports),
         None => {
-            printer.done(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
+            printers.done(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
+            reports.summary = Some(summary);
             ExitStatus::Done
         }
     };
-    let status = finish(&mut *printer, status);
+    reports.text = printers.take_kept() + &reports.text;
+    reports.findings.extend(plan.findings().iter().cloned());
+    reports.free_bytes = store.free_bytes();
+    let status = finish(&mut *printers.shown, status);
     Ok(if status == ExitStatus::Done && !plan.findings().is_empty() { ExitStatus::FoundDamage } else { status })
 }
 
@@ -235,8 +250,9 @@ fn report(
     plan: &Plan,
     outcome: &Outcome,
     free_before: Option<u64>,
-    printer: &mut dyn Printer,
+    printers: &mut Printers,
     needing: Needing,
+    reports: &mut Reports<'_>,
 ) -> ExitStatus {
     let mut summary = Summary::new(plan, Some(outcome), trash_bytes(store));
     let removed = &outcome.removed;
@@ -249,11 +265,14 @@ fn report(
     summary.stale_cache.clone_from(&evicted.stale);
     summary.findings += u64::from(evicted.finding.is_some());
     let (free, stale) = (free_before.zip(store.free_bytes()), evicted.finding.as_ref());
-    printer.done(&Run { place, plan, summary: &summary, failures: &outcome.failures, free, stale });
+    printers.done(&Run { place, plan, summary: &summary, failures: &outcome.failures, free, stale });
     outcome.failures.iter().for_each(|failure| print_error(failure));
     hints::print(outcome.failures.iter().find_map(|failure| needing.hint(failure)));
     outcome.deleted_runs.iter().for_each(tell_deleted);
     evicted.warn();
+    reports.add_failures(&outcome.failures);
+    reports.findings.extend(evicted.finding.clone());
+    reports.summary = Some(summary);
     match outcome {
         Outcome { interrupted: true, .. } => ExitStatus::Interrupted,
         Outcome { failures, .. } if !failures.is_empty() => ExitStatus::Failed,

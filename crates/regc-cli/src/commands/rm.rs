@@ -1,6 +1,7 @@
 //! `regc rm`.
 
 use std::path::{self, Path};
+use std::time::SystemTime;
 
 use regc_core::Plan;
 use regc_core::registry::layout;
@@ -8,6 +9,7 @@ use regc_core::registry::pattern::Pattern;
 
 use crate::ExitStatus;
 use crate::commands::removing::{Removal, Removing};
+use crate::commands::reports::Reports;
 use crate::commands::{Common, pattern};
 use crate::failure::Failure;
 
@@ -40,7 +42,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
-    let removal = Removal::open("rm", &args.common, &args.removing)?;
+    let mut reports = Reports::new("rm", &args.removing.reports, SystemTime::now());
+    let ended = remove(&args, &mut reports);
+    reports.write(ended)
+}
+
+fn remove(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {
+    let removal = Removal::open(&args.common, &args.removing, reports)?;
     let session = removal.opened.session()?;
     let store = &removal.opened.store;
     let mut deletion = store.resolve(&args.names, args.force, &removal.opened.progress)?;
@@ -49,7 +57,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         deletion.repository(&store.repository_at(&path, &removal.opened.progress)?);
     }
     // If anything that is named cannot be removed, nothing is.
-    removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete)
+    removal.remove(session.as_ref(), deletion, Vec::new(), &Plan::require_complete, reports)
 }
 
 /// Returns a path as it is below the storage root. One that is not below it stays as it is, and names nothing.

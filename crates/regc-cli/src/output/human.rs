@@ -22,6 +22,11 @@ impl Human {
         Self { output: Output::new(), quiet }
     }
 
+    /// Creates a printer that keeps the report in memory.
+    pub fn kept() -> Self {
+        Self { output: Output::kept(), quiet: false }
+    }
+
     fn row(&mut self, name: &str, value: &str) {
         self.output.line(format_args!("  {name:<14}{value}"));
     }
@@ -148,6 +153,10 @@ impl Printer for Human {
 
     fn error(&mut self) -> Option<io::Error> {
         self.output.take_error()
+    }
+
+    fn take_kept(&mut self) -> String {
+        self.output.take_kept()
     }
 }
 

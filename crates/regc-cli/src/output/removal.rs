@@ -26,6 +26,13 @@ impl Human {
         let is_limited = !all && io::stdout().is_terminal();
         Self { output: Output::new(), quiet, limit: if is_limited { LINES_ON_TERMINAL } else { usize::MAX } }
     }
+
+    /// Creates a printer that keeps the report in memory.
+    pub fn kept(place: &str) -> Self {
+        let mut output = Output::kept();
+        output.line(format_args!("Storage  {}", printable(place)));
+        Self { output, quiet: false, limit: usize::MAX }
+    }
 }
 
 impl Printer for Human {
@@ -117,5 +124,9 @@ impl Printer for Human {
 
     fn error(&mut self) -> Option<io::Error> {
         self.output.take_error()
+    }
+
+    fn take_kept(&mut self) -> String {
+        self.output.take_kept()
     }
 }

@@ -1,0 +1,149 @@
+//! Reports in files: metrics for Prometheus, and a summary to mail.
+
+mod metrics;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use indicatif::BinaryBytes;
+use regc_core::{Error, Finding, Summary, Totals};
+
+use crate::ExitStatus;
+use crate::failure::Failure;
+use crate::output::{count, file, printable};
+use crate::progress::Progress;
+
+/// Which reports are written.
+#[derive(clap::Args)]
+pub struct Files {
+    /// Write the numbers of this run to a file, in Prometheus' text format, for the textfile collector of node exporter
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
+
+    /// Write the report for people to a file as well, whatever is printed: the body of a mail
+    #[arg(long, value_name = "FILE")]
+    summary_file: Option<PathBuf>,
+}
+
+/// What a run has to report, as far as it has come.
+pub struct Reports<'a> {
+    files: &'a Files,
+    pub command: &'static str,
+    pub started: SystemTime,
+    /// Which store it is; empty if that is not known.
+    pub store: String,
+    /// The phases of the run, each with its seconds.
+    pub phases: Vec<(&'static str, f64)>,
+    /// The run in numbers; `None` if it did not come that far.
+    pub summary: Option<Summary>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// What `-m` would delete now; `None` if that is not known.
+    pub untagged: Option<Untagged>,
+    /// How many bytes are free on the file system, if it is on one.
+    pub free_bytes: Option<u64>,
+    /// The report for people.
+    pub text: String,
+}
+
+/// What no tag reaches and is not deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Untagged {
+    /// How many manifests that are.
+    pub manifests: u64,
+    /// What only they need, in bytes.
+    pub bytes: u64,
+    /// The tags in the store.
+    pub tags: Option<u64>,
+}
+
+impl Untagged {
+    /// Returns what a plan that deletes untagged manifests deletes beside another one.
+    pub fn beside(planned: &Totals, with: &Totals, tags: Option<u64>) -> Self {
+        Self {
+            manifests: with.revisions.saturating_sub(planned.revisions),
+            bytes: with.all_bytes().saturating_sub(planned.all_bytes()),
+            tags,
+        }
+    }
+
+    /// Says what would be deleted with `-m`, if anything would.
+    pub fn note(&self) -> Option<String> {
+        let (bytes, manifests) = (BinaryBytes(self.bytes), count(self.manifests, "untagged manifest"));
+        (self.manifests > 0).then(|| format!("{bytes} in {manifests} would also be freed with -m."))
+    }
+}
+
+impl<'a> Reports<'a> {
+    pub fn new(command: &'static str, files: &'a Files, started: SystemTime) -> Self {
+        Self {
+            files,
+            command,
+            started,
+            store: String::new(),
+            phases: Vec::new(),
+            summary: None,
+            findings: Vec::new(),
+            untagged: None,
+            free_bytes: None,
+            text: String::new(),
+        }
+    }
+
+    /// Whether metrics are written.
+    pub fn has_metrics(&self) -> bool {
+        self.files.metrics_file.is_some()
+    }
+
+    /// Whether the report for people is kept.
+    pub fn has_summary(&self) -> bool {
+        self.files.summary_file.is_some()
+    }
+
+    /// Adds what failed to the report for people.
+    pub fn add_failures(&mut self, failures: &[Error]) {
+        failures.iter().for_each(|failure| self.text += &told(failure));
+    }
+
+    /// Takes the times of the phases so far.
+    pub fn time(&mut self, progress: &Progress) {
+        self.phases = progress.phases();
+    }
+
+    /// Writes the reports, and returns how the run ended: a failure if a report cannot be written. The work is done all the same.
+    pub fn write(self, ended: Result<ExitStatus, Failure>) -> Result<ExitStatus, Failure> {
+        let code = match &ended {
+            Ok(status) => status.code(),
+            Err(failure) => failure.code(),
+        };
+        let mut is_written = true;
+        let mut write = |path: &Path, content: &str| {
+            if let Err(error) = file::replace(path, content) {
+                eprintln!("regc: cannot write {}: {error}", printable(&path.display().to_string()));
+                is_written = false;
+            }
+        };
+        if let Some(path) = &self.files.metrics_file {
+            write(path, &metrics::text(&self, code, path));
+        }
+        if let Some(path) = &self.files.summary_file {
+            write(path, &self.mail(&ended));
+        }
+        match ended {
+            Ok(_) if !is_written => Ok(ExitStatus::Failed),
+            ended => ended,
+        }
+    }
+
+    fn mail(&self, ended: &Result<ExitStatus, Failure>) -> String {
+        let failure = ended.as_ref().err().map(|failure| told(failure));
+        self.text.clone() + &failure.unwrap_or_default()
+    }
+}
+
+/// Returns an error with what caused it, as it is printed.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let causes: String = causes.map(|cause| format!("  caused by: {}\n", printable(&cause.to_string()))).collect();
+    format!("regc: {}\n{causes}", printable(&error.to_string()))
+}
