@@ -1,7 +1,6 @@
 //! The documentation matches the program.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use regc_testkit::{TestRegistry, files_below};
@@ -98,36 +97,6 @@ fn readme_recipes_delete_only_what_they_name() {
         assert_eq!(run.code, 0, "{recipe}: {}", run.stderr);
         let tags = regc(["ls", "--tags-only", "--root", root.path().to_str().unwrap()]).stdout;
         assert_eq!(tags.lines().count(), left, "{recipe}: {tags}");
-    }
-}
-
-#[test]
-fn the_nightly_script_prints_nothing_unless_something_is_wrong() {
-    for (is_damaged, code) in [(false, 0), (true, 3)] {
-        let mut registry = crate::registry();
-        if is_damaged {
-            registry.manifest("hurt:v1", "{");
-        }
-        let (root, work) = (registry.on_disk(), tempfile::tempdir().unwrap());
-        let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
-        let config = crate::config(&work, &storage, "");
-        let policy = work.path().join("retention.yml");
-        fs::write(&policy, "version: 1\nrules:\n  - {repositories: '**', keep: 1}\n").unwrap();
-        let calls = work.path().join("calls");
-        let programs = crate::project().join("tests/programs");
-        let regc = Path::new(env!("CARGO_BIN_EXE_regc")).parent().unwrap();
-        let path = format!("{}:{}:{}", programs.display(), regc.display(), std::env::var("PATH").unwrap());
-        let run = std::process::Command::new(crate::project().join("docs/nightly/regc-nightly"))
-            .envs([("PATH", path.as_str()), ("REGISTRY_CONFIGURATION_PATH", config.to_str().unwrap())])
-            .env("REGC_POLICY", &policy)
-            .env("CALLS", &calls)
-            .output()
-            .unwrap();
-        let printed = String::from_utf8(run.stdout).unwrap() + &String::from_utf8(run.stderr).unwrap();
-        assert_eq!(run.status.code(), Some(code), "{printed}");
-        assert_eq!(printed.contains("is damaged"), is_damaged, "{printed}");
-        assert!(is_damaged || printed.is_empty(), "{printed}");
-        assert_eq!(fs::read_to_string(&calls).unwrap(), "stop docker-registry\nstart docker-registry\n");
     }
 }
 

@@ -12,6 +12,7 @@ mod fixture;
 mod formats;
 mod ls;
 mod metrics;
+mod nightly;
 mod orphans;
 mod outcome;
 mod prune;
