@@ -8,6 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use regc_testkit::{TestRegistry, blobs_below, files_below, layer};
+use serde::Deserialize;
+use serde_yaml::Value;
 
 use crate::common::{Run, regc};
 
@@ -441,4 +443,50 @@ fn deployment_that_a_killed_run_has_left_at_0_is_scaled_back() {
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     assert!(night.is_running() && !night.path("annotation").exists());
     assert_eq!(night.calls().last().unwrap(), KINDS[3].starts);
+}
+
+/// What the CronJob runs exists, and its account may do what the script does.
+#[test]
+fn cron_job_matches_the_script() {
+    let yaml = fs::read_to_string(crate::project().join("docs/nightly/kubernetes.yaml")).unwrap();
+    let resources: Vec<Value> = serde_yaml::Deserializer::from_str(&yaml)
+        .map(|document| Value::deserialize(document).expect("the manifest is YAML"))
+        .collect();
+    let kind = |kind: &str| resources.iter().find(|resource| resource["kind"] == kind).expect("it is there");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+
+    let (account, role, binding) = (kind("ServiceAccount"), kind("Role"), kind("RoleBinding"));
+    let pod = &kind("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(binding["subjects"][0]["name"], account["metadata"]["name"]);
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+
+    let container = &pod["containers"][0];
+    let variable = |name: &str| {
+        let variables = container["env"].as_sequence().unwrap();
+        text(&variables.iter().find(|variable| variable["name"] == name).unwrap()["value"])
+    };
+    let [deployments, pods] = [0, 1].map(|rule| &role["rules"][rule]);
+    let (namespace, deployment) = (text(&role["metadata"]["namespace"]), text(&deployments["resourceNames"][0]));
+    assert_eq!(variable("REGISTRY"), format!("kubernetes:{namespace}/{deployment}"));
+
+    let mounts = container["volumeMounts"].as_sequence().unwrap();
+    assert!(mounts.iter().any(|mount| mount["mountPath"] == variable("REGC_ROOT").as_str()));
+    let script = text(&container["command"][1]);
+    let (directory, script) = script.rsplit_once('/').unwrap();
+    assert!(mounts.iter().any(|mount| mount["mountPath"] == directory));
+    assert!(crate::project().join("docs/nightly").join(script).is_file(), "{script}");
+    assert!(yaml.contains(&format!("--from-file={script} --from-file=retention.yml")));
+
+    let verbs = |rule: &Value| rule["verbs"].as_sequence().unwrap().iter().map(text).collect::<Vec<_>>();
+    let night = Night::new();
+    night.run_as(&KINDS[3]);
+    for call in night.calls().iter().filter_map(|call| call.strip_prefix("kubectl --namespace infra ")) {
+        let allowed = match call.split(' ').take(2).collect::<Vec<_>>()[..] {
+            [verb, "deployment"] => verbs(deployments).contains(&verb.to_owned()),
+            ["get", "pods"] => verbs(pods).contains(&"list".to_owned()),
+            _ => false,
+        };
+        assert!(allowed, "{call}");
+    }
 }
