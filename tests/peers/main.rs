@@ -1,7 +1,8 @@
 //! regc beside the real programs: Debian's docker-registry 2.8.2, skopeo and redis-server.
 //!
 //!     apt-get install docker-registry skopeo redis-server openssl
-//!     cargo test -p regc-cli --test peers
+//!     pip install prometheus_client
+//!     PROMETHEUS_PYTHON=python3 cargo test -p regc-cli --test peers
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,6 +11,7 @@ mod collector;
 mod damage;
 mod lifecycle;
 mod listing;
+mod metrics;
 mod missing;
 mod removal;
 mod repair;
