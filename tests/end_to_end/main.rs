@@ -25,6 +25,7 @@ mod source;
 mod surface;
 mod terminal;
 mod undelete;
+mod used;
 mod verify;
 
 use std::fs;

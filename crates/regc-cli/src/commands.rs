@@ -16,6 +16,7 @@ pub mod store;
 pub mod trash;
 pub mod undelete;
 pub mod uploads;
+pub mod used;
 pub mod verify;
 
 use std::path::PathBuf;

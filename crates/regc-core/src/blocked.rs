@@ -90,7 +90,7 @@ impl fmt::Display for Cause {
             Cause::GarbledTag => f.write_str("a tag of this repository is garbled, so what it named is unknown"),
             Cause::BeingRestored(run) => write!(f, "the restore of run {run} is not complete"),
             Cause::BeingWritten(link) => write!(f, "the registry is writing {link}, or was interrupted"),
-            Cause::Root => f.write_str("a root of the caller keeps it"),
+            Cause::Root => f.write_str("something outside of the registry uses it"),
             Cause::Recent => f.write_str("it is too recent"),
             Cause::Changed => f.write_str("it was pushed again in the meantime"),
         }

@@ -15,6 +15,7 @@ use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of
 use crate::commands::reports::{self, Reports, Untagged};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::uploads::Unfinished;
+use crate::commands::used::Used;
 use crate::failure::Failure;
 use crate::hints::Needing;
 use crate::output::{self, Output, Printer, Printers};
@@ -121,6 +122,9 @@ pub struct Args {
     #[command(flatten)]
     reports: reports::Files,
 
+    #[command(flatten)]
+    used: Used,
+
     /// Print nothing but errors and damage; with --format json, the summary too
     #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
@@ -182,6 +186,8 @@ fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure
     };
     let options = options(args, started, args.delete_untagged);
     let opened = Opened::new(source, opening, &options, false)?;
+    let used = args.used.manifests(&opened.store)?;
+    let options = options.also_root(used.iter().copied());
     let session = opened.session()?;
     let began = Instant::now();
     let plan = match &session {
@@ -226,7 +232,8 @@ fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure
         reports.untagged = Some(Untagged::default());
     } else if !args.delete_untagged && status != ExitStatus::Interrupted && (is_shown || reports.has_metrics()) {
         let planned = if args.dry_run { planned } else { Totals::default() };
-        let with = opened.store.plan(&self::options(args, started, true), &opened.progress);
+        let options = self::options(args, started, true).also_root(used);
+        let with = opened.store.plan(&options, &opened.progress);
         opened.progress.clear();
         // It is only mentioned: a collection does not fail because of it.
         if let Ok(with) = with {

@@ -16,6 +16,7 @@ use crate::commands::cache::{self, Evicted};
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::reports::{self, Reports};
 use crate::commands::store::{Opened, Opening};
+use crate::commands::used::Used;
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
@@ -64,6 +65,9 @@ pub struct Removing {
 
     #[command(flatten)]
     pub reports: reports::Files,
+
+    #[command(flatten)]
+    used: Used,
 
     /// List everything that goes, also at a terminal
     #[arg(long)]
@@ -132,7 +136,8 @@ impl<'a> Removal<'a> {
             .keep_content(removing.no_gc)
             .keep_since(min_age.map(ago))
             .allow_missing(removing.allow_missing)
-            .allow_symlinked_blobs(removing.allow_symlinked_blobs);
+            .allow_symlinked_blobs(removing.allow_symlinked_blobs)
+            .also_root(removing.used.manifests(&opened.store)?);
         let plan = match session {
             Some(session) => session.plan_deletion(deletion, &options, &opened.progress),
             None => opened.store.plan_deletion(deletion, &options, &opened.progress),

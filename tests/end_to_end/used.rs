@@ -1,0 +1,106 @@
+//! Images that something else uses: they stay.
+
+use std::fs;
+use std::path::Path;
+
+use regc_core::Digest;
+use regc_core::registry::layout;
+use regc_testkit::TestRegistry;
+use serde_json::json;
+
+use crate::common::{Run, regc};
+
+/// Images of which the first has lost its tag, an index that has lost it too, and two more with tags.
+struct Images {
+    registry: TestRegistry,
+    untagged: Digest,
+    child: Digest,
+    index: Digest,
+}
+
+fn images() -> Images {
+    let mut registry = TestRegistry::new();
+    let untagged = registry.image("team/app:v1").layers(["base", "first"]).push();
+    registry.image("team/app:v1").layers(["base", "second"]).push();
+    registry.image("team/app:v2").layers(["base", "third"]).push();
+    let child = registry.image("multi").layers(["child"]).push();
+    let index = registry.index("multi:v1").manifests([child]).push();
+    registry.index("multi:v1").manifests([]).push();
+    Images { registry, untagged, child, index }
+}
+
+fn run(root: &Path, arguments: &[&str], used: &str) -> Run {
+    let list = root.join("used");
+    fs::write(&list, used).unwrap();
+    regc([arguments, &["--keep-used", list.to_str().unwrap(), "--root", root.to_str().unwrap()]].concat())
+}
+
+#[test]
+fn manifests_that_run_stay_with_all_that_they_need() {
+    let Images { registry, untagged, child, index } = images();
+    let pods = json!({ "items": [{ "status": { "containerStatuses": [
+        { "imageID": format!("docker-pullable://registry:5000/team/app@{untagged}") },
+        { "imageID": format!("registry.example.com/multi@{index}") },
+    ] } }] });
+    let lines = format!("registry:5000/team/app@{untagged}\n{index}\n");
+    for used in [pods.to_string(), lines] {
+        let root = registry.on_disk();
+        let collected = run(root.path(), &["gc", "-m", "--json"], &used);
+        assert_eq!((collected.code, &*collected.stderr), (0, ""), "{used}");
+        for digest in [untagged, child, index, regc_testkit::layer("first"), regc_testkit::layer("child")] {
+            assert!(root.path().join(layout::blob_data(&digest)).exists(), "{used}");
+        }
+        assert_eq!(run(root.path(), &["gc", "-m"], "team/app:v2").code, 0);
+        assert!(!root.path().join(layout::blob_data(&untagged)).exists(), "without being used, it goes");
+    }
+}
+
+#[test]
+fn prune_keeps_tags_of_images_that_run() {
+    let Images { registry, .. } = images();
+    let root = registry.on_disk();
+    let pruned = run(root.path(), &["prune", "--yes", "--keep", "0"], "registry:5000/team/app:v1");
+    assert_eq!(pruned.code, 0, "{}{}", pruned.stdout, pruned.stderr);
+    assert!(
+        pruned.stderr.contains("team/app:v1 stays: something outside of the registry uses it"),
+        "{}",
+        pruned.stderr
+    );
+    let left = regc(["ls", "--tags-only", "--root", root.path().to_str().unwrap()]).stdout;
+    assert_eq!(left, "team/app:v1\n");
+}
+
+#[test]
+fn rm_refuses_images_that_run() {
+    let Images { registry, .. } = images();
+    for named in ["team/app:v1", "team/app", "**"] {
+        let root = registry.on_disk();
+        let before = regc_testkit::blobs_below(root.path());
+        let refused = run(root.path(), &["rm", "--yes", named], "team/app:v1");
+        assert_eq!(refused.code, 1, "{named}: {}", refused.stdout);
+        assert!(refused.stderr.contains("something outside of the registry uses it"), "{named}: {}", refused.stderr);
+        assert_eq!(regc_testkit::blobs_below(root.path()), before, "{named}");
+    }
+    let root = registry.on_disk();
+    assert_eq!(run(root.path(), &["rm", "--yes", "team/app:v2"], "team/app:v1").code, 0);
+}
+
+#[test]
+fn a_list_without_images_is_refused() {
+    let Images { registry, untagged, .. } = images();
+    let root = registry.on_disk();
+    for (used, reason) in [
+        ("", "it names no image"),
+        ("# nothing\n", "it names no image"),
+        ("{\"items\":[]}", "it names no image"),
+        ("error: the server could not be reached", "line 1: "),
+        ("{\"items\":", "not JSON"),
+    ] {
+        let refused = run(root.path(), &["gc", "-m"], used);
+        let told = refused.stderr.contains(reason) && refused.stderr.contains("/used");
+        assert!(refused.code == 1 && told, "{used:?}: {}", refused.stderr);
+        assert!(root.path().join(layout::blob_data(&untagged)).exists());
+    }
+    let other = run(root.path(), &["gc", "--dry-run", "-m"], "elsewhere/app:v1\n");
+    assert!(other.code == 0 && other.stderr.contains("none of 1 image is in this store"), "{}", other.stderr);
+}
