@@ -88,6 +88,7 @@ fn readme_recipes_delete_only_what_they_name() {
     for (recipe, left) in [
         ("regc prune --keep 10", 8),
         ("regc prune --keep-within 30d --keep-tag '^v[0-9]+[.][0-9]+[.][0-9]+$'", 4),
+        ("regc prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12", 4),
         ("regc rm '{team/project,team/project/**}'", 4),
     ] {
         assert!(readme.contains(&format!("    {recipe}\n")), "{recipe}");

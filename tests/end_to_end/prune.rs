@@ -35,6 +35,41 @@ fn pushed(root: &Path, repository: &str, tag: &str, days: u64) {
     link.set_modified(now - Duration::from_secs(days * 86_400)).unwrap();
 }
 
+/// Sets when a tag was pushed.
+fn pushed_at(root: &Path, repository: &str, tag: &str, time: &str) {
+    let link = File::open(root.join(layout::tag_link(repository, tag))).unwrap();
+    link.set_modified(time.parse::<jiff::Timestamp>().unwrap().into()).unwrap();
+}
+
+/// Images in `app` that are named after the time of their push; `friday` and `stable` are one image.
+fn dated() -> tempfile::TempDir {
+    let mut registry = TestRegistry::new();
+    for (tag, _) in DATED {
+        let image = registry.image(&format!("app:{tag}")).layers([tag]).push();
+        if tag == "friday" {
+            registry.tag("app", "stable", &image);
+        }
+    }
+    let root = registry.on_disk();
+    for (tag, time) in DATED {
+        pushed_at(root.path(), "app", tag, time);
+    }
+    pushed_at(root.path(), "app", "stable", "2026-11-19T00:00:00Z");
+    root
+}
+
+/// Days and weeks of UTC: week 47 begins on 2026-11-16, and 2025-12-31 is in the first week of 2026.
+const DATED: [(&str, &str); 8] = [
+    ("friday", "2026-11-20T23:59:59Z"),
+    ("friday-early", "2026-11-20T00:00:00Z"),
+    ("thursday", "2026-11-19T23:59:59Z"),
+    ("sunday", "2026-11-15T23:59:59Z"),
+    ("october", "2026-10-31T10:00:00Z"),
+    ("october-early", "2026-10-01T10:00:00Z"),
+    ("last-year", "2025-12-31T10:00:00Z"),
+    ("last-year-early", "2025-03-01T10:00:00Z"),
+];
+
 /// Four images in `app`, the first of which has a second tag, and one in `other`.
 fn store() -> tempfile::TempDir {
     let mut registry = TestRegistry::new();
@@ -92,6 +127,110 @@ fn command_line_rules_keep_matching_tags() {
         let expected: Vec<&String> = before.iter().filter(|tag| is_expected(tag)).collect();
         assert_eq!(tags(root.path()).iter().collect::<Vec<_>>(), expected, "{arguments:?}");
     }
+}
+
+#[test]
+fn the_newest_image_of_each_period_stays() {
+    for (rules, expected) in [
+        ("--keep-hourly 2", "friday friday-early"),
+        ("--keep-daily 2", "friday thursday"),
+        ("--keep-daily 3", "friday sunday thursday"),
+        ("--keep-daily all", "friday last-year last-year-early october october-early sunday thursday"),
+        ("--keep-weekly 3", "friday october sunday"),
+        ("--keep-monthly 2", "friday october"),
+        ("--keep-yearly 1", "friday"),
+        ("--keep-yearly 9", "friday last-year"),
+        ("--keep-daily 1 --keep-weekly 2 --keep-yearly 2", "friday last-year sunday"),
+        ("--keep-monthly 2 --keep 2", "friday friday-early october"),
+        ("--keep-monthly 2 --keep-within 25h", "friday friday-early october thursday"),
+        ("--keep-monthly 2 --keep-tag ^friday", "friday friday-early october thursday"),
+        ("--keep-daily 1 --only-tag early$", "friday friday-early last-year october sunday thursday"),
+        ("--keep-daily 0 --keep-yearly 1", "friday"),
+        ("--keep-yearly 1 --by name", "thursday"),
+    ] {
+        let root = dated();
+        let run = prune(root.path(), &[&["--yes"], &rules.split(' ').collect::<Vec<_>>()[..]].concat());
+        assert_eq!(run.code, 0, "{rules}: {}", run.stderr);
+        let left = tags(root.path());
+        let left: Vec<&str> = left.iter().map(|tag| tag.strip_prefix("app:").unwrap()).collect();
+        let mut expected: Vec<&str> = expected.split(' ').collect();
+        if expected.contains(&"friday") {
+            expected.push("stable");
+        }
+        expected.sort_unstable();
+        assert_eq!(left, expected, "{rules}");
+        assert_eq!(blobs_below(root.path()).contains(&layer("friday")), expected.contains(&"friday"), "{rules}");
+    }
+}
+
+#[test]
+fn of_a_day_that_has_images_by_creation_only_those_that_can_be_judged_count() {
+    let mut registry = TestRegistry::new();
+    for (tag, created) in [
+        ("new", "2026-11-19T23:00:00Z"),
+        ("zone", "2026-11-20T00:30:00+02:00"),
+        ("old", "2026-11-18T10:00:00Z"),
+        ("older", "2026-11-17T10:00:00Z"),
+        ("epoch", "1970-01-01T00:00:00Z"),
+    ] {
+        registry.image(&format!("app:{tag}")).layers([tag]).created(created).push();
+    }
+    registry.image("app:never").layers(["never"]).push();
+    let lost = registry.image("app:lost").layers(["lost"]).created("2026-11-20T10:00:00Z").push();
+    registry.remove(&layout::revision_link("app", &lost));
+    let signed = registry.image("app:signed").layers(["signed"]).created("2026-11-18T09:00:00Z").push();
+    registry.image(&format!("app:sha256-{}.sig", signed.hex())).layers(["signature"]).push();
+    registry.image("app:sbom").layers(["sbom"]).created("2026-11-20T11:00:00Z").subject(signed).push();
+    let root = registry.on_disk();
+    let run = prune(root.path(), &["--yes", "--keep-daily", "2", "--by", "created"]);
+    assert_eq!(run.code, 3, "a tag is dangling: {}", run.stderr);
+    // `zone` was made on the 19th in UTC. What is attached counts for no day, and is deleted with `signed`.
+    assert_eq!(tags(root.path()), ["app:epoch", "app:lost", "app:never", "app:new", "app:old"]);
+    assert!(run.stderr.contains("2 tags are kept"), "{}", run.stderr);
+}
+
+#[test]
+fn prune_explains_which_period_keeps_an_image() {
+    let root = dated();
+    let rules = ["--dry-run", "--explain", "--keep-daily", "2", "--keep-yearly", "all"];
+    let run = prune(root.path(), &rules);
+    for line in [
+        "keep   friday is the newest pushed on 2026-11-20, number 1 of the last 2 days with an image",
+        "keep   stable is the newest pushed on 2026-11-20, number 1 of the last 2 days with an image",
+        "keep   thursday is the newest pushed on 2026-11-19, number 2 of the last 2 days with an image",
+        "keep   last-year is the newest pushed in the year 2025, number 2 of all years with an image",
+        "remove sunday is not the newest of any of the last 2 days or of any year",
+    ] {
+        assert!(run.stdout.contains(&format!("{line}\n")), "{line}: {}", run.stdout);
+    }
+    let page = fs::read_to_string(crate::project().join("docs/json.md")).unwrap();
+    for (option, code) in [
+        ("--keep-hourly", "hourly"),
+        ("--keep-daily", "daily"),
+        ("--keep-weekly", "weekly"),
+        ("--keep-monthly", "monthly"),
+        ("--keep-yearly", "yearly"),
+    ] {
+        let run = prune(root.path(), &["--dry-run", "--explain", "--json", option, "1"]);
+        let codes: Vec<String> = lines(&run)
+            .iter()
+            .filter(|line| line["type"] == "decision" && line["keep"] == true)
+            .map(|line| line["code"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(codes, [code, code], "{option}: the tags of one image");
+        assert!(page.contains(&format!("`{code}`")), "docs/json.md does not tell of {code}");
+    }
+}
+
+#[test]
+fn a_policy_keeps_by_the_calendar() {
+    let root = dated();
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("retention.yml");
+    let rule = "{repositories: app, keep-daily: 0, keep-monthly: 2}";
+    fs::write(&policy, format!("version: 1\ndefaults: {{keep-daily: 2, keep-yearly: all}}\nrules: [{rule}]")).unwrap();
+    assert_eq!(prune(root.path(), &["--yes", "--policy", policy.to_str().unwrap()]).code, 0);
+    assert_eq!(tags(root.path()), ["app:friday", "app:last-year", "app:october", "app:stable"]);
 }
 
 #[test]
@@ -304,9 +443,12 @@ fn prune_requires_a_rule() {
         &["--keep", "x"],
         &["--keep", "1", "--keep-tag", "("],
         &["--keep", "1", "--keep-tag", "v1\n"],
+        &["--keep-daily", "7d"],
     ] {
         assert_eq!(prune(root.path(), &[&["--yes"], arguments].concat()).code, 2, "{arguments:?}");
     }
+    let run = prune(root.path(), &["--yes", "--keep-daily", "0"]);
+    assert!(run.code == 1 && run.stderr.contains("nothing is said of what to keep"), "{}", run.stderr);
     let run = prune(root.path(), &["--keep", "1"]);
     assert!(run.code == 1 && run.stderr.contains("--yes"), "{}", run.stderr);
     assert_eq!(tags(root.path()).len(), 6);

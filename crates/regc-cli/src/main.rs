@@ -40,7 +40,7 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Ls(ls::Args),
     #[command(after_help = EXIT_CODES)]
-    Prune(prune::Args),
+    Prune(Box<prune::Args>),
     #[command(after_help = EXIT_CODES)]
     Repair(repair::Args),
     #[command(after_help = EXIT_CODES)]
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         Command::Du(args) => du::run(args).map_err(Failure::from),
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Ls(args) => ls::run(args).map_err(Failure::from),
-        Command::Prune(args) => prune::run(args),
+        Command::Prune(args) => prune::run(*args),
         Command::Repair(args) => repair::run(args),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),

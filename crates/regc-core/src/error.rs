@@ -132,7 +132,10 @@ pub enum Error {
     #[error("cannot use the retention policy: {0}")]
     Policy(String),
     /// A retention rule leaves open what to keep. It is not treated as a rule that keeps nothing.
-    #[error("nothing is said of what to keep; say keep, keep-within or keep-tag (`keep 0` says that none is)")]
+    #[error(
+        "nothing is said of what to keep; say keep, keep-within, keep-tag, or what to keep by the calendar, as keep-daily \
+         (`keep 0` says that none is)"
+    )]
     NothingToKeep,
     /// A pattern of names is invalid.
     #[error("not a pattern: {0}")]

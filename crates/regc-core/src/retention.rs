@@ -37,6 +37,7 @@ use std::time::SystemTime;
 
 use crate::digest::Digest;
 
+mod calendar;
 mod decide;
 mod order;
 mod policy;
@@ -46,6 +47,7 @@ mod rule;
 mod tests;
 mod yaml;
 
+pub use calendar::{Calendar, NewestOf, Period};
 pub use decide::decide;
 pub use order::Order;
 pub use policy::{Policy, PolicyRule};

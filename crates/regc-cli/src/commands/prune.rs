@@ -9,7 +9,9 @@ use regc_core::inspect::catalog::{ListOptions, Listing, Tag};
 use regc_core::registry::layout;
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::retention::{Decision, Keep, Order, PartialRule, Policy, Reason, Rule, TagFacts, TagRegex, decide};
+use regc_core::retention::{
+    Calendar, Decision, Keep, Order, PartialRule, Period, Policy, Reason, Rule, TagFacts, TagRegex, decide,
+};
 use regc_core::{Blocked, Deletion, Error, Finding, Item, Named, Plan, duration};
 use serde_json::json;
 
@@ -27,8 +29,10 @@ use crate::{ExitStatus, process};
 /// an image stay and go with it. What cannot be judged stays. Stop the registry first, or make it read-only.
 /// docs/retention.md tells how rules are read, and how several are written in a policy file.
 #[derive(clap::Args)]
+#[command(override_usage = "regc prune [OPTIONS] <--keep <N>|--keep-*|--policy <FILE>> [CONFIG]")]
 #[command(group = clap::ArgGroup::new("what_stays").required(true).multiple(true)
-    .args(["keep", "keep_within", "keep_tag", "policy"]))]
+    .args(["keep", "keep_within", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_tag",
+        "policy"]))]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
@@ -41,6 +45,27 @@ pub struct Args {
     /// Keep images that are not older. 90m, 24h, 30d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     keep_within: Option<Duration>,
+
+    /// Keep the newest image of each of the last N hours that have one, or of `all` hours. Hours, days and so on are those of
+    /// UTC in which an image was pushed or, with --by created, made
+    #[arg(long, value_name = "N")]
+    keep_hourly: Option<Keep>,
+
+    /// Keep the newest image of each of the last N days that have one
+    #[arg(long, value_name = "N")]
+    keep_daily: Option<Keep>,
+
+    /// Keep the newest image of each of the last N weeks that have one. A week begins on Monday
+    #[arg(long, value_name = "N")]
+    keep_weekly: Option<Keep>,
+
+    /// Keep the newest image of each of the last N months that have one
+    #[arg(long, value_name = "N")]
+    keep_monthly: Option<Keep>,
+
+    /// Keep the newest image of each of the last N years that have one
+    #[arg(long, value_name = "N")]
+    keep_yearly: Option<Keep>,
 
     /// Keep images with a tag that this regular expression matches; may be given several times
     #[arg(long, value_name = "REGEX")]
@@ -60,7 +85,7 @@ pub struct Args {
     orphans: Option<Duration>,
 
     /// Take the rules from this file, for each repository the first that matches it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["keep", "keep_within", "keep_tag", "only_tag", "by", "orphans"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = RULES)]
     policy: Option<PathBuf>,
 
     /// Only in repositories that match; `*` stands for one component, `**` for any number. May be given several times
@@ -81,6 +106,21 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
 }
+
+/// The options that are a rule.
+const RULES: [&str; 11] = [
+    "keep",
+    "keep_within",
+    "keep_hourly",
+    "keep_daily",
+    "keep_weekly",
+    "keep_monthly",
+    "keep_yearly",
+    "keep_tag",
+    "only_tag",
+    "by",
+    "orphans",
+];
 
 /// Where the rules come from.
 enum Rules {
@@ -164,6 +204,12 @@ fn rules(args: &Args) -> Result<Rules, Error> {
         let fail = |source| Error::Storage { action: "read the policy", path: path.display().to_string(), source };
         return Ok(Rules::Policy(Policy::parse(&std::fs::read_to_string(path).map_err(fail)?)?));
     }
+    let calendar = Calendar::default()
+        .keep(Period::Hour, args.keep_hourly)
+        .keep(Period::Day, args.keep_daily)
+        .keep(Period::Week, args.keep_weekly)
+        .keep(Period::Month, args.keep_monthly)
+        .keep(Period::Year, args.keep_yearly);
     let rule = PartialRule {
         keep: args.keep,
         keep_within: args.keep_within,
@@ -172,7 +218,7 @@ fn rules(args: &Args) -> Result<Rules, Error> {
         by: Some(args.by),
         orphans: args.orphans,
     };
-    Ok(Rules::One(rule.finish()?))
+    Ok(Rules::One(rule.finish_with(calendar)?))
 }
 
 /// Decides which tags are kept and which are deleted.

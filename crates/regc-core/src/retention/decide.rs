@@ -110,6 +110,14 @@ impl Image<'_> {
         };
         ordering.then_with(|| natural(self.name, other.name)).then_with(|| self.digest.cmp(&other.digest))
     }
+
+    /// Returns the time that its age is counted from; `None` if that is unknown.
+    fn time(&self, by: Order) -> Option<SystemTime> {
+        match by {
+            Order::Created => self.created,
+            Order::Pushed | Order::Semver | Order::Name => Some(self.pushed),
+        }
+    }
 }
 
 fn images<'a>(
@@ -199,7 +207,7 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
         let reason = match by {
             _ if rule.keep == Some(Keep::All) => Reason::All,
             _ if !image.is_understood => Reason::CannotBePulled,
-            Order::Created if image.created.is_none() => Reason::AgeUnknown,
+            _ if image.time(by).is_none() => Reason::AgeUnknown,
             Order::Semver if image.version.is_none() => Reason::NoVersion,
             _ => return true,
         };
@@ -211,17 +219,21 @@ fn judge<'a>(rule: &Rule, mut left: Vec<&Image<'a>>, now: SystemTime, fates: &mu
         Some(Keep::Newest(keep)) => Some(keep),
         Some(Keep::All) | None => None,
     };
-    for (rank, image) in (1..).zip(left) {
-        let time = match by {
-            Order::Created => image.created,
-            Order::Pushed | Order::Semver | Order::Name => Some(image.pushed),
-        };
+    let times: Vec<SystemTime> = left.iter().filter_map(|image| image.time(by)).collect();
+    let newest_of = rule.calendar.newest(&times);
+    for (((rank, image), time), newest_of) in (1..).zip(left).zip(times).zip(newest_of) {
         // If `within` exceeds the range of times, nothing is that old: all images are recent.
-        let is_recent = |within| now.checked_sub(within).is_none_or(|oldest| time >= Some(oldest));
-        match (keep, keep_within) {
-            (Some(keep), _) if rank <= keep => decide(image, true, Reason::Newest { rank, keep, by }),
-            (_, Some(keep_within)) if is_recent(keep_within) => decide(image, true, Reason::Within { keep_within, by }),
-            _ => decide(image, false, Reason::NotKept { rank, keep, keep_within, by }),
+        let is_recent = |within| now.checked_sub(within).is_none_or(|oldest| time >= oldest);
+        match (keep, keep_within, newest_of) {
+            (Some(keep), ..) if rank <= keep => decide(image, true, Reason::Newest { rank, keep, by }),
+            (_, Some(keep_within), _) if is_recent(keep_within) => {
+                decide(image, true, Reason::Within { keep_within, by })
+            }
+            (_, _, Some(of)) => decide(image, true, Reason::NewestOf { of, by }),
+            _ => {
+                let reason = Reason::NotKept { rank, keep, keep_within, by };
+                decide(image, false, reason.beside(rule.calendar))
+            }
         };
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::calendar::{Calendar, Period};
 use super::order::Order;
 use super::rule::{Keep, PartialRule, Rule, TagRegex};
 use super::yaml;
@@ -44,9 +45,11 @@ impl Policy {
     /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
         let document: Document = serde_yaml::from_str(text).map_err(|error| Error::Policy(explain(&error)))?;
-        let rules = (1..).zip(document.rules).map(|(number, entry)| {
-            let (repositories, said) = entry.split();
-            let rule = said.or(&document.defaults).finish();
+        let (defaults, calendar) = document.defaults.split();
+        let rules = (1..).zip(document.rules).map(|(number, mut entry)| {
+            let repositories = std::mem::take(&mut entry.repositories);
+            let (rule, own) = entry.split();
+            let rule = rule.or(&defaults).finish_with(own.or(&calendar));
             let rule = rule.map_err(|error| Error::Policy(format!("rule {number}: {error}")))?;
             Ok(PolicyRule { repositories, rule })
         });
@@ -72,34 +75,75 @@ struct Document {
     #[serde(rename = "version", deserialize_with = "yaml::version")]
     _version: (),
     #[serde(default)]
-    defaults: PartialRule,
+    defaults: Defaults,
     rules: Vec<Entry>,
 }
 
-/// [`PartialRule`] and the repositories; not flattened, since the parser would then no longer know any line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a mapping with `repositories`")]
-struct Entry {
-    #[serde(deserialize_with = "yaml::repositories")]
-    repositories: Vec<Pattern>,
-    #[serde(default, deserialize_with = "yaml::keep")]
-    keep: Option<Keep>,
-    #[serde(default, deserialize_with = "yaml::age")]
-    keep_within: Option<Duration>,
-    #[serde(default, deserialize_with = "yaml::tags")]
-    keep_tag: Option<Vec<TagRegex>>,
-    #[serde(default, deserialize_with = "yaml::tags")]
-    only_tag: Option<Vec<TagRegex>>,
-    #[serde(default, deserialize_with = "yaml::by")]
-    by: Option<Order>,
-    #[serde(default, deserialize_with = "yaml::age")]
-    orphans: Option<Duration>,
+/// Declares a mapping with the keys of a rule; not flattened, since the parser would then no longer know any line.
+macro_rules! mapping {
+    ($(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        $(#[$attribute])*
+        struct $name {
+            $($own)*
+            #[serde(default, deserialize_with = "yaml::keep")]
+            keep: Option<Keep>,
+            #[serde(default, deserialize_with = "yaml::age")]
+            keep_within: Option<Duration>,
+            #[serde(default, deserialize_with = "yaml::periods")]
+            keep_hourly: Option<Keep>,
+            #[serde(default, deserialize_with = "yaml::periods")]
+            keep_daily: Option<Keep>,
+            #[serde(default, deserialize_with = "yaml::periods")]
+            keep_weekly: Option<Keep>,
+            #[serde(default, deserialize_with = "yaml::periods")]
+            keep_monthly: Option<Keep>,
+            #[serde(default, deserialize_with = "yaml::periods")]
+            keep_yearly: Option<Keep>,
+            #[serde(default, deserialize_with = "yaml::tags")]
+            keep_tag: Option<Vec<TagRegex>>,
+            #[serde(default, deserialize_with = "yaml::tags")]
+            only_tag: Option<Vec<TagRegex>>,
+            #[serde(default, deserialize_with = "yaml::by")]
+            by: Option<Order>,
+            #[serde(default, deserialize_with = "yaml::age")]
+            orphans: Option<Duration>,
+        }
+
+        impl $name {
+            /// Returns what is said, as the library's users say it.
+            fn split(self) -> (PartialRule, Calendar) {
+                let calendar = Calendar::default()
+                    .keep(Period::Hour, self.keep_hourly)
+                    .keep(Period::Day, self.keep_daily)
+                    .keep(Period::Week, self.keep_weekly)
+                    .keep(Period::Month, self.keep_monthly)
+                    .keep(Period::Year, self.keep_yearly);
+                let rule = PartialRule {
+                    keep: self.keep,
+                    keep_within: self.keep_within,
+                    keep_tags: self.keep_tag,
+                    only_tags: self.only_tag,
+                    by: self.by,
+                    orphans: self.orphans,
+                };
+                (rule, calendar)
+            }
+        }
+    };
 }
 
-impl Entry {
-    fn split(self) -> (Vec<Pattern>, PartialRule) {
-        let Self { repositories, keep, keep_within, keep_tag: keep_tags, only_tag: only_tags, by, orphans } = self;
-        (repositories, PartialRule { keep, keep_within, keep_tags, only_tags, by, orphans })
+mapping! {
+    #[serde(expecting = "a mapping of keys of rules")]
+    struct Defaults {}
+}
+
+mapping! {
+    #[serde(expecting = "a mapping with `repositories`")]
+    struct Entry {
+        #[serde(deserialize_with = "yaml::repositories")]
+        repositories: Vec<Pattern>,
     }
 }
 
@@ -190,6 +234,7 @@ rules:
             ("keep:", "keep: invalid type: unit value, expected a number of images, or `all`"),
             ("keep: -1", "keep: invalid type: integer `-1`, expected a number of images, or `all`"),
             ("keep: ten", r#"keep: invalid type: string "ten", expected a number of images, or `all`"#),
+            ("keep-daily: 7d", r#"keep-daily: invalid type: string "7d", expected a number of periods, or `all`"#),
             ("keep-within: 30", "keep-within: invalid type: integer `30`, expected a duration"),
             ("keep-within: 1mo", r#"keep-within: "1mo" is not a duration like 90m, 24h or 7d, or too long"#),
             ("orphans: 30", "orphans: invalid type: integer `30`, expected a duration"),
@@ -218,6 +263,21 @@ rules:
     }
 
     #[test]
+    fn periods_in_a_rule_replace_those_of_the_defaults_one_by_one() {
+        let policy = Policy::parse(
+            "{version: 1, defaults: {keep-hourly: 24, keep-daily: 7, keep-yearly: all},
+              rules: [{repositories: a, keep-daily: 0, keep-weekly: 4, keep-monthly: 12}, {repositories: b}]}",
+        )
+        .unwrap();
+        let kept = |rule: usize| policy.rules()[rule].rule.calendar.to_string();
+        assert_eq!(
+            kept(0),
+            "any of the last 24 hours, of any of the last 4 weeks, of any of the last 12 months or of any year"
+        );
+        assert_eq!(kept(1), "any of the last 24 hours, of any of the last 7 days or of any year");
+    }
+
+    #[test]
     fn invalid_policy_is_refused() {
         for (text, expected) in [
             ("", "line 1: missing field `version`"),
@@ -243,8 +303,9 @@ rules:
         let (example, _) = example.split_once("```").unwrap();
         let policy = Policy::parse(example).unwrap();
         assert_eq!(policy.rule_for("ci/app/main").map(|(_, number)| number), Some(1));
-        assert_eq!(policy.rule_for("charts/web").map(|(_, number)| number), Some(2));
-        assert_eq!(policy.rule_for("team/app").map(|(_, number)| number), Some(3));
+        assert_eq!(policy.rule_for("nightly/app").map(|(_, number)| number), Some(2));
+        assert_eq!(policy.rule_for("charts/web").map(|(_, number)| number), Some(3));
+        assert_eq!(policy.rule_for("team/app").map(|(_, number)| number), Some(4));
         assert!(policy.rule_for("mirror/alpine").is_none());
     }
 

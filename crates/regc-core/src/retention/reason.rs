@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::calendar::{Calendar, NewestOf, Period};
 use super::order::Order;
 use crate::digest::Digest;
 
@@ -75,6 +76,13 @@ pub enum Reason {
         /// With [`Order::Created`], its age is counted from its creation, else from its last push.
         by: Order,
     },
+    /// Kept: the image is the newest of one of the last hours, days, weeks, months or years with an image.
+    NewestOf {
+        /// Of which one.
+        of: NewestOf,
+        /// With [`Order::Created`], the image was created then, else it was pushed then.
+        by: Order,
+    },
     /// Deleted: nothing keeps it.
     NotKept {
         /// Its number among the images that are counted; the newest is number 1.
@@ -86,9 +94,21 @@ pub enum Reason {
         /// What they are ordered by.
         by: Order,
     },
+    /// Deleted: nothing keeps it, and the rule keeps images by the calendar as well.
+    NotKeptByCalendar {
+        /// Of how many hours, days, weeks, months and years the newest image is kept.
+        calendar: Calendar,
+        /// What is known without that: [`Reason::NotKept`].
+        why: Box<Reason>,
+    },
 }
 
 impl Reason {
+    /// Returns this reason to delete an image, completed for a rule that has this calendar.
+    pub(super) fn beside(self, calendar: Calendar) -> Self {
+        if calendar.is_empty() { self } else { Reason::NotKeptByCalendar { calendar, why: Box::new(self) } }
+    }
+
     /// Returns a stable name for programs.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -108,7 +128,14 @@ impl Reason {
             Reason::NoVersion => "no_version",
             Reason::Newest { .. } => "newest",
             Reason::Within { .. } => "within",
-            Reason::NotKept { .. } => "not_kept",
+            Reason::NewestOf { of, .. } => match of.period {
+                Period::Hour => "hourly",
+                Period::Day => "daily",
+                Period::Week => "weekly",
+                Period::Month => "monthly",
+                Period::Year => "yearly",
+            },
+            Reason::NotKept { .. } | Reason::NotKeptByCalendar { .. } => "not_kept",
         }
     }
 
@@ -139,6 +166,14 @@ impl fmt::Display for Reason {
             Reason::NoVersion => f.write_str("has no version"),
             Reason::Newest { rank, keep, by } => write!(f, "is number {rank} of the {keep} {}", best(*by)),
             Reason::Within { keep_within, by } => write!(f, "was {} in the last {}", done(*by), Spelled(*keep_within)),
+            Reason::NewestOf { of, by } => write!(f, "is the newest {} {of}", done(*by)),
+            Reason::NotKeptByCalendar { calendar, why } => {
+                match **why {
+                    Reason::NotKept { keep: None | Some(0), keep_within: None, .. } => {}
+                    _ => write!(f, "{why}, and ")?,
+                }
+                write!(f, "is not the newest of {calendar}")
+            }
             Reason::NotKept { rank, keep, keep_within, by } => {
                 match keep {
                     Some(keep @ 1..) => write!(f, "is number {rank}, not among the {keep} {}", best(*by))?,
@@ -189,6 +224,7 @@ impl fmt::Display for Spelled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retention::Keep;
 
     #[test]
     fn every_reason_has_a_code_and_a_text() {
@@ -196,6 +232,9 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let newest = Reason::Newest { rank: 2, keep: 10, by: Order::Semver };
         let not_kept = |keep, keep_within, by| Reason::NotKept { rank: 14, keep, keep_within, by };
+        let newest_of = |period, keep| NewestOf { period, which: "2026".into(), rank: 2, keep };
+        let calendar =
+            Calendar::default().keep(Period::Day, Some(Keep::Newest(7))).keep(Period::Month, Some(Keep::All));
         for (reason, code, text) in [
             (Reason::Garbled, "garbled", "has a garbled link"),
             (Reason::Attached(digest), "attached", &*format!("belongs to {digest}")),
@@ -240,6 +279,37 @@ mod tests {
             (not_kept(Some(1), None, Order::Created), "not_kept", "is number 14, not among the 1 created last"),
             (not_kept(Some(0), Some(day), Order::Name), "not_kept", "was pushed more than 1d ago"),
             (not_kept(None, Some(day / 2), Order::Created), "not_kept", "was created more than 12h ago"),
+            (
+                Reason::NewestOf { of: newest_of(Period::Day, Keep::Newest(7)), by: Order::Semver },
+                "daily",
+                "is the newest pushed on 2026, number 2 of the last 7 days with an image",
+            ),
+            (
+                Reason::NewestOf { of: newest_of(Period::Week, Keep::Newest(1)), by: Order::Pushed },
+                "weekly",
+                "is the newest pushed in the week 2026, the last week with an image",
+            ),
+            (
+                Reason::NewestOf { of: newest_of(Period::Year, Keep::All), by: Order::Created },
+                "yearly",
+                "is the newest created in the year 2026, number 2 of all years with an image",
+            ),
+            (
+                not_kept(Some(10), None, Order::Name).beside(calendar),
+                "not_kept",
+                "is number 14, not among the 10 last names, and is not the newest of any of the last 7 days or of any month",
+            ),
+            (
+                not_kept(None, Some(day), Order::Pushed).beside(calendar),
+                "not_kept",
+                "was pushed more than 1d ago, and is not the newest of any of the last 7 days or of any month",
+            ),
+            (
+                not_kept(Some(0), None, Order::Pushed).beside(calendar),
+                "not_kept",
+                "is not the newest of any of the last 7 days or of any month",
+            ),
+            (not_kept(None, None, Order::Pushed).beside(Calendar::default()), "not_kept", "is kept by nothing"),
             (not_kept(None, None, Order::Pushed), "not_kept", "is kept by nothing"),
             (not_kept(Some(0), None, Order::Pushed), "not_kept", "is kept by nothing"),
         ] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex::Regex;
 use serde::Deserialize;
 
+use super::calendar::Calendar;
 use super::order::Order;
 use super::yaml;
 use crate::error::Error;
@@ -27,7 +28,7 @@ impl FromStr for Keep {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Keep::All),
-            _ => text.parse().map(Keep::Newest).map_err(|_| format!("{text:?} is no number of images, and not `all`")),
+            _ => text.parse().map(Keep::Newest).map_err(|_| format!("{text:?} is not a number, and not `all`")),
         }
     }
 }
@@ -72,7 +73,8 @@ impl FromStr for TagRegex {
     }
 }
 
-/// A rule as written: what it leaves out may come from defaults.
+/// A rule as written: what it leaves out may come from defaults. What is kept by the calendar is said apart, by a
+/// [`Calendar`].
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartialRule {
@@ -110,17 +112,26 @@ impl PartialRule {
         }
     }
 
-    /// Completes the rule.
+    /// Completes the rule, without anything kept by the calendar.
     ///
     /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`.
     pub fn finish(self) -> Result<Rule, Error> {
+        self.finish_with(Calendar::default())
+    }
+
+    /// Completes the rule: what `calendar` keeps is kept as well.
+    ///
+    /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`, and `calendar`
+    /// keeps nothing.
+    pub fn finish_with(self, calendar: Calendar) -> Result<Rule, Error> {
         let keep_tags = self.keep_tags.unwrap_or_default();
-        if self.keep.is_none() && self.keep_within.is_none() && keep_tags.is_empty() {
+        if self.keep.is_none() && self.keep_within.is_none() && keep_tags.is_empty() && calendar.is_empty() {
             return Err(Error::NothingToKeep);
         }
         Ok(Rule {
             keep: self.keep,
             keep_within: self.keep_within,
+            calendar,
             keep_tags,
             only_tags: self.only_tags.unwrap_or_default(),
             by: self.by.unwrap_or_default(),
@@ -134,6 +145,7 @@ impl PartialRule {
 pub struct Rule {
     pub(super) keep: Option<Keep>,
     pub(super) keep_within: Option<Duration>,
+    pub(super) calendar: Calendar,
     pub(super) keep_tags: Vec<TagRegex>,
     pub(super) only_tags: Vec<TagRegex>,
     pub(super) by: Order,
@@ -150,6 +162,7 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retention::Period;
 
     #[test]
     fn keep_parses_a_number_or_all() {
@@ -181,5 +194,8 @@ mod tests {
         ] {
             assert_eq!(partial.finish().unwrap().order(), Order::Pushed);
         }
+        let days = |days| Calendar::default().keep(Period::Day, Some(Keep::Newest(days)));
+        assert!(PartialRule::default().finish_with(days(1)).is_ok());
+        assert!(matches!(PartialRule::default().finish_with(days(0)), Err(Error::NothingToKeep)));
     }
 }

@@ -125,6 +125,34 @@ fn recent_images_stay_beside_newest() {
 }
 
 #[test]
+fn the_newest_of_a_day_is_what_the_order_says() {
+    let hour = Duration::from_secs(3600);
+    let later = TagFacts { pushed: now() - hour, ..tag("1.9", "nine", 0) };
+    let tags = [later, tag("2.0", "two", 1), tag("1.8", "eight", 2), tag("latest", "other", 1)];
+    assert_eq!(
+        said("keep-daily: 1, by: semver", &tags),
+        [
+            "- 1.9 is not the newest of the last day",
+            "+ 2.0 is the newest pushed on 2024-10-03, the last day with an image",
+            "- 1.8 is not the newest of the last day",
+            "+ latest has no version",
+        ]
+    );
+    let pushed = said("keep-daily: 1", &tags);
+    assert!(pushed[0].starts_with("+ 1.9 is the newest pushed on 2024-10-03"), "{pushed:?}");
+    assert_eq!(
+        said("keep: 1, keep-within: 30h, keep-weekly: 2", &tags),
+        [
+            "+ 1.9 is number 1 of the 1 pushed last",
+            "+ 2.0 was pushed in the last 30h",
+            "- 1.8 is number 4, not among the 1 pushed last, and was pushed more than 30h ago, and is not the newest of any of \
+             the last 2 weeks",
+            "+ latest was pushed in the last 30h",
+        ]
+    );
+}
+
+#[test]
 fn ties_are_broken_by_name_and_then_by_digest() {
     let tags = [tag("b-9", "a", 1), tag("b-10", "b", 1), tag("a", "c", 1)];
     assert_eq!(said("keep: 1", &tags)[1], "+ b-10 is number 1 of the 1 pushed last");

@@ -18,7 +18,11 @@ pub(super) fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), 
 }
 
 pub(super) fn keep<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Keep>, D::Error> {
-    deserializer.deserialize_any(NumberOrAll).map(Some)
+    deserializer.deserialize_any(NumberOrAll("images")).map(Some)
+}
+
+pub(super) fn periods<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Keep>, D::Error> {
+    deserializer.deserialize_any(NumberOrAll("periods")).map(Some)
 }
 
 pub(super) fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -63,13 +67,14 @@ impl Visitor<'_> for KnownVersion {
     }
 }
 
-struct NumberOrAll;
+/// A number of these things.
+struct NumberOrAll(&'static str);
 
 impl Visitor<'_> for NumberOrAll {
     type Value = Keep;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of images, or `all`")
+        write!(f, "a number of {}, or `all`", self.0)
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Keep, E> {
