@@ -234,6 +234,84 @@ fn a_policy_keeps_by_the_calendar() {
 }
 
 #[test]
+fn a_policy_is_checked_without_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("retention.yml");
+    let check = |text: &str, format: &[&str]| {
+        fs::write(&policy, text).unwrap();
+        regc([&["prune", "--check-policy", policy.to_str().unwrap()], format].concat())
+    };
+    let rules = "version: 1
+defaults: {keep: 3}
+rules:
+- {repositories: 'ci/**', keep-daily: 7, only-tag: ^pr-}
+- {repositories: [team/*, tools], keep: all}
+- {repositories: [ci/app, team/web]}
+- {repositories: '**', keep: 0}
+";
+    let run = check(rules, &[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        run.stdout,
+        "\
+rule 1, ci/**: keeps the 3 images pushed last, the newest pushed in each of the last 7 days with an image and images with a tag \
+that does not match ^pr-; deletes all others
+rule 2, team/*, tools: keeps all images
+rule 3, ci/app, team/web: keeps the 3 images pushed last; deletes all others
+  warning: never applies: rules 1, 2 match the same repositories first
+rule 4, **: keeps no image; deletes all
+A repository that no rule matches is left alone.
+"
+    );
+    let page = fs::read_to_string(crate::project().join("docs/json.md")).unwrap();
+    let documented = |lines: &[Value]| {
+        for field in lines.iter().flat_map(|line| line.as_object().unwrap().keys()) {
+            assert!(page.contains(&format!("`{field}`")), "docs/json.md does not tell of {field}");
+        }
+    };
+    let run = check(rules, &["--json"]);
+    let json = lines(&run);
+    assert_eq!((run.code, json.len()), (0, 5), "{}", run.stderr);
+    assert_eq!(
+        json[2],
+        json!({
+            "type": "rule", "number": 3, "repositories": ["ci/app", "team/web"],
+            "keeps": "keeps the 3 images pushed last; deletes all others", "never_applies_after": [1, 2],
+        })
+    );
+    assert_eq!(json[3]["never_applies_after"], json!([]));
+    let summary = json!({ "type": "summary", "schema_version": 1, "valid": true, "rules": 4, "warnings": 1 });
+    assert_eq!(json[4], summary);
+    documented(&json);
+
+    let wrong = "version: 1\nrules:\n- repositories: app\n  keep-within: 30\n";
+    let run = check(wrong, &[]);
+    assert_eq!((run.code, &*run.stdout), (1, ""));
+    let error = "line 4, column 16: rule 1, keep-within: invalid type: integer `30`, expected a duration";
+    let error = format!("regc: {}: {error}; for example `keep-within: 30d`\n", policy.display());
+    assert_eq!(run.stderr, error);
+    let run = check(wrong, &["--format", "json"]);
+    let json = lines(&run);
+    assert_eq!((run.code, &*run.stderr), (1, ""));
+    assert_eq!(
+        json[0],
+        json!({
+            "type": "policy_error", "line": 4, "column": 16, "rule": 1, "example": "keep-within: 30d",
+            "message": "keep-within: invalid type: integer `30`, expected a duration",
+        })
+    );
+    assert_eq!((json.len(), &json[1]["valid"]), (2, &false.into()));
+    documented(&json);
+
+    let path = policy.to_str().unwrap();
+    for arguments in [&["--policy", path][..], &["--keep", "1"], &["--dry-run"], &["--root", "/nowhere"]] {
+        assert_eq!(check(rules, arguments).code, 2, "{arguments:?}");
+    }
+    let nowhere = regc(["prune", "--check-policy", "/nowhere/retention.yml"]);
+    assert!(nowhere.code == 1 && nowhere.stderr.contains("/nowhere/retention.yml"), "{}", nowhere.stderr);
+}
+
+#[test]
 fn prune_deletes_attached_images_with_their_owner() {
     let mut registry = TestRegistry::new();
     let mut images: Vec<(Digest, Vec<Digest>)> = Vec::new();

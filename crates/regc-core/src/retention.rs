@@ -41,8 +41,10 @@ mod calendar;
 mod decide;
 mod order;
 mod policy;
+mod policy_error;
 mod reason;
 mod rule;
+mod sentence;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -51,6 +53,7 @@ pub use calendar::{Calendar, NewestOf, Period};
 pub use decide::decide;
 pub use order::Order;
 pub use policy::{Policy, PolicyRule};
+pub use policy_error::PolicyError;
 pub use reason::Reason;
 pub use rule::{Keep, PartialRule, Rule, TagRegex};
 

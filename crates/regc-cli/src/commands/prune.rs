@@ -1,7 +1,9 @@
 //! `regc prune`.
 
+mod check_policy;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -29,10 +31,10 @@ use crate::{ExitStatus, process};
 /// an image stay and go with it. What cannot be judged stays. Stop the registry first, or make it read-only.
 /// docs/retention.md tells how rules are read, and how several are written in a policy file.
 #[derive(clap::Args)]
-#[command(override_usage = "regc prune [OPTIONS] <--keep <N>|--keep-*|--policy <FILE>> [CONFIG]")]
+#[command(override_usage = "regc prune [OPTIONS] <--keep <N>|--keep-*|--policy <FILE>|--check-policy <FILE>> [CONFIG]")]
 #[command(group = clap::ArgGroup::new("what_stays").required(true).multiple(true)
     .args(["keep", "keep_within", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_tag",
-        "policy"]))]
+        "policy", "check_policy"]))]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
@@ -87,6 +89,14 @@ pub struct Args {
     /// Take the rules from this file, for each repository the first that matches it
     #[arg(long, value_name = "FILE", conflicts_with_all = RULES)]
     policy: Option<PathBuf>,
+
+    /// Check this policy file, and print what each rule keeps and which never applies. Nothing is removed, and no store is
+    /// needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = RULES, conflicts_with_all = [
+        "policy", "path", "config", "root", "repository", "now", "explain", "dry_run", "yes", "live", "trash", "no_gc",
+        "min_age", "quiet",
+    ])]
+    check_policy: Option<PathBuf>,
 
     /// Only in repositories that match; `*` stands for one component, `**` for any number. May be given several times
     #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
@@ -153,6 +163,9 @@ struct Judged {
 }
 
 pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
+    if let Some(path) = &args.check_policy {
+        return Ok(check_policy::run(path, &read(path)?, args.common.format()));
+    }
     args.common = args.common.at(args.path.take());
     let mut reports = Reports::new("prune", &args.removing.reports, SystemTime::now());
     let ended = prune(&args, &mut reports);
@@ -201,8 +214,7 @@ fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> 
 
 fn rules(args: &Args) -> Result<Rules, Error> {
     if let Some(path) = &args.policy {
-        let fail = |source| Error::Storage { action: "read the policy", path: path.display().to_string(), source };
-        return Ok(Rules::Policy(Policy::parse(&std::fs::read_to_string(path).map_err(fail)?)?));
+        return Ok(Rules::Policy(Policy::parse(&read(path)?)?));
     }
     let calendar = Calendar::default()
         .keep(Period::Hour, args.keep_hourly)
@@ -219,6 +231,12 @@ fn rules(args: &Args) -> Result<Rules, Error> {
         orphans: args.orphans,
     };
     Ok(Rules::One(rule.finish_with(calendar)?))
+}
+
+/// Reads a policy file.
+fn read(path: &Path) -> Result<String, Error> {
+    let fail = |source| Error::Storage { action: "read the policy", path: path.display().to_string(), source };
+    std::fs::read_to_string(path).map_err(fail)
 }
 
 /// Decides which tags are kept and which are deleted.

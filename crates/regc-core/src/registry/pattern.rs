@@ -91,6 +91,20 @@ impl Pattern {
         is_tag && self.matches_repository(repository)
     }
 
+    /// Whether it certainly matches every repository that `other` matches. `false` if that is not simple to tell.
+    #[cfg(feature = "retention")]
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let is_name = |text: &str| !text.contains(['*', '?', '[', ']', '{', '}', '\\']);
+        let is_below = |prefix: &str| {
+            let below = other.text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
+            is_name(prefix) && below.is_some_and(|below| !below.is_empty())
+        };
+        self.text == "**"
+            || self.text == other.text
+            || is_name(&other.text) && self.matches_repository(&other.text)
+            || self.text.strip_suffix("/**").is_some_and(is_below)
+    }
+
     /// Which part of a repository it names.
     pub fn part(&self) -> &Part {
         &self.part

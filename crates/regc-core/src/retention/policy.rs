@@ -3,12 +3,14 @@
 //! What a rule deletes is gone, so nothing is guessed: an unknown key, an invalid value, and a rule that does not say
 //! what to keep are refused. A repository without a rule is left alone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::calendar::{Calendar, Period};
 use super::order::Order;
+use super::policy_error::PolicyError;
 use super::rule::{Keep, PartialRule, Rule, TagRegex};
 use super::yaml;
 use crate::error::Error;
@@ -32,7 +34,7 @@ pub struct PolicyRule {
 impl Policy {
     /// Parses the text of a policy file.
     ///
-    /// Fails with [`Error::Policy`], which names the line, the number of the rule, or both.
+    /// Fails with [`Error::Policy`], which names the line, the number of the rule, or both, and shows the right form.
     ///
     /// ```
     /// use regc_core::retention::Policy;
@@ -44,16 +46,23 @@ impl Policy {
     /// # }
     /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let document: Document = serde_yaml::from_str(text).map_err(|error| Error::Policy(explain(&error)))?;
+        Self::check(text).map_err(|error| Error::Policy(error.to_string()))
+    }
+
+    /// Parses the text of a policy file as [`Policy::parse`] does, for programs that show where an error is.
+    ///
+    /// Fails with the first error.
+    pub fn check(text: &str) -> Result<Self, PolicyError> {
+        let document: Document = serde_yaml::from_str(text).map_err(|error| PolicyError::of_parser(&error))?;
         let (defaults, calendar) = document.defaults.split();
         let rules = (1..).zip(document.rules).map(|(number, mut entry)| {
             let repositories = std::mem::take(&mut entry.repositories);
             let (rule, own) = entry.split();
             let rule = rule.or(&defaults).finish_with(own.or(&calendar));
-            let rule = rule.map_err(|error| Error::Policy(format!("rule {number}: {error}")))?;
+            let rule = rule.map_err(|error| PolicyError::of_rule(number, error.to_string()))?;
             Ok(PolicyRule { repositories, rule })
         });
-        Ok(Self { rules: rules.collect::<Result<_, Error>>()? })
+        Ok(Self { rules: rules.collect::<Result<_, PolicyError>>()? })
     }
 
     /// Returns the rule for a repository, the first that has a matching glob, and its number, counted from 1. `None` if
@@ -61,6 +70,20 @@ impl Policy {
     pub fn rule_for(&self, repository: &str) -> Option<(&Rule, usize)> {
         let is_for = |rule: &PolicyRule| rule.repositories.iter().any(|glob| glob.matches_repository(repository));
         self.rules.iter().zip(1..).find(|(rule, _)| is_for(rule)).map(|(rule, number)| (&rule.rule, number))
+    }
+
+    /// Returns the numbers of the earlier rules because of which a rule never applies: together, they match every repository
+    /// that it matches. `None` if it may apply, or if that is not simple to tell; then nothing is said of it.
+    ///
+    /// `number` is counted from 1.
+    pub fn never_applies(&self, number: usize) -> Option<BTreeSet<usize>> {
+        let index = number.checked_sub(1)?;
+        let earlier = self.rules.get(..index)?;
+        let covers = |glob: &Pattern| {
+            let is_covered = |rule: &PolicyRule| rule.repositories.iter().any(|other| other.covers(glob));
+            earlier.iter().position(is_covered).map(|index| index + 1)
+        };
+        self.rules.get(index)?.repositories.iter().map(covers).collect()
     }
 
     /// Returns all rules, in their order.
@@ -147,27 +170,8 @@ mapping! {
     }
 }
 
-/// Returns the line and what is wrong: `line 7: rule 2, keep-tag: …`. The parser itself writes `rules[1].keep-tag: …`.
-fn explain(error: &serde_yaml::Error) -> String {
-    let text = error.to_string();
-    let Some(location) = error.location() else { return text };
-    let place = format!(" at line {} column {}", location.line(), location.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
-    let in_rule = || {
-        let (index, rest) = text.strip_prefix("rules[")?.split_once(']')?;
-        let number = index.parse::<usize>().ok()? + 1;
-        Some(format!(
-            "rule {number}{}",
-            rest.strip_prefix('.').map(|rest| format!(", {rest}")).as_deref().unwrap_or(rest)
-        ))
-    };
-    format!("line {}: {}", location.line(), in_rule().unwrap_or_else(|| text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::Value;
 
     use super::*;
@@ -176,10 +180,14 @@ mod tests {
         std::fs::read_to_string(format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
     }
 
-    /// The error for a policy with this text.
+    /// The error for a policy with this text, without its column and the example.
     fn error(text: &str) -> String {
-        let error = Policy::parse(text).err().unwrap_or_else(|| panic!("accepted: {text}")).to_string();
-        error.strip_prefix("cannot use the retention policy: ").unwrap().to_owned()
+        let said = Policy::parse(text).err().unwrap_or_else(|| panic!("accepted: {text}")).to_string();
+        let error = Policy::check(text).unwrap_err();
+        assert_eq!(said, format!("cannot use the retention policy: {error}"));
+        let text = error.to_string();
+        let (text, _) = text.rsplit_once("; for example `").unwrap();
+        error.column.map_or(text.to_owned(), |column| text.replacen(&format!(", column {column}: "), ": ", 1))
     }
 
     fn error_in_rule(text: &str) -> String {
@@ -275,6 +283,39 @@ rules:
             "any of the last 24 hours, of any of the last 4 weeks, of any of the last 12 months or of any year"
         );
         assert_eq!(kept(1), "any of the last 24 hours, of any of the last 7 days or of any year");
+    }
+
+    #[test]
+    fn rules_that_never_apply_are_found_where_that_is_simple() {
+        let policy = |globs: &[&str]| {
+            let rules: Vec<String> = globs.iter().map(|globs| format!("{{repositories: {globs}, keep: 1}}")).collect();
+            Policy::parse(&format!("{{version: 1, rules: [{}]}}", rules.join(", "))).unwrap()
+        };
+        for (globs, expected) in [
+            (&["'**'", "app"][..], &[1][..]),
+            (&["'**'", "'*'"], &[1]),
+            (&["'**'", "'*'", "app"], &[1]),
+            (&["team/*", "team/app"], &[1]),
+            (&["'team/**'", "['team/*/web', 'team/{a,b}', 'team/**']"], &[1]),
+            (&["'a?'", "b", "[b, ab]"], &[1, 2]),
+            (&["'*/app'", "'*/app'"], &[1]),
+        ] {
+            let last = policy(globs).never_applies(globs.len());
+            assert_eq!(last, Some(expected.iter().copied().collect()), "{globs:?}");
+        }
+        for globs in [
+            &["app", "'**'"][..],
+            &["team/*", "team/app/web"],
+            &["'team/**'", "team"],
+            &["'team/**'", "'team*/app'"],
+            &["'t*/**'", "'t*/app/*'"],
+            &["app", "[app, other]"],
+            &["app"],
+        ] {
+            assert_eq!(policy(globs).never_applies(globs.len()), None, "{globs:?}");
+        }
+        let policy = policy(&["'**'", "app"]);
+        assert_eq!((policy.never_applies(0), policy.never_applies(3)), (None, None));
     }
 
     #[test]

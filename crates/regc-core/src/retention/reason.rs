@@ -199,7 +199,7 @@ const fn best(by: Order) -> &'static str {
 }
 
 /// Returns what an image's age is counted from.
-const fn done(by: Order) -> &'static str {
+pub(super) const fn done(by: Order) -> &'static str {
     match by {
         Order::Created => "created",
         Order::Pushed | Order::Semver | Order::Name => "pushed",
@@ -207,7 +207,7 @@ const fn done(by: Order) -> &'static str {
 }
 
 /// A human-readable duration, in the largest unit that it is a multiple of.
-struct Spelled(Duration);
+pub(super) struct Spelled(pub Duration);
 
 impl fmt::Display for Spelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
