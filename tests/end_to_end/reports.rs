@@ -257,12 +257,10 @@ fn rm_and_prune_report_what_they_would_delete() {
               remove v1 is kept by nothing
             team/app
               remove v1 is kept by nothing
-            other
-              tag       v1  <manifest other:v1>
-              manifest  <manifest other:v1>
-            team/app
-              tag       v1  <manifest team/app:v1>
-              manifest  <manifest team/app:v1>
+            REPOSITORY             KEPT  REMOVED     FREED
+            team/app                  0        1     623 B
+            other                     0        1     454 B
+            (in all repositories)     0        2  1.05 KiB
             This removes 1.05 KiB in 5 blobs, 2 tags, 2 manifests, 4 layer links, 3 tag index entries.
             Nothing was removed: this was a dry run.
             --- exit code 0

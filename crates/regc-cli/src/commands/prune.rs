@@ -1,8 +1,9 @@
 //! `regc prune`.
 
 mod check_policy;
+mod report;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,16 +15,15 @@ use regc_core::registry::pattern::Pattern;
 use regc_core::retention::{
     Calendar, Decision, Keep, Order, PartialRule, Period, Policy, Reason, Rule, TagFacts, TagRegex, decide,
 };
-use regc_core::{Blocked, Deletion, Error, Finding, Item, Named, Plan, duration};
-use serde_json::json;
+use regc_core::{Deletion, Error, Finding, Plan, duration};
 
+use crate::ExitStatus;
 use crate::commands::removing::{Removal, Removing, tell_of_unused};
 use crate::commands::reports::Reports;
 use crate::commands::store::Opened;
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
-use crate::output::{Output, printable};
-use crate::{ExitStatus, process};
+use crate::output::natural;
 
 /// Remove the images that no rule keeps: all but the newest, the young, or those with certain tags.
 ///
@@ -205,7 +205,10 @@ fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> 
     }
     let check = |plan: Plan| {
         if !args.removing.quiet {
-            explain(&judged, &plan, now, args.common.format(), args.explain);
+            report::explain(&judged, &plan, now, args.common.format(), args.explain);
+            if args.common.format() == Format::Human {
+                report::summarise(&judged, &plan, args.removing.all);
+            }
         }
         Ok(plan.allow_partial())
     };
@@ -263,7 +266,9 @@ fn judge(
             }
             None => vec![None; tags.len()],
         };
-        Judged { repository, tags: tags.into_iter().zip(decisions).collect() }
+        let mut tags: Vec<_> = tags.into_iter().zip(decisions).collect();
+        tags.sort_by(|(one, _), (other, _)| natural::compare(&one.name, &other.name));
+        Judged { repository, tags }
     };
     Ok(listings.into_iter().map(judge).collect())
 }
@@ -297,66 +302,4 @@ fn finding(opened: &Opened, repository: &str, named: &Tag, reason: &Reason) -> R
         }
         _ => None,
     })
-}
-
-/// Prints what time it is taken to be, and if `all`, for each tag what becomes of it and why. Whatever stays although its
-/// rule would remove it is told in any case.
-fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, all: bool) {
-    let going: HashSet<(&str, &str)> = plan
-        .items()
-        .filter_map(|item| match item {
-            Item::Tag { repository, tag, .. } => Some((repository, tag)),
-            _ => None,
-        })
-        .collect();
-    let blocked = plan.blocked();
-    let blocked: HashMap<(&str, &str), &Blocked> = blocked
-        .iter()
-        .filter_map(|blocked| match &blocked.what {
-            Named::Tag(tag) => Some(((&*blocked.repository, &**tag), blocked)),
-            _ => None,
-        })
-        .collect();
-    let mut output = Output::new();
-    match format {
-        Format::Human => output.line(format_args!("Now is {}.", process::time(now))),
-        Format::Json => output.json(&json!({ "type": "rules", "now": process::time(now) })),
-    }
-    for Judged { repository, tags } in judged {
-        if all && format == Format::Human && !tags.is_empty() {
-            output.line(format_args!("{}", printable(repository)));
-        }
-        for (tag, decision) in tags {
-            let goes = going.contains(&(&**repository, &*tag.name));
-            let blocked = blocked.get(&(&**repository, &*tag.name));
-            let (code, reason) = match (blocked, decision) {
-                (Some(blocked), _) => ("kept_back", format!("stays: {}", blocked.reason)),
-                (None, Some(Decision { reason: reason @ Reason::Attached(subject), .. })) => {
-                    let fate = match goes {
-                        true => "goes",
-                        false if !plan.has_manifest(repository, subject) => "is not in this repository",
-                        false => "stays",
-                    };
-                    (reason.code(), format!("{reason}, which {fate}"))
-                }
-                (None, Some(Decision { reason, .. })) => (reason.code(), reason.to_string()),
-                (None, None) => ("no_rule", "is in a repository without a rule".to_owned()),
-            };
-            match format {
-                Format::Human if all => {
-                    let line = format!("  {} {} {reason}", if goes { "remove" } else { "keep  " }, tag.name);
-                    output.line(format_args!("{}", printable(&line)));
-                }
-                Format::Json if all => output.json(&json!({
-                    "type": "decision", "repository": repository, "tag": tag.name, "digest": tag.digest,
-                    "keep": !goes, "code": code, "reason": reason,
-                })),
-                _ if blocked.is_some() => {
-                    eprintln!("regc: {}", printable(&format!("{repository}:{} {reason}", tag.name)));
-                }
-                _ => {}
-            }
-        }
-    }
-    output.flush();
 }

@@ -69,9 +69,9 @@ pub struct Removing {
     #[command(flatten)]
     used: Used,
 
-    /// List everything that goes, also at a terminal
+    /// List everything that goes, also at a terminal, and where a rule decides
     #[arg(long)]
-    all: bool,
+    pub all: bool,
 
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
@@ -117,6 +117,16 @@ impl<'a> Removal<'a> {
         Ok(Self { command: reports.command, removing, format: common.format(), opened, started })
     }
 
+    /// How many lines of what is deleted are listed. Where a rule decides, there are numbers instead.
+    fn listed(&self) -> usize {
+        match self.command {
+            _ if self.removing.all => usize::MAX,
+            "prune" => 0,
+            _ if io::stdout().is_terminal() => LINES_ON_TERMINAL,
+            _ => usize::MAX,
+        }
+    }
+
     /// Removes what `deletion` names, unless `check` refuses or the operator at the terminal declines.
     ///
     /// `findings` are those from before, added to the plan's.
@@ -147,7 +157,7 @@ impl<'a> Removal<'a> {
         plan.add_findings(findings);
         let plan = check(plan)?;
         let shown: Box<dyn Printer> = match self.format {
-            Format::Human => Box::new(output::removal::Human::new(removing.quiet, removing.all)),
+            Format::Human => Box::new(output::removal::Human::new(removing.quiet, self.listed())),
             Format::Json => Box::new(output::json::Json::new(removing.quiet)),
         };
         let kept = || Box::new(output::removal::Human::kept(&opened.place)) as Box<dyn Printer>;
@@ -163,6 +173,9 @@ impl<'a> Removal<'a> {
         status
     }
 }
+
+/// How many lines of what is deleted are printed to a terminal. A file or a pipe gets all of them.
+const LINES_ON_TERMINAL: usize = 40;
 
 /// How a plan is carried out.
 pub struct Terms {

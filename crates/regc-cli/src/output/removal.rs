@@ -1,16 +1,13 @@
 //! What a deletion removes, human-readable.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io;
 
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::{Digest, Item};
 
 use super::human::{self, describe};
 use super::{Output, Printer, Run, natural, printable};
-
-/// How many lines of what is deleted are printed to a terminal. A file or a pipe gets all of them.
-const LINES_ON_TERMINAL: usize = 40;
 
 pub struct Human {
     output: Output,
@@ -20,11 +17,9 @@ pub struct Human {
 }
 
 impl Human {
-    /// Creates a printer that prints everything that is deleted, or with `all` not given, not more to a terminal than an operator
-    /// reads.
-    pub fn new(quiet: bool, all: bool) -> Self {
-        let is_limited = !all && io::stdout().is_terminal();
-        Self { output: Output::new(), quiet, limit: if is_limited { LINES_ON_TERMINAL } else { usize::MAX } }
+    /// Creates a printer that lists what is deleted in at most `limit` lines.
+    pub fn new(quiet: bool, limit: usize) -> Self {
+        Self { output: Output::new(), quiet, limit }
     }
 
     /// Creates a printer that keeps the report in memory.
@@ -76,7 +71,7 @@ impl Printer for Human {
             self.output.line(format_args!("{}", printable(line)));
         }
         let more = lines.len().saturating_sub(self.limit);
-        if more > 0 {
+        if more > 0 && self.limit > 0 {
             self.output.line(format_args!("and {} more (--all)", HumanCount(more as u64)));
         }
         if !run.summary.garbage.is_empty() {
