@@ -4,6 +4,7 @@
 mod common;
 
 mod again;
+mod apply;
 mod cache;
 mod documentation;
 mod du;

@@ -1,5 +1,6 @@
 //! The commands, one file each: the arguments with their help, then the implementation.
 
+pub mod apply;
 pub mod cache;
 pub mod content;
 pub mod du;
@@ -7,6 +8,7 @@ pub mod explain;
 pub mod gc;
 pub mod ls;
 pub mod manifest_cache;
+pub mod plan_file;
 pub mod prune;
 pub mod removing;
 pub mod repair;
@@ -70,6 +72,11 @@ impl Common {
     /// How the result is printed.
     pub fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
+    }
+
+    /// Prints the result in this format.
+    pub fn printing(self, format: Format) -> Self {
+        Self { format, json: false, ..self }
     }
 
     /// Finds the store's configuration and root.

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{cache, du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
+use crate::commands::{apply, cache, du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
 use crate::failure::Failure;
 use crate::hints::Flags;
 use crate::interruption::Interruption;
@@ -31,6 +31,8 @@ struct Cli {
 enum Command {
     #[command(visible_alias = "garbage-collect", after_help = format!("{}\n\n{EXIT_CODES}", gc::WHAT_IS_COUNTED))]
     Gc(gc::Args),
+    #[command(after_help = EXIT_CODES)]
+    Apply(apply::Args),
     #[command(after_help = EXIT_CODES)]
     Cache(cache::Args),
     #[command(after_help = EXIT_CODES)]
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
+        Command::Apply(args) => apply::run(args),
         Command::Cache(args) => cache::run(args).map_err(Failure::from),
         Command::Du(args) => du::run(args).map_err(Failure::from),
         Command::Explain(args) => Ok(explain::run(&args)),

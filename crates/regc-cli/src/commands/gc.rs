@@ -9,13 +9,15 @@ use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
 use regc_core::{CollectOptions, Error, Plan, Summary, Totals, duration};
 
-use crate::commands::jobs;
+use crate::commands::apply::{self, Ways};
 use crate::commands::manifest_cache::ManifestCache;
+use crate::commands::plan_file::{Approved, Planning};
 use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
 use crate::commands::reports::{self, Reports, Untagged};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::uploads::Unfinished;
 use crate::commands::used::Used;
+use crate::commands::{self, jobs};
 use crate::failure::Failure;
 use crate::hints::Needing;
 use crate::output::{self, Output, Printer, Printers};
@@ -125,6 +127,9 @@ pub struct Args {
     #[command(flatten)]
     used: Used,
 
+    #[command(flatten)]
+    planning: Planning,
+
     /// Print nothing but errors and damage; with --format json, the summary too
     #[arg(short, long, overrides_with = "quiet", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
@@ -167,11 +172,29 @@ pub const OLD_UPLOAD: Duration = Duration::from_secs(168 * 60 * 60);
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let mut reports = Reports::new("gc", &args.reports, SystemTime::now());
-    let ended = collect(&args, &mut reports);
+    let ended = collect(&args, None, &mut reports);
     reports.write(ended)
 }
 
-fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {
+/// Carries out a plan that was approved.
+pub fn apply(mut args: Args, mut approved: Approved, ways: &Ways) -> Result<ExitStatus, Failure> {
+    (args.dry_run, args.quiet) = (ways.dry_run, ways.quiet);
+    args.trash |= ways.trash;
+    args.json = false;
+    args.format = match ways.format() {
+        commands::Format::Human => Format::Human,
+        commands::Format::Json => Format::Json,
+    };
+    let mut reports = Reports::new("gc", &args.reports, SystemTime::now());
+    let ended = collect(&args, Some((&mut approved, ways)), &mut reports);
+    reports.write(ended)
+}
+
+fn collect(
+    args: &Args,
+    approved: Option<(&mut Approved, &Ways)>,
+    reports: &mut Reports<'_>,
+) -> Result<ExitStatus, Failure> {
     let started = reports.started;
     let format = if args.json { Format::Json } else { args.format };
     let source = source::find(args.config.clone().or(args.configuration.clone()), args.root.clone())?;
@@ -195,7 +218,15 @@ fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure
         None => opened.store.plan(&options, &opened.progress),
     };
     opened.progress.clear();
-    let plan = plan?;
+    let mut plan = plan?;
+    let is_applied = approved.is_some();
+    match approved {
+        Some((approved, ways)) => {
+            approved.check_store(&opened.root)?;
+            plan = apply::restrict(approved, plan, ways)?;
+        }
+        None => args.planning.write(&plan, &opened.root)?,
+    }
     let (scanned_in, planned) = (began.elapsed(), plan.totals());
     let names: Vec<&str> = plan.repository_names().collect();
     tell_of_unused(&args.repository, names.into_iter());
@@ -221,8 +252,10 @@ fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure
         asks,
         ends_if_empty: false,
     };
-    let is_told =
-        (format == Format::Human && !args.quiet || reports.has_summary()) && !args.tidy && args.purge_uploads.is_none();
+    let is_told = !is_applied
+        && (format == Format::Human && !args.quiet || reports.has_summary())
+        && !args.tidy
+        && args.purge_uploads.is_none();
     let unfinished = if is_told { unfinished(&opened, &plan, started) } else { None };
     let status = carry_out(&opened, session.as_ref(), plan, printers, &terms, reports)?;
     reports.time(&opened.progress);
@@ -230,7 +263,11 @@ fn collect(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure
     let is_shown = format == Format::Human && !args.quiet && io::stdout().is_terminal() && scanned_in < SECOND_SCAN;
     if args.delete_untagged && !args.dry_run {
         reports.untagged = Some(Untagged::default());
-    } else if !args.delete_untagged && status != ExitStatus::Interrupted && (is_shown || reports.has_metrics()) {
+    } else if !is_applied
+        && !args.delete_untagged
+        && status != ExitStatus::Interrupted
+        && (is_shown || reports.has_metrics())
+    {
         let planned = if args.dry_run { planned } else { Totals::default() };
         let options = self::options(args, started, true).also_root(used);
         let with = opened.store.plan(&options, &opened.progress);

@@ -18,6 +18,8 @@ use regc_core::retention::{
 use regc_core::{Deletion, Error, Finding, Plan, duration};
 
 use crate::ExitStatus;
+use crate::commands::apply::Ways;
+use crate::commands::plan_file::Approved;
 use crate::commands::removing::{Removal, Removing, tell_of_unused};
 use crate::commands::reports::Reports;
 use crate::commands::store::Opened;
@@ -170,6 +172,11 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     let mut reports = Reports::new("prune", &args.removing.reports, SystemTime::now());
     let ended = prune(&args, &mut reports);
     reports.write(ended)
+}
+
+/// Carries out a plan that was approved.
+pub fn apply(args: Args, approved: Approved, ways: &Ways) -> Result<ExitStatus, Failure> {
+    run(Args { removing: args.removing.approved(approved, ways), common: args.common.printing(ways.format()), ..args })
 }
 
 fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {

@@ -1,5 +1,6 @@
 //! What the commands that remove something have in common.
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -12,8 +13,10 @@ use regc_core::{
     CollectOptions, Deletion, Disposal, Error, Finding, Outcome, Plan, Session, Silent, Store, Summary, duration,
 };
 
+use crate::commands::apply::{self, Ways};
 use crate::commands::cache::{self, Evicted};
 use crate::commands::manifest_cache::ManifestCache;
+use crate::commands::plan_file::{Approved, Planning};
 use crate::commands::reports::{self, Reports};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::used::Used;
@@ -69,6 +72,12 @@ pub struct Removing {
     #[command(flatten)]
     used: Used,
 
+    #[command(flatten)]
+    planning: Planning,
+
+    #[clap(skip)]
+    approved: Option<(RefCell<Approved>, Ways)>,
+
     /// List everything that goes, also at a terminal, and where a rule decides
     #[arg(long)]
     pub all: bool,
@@ -76,6 +85,20 @@ pub struct Removing {
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl Removing {
+    /// The same, to carry out a plan that was approved.
+    pub fn approved(self, approved: Approved, ways: &Ways) -> Self {
+        Self {
+            dry_run: ways.dry_run,
+            yes: ways.yes,
+            quiet: ways.quiet,
+            trash: self.trash || ways.trash,
+            approved: Some((RefCell::new(approved), ways.clone())),
+            ..self
+        }
+    }
 }
 
 /// An open store, from which a command is about to remove something.
@@ -155,7 +178,14 @@ impl<'a> Removal<'a> {
         opened.progress.clear();
         let mut plan = plan?;
         plan.add_findings(findings);
+        if let Some((approved, ways)) = &removing.approved {
+            approved.borrow().check_store(&opened.root)?;
+            plan = apply::restrict(&mut approved.borrow_mut(), plan, ways)?;
+        }
         let plan = check(plan)?;
+        if removing.approved.is_none() {
+            removing.planning.write(&plan, &opened.root)?;
+        }
         let shown: Box<dyn Printer> = match self.format {
             Format::Human => Box::new(output::removal::Human::new(removing.quiet, self.listed())),
             Format::Json => Box::new(output::json::Json::new(removing.quiet)),

@@ -8,6 +8,8 @@ use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
 
 use crate::ExitStatus;
+use crate::commands::apply::Ways;
+use crate::commands::plan_file::Approved;
 use crate::commands::removing::{Removal, Removing};
 use crate::commands::reports::Reports;
 use crate::commands::{Common, pattern};
@@ -45,6 +47,11 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let mut reports = Reports::new("rm", &args.removing.reports, SystemTime::now());
     let ended = remove(&args, &mut reports);
     reports.write(ended)
+}
+
+/// Carries out a plan that was approved.
+pub fn apply(args: Args, approved: Approved, ways: &Ways) -> Result<ExitStatus, Failure> {
+    run(Args { removing: args.removing.approved(approved, ways), common: args.common.printing(ways.format()), ..args })
 }
 
 fn remove(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {

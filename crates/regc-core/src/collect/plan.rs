@@ -34,6 +34,8 @@ pub struct Plan {
     session: Option<u64>,
     /// Whether it is carried out although something that it should delete is blocked.
     is_partial_allowed: bool,
+    /// The keys of what is not deleted although it could be: it was not approved.
+    held: HashSet<String>,
 }
 
 /// The options of a plan that matter when it is carried out.
@@ -174,6 +176,14 @@ impl Item<'_> {
         }
     }
 
+    /// Returns its first key, or its directory: what it is in any plan of the store.
+    fn key(&self) -> String {
+        match self {
+            Item::Repository { repository } => layout::repository(repository),
+            item => item.keys().into_iter().next().unwrap_or_default(),
+        }
+    }
+
     /// Returns the digest that the item is about, if any.
     pub fn digest(&self) -> Option<Digest> {
         match self {
@@ -259,7 +269,15 @@ impl Plan {
             is_deletion: options.deletion.is_some(),
             jobs: options.jobs,
         };
-        Self { scan, terms, unconfirmed: None, command: String::new(), session: None, is_partial_allowed: false }
+        Self {
+            scan,
+            terms,
+            unconfirmed: None,
+            command: String::new(),
+            session: None,
+            is_partial_allowed: false,
+            held: HashSet::new(),
+        }
     }
 
     /// Returns the plan as made in a session by a command.
@@ -324,8 +342,35 @@ impl Plan {
         self.scan.add_findings(findings);
     }
 
+    /// Deletes only those items that `is_approved` accepts, of an earlier plan that somebody has reviewed. What stays keeps what it
+    /// leads to: a blob stays as long as any link to it does, and an image whole if its manifest does.
+    #[must_use]
+    pub fn only(mut self, is_approved: impl Fn(&Item<'_>) -> bool) -> Self {
+        self.held = self.all_items().filter(|item| !is_approved(item)).map(|item| item.key()).collect();
+        self
+    }
+
+    /// Whether it deletes only a part of what it has found.
+    pub(crate) fn is_restricted(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether an item stays because it was not approved.
+    pub(crate) fn is_held(&self, item: &Item<'_>) -> bool {
+        !self.held.is_empty() && self.held.contains(&item.key())
+    }
+
+    /// Returns what stays because it was not approved.
+    pub(crate) fn held_items(&self) -> impl Iterator<Item = Item<'_>> {
+        self.all_items().filter(|item| self.is_held(item))
+    }
+
     /// Returns everything that is deleted, in the order of deletion: a link before what it points at.
     pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        self.all_items().filter(|item| !self.is_held(item))
+    }
+
+    fn all_items(&self) -> impl Iterator<Item = Item<'_>> {
         let repositories = self.repositories();
         repositories
             .clone()
@@ -344,6 +389,10 @@ impl Plan {
     /// Returns how much is deleted.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
+        if self.is_restricted() {
+            self.items().for_each(|item| totals.add(&item));
+            return totals;
+        }
         for garbage in &self.scan.reachable.garbage {
             totals += links(garbage);
         }
@@ -354,8 +403,11 @@ impl Plan {
     }
 
     /// Returns what each repository frees, those that free most first, and last what belongs to no repository: blobs
-    /// that are no longer even linked.
+    /// that are no longer even linked. Nothing of a plan that is [restricted](Self::only).
     pub fn shares(&self) -> (Vec<RepositoryTotals<'_>>, Totals) {
+        if self.is_restricted() {
+            return (Vec::new(), Totals::default());
+        }
         let unreferenced = &self.scan.sizes.unreferenced;
         let mut counted = HashSet::new();
         let mut shares = Vec::new();

@@ -97,12 +97,16 @@ pub fn sweep(
             monitor,
             how: Removing { unless_modified_since: Some(since), into: into.as_deref(), leave_directory: false },
             rescan,
+            plan,
             spared: Mutex::new(spared),
             on_purpose: plan.terms.is_deletion,
             stuck: Mutex::default(),
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
         };
+        // What was not approved stays, and what it leads to, before anything else is removed.
+        plan.held_items().for_each(|item| sweep.spare_what_it_leads_to(&item));
+        plan.held_items().for_each(|item| sweep.stick(&item));
         sweep.remnants(plan);
         sweep.images(&repositories);
         sweep.layer_links(&repositories);
@@ -155,6 +159,7 @@ struct Sweep<'a> {
     monitor: &'a dyn Monitor,
     how: Removing<'a>,
     rescan: Rescan<'a>,
+    plan: &'a Plan,
     spared: Mutex<Spared>,
     /// Whether the operator named what is deleted.
     on_purpose: bool,
@@ -323,6 +328,10 @@ impl Sweep<'_> {
             if self.is_over() {
                 return;
             }
+            if self.plan.is_held(&item) {
+                self.outcome.lock().spared.add(&item);
+                continue;
+            }
             let is_gone = self.whole_repository(repository);
             let mut outcome = self.outcome.lock();
             match is_gone {
@@ -390,6 +399,7 @@ impl Sweep<'_> {
         let digests = &self.rescan.scan.inventory.digests;
         let spared = self.spared.lock();
         let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
+            item if self.plan.is_held(item) => true,
             // A tag is removed although what it names is in use; a tag that was pushed again is newer than the run.
             Item::Tag { repository, tag, .. } => {
                 let is_owner_back = || {
@@ -435,9 +445,7 @@ impl Sweep<'_> {
             start = end;
             if !is_gone {
                 self.spare_what_it_leads_to(item);
-                if let Item::TagIndexEntry { repository, tag, .. } = item {
-                    self.stuck.lock().insert((repository.to_string(), tag.to_string()));
-                }
+                self.stick(item);
             }
             let mut outcome = self.outcome.lock();
             outcome.failures.extend(failures);
@@ -448,6 +456,13 @@ impl Sweep<'_> {
             }
         }
         self.monitor.advance(steps);
+    }
+
+    /// Keeps the tag of an entry in its index, because the entry stays.
+    fn stick(&self, item: &Item<'_>) {
+        if let Item::TagIndexEntry { repository, tag, .. } = item {
+            self.stuck.lock().insert((repository.to_string(), tag.to_string()));
+        }
     }
 
     /// Keeps what a link refers to, because the link itself stays.

@@ -54,12 +54,12 @@ pub fn run(storage: &dyn TrashStorage, options: Options, to_trash: Option<&str>)
 }
 
 /// Returns the keys that are not in the trash.
-fn outside(storage: &MemoryStorage) -> BTreeSet<String> {
+pub fn outside(storage: &MemoryStorage) -> BTreeSet<String> {
     storage.keys().into_iter().filter(|key| !key.starts_with(".regc/")).collect()
 }
 
 /// Asserts that everything that is live exists, and no live link is dangling.
-fn assert_intact(registry: &TestRegistry, options: Options, left: &BTreeSet<String>, when: &str) {
+pub fn assert_intact(registry: &TestRegistry, options: Options, left: &BTreeSet<String>, when: &str) {
     for (repository, live) in oracle::live(registry, options.delete_untagged) {
         for digest in live {
             let links = [layout::layer_link(&repository, &digest), layout::revision_link(&repository, &digest)];

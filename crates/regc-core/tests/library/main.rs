@@ -1,5 +1,6 @@
 //! The library on whole registries: on disk, and in memory with directories.
 
+mod approved;
 mod arrivals;
 mod beneath;
 mod calls;

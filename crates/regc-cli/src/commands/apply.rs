@@ -1,0 +1,123 @@
+//! `regc apply`.
+
+use std::env;
+use std::path::PathBuf;
+
+use clap::Parser;
+use regc_core::{Error, Plan};
+use serde_json::{Value, json};
+
+use crate::commands::plan_file::{Approved, Difference};
+use crate::commands::{Format, gc, prune, rm};
+use crate::failure::Failure;
+use crate::output::{Output, count, printable};
+use crate::{Cli, Command, ExitStatus};
+
+/// Carry out a plan that was reviewed.
+///
+/// `regc gc --dry-run --plan-out plan.jsonl`, also of `prune` and `rm`, writes what would be deleted; the registry may run. This
+/// command plans again with the same options, and deletes only what is in both plans: what has come into use since then stays, and
+/// so does what is new. Stop the registry first, or make it read-only. A plan of another store, of another version of regc, or one
+/// that was changed, is refused.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+
+    #[command(flatten)]
+    pub ways: Ways,
+}
+
+/// How a plan is carried out, whatever the command line that made it says.
+#[derive(Clone, clap::Args)]
+pub struct Ways {
+    /// Show what would be deleted, and what differs from the plan; delete nothing
+    #[arg(short, long)]
+    pub dry_run: bool,
+
+    /// Do not ask
+    #[arg(short, long, conflicts_with = "dry_run")]
+    pub yes: bool,
+
+    /// Move to the trash instead of removing
+    #[arg(long)]
+    pub trash: bool,
+
+    /// Print nothing but errors; with --format json, the summary too
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// What to print: text for people, or JSON Lines
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+impl Ways {
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitStatus, Failure> {
+    let Args { plan, ways } = args;
+    let approved = Approved::read(&plan)?;
+    let unusable = || Error::Config(format!("{} holds no command that can be carried out", plan.display()));
+    let arguments = std::iter::once("regc").chain(approved.arguments.iter().map(String::as_str));
+    let cli = Cli::try_parse_from(arguments).map_err(|_| unusable())?;
+    env::set_current_dir(&approved.directory).map_err(|source| Error::Storage {
+        action: "change to",
+        path: approved.directory.display().to_string(),
+        source,
+    })?;
+    match cli.command {
+        Command::Gc(args) => gc::apply(args, approved, &ways),
+        Command::Prune(args) => prune::apply(*args, approved, &ways),
+        Command::Rm(args) => rm::apply(args, approved, &ways),
+        _ => Err(unusable().into()),
+    }
+}
+
+/// How many lines of what differs are printed.
+const LINES: usize = 20;
+
+/// Restricts a plan to what was approved, and prints what differs.
+pub fn restrict(approved: &mut Approved, plan: Plan, ways: &Ways) -> Result<Plan, Error> {
+    let (plan, Difference { gone, new, both }) = approved.restrict(plan)?;
+    let mut output = Output::new();
+    match ways.format() {
+        _ if ways.quiet => {}
+        Format::Json => {
+            gone.iter().for_each(|item| output.json(&json!({ "type": "gone", "item": item })));
+            new.iter().for_each(|item| output.json(&json!({ "type": "new", "item": item })));
+        }
+        Format::Human => {
+            let both = count(both, "item");
+            output.line(format_args!("{both} of the plan of {} to delete.", printable(&approved.planned)));
+            list(&mut output, &gone, "in the plan, and gone or in use again");
+            list(&mut output, &new, "not in the plan, and left");
+        }
+    }
+    output.flush();
+    Ok(plan)
+}
+
+fn list(output: &mut Output, items: &[Value], what: &str) {
+    if items.is_empty() {
+        return;
+    }
+    output.line(format_args!("{} {what}:", count(items.len() as u64, "item")));
+    for item in items.iter().take(LINES) {
+        let text = |key: &str| item[key].as_str();
+        let named = [text("type"), text("repository"), text("tag"), text("upload"), text("path"), text("digest")];
+        let line = named.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        output.line(format_args!("  {}", printable(&line)));
+    }
+    if items.len() > LINES {
+        output.line(format_args!("  and {} more; --json prints them all", items.len() - LINES));
+    }
+}

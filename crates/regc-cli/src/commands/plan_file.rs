@@ -1,0 +1,182 @@
+//! Plans in files: what a dry run would delete, to be reviewed, and carried out later by `regc apply`.
+//!
+//! A plan is JSON Lines: a header, then what is deleted as `--json` prints it, and last a line with the SHA-256 of all before it.
+//! So a plan that was changed by hand, or cut, is noticed.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use regc_core::{Algorithm, Digest, Error, Item, Plan};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::output::file;
+use crate::process;
+
+/// Where a plan is written.
+#[derive(clap::Args)]
+pub struct Planning {
+    /// With --dry-run: write what would be deleted to a file, for `regc apply`
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    plan_out: Option<PathBuf>,
+}
+
+/// The version of the format. It increases when an older regc would misread a plan.
+const VERSION: u32 = 1;
+
+/// The first line of a plan.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    r#type: String,
+    version: u32,
+    regc: String,
+    planned: String,
+    store: String,
+    /// The directory that relative paths among the arguments start from.
+    directory: PathBuf,
+    arguments: Vec<String>,
+}
+
+/// The last line of a plan.
+#[derive(Debug, Serialize, Deserialize)]
+struct End {
+    r#type: String,
+    items: usize,
+    sha256: Digest,
+}
+
+/// A plan that was read from a file: what somebody has reviewed.
+#[derive(Debug)]
+pub struct Approved {
+    store: String,
+    /// When it was made.
+    pub planned: String,
+    /// The directory that relative paths among the arguments start from.
+    pub directory: PathBuf,
+    /// The command line that made it.
+    pub arguments: Vec<String>,
+    /// What it deletes, and whether that is still to be deleted.
+    items: HashMap<String, bool>,
+}
+
+/// What differs between a plan that was approved and the store as it is.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// What was approved, and is not to be deleted any more: it is gone, or in use again.
+    pub gone: Vec<Value>,
+    /// What is to be deleted, and was not approved. It stays.
+    pub new: Vec<Value>,
+    /// How many items are in both.
+    pub both: u64,
+}
+
+/// Returns what an item is called in all plans. Its bytes are left out: they do not tell what it is.
+fn described(item: &Item<'_>) -> Result<(String, Value), Error> {
+    let mut value = serde_json::to_value(item).map_err(|error| invalid(Path::new("the plan"), error.to_string()))?;
+    let whole = value.clone();
+    if let Value::Object(fields) = &mut value {
+        fields.remove("bytes");
+    }
+    Ok((value.to_string(), whole))
+}
+
+fn invalid(path: &Path, reason: impl Into<String>) -> Error {
+    let source = io::Error::new(io::ErrorKind::InvalidData, reason.into());
+    Error::Storage { action: "use the plan", path: path.display().to_string(), source }
+}
+
+/// Returns the name of a store in plans.
+fn name_of(root: &Path) -> String {
+    root.canonicalize().unwrap_or_else(|_| root.to_owned()).display().to_string()
+}
+
+impl Planning {
+    /// Writes a plan, if that was asked for.
+    pub fn write(&self, plan: &Plan, root: &Path) -> Result<(), Error> {
+        let Some(path) = &self.plan_out else { return Ok(()) };
+        let fail = |source| Error::Storage { action: "write the plan", path: path.display().to_string(), source };
+        let header = Header {
+            r#type: "plan".to_owned(),
+            version: VERSION,
+            regc: env!("CARGO_PKG_VERSION").to_owned(),
+            planned: process::time(SystemTime::now()),
+            store: name_of(root),
+            directory: env::current_dir().map_err(fail)?,
+            arguments: env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        };
+        let mut text = json!(header).to_string() + "\n";
+        let mut items = 0;
+        for item in plan.items() {
+            text += &described(&item)?.1.to_string();
+            text.push('\n');
+            items += 1;
+        }
+        let end = End { r#type: "end".to_owned(), items, sha256: Digest::of(Algorithm::Sha256, text.as_bytes()) };
+        text += &(json!(end).to_string() + "\n");
+        file::replace(path, &text).map_err(fail)
+    }
+}
+
+impl Approved {
+    /// Reads a plan.
+    ///
+    /// Fails if it is not whole, was changed, or was made by another version of regc.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let fail = |source| Error::Storage { action: "read the plan", path: path.display().to_string(), source };
+        let text = fs::read_to_string(path).map_err(fail)?;
+        let not_whole = || invalid(path, "it is not whole; write it again with --plan-out");
+        let last = text.trim_end_matches('\n').rfind('\n').map(|at| at + 1).ok_or_else(not_whole)?;
+        let (before, last) = text.split_at(last);
+        let end: End = serde_json::from_str(last).map_err(|_| not_whole())?;
+        if end.r#type != "end" || end.sha256 != Digest::of(Algorithm::Sha256, before.as_bytes()) {
+            return Err(invalid(path, "it was changed since it was made; write it again with --plan-out"));
+        }
+        let mut lines = before.lines();
+        let header: Header = lines.next().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(not_whole)?;
+        if header.version != VERSION || header.regc != env!("CARGO_PKG_VERSION") {
+            return Err(invalid(path, format!("it was made by regc {}; write it again with --plan-out", header.regc)));
+        }
+        let mut items = HashMap::new();
+        for line in lines {
+            let mut item: Value = serde_json::from_str(line).map_err(|_| not_whole())?;
+            item.as_object_mut().ok_or_else(not_whole)?.remove("bytes");
+            items.insert(item.to_string(), false);
+        }
+        let Header { planned, store, directory, arguments, .. } = header;
+        Ok(Self { store, planned, directory, arguments, items })
+    }
+
+    /// Fails if the plan is of another store.
+    pub fn check_store(&self, root: &Path) -> Result<(), Error> {
+        let root = name_of(root);
+        match root == self.store {
+            true => Ok(()),
+            false => Err(Error::Config(format!("the plan is of the store {}, not of {root}", self.store))),
+        }
+    }
+
+    /// Restricts a plan to what was approved, and returns what differs.
+    pub fn restrict(&mut self, plan: Plan) -> Result<(Plan, Difference), Error> {
+        let mut difference = Difference::default();
+        for item in plan.items() {
+            let (name, whole) = described(&item)?;
+            match self.items.get_mut(&name) {
+                Some(is_found) => {
+                    *is_found = true;
+                    difference.both += 1;
+                }
+                None => difference.new.push(whole),
+            }
+        }
+        let gone = self.items.iter().filter(|(_, is_found)| !**is_found).map(|(name, _)| name);
+        let mut gone: Vec<&String> = gone.collect();
+        gone.sort();
+        difference.gone.extend(gone.into_iter().filter_map(|name| serde_json::from_str(name).ok()));
+        let plan = plan.only(|item| described(item).is_ok_and(|(name, _)| self.items.contains_key(&name)));
+        Ok((plan, difference))
+    }
+}
