@@ -122,7 +122,7 @@ fn output_does_not_depend_on_threads() {
 fn human_report_names_damage_and_remedy() {
     let run = gc(damaged().on_disk().path(), &["-d"]);
     assert_eq!(run.code, 3);
-    assert!(run.stdout.contains("Damage: 1 finding\n  hurt: manifest sha256:"), "{}", run.stdout);
+    assert!(run.stdout.contains("Damage: 1 finding\n  RG024 hurt: manifest sha256:"), "{}", run.stdout);
     assert!(run.stdout.contains("    remedy: push the image again"), "{}", run.stdout);
 }
 

@@ -123,24 +123,24 @@ fn gc_reports_damage_with_its_remedy() {
         root.path(),
         &["gc", "--dry-run"],
         &expect![[r#"
-          Storage       ROOT
-          Repositories  3
-          Manifests     4
-          In use        2.11 KiB in 11 blobs
-          Garbage       631 B in 3 blobs, 2 layer links
+              Storage       ROOT
+              Repositories  3
+              Manifests     4
+              In use        2.11 KiB in 11 blobs
+              Garbage       631 B in 3 blobs, 2 layer links
 
-        Repositories that give back most:
-                 631 B  team/app  (3 blobs, 2 layer links)
+            Repositories that give back most:
+                     631 B  team/app  (3 blobs, 2 layer links)
 
-        Damage: 1 finding
-          hurt: manifest <manifest hurt:v1> cannot be pulled: <layer lost> is missing
-            file:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
-            remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
+            Damage: 1 finding
+              RG024 hurt: manifest <manifest hurt:v1> cannot be pulled: <layer lost> is missing
+                file:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
+                remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
 
-        Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same command
-        without --dry-run.
-        --- exit code 3
-    "#]],
+            Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same command
+            without --dry-run.
+            --- exit code 3
+        "#]],
     );
     assert_prints(
         &registry,

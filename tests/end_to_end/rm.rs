@@ -235,3 +235,25 @@ fn interrupted_rm_leaves_no_partial_image() {
     }
     assert_eq!(gc(root.path(), &[]).code, 0);
 }
+
+#[test]
+fn all_names_that_match_nothing_are_told_with_what_was_meant() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    for (names, expected) in [
+        (&["tema/app"][..], "did you mean team/app?"),
+        (&["team"], "did you mean 'team/**' or team/app?"),
+        (&["app"], "did you mean team/app?"),
+        (&["team/app:v2"], "did you mean team/app:v1?"),
+        (&["otter:v1"], "did you mean other:v1?"),
+    ] {
+        for command in [&["rm", "--dry-run"][..], &["ls"]] {
+            let run = regc([command, names, &["--root", path]].concat());
+            assert_eq!(run.code, 1, "{command:?}");
+            assert!(run.stderr.contains(&format!("  hint: {expected}")), "{command:?} {names:?}: {}", run.stderr);
+        }
+    }
+    let run = regc(["rm", "--dry-run", "--root", path, "other", "nosuch", "absent:v1"]);
+    assert!(run.code == 1 && run.stderr.contains("nothing matches nosuch, absent:v1\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("`regc ls` lists what there is"), "{}", run.stderr);
+}

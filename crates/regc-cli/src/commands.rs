@@ -14,6 +14,7 @@ pub mod removing;
 pub mod repair;
 pub mod reports;
 pub mod rm;
+pub mod similar;
 pub mod store;
 pub mod trash;
 pub mod undelete;

@@ -10,6 +10,14 @@ pub enum Failure {
     /// The library's error.
     #[error(transparent)]
     Library(#[from] Error),
+    /// A name is not in the store, and this may have been meant.
+    #[error("{error}")]
+    NotFound {
+        /// The library's error.
+        error: Box<Error>,
+        /// Names that are like it.
+        similar: String,
+    },
     /// The operator answered the question with no.
     #[error("nothing was deleted")]
     Declined,
@@ -31,6 +39,7 @@ impl Failure {
     pub fn library(&self) -> Option<&Error> {
         match self {
             Self::Library(error) => Some(error),
+            Self::NotFound { error, .. } => Some(error),
             Self::Declined | Self::Unconfirmed => None,
         }
     }

@@ -152,6 +152,7 @@ impl Flags {
         match failure {
             Failure::Library(error) => self.hint_of_error(error),
             Failure::Unconfirmed => self.if_has("yes", "use --yes, or see what would be deleted with --dry-run"),
+            Failure::NotFound { similar, .. } => Some(similar.clone()),
             Failure::Declined => None,
         }
     }

@@ -120,7 +120,8 @@ fn command() -> ClapCommand {
 
 /// Prints an error and what caused it to the standard error stream.
 fn print_error(error: &dyn Error) {
-    eprintln!("regc: {}", output::printable(&error.to_string()));
+    let name = console::style("regc:").red().bold().for_stderr();
+    eprintln!("{name} {}", output::printable(&error.to_string()));
     let mut cause = error.source();
     while let Some(error) = cause {
         eprintln!("  caused by: {}", output::printable(&error.to_string()));

@@ -9,6 +9,7 @@ pub mod removal;
 pub mod table;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
 use indicatif::HumanCount;
@@ -166,6 +167,16 @@ pub fn count(number: u64, thing: &str) -> String {
 /// `1 repository`, `1,234 repositories`.
 pub fn count_of(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
+}
+
+/// Prints a warning to the standard error stream, in yellow at a terminal.
+pub fn warn(text: fmt::Arguments<'_>) {
+    eprintln!("regc: {} {text}", console::style("warning:").yellow().bold().for_stderr());
+}
+
+/// Prints what an operator should know to the standard error stream.
+pub fn note(text: fmt::Arguments<'_>) {
+    eprintln!("regc: {} {text}", console::style("note:").bold().for_stderr());
 }
 
 /// Says which store a command is about to change, or in a dry run would change: another one may be meant.

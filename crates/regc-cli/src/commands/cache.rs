@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::ExitStatus;
 use crate::commands::{Common, Format};
-use crate::output::{Output, printable};
+use crate::output::{self, Output, printable};
 use crate::progress::Progress;
 
 /// The registry's cache of what blobs it has (storage.cache.blobdescriptor)
@@ -159,11 +159,11 @@ impl Evicted {
     /// accepts images that cannot be pulled.
     pub fn warn(&self) {
         if let Some(finding) = &self.finding {
-            eprintln!("regc: note: {}; {}", printable(&finding.message()), finding.remedy());
+            output::note(format_args!("{}; {}", printable(&finding.message()), finding.remedy()));
         } else if self.stale.is_some() {
-            eprintln!(
-                "regc: note: the running registry's memory still lists what was removed: restart it before it takes pushes"
-            );
+            output::note(format_args!(
+                "the running registry's memory still lists what was removed: restart it before it takes pushes"
+            ));
         }
     }
 }

@@ -10,6 +10,7 @@ use regc_core::verify::Verification;
 use regc_core::verify::content::{Bandwidth, Checkpoint, HashOptions, Hashed, Sample};
 use regc_core::{Error, Store};
 
+use crate::output;
 use crate::progress::Progress;
 
 /// Whether blobs are hashed, and how.
@@ -70,13 +71,13 @@ impl Hashing {
         if store.config().driver.is_bucket() {
             let bytes = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
             let most = if sample.is_some() { "a sample of " } else { "" };
-            eprintln!("regc: note: reads {most}{} from the bucket", BinaryBytes(bytes));
+            output::note(format_args!("reads {most}{} from the bucket", BinaryBytes(bytes)));
         }
         let save = |checkpoint: &Checkpoint| {
             if let Some(path) = &self.checkpoint
                 && let Err(error) = write(path, checkpoint)
             {
-                eprintln!("regc: warning: cannot write the checkpoint {}: {error}", path.display());
+                output::warn(format_args!("cannot write the checkpoint {}: {error}", path.display()));
             }
         };
         let hashed = store.verify_content(verification, &options, &save, progress)?;

@@ -233,7 +233,7 @@ fn collect(
     let is_asked = format == Format::Human && can_ask();
     let asks = match plan.unconfirmed() {
         Some(refusal) if args.dry_run => {
-            eprintln!("regc: warning: {refusal}; a real run asks, or needs --allow-mostly-untagged");
+            output::warn(format_args!("{refusal}; a real run asks, or needs --allow-mostly-untagged"));
             false
         }
         Some(refusal) if !is_asked => return Err(Error::Refused(refusal.clone()).into()),

@@ -11,14 +11,15 @@ use clap::ValueEnum;
 use indicatif::HumanCount;
 use regc_core::inspect::catalog::{Image, ListOptions, Listing, Tag};
 use regc_core::registry::pattern::{Part, Pattern};
-use regc_core::{Digest, Error};
+use regc_core::{Digest, Error, Store};
 use serde_json::{Value, json};
 
 use self::human::Digests;
+use crate::commands::similar::similar;
 use crate::commands::{Common, Format, pattern};
 use crate::output::{Output, natural, printable};
 use crate::progress::Progress;
-use crate::{ExitStatus, process};
+use crate::{ExitStatus, hints, process};
 
 /// Show what is in the store: repositories, tags, images.
 #[derive(clap::Args)]
@@ -120,7 +121,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
             }
         }
     }
-    Ok(output.end(|| tell_of_unmatched(&unmatched)))
+    Ok(output.end(|| tell_of_unmatched(&store, &progress, &unmatched)))
 }
 
 /// A tag of a repository; a repository without tags has none.
@@ -170,11 +171,15 @@ fn is_matched(pattern: &Pattern, listing: &Listing) -> bool {
 }
 
 /// Reports the patterns that match nothing. That is a failure: one of them may be misspelled.
-fn tell_of_unmatched(patterns: &[&Pattern]) -> ExitStatus {
+fn tell_of_unmatched(store: &Store, progress: &Progress, patterns: &[&Pattern]) -> ExitStatus {
     for pattern in patterns {
         eprintln!("regc: nothing matches {}", printable(&pattern.to_string()));
     }
-    if patterns.is_empty() { ExitStatus::Done } else { ExitStatus::Failed }
+    if patterns.is_empty() {
+        return ExitStatus::Done;
+    }
+    hints::print(similar(store, progress, patterns));
+    ExitStatus::Failed
 }
 
 /// Returns what the listed tags name, and everything reachable from it.

@@ -25,7 +25,7 @@ use crate::commands::reports::Reports;
 use crate::commands::store::Opened;
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
-use crate::output::natural;
+use crate::output::{self, natural};
 
 /// Remove the images that no rule keeps: all but the newest, the young, or those with certain tags.
 ///
@@ -206,9 +206,9 @@ fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> 
     match undated.count() {
         0 => {}
         _ if args.removing.quiet => {}
-        undated => eprintln!(
-            "regc: warning: {undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
-        ),
+        undated => output::warn(format_args!(
+            "{undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
+        )),
     }
     let check = |plan: Plan| {
         if !args.removing.quiet {

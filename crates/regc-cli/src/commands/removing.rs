@@ -237,12 +237,12 @@ pub fn carry_out(
     }
     printers.decided(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
     if plan.totals().all_bytes() > 0 && store.keeps_versions() {
-        eprintln!(
-            "regc: note: the bucket keeps versions: what is deleted takes up space until its old version expires"
-        );
+        output::note(format_args!(
+            "the bucket keeps versions: what is deleted takes up space until its old version expires"
+        ));
     }
     if store.hides_uploads() {
-        eprintln!("regc: note: the server does not list unfinished uploads: they are not counted, and stay");
+        output::note(format_args!("the server does not list unfinished uploads: they are not counted, and stay"));
     }
     let is_kept = terms.needing != Needing::Nothing;
     let free_before = store.free_bytes();
@@ -270,7 +270,7 @@ pub fn carry_out(
                     {
                         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
                         let told = format!("{error}{}", cause.unwrap_or_default());
-                        eprintln!("regc: note: {}; the next run reads more manifests", output::printable(&told));
+                        output::note(format_args!("{}; the next run reads more manifests", output::printable(&told)));
                     }
                     outcome?
                 }
@@ -380,7 +380,7 @@ pub const MIN_AGE_LIVE: Duration = Duration::from_secs(60 * 60);
 /// Warns of patterns that match none of these repositories: they may be misspelled.
 pub fn tell_of_unused<'n>(patterns: &[Pattern], names: impl Iterator<Item = &'n str> + Clone) {
     for pattern in patterns.iter().filter(|pattern| !names.clone().any(|name| pattern.matches_repository(name))) {
-        eprintln!("regc: warning: no repository matches {}", output::printable(&pattern.to_string()));
+        output::warn(format_args!("no repository matches {}", output::printable(&pattern.to_string())));
     }
 }
 
@@ -400,7 +400,7 @@ pub fn trash_bytes(store: &Store) -> u64 {
 /// Reports that a run was deleted from the trash for good. This is always printed.
 fn tell_deleted(deleted: &RunSize) {
     let bytes = BinaryBytes(deleted.bytes);
-    eprintln!("regc: note: the disk was full: run {} was deleted from the trash for good, {bytes}", deleted.run);
+    output::note(format_args!("the disk was full: run {} was deleted from the trash for good, {bytes}", deleted.run));
 }
 
 /// Returns the exit status of a run after its report: a failure if the report was not written.

@@ -3,15 +3,16 @@
 use std::path::{self, Path};
 use std::time::SystemTime;
 
-use regc_core::Plan;
 use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
+use regc_core::{Error, Plan};
 
 use crate::ExitStatus;
 use crate::commands::apply::Ways;
 use crate::commands::plan_file::Approved;
 use crate::commands::removing::{Removal, Removing};
 use crate::commands::reports::Reports;
+use crate::commands::similar::similar;
 use crate::commands::{Common, pattern};
 use crate::failure::Failure;
 
@@ -58,7 +59,20 @@ fn remove(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure>
     let removal = Removal::open(&args.common, &args.removing, reports)?;
     let session = removal.opened.session()?;
     let store = &removal.opened.store;
-    let mut deletion = store.resolve(&args.names, args.force, &removal.opened.progress)?;
+    let progress = &removal.opened.progress;
+    let mut deletion = match store.resolve(&args.names, args.force, progress) {
+        Err(Error::NothingMatches(names)) => {
+            let is_missing = |pattern: &&Pattern| names.split(", ").any(|name| name == pattern.to_string());
+            let missing: Vec<&Pattern> = args.names.iter().filter(is_missing).collect();
+            let similar = similar(store, progress, &missing);
+            let error = Error::NothingMatches(names);
+            return Err(match similar {
+                Some(similar) => Failure::NotFound { error: Box::new(error), similar },
+                None => Failure::Library(error),
+            });
+        }
+        deletion => deletion?,
+    };
     for path in &args.path {
         let path = below(path, &removal.opened.root);
         deletion.repository(&store.repository_at(&path, &removal.opened.progress)?);

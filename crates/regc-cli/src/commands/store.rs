@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use regc_core::{CollectOptions, Error, Holder, Probed, Refusal, Session, Store};
 
 use crate::commands::Common;
-use crate::output::printable;
+use crate::output::{self, printable};
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -71,18 +71,18 @@ impl Opened {
     fn warn_of(&self, probed: &Probed) {
         let Some(listener) = &self.store.config().listener else { return };
         match probed {
-            Probed::Registry if !self.opening.quiet => eprintln!(
-                "regc: warning: a registry answers at {listener}, and is not read-only; what is being pushed may not be in \
+            Probed::Registry if !self.opening.quiet => output::warn(format_args!(
+                "a registry answers at {listener}, and is not read-only; what is being pushed may not be in \
                  these numbers"
-            ),
+            )),
             Probed::Unclear(answer) if !self.opening.quiet => {
-                eprintln!("regc: warning: what listens at {listener} {}, and may be a registry", printable(answer));
+                output::warn(format_args!("what listens at {listener} {}, and may be a registry", printable(answer)));
             }
             Probed::Other(name) if !self.opening.quiet => {
-                eprintln!("regc: warning: {listener} is answered by {}, not by a registry", printable(name));
+                output::warn(format_args!("{listener} is answered by {}, not by a registry", printable(name)));
             }
             Probed::Unknown(error) => {
-                eprintln!("regc: warning: cannot tell whether a registry answers at {listener}: {error}");
+                output::warn(format_args!("cannot tell whether a registry answers at {listener}: {error}"));
             }
             _ => {}
         }

@@ -139,7 +139,7 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
         match is_json {
             true if args.quiet => {}
             true => output.json(&json!({ "type": "absent", "repository": repository, "digest": digest })),
-            false => eprintln!("regc: warning: {repository} never had {digest}, which an index refers to"),
+            false => output::warn(format_args!("{repository} never had {digest}, which an index refers to")),
         }
     }
     for (selection, missing) in plan.left() {

@@ -11,7 +11,7 @@ use regc_core::storage::Content;
 use regc_core::{Digest, Error, Store};
 use serde_json::Value;
 
-use crate::output::{count, printable};
+use crate::output::{self, count, printable};
 
 /// Where images are listed that are in use.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ impl Used {
             }
             let (all, path) = (count(references.len() as u64, "image"), path.display().to_string());
             if here == 0 {
-                eprintln!("regc: warning: {}: none of {all} is in this store", printable(&path));
+                output::warn(format_args!("{}: none of {all} is in this store", printable(&path)));
             }
         }
         Ok(used)

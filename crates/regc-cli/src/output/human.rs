@@ -169,7 +169,7 @@ pub fn findings(output: &mut Output, run: &Run<'_>) {
     output.line(format_args!("\nDamage: {}", count(findings.len() as u64, "finding")));
     let shown = if io::stdout().is_terminal() { FINDINGS_ON_TERMINAL } else { usize::MAX };
     for finding in findings.iter().take(shown) {
-        output.line(format_args!("  {}", printable(&finding.message())));
+        output.line(format_args!("  {} {}", finding.code(), printable(&finding.message())));
         output.line(format_args!("    file:   {}", printable(&finding.path())));
         output.line(format_args!("    remedy: {}", finding.remedy()));
     }

@@ -33,7 +33,7 @@ pub fn list(
         Format::Json => deleted.iter().for_each(|deleted| json_line(&mut output, deleted)),
         Format::Human => human(&deleted, if is_full { Digests::Whole } else { Digests::for_eyes() }).print(&mut output),
     }
-    Ok(output.end(|| super::tell_of_unmatched(&unmatched)))
+    Ok(output.end(|| super::tell_of_unmatched(store, progress, &unmatched)))
 }
 
 /// Whether a pattern names a manifest: by its repository, a tag that named it, or its digest.

@@ -17,7 +17,7 @@ use crate::threads::with_threads;
 
 /// Returns everything in a store that patterns name, as a deletion.
 ///
-/// Fails with [`Error::NothingMatches`] if a pattern matches nothing, and with [`Error::StillTagged`] if a pattern
+/// Fails with [`Error::NothingMatches`] if patterns match nothing, which it names, and with [`Error::StillTagged`] if a pattern
 /// names a manifest by its digest that a tag names as well, unless `force` deletes those tags too. No pattern names a
 /// repository of a name that no registry serves: see [`repository_at`](super::repository_at).
 pub fn resolve(
@@ -31,7 +31,7 @@ pub fn resolve(
         let mut names = inventory::repository_names(storage, monitor)?;
         names.retain(|name| layout::is_repository_name(name));
         names.sort_unstable();
-        let mut deletion = Deletion::default();
+        let (mut deletion, mut missing) = (Deletion::default(), Vec::new());
         // Manifests last: by then it is known which tags are deleted.
         let (manifests, others): (Vec<_>, Vec<_>) =
             patterns.iter().partition(|pattern| matches!(pattern.part(), Part::Manifest(_)));
@@ -47,10 +47,10 @@ pub fn resolve(
                 Part::Manifest(digest) => manifest(storage, digest, &matching, force, &mut deletion)?,
             };
             if found == 0 {
-                return Err(Error::NothingMatches(pattern.to_string()));
+                missing.push(pattern.to_string());
             }
         }
-        Ok(deletion)
+        if missing.is_empty() { Ok(deletion) } else { Err(Error::NothingMatches(missing.join(", "))) }
     })
 }
 
