@@ -8,6 +8,7 @@ use regc_core::trash::RunSize;
 use regc_core::{Cause, Error, MissingReason, Refusal};
 
 use crate::failure::Failure;
+use crate::process;
 
 /// Prints a hint below its error.
 pub fn print(hint: Option<String>) {
@@ -68,6 +69,9 @@ impl Needing {
                 _ => "a bucket that keeps versions gives back what was deleted; push again what is damaged".to_owned(),
             }),
             Error::OtherFilesystem(_) => self.without().or_else(|| self.on_one_filesystem()),
+            error if error.is_denied() => process::user().map(|user| {
+                format!("this is the user with the number {user}; run regc as the user that the registry runs as")
+            }),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Signals and times, for all commands.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -11,6 +13,11 @@ use crate::interruption::Interruption;
 pub fn watch() -> Result<Interruption, Error> {
     let fail = |source| Error::Storage { action: "watch", path: "signals".to_owned(), source };
     Interruption::watch().map_err(fail)
+}
+
+/// Returns the number of the user that this process runs as, if the system tells.
+pub fn user() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|process| process.uid())
 }
 
 /// Formats a time for people and programs: `2026-11-21T03:15:02Z`.

@@ -352,7 +352,7 @@ impl Error {
     }
 
     /// Whether the storage refused access.
-    pub(crate) fn is_denied(&self) -> bool {
+    pub fn is_denied(&self) -> bool {
         matches!(self, Self::Storage { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
