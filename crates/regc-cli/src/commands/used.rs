@@ -207,6 +207,9 @@ mod tests {
             "status":{"containerStatuses":[{"image":"team/app:v1","imageID":""}]}}]}"#;
         assert_eq!(names(pods), Ok(2));
         assert_eq!(names(r#"[{"Config":{"Image":"a"}}] [{"Config":{"Image":"b"}}]"#), Ok(2));
+        // As of docker inspect and docker service inspect; several documents follow one another.
+        let service = r#"[{"Spec":{"TaskTemplate":{"ContainerSpec":{"Image":"app:v1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}}}]"#;
+        assert_eq!(names(service), Ok(1));
         assert!(names("{\"items\":").unwrap_err().starts_with("not JSON"));
     }
 }
