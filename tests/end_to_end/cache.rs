@@ -118,3 +118,27 @@ fn a_repair_that_moves_content_aside_has_the_note() {
     assert!(run.stderr.contains(NOTE), "{} {}", run.stdout, run.stderr);
     assert_eq!(summary(&run)["stale_cache"]["kind"], "redis");
 }
+
+#[test]
+fn a_server_that_does_not_answer_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            use std::io::{Read, Write};
+            let mut stream = stream.unwrap();
+            let mut part = [0; 4096];
+            // The answer to the greeting, and then none.
+            if stream.read(&mut part).is_ok_and(|length| length > 0) {
+                stream.write_all(b"+OK\r\n+OK\r\n").ok();
+            }
+            held.push(stream);
+        }
+    });
+    let began = std::time::Instant::now();
+    let run = run(&["gc"], REDIS, &format!("redis: {{addr: '{address}'}}"));
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("still lists what was removed: timed out"), "{}", run.stderr);
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+}

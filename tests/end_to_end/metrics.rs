@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use regc_core::registry::layout;
-use regc_testkit::TestRegistry;
+use regc_testkit::files_below;
 
 use crate::common::{Run, regc};
 
@@ -93,13 +93,62 @@ fn rm_and_prune_write_reports_too() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_a_failure_and_the_work_is_done() {
-    let root = TestRegistry::new().on_disk();
-    let mut registry = crate::registry();
-    registry.layer("team/app", "garbage");
-    registry.write_to(root.path());
-    let (done, ..) = run(root.path(), Path::new("/nowhere"), &["gc"]);
-    assert_eq!(done.code, 1);
-    assert!(done.stderr.contains("cannot write /nowhere/regc.prom: "), "{}", done.stderr);
-    assert!(done.stdout.contains("Done. "), "{}", done.stdout);
+fn reports_replace_nothing_that_is_needed() {
+    let (root, directory) = (crate::registry().on_disk(), tempfile::tempdir().unwrap());
+    let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
+    let config = crate::config(&directory, &storage, "");
+    let config = config.to_str().unwrap();
+    let before = files_below(root.path());
+    let link = root.path().join(layout::tag_link("team/app", "v1"));
+    let text = fs::read_to_string(&link).unwrap();
+    let (link, regc_file) = (link.to_str().unwrap(), root.path().join(".regc/x"));
+    let file = directory.path().join("both");
+    let file = file.to_str().unwrap();
+    for (files, reason) in [
+        (&["--metrics-file", link][..], "it is in the store"),
+        (&["--summary-file", regc_file.to_str().unwrap()], "cannot write"),
+        (&["--summary-file", config], "it is the configuration"),
+        (&["--metrics-file", file, "--summary-file", file], "it is the file of the other report"),
+        (&["--metrics-file", directory.path().to_str().unwrap()], "it is a directory"),
+        (&["--metrics-file", "/nowhere/regc.prom"], "No such file"),
+    ] {
+        for command in [&["gc"][..], &["gc", "--dry-run"], &["rm", "--yes", "other:v1"]] {
+            let run = regc([command, files, &["--config", config]].concat());
+            assert!(run.code == 1 && run.stderr.contains(reason), "{files:?}: {}", run.stderr);
+        }
+    }
+    let broken = directory.path().join("broken.yml");
+    fs::write(&broken, "storage: [").unwrap();
+    let broken = broken.to_str().unwrap();
+    assert_eq!(regc(["gc", "--metrics-file", broken, "--summary-file", config, "--config", broken]).code, 1);
+    assert_eq!(fs::read_to_string(broken).unwrap(), "storage: [");
+    let plan = regc(["gc", "--dry-run", "--plan-out", link, "--config", config]);
+    assert!(plan.code == 1 && plan.stderr.contains("it is in the store"), "{}", plan.stderr);
+    assert_eq!((files_below(root.path()), fs::read_to_string(link).unwrap()), (before, text));
+}
+
+#[test]
+fn what_is_no_file_is_written_to_and_links_stay() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let (root, directory) = (crate::registry().on_disk(), tempfile::tempdir().unwrap());
+    let root = root.path().to_str().unwrap();
+    let [target, link, pipe] = ["target", "link", "pipe"].map(|name| directory.path().join(name));
+    fs::write(&target, "old").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(&target, &link).unwrap();
+    let run = regc(["gc", "-d", "-q", "--metrics-file", link.to_str().unwrap(), "--root", root]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&target).unwrap().contains("regc_exit_code"));
+    assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o640);
+
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Opened for both, it needs no reader.
+    let reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let run = regc(["gc", "-d", "-q", "--summary-file", pipe.to_str().unwrap(), "--root", root]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    let mut part = vec![0; 100];
+    let length = std::io::Read::read(&mut &reader, &mut part).unwrap();
+    assert!(String::from_utf8_lossy(&part[..length]).contains("Storage"), "{length}");
 }

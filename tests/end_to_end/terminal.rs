@@ -177,3 +177,31 @@ fn long_lists_end_with_how_many_more_there_are() {
     assert_eq!(all.replace('\r', "").trim(), whole.trim());
     assert!(!whole.contains("more (--all)") && whole.lines().count() > cut.lines().count());
 }
+
+#[test]
+fn a_signal_ends_a_question() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    let command = quoted(&["rm", "--root", path, "other:v1"]);
+    // The question stands for a while before the signal comes; nobody types an answer.
+    let script = format!("{command} & sleep 2; kill -INT $!; wait $!; echo \"ended with $?\"");
+    let began = std::time::Instant::now();
+    let mut terminal = Command::new("script")
+        .args([
+            "--quiet",
+            "--return",
+            "--command",
+            &format!("bash -ic '{}'", script.replace('\'', "'\\''")),
+            "/dev/null",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of the package bsdutils, is installed");
+    let stdin = terminal.stdin.take();
+    let output = terminal.wait_with_output().expect("it ends");
+    drop(stdin);
+    let screen = String::from_utf8_lossy(&output.stdout);
+    assert!(began.elapsed().as_secs() < 20, "{screen}");
+    assert!(root.path().join(layout::tag_link("other", "v1")).exists(), "{screen}");
+}

@@ -101,6 +101,27 @@ fn a_list_without_images_is_refused() {
         assert!(refused.code == 1 && told, "{used:?}: {}", refused.stderr);
         assert!(root.path().join(layout::blob_data(&untagged)).exists());
     }
-    let other = run(root.path(), &["gc", "--dry-run", "-m"], "elsewhere/app:v1\n");
-    assert!(other.code == 0 && other.stderr.contains("none of 1 image is in this store"), "{}", other.stderr);
+    let other = run(root.path(), &["gc", "--dry-run", "-m"], "elsewhere/no:v1\n");
+    assert!(other.code == 1 && other.stderr.contains("none of 1 image is in this store"), "{}", other.stderr);
+}
+
+#[test]
+fn images_that_docker_calls_by_their_configuration_stay() {
+    let Images { registry, untagged, .. } = images();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(registry.get(&layout::blob_data(&untagged)).unwrap()).unwrap();
+    let id = manifest["config"]["digest"].as_str().unwrap();
+    for used in [
+        id.to_owned(),
+        format!("docker://{id}\nteam/app:v2"),
+        id["sha256:".len()..][..12].to_owned(),
+        json!([{ "Image": id, "Config": { "Image": "team/app:v1" } }]).to_string(),
+        untagged.to_string(),
+        untagged.hex()[..12].to_owned(),
+    ] {
+        let root = registry.on_disk();
+        let collected = run(root.path(), &["gc", "-m"], &used);
+        assert_eq!(collected.code, 0, "{used}: {}", collected.stderr);
+        assert!(root.path().join(layout::blob_data(&untagged)).exists(), "{used}");
+    }
 }

@@ -322,3 +322,40 @@ fn all_nodes_of_a_cluster_are_evicted() {
     assert_eq!((run.code, &*run.stderr), (0, ""));
     assert_eq!(on_nodes(), left);
 }
+
+#[test]
+fn eviction_that_failed_is_made_up_for_by_the_next_run() {
+    let setting = Setting::new(&[]);
+    let (redis, dead) = (format!("addr: '{}'", setting.server.address()), "addr: '127.0.0.1:1'");
+    setting.use_registry(&redis);
+    assert_eq!(setting.run(dead, &["gc"]).code, 3);
+    // Nothing is left to remove, and the cache still lists what was.
+    for _ in 0..2 {
+        let again = setting.run(dead, &["gc"]);
+        assert!(again.code == 3 && again.stderr.contains("still lists"), "{}", again.stderr);
+    }
+    let planned = setting.run(&redis, &["gc", "--dry-run"]);
+    assert!(planned.code == 0 && planned.stderr.contains("run `regc cache evict`"), "{}", planned.stderr);
+    let done = setting.run(&redis, &["gc", "--json"]);
+    assert_eq!((done.code, &*done.stderr), (0, ""));
+    assert!(last_line(&done)["evicted"].as_u64().unwrap() > 0);
+    assert!(setting.can_be_pulled_after_push(&redis));
+    let after = setting.run(&redis, &["gc", "--json"]);
+    assert_eq!((after.code, &last_line(&after)["evicted"], &*after.stderr), (0, &Value::from(0), ""));
+    assert!(!setting.root.path().join(".regc/stale-cache").exists());
+}
+
+#[test]
+fn key_of_another_type_is_left_alone() {
+    let setting = Setting::new(&[]);
+    let redis = format!("addr: '{}'", setting.server.address());
+    setting.use_registry(&redis);
+    let mut connection = connect(&format!("redis://{}", setting.server.address()));
+    let () = connection.del("repository::team/app::blobs").unwrap();
+    let () = connection.set("repository::team/app::blobs", "another's").unwrap();
+    let run = setting.run(&redis, &["gc", "--json"]);
+    assert_eq!((run.code, &*run.stderr), (0, ""));
+    assert!(last_line(&run)["evicted"].as_u64().unwrap() > 0);
+    assert_eq!(last_line(&setting.run(&redis, &["cache", "evict", "--json"]))["stale"], 0);
+    assert_eq!(connection.get::<_, String>("repository::team/app::blobs").unwrap(), "another's");
+}

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod gc;
 pub mod ls;
 pub mod manifest_cache;
+pub mod owed;
 pub mod plan_file;
 pub mod prune;
 pub mod removing;

@@ -31,6 +31,8 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self.library() {
             Some(Error::Interrupted) => Interruption::exit_code(),
+            // A signal ended the question.
+            None if Interruption::exit_code() > 0 => Interruption::exit_code(),
             _ => 1,
         }
     }

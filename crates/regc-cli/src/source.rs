@@ -11,6 +11,8 @@ use regc_core::{Config, Error};
 pub struct Source {
     pub config: Config,
     pub root: PathBuf,
+    /// The configuration file; `None` if the command line names the root.
+    pub file: Option<PathBuf>,
     /// What names the root: a configuration file, perhaps with a variable of the environment. `None` if the command line does.
     named_by: Option<String>,
 }
@@ -50,17 +52,22 @@ pub fn option_for(text: &str) -> Option<&'static str> {
 /// Finds another store, a backup, by its root or its registry's configuration. The environment does not apply to it.
 pub fn other(path: &Path) -> Result<Source, Error> {
     if path.is_dir() {
-        return Ok(Source { config: Config::at_root(path.to_owned()), root: path.to_owned(), named_by: None });
+        return Ok(Source {
+            config: Config::at_root(path.to_owned()),
+            root: path.to_owned(),
+            file: None,
+            named_by: None,
+        });
     }
     let config = Config::from_file(path, [])?;
     let root = root_of(&config);
-    Ok(Source { config, root, named_by: Some(path.display().to_string()) })
+    Ok(Source { config, root, file: Some(path.to_owned()), named_by: Some(path.display().to_string()) })
 }
 
 /// Finds the configuration: the argument, else the environment's, else the first that exists where registries keep it.
 pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Error> {
-    let (config, named_by) = match root {
-        Some(root) => (Config::at_root(root), None),
+    let (config, file, named_by) = match root {
+        Some(root) => (Config::at_root(root), None, None),
         None => {
             let (path, variable) = path(config)?;
             if variable.is_none() && path.is_dir() {
@@ -76,11 +83,12 @@ pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Er
                 (_, error) => error,
             })?;
             let overridden = config.driver_variable.as_ref().map_or(String::new(), |name| format!(" and ${name}"));
-            (config, Some(format!("{}{overridden}", path.display())))
+            let named_by = format!("{}{overridden}", path.display());
+            (config, Some(path), Some(named_by))
         }
     };
     let root = root_of(&config);
-    Ok(Source { config, root, named_by })
+    Ok(Source { config, root, file, named_by })
 }
 
 fn root_of(config: &Config) -> PathBuf {

@@ -17,6 +17,9 @@ mod connection;
 mod stale;
 
 use std::borrow::Cow;
+use std::io;
+use std::sync::mpsc;
+use std::thread;
 
 use serde::Serialize;
 
@@ -90,7 +93,16 @@ pub(crate) fn evict<'a>(redis: &Redis, entries: impl Iterator<Item = Entry<'a>>)
     let mut evicted = 0;
     while entries.peek().is_some() {
         let commands: Vec<::redis::Cmd> = entries.by_ref().take(PIPELINED).flat_map(|entry| removals(&entry)).collect();
-        evicted += connection.sum(commands)?;
+        // The client waits for the answer to each command, however long the others took.
+        let (sender, answer) = mpsc::channel();
+        thread::spawn(move || {
+            let sum = connection.sum(commands);
+            sender.send((connection, sum)).ok();
+        });
+        let timeout = |_| Error::Cache { at: redis.to_string(), source: io::ErrorKind::TimedOut.into() };
+        let (returned, sum) = answer.recv_timeout(connection::ANSWER).map_err(timeout)?;
+        connection = returned;
+        evicted += sum?;
     }
     Ok(evicted)
 }

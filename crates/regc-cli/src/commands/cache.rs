@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use indicatif::HumanCount;
 use regc_core::descriptor_cache::Entry;
 use regc_core::registry::config::Cache;
-use regc_core::{Digest, Error, Finding, Store};
+use regc_core::{Digest, Error, Finding, Silent, Store};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::ExitStatus;
+use crate::commands::owed::Owed;
 use crate::commands::{Common, Format};
 use crate::output::{self, Output, printable};
 use crate::progress::Progress;
@@ -68,6 +69,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         ));
     }
     let store = source.open(&common)?;
+    let is_complete = from.is_none();
     let entries = match from {
         Some(path) => deleted(&path)?,
         None => {
@@ -83,6 +85,9 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         }
     }
     let evicted = if dry_run { 0 } else { store.evict(entries)? };
+    if is_complete && !dry_run {
+        Owed::of(&source.config, &source.root).clear();
+    }
     match format {
         Format::Json => output.json(&json!({
             "type": "summary", "schema_version": 1, "dry_run": dry_run, "stale": stale, "evicted": evicted,
@@ -138,18 +143,29 @@ pub struct Evicted {
     pub finding: Option<Finding>,
 }
 
-/// Removes entries from the registry's cache, if it has one in Redis.
-pub fn evict<'a>(store: &Store, entries: impl Iterator<Item = Entry<'a>>) -> Evicted {
+/// Removes entries from the registry's cache, if it has one in Redis: those of what a run has removed, or all that are stale if an
+/// earlier run owes them.
+pub fn evict<'a>(store: &Store, owed: &Owed, entries: impl Iterator<Item = Entry<'a>>) -> Evicted {
     match store.stale_cache() {
-        Some(cache @ Cache::Redis { .. }) => match store.evict(entries) {
-            Ok(entries) => Evicted { entries, ..Evicted::default() },
-            Err(error) => {
-                let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
-                let reason = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-                let finding = Finding::StaleCache { cache: store.config().redis.to_string(), reason };
-                Evicted { entries: 0, stale: Some(cache), finding: Some(finding) }
+        Some(cache @ Cache::Redis { .. }) => {
+            let evicted = match owed.is_from_before() {
+                true => store.stale_entries(&Silent).and_then(|entries| store.evict(entries)),
+                false => store.evict(entries),
+            };
+            match evicted {
+                Ok(entries) => {
+                    owed.clear();
+                    Evicted { entries, ..Evicted::default() }
+                }
+                Err(error) => {
+                    owed.write();
+                    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+                    let reason = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+                    let finding = Finding::StaleCache { cache: store.config().redis.to_string(), reason };
+                    Evicted { entries: 0, stale: Some(cache), finding: Some(finding) }
+                }
             }
-        },
+        }
         stale => Evicted { stale, ..Evicted::default() },
     }
 }

@@ -198,7 +198,8 @@ fn collect(
     let started = reports.started;
     let format = if args.json { Format::Json } else { args.format };
     let source = source::find(args.config.clone().or(args.configuration.clone()), args.root.clone())?;
-    reports.store = source.root.display().to_string();
+    reports.check(&source)?;
+    args.planning.check(&source)?;
     let opening = Opening {
         dry_run: args.dry_run,
         live: args.live,

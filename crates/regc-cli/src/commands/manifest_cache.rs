@@ -1,7 +1,7 @@
 //! Where it is remembered what manifests refer to.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use regc_core::registry::config::Driver;
 use regc_core::registry::layout;
@@ -28,20 +28,22 @@ impl ManifestCache {
         match (self.no_cache, &self.cache, &source.config.driver) {
             (true, _, _) => None,
             (_, None, Driver::Filesystem { root }) => Some(root.join(layout::MANIFEST_CACHE)),
-            (_, directory, _) => Some(directory.clone().or_else(of_user)?.join(name(source))),
+            (_, directory, _) => {
+                Some(directory.clone().or_else(of_user)?.join(format!("{}.manifests", name(&source.root))))
+            }
         }
     }
 }
 
 /// Returns the directory for a user's caches, as the XDG Base Directory Specification says.
-fn of_user() -> Option<PathBuf> {
+pub fn of_user() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     Some(absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?.join("regc"))
 }
 
-/// Returns a name for the file of a store: stores on the same machine have different ones.
-fn name(source: &Source) -> String {
-    let root = source.root.canonicalize().unwrap_or_else(|_| source.root.clone());
+/// Returns a name for the files of a store: stores on the same machine have different ones.
+pub fn name(root: &Path) -> String {
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let of_root = Digest::of(Algorithm::Sha256, root.as_os_str().as_encoded_bytes());
-    format!("{}.manifests", &of_root.hex()[..16])
+    of_root.hex()[..16].to_owned()
 }

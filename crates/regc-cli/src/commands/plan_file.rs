@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::output::file;
 use crate::process;
+use crate::source::Source;
 
 /// Where a plan is written.
 #[derive(clap::Args)]
@@ -95,6 +96,13 @@ fn name_of(root: &Path) -> String {
 }
 
 impl Planning {
+    /// Fails if the plan could not be written: before anything is done.
+    pub fn check(&self, source: &Source) -> Result<(), Error> {
+        let Some(path) = &self.plan_out else { return Ok(()) };
+        let fail = |error| Error::Storage { action: "write the plan", path: path.display().to_string(), source: error };
+        file::check(path, &source.root).map_err(fail)
+    }
+
     /// Writes a plan, if that was asked for.
     pub fn write(&self, plan: &Plan, root: &Path) -> Result<(), Error> {
         let Some(path) = &self.plan_out else { return Ok(()) };

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{BinaryBytes, HumanCount};
@@ -16,6 +18,7 @@ use regc_core::{
 use crate::commands::apply::{self, Ways};
 use crate::commands::cache::{self, Evicted};
 use crate::commands::manifest_cache::ManifestCache;
+use crate::commands::owed::Owed;
 use crate::commands::plan_file::{Approved, Planning};
 use crate::commands::reports::{self, Reports};
 use crate::commands::store::{Opened, Opening};
@@ -24,7 +27,7 @@ use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
 use crate::output::{self, Printer, Printers, Run};
-use crate::{ExitStatus, print_error};
+use crate::{ExitStatus, print_error, process};
 
 /// How something is removed that is named, or that a rule selects.
 #[derive(clap::Args)]
@@ -124,7 +127,8 @@ impl<'a> Removal<'a> {
             return Err(Failure::Unconfirmed);
         }
         let source = common.source()?;
-        reports.store = source.root.display().to_string();
+        reports.check(&source)?;
+        removing.planning.check(&source)?;
         let opening = Opening {
             dry_run: removing.dry_run,
             live: removing.live,
@@ -245,7 +249,12 @@ pub fn carry_out(
         output::note(format_args!("the server does not list unfinished uploads: they are not counted, and stay"));
     }
     let is_kept = terms.needing != Needing::Nothing;
-    let free_before = store.free_bytes();
+    let before = Before { owed: Owed::of(store.config(), root), free_bytes: store.free_bytes() };
+    if before.owed.is_from_before() && session.is_none() {
+        output::note(format_args!(
+            "an earlier run could not tell the registry's cache what it has removed: run `regc cache evict`"
+        ));
+    }
     let outcome = match session {
         None if is_kept => store.check_trash(&plan, progress).map(|()| None)?,
         None => None,
@@ -255,6 +264,7 @@ pub fn carry_out(
         }
         Some(session) => {
             plan.confirm();
+            before.owed.write();
             let outcome = session.execute(&plan, if is_kept { Disposal::Trash } else { Disposal::Delete }, progress);
             progress.clear();
             Some(match outcome {
@@ -278,7 +288,7 @@ pub fn carry_out(
         }
     };
     let status = match &outcome {
-        Some(outcome) => report(opened, &plan, outcome, free_before, &mut printers, terms.needing, reports),
+        Some(outcome) => report(opened, &plan, outcome, &before, &mut printers, terms.needing, reports),
         None => {
             printers.done(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
             reports.summary = Some(summary);
@@ -292,12 +302,19 @@ pub fn carry_out(
     Ok(if status == ExitStatus::Done && !plan.findings().is_empty() { ExitStatus::FoundDamage } else { status })
 }
 
+/// What was known before a plan was carried out.
+struct Before {
+    owed: Owed,
+    /// How many bytes were free on the file system, if it is on one.
+    free_bytes: Option<u64>,
+}
+
 /// Prints the outcome of a plan.
 fn report(
     Opened { store, place, .. }: &Opened,
     plan: &Plan,
     outcome: &Outcome,
-    free_before: Option<u64>,
+    Before { owed, free_bytes }: &Before,
     printers: &mut Printers,
     needing: Needing,
     reports: &mut Reports<'_>,
@@ -305,14 +322,17 @@ fn report(
     let mut summary = Summary::new(plan, Some(outcome), trash_bytes(store));
     let removed = &outcome.removed;
     let evicted = match removed.blobs + removed.layer_links + removed.revisions {
-        0 => Evicted::default(),
+        0 if !owed.is_from_before() => {
+            owed.clear();
+            Evicted::default()
+        }
         // Not all of it was removed, perhaps. What is evicted although it is still there is only cached again.
-        _ => cache::evict(store, plan.items().filter_map(|item| Entry::of(&item))),
+        _ => cache::evict(store, owed, plan.items().filter_map(|item| Entry::of(&item))),
     };
     summary.evicted = evicted.entries;
     summary.stale_cache.clone_from(&evicted.stale);
     summary.findings += u64::from(evicted.finding.is_some());
-    let (free, stale) = (free_before.zip(store.free_bytes()), evicted.finding.as_ref());
+    let (free, stale) = (free_bytes.zip(store.free_bytes()), evicted.finding.as_ref());
     printers.done(&Run { place, plan, summary: &summary, failures: &outcome.failures, free, stale });
     outcome.failures.iter().for_each(|failure| print_error(failure));
     hints::print(outcome.failures.iter().find_map(|failure| needing.hint(failure)));
@@ -365,13 +385,28 @@ pub fn is_agreed(question: &str) -> bool {
     answer.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Returns what is typed in answer to a question, if anything.
+/// Returns what is typed in answer to a question; `None` if nothing is, or if a signal comes first.
 fn ask(question: &str) -> Option<String> {
     eprint!("{question} ");
     io::stderr().flush().ok();
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).ok()?;
-    Some(answer.trim().to_owned())
+    let (answer, answered) = mpsc::channel();
+    // A signal does not end the reading of a line, but this thread ends with the process.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        answer.send(read.is_ok().then(|| line.trim().to_owned())).ok();
+    });
+    let interruption = process::watch().ok()?;
+    loop {
+        match answered.recv_timeout(Duration::from_millis(100)) {
+            Ok(answer) => return answer,
+            Err(RecvTimeoutError::Timeout) if !interruption.is_there() => {}
+            Err(_) => {
+                eprintln!();
+                return None;
+            }
+        }
+    }
 }
 
 /// The default minimum age of what is deleted while a registry runs.

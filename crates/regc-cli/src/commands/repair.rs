@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::commands::cache::{self, Evicted};
 use crate::commands::content::Hashing;
+use crate::commands::owed::Owed;
 use crate::commands::removing::{can_ask, is_agreed};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
@@ -109,6 +110,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     progress.clear();
     let (verification, hashed, plan) = planned?;
     plan.failures().iter().for_each(|error| print_error(error));
+    let owed = Owed::of(store.config(), root);
     let mut output = Output::new();
     let (mut outcome, mut left) = (Outcome::default(), Some(verification));
     match session.as_ref().filter(|_| !plan.actions().is_empty()) {
@@ -120,6 +122,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
                     return Err(Failure::Declined);
                 }
             }
+            owed.write();
             outcome = session.repair(&plan, &options, progress)?;
             progress.clear();
             tell(&mut output, &args, "done", &outcome.done);
@@ -157,8 +160,14 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });
     let evicted = match outcome.done.iter().any(changes_content) {
-        true => cache::evict(store, outcome.done.iter().filter_map(|done| Entry::at(done.path()))),
-        false => Evicted::default(),
+        true => cache::evict(store, &owed, outcome.done.iter().filter_map(|done| Entry::at(done.path()))),
+        false if session.is_some() && owed.is_from_before() => cache::evict(store, &owed, std::iter::empty()),
+        false => {
+            if session.is_some() {
+                owed.clear();
+            }
+            Evicted::default()
+        }
     };
     if args.common.format() == Format::Json {
         evicted.finding.iter().for_each(|finding| output.json(&describe(finding)));

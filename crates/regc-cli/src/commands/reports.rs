@@ -2,6 +2,8 @@
 
 mod metrics;
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,6 +14,7 @@ use crate::ExitStatus;
 use crate::failure::Failure;
 use crate::output::{count, file, printable};
 use crate::progress::Progress;
+use crate::source::Source;
 
 /// Which reports are written.
 #[derive(clap::Args)]
@@ -30,6 +33,8 @@ pub struct Reports<'a> {
     files: &'a Files,
     pub command: &'static str,
     pub started: SystemTime,
+    /// Whether the files may be written; `None` if it did not come to be checked.
+    is_checked: Option<bool>,
     /// Which store it is; empty if that is not known.
     pub store: String,
     /// The phases of the run, each with its seconds.
@@ -80,6 +85,7 @@ impl<'a> Reports<'a> {
             files,
             command,
             started,
+            is_checked: None,
             store: String::new(),
             phases: Vec::new(),
             summary: None,
@@ -88,6 +94,27 @@ impl<'a> Reports<'a> {
             free_bytes: None,
             text: String::new(),
         }
+    }
+
+    /// Sets the store, and fails if a report could not be written, or would replace what is needed: before anything is done.
+    pub fn check(&mut self, source: &Source) -> Result<(), Error> {
+        self.store = source.root.display().to_string();
+        self.is_checked = Some(false);
+        let files: Vec<&PathBuf> = self.files.metrics_file.iter().chain(&self.files.summary_file).collect();
+        for (at, path) in files.iter().enumerate() {
+            let fail = |source| Error::Storage { action: "write", path: path.display().to_string(), source };
+            let is = |other: &Path| {
+                path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
+            };
+            let is_other = files[..at].iter().any(|other| other == path || is(other));
+            if is_other || source.file.as_deref().is_some_and(is) {
+                let reason = if is_other { "it is the file of the other report" } else { "it is the configuration" };
+                return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+            }
+            file::check(path, &source.root).map_err(fail)?;
+        }
+        self.is_checked = Some(true);
+        Ok(())
     }
 
     /// Whether metrics are written.
@@ -117,7 +144,11 @@ impl<'a> Reports<'a> {
             Err(failure) => failure.code(),
         };
         let mut is_written = true;
+        let may_be_written = |path: &Path| self.is_checked.unwrap_or_else(|| !path.exists() || is_report(path));
         let mut write = |path: &Path, content: &str| {
+            if !may_be_written(path) {
+                return;
+            }
             if let Err(error) = file::replace(path, content) {
                 eprintln!("regc: cannot write {}: {error}", printable(&path.display().to_string()));
                 is_written = false;
@@ -139,6 +170,13 @@ impl<'a> Reports<'a> {
         let failure = ended.as_ref().err().map(|failure| told(failure));
         self.text.clone() + &failure.unwrap_or_default()
     }
+}
+
+/// Whether a file is a report of an earlier run.
+fn is_report(path: &Path) -> bool {
+    let begins =
+        |text: String| ["# HELP regc_", "  Storage", "Storage", "regc:"].iter().any(|own| text.starts_with(own));
+    fs::read_to_string(path).is_ok_and(begins)
 }
 
 /// Returns an error with what caused it, as it is printed.

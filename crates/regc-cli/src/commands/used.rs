@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fs, iter};
 
+use regc_core::inspect::catalog::ListOptions;
 use regc_core::registry::layout;
 use regc_core::storage::Content;
-use regc_core::{Digest, Error, Store};
+use regc_core::{Digest, Error, Silent, Store};
 use serde_json::Value;
 
-use crate::output::{self, count, printable};
+use crate::output::count;
 
 /// Where images are listed that are in use.
 #[derive(clap::Args)]
@@ -25,7 +26,7 @@ pub struct Used {
 impl Used {
     /// Reads the lists, and returns the manifests that they name in this store.
     ///
-    /// Fails if a list names no image at all: then the command that made it has failed.
+    /// Fails if a list names no image of the store: then the command that made it has failed, or it is of another registry.
     pub fn manifests(&self, store: &Store) -> Result<BTreeSet<Digest>, Error> {
         let mut used = BTreeSet::new();
         for path in &self.keep_used {
@@ -35,20 +36,58 @@ impl Used {
             if references.is_empty() {
                 return Err(invalid("it names no image".to_owned()));
             }
-            let mut here = 0;
+            let (mut found, mut ids) = (BTreeSet::new(), Vec::new());
             for reference in &references {
-                let found = reference.in_store(store)?;
-                here += usize::from(!found.is_empty());
-                used.extend(found);
+                let of_it = reference.in_store(store)?;
+                ids.extend(reference.id.as_deref().filter(|_| of_it.is_empty()));
+                found.extend(of_it);
             }
-            let (all, path) = (count(references.len() as u64, "image"), path.display().to_string());
-            if here == 0 {
-                output::warn(format_args!("{}: none of {all} is in this store", printable(&path)));
+            if !ids.is_empty() {
+                found.extend(with_ids(store, &ids)?);
             }
+            if found.is_empty() {
+                let all = count(references.len() as u64, "image");
+                return Err(invalid(format!(
+                    "none of {all} is in this store; is it a list of another registry's images?"
+                )));
+            }
+            used.extend(found);
         }
         Ok(used)
     }
 }
+
+/// Returns the manifests whose digest, or that of whose configuration, begins with one of these hexadecimal digits: docker calls an
+/// image by its configuration. All manifests are read for it.
+fn with_ids(store: &Store, ids: &[&str]) -> Result<BTreeSet<Digest>, Error> {
+    let options = ListOptions::new().images(true).untagged(true).trees(true);
+    let mut manifests = BTreeSet::new();
+    for listing in store.list(|_| true, options, &Silent)? {
+        manifests.extend(listing.tags.iter().filter_map(|tag| tag.digest));
+        manifests.extend(listing.untagged.iter().map(|untagged| untagged.image.digest));
+        manifests.extend(listing.trees.keys());
+    }
+    let is_named = |digest: &Digest| ids.iter().any(|id| digest.hex().starts_with(id));
+    let mut found = BTreeSet::new();
+    for manifest in manifests {
+        let config = || -> Result<Option<Digest>, Error> {
+            let content = store.storage().read(&layout::blob_data(&manifest), MANIFEST_BYTES)?;
+            let Some(Content::Whole(text)) = content else { return Ok(None) };
+            let parsed: Option<Value> = serde_json::from_slice(&text).ok();
+            Ok(parsed.and_then(|parsed| parsed["config"]["digest"].as_str()?.parse().ok()))
+        };
+        if is_named(&manifest) || config()?.is_some_and(|config| is_named(&config)) {
+            found.insert(manifest);
+        }
+    }
+    Ok(found)
+}
+
+/// How large a manifest may be: what registries accept.
+const MANIFEST_BYTES: u64 = 4 << 20;
+
+/// From how many hexadecimal digits on a name may be the ID of an image: docker shows as many.
+const ID: usize = 12;
 
 fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") {
@@ -66,6 +105,8 @@ struct Reference {
     repositories: Vec<String>,
     tag: Option<String>,
     digest: Option<Digest>,
+    /// The hexadecimal digits that the ID of the image begins with, if it may be one.
+    id: Option<String>,
 }
 
 impl FromStr for Reference {
@@ -75,29 +116,32 @@ impl FromStr for Reference {
         let invalid = || format!("{text:?} is not the name of an image");
         // Docker's runtime writes docker-pullable://registry:5000/team/app@sha256:…
         let whole = text.split_once("://").map_or(text, |(_, rest)| rest);
-        if let Ok(digest) = whole.parse() {
-            return Ok(Self { repositories: Vec::new(), tag: None, digest: Some(digest) });
+        let hex = whole.strip_prefix("sha256:").unwrap_or(whole).to_ascii_lowercase();
+        let id = ((ID..=64).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hex);
+        if id.is_some() && whole.contains(':') {
+            return Ok(Self { repositories: Vec::new(), tag: None, digest: None, id });
         }
         let (name, digest) = match whole.split_once('@') {
-            Some((name, digest)) => (name, Some(digest.parse().map_err(|_| invalid())?)),
+            Some((name, digest)) => (name, Some(Digest::parse_any_case(digest).map_err(|_| invalid())?)),
             None => (whole, None),
         };
         let (name, tag) = match name.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(layout::tag_name(tag).ok_or_else(invalid)?)),
             _ => (name, None),
         };
-        let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
-        let below_host = name.split_once('/').filter(|(first, _)| is_host(first)).map(|(_, below)| below);
-        let short = below_host.unwrap_or(name);
+        // The registry's host, and what a mirror puts before its names, are not known: the name begins anywhere.
+        let ends = name.match_indices('/').map(|(at, _)| &name[at + 1..]);
         // What a client calls nginx is library/nginx in a mirror.
-        let official = (!short.contains('/')).then(|| format!("library/{short}"));
-        let names = iter::once(name.to_owned()).chain(below_host.map(str::to_owned)).chain(official);
+        let official = name.rsplit('/').next().map(|last| format!("library/{last}"));
+        let names = iter::once(name).chain(ends).map(str::to_owned).chain(official);
         let repositories: Vec<String> = names.filter(|name| layout::is_repository_name(name)).collect();
-        if repositories.is_empty() {
+        if !layout::is_repository_name(name)
+            && !name.split_once('/').is_some_and(|(_, name)| layout::is_repository_name(name))
+        {
             return Err(invalid());
         }
         let tag = tag.or_else(|| digest.is_none().then(|| "latest".to_owned()));
-        Ok(Self { repositories, tag, digest })
+        Ok(Self { repositories, tag, digest, id })
     }
 }
 
@@ -118,18 +162,22 @@ impl Reference {
                 found.push(digest);
             }
         }
-        // A digest alone may be in any repository.
-        found.extend(self.digest.filter(|_| self.repositories.is_empty()));
         Ok(found)
     }
 }
 
 /// Reads a list: JSON in which images are called `image` or `imageID`, or lines.
 fn references(text: &str) -> Result<BTreeSet<Reference>, String> {
+    let text = text.trim_start_matches('\u{feff}');
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     if text.trim_start().starts_with(['{', '[']) {
         for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-            named(&document.map_err(|error| format!("not JSON: {error}"))?, &mut names);
+            match document.map_err(|error| format!("not JSON: {error}"))? {
+                Value::Array(values) if values.iter().all(Value::is_string) => {
+                    names.extend(values.iter().filter_map(Value::as_str).map(|name| (name.to_owned(), 0)));
+                }
+                document => named(&document, &mut names)?,
+            }
         }
     } else {
         let lines = (1..).zip(text.lines().map(str::trim));
@@ -145,23 +193,26 @@ fn references(text: &str) -> Result<BTreeSet<Reference>, String> {
     names.into_iter().map(parse).collect()
 }
 
-/// Adds the names of images anywhere in a document. A container that has not started yet has an empty `imageID`.
-fn named(value: &Value, names: &mut BTreeMap<String, usize>) {
+/// Adds the names of images anywhere in a document. A container that has not started yet has an empty `imageID`; a volume of
+/// Kubernetes has its image in `reference`.
+fn named(value: &Value, names: &mut BTreeMap<String, usize>) -> Result<(), String> {
     match value {
-        Value::Array(values) => values.iter().for_each(|value| named(value, names)),
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                match value {
-                    Value::String(name) if key.eq_ignore_ascii_case("image") || key.eq_ignore_ascii_case("imageID") => {
-                        if !name.is_empty() {
-                            names.insert(name.clone(), 0);
-                        }
-                    }
-                    value => named(value, names),
-                }
+        Value::Array(values) => values.iter().try_for_each(|value| named(value, names)),
+        Value::Object(fields) => fields.iter().try_for_each(|(key, value)| {
+            if !key.eq_ignore_ascii_case("image") && !key.eq_ignore_ascii_case("imageID") {
+                return named(value, names);
             }
-        }
-        _ => {}
+            match value.as_str().or_else(|| value["reference"].as_str()) {
+                Some("") => Ok(()),
+                Some(name) => {
+                    names.insert(name.to_owned(), 0);
+                    Ok(())
+                }
+                None if value.is_null() => Ok(()),
+                None => Err(format!("{key:?} is not the name of an image: {value}")),
+            }
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -171,29 +222,36 @@ mod tests {
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    fn parse(text: &str) -> (Vec<String>, Option<String>, bool) {
-        let Reference { repositories, tag, digest } = text.parse().unwrap();
-        (repositories, tag, digest.is_some())
+    fn parse(text: &str) -> (Vec<String>, Option<String>, bool, bool) {
+        let Reference { repositories, tag, digest, id } = text.parse().unwrap();
+        (repositories, tag, digest.is_some(), id.is_some())
     }
 
     #[test]
     fn names_are_read_as_clients_write_them() {
-        for (text, repositories, tag, has_digest) in [
-            ("team/app:v1", &["team/app"][..], Some("v1"), false),
-            ("team/app", &["team/app"], Some("latest"), false),
-            ("registry.example.com/team/app:v1", &["registry.example.com/team/app", "team/app"], Some("v1"), false),
-            ("registry:5000/app", &["registry:5000/app", "app", "library/app"], Some("latest"), false),
-            ("localhost/app:1", &["localhost/app", "app", "library/app"], Some("1"), false),
-            ("nginx:1.7.9", &["nginx", "library/nginx"], Some("1.7.9"), false),
+        for (text, repositories, tag) in [
+            ("team/app:v1", &["team/app", "app", "library/app"][..], "v1"),
+            ("app", &["app", "library/app"], "latest"),
+            (
+                "registry.example.com/team/app:v1",
+                &["registry.example.com/team/app", "team/app", "app", "library/app"],
+                "v1",
+            ),
+            ("reg/mirror/other:2", &["reg/mirror/other", "mirror/other", "other", "library/other"], "2"),
+            ("registry:5000/app", &["registry:5000/app", "app", "library/app"], "latest"),
+            ("REGISTRY/app", &["REGISTRY/app", "app", "library/app"], "latest"),
         ] {
-            let expected = (repositories.iter().map(ToString::to_string).collect(), tag.map(str::to_owned), has_digest);
+            let expected = (repositories.iter().map(ToString::to_string).collect(), Some(tag.to_owned()), false, false);
             assert_eq!(parse(text), expected, "{text}");
         }
-        let pullable = parse(&format!("docker-pullable://registry:5000/team/app@{DIGEST}"));
-        assert_eq!((&*pullable.0[1], &pullable.1, pullable.2), ("team/app", &None, true));
-        assert_eq!(parse(&format!("team/app:v1@{DIGEST}")), (vec!["team/app".to_owned()], Some("v1".to_owned()), true));
-        assert_eq!(parse(DIGEST), (Vec::new(), None, true));
-        for wrong in ["team/app@sha256:12", "Team/App", "", "a b", "team//app", "error: no server"] {
+        let (repositories, tag, has_digest, _) = parse(&format!("docker-pullable://registry:5000/team/app@{DIGEST}"));
+        assert_eq!((&*repositories[1], tag, has_digest), ("team/app", None, true));
+        let (_, tag, has_digest, _) = parse(&format!("team/app:v1@{}", DIGEST.to_uppercase().replace("SHA", "sha")));
+        assert_eq!((tag.as_deref(), has_digest), (Some("v1"), true));
+        for id in [DIGEST, &DIGEST[7..], &DIGEST[7..19], "docker://sha256:e3b0c44298fc", "deadbeefdead"] {
+            assert!(parse(id).3, "{id}");
+        }
+        for wrong in ["team/app@sha256:12", "Team App", "", "a b", "team//app", "error: no server", "<none>"] {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
         }
     }
@@ -210,6 +268,9 @@ mod tests {
         // As of docker inspect and docker service inspect; several documents follow one another.
         let service = r#"[{"Spec":{"TaskTemplate":{"ContainerSpec":{"Image":"app:v1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}}}]"#;
         assert_eq!(names(service), Ok(1));
+        assert_eq!(names("\u{feff}[\"a\", \"b:1\"]"), Ok(2));
+        assert_eq!(names(r#"{"volumes":[{"image":{"reference":"a"}}]}"#), Ok(1));
+        assert!(names(r#"{"image":{"name":"a"}}"#).unwrap_err().contains("is not the name of an image"));
         assert!(names("{\"items\":").unwrap_err().starts_with("not JSON"));
     }
 }

@@ -1,19 +1,56 @@
 //! Files that other programs read: they are whole at any time.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Writes a file beside its place, and puts it there when it is whole. Everybody may read it.
+use regc_core::registry::layout;
+
+/// Writes a file beside its place, and puts it there when it is whole. It keeps its owner and mode; a new one can be read by
+/// everybody. What is behind a symbolic link is replaced, not the link; what is no file, as a device, is written to.
 pub fn replace(path: &Path, content: &str) -> io::Result<()> {
-    let beside = beside(path)?;
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let found = fs::metadata(&path).ok();
+    if found.as_ref().is_some_and(|found| !found.is_file()) {
+        return OpenOptions::new().write(true).open(&path)?.write_all(content.as_bytes());
+    }
+    let beside = beside(&path)?;
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(content.as_bytes())?;
-        file.set_permissions(Permissions::from_mode(0o644))
+        let mode = found.as_ref().map_or(0o644, |found| found.mode() & 0o777);
+        file.set_permissions(Permissions::from_mode(mode))?;
+        if let Some(found) = &found {
+            // Only root can, and needs to.
+            chown(&beside, Some(found.uid()), Some(found.gid())).ok();
+        }
+        Ok(())
     });
     written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+/// Fails if a file cannot be meant: it is in the store, or no file can be written there. Nothing is written yet.
+pub fn check(path: &Path, root: &Path) -> io::Result<()> {
+    let invalid = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    let directory = match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    };
+    let place = path.canonicalize().or_else(|_| Ok::<_, io::Error>(directory.canonicalize()?.join(path)))?;
+    if place.is_dir() || path.file_name().is_none() {
+        return invalid("it is a directory");
+    }
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    if [layout::ROOT, layout::OWN].iter().any(|own| place.starts_with(root.join(own))) {
+        return invalid("it is in the store");
+    }
+    if place.exists() {
+        return OpenOptions::new().write(true).open(&place).map(drop);
+    }
+    let beside = beside(&place)?;
+    File::create(&beside)?;
+    fs::remove_file(&beside)
 }
 
 /// Returns a path beside another one. Its name ends differently: node exporter reads all files that end in `.prom`.

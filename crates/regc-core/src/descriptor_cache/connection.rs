@@ -19,7 +19,7 @@ use crate::registry::config::{Login, Redis, Tls};
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long a server may take to answer.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// The nodes that hold the keys.
 enum Nodes {
@@ -44,25 +44,35 @@ impl Connection {
         Ok(Self { nodes, shown: redis.to_string() })
     }
 
-    /// Sends commands at once that answer with numbers, and returns the sum.
+    /// Sends commands at once that answer with numbers, and returns the sum. A key that is not of the type that a registry makes
+    /// is somebody else's, and left alone.
     pub(super) fn sum(&mut self, commands: Vec<Cmd>) -> Result<u64, Error> {
-        let answers: Result<Vec<u64>, RedisError> = match &mut self.nodes {
+        let answers = match &mut self.nodes {
             Nodes::One(connection) => {
                 let mut pipeline = redis::pipe();
                 for command in commands {
                     pipeline.add_command(command);
                 }
-                pipeline.query(&mut **connection)
+                pipeline.ignore_errors().query::<Vec<Result<u64, RedisError>>>(&mut **connection)
             }
             Nodes::Cluster(connection) => {
                 let mut pipeline = cluster_pipe();
                 for command in commands {
                     pipeline.add_command(command);
                 }
-                pipeline.query(connection)
+                // Here, one refusal is the answer to all.
+                pipeline.query::<Vec<u64>>(connection).map(|numbers| numbers.into_iter().map(Ok).collect())
             }
         };
-        Ok(answers.map_err(|error| self.error(error))?.into_iter().sum())
+        let mut sum = 0;
+        for answer in answers.map_err(|error| self.error(error))? {
+            match answer {
+                Ok(number) => sum += number,
+                Err(error) if error.code() == Some("WRONGTYPE") => {}
+                Err(error) => return Err(self.error(error)),
+            }
+        }
+        Ok(sum)
     }
 
     /// Lists the nodes of a cluster that hold keys; one that is no cluster has a single one without a name.

@@ -45,10 +45,14 @@ pub(crate) fn stale(
         for set in sets {
             let name = set.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_suffix(LINKED));
             let Some(name) = name.filter(|name| layout::is_repository_name(name)) else { continue };
-            each_page(&mut connection, None, "SSCAN", Some(&set), "*", &mut |members| {
+            let listed = each_page(&mut connection, None, "SSCAN", Some(&set), "*", &mut |members| {
                 let digests = members.iter().filter_map(|member| member.parse::<Digest>().ok());
                 keep_stale(digests.map(|digest| Entry::link(name.to_owned(), digest)).collect())
-            })?;
+            });
+            match listed {
+                Err(Error::Cache { source, .. }) if source.to_string().contains("WRONGTYPE") => {}
+                listed => listed?,
+            }
         }
     }
     stale.sort();

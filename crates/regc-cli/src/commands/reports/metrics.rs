@@ -20,6 +20,13 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
+    /// Returns the name of a metric with its labels.
+    fn labelled(&self, name: &str, own: Option<(&str, &str)>) -> String {
+        let labels = self.labels.iter().copied().chain(own);
+        let labels: Vec<String> = labels.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        format!("{name}{{{}}}", labels.join(","))
+    }
+
     /// Adds a metric with these values, each with a label of its own.
     fn values(&mut self, name: &str, help: &str, label: &str, values: impl IntoIterator<Item = (String, f64)>) {
         let mut values = values.into_iter().peekable();
@@ -29,9 +36,8 @@ impl Text<'_> {
         writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge").ok();
         for (of, value) in values {
             let own = (!label.is_empty()).then_some((label, &*of));
-            let labels = self.labels.iter().copied().chain(own);
-            let labels: Vec<String> = labels.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-            writeln!(self.text, "{name}{{{}}} {value}", labels.join(",")).ok();
+            let labelled = self.labelled(name, own);
+            writeln!(self.text, "{labelled} {value}").ok();
         }
     }
 
@@ -60,7 +66,8 @@ pub fn text(reports: &Reports<'_>, code: u8, before: &Path) -> String {
     let now = SystemTime::now();
     text.value("regc_last_run_timestamp_seconds", "When the last run ended.", seconds(now));
     let is_success = matches!(code, 0 | 3);
-    let last_success = if is_success { Some(seconds(now)) } else { last_success(before) };
+    let of_store = text.labelled(LAST_SUCCESS, None);
+    let last_success = if is_success { Some(seconds(now)) } else { last_success(before, &of_store) };
     text.value(LAST_SUCCESS, "When the last run ended that did what it was to do (exit code 0 or 3).", last_success);
     text.number("regc_exit_code", "The exit code of the last run.", u64::from(code));
     let took = now.duration_since(*started).unwrap_or_default().as_secs_f64();
@@ -77,7 +84,9 @@ pub fn text(reports: &Reports<'_>, code: u8, before: &Path) -> String {
         text.number("regc_freed_blobs", "How many blobs that were.", summary.removed.blobs);
         text.number("regc_live_bytes", "Blobs that some manifest needs.", summary.live_bytes);
         text.number("regc_live_blobs", "How many blobs that are.", summary.live_blobs);
+        // What rm and prune plan is what was named, not all that is garbage.
         let left = summary.garbage.all_bytes().saturating_sub(summary.removed.all_bytes());
+        let left = (*command == "gc").then_some(left);
         text.number("regc_garbage_bytes", "Garbage that is still there after the last run.", left);
         text.number("regc_trash_bytes", "What is in the trash.", summary.trash_bytes);
         text.number("regc_repositories", "Repositories.", summary.repositories);
@@ -108,9 +117,8 @@ pub fn text(reports: &Reports<'_>, code: u8, before: &Path) -> String {
     text.text
 }
 
-/// Reads when the last run succeeded from the file of the run before.
-fn last_success(before: &Path) -> Option<f64> {
+/// Reads when the last run of this command on this store succeeded from the file of the run before.
+fn last_success(before: &Path, of_store: &str) -> Option<f64> {
     let text = fs::read_to_string(before).ok()?;
-    let line = text.lines().find(|line| line.starts_with(LAST_SUCCESS) && line.contains('{'))?;
-    line.rsplit(' ').next()?.parse().ok()
+    text.lines().find_map(|line| line.strip_prefix(of_store)?.trim().parse().ok())
 }

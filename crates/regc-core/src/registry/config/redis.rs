@@ -51,6 +51,12 @@ impl Redis {
         if addresses.is_empty() {
             addresses.extend(text("addr"));
         }
+        // Somebody may have written a URL, which the registry does not understand. Its password is not to be shown.
+        for address in &mut addresses {
+            if let Some(at) = address.rfind('@') {
+                address.drain(..=at);
+            }
+        }
         let login = |user, password| Login { user: text(user), password: text(password) };
         Self {
             addresses,
@@ -136,7 +142,8 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let redis = read("{addrs: ['a:1'], username: someone, password: hidden}");
-        let shown = format!("{redis:?} {redis}");
+        let url = read("{addr: 'redis://someone:hidden@a:1/3'}");
+        let shown = format!("{redis:?} {redis} {url:?} {url}");
         assert!(!shown.contains("hidden") && !shown.contains("someone"), "{shown}");
     }
 }
