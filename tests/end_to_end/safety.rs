@@ -167,6 +167,99 @@ fn trash_is_listed_restored_and_emptied() {
 }
 
 #[test]
+fn a_run_in_the_trash_is_listed_with_all_that_is_in_it() {
+    let root = registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    let run = regc(["rm", "--trash", "--no-cache", "--yes", "--json", "--root", path, "team/app:v1"]);
+    let name = last_line(&run)["trashed_as"].as_str().unwrap().to_owned();
+    let directory = root.path().join(layout::TRASH).join(&name);
+
+    let listed = trash(root.path(), &["list", &name, "--json"]);
+    let lines: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["type"], &lines[0]["run"]), (&"run".into(), &name.as_str().into()));
+    let objects: Vec<&Value> = lines[1..].iter().inspect(|line| assert_eq!(line["state"], "in_trash")).collect();
+    let paths: Vec<&str> = objects.iter().map(|line| line["object"]["path"].as_str().unwrap()).collect();
+    let files: Vec<_> = files_below(&directory).into_iter().filter(|key| key.starts_with("docker/")).collect();
+    assert_eq!(paths, files);
+    let bytes: u64 = objects.iter().filter_map(|line| line["object"]["bytes"].as_u64()).sum();
+    assert_eq!(bytes, lines[0]["bytes"].as_u64().unwrap());
+    assert!(objects.iter().all(|line| line["object"]["digest"].is_string()), "also what the tag named: {listed:?}");
+    let kinds: Vec<&str> = objects.iter().map(|line| line["object"]["type"].as_str().unwrap()).collect();
+    assert!(["tag", "revision", "layer_link", "blob"].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+
+    let shown = trash(root.path(), &["list", &name]);
+    let table: Vec<&str> = shown.stdout.lines().skip_while(|line| !line.starts_with("OBJECT")).collect();
+    let of_new = layer("new").to_string();
+    for (title, row, digest) in [("team/app", "  tag v1 ", ""), ("team/app", "  layer link ", &of_new)] {
+        let below = table.iter().skip_while(|line| **line != title).skip(1).take_while(|line| line.starts_with("  "));
+        assert!(below.clone().any(|line| line.starts_with(row) && line.ends_with(digest)), "{row}: {}", shown.stdout);
+    }
+    let content = table.iter().skip_while(|line| !line.starts_with("(content")).find(|line| line.ends_with(&of_new));
+    assert!(content.is_some_and(|line| line.starts_with("  blob ") && line.contains(" B  ")), "{}", shown.stdout);
+    assert_eq!(shown.stdout.lines().filter(|line| line.contains("sha256:")).count(), objects.len());
+    // Without its journal, only what the tag named is unknown.
+    fs::remove_file(directory.join("journal.jsonl")).unwrap();
+    let without = trash(root.path(), &["list", &name]);
+    assert_eq!(without.stdout.lines().filter(|line| line.contains("sha256:")).count(), objects.len() - 1);
+    assert!(without.stdout.contains("\nKept until  emptied"), "{}", without.stdout);
+    assert!(without.stdout.contains("\nState       without a readable journal\n"), "{}", without.stdout);
+}
+
+#[test]
+fn the_list_of_runs_says_until_when_each_is_kept_on_a_full_disk() {
+    let mut registry = registry();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    let path = root.path().to_str().unwrap();
+    assert_eq!(gc(root.path(), &["--trash", "--no-cache"]).code, 0);
+    let listed = last_line(&trash(root.path(), &["list", "--json"]));
+    let name = listed["run"].as_str().unwrap();
+    let seconds = |time: &Value| {
+        let date = Command::new("date").args(["-d", time.as_str().unwrap(), "+%s"]).output().unwrap().stdout;
+        String::from_utf8(date).unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert_eq!(seconds(&listed["kept_until"]) - seconds(&listed["started"]), 7 * 86_400);
+    let until = listed["kept_until"].as_str().unwrap();
+    let row = |run: &Run| run.stdout.lines().find(|line| line.starts_with(name)).unwrap().trim_end().to_owned();
+    let shown = trash(root.path(), &["list"]);
+    assert!(row(&shown).ends_with(until) && shown.stdout.lines().next().unwrap().ends_with("KEPT UNTIL"), "{shown:?}");
+    assert!(shown.stdout.ends_with("delete the oldest runs that are past KEPT UNTIL\n"), "{}", shown.stdout);
+    assert!(trash(root.path(), &["list", name]).stdout.contains(&format!("\nKept until  {until}; ")));
+    // A run that is being restored, and a repair, are never deleted to make room.
+    fs::write(root.path().join(layout::TRASH).join(name).join("restoring"), "").unwrap();
+    let restoring = row(&trash(root.path(), &["list"]));
+    assert!(restoring.ends_with("  emptied     being restored"), "{restoring}");
+    fs::write(root.path().join(layout::revision_link("app", &image)), "").unwrap();
+    assert_eq!(regc(["repair", "--apply", "--root", path]).code, 0);
+    let repair = last_line(&trash(root.path(), &["list", "--json"]));
+    assert_eq!((&repair["journal"]["command"], &repair["kept_until"]), (&"repair".into(), &Value::Null));
+}
+
+#[test]
+fn an_unknown_run_is_an_error_that_names_those_there_are() {
+    let root = registry().on_disk();
+    for command in [&["list", "Nowhere"][..], &["empty", "Nowhere"], &["restore", "Nowhere"]] {
+        let error = trash(root.path(), command);
+        assert!(error.code == 1, "{command:?}");
+        assert!(error.stderr.contains("run \"Nowhere\" is not in the trash, which is empty\n"), "{}", error.stderr);
+    }
+    for number in 0..12 {
+        let run = root.path().join(layout::TRASH).join(format!("run-{number:02}"));
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join("journal.jsonl"), "").unwrap();
+        let error = trash(root.path(), &["list", "Nowhere"]).stderr;
+        let expected = match number {
+            0 => "which holds only run-00\n".to_owned(),
+            1 => "which holds run-00, run-01\n".to_owned(),
+            11 => format!("{}, run-11 and 2 older runs\n", "which holds run-02, run-03"),
+            _ => continue,
+        };
+        let (begins, ends) = expected.split_at(expected.find(", run-11").unwrap_or(0));
+        assert!(error.contains(begins) && error.ends_with(ends), "{error}");
+    }
+}
+
+#[test]
 fn trash_copies_nothing_from_other_filesystem() {
     use std::os::unix::fs::symlink;
     let (root, other) = (registry().on_disk(), on_another_file_system());

@@ -18,12 +18,30 @@ pub enum Failure {
         /// Names that are like it.
         similar: String,
     },
+    /// No run of this name is in the trash.
+    #[error("run {run:?} is not in the trash, {}", in_trash(.runs))]
+    NoSuchRun { run: String, runs: Vec<String> },
     /// The operator answered the question with no.
     #[error("nothing was deleted")]
     Declined,
     /// A question would have to be asked, and cannot be.
     #[error("the deletion must be confirmed: there is no terminal to ask on, or the output is not for people")]
     Unconfirmed,
+}
+
+/// How many runs an error names.
+const NAMED: usize = 10;
+
+/// `which holds the runs A and B`.
+fn in_trash(runs: &[String]) -> String {
+    let more = runs.len().saturating_sub(NAMED);
+    let last = runs[more..].join(", ");
+    match (runs.len(), more) {
+        (0, _) => "which is empty".to_owned(),
+        (1, _) => format!("which holds only {last}"),
+        (_, 0) => format!("which holds {last}"),
+        _ => format!("which holds {last} and {more} older runs"),
+    }
 }
 
 impl Failure {
@@ -42,7 +60,7 @@ impl Failure {
         match self {
             Self::Library(error) => Some(error),
             Self::NotFound { error, .. } => Some(error),
-            Self::Declined | Self::Unconfirmed => None,
+            Self::NoSuchRun { .. } | Self::Declined | Self::Unconfirmed => None,
         }
     }
 }

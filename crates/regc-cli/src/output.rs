@@ -4,6 +4,7 @@ pub mod file;
 pub mod human;
 pub mod json;
 pub mod natural;
+pub mod object;
 pub mod registry;
 pub mod removal;
 pub mod table;

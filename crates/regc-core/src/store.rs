@@ -340,6 +340,16 @@ impl Store {
         trash::list(&*self.storage, monitor)
     }
 
+    /// Lists the objects of a run that are still in the trash, by path. What each is comes from the run's journal; from its path,
+    /// if that cannot be read or does not name it, and then it is unknown what a tag named.
+    ///
+    /// Fails with [`Error::NoTrash`] if the storage has no trash, with [`Error::NoSuchRun`] if there is no such run, with
+    /// [`Error::Interrupted`] if the monitor stops it.
+    pub fn trash_contents(&self, run: &str, monitor: &dyn Monitor) -> Result<Vec<trash::Entry>, Error> {
+        self.require_trash()?;
+        trash::contents(&*self.storage, run, monitor)
+    }
+
     /// What a restore would bring back.
     pub fn plan_restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
         trash::restore(Access::Read(&*self.storage), restore.run, restore.selection, self.threads(), monitor)

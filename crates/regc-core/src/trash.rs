@@ -19,7 +19,7 @@ pub use self::journal::{Entry, Header, Kind};
 pub(crate) use self::journal::{REPAIR, write_entries};
 pub use self::listing::TrashedRun;
 pub(crate) use self::listing::{
-    Subject, has_live_runs, is_of_repair, list, moved_aside, objects, objects_until, runs, subjects,
+    Subject, contents, has_live_runs, is_of_repair, list, moved_aside, objects, objects_until, runs, subjects,
 };
 pub use self::restore::Restored;
 pub(crate) use self::restore::{Trash, restore};

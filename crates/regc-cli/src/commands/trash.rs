@@ -7,15 +7,17 @@ use std::time::{Duration, SystemTime};
 use clap::Subcommand;
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::trash::{Entry, Kind, Restored, Runs, Selection, TrashedRun};
-use regc_core::{Digest, Error, Holder, Restore, Session, Store, duration};
+use regc_core::{Digest, Error, Holder, Restore, Session, Silent, Store, duration};
 use serde_json::{Value, json};
 
 use crate::commands::removing::{can_ask, is_agreed};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
-use crate::output::{self, Output, printable};
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{self, Output, count, object, printable};
 use crate::progress::Progress;
+use crate::source::Source;
 use crate::{ExitStatus, print_error, process};
 
 /// See, bring back or give up what `regc gc --trash` has moved.
@@ -27,8 +29,12 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show which runs have moved something, and how much
+    /// Show which runs have moved something, how much, and until when each is kept on a full disk. With RUN, show what is in
+    /// that run: tags, manifests, layer links and blobs
     List {
+        /// The run, as `regc trash list` names it
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -66,32 +72,48 @@ enum Command {
 
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let common = match &args.command {
-        Command::List { common } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
+        Command::List { common, .. } | Command::Restore { common, .. } | Command::Empty { common, .. } => common,
     };
     let source = common.source()?;
     let store = source.open(common)?;
-    let format = common.format();
-    if format == Format::Human && !matches!(args.command, Command::List { .. }) {
+    act(&args.command, &source, &store, common.format()).map_err(|failure| match failure {
+        Failure::Library(Error::NoSuchRun(run)) => match store.trash(&Silent) {
+            Ok(runs) => Failure::NoSuchRun { run, runs: runs.into_iter().map(|run| run.run).collect() },
+            Err(_) => Failure::Library(Error::NoSuchRun(run)),
+        },
+        failure => failure,
+    })
+}
+
+fn act(command: &Command, source: &Source, store: &Store, format: Format) -> Result<ExitStatus, Failure> {
+    if format == Format::Human && !matches!(command, Command::List { .. }) {
         output::announce(&source.place());
     }
     let mut output = Output::new();
     // The registry may take pushes meanwhile: what it serves does not change, except for what is restored.
     let session = |dry_run: bool| (!dry_run).then(|| store.lock_live(&Holder::new("regc"))).transpose();
-    let ending = match args.command {
-        Command::List { .. } => {
+    let ending = match command {
+        Command::List { run, .. } => {
             let progress = Progress::new(false)?;
-            let runs = store.trash(&progress);
+            let runs = store.trash(&progress).inspect_err(|_| progress.clear())?;
+            let contents = run.as_ref().map(|run| store.trash_contents(run, &progress)).transpose();
             progress.clear();
-            list(&mut output, format, &runs?);
+            match (contents?, runs.iter().find(|listed| Some(&listed.run) == run.as_ref())) {
+                (Some(contents), Some(run)) => list_contents(&mut output, format, run, contents),
+                (Some(_), None) => return Err(Error::NoSuchRun(run.clone().unwrap_or_default()).into()),
+                (None, _) => list(&mut output, format, &runs),
+            }
             ExitStatus::Done
         }
-        Command::Restore { dry_run, what, .. } => restore(&mut output, format, &store, session(dry_run)?, what)?,
-        Command::Empty { dry_run, yes, older_than, runs, .. } => {
+        &Command::Restore { dry_run, ref what, .. } => {
+            restore(&mut output, format, store, session(dry_run)?, what.clone())?
+        }
+        &Command::Empty { dry_run, yes, older_than, ref runs, .. } => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             let before = older_than.map(|age| now.saturating_sub(age.as_secs()));
             let session = session(dry_run)?;
             let progress = Progress::new(false)?;
-            let meant = if runs.is_empty() { Runs::All } else { Runs::Named(&runs) };
+            let meant = if runs.is_empty() { Runs::All } else { Runs::Named(runs) };
             let asks = session.is_some() && !yes && format == Format::Human && io::stdin().is_terminal();
             if asks && !can_ask() {
                 return Err(Failure::Unconfirmed);
@@ -137,20 +159,112 @@ fn question(runs: &[TrashedRun], root: &Path) -> String {
     format!("Delete {count} {runs}, {bytes}, from the trash of {} for good?", printable(&root))
 }
 
+const RUNS: [Column; 8] = [
+    Column::text("RUN"),
+    Column::number("SIZE"),
+    Column::number("BLOBS"),
+    Column::number("OTHER FILES").spare(),
+    Column::text("COMMAND"),
+    Column::text("STARTED").spare(),
+    Column::text("KEPT UNTIL"),
+    Column::text("STATE"),
+];
+
+const OBJECTS: [Column; 3] =
+    [Column::text("OBJECT").at_least(20), Column::number("SIZE"), Column::text("DIGEST").at_least(19)];
+
 fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
+    if format == Format::Json {
+        runs.iter().for_each(|run| output.json(&run_json("run", run)));
+        return;
+    }
+    if runs.is_empty() {
+        output.line(format_args!("The trash is empty."));
+        return;
+    }
+    let mut table = Table::new(&RUNS);
     for run in runs {
-        match format {
-            Format::Json => output.json(&run_json("run", run)),
-            Format::Human => output.line(format_args!("{}", describe(run))),
+        table.row(vec![
+            Cell::text(&run.run),
+            Cell::bytes(BinaryBytes(run.bytes)),
+            Cell::text(&HumanCount(run.blobs).to_string()),
+            Cell::text(&HumanCount(run.objects - run.blobs).to_string()),
+            Cell::text(run.header.as_ref().map_or("unknown", |header| &header.command)),
+            Cell::text(&started(run).map_or_else(|| "unknown".to_owned(), process::time)),
+            Cell::text(&kept_until(run).map_or_else(|| "emptied".to_owned(), process::time)),
+            Cell::text(state(run)),
+        ]);
+    }
+    table.print(output);
+    let bytes = runs.iter().map(|run| run.bytes).sum();
+    output.line(format_args!("{} in total, which `regc trash empty` frees", BinaryBytes(bytes)));
+    if runs.iter().any(|run| run.kept_until().is_some()) {
+        output.line(format_args!("On a full disk, --trash and --live delete the oldest runs that are past KEPT UNTIL"));
+    }
+}
+
+/// Lists what is in a run: by repository, and then the content, which belongs to none.
+fn list_contents(output: &mut Output, format: Format, run: &TrashedRun, mut contents: Vec<Entry>) {
+    if format == Format::Json {
+        output.json(&run_json("run", run));
+        print_objects(output, "in_trash", &contents);
+        return;
+    }
+    let command = run.header.as_ref().map_or("unknown", |header| &header.command);
+    output.line(format_args!("Run         {}", printable(&run.run)));
+    output.line(format_args!("Command     {}", printable(command)));
+    started(run).iter().for_each(|started| output.line(format_args!("Started     {}", process::time(*started))));
+    match kept_until(run) {
+        Some(until) => {
+            let until = process::time(until);
+            output
+                .line(format_args!("Kept until  {until}; after that, --trash and --live may delete it on a full disk"));
+        }
+        None => output.line(format_args!("Kept until  emptied, also on a full disk")),
+    }
+    if !state(run).is_empty() {
+        output.line(format_args!("State       {}", state(run)));
+    }
+    contents.sort_by(|one, other| {
+        let place = |entry: &Entry| (entry.repository.is_none(), entry.repository.clone());
+        place(one).cmp(&place(other)).then_with(|| object::compare(&one.path, &other.path))
+    });
+    let mut table = Table::new(&OBJECTS);
+    for of_one in contents.chunk_by(|one, other| one.repository == other.repository) {
+        table.title(of_one[0].repository.as_deref().unwrap_or("(content of all repositories)"));
+        for Entry { path, digest, bytes, .. } in of_one {
+            table.row(vec![
+                Cell::text(&format!("  {}", object::name(path))),
+                bytes.map_or_else(Cell::empty, |bytes| Cell::bytes(BinaryBytes(bytes))),
+                digest.map_or_else(Cell::empty, |digest| Cell::text(&digest.to_string())),
+            ]);
         }
     }
-    if format == Format::Human {
-        let bytes = runs.iter().map(|run| run.bytes).sum();
-        match runs.len() {
-            0 => output.line(format_args!("The trash is empty.")),
-            _ => output.line(format_args!("{} in all; `regc trash empty` gives it back", BinaryBytes(bytes))),
-        }
+    table.print(output);
+    let (bytes, blobs, others) = (BinaryBytes(run.bytes), count(run.blobs, "blob"), run.objects - run.blobs);
+    output.line(format_args!("{bytes} in {blobs} and {}", count(others, "other file")));
+}
+
+/// Returns what keeps a run from being restored or deleted like others.
+fn state(run: &TrashedRun) -> &'static str {
+    match run.header {
+        _ if run.restoring => "being restored",
+        None => "without a readable journal",
+        Some(_) => "",
     }
+}
+
+fn started(run: &TrashedRun) -> Option<SystemTime> {
+    run.header.as_ref().and_then(|header| since_epoch(header.started))
+}
+
+/// Returns the time from which a run may be deleted to make room; `None` if only emptying the trash deletes it.
+fn kept_until(run: &TrashedRun) -> Option<SystemTime> {
+    run.kept_until().and_then(since_epoch)
+}
+
+fn since_epoch(seconds: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 fn describe(run: &TrashedRun) -> String {
@@ -165,12 +279,11 @@ fn describe(run: &TrashedRun) -> String {
 }
 
 fn run_json(kind: &str, run: &TrashedRun) -> Value {
-    let started =
-        run.header.as_ref().and_then(|header| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(header.started)));
     json!({
         "type": kind,
         "run": run.run,
-        "started": started.map(process::time),
+        "started": started(run).map(process::time),
+        "kept_until": kept_until(run).map(process::time),
         "blobs": run.blobs,
         "links": run.objects - run.blobs,
         "bytes": run.bytes,
@@ -260,16 +373,17 @@ fn restore(
     })
 }
 
+fn print_objects(output: &mut Output, state: &str, entries: &[Entry]) {
+    for entry in entries {
+        output.json(&json!({ "type": "object", "state": state, "object": entry }));
+    }
+}
+
 fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: bool) {
-    let mut entries = |state: &str, entries: &[Entry]| {
-        for entry in entries {
-            output.json(&json!({ "type": "object", "state": state, "object": entry }));
-        }
-    };
-    entries("restored", &restored.restored);
-    entries("already_there", &restored.already_there);
-    entries("conflicting", &restored.conflicting);
-    entries("missing", &restored.missing);
+    print_objects(output, "restored", &restored.restored);
+    print_objects(output, "already_there", &restored.already_there);
+    print_objects(output, "conflicting", &restored.conflicting);
+    print_objects(output, "missing", &restored.missing);
     for failure in &restored.failures {
         output.json(&json!({ "type": "failure", "message": failure.to_string() }));
     }

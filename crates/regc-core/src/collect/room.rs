@@ -19,6 +19,17 @@ use crate::trash::{Header, REPAIR, RunSize, TrashedRun, directory, forget, list}
 /// that holds what an image in use needs.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+impl TrashedRun {
+    /// Returns until when the run stays in the trash whatever happens, in seconds since 1970: from then on, a run that finds
+    /// the file system full may delete it, unless it holds what an image in use needs. `None` if only emptying the trash
+    /// deletes it.
+    pub fn kept_until(&self) -> Option<u64> {
+        let header = self.header.as_ref()?;
+        let may_be_deleted = header.schema_version == 1 && header.command != REPAIR && !self.restoring;
+        may_be_deleted.then(|| header.started.saturating_add(KEPT_FOR.as_secs()))
+    }
+}
+
 fn size(run: &TrashedRun) -> RunSize {
     RunSize { run: run.run.clone(), bytes: run.bytes }
 }
@@ -63,20 +74,16 @@ pub(crate) fn write_journal_with_room(
     Err(Error::NoRoom { deleted, oldest, source: Box::new(full) })
 }
 
-/// Returns the runs with a known header that are neither repairs nor being restored, the oldest first.
+/// Returns the runs that may be deleted once they are old enough, the oldest first.
 fn oldest_first(storage: &dyn ReadStorage, monitor: &dyn Monitor) -> Result<Vec<TrashedRun>, Error> {
     let mut runs = list(storage, monitor)?;
-    runs.retain(|run| {
-        let is_known = |header: &Header| header.schema_version == 1 && header.command != REPAIR;
-        !run.restoring && run.header.as_ref().is_some_and(is_known)
-    });
-    runs.sort_by_key(|run| run.header.as_ref().map(|header| header.started));
+    runs.retain(|run| run.kept_until().is_some());
+    runs.sort_by_key(TrashedRun::kept_until);
     Ok(runs)
 }
 
 fn is_old(run: &TrashedRun, present: &Header) -> bool {
-    let age = run.header.as_ref().map_or(0, |header| present.started.saturating_sub(header.started));
-    age >= KEPT_FOR.as_secs()
+    run.kept_until().is_some_and(|until| until <= present.started)
 }
 
 /// Whether a run holds something that is in use and could not be put back, as a full file system prevents.

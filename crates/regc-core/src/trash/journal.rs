@@ -67,6 +67,13 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Returns the entry of what is at a path, as far as the path says what that is.
+    pub(super) fn at(path: String) -> Self {
+        let layout::Subject { repository, digest, .. } = layout::subject(&path);
+        let kind = Location::parse(&path).map_or(Kind::File, |location| Kind::of(&location));
+        Self { kind, digest, repository, bytes: None, path }
+    }
+
     /// Whether its path is that of what the entry claims to be.
     fn is_consistent(&self) -> bool {
         let Some(location) = Location::parse(&self.path) else { return self.kind == Kind::File && self.is_remnant() };

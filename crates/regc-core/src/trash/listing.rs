@@ -1,9 +1,9 @@
 //! What is in the trash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::journal::{REPAIR, has_journal, read_header};
-use super::{Header, Runs, directory, is_below_blobs, is_blob, is_run, refuse_symlinks, restoring};
+use super::journal::{REPAIR, has_journal, read_header, read_journal};
+use super::{Entry, Header, Runs, directory, is_below_blobs, is_blob, is_run, refuse_symlinks, restoring};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::monitor::{Monitor, Silent};
@@ -85,12 +85,42 @@ fn look_into(storage: &dyn ReadStorage, run: String, monitor: &dyn Monitor) -> R
         found.objects += 1;
         found.blobs += u64::from(is_blob(&key));
         // What a symbolic link points to is elsewhere, and stays there.
-        if !is_symlink && !key.ends_with(&format!("/{}", layout::LINK)) {
+        if !is_symlink && !is_link(&key) {
             let path = format!("{}/{key}", directory(&found.run));
             found.bytes += storage.stat(&path)?.map_or(0, |data| data.bytes);
         }
     }
     Ok(found)
+}
+
+/// Lists the objects of a run that are still in the trash, by path. What each is comes from the run's journal; from its path, if
+/// that cannot be read or does not name it, and then it is unknown what a tag named.
+///
+/// Fails with [`Error::NoSuchRun`] if there is no such run, with [`Error::Interrupted`] if the monitor stops it.
+pub(crate) fn contents(storage: &dyn ReadStorage, run: &str, monitor: &dyn Monitor) -> Result<Vec<Entry>, Error> {
+    let is_directory = |(name, symlink): (String, bool)| name == run && !symlink;
+    if !directories(storage)?.into_iter().any(is_directory) {
+        return Err(Error::NoSuchRun(run.to_owned()));
+    }
+    let recorded = match read_journal(storage, run) {
+        Ok((_, entries)) => entries,
+        Err(Error::Journal { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut recorded: HashMap<String, Entry> = recorded.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+    let mut contents = Vec::new();
+    for (key, is_symlink) in objects_until(storage, run, monitor)? {
+        monitor.check()?;
+        let has_bytes = !is_symlink && !is_link(&key);
+        let data = if has_bytes { storage.stat(&format!("{}/{key}", directory(run)))? } else { None };
+        let entry = recorded.remove(&key).unwrap_or_else(|| Entry::at(key));
+        contents.push(Entry { bytes: data.map(|data| data.bytes), ..entry });
+    }
+    Ok(contents)
+}
+
+fn is_link(key: &str) -> bool {
+    key.rsplit('/').next() == Some(layout::LINK)
 }
 
 /// Lists the objects of a run that are still there: the key that each had in the registry, and whether it is a
