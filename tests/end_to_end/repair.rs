@@ -118,7 +118,7 @@ fn repair_dry_run_predicts_actions() {
     fs::remove_dir_all(root.path().join(layout::layers("app"))).unwrap();
     let told = |run: Run, end: &str| {
         assert_eq!(run.stdout.lines().last(), Some(end), "{}", run.stderr);
-        run.stdout.lines().filter(|line| line.starts_with("write link")).map(str::to_owned).collect::<Vec<_>>()
+        run.stdout.lines().filter(|line| line.contains(" is written: ")).map(str::to_owned).collect::<Vec<_>>()
     };
     let end = "6 repairs. Nothing was changed: to do it, stop the registry and run the same command with --apply.";
     let planned = told(repair(root.path(), &[]), end);
@@ -279,5 +279,89 @@ fn the_summary_counts_what_is_lost() {
         serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
     for field in summary.keys() {
         assert!(page.contains(&format!("\"{field}\":")), "docs/json.md does not show {field}");
+    }
+}
+
+#[test]
+fn a_repair_speaks_of_images_and_names_the_finding() {
+    let mut registry = TestRegistry::new();
+    let lost = registry.image("team/app:lost").layers(["a"]).push();
+    registry.tag("team/app", "same", &lost);
+    registry.image("team/app:v1").layers(["damaged", "linked"]).push();
+    registry.image("team/app:v2").layers(["damaged"]).push();
+    registry.image("other:v1").layers(["damaged"]).push();
+    registry.image("other:v2").layers(["damaged"]).push();
+    registry.remove(&layout::blob_data(&lost));
+    registry.put(layout::blob_data(&layer("damaged")), "other content");
+    registry.put(layout::layer_link("team/app", &layer("linked")), "");
+    let root = registry.on_disk();
+    let (damaged, linked) = (layer("damaged"), layer("linked"));
+    let expected = [
+        (
+            format!(
+                "layer link of {linked} in team/app is written: RG011 the link of a layer is empty or garbled; image team/app:v1"
+            ),
+            layout::layer_link("team/app", &linked),
+        ),
+        (
+            format!(
+                "blob {damaged} is moved aside: RG025 content does not have the size that a manifest states; \
+                 images other:v1, other:v2, team/app:v1 and 1 more"
+            ),
+            layout::blob_data(&damaged),
+        ),
+        (
+            format!(
+                "entry of {lost} in the index of tag team/app:same is removed: RG020 a manifest is linked, and its content \
+                 is missing; images team/app:lost, team/app:same"
+            ),
+            layout::tag_index_link("team/app", "same", &lost),
+        ),
+        (
+            "tag team/app:lost is removed: RG020 a manifest is linked, and its content is missing; \
+             images team/app:lost, team/app:same"
+                .to_owned(),
+            layout::tag_link("team/app", "lost"),
+        ),
+        (
+            format!(
+                "link of manifest team/app@{lost} is removed: RG020 a manifest is linked, and its content is missing; \
+                 images team/app:lost, team/app:same"
+            ),
+            layout::revision_link("team/app", &lost),
+        ),
+    ];
+    for mode in [&["--drop-lost"][..], &["--drop-lost", "--verbose"], &["--drop-lost", "-v", "--apply"]] {
+        let run = repair(root.path(), mode);
+        let mut lines = run.stdout.lines().skip(1);
+        for (line, path) in &expected {
+            assert!(
+                lines.any(|printed| printed == line),
+                "{mode:?} lacks, or not in this order: {line}\n{}",
+                run.stdout
+            );
+            let path = format!("    {path}");
+            let is_verbose = mode.len() > 1;
+            assert_eq!(is_verbose.then(|| lines.next()).flatten(), is_verbose.then_some(&*path), "{}", run.stdout);
+        }
+        assert_eq!(run.stdout.contains("docker/registry/v2"), mode.len() > 1, "{}", run.stdout);
+    }
+}
+
+#[test]
+fn a_repair_in_json_names_the_finding_and_the_images() {
+    let mut registry = TestRegistry::new();
+    let image = registry.image("app:v1").layers(["a"]).push();
+    let root = registry.on_disk();
+    // Nothing shows the layer's link but the image, which is not linked itself.
+    fs::remove_dir_all(root.path().join(layout::revision("app", &image))).unwrap();
+    fs::remove_dir_all(root.path().join(layout::layers("app"))).unwrap();
+    let lines: Vec<serde_json::Value> =
+        repair(root.path(), &["--json"]).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, repairs) = lines.split_last().unwrap();
+    assert!(summary["type"] == "summary" && repairs.len() == 3, "{lines:?}");
+    for line in repairs {
+        assert_eq!((&line["code"], &line["name"]), (&"RG021".into(), &"dangling_tag".into()), "{line}");
+        assert_eq!((&line["images"], &line["more_images"]), (&serde_json::json!(["app:v1"]), &false.into()), "{line}");
     }
 }

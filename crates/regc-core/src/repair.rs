@@ -9,8 +9,8 @@ pub(crate) mod plan;
 
 pub use self::apply::Outcome;
 pub(crate) use self::apply::{apply, check};
-pub use self::plan::Plan;
 pub(crate) use self::plan::plan;
+pub use self::plan::{Cause, Plan};
 use crate::digest::Digest;
 use crate::registry::layout::Location;
 use crate::storage::ReadStorage;

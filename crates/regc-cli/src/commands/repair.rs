@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use regc_core::descriptor_cache::Entry;
-use regc_core::finding::Severity;
-use regc_core::registry::layout;
-use regc_core::repair::{Action, Options, Outcome, Plan};
+use regc_core::finding::{Explanation, Severity};
+use regc_core::registry::layout::{self, Location};
+use regc_core::repair::{Action, Cause, Options, Outcome, Plan};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification};
 use regc_core::{CollectOptions, Error, Store};
 use serde_json::json;
@@ -57,6 +57,10 @@ pub struct Args {
     /// again, and restoring the manifests' files brings the images back no more
     #[arg(long, conflicts_with = "from")]
     drop_lost: bool,
+
+    /// Print also the path of each file
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
 
     /// Print nothing but errors; with --format json, the summary too
     #[arg(short, long)]
@@ -116,7 +120,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     match session.as_ref().filter(|_| !plan.actions().is_empty()) {
         Some(session) => {
             if !args.yes && args.common.format() == Format::Human && can_ask() {
-                tell(&mut output, &args, "planned", plan.actions());
+                tell(&mut output, &args, &plan, "planned", plan.actions());
                 output.flush();
                 if !is_agreed(&question(&plan, root)) {
                     return Err(Failure::Declined);
@@ -125,8 +129,8 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
             owed.write();
             outcome = session.repair(&plan, &options, progress)?;
             progress.clear();
-            tell(&mut output, &args, "done", &outcome.done);
-            tell(&mut output, &args, "spared", &outcome.spared);
+            tell(&mut output, &args, &plan, "done", &outcome.done);
+            tell(&mut output, &args, &plan, "spared", &outcome.spared);
             tell_failures(&outcome);
             left = match session.verify_repair(&to_verify, &hashed, &outcome, progress) {
                 Err(Error::Interrupted) => None,
@@ -135,7 +139,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
             progress.clear();
         }
         None if session.is_none() => {
-            tell(&mut output, &args, "planned", plan.actions());
+            tell(&mut output, &args, &plan, "planned", plan.actions());
             outcome.failures = store.check_repair(&plan, progress)?;
             tell_failures(&outcome);
         }
@@ -216,21 +220,76 @@ fn open_other(path: &Path, root: &Path) -> Result<Store, Error> {
     Ok(store)
 }
 
-fn tell(output: &mut Output, args: &Args, state: &str, actions: &[Action]) {
+/// How many images a line names.
+const IMAGES: usize = 3;
+
+fn tell(output: &mut Output, args: &Args, plan: &Plan, state: &str, actions: &[Action]) {
     for action in actions.iter().filter(|_| !args.quiet) {
+        let cause = plan.cause(action);
         if args.common.format() == Format::Json {
-            output.json(&json!({ "type": "repair", "state": state, "repair": action }));
+            output.json(&json!({
+                "type": "repair",
+                "state": state,
+                "repair": action,
+                "code": cause.map(|cause| cause.kind.page().code),
+                "name": cause.map(|cause| cause.kind.page().name),
+                "images": cause.map_or(&[][..], |cause| &cause.images),
+                "more_images": cause.is_some_and(|cause| cause.has_more_images),
+            }));
             continue;
         }
-        let what = match action {
-            Action::Take { .. } => "take       ",
-            Action::MoveAside { .. } => "move aside ",
-            Action::WriteLink { .. } => "write link ",
-            Action::RemoveLink { .. } => "remove link",
-        };
-        let spared = if state == "spared" { "  (changed meanwhile; left alone)" } else { "" };
-        output.line(format_args!("{what}  {}{spared}", printable(action.path())));
+        let spared = if state == "spared" { "; it changed meanwhile, and is left alone" } else { "" };
+        let reason = cause.map_or_else(String::new, |cause| because(action, cause));
+        output.line(format_args!("{}{}{spared}", printable(&sentence(action)), printable(&reason)));
+        if args.verbose {
+            output.line(format_args!("    {}", printable(action.path())));
+        }
     }
+}
+
+/// `tag team/app:v1 is removed`.
+fn sentence(action: &Action) -> String {
+    let what = match Location::parse(action.path()) {
+        Some(Location::Blob { digest }) => format!("blob {digest}"),
+        Some(Location::LayerLink { repository, digest }) => format!("layer link of {digest} in {repository}"),
+        Some(Location::RevisionLink { repository, digest }) => format!("link of manifest {repository}@{digest}"),
+        Some(Location::SignatureLink { repository, signature, .. }) => {
+            format!("link of signature {signature} in {repository}")
+        }
+        Some(Location::TagLink { repository, tag }) => format!("tag {repository}:{tag}"),
+        Some(Location::TagIndexEntry { repository, tag, digest }) => {
+            format!("entry of {digest} in the index of tag {repository}:{tag}")
+        }
+        Some(Location::UploadFile { .. } | Location::ReferrerLink { .. }) | None => action.path().to_owned(),
+    };
+    let done = match action {
+        Action::Take { .. } => "is taken from the other store",
+        Action::MoveAside { .. } => "is moved aside",
+        Action::WriteLink { .. } => "is written",
+        Action::RemoveLink { .. } => "is removed",
+    };
+    format!("{what} {done}")
+}
+
+/// `: RG032 content is not that of its digest; images team/app:v1, team/app:v2, team/app:v3 and 4 more`.
+fn because(action: &Action, cause: &Cause) -> String {
+    let Explanation { code, title, .. } = cause.kind.page();
+    let images = match (&cause.images[..], Location::parse(action.path())) {
+        // The sentence names the only one.
+        ([image], Some(Location::TagLink { repository, tag })) if *image == format!("{repository}:{tag}") => &[],
+        (images, _) => images,
+    };
+    if images.is_empty() {
+        return format!(": {code} {title}");
+    }
+    let named = images[..images.len().min(IMAGES)].join(", ");
+    let more = match (images.len().saturating_sub(IMAGES), cause.has_more_images) {
+        (_, true) => " and more".to_owned(),
+        (0, false) => String::new(),
+        (more, false) => format!(" and {more} more"),
+    };
+    let noun = if images.len() == 1 && !cause.has_more_images { "image" } else { "images" };
+    format!(": {code} {title}; {noun} {named}{more}")
 }
 
 /// How a repair ended.

@@ -1,12 +1,16 @@
 //! What can be repaired. Nothing is changed.
 
+mod cause;
 mod lost;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 
+pub use self::cause::Cause;
+use self::cause::Causes;
 use self::lost::Leads;
 use super::{Action, Options};
 use crate::collect::guards::refuse_missing_parts;
@@ -32,6 +36,7 @@ const MAX_WHITE_SPACE_BYTES: u64 = 64;
 #[derive(Debug, Default)]
 pub struct Plan {
     pub(super) actions: Vec<Action>,
+    causes: HashMap<Action, Arc<Cause>>,
     failures: Vec<Error>,
     in_trash: BTreeSet<Digest>,
     lost: BTreeSet<(String, Digest)>,
@@ -45,6 +50,11 @@ impl Plan {
     /// before the links to it. Removals come last, a link before what it refers to.
     pub fn actions(&self) -> &[Action] {
         &self.actions
+    }
+
+    /// Returns why an action of the plan is planned.
+    pub fn cause(&self, action: &Action) -> Option<&Cause> {
+        self.causes.get(action).map(|cause| &**cause)
     }
 
     /// Returns why something could not be read, here or in the other store. It is not repaired.
@@ -100,6 +110,7 @@ pub fn plan(
         monitor,
         verification,
         actions: BTreeSet::new(),
+        causes: Causes::default(),
         failures: Vec::new(),
         trashed,
         set_aside,
@@ -123,18 +134,20 @@ pub fn plan(
     let defects = verification.defects.iter().filter(|defect| !defect.repository.as_ref().is_some_and(is_shared));
     let (entries, others): (Vec<&Defect>, Vec<&Defect>) = defects.partition(|defect| is_entry(defect.kind));
     for defect in others {
+        planner.causes.begin(defect);
         planner.attempt(|planner| planner.defect(defect).and_then(|()| planner.complete()))?;
     }
     if options.drop_lost {
         planner.drop_lost()?;
     }
     for defect in entries {
+        planner.causes.begin(defect);
         planner.attempt(|planner| match defect.kind {
             Kind::GarbledTag => planner.garbled_tag(defect),
             _ => planner.entry(defect),
         })?;
     }
-    let Planner { actions, failures, in_trash, lost, here, .. } = planner;
+    let Planner { actions, causes, failures, in_trash, lost, here, .. } = planner;
     let mut actions: Vec<Action> = actions.into_iter().collect();
     actions.sort_by_cached_key(|action| {
         let stage = match (action, action.digest().and_then(|digest| here.get(&digest))) {
@@ -150,7 +163,7 @@ pub fn plan(
             Action::RemoveLink { .. } => (stage, 3, None, Some(action.kind())),
         }
     });
-    Ok(Plan { actions, failures, in_trash, lost, made_in: None })
+    Ok(Plan { actions, causes: causes.shared(), failures, in_trash, lost, made_in: None })
 }
 
 /// The state of a blob's content.
@@ -170,6 +183,7 @@ struct Planner<'a> {
     monitor: &'a dyn Monitor,
     verification: &'a Verification,
     actions: BTreeSet<Action>,
+    causes: Causes<'a>,
     failures: Vec<Error>,
     /// What collections moved to the trash; `in_trash` is what of that is missing.
     trashed: BTreeSet<Digest>,
@@ -226,6 +240,7 @@ impl Planner<'_> {
                 if self.has_content(digest)? {
                     self.incomplete.push((repository.clone(), *digest));
                 } else if self.is_lost(digest)? {
+                    self.causes.lose(repository, digest);
                     self.lost.insert((repository.clone(), *digest));
                 }
             }
@@ -234,6 +249,7 @@ impl Planner<'_> {
                     && self.is_lost(digest)?
                     && let Some(tag) = layout::subject(path).tag
                 {
+                    self.causes.lose(repository, digest);
                     self.lost.insert((repository.clone(), *digest));
                     self.lost_tags.push((repository.clone(), tag, *digest));
                 }
@@ -521,6 +537,7 @@ impl Planner<'_> {
             Action::WriteLink { .. } | Action::RemoveLink { .. } => layout::REPOSITORIES.to_owned(),
         };
         if symlink_between(self.storage, &top, action.path())?.is_none() {
+            self.causes.of(&action);
             self.actions.insert(action);
         }
         Ok(())

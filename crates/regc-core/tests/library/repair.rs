@@ -116,6 +116,29 @@ fn first_repair_plan_is_complete() {
     assert!(planned.actions().contains(&two));
 }
 
+#[test]
+fn every_action_has_a_cause() {
+    let (backup, storage) = (whole().in_memory(DIRECTORIES), damaged().in_memory(DIRECTORIES));
+    let v2 = manifest(&damaged(), "app", "v2");
+    for from in [None, Some(&backup as &dyn ReadStorage)] {
+        let planned = planned(&storage, from);
+        for action in planned.actions() {
+            assert!(planned.cause(action).is_some(), "{action:?}");
+        }
+        let kind = |action: Action| planned.cause(&action).unwrap().kind;
+        let garbled = layout::layer_link("other", &layer("untagged"));
+        assert_eq!(kind(Action::WriteLink { path: garbled, digest: layer("untagged") }), Kind::GarbledLayerLink);
+        // The tag's manifest is linked again, and needs the layer.
+        for (path, digest) in
+            [(layout::revision_link("app", &v2), v2), (layout::layer_link("app", &layer("two")), layer("two"))]
+        {
+            let action = Action::WriteLink { path, digest };
+            assert_eq!(kind(action.clone()), Kind::DanglingTag);
+            assert_eq!(planned.cause(&action).unwrap().images, ["app:v2"]);
+        }
+    }
+}
+
 /// Returns the keys that a collection leaves.
 fn collected(storage: &MemoryStorage, options: Options) -> BTreeSet<String> {
     let copy: MemoryStorage =

@@ -45,6 +45,7 @@ impl Planner<'_> {
     /// Removes the links to what is lost.
     pub(super) fn drop_lost(&mut self) -> Result<(), Error> {
         for (repository, digest) in &self.lost - &self.attached_to {
+            self.causes.begin_with_lost(&repository, &digest);
             let planned = self.actions.len();
             self.attempt(|planner| planner.remove_image(&repository, &digest))?;
             if self.actions.len() > planned {
@@ -52,6 +53,7 @@ impl Planner<'_> {
             }
         }
         for (repository, tag, digest) in std::mem::take(&mut self.lost_tags) {
+            self.causes.begin_with_lost(&repository, &digest);
             let planned = self.actions.len();
             self.attempt(|planner| planner.remove_tag(&repository, &tag, digest))?;
             if self.actions.len() > planned {
