@@ -32,6 +32,28 @@ fn the_page_of_findings_is_what_the_program_prints() {
 }
 
 #[test]
+fn findings_are_explained_by_code_and_by_name() {
+    let page = |name: &str| {
+        let run = regc(["explain", name]);
+        assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+        run.stdout
+    };
+    assert!(page("RG012").starts_with("RG012 garbled_tag, error: a tag's link is missing, empty or garbled\n\n"));
+    assert_eq!(page("missing_blob"), page("rg024"));
+    assert_eq!(regc(["explain", "RG012", "missing_blob"]).stdout, format!("{}\n{}", page("RG012"), page("RG024")));
+    for (name, nearest) in [
+        ("RG33", "RG032 damaged_blob, RG031 unknown_manifest, RG030 damaged_manifest"),
+        ("mising-blob", "RG024 missing_blob, "),
+        ("upload", "RG041 stale_upload"),
+    ] {
+        let run = regc(["explain", "RG012", name]);
+        assert_eq!((run.code, &*run.stdout), (2, ""), "{name}");
+        assert!(run.stderr.contains(&format!("the nearest are {nearest}")), "{name}: {}", run.stderr);
+    }
+    assert!(regc(["explain", "xyzzy"]).stderr.contains("there is no such finding; `regc explain` lists all"));
+}
+
+#[test]
 fn every_field_of_the_summary_is_documented() {
     let run = regc(["gc", "-d", "--format", "json", "--root", regc_testkit::fixture::tree().to_str().unwrap()]);
     let summary: serde_json::Map<String, serde_json::Value> =

@@ -85,6 +85,25 @@ fn a_collection_says_what_would_go_with_delete_untagged() {
 }
 
 #[test]
+fn explanations_are_as_wide_as_the_terminal_and_the_help() {
+    let longest = |text: &str| {
+        let plain = console::strip_ansi_codes(text).into_owned();
+        plain.lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    for code in ["RG020", "RG024", "RG030"] {
+        let piped = crate::common::regc(["explain", code]).stdout;
+        assert!((70..=80).contains(&longest(&piped)), "{piped}");
+        for (columns, widest) in [(60, 60), (100, 100), (200, 100)] {
+            let shown = in_terminal(columns, &["explain", code], "TERM=xterm NO_COLOR=");
+            assert!((widest - 12..=widest).contains(&longest(&shown)), "{columns}: {shown}");
+        }
+    }
+    let headings = ["\nWhat to do:\n  ", "\nWhat `regc repair` does:\n  "];
+    let page = crate::common::regc(["explain", "RG020"]).stdout;
+    assert!(headings.iter().all(|heading| page.contains(heading)), "{page}");
+}
+
+#[test]
 fn a_repair_is_asked_for() {
     let mut registry = crate::registry();
     let base = sha256(&regc_testkit::layer_content("base"));

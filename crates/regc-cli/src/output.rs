@@ -5,6 +5,7 @@ pub mod human;
 pub mod json;
 pub mod natural;
 pub mod object;
+pub mod paragraph;
 pub mod registry;
 pub mod removal;
 pub mod table;

@@ -138,6 +138,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.page().code.eq_ignore_ascii_case(code))
     }
 
+    /// Returns the kind with this name, in any case: `garbled_tag`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.page().name.eq_ignore_ascii_case(name))
+    }
+
     /// Returns the stable code: `RG012`.
     pub const fn code(self) -> &'static str {
         self.page().code
