@@ -581,3 +581,81 @@ fn what_is_beside_the_blobs_is_told() {
     assert_eq!(regc(["trash", "empty", "--root", root.path().to_str().unwrap()]).code, 0);
     assert_eq!(summary("trash_bytes"), 0);
 }
+
+/// Returns what `du` reports of a path, in bytes.
+fn du_of(path: &Path) -> u64 {
+    let output = std::process::Command::new("du").args(["-s", "--block-size=1"]).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().split('\t').next().unwrap().parse().unwrap()
+}
+
+/// Returns how many bytes are allocated for what `find` finds.
+fn allocated(root: &Path, expression: &[&str]) -> u64 {
+    let output =
+        std::process::Command::new("find").arg(root).args(expression).args(["-printf", "%b\n"]).output().unwrap();
+    let blocks = String::from_utf8(output.stdout).unwrap();
+    blocks.lines().map(|blocks| blocks.parse::<u64>().unwrap() * 512).sum()
+}
+
+#[test]
+fn the_parts_on_disk_add_up_to_what_du_reports() {
+    // Not every file system allocates blocks for directories.
+    for directory in [tempfile::tempdir().unwrap(), crate::on_another_file_system()] {
+        let root = directory.path().join("registry");
+        let mut registry = crate::registry();
+        registry.blob(vec![7; 50_000]);
+        registry.image("app:v1").layers(["a"]).push();
+        registry.upload("app", "0b2b9c2e-0001-4000-8000-000000000000");
+        registry.put(layout::upload_file("app", "0b2b9c2e-0001-4000-8000-000000000000", "data"), vec![7; 9_000]);
+        registry.write_to(&root);
+        assert_eq!(gc(&root, &["--trash"]).code, 0);
+        fs::write(root.join(layout::MANIFEST_CACHE), vec![7; 6_000]).unwrap();
+        // What does not belong: also under two names, sparse, of a name that is no UTF-8, and behind a symbolic link.
+        fs::create_dir(root.join("lost+found")).unwrap();
+        fs::write(root.join("lost+found/one"), vec![7; 20_000]).unwrap();
+        fs::hard_link(root.join("lost+found/one"), root.join("lost+found/two")).unwrap();
+        fs::hard_link(root.join(layout::blob_data(&layer("a"))), root.join("lost+found/a")).unwrap();
+        fs::File::create(root.join("sparse")).unwrap().set_len(1 << 30).unwrap();
+        fs::write(root.join(layout::BLOBS).join(OsStr::from_bytes(b"\xff")), vec![7; 5_000]).unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("large"), vec![7; 100_000]).unwrap();
+        symlink(&elsewhere, root.join(layout::REPOSITORIES).join("linked")).unwrap();
+
+        let lines = du(&root, &["--disk-usage"]);
+        let [usage] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!((&usage["type"], &usage["total"]["bytes"]), (&json!("disk_usage"), &json!(du_of(&root))));
+        let parts = ["blobs", "links", "directories", "uploads", "trash", "own", "other"];
+        for field in ["bytes", "entries"] {
+            let sum: u64 = parts.iter().map(|part| usage[part][field].as_u64().unwrap()).sum();
+            assert_eq!(usage["total"][field], sum, "{usage}");
+        }
+        let bytes = |part: &str| usage[part]["bytes"].as_u64().unwrap();
+        let uploads = root.join(layout::uploads("app"));
+        assert_eq!((bytes("trash"), bytes("uploads")), (du_of(&root.join(layout::TRASH)), du_of(&uploads)));
+        assert_eq!(bytes("trash") + bytes("own"), du_of(&root.join(layout::OWN)));
+        let registrys = root.join("docker");
+        assert_eq!(bytes("blobs"), allocated(&registrys, &["-type", "f", "-path", "*/blobs/*", "-name", "data"]));
+        assert_eq!(bytes("links"), allocated(&registrys, &["-type", "f", "-name", "link"]));
+        let is_directory = ["-type", "d", "-not", "-path", "*/_uploads*"];
+        let of_root = allocated(&root, &["-maxdepth", "0"]);
+        assert_eq!(bytes("directories"), allocated(&registrys, &is_directory) + of_root);
+        assert!(parts.iter().all(|part| *part == "directories" || bytes(part) > 0), "{usage}");
+
+        let shown = regc(["du", "--disk-usage", "--root", root.to_str().unwrap()]).stdout;
+        let files = usage["total"]["entries"].as_u64().unwrap();
+        assert!(shown.lines().last().unwrap().ends_with(&format!("{files}  (in total, as `du -s`)")), "{shown}");
+        assert_eq!(shown.lines().count(), 1 + parts.len() + 1, "{shown}");
+    }
+}
+
+#[test]
+fn a_bucket_takes_up_no_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let bucket = "{s3: {bucket: b, region: r, regionendpoint: 'http://127.0.0.1:1', accesskey: a, secretkey: s}}";
+    let config = crate::config(&directory, bucket, "");
+    let run = regc(["du", "--disk-usage", config.to_str().unwrap()]);
+    assert!(run.code == 1 && run.stdout.is_empty(), "{}", run.stdout);
+    assert_eq!(run.stderr, "regc: the store is in a bucket, not on a file system: there are no blocks to count\n");
+    assert_eq!(regc(["du", "--disk-usage", "--tags", config.to_str().unwrap()]).code, 2);
+}

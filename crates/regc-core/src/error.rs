@@ -82,6 +82,9 @@ pub enum Error {
     /// Something was to be moved, or written anew, in a storage that can only delete.
     #[error("this storage has no trash: it can delete objects, but not move or replace them")]
     NoTrash,
+    /// What only a file system has was asked of a storage that is none.
+    #[error("the store is in a bucket, not on a file system: there are no blocks to count")]
+    NoFileSystem,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
     #[error("nothing was deleted: there is no room for the trash's journal{}", told(deleted))]
     NoRoom {

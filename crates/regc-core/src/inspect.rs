@@ -1,5 +1,6 @@
 //! Human-readable views of a store: listings and space usage. Nothing here decides what is removed, or writes.
 
 pub mod catalog;
+pub mod disk_usage;
 pub mod uploads;
 pub mod usage;

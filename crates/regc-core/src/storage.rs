@@ -16,8 +16,8 @@ pub mod memory;
 mod pointers;
 
 pub use self::contract::{
-    Content, DeleteStorage, Entry, EntryKind, Hashes, Metadata, Moved, Object, Owner, PosixMetadata, PosixStorage,
-    ReadStorage, Removal, Removing, TrashStorage,
+    Allocated, Content, DeleteStorage, Entry, EntryKind, Hashes, Metadata, Moved, Object, Owner, PosixMetadata,
+    PosixStorage, ReadStorage, Removal, Removing, TrashStorage,
 };
 pub(crate) use self::listing::{
     Below, below, below_each, device, directories, each_directory, each_directory_of_digest, real_directory,

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::ValueEnum;
-use indicatif::BinaryBytes;
+use indicatif::{BinaryBytes, HumanCount};
 use regc_core::Error;
+use regc_core::inspect::disk_usage::DiskUsage;
 use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage};
+use regc_core::registry::config::Driver;
 use serde::Serialize;
 
 use crate::ExitStatus;
@@ -49,6 +51,11 @@ pub struct Args {
     #[arg(long)]
     files: bool,
 
+    /// In place of all that, what the store takes up on its file system, by kind: blobs, links, directories, uploads, trash. The
+    /// sum is that of `du -s`, which counts blocks, and does not follow symbolic links
+    #[arg(long, conflicts_with_all = ["tags", "by_namespace", "files", "sort", "top"])]
+    disk_usage: bool,
+
     /// In this order; the largest first. Without it, those first whose deletion would free most
     #[arg(long, value_enum, value_name = "BY")]
     sort: Option<Sort>,
@@ -85,7 +92,19 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     let progress = Progress::new(false)?;
     let source = args.common.source()?;
-    let store = source.open(&args.common)?.manifest_cache(args.manifest_cache.file(&source));
+    // Known without a request.
+    if args.disk_usage && matches!(source.config.driver, Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_)) {
+        return Err(Error::NoFileSystem);
+    }
+    let store = source.open(&args.common)?;
+    if args.disk_usage {
+        let usage = store.disk_usage(&progress);
+        progress.clear();
+        let mut output = Output::new();
+        print_disk_usage(&mut output, args.common.format(), &usage?);
+        return Ok(output.end(|| ExitStatus::Done));
+    }
+    let store = store.manifest_cache(args.manifest_cache.file(&source));
     let detail = Detail::default().tags(args.tags).namespaces(args.by_namespace).every_file(args.files);
     let scan = store.scan(&progress).inspect_err(|_| progress.clear())?;
     let found = store.usage(&scan, detail, &progress);
@@ -104,6 +123,30 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
         Format::Json => json_lines(&mut output, &found, &besides),
     }
     Ok(output.end(|| ExitStatus::Done))
+}
+
+const PARTS: [Column; 3] = [Column::number("ON DISK"), Column::number("FILES"), Column::text("PART")];
+
+fn print_disk_usage(output: &mut Output, format: Format, usage: &DiskUsage) {
+    if format == Format::Json {
+        output.json(&Line::DiskUsage { schema_version: 1, usage });
+        return;
+    }
+    let mut table = Table::new(&PARTS);
+    for (taken, part) in [
+        (usage.blobs, "blobs"),
+        (usage.links, "links"),
+        (usage.directories, "directories"),
+        (usage.uploads, "unfinished uploads"),
+        (usage.trash, "trash"),
+        (usage.own, "other files of regc"),
+        (usage.other, "files of no registry"),
+        (usage.total, "(in total, as `du -s`)"),
+    ] {
+        let files = HumanCount(taken.entries).to_string();
+        table.row(vec![Cell::bytes(BinaryBytes(taken.bytes)), Cell::text(&files), Cell::text(part)]);
+    }
+    table.print(output);
 }
 
 /// What takes up space beside the blobs.
@@ -208,6 +251,11 @@ enum Line<'l> {
     Repository(&'l RepositoryUsage<'l>),
     Tag(&'l TagUsage<'l>),
     Namespace(&'l NamespaceUsage<'l>),
+    DiskUsage {
+        schema_version: u32,
+        #[serde(flatten)]
+        usage: &'l DiskUsage,
+    },
     Summary {
         schema_version: u32,
         #[serde(flatten)]

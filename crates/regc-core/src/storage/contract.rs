@@ -310,6 +310,25 @@ pub trait PosixStorage: Send + Sync {
     fn free_bytes(&self) -> Option<u64> {
         None
     }
+
+    /// Visits the root and everything below it, with what the file system has allocated for it, until `visit` fails. Symbolic
+    /// links are visited and not followed. Returns whether that is known; if not, nothing was visited.
+    fn each_allocated(&self, _visit: &mut dyn FnMut(Allocated<'_>) -> Result<(), Error>) -> Result<bool, Error> {
+        Ok(false)
+    }
+}
+
+/// What a file system has allocated for a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocated<'a> {
+    /// Its key; empty for the root. What is no UTF-8 in it is replaced.
+    pub key: &'a str,
+    /// Whether it is a directory, and not a symbolic link to one.
+    pub is_directory: bool,
+    /// The length of its blocks, in bytes.
+    pub bytes: u64,
+    /// If it is a file with several names, what is equal for all of them: the device and the inode.
+    pub shared: Option<(u64, u64)>,
 }
 
 /// How objects are deleted.

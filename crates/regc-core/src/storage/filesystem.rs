@@ -19,7 +19,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use walkdir::WalkDir;
 
-use super::{Content, Entry, EntryKind, Metadata, Owner, PosixMetadata, PosixStorage, ReadStorage};
+use super::{Allocated, Content, Entry, EntryKind, Metadata, Owner, PosixMetadata, PosixStorage, ReadStorage};
 use crate::error::Error;
 use crate::sync::RwLock;
 
@@ -272,7 +272,36 @@ impl PosixStorage for FilesystemStorage {
         let found = rustix::fs::statvfs(&self.real_root).ok()?;
         found.f_bavail.checked_mul(found.f_frsize)
     }
+
+    fn each_allocated(&self, visit: &mut dyn FnMut(Allocated<'_>) -> Result<(), Error>) -> Result<bool, Error> {
+        for entry in WalkDir::new(&self.real_root) {
+            let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+            let (metadata, entry) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    let path = error.path().unwrap_or(&self.real_root).display().to_string();
+                    match io::Error::from(error) {
+                        // It was deleted meanwhile.
+                        error if is_absent(&error) => continue,
+                        error => return Err(Error::storage("list", path, error)),
+                    }
+                }
+            };
+            let key = entry.path().strip_prefix(&self.real_root).unwrap_or(entry.path()).to_string_lossy();
+            let is_directory = metadata.is_dir();
+            visit(Allocated {
+                key: &key,
+                is_directory,
+                bytes: metadata.blocks().saturating_mul(BLOCK_BYTES),
+                shared: (!is_directory && metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino())),
+            })?;
+        }
+        Ok(true)
+    }
 }
+
+/// The unit in which systems count a file's blocks, however large those of its file system are, in bytes.
+const BLOCK_BYTES: u64 = 512;
 
 /// The initial size of a buffer, in bytes: enough for nearly every manifest.
 const USUAL_BYTES: usize = 16 << 10;

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::error::Error;
 use crate::inspect::catalog::{ListOptions, Listing, catalog};
+use crate::inspect::disk_usage::{DiskUsage, disk_usage};
 use crate::inspect::uploads::{Upload, uploads};
 use crate::inspect::usage::{Detail, Usage, usage};
 use crate::monitor::Monitor;
@@ -68,6 +69,27 @@ impl Store {
     /// ```
     pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
         usage(&*self.storage, scan, detail, self.threads(), monitor)
+    }
+
+    /// How much of its file system everything below the storage root takes up, as `du -s` counts it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let usage = store.disk_usage(&Silent)?;
+    /// println!("{} bytes, {} of which are links", usage.total.bytes, usage.links.bytes);
+    /// # assert_eq!(usage.blobs.entries, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Fails with [`Error::NoFileSystem`] if the store is in a bucket, and if a directory cannot be listed.
+    pub fn disk_usage(&self, monitor: &dyn Monitor) -> Result<DiskUsage, Error> {
+        disk_usage(&*self.storage, monitor)
     }
 
     /// Lists the unfinished uploads of these repositories: content that no image has, and that no collection deletes unless
