@@ -11,11 +11,14 @@ pub mod removal;
 pub mod table;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
 use indicatif::HumanCount;
 use regc_core::{Error, Finding, Plan, Summary};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::ExitStatus;
 
@@ -125,7 +128,7 @@ impl Output {
     }
 
     /// Prints a line of JSON. Control characters that JSON allows but a terminal may interpret are escaped.
-    pub fn json(&mut self, value: &impl serde::Serialize) {
+    pub fn json(&mut self, value: &impl Serialize) {
         match serde_json::to_string(value) {
             Ok(text) if text.chars().any(char::is_control) => {
                 let escape = |c: char| if c.is_control() { format!("\\u{:04x}", c as u32) } else { c.to_string() };
@@ -134,6 +137,19 @@ impl Output {
             Ok(text) => self.line(format_args!("{text}")),
             Err(error) => self.error = Some(error.into()),
         }
+    }
+
+    /// Prints an object as a line of JSON: its type, then the other fields in the order of their names.
+    pub fn record(&mut self, object: &Value) {
+        #[derive(Serialize)]
+        struct TypeFirst<'a> {
+            r#type: &'a Value,
+            #[serde(flatten)]
+            others: BTreeMap<&'a str, &'a Value>,
+        }
+        let fields = object.as_object().into_iter().flatten();
+        let others = fields.filter(|(name, _)| *name != "type").map(|(name, field)| (&**name, field)).collect();
+        self.json(&TypeFirst { r#type: &object["type"], others });
     }
 
     /// Writes what is left and returns the exit status of the command: that of `ending`, or a failure if the report cannot be

@@ -92,8 +92,8 @@ pub fn restrict(approved: &mut Approved, plan: Plan, ways: &Ways) -> Result<Plan
     match ways.format() {
         _ if ways.quiet => {}
         Format::Json => {
-            gone.iter().for_each(|item| output.json(&json!({ "type": "gone", "item": item })));
-            new.iter().for_each(|item| output.json(&json!({ "type": "new", "item": item })));
+            gone.iter().for_each(|item| output.record(&json!({ "type": "gone", "item": item })));
+            new.iter().for_each(|item| output.record(&json!({ "type": "new", "item": item })));
         }
         Format::Human => {
             let both = count(both, "item");

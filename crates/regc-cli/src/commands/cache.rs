@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let mut output = Output::new();
     if format == Format::Json && !quiet {
         for Entry { repository, digest } in &entries {
-            output.json(&json!({ "type": "stale_entry", "repository": repository, "digest": digest }));
+            output.record(&json!({ "type": "stale_entry", "repository": repository, "digest": digest }));
         }
     }
     let evicted = if dry_run { 0 } else { store.evict(entries)? };
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         Owed::of(&source.config, &source.root).clear();
     }
     match format {
-        Format::Json => output.json(&json!({
+        Format::Json => output.record(&json!({
             "type": "summary", "schema_version": 1, "dry_run": dry_run, "stale": stale, "evicted": evicted,
         })),
         Format::Human if quiet => {}

@@ -203,7 +203,7 @@ fn json_lines(output: &mut Output, listings: &[Listing], chosen: &[Chosen<'_>], 
             let line = json!({
                 "type": "untagged", "repository": listing.repository, "pushed": pushed, "image": image(&untagged.image),
             });
-            output.json(&line);
+            output.record(&line);
         }
     }
     if untagged {
@@ -218,11 +218,11 @@ fn json_lines(output: &mut Output, listings: &[Listing], chosen: &[Chosen<'_>], 
                 "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed,
                 "image": found, "problem": problem,
             });
-            output.json(&line);
+            output.record(&line);
         }
         let Some((listing, _)) = of_one.first() else { continue };
         for tree in reached(listing).iter().filter_map(|digest| listing.trees.get(digest)) {
-            output.json(&json!({
+            output.record(&json!({
                 "type": "image", "repository": listing.repository, "image": image(&tree.image),
                 "children": tree.children, "referrers": tree.referrers,
             }));

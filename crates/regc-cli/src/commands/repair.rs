@@ -174,7 +174,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
         }
     };
     if args.common.format() == Format::Json {
-        evicted.finding.iter().for_each(|finding| output.json(&describe(finding)));
+        evicted.finding.iter().for_each(|finding| output.record(&describe(finding)));
     }
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), evicted: &evicted });
     output.flush();
@@ -227,7 +227,7 @@ fn tell(output: &mut Output, args: &Args, plan: &Plan, state: &str, actions: &[A
     for action in actions.iter().filter(|_| !args.quiet) {
         let cause = plan.cause(action);
         if args.common.format() == Format::Json {
-            output.json(&json!({
+            output.record(&json!({
                 "type": "repair",
                 "state": state,
                 "repair": action,
@@ -306,7 +306,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
     let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
     let (planned, done) = (plan.actions().len(), outcome.done.len());
     match args.common.format() {
-        Format::Json => output.json(&json!({
+        Format::Json => output.record(&json!({
             "type": "summary",
             "schema_version": 1,
             "applied": args.apply,

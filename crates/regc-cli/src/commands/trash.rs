@@ -14,6 +14,7 @@ use crate::commands::removing::{can_ask, is_agreed};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
+use crate::output::json::describe_failure;
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{self, Output, count, object, printable};
 use crate::progress::Progress;
@@ -175,7 +176,7 @@ const OBJECTS: [Column; 3] =
 
 fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
     if format == Format::Json {
-        runs.iter().for_each(|run| output.json(&run_json("run", run)));
+        runs.iter().for_each(|run| output.record(&run_json("run", run)));
         return;
     }
     if runs.is_empty() {
@@ -206,7 +207,7 @@ fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
 /// Lists what is in a run: by repository, and then the content, which belongs to none.
 fn list_contents(output: &mut Output, format: Format, run: &TrashedRun, mut contents: Vec<Entry>) {
     if format == Format::Json {
-        output.json(&run_json("run", run));
+        output.record(&run_json("run", run));
         print_objects(output, "in_trash", &contents);
         return;
     }
@@ -375,7 +376,7 @@ fn restore(
 
 fn print_objects(output: &mut Output, state: &str, entries: &[Entry]) {
     for entry in entries {
-        output.json(&json!({ "type": "object", "state": state, "object": entry }));
+        output.record(&json!({ "type": "object", "state": state, "object": entry }));
     }
 }
 
@@ -385,7 +386,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
     print_objects(output, "conflicting", &restored.conflicting);
     print_objects(output, "missing", &restored.missing);
     for failure in &restored.failures {
-        output.json(&json!({ "type": "failure", "message": failure.to_string() }));
+        output.record(&describe_failure(failure));
     }
     let bytes: u64 = restored.restored.iter().filter_map(|entry| entry.bytes).sum();
     let summary = json!({
@@ -401,7 +402,7 @@ fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: b
         "failures": restored.failures.len(),
         "interrupted": restored.interrupted,
     });
-    output.json(&summary);
+    output.record(&summary);
 }
 
 fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool, are_told: bool) {
@@ -409,10 +410,10 @@ fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_ru
     match format {
         Format::Json => {
             for run in runs {
-                output.json(&run_json("removed", run));
+                output.record(&run_json("removed", run));
             }
             let summary = json!({ "type": "summary", "schema_version": 1, "dry_run": dry_run, "runs": runs.len(), "bytes": bytes });
-            output.json(&summary);
+            output.record(&summary);
         }
         Format::Human => {
             for run in runs.iter().filter(|_| !are_told) {

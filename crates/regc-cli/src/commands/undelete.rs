@@ -131,14 +131,14 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
     };
     for link in links.iter().filter(|_| !args.quiet) {
         match is_json {
-            true => output.json(&json!({ "type": "link", "state": state, "link": link })),
+            true => output.record(&json!({ "type": "link", "state": state, "link": link })),
             false => output.line(format_args!("{}", printable(&human(link)))),
         }
     }
     for (repository, digest) in plan.absent() {
         match is_json {
             true if args.quiet => {}
-            true => output.json(&json!({ "type": "absent", "repository": repository, "digest": digest })),
+            true => output.record(&json!({ "type": "absent", "repository": repository, "digest": digest })),
             false => output::warn(format_args!("{repository} never had {digest}, which an index refers to")),
         }
     }
@@ -146,7 +146,7 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
         left(output, args, selection, missing);
     }
     if is_json {
-        output.json(&json!({
+        output.record(&json!({
             "type": "summary",
             "schema_version": 1,
             "dry_run": args.dry_run,
@@ -177,7 +177,7 @@ fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Miss
     if args.common.format() == Format::Json {
         if !args.quiet {
             let line = json!({ "type": "left", "repository": repository, "digest": digest, "missing": missing });
-            output.json(&line);
+            output.record(&line);
         }
         return;
     }

@@ -126,7 +126,7 @@ fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed,
     for defect in verification.each().filter(|_| !args.quiet) {
         let Defect { kind, path, repository, digest, detail, images, has_more_images, .. } = &*defect;
         let Explanation { code, name, severity, remedy, .. } = kind.page();
-        output.json(&json!({
+        output.record(&json!({
             "type": "finding", "code": code, "name": name, "severity": severity, "repository": repository,
             "digest": digest, "path": path, "message": detail, "remedy": remedy, "images": images,
             "more_images": has_more_images,
@@ -134,7 +134,7 @@ fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed,
     }
     let [errors, warnings, notes] = counts(verification);
     let bytes: u64 = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
-    output.json(&json!({
+    output.record(&json!({
         "type": "summary",
         "schema_version": 2,
         "repositories": verification.repositories,

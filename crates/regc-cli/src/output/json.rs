@@ -2,7 +2,7 @@
 
 use std::io;
 
-use regc_core::Finding;
+use regc_core::{Error, Finding};
 use serde::Serialize;
 use serde_json::json;
 
@@ -27,7 +27,7 @@ impl Printer for Json {
     fn decided(&mut self, run: &Run<'_>) {
         if !self.quiet {
             for finding in run.plan.findings() {
-                self.object(&describe(finding));
+                self.output.record(&describe(finding));
             }
             for item in run.plan.items() {
                 self.object(&item);
@@ -38,12 +38,10 @@ impl Printer for Json {
 
     fn done(&mut self, run: &Run<'_>) {
         if let Some(finding) = run.stale {
-            self.object(&describe(finding));
+            self.output.record(&describe(finding));
         }
         for failure in run.failures {
-            let causes = std::iter::successors(std::error::Error::source(failure), |error| error.source());
-            let causes: Vec<String> = causes.map(ToString::to_string).collect();
-            self.object(&json!({ "type": "failure", "message": failure.to_string(), "causes": causes }));
+            self.output.record(&describe_failure(failure));
         }
         #[derive(Serialize)]
         struct Last<'a> {
@@ -73,4 +71,11 @@ pub fn describe(finding: &Finding) -> serde_json::Value {
         "message": finding.message(),
         "remedy": finding.remedy(),
     })
+}
+
+/// Describes what failed, the same for all commands.
+pub fn describe_failure(failure: &Error) -> serde_json::Value {
+    let causes = std::iter::successors(std::error::Error::source(failure), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    json!({ "type": "failure", "message": failure.to_string(), "causes": causes })
 }

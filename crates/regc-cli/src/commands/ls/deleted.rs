@@ -80,7 +80,7 @@ fn human(deleted: &[Deleted], digests: Digests) -> Table {
 }
 
 fn json_line(output: &mut Output, deleted: &Deleted) {
-    output.json(&json!({
+    output.record(&json!({
         "type": "deleted",
         "repository": deleted.repository,
         "digest": deleted.digest,

@@ -59,20 +59,20 @@ fn print_json(output: &mut Output, policy: &Policy) {
     let mut warnings = 0;
     for (number, rule, earlier) in rules(policy) {
         warnings += usize::from(!earlier.is_empty());
-        output.json(&json!({
+        output.record(&json!({
             "type": "rule", "number": number, "repositories": globs(rule), "keeps": rule.rule.to_string(),
             "never_applies_after": earlier,
         }));
     }
-    output.json(&json!({
+    output.record(&json!({
         "type": "summary", "schema_version": 1, "valid": true, "rules": policy.rules().len(), "warnings": warnings,
     }));
 }
 
 fn print_error(output: &mut Output, error: &PolicyError) {
-    output.json(&json!({
+    output.record(&json!({
         "type": "policy_error", "line": error.line, "column": error.column, "rule": error.rule,
         "message": error.message, "example": error.example,
     }));
-    output.json(&json!({ "type": "summary", "schema_version": 1, "valid": false, "rules": null, "warnings": null }));
+    output.record(&json!({ "type": "summary", "schema_version": 1, "valid": false, "rules": null, "warnings": null }));
 }

@@ -84,7 +84,7 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
     let mut output = Output::new();
     match format {
         Format::Human => output.line(format_args!("Now is {}.", process::time(now))),
-        Format::Json => output.json(&json!({ "type": "rules", "now": process::time(now) })),
+        Format::Json => output.record(&json!({ "type": "rules", "now": process::time(now) })),
     }
     for Judged { repository, tags } in judged {
         if all && format == Format::Human && !tags.is_empty() {
@@ -111,7 +111,7 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
                     let line = format!("  {} {} {reason}", if goes { "remove" } else { "keep  " }, tag.name);
                     output.line(format_args!("{}", printable(&line)));
                 }
-                Format::Json if all => output.json(&json!({
+                Format::Json if all => output.record(&json!({
                     "type": "decision", "repository": repository, "tag": tag.name, "digest": tag.digest,
                     "keep": !goes, "code": code, "reason": reason,
                 })),
