@@ -21,6 +21,7 @@ mod repair;
 mod reports;
 mod rm;
 mod safety;
+mod schema;
 mod shapes;
 mod source;
 mod surface;
