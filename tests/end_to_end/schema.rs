@@ -233,6 +233,29 @@ fn removals(schema: &mut Schema) {
     }
 }
 
+fn plans(schema: &mut Schema) {
+    for (command, arguments) in [
+        ("gc", &["-m", "--tidy", "--allow-mostly-untagged"][..]),
+        ("rm", &["team/app"]),
+        ("prune", &["--keep", "0", "--explain"]),
+    ] {
+        let (root, directory) = (store(), tempfile::tempdir().unwrap());
+        let plan = directory.path().join("plan.jsonl");
+        let plan = plan.to_str().unwrap();
+        let at = ["--dry-run", "--plan-out", plan, "--root", root.path().to_str().unwrap()];
+        schema.run(command, &[arguments, &at].concat());
+        // Since then, something has gone, something is new, and something cannot be removed.
+        fs::remove_file(root.path().join(layout::layer_link("team/app", &layer("deleted")))).ok();
+        let mut since = TestRegistry::new();
+        since.image("team/app:since").layers(["since"]).push();
+        since.layer("team/app", "garbage since");
+        since.write_to(root.path());
+        age(root.path());
+        obstruct(root.path(), &layout::layer_link("team/app", &layer(if command == "gc" { "old" } else { "new" })));
+        schema.run("apply", &[plan, "--yes"]);
+    }
+}
+
 fn policies(schema: &mut Schema) {
     let directory = tempfile::tempdir().unwrap();
     let policy = directory.path().join("retention.yml");
@@ -269,6 +292,7 @@ fn inspect(schema: &mut Schema, root: &Path) {
         ("repair", &["--drop-lost", "--allow-missing"]),
         ("du", &[]),
         ("du", &["--tags", "--by-namespace", "--files"]),
+        ("du", &["--disk-usage"]),
         ("ls", &[]),
         ("ls", &["--tags-only"]),
         ("ls", &["--tree"]),
@@ -365,6 +389,7 @@ fn trash(schema: &mut Schema) {
     assert!(restored.iter().any(|line| line["type"] == "failure" && line["causes"][0].is_string()), "{restored:?}");
     run("trash restore", &[&first]);
     run("trash list", &[]);
+    run("trash list", &[&first]);
     fs::write(in_trash.join("journal.jsonl"), "garbled").unwrap();
     run("trash list", &[]);
     run("trash empty", &["--dry-run"]);
@@ -375,7 +400,7 @@ fn trash(schema: &mut Schema) {
 #[test]
 fn output_is_as_the_schema_describes() {
     let mut schema = Schema::new();
-    for run in [removals, policies, inspections, repairs, undeletions, trash] {
+    for run in [removals, plans, policies, inspections, repairs, undeletions, trash] {
         run(&mut schema);
     }
     let described = records(&schema.document).flat_map(|record| {

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use regc_core::{Algorithm, Digest, Error, Item, Plan};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::output::file;
 use crate::process;
@@ -60,8 +60,8 @@ pub struct Approved {
     pub directory: PathBuf,
     /// The command line that made it.
     pub arguments: Vec<String>,
-    /// What it deletes, and whether that is still to be deleted.
-    items: HashMap<String, bool>,
+    /// What it deletes, by what it is called in all plans, and whether that is still to be deleted.
+    items: HashMap<String, (Value, bool)>,
 }
 
 /// What differs between a plan that was approved and the store as it is.
@@ -76,13 +76,22 @@ pub struct Difference {
 }
 
 /// Returns what an item is called in all plans. Its bytes are left out: they do not tell what it is.
-fn described(item: &Item<'_>) -> Result<(String, Value), Error> {
-    let mut value = serde_json::to_value(item).map_err(|error| invalid(Path::new("the plan"), error.to_string()))?;
-    let whole = value.clone();
-    if let Value::Object(fields) = &mut value {
+fn name(item: &Value) -> String {
+    let mut item = item.clone();
+    if let Value::Object(fields) = &mut item {
         fields.remove("bytes");
     }
-    Ok((value.to_string(), whole))
+    item.to_string()
+}
+
+/// Returns an item as JSON.
+fn described(item: &Item<'_>) -> Result<Value, Error> {
+    serde_json::to_value(item).map_err(|error| invalid(Path::new("the plan"), error.to_string()))
+}
+
+fn line(value: &impl Serialize) -> Result<String, Error> {
+    let text = serde_json::to_string(value).map_err(|error| invalid(Path::new("the plan"), error.to_string()))?;
+    Ok(text + "\n")
 }
 
 fn invalid(path: &Path, reason: impl Into<String>) -> Error {
@@ -116,15 +125,15 @@ impl Planning {
             directory: env::current_dir().map_err(fail)?,
             arguments: env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect(),
         };
-        let mut text = json!(header).to_string() + "\n";
+        let mut text = line(&header)?;
         let mut items = 0;
         for item in plan.items() {
-            text += &described(&item)?.1.to_string();
+            text += &described(&item)?.to_string();
             text.push('\n');
             items += 1;
         }
         let end = End { r#type: "end".to_owned(), items, sha256: Digest::of(Algorithm::Sha256, text.as_bytes()) };
-        text += &(json!(end).to_string() + "\n");
+        text += &line(&end)?;
         file::replace(path, &text).map_err(fail)
     }
 }
@@ -150,9 +159,8 @@ impl Approved {
         }
         let mut items = HashMap::new();
         for line in lines {
-            let mut item: Value = serde_json::from_str(line).map_err(|_| not_whole())?;
-            item.as_object_mut().ok_or_else(not_whole)?.remove("bytes");
-            items.insert(item.to_string(), false);
+            let item: Value = serde_json::from_str(line).map_err(|_| not_whole())?;
+            items.insert(name(&item), (item, false));
         }
         let Header { planned, store, directory, arguments, .. } = header;
         Ok(Self { store, planned, directory, arguments, items })
@@ -171,20 +179,20 @@ impl Approved {
     pub fn restrict(&mut self, plan: Plan) -> Result<(Plan, Difference), Error> {
         let mut difference = Difference::default();
         for item in plan.items() {
-            let (name, whole) = described(&item)?;
-            match self.items.get_mut(&name) {
-                Some(is_found) => {
+            let item = described(&item)?;
+            match self.items.get_mut(&name(&item)) {
+                Some((_, is_found)) => {
                     *is_found = true;
                     difference.both += 1;
                 }
-                None => difference.new.push(whole),
+                None => difference.new.push(item),
             }
         }
-        let gone = self.items.iter().filter(|(_, is_found)| !**is_found).map(|(name, _)| name);
-        let mut gone: Vec<&String> = gone.collect();
-        gone.sort();
-        difference.gone.extend(gone.into_iter().filter_map(|name| serde_json::from_str(name).ok()));
-        let plan = plan.only(|item| described(item).is_ok_and(|(name, _)| self.items.contains_key(&name)));
+        let gone = self.items.iter().filter(|(_, (_, is_found))| !is_found);
+        let mut gone: Vec<(&String, &Value)> = gone.map(|(name, (item, _))| (name, item)).collect();
+        gone.sort_by_key(|(name, _)| *name);
+        difference.gone.extend(gone.into_iter().map(|(_, item)| item.clone()));
+        let plan = plan.only(|item| described(item).is_ok_and(|item| self.items.contains_key(&name(&item))));
         Ok((plan, difference))
     }
 }
