@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod cache;
+pub mod carry_out;
 pub mod content;
 pub mod du;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod manifest_cache;
 pub mod owed;
 pub mod plan_file;
 pub mod prune;
+pub mod question;
 pub mod removing;
 pub mod repair;
 pub mod reports;

@@ -13,8 +13,8 @@ use regc_core::registry::config::Driver;
 use serde::Serialize;
 
 use crate::ExitStatus;
+use crate::commands::carry_out::trash_bytes;
 use crate::commands::manifest_cache::ManifestCache;
-use crate::commands::removing::trash_bytes;
 use crate::commands::uploads::Unfinished;
 use crate::commands::{Common, Format};
 use crate::output::table::{Cell, Column, Table};

@@ -10,9 +10,11 @@ use regc_core::registry::pattern::Pattern;
 use regc_core::{CollectOptions, Error, Plan, Summary, Totals, duration};
 
 use crate::commands::apply::{self, Ways};
+use crate::commands::carry_out::{Terms, carry_out};
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::plan_file::{Approved, Planning};
-use crate::commands::removing::{MIN_AGE_LIVE, Terms, can_ask, carry_out, tell_of_unused};
+use crate::commands::question::can_ask;
+use crate::commands::removing::{MIN_AGE_LIVE, tell_of_unused};
 use crate::commands::reports::{self, Reports, Untagged};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::uploads::Unfinished;

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::commands::cache::{self, Evicted};
 use crate::commands::content::Hashing;
 use crate::commands::owed::Owed;
-use crate::commands::removing::{can_ask, is_agreed};
+use crate::commands::question::{can_ask, is_agreed};
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;

@@ -10,7 +10,7 @@ use regc_core::trash::{Entry, Kind, Restored, Runs, Selection, TrashedRun};
 use regc_core::{Digest, Error, Holder, Restore, Session, Silent, Store, duration};
 use serde_json::{Value, json};
 
-use crate::commands::removing::{can_ask, is_agreed};
+use crate::commands::question::{can_ask, is_agreed};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
