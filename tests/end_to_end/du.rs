@@ -227,7 +227,7 @@ fn human_report_shows_the_totals() {
         "      0 B    19 B    19 B       0 B      0 B  a",
         "              shared with b (19 B)",
         "     31 B    19 B    19 B      31 B     14 B  (in all, everything once)",
-        "69 B in all: 50 B in use, 14 B garbage, which `regc gc` gives back, 5 B in other files",
+        "69 B in all: 50 B in use, 14 B garbage, which `regc gc` frees, 5 B in other files",
     ];
     assert_eq!(people.lines().collect::<Vec<_>>(), expected, "{people}");
 }

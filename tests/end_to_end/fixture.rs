@@ -14,7 +14,7 @@ const REPORT: &str = "  Storage       ROOT
   In use        35.56 KiB in 27 blobs
   Garbage       3.89 KiB in 3 blobs, 2 layer links
 
-Repositories that give back most:
+Repositories that free most:
       3.35 KiB  team/app  (2 blobs, 2 layer links)
          557 B  linked by no repository  (1 blob)
 

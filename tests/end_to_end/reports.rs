@@ -44,7 +44,7 @@ fn gc_reports_what_it_would_delete() {
           In use        1.06 KiB in 6 blobs
           Garbage       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
 
-        Repositories that give back most:
+        Repositories that free most:
               1.22 KiB  team/app  (6 blobs, 1 manifest, 4 layer links, 1 tag index entry)
 
         Nothing was removed: this was a dry run. To remove the garbage, stop the registry and run the same command
@@ -87,7 +87,7 @@ fn gc_reports_what_it_would_delete() {
               Removed       1.22 KiB in 6 blobs, 1 manifest, 4 layer links, 1 tag index entry
               Free          SPACE
 
-            Repositories that give back most:
+            Repositories that free most:
                   1.22 KiB  team/app  (6 blobs, 1 manifest, 4 layer links, 1 tag index entry)
 
             Done. The registry can be started again.
@@ -129,7 +129,7 @@ fn gc_reports_damage_with_its_remedy() {
               In use        2.11 KiB in 11 blobs
               Garbage       631 B in 3 blobs, 2 layer links
 
-            Repositories that give back most:
+            Repositories that free most:
                      631 B  team/app  (3 blobs, 2 layer links)
 
             Damage: 1 finding
@@ -151,7 +151,7 @@ fn gc_reports_damage_with_its_remedy() {
                 path:   docker/registry/v2/blobs/sha256/33/339dd8ddb4190af4c79318e2c19c4a6ce7c32519f60e6baf8acb349b06b45846/data
                 images: hurt:v1
                 remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
-            RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives the space back
+            RG040 note: content that nothing refers to: 3; none is needed; `regc gc` frees the space
             3 repositories, 4 manifests, 2.73 KiB in 14 blobs: 1 error, 0 warnings, 3 notes.
             --- exit code 3
         "#]],
@@ -176,7 +176,7 @@ fn du_reports_exclusive_and_shared_bytes() {
                 454 B             465 B                       :v1
              1.22 KiB    11 B     634 B                     team/
              1.66 KiB    11 B  1.06 KiB     623 B    631 B  (in all, everything once)
-            2.29 KiB in all: 1.67 KiB in use, 631 B garbage, which `regc gc` gives back, 0 B in other files
+            2.29 KiB in all: 1.67 KiB in use, 631 B garbage, which `regc gc` frees, 0 B in other files
             --- exit code 0
         "#]],
     );

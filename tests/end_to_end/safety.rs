@@ -144,7 +144,7 @@ fn trash_is_listed_restored_and_emptied() {
     assert_eq!((&listed["run"], &listed["bytes"]), (&name.into(), &moved["removed"]["bytes"]));
     assert_eq!(listed["journal"]["delete_untagged"], true);
     let again = gc(root.path(), &["--no-cache"]);
-    assert!(again.stdout.contains("`regc trash empty` gives it back"), "{}", again.stdout);
+    assert!(again.stdout.contains("`regc trash empty` frees it"), "{}", again.stdout);
 
     let dry = trash(root.path(), &["restore", "--dry-run", name]);
     assert!(dry.code == 0 && dry.stdout.contains("\nWould put back"), "{}", dry.stdout);
@@ -159,7 +159,7 @@ fn trash_is_listed_restored_and_emptied() {
 
     assert_eq!(gc(root.path(), &["--trash", "--no-cache"]).code, 0);
     let dry = trash(root.path(), &["empty", "--dry-run"]);
-    assert!(dry.stdout.contains("Would give back"), "{}", dry.stdout);
+    assert!(dry.stdout.contains("Would free"), "{}", dry.stdout);
     let kept = trash(root.path(), &["empty", "--older-than", "7d", "--format", "json"]);
     assert_eq!(last_line(&kept)["runs"], 0);
     assert_eq!(trash(root.path(), &["empty"]).code, 0);

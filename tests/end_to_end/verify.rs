@@ -33,7 +33,7 @@ const REPORT: &str = "RG024 error: a layer or configuration is missing: the mani
     path:   LOST
     images: hurt:v1
     remedy: push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`
-RG040 note: content that nothing refers to: 3; none is needed; `regc gc` gives the space back
+RG040 note: content that nothing refers to: 3; none is needed; `regc gc` frees the space
 3 repositories, 4 manifests, 2.73 KiB in 14 blobs: 1 error, 0 warnings, 3 notes.
 ";
 

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::hints::Flags;
 use crate::interruption::Interruption;
 
-/// Give back the disk space that a Docker or OCI registry never frees by itself.
+/// Free the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
 #[command(name = "regc", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {

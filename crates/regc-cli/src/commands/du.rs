@@ -202,7 +202,7 @@ fn human(output: &mut Output, found: &Usage<'_>, more: usize, besides: &Besides)
     table.print(output);
     let [total, live, garbage, other] = [total, live, garbage, other].map(BinaryBytes);
     output.line(format_args!(
-        "{total} in all: {live} in use, {garbage} garbage, which `regc gc` gives back, {other} in other files"
+        "{total} in all: {live} in use, {garbage} garbage, which `regc gc` frees, {other} in other files"
     ));
     let Besides { uploads, trash_bytes } = besides;
     if uploads.count > 0 {

@@ -66,7 +66,7 @@ impl Human {
             row("Free", &format!("{}, {} before", BinaryBytes(now), BinaryBytes(before)));
         }
         if summary.trash_bytes > 0 {
-            row("Trash", &format!("{}; `regc trash empty` gives it back", BinaryBytes(summary.trash_bytes)));
+            row("Trash", &format!("{}; `regc trash empty` frees it", BinaryBytes(summary.trash_bytes)));
         }
         if summary.protected_repositories > 0 {
             let number = count_of(summary.protected_repositories, "repository", "repositories");
@@ -86,7 +86,7 @@ impl Human {
         if shares.is_empty() {
             return;
         }
-        self.output.line(format_args!("\nRepositories that give back most:"));
+        self.output.line(format_args!("\nRepositories that free most:"));
         let mut row = |bytes: u64, name: &str, details: &str| {
             let bytes = BinaryBytes(bytes).to_string();
             self.output.line(format_args!("  {bytes:>12}  {name}  ({details})"));
@@ -117,7 +117,7 @@ impl Human {
                  run has\nstopped."
             }
             (false, false, true) if summary.trashed_as.is_some() => {
-                "Done. Nothing is lost yet: `regc trash restore` brings it back, `regc trash empty` gives the space back."
+                "Done. Nothing is lost yet: `regc trash restore` brings it back, `regc trash empty` frees the space."
             }
             (false, false, true) if summary.stale_cache.is_some() => {
                 "Done. The registry's cache must be cleared before the registry takes pushes again; a note says how."

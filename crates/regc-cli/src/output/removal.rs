@@ -110,7 +110,7 @@ impl Printer for Human {
             }
             if summary.interrupted {
                 self.output.line(format_args!(
-                    "Interrupted. No image is half there; `regc gc` gives back what those have taken up that are gone."
+                    "Interrupted. No image is half there; `regc gc` frees what those have taken up that are gone."
                 ));
             }
         }

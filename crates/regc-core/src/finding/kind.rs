@@ -446,7 +446,7 @@ impl Kind {
                 severity: Severity::Note,
                 title: "content that nothing refers to",
                 meaning: "It is garbage: what is left of images that were deleted, or of a push that did not end.",
-                remedy: "none is needed; `regc gc` gives the space back",
+                remedy: "none is needed; `regc gc` frees the space",
                 repair: None,
             },
             Kind::StaleUpload => &Explanation {
@@ -455,7 +455,7 @@ impl Kind {
                 severity: Severity::Note,
                 title: "an upload that began more than a week ago",
                 meaning: "It was given up. The registry keeps what was uploaded.",
-                remedy: "none is needed; `regc gc --purge-uploads` gives the space back",
+                remedy: "none is needed; `regc gc --purge-uploads` frees the space",
                 repair: None,
             },
             Kind::BlobsElsewhere => &Explanation {

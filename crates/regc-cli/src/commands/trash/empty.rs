@@ -97,7 +97,7 @@ fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_ru
             for run in runs.iter().filter(|_| !are_told) {
                 output.line(format_args!("{}", printable(&describe(run))));
             }
-            let what = if dry_run { "Would give back" } else { "Gave back" };
+            let what = if dry_run { "Would free" } else { "Freed" };
             output.line(format_args!("{what} {}.", BinaryBytes(bytes)));
         }
     }
