@@ -107,8 +107,8 @@ fn reports_replace_nothing_that_is_needed() {
     for (files, reason) in [
         (&["--metrics-file", link][..], "it is in the store"),
         (&["--summary-file", regc_file.to_str().unwrap()], "cannot write"),
-        (&["--summary-file", config], "it is the configuration"),
-        (&["--metrics-file", file, "--summary-file", file], "it is the file of the other report"),
+        (&["--summary-file", config], "it is a file that is read"),
+        (&["--metrics-file", file, "--summary-file", file], "it is the file of another report"),
         (&["--metrics-file", directory.path().to_str().unwrap()], "it is a directory"),
         (&["--metrics-file", "/nowhere/regc.prom"], "No such file"),
     ] {
@@ -122,6 +122,28 @@ fn reports_replace_nothing_that_is_needed() {
     let broken = broken.to_str().unwrap();
     assert_eq!(regc(["gc", "--metrics-file", broken, "--summary-file", config, "--config", broken]).code, 1);
     assert_eq!(fs::read_to_string(broken).unwrap(), "storage: [");
+    let hard_link = directory.path().join("hard");
+    fs::hard_link(config, &hard_link).unwrap();
+    for target in [config, hard_link.to_str().unwrap()] {
+        let plan = regc(["gc", "--dry-run", "--plan-out", target, "--config", config]);
+        assert!(plan.code == 1 && plan.stderr.contains("it is a file that is read"), "{}", plan.stderr);
+    }
+    let dangling = directory.path().join("dangling");
+    std::os::unix::fs::symlink(directory.path().join("absent"), &dangling).unwrap();
+    let run = regc(["gc", "-d", "--metrics-file", dangling.to_str().unwrap(), "--config", config]);
+    assert!(run.code == 1 && dangling.is_symlink(), "{}", run.stderr);
+    let (new, below) = (directory.path().join("new"), directory.path().join("link"));
+    std::os::unix::fs::symlink(root.path().join(layout::REPOSITORIES), &below).unwrap();
+    let twice = format!("{}/./new", directory.path().display());
+    for (one, other) in [(new.to_str().unwrap(), &*twice), (below.join("x").to_str().unwrap(), "/dev/null")] {
+        let run = regc(["gc", "-d", "--plan-out", one, "--summary-file", other, "--config", config]);
+        assert_eq!(run.code, 1, "{one} {other}: {}", run.stderr);
+    }
+    let list = directory.path().join("list");
+    fs::write(&list, "team/app:v1").unwrap();
+    let list = list.to_str().unwrap();
+    let run = regc(["gc", "-d", "--keep-used", list, "--plan-out", list, "--config", config]);
+    assert!(run.code == 1 && fs::read_to_string(list).unwrap() == "team/app:v1", "{}", run.stderr);
     let plan = regc(["gc", "--dry-run", "--plan-out", link, "--config", config]);
     assert!(plan.code == 1 && plan.stderr.contains("it is in the store"), "{}", plan.stderr);
     assert_eq!((files_below(root.path()), fs::read_to_string(link).unwrap()), (before, text));

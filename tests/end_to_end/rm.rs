@@ -257,3 +257,27 @@ fn all_names_that_match_nothing_are_told_with_what_was_meant() {
     assert!(run.code == 1 && run.stderr.contains("nothing matches nosuch, absent:v1\n"), "{}", run.stderr);
     assert!(run.stderr.contains("`regc ls` lists what there is"), "{}", run.stderr);
 }
+
+#[test]
+fn nothing_of_a_tag_is_left_if_another_tag_takes_its_image_meanwhile() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    let plan = root.path().join("plan");
+    let run = regc(["rm", "--dry-run", "team/app", "--plan-out", plan.to_str().unwrap(), "--root", path]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let link = |tag: &str| root.path().join(layout::tag_link("team/app", tag));
+    let digest = std::fs::read_to_string(link("v1")).unwrap();
+    let index = layout::tag_index_link("team/app", "v2", &digest.parse().unwrap());
+    for file in [link("v2"), root.path().join(index)] {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, &digest).unwrap();
+    }
+    let planned = regc(["apply", "--dry-run", "--json", plan.to_str().unwrap()]);
+    let done = regc(["apply", "--yes", "--json", plan.to_str().unwrap()]);
+    let last = |run: &crate::common::Run| -> serde_json::Value {
+        serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap()
+    };
+    assert_eq!((done.code, &last(&done)["removed"]), (0, &last(&planned)["garbage"]), "{}", done.stderr);
+    assert!(!root.path().join(layout::tag("team/app", "v1")).exists() && link("v2").exists());
+    assert_eq!(regc(["verify", "--root", path]).code, 0);
+}

@@ -203,8 +203,8 @@ fn moved_content_can_be_pushed_again() {
         assert!(can_pull(&registry, "team/app:v1"), "{what}");
         registry.stop();
         assert_eq!((fs::read(&path).unwrap() == whole, store.verify()), (true, (0, Vec::new())), "{what}");
-        let list = regc(["trash", "list", "--root", store.root().to_str().unwrap()]);
-        assert!(list.stdout.contains("1 blob"), "{what}: what was there is kept: {}", list.stdout);
+        let list = regc(["trash", "list", "--json", "--root", store.root().to_str().unwrap()]);
+        assert!(list.stdout.contains(r#""blobs":1,"#), "{what}: what was there is kept: {}", list.stdout);
         // And no collection takes the damaged copy for what is missing.
         assert_eq!(regc(["gc", "-d", "--root", store.root().to_str().unwrap()]).code, 0);
     }

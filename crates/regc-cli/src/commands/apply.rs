@@ -4,7 +4,8 @@ use std::env;
 use std::path::PathBuf;
 
 use clap::Parser;
-use regc_core::{Error, Plan};
+use indicatif::HumanCount;
+use regc_core::{Error, Plan, Store};
 use serde_json::{Value, json};
 
 use crate::commands::plan_file::{Approved, Difference};
@@ -69,11 +70,8 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let unusable = || Error::Config(format!("{} holds no command that can be carried out", plan.display()));
     let arguments = std::iter::once("regc").chain(approved.arguments.iter().map(String::as_str));
     let cli = Cli::try_parse_from(arguments).map_err(|_| unusable())?;
-    env::set_current_dir(&approved.directory).map_err(|source| Error::Storage {
-        action: "change to",
-        path: approved.directory.display().to_string(),
-        source,
-    })?;
+    // If it is gone, relative paths lead nowhere, or to another store, which is refused.
+    env::set_current_dir(&approved.directory).ok();
     match cli.command {
         Command::Gc(args) => gc::apply(args, approved, &ways),
         Command::Prune(args) => prune::apply(*args, approved, &ways),
@@ -86,8 +84,8 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
 const LINES: usize = 20;
 
 /// Restricts a plan to what was approved, and prints what differs.
-pub fn restrict(approved: &mut Approved, plan: Plan, ways: &Ways) -> Result<Plan, Error> {
-    let (plan, Difference { gone, new, both }) = approved.restrict(plan)?;
+pub fn restrict(approved: &mut Approved, plan: Plan, store: &Store, ways: &Ways) -> Result<Plan, Error> {
+    let (plan, Difference { gone, new, both }) = approved.restrict(plan, store)?;
     let mut output = Output::new();
     match ways.format() {
         _ if ways.quiet => {}
@@ -96,8 +94,15 @@ pub fn restrict(approved: &mut Approved, plan: Plan, ways: &Ways) -> Result<Plan
             new.iter().for_each(|item| output.record(&json!({ "type": "new", "item": item })));
         }
         Format::Human => {
-            let both = count(both, "item");
-            output.line(format_args!("{both} of the plan of {} to delete.", printable(&approved.planned)));
+            let (both, stays) = (count(both, "item"), both - plan.items().count() as u64);
+            let of = format!("the plan of {} for {}", approved.planned, approved.store);
+            output.line(format_args!("{both} of {} can be deleted.", printable(&of)));
+            if stays > 0 {
+                output.line(format_args!(
+                    "{} of them stay, since something that is left leads to them.",
+                    HumanCount(stays)
+                ));
+            }
             list(&mut output, &gone, "in the plan, and gone or in use again");
             list(&mut output, &new, "not in the plan, and left");
         }

@@ -200,8 +200,11 @@ fn collect(
     let started = reports.started;
     let format = if args.json { Format::Json } else { args.format };
     let source = source::find(args.config.clone().or(args.configuration.clone()), args.root.clone())?;
-    reports.check(&source)?;
-    args.planning.check(&source)?;
+    let plan_out = args.planning.file().filter(|_| approved.is_none());
+    reports.check(&source, plan_out, &args.used.files())?;
+    if approved.is_none() {
+        args.planning.remove_earlier();
+    }
     let opening = Opening {
         dry_run: args.dry_run,
         live: args.live,
@@ -226,7 +229,7 @@ fn collect(
     match approved {
         Some((approved, ways)) => {
             approved.check_store(&opened.root)?;
-            plan = apply::restrict(approved, plan, ways)?;
+            plan = apply::restrict(approved, plan, &opened.store, ways)?;
         }
         None => args.planning.write(&plan, &opened.root)?,
     }

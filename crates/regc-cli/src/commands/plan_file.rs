@@ -10,13 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use regc_core::{Algorithm, Digest, Error, Item, Plan};
+use regc_core::{Algorithm, Digest, Error, Item, Plan, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::output::file;
 use crate::process;
-use crate::source::Source;
 
 /// Where a plan is written.
 #[derive(clap::Args)]
@@ -53,7 +52,8 @@ struct End {
 /// A plan that was read from a file: what somebody has reviewed.
 #[derive(Debug)]
 pub struct Approved {
-    store: String,
+    /// The store.
+    pub store: String,
     /// When it was made.
     pub planned: String,
     /// The directory that relative paths among the arguments start from.
@@ -105,11 +105,19 @@ fn name_of(root: &Path) -> String {
 }
 
 impl Planning {
-    /// Fails if the plan could not be written: before anything is done.
-    pub fn check(&self, source: &Source) -> Result<(), Error> {
-        let Some(path) = &self.plan_out else { return Ok(()) };
-        let fail = |error| Error::Storage { action: "write the plan", path: path.display().to_string(), source: error };
-        file::check(path, &source.root).map_err(fail)
+    /// The file, if a plan is to be written.
+    pub fn file(&self) -> Option<&Path> {
+        self.plan_out.as_deref()
+    }
+
+    /// Removes an earlier plan from its place: if this one cannot be made, that one must not be taken for it.
+    pub fn remove_earlier(&self) {
+        let begins = |text: &str| text.starts_with("{\"type\":\"plan\"");
+        if let Some(path) =
+            self.plan_out.as_ref().filter(|path| fs::read_to_string(path).is_ok_and(|text| begins(&text)))
+        {
+            fs::write(path, "").ok();
+        }
     }
 
     /// Writes a plan, if that was asked for.
@@ -176,7 +184,7 @@ impl Approved {
     }
 
     /// Restricts a plan to what was approved, and returns what differs.
-    pub fn restrict(&mut self, plan: Plan) -> Result<(Plan, Difference), Error> {
+    pub fn restrict(&mut self, plan: Plan, store: &Store) -> Result<(Plan, Difference), Error> {
         let mut difference = Difference::default();
         for item in plan.items() {
             let item = described(&item)?;
@@ -192,7 +200,8 @@ impl Approved {
         let mut gone: Vec<(&String, &Value)> = gone.map(|(name, (item, _))| (name, item)).collect();
         gone.sort_by_key(|(name, _)| *name);
         difference.gone.extend(gone.into_iter().map(|(_, item)| item.clone()));
-        let plan = plan.only(|item| described(item).is_ok_and(|item| self.items.contains_key(&name(&item))));
+        let plan =
+            plan.only(store.storage(), |item| described(item).is_ok_and(|item| self.items.contains_key(&name(&item))))?;
         Ok((plan, difference))
     }
 }

@@ -25,6 +25,9 @@ pub fn question(plan: &Plan, root: &Path, is_kept: bool) -> String {
         1 => format!("this, {bytes} in 1 blob,"),
         _ => format!("this, {bytes} in {blobs} blobs,"),
     };
+    // One that is relative says little.
+    let root =
+        if root.is_relative() { root.canonicalize().unwrap_or_else(|_| root.to_owned()) } else { root.to_owned() };
     let root = root.to_string_lossy();
     let root = output::printable(&root);
     if is_kept { format!("Move {what} to the trash of {root}?") } else { format!("Remove {what} from {root}?") }

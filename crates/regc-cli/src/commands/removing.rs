@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use regc_core::registry::pattern::Pattern;
@@ -109,18 +110,27 @@ pub struct Removal<'a> {
 pub type Check<'a> = &'a dyn Fn(Plan) -> Result<Plan, Error>;
 
 impl<'a> Removal<'a> {
-    /// Opens the store.
+    /// Opens the store. A `policy` is a file that the command reads.
     ///
     /// Fails if an operator would have to be asked and cannot be, or if an external database describes the store.
-    pub fn open(common: &Common, removing: &'a Removing, reports: &mut Reports<'_>) -> Result<Self, Failure> {
+    pub fn open(
+        common: &Common,
+        removing: &'a Removing,
+        policy: Option<&Path>,
+        reports: &mut Reports<'_>,
+    ) -> Result<Self, Failure> {
         let started = reports.started;
         let is_asked = common.format() == Format::Human && can_ask();
         if !removing.dry_run && !removing.yes && !is_asked {
             return Err(Failure::Unconfirmed);
         }
         let source = common.source()?;
-        reports.check(&source)?;
-        removing.planning.check(&source)?;
+        let plan_out = removing.planning.file().filter(|_| removing.approved.is_none());
+        let inputs: Vec<&Path> = removing.used.files().into_iter().chain(policy).collect();
+        reports.check(&source, plan_out, &inputs)?;
+        if removing.approved.is_none() {
+            removing.planning.remove_earlier();
+        }
         let opening = Opening {
             dry_run: removing.dry_run,
             live: removing.live,
@@ -176,7 +186,7 @@ impl<'a> Removal<'a> {
         plan.add_findings(findings);
         if let Some((approved, ways)) = &removing.approved {
             approved.borrow().check_store(&opened.root)?;
-            plan = apply::restrict(&mut approved.borrow_mut(), plan, ways)?;
+            plan = apply::restrict(&mut approved.borrow_mut(), plan, &opened.store, ways)?;
         }
         let plan = check(plan)?;
         if removing.approved.is_none() {

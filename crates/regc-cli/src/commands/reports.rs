@@ -96,20 +96,22 @@ impl<'a> Reports<'a> {
         }
     }
 
-    /// Sets the store, and fails if a report could not be written, or would replace what is needed: before anything is done.
-    pub fn check(&mut self, source: &Source) -> Result<(), Error> {
+    /// Sets the store, and fails if a report, or the plan, could not be written, or would replace what is needed: before anything is
+    /// done. `inputs` are the files that the command reads.
+    pub fn check(&mut self, source: &Source, plan: Option<&Path>, inputs: &[&Path]) -> Result<(), Error> {
         self.store = source.root.display().to_string();
         self.is_checked = Some(false);
-        let files: Vec<&PathBuf> = self.files.metrics_file.iter().chain(&self.files.summary_file).collect();
-        for (at, path) in files.iter().enumerate() {
+        let reports = self.files.metrics_file.iter().chain(&self.files.summary_file).map(PathBuf::as_path);
+        let outputs: Vec<&Path> = reports.chain(plan).collect();
+        for (at, path) in outputs.iter().enumerate() {
             let fail = |source| Error::Storage { action: "write", path: path.display().to_string(), source };
-            let is = |other: &Path| {
-                path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|other| path == other))
-            };
-            let is_other = files[..at].iter().any(|other| other == path || is(other));
-            if is_other || source.file.as_deref().is_some_and(is) {
-                let reason = if is_other { "it is the file of the other report" } else { "it is the configuration" };
-                return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+            let refuse = |reason: &str| Err(fail(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+            if outputs[..at].iter().any(|other| file::is_same(path, other)) {
+                return refuse("it is the file of another report");
+            }
+            if source.file.as_deref().into_iter().chain(inputs.iter().copied()).any(|input| file::is_same(path, input))
+            {
+                return refuse("it is a file that is read: the configuration, a policy, or a list");
             }
             file::check(path, &source.root).map_err(fail)?;
         }

@@ -56,7 +56,7 @@ pub fn apply(args: Args, approved: Approved, ways: &Ways) -> Result<ExitStatus, 
 }
 
 fn remove(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {
-    let removal = Removal::open(&args.common, &args.removing, reports)?;
+    let removal = Removal::open(&args.common, &args.removing, None, reports)?;
     let session = removal.opened.session()?;
     let store = &removal.opened.store;
     let progress = &removal.opened.progress;

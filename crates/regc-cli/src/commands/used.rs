@@ -1,7 +1,7 @@
 //! Images that something else runs, as a cluster: they stay.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fs, iter};
@@ -12,7 +12,7 @@ use regc_core::storage::Content;
 use regc_core::{Digest, Error, Silent, Store};
 use serde_json::Value;
 
-use crate::output::count;
+use crate::output::{self, count};
 
 /// Where images are listed that are in use.
 #[derive(clap::Args)]
@@ -24,6 +24,11 @@ pub struct Used {
 }
 
 impl Used {
+    /// The lists that are files.
+    pub fn files(&self) -> Vec<&Path> {
+        self.keep_used.iter().map(PathBuf::as_path).filter(|path| *path != Path::new("-")).collect()
+    }
+
     /// Reads the lists, and returns the manifests that they name in this store.
     ///
     /// Fails if a list names no image of the store: then the command that made it has failed, or it is of another registry.
@@ -91,6 +96,9 @@ const ID: usize = 12;
 
 fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") {
+        if io::stdin().is_terminal() {
+            output::note(format_args!("reading the images that are in use from standard input"));
+        }
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text)?;
         return Ok(text);

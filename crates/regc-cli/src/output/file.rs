@@ -30,15 +30,32 @@ pub fn replace(path: &Path, content: &str) -> io::Result<()> {
     written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
+/// Returns the absolute path of a file, which need not exist.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    if path.is_symlink() || path.exists() {
+        // A dangling link is an error.
+        return path.canonicalize();
+    }
+    let directory = path.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::IsADirectory, "not the name of a file"))?;
+    Ok(directory.canonicalize()?.join(name))
+}
+
+/// Whether two paths lead to one file, or would.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    match (file(one), file(other)) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => place(one).is_ok_and(|one| place(other).is_ok_and(|other| one == other)),
+        _ => false,
+    }
+}
+
 /// Fails if a file cannot be meant: it is in the store, or no file can be written there. Nothing is written yet.
 pub fn check(path: &Path, root: &Path) -> io::Result<()> {
     let invalid = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-    let directory = match path.parent() {
-        Some(directory) if directory != Path::new("") => directory,
-        _ => Path::new("."),
-    };
-    let place = path.canonicalize().or_else(|_| Ok::<_, io::Error>(directory.canonicalize()?.join(path)))?;
-    if place.is_dir() || path.file_name().is_none() {
+    let place = place(path)?;
+    if place.is_dir() {
         return invalid("it is a directory");
     }
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());

@@ -9,6 +9,7 @@ use serde::ser::SerializeSeq;
 
 use crate::blocked::Blocked;
 use crate::collect::guards::{refuse_missing_parts, refuse_mostly_untagged};
+use crate::collect::rescan::{Rescan, Spared};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
 use crate::finding::Finding;
@@ -18,6 +19,7 @@ use crate::scan::mark::{GarbageTag, RepositoryGarbage, TagIndexEntry};
 use crate::scan::sizes::UnreferencedBlob;
 use crate::scan::uploads::Upload;
 use crate::scan::{Options, Scan};
+use crate::storage::ReadStorage;
 
 /// Everything that a collection removes.
 ///
@@ -155,7 +157,7 @@ pub struct Totals {
     pub repositories: u64,
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
     /// Returns the keys of its objects, a link before what it points at.
     pub(crate) fn keys(&self) -> Vec<String> {
         match self {
@@ -173,6 +175,28 @@ impl Item<'_> {
             }
             Item::File { path, .. } => vec![path.to_string()],
             Item::Repository { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns the repository that it is in, if it is in one.
+    fn repository(&self) -> Option<&'a str> {
+        match self {
+            Item::TagIndexEntry { repository, .. }
+            | Item::Tag { repository, .. }
+            | Item::Revision { repository, .. }
+            | Item::LayerLink { repository, .. }
+            | Item::Upload { repository, .. }
+            | Item::Repository { repository } => Some(repository),
+            Item::File { repository, .. } => *repository,
+            Item::Blob { .. } => None,
+        }
+    }
+
+    /// Returns the repository and the name of a tag.
+    pub(crate) fn tag(&self) -> Option<(&'a str, &'a str)> {
+        match self {
+            Item::Tag { repository, tag, .. } => Some((repository, tag)),
+            _ => None,
         }
     }
 
@@ -343,11 +367,43 @@ impl Plan {
     }
 
     /// Deletes only those items that `is_approved` accepts, of an earlier plan that somebody has reviewed. What stays keeps what it
-    /// leads to: a blob stays as long as any link to it does, and an image whole if its manifest does.
-    #[must_use]
-    pub fn only(mut self, is_approved: impl Fn(&Item<'_>) -> bool) -> Self {
-        self.held = self.all_items().filter(|item| !is_approved(item)).map(|item| item.key()).collect();
-        self
+    /// leads to: a blob stays as long as any link to it does, an image whole if its manifest does, and a repository with anything in
+    /// it. `storage` is that of the plan's store.
+    ///
+    /// Fails if the storage cannot be read.
+    pub fn only(mut self, storage: &dyn ReadStorage, is_approved: impl Fn(&Item<'_>) -> bool) -> Result<Self, Error> {
+        let mut held: HashSet<String> = HashSet::new();
+        let mut spared = Spared::default();
+        let rescan = Rescan::new(storage, &self.scan, SystemTime::now());
+        for item in self.all_items().filter(|item| !is_approved(item)) {
+            rescan.spare_what_it_leads_to(&item, &mut spared)?;
+            held.insert(item.key());
+        }
+        if !held.is_empty() {
+            let digests = &self.scan.inventory.digests;
+            let leaving: HashSet<(&str, &str)> =
+                self.all_items().filter(|item| !held.contains(&item.key())).filter_map(|item| item.tag()).collect();
+            let stays = |item: &Item<'_>| match item {
+                Item::Tag { .. } => false,
+                Item::TagIndexEntry { repository, tag, .. } if leaving.contains(&(*repository, *tag)) => false,
+                item => item.digest().is_some_and(|digest| spared.contains(&digests.id(&digest))),
+            };
+            let more: Vec<String> = self.all_items().filter(stays).map(|item| item.key()).collect();
+            held.extend(more);
+            let occupied: HashSet<&str> = self
+                .all_items()
+                .filter(|item| held.contains(&item.key()))
+                .filter_map(|item| item.repository())
+                .collect();
+            let whole = self.all_items().filter(|item| matches!(item, Item::Repository { .. }));
+            let whole: Vec<String> = whole
+                .filter(|item| item.repository().is_some_and(|name| occupied.contains(name)))
+                .map(|item| item.key())
+                .collect();
+            held.extend(whole);
+        }
+        self.held = held;
+        Ok(self)
     }
 
     /// Whether it deletes only a part of what it has found.
@@ -403,20 +459,18 @@ impl Plan {
     }
 
     /// Returns what each repository frees, those that free most first, and last what belongs to no repository: blobs
-    /// that are no longer even linked. Nothing of a plan that is [restricted](Self::only).
+    /// that are no longer even linked.
     pub fn shares(&self) -> (Vec<RepositoryTotals<'_>>, Totals) {
-        if self.is_restricted() {
-            return (Vec::new(), Totals::default());
-        }
         let unreferenced = &self.scan.sizes.unreferenced;
         let mut counted = HashSet::new();
         let mut shares = Vec::new();
         let repositories = self.scan.inventory.repositories.iter();
         for (repository, garbage) in repositories.zip(&self.scan.reachable.garbage) {
-            let mut totals = links(garbage);
+            let mut totals = if self.is_restricted() { self.links_of(&repository.name) } else { links(garbage) };
             let used = garbage.layer_links.iter().chain(&repository.unlinked);
             for &id in used.chain(garbage.revisions.iter().map(|revision| &revision.id)) {
                 if let Ok(index) = unreferenced.binary_search_by_key(&id, |blob| blob.id)
+                    && !self.blobs(&unreferenced[index..=index]).any(|blob| self.is_held(&blob))
                     && counted.insert(id)
                 {
                     totals.blobs += 1;
@@ -439,6 +493,13 @@ impl Plan {
             std::cmp::Reverse((share.totals.all_bytes(), blobs, revisions, layer_links))
         });
         (shares, rest)
+    }
+
+    /// Returns what is deleted from a repository besides content, of a plan that deletes only a part.
+    fn links_of(&self, name: &str) -> Totals {
+        let mut totals = Totals::default();
+        self.items().filter(|item| item.repository() == Some(name)).for_each(|item| totals.add(&item));
+        totals
     }
 
     /// The repositories of the store, sorted by name.

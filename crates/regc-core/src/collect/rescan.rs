@@ -9,10 +9,12 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
+use crate::collect::plan::Item;
 use crate::digest::{Algorithm, Digest};
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::registry::layout;
+use crate::registry::layout::Location;
 use crate::scan::Scan;
 use crate::scan::graph::{self, Edge, edges};
 use crate::scan::inventory::{self, DigestId, Repository};
@@ -176,6 +178,26 @@ impl<'a> Rescan<'a> {
         spared.insert(id);
         spared.extend(target(self.storage, &self.scan.inventory.digests, repository, id)?);
         Ok(())
+    }
+
+    /// Spares what an item leads to, because the item itself stays.
+    pub(crate) fn spare_what_it_leads_to(&self, item: &Item<'_>, spared: &mut Spared) -> Result<(), Error> {
+        let Some(digest) = item.digest() else { return Ok(()) };
+        let id = self.scan.inventory.digests.id(&digest);
+        match item {
+            Item::TagIndexEntry { repository, .. } | Item::Revision { repository, .. } => {
+                self.spare_manifest(repository, id, spared).map(drop)
+            }
+            Item::LayerLink { repository, .. } => self.spare_content(repository, id, spared),
+            // It may name something else by now.
+            Item::Tag { repository, tag, .. } => self.spare_tag(repository, tag, id, spared),
+            Item::File { repository: Some(repository), path, .. }
+                if matches!(Location::parse(path), Some(Location::ReferrerLink { .. })) =>
+            {
+                self.spare_manifest(repository, id, spared).map(drop)
+            }
+            Item::Blob { .. } | Item::Upload { .. } | Item::File { .. } | Item::Repository { .. } => Ok(()),
+        }
     }
 
     /// Spares what a tag named when the store was scanned, and what it names now.

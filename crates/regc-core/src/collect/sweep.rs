@@ -17,7 +17,7 @@ use crate::digest::Algorithm;
 use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
-use crate::registry::layout::{self, Location};
+use crate::registry::layout;
 use crate::scan::Scan;
 use crate::scan::graph::edges;
 use crate::scan::inventory::DigestId;
@@ -100,6 +100,7 @@ pub fn sweep(
             plan,
             spared: Mutex::new(spared),
             on_purpose: plan.terms.is_deletion,
+            leaving: if plan.terms.is_deletion { leaving(plan) } else { HashSet::new() },
             stuck: Mutex::default(),
             must_stop: AtomicBool::new(false),
             outcome: Mutex::default(),
@@ -163,6 +164,8 @@ struct Sweep<'a> {
     spared: Mutex<Spared>,
     /// Whether the operator named what is deleted.
     on_purpose: bool,
+    /// The tags that a deletion deletes, by repository and name.
+    leaving: HashSet<(String, String)>,
     /// Tags of which something could not be removed, by repository and name: nothing more of them is removed.
     stuck: Mutex<HashSet<(String, String)>>,
     /// Set when a link could not be removed and it is unknown what it refers to.
@@ -400,6 +403,12 @@ impl Sweep<'_> {
         let spared = self.spared.lock();
         let (kept, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| match item {
             item if self.plan.is_held(item) => true,
+            // Of a tag that is deleted, nothing stays: what it named may be in use by another tag.
+            Item::TagIndexEntry { repository, tag, .. }
+                if self.leaving.contains(&(repository.to_string(), tag.to_string())) =>
+            {
+                false
+            }
             // A tag is removed although what it names is in use; a tag that was pushed again is newer than the run.
             Item::Tag { repository, tag, .. } => {
                 let is_owner_back = || {
@@ -467,22 +476,8 @@ impl Sweep<'_> {
 
     /// Keeps what a link refers to, because the link itself stays.
     fn spare_what_it_leads_to(&self, item: &Item<'_>) {
-        let digests = &self.rescan.scan.inventory.digests;
         let mut spared = self.spared.lock();
-        let result = item.digest().map(|digest| digests.id(&digest)).map_or(Ok(()), |id| match item {
-            Item::TagIndexEntry { repository, .. } | Item::Revision { repository, .. } => {
-                self.rescan.spare_manifest(repository, id, &mut spared).map(|_| ())
-            }
-            Item::LayerLink { repository, .. } => self.rescan.spare_content(repository, id, &mut spared),
-            // It may name something else by now.
-            Item::Tag { repository, tag, .. } => self.rescan.spare_tag(repository, tag, id, &mut spared),
-            Item::File { repository: Some(repository), path, .. }
-                if matches!(Location::parse(path), Some(Location::ReferrerLink { .. })) =>
-            {
-                self.rescan.spare_manifest(repository, id, &mut spared).map(|_| ())
-            }
-            Item::Blob { .. } | Item::Upload { .. } | Item::File { .. } | Item::Repository { .. } => Ok(()),
-        });
+        let result = self.rescan.spare_what_it_leads_to(item, &mut spared);
         if let Err(error) = result {
             self.must_stop.store(true, Relaxed);
             self.outcome.lock().failures.push(error);
@@ -508,6 +503,13 @@ impl Sweep<'_> {
         let failures: Vec<Error> = of_blobs.chain(of_repositories).filter_map(Result::err).collect();
         self.outcome.lock().failures.extend(failures);
     }
+}
+
+/// Returns the tags that are deleted, by repository and name.
+fn leaving(plan: &Plan) -> HashSet<(String, String)> {
+    let tags =
+        plan.items().filter_map(|item| item.tag().map(|(repository, tag)| (repository.to_owned(), tag.to_owned())));
+    tags.collect()
 }
 
 /// Returns the directories of signatures that are empty once the revisions are removed, those deeper down first.

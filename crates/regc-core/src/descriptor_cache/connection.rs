@@ -110,7 +110,7 @@ impl Connection {
     }
 
     fn error(&self, error: RedisError) -> Error {
-        Error::Cache { at: self.shown.clone(), source: io::Error::other(error) }
+        Error::Cache { at: self.shown.clone(), source: Reason::from(error).0 }
     }
 }
 
@@ -119,7 +119,7 @@ struct Reason(io::Error);
 
 impl From<RedisError> for Reason {
     fn from(error: RedisError) -> Self {
-        Self(io::Error::other(error))
+        Self(if error.is_timeout() { io::ErrorKind::TimedOut.into() } else { io::Error::other(error) })
     }
 }
 
