@@ -8,6 +8,7 @@ pub mod plan;
 pub mod probe;
 pub mod recover;
 mod rescan;
+mod restrict;
 pub mod room;
 pub mod summary;
 pub mod sweep;

@@ -9,7 +9,6 @@ use serde::ser::SerializeSeq;
 
 use crate::blocked::Blocked;
 use crate::collect::guards::{refuse_missing_parts, refuse_mostly_untagged};
-use crate::collect::rescan::{Rescan, Spared};
 use crate::digest::Digest;
 use crate::error::{Error, Refusal};
 use crate::finding::Finding;
@@ -19,7 +18,6 @@ use crate::scan::mark::{GarbageTag, RepositoryGarbage, TagIndexEntry};
 use crate::scan::sizes::UnreferencedBlob;
 use crate::scan::uploads::Upload;
 use crate::scan::{Options, Scan};
-use crate::storage::ReadStorage;
 
 /// Everything that a collection removes.
 ///
@@ -179,7 +177,7 @@ impl<'a> Item<'a> {
     }
 
     /// Returns the repository that it is in, if it is in one.
-    fn repository(&self) -> Option<&'a str> {
+    pub(super) fn repository(&self) -> Option<&'a str> {
         match self {
             Item::TagIndexEntry { repository, .. }
             | Item::Tag { repository, .. }
@@ -201,7 +199,7 @@ impl<'a> Item<'a> {
     }
 
     /// Returns its first key, or its directory: what it is in any plan of the store.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         match self {
             Item::Repository { repository } => layout::repository(repository),
             item => item.keys().into_iter().next().unwrap_or_default(),
@@ -366,44 +364,9 @@ impl Plan {
         self.scan.add_findings(findings);
     }
 
-    /// Deletes only those items that `is_approved` accepts, of an earlier plan that somebody has reviewed. What stays keeps what it
-    /// leads to: a blob stays as long as any link to it does, an image whole if its manifest does, and a repository with anything in
-    /// it. `storage` is that of the plan's store.
-    ///
-    /// Fails if the storage cannot be read.
-    pub fn only(mut self, storage: &dyn ReadStorage, is_approved: impl Fn(&Item<'_>) -> bool) -> Result<Self, Error> {
-        let mut held: HashSet<String> = HashSet::new();
-        let mut spared = Spared::default();
-        let rescan = Rescan::new(storage, &self.scan, SystemTime::now());
-        for item in self.all_items().filter(|item| !is_approved(item)) {
-            rescan.spare_what_it_leads_to(&item, &mut spared)?;
-            held.insert(item.key());
-        }
-        if !held.is_empty() {
-            let digests = &self.scan.inventory.digests;
-            let leaving: HashSet<(&str, &str)> =
-                self.all_items().filter(|item| !held.contains(&item.key())).filter_map(|item| item.tag()).collect();
-            let stays = |item: &Item<'_>| match item {
-                Item::Tag { .. } => false,
-                Item::TagIndexEntry { repository, tag, .. } if leaving.contains(&(*repository, *tag)) => false,
-                item => item.digest().is_some_and(|digest| spared.contains(&digests.id(&digest))),
-            };
-            let more: Vec<String> = self.all_items().filter(stays).map(|item| item.key()).collect();
-            held.extend(more);
-            let occupied: HashSet<&str> = self
-                .all_items()
-                .filter(|item| held.contains(&item.key()))
-                .filter_map(|item| item.repository())
-                .collect();
-            let whole = self.all_items().filter(|item| matches!(item, Item::Repository { .. }));
-            let whole: Vec<String> = whole
-                .filter(|item| item.repository().is_some_and(|name| occupied.contains(name)))
-                .map(|item| item.key())
-                .collect();
-            held.extend(whole);
-        }
-        self.held = held;
-        Ok(self)
+    /// Keeps what has these keys, although it could be deleted.
+    pub(super) fn hold(&mut self, keys: HashSet<String>) {
+        self.held = keys;
     }
 
     /// Whether it deletes only a part of what it has found.
@@ -426,7 +389,8 @@ impl Plan {
         self.all_items().filter(|item| !self.is_held(item))
     }
 
-    fn all_items(&self) -> impl Iterator<Item = Item<'_>> {
+    /// Returns everything that could be deleted, in the order of deletion.
+    pub(super) fn all_items(&self) -> impl Iterator<Item = Item<'_>> {
         let repositories = self.repositories();
         repositories
             .clone()
