@@ -84,7 +84,7 @@ fn all_commands_work_at_google_and_azure() {
             (&["ls"][..], "app"),
             (&["du"], "app"),
             (&["verify", "--content"], "blobs"),
-            (&["prune", "--keep", "0", "--dry-run"], "v1"),
+            (&["prune", "--keep", "0", "--dry-run"], "1 tag"),
             (&["gc", "--dry-run"], "1 blob"),
             (&["gc"], "1 blob"),
             (&["rm", "app:v1", "--yes", "--allow-empty"], "3 blobs"),
