@@ -1,6 +1,7 @@
 //! Deciding what is deleted, and deleting it.
 
 pub mod guards;
+mod item;
 mod journal;
 pub mod marks;
 mod options;
