@@ -122,9 +122,7 @@ fn command() -> ClapCommand {
 fn print_error(error: &dyn Error) {
     let name = console::style("regc:").red().bold().for_stderr();
     eprintln!("{name} {}", output::printable(&error.to_string()));
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("  caused by: {}", output::printable(&error.to_string()));
-        cause = error.source();
+    for cause in output::causes(error) {
+        eprintln!("  caused by: {}", output::printable(&cause.to_string()));
     }
 }

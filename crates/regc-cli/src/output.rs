@@ -197,6 +197,11 @@ pub fn note(text: fmt::Arguments<'_>) {
     eprintln!("regc: {} {text}", console::style("note:").bold().for_stderr());
 }
 
+/// Returns what caused an error, the direct cause first.
+pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = &dyn std::error::Error> {
+    std::iter::successors(error.source(), |error| error.source())
+}
+
 /// Says which store a command is about to change, or in a dry run would change: another one may be meant.
 pub fn announce(place: &str) {
     let mut output = Output::new();

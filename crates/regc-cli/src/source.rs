@@ -7,6 +7,11 @@ use regc_core::registry::config::{DEFAULT_PATHS, Driver, PATH_VARIABLE};
 use regc_core::registry::layout;
 use regc_core::{Config, Error};
 
+/// Returns a path without symbolic links and relative parts; unchanged if nothing is there, or if it is that of a bucket.
+pub fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// A store's configuration, and its root for display.
 pub struct Source {
     pub config: Config,

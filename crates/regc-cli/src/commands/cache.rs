@@ -159,8 +159,7 @@ pub fn evict<'a>(store: &Store, owed: &Owed, entries: impl Iterator<Item = Entry
                 }
                 Err(error) => {
                     owed.write();
-                    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
-                    let reason = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+                    let reason = output::causes(&error).last().map_or_else(|| error.to_string(), ToString::to_string);
                     let finding = Finding::StaleCache { cache: store.config().redis.to_string(), reason };
                     Evicted { entries: 0, stale: Some(cache), finding: Some(finding) }
                 }

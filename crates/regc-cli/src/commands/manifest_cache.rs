@@ -7,7 +7,7 @@ use regc_core::registry::config::Driver;
 use regc_core::registry::layout;
 use regc_core::{Algorithm, Digest};
 
-use crate::source::Source;
+use crate::source::{Source, real};
 
 /// Whether what manifests refer to is remembered, and where.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub fn of_user() -> Option<PathBuf> {
 
 /// Returns a name for the files of a store: stores on the same machine have different ones.
 pub fn name(root: &Path) -> String {
-    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let root = real(root);
     let of_root = Digest::of(Algorithm::Sha256, root.as_os_str().as_encoded_bytes());
     of_root.hex()[..16].to_owned()
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::output::file;
 use crate::process;
+use crate::source::real;
 
 /// Where a plan is written.
 #[derive(clap::Args)]
@@ -101,7 +102,7 @@ fn invalid(path: &Path, reason: impl Into<String>) -> Error {
 
 /// Returns the name of a store in plans.
 fn name_of(root: &Path) -> String {
-    root.canonicalize().unwrap_or_else(|_| root.to_owned()).display().to_string()
+    real(root).display().to_string()
 }
 
 impl Planning {

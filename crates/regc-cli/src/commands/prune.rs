@@ -181,7 +181,8 @@ pub fn apply(args: Args, approved: Approved, ways: &Ways) -> Result<ExitStatus, 
 
 fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> {
     let rules = rules(args)?;
-    let removal = Removal::open(&args.common, &args.removing, args.policy.as_deref(), reports)?;
+    let mut removal = Removal::open(&args.common, &args.removing, args.policy.as_deref(), reports)?;
+    removal.is_by_rule = true;
     let session = removal.opened.session()?;
     let now = args.now.map_or(removal.started, SystemTime::from);
     let judged = judge(&removal.opened, &args.repository, &rules, now)?;

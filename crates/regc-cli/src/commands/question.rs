@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::Plan;
 
+use crate::source::real;
 use crate::{output, process};
 
 /// Whether an operator at a terminal can answer.
@@ -26,8 +27,7 @@ pub fn question(plan: &Plan, root: &Path, is_kept: bool) -> String {
         _ => format!("this, {bytes} in {blobs} blobs,"),
     };
     // One that is relative says little.
-    let root =
-        if root.is_relative() { root.canonicalize().unwrap_or_else(|_| root.to_owned()) } else { root.to_owned() };
+    let root = if root.is_relative() { real(root) } else { root.to_owned() };
     let root = root.to_string_lossy();
     let root = output::printable(&root);
     if is_kept { format!("Move {what} to the trash of {root}?") } else { format!("Remove {what} from {root}?") }

@@ -104,6 +104,8 @@ pub struct Removal<'a> {
     format: Format,
     pub opened: Opened,
     pub started: SystemTime,
+    /// Whether rules decide what is deleted. Then there are numbers in place of a list.
+    pub is_by_rule: bool,
 }
 
 /// A step before a plan is carried out: it refuses the plan, or prints it.
@@ -143,16 +145,16 @@ impl<'a> Removal<'a> {
         if common.format() == Format::Human && !removing.quiet {
             output::announce(&opened.place);
         }
-        Ok(Self { command: reports.command, removing, format: common.format(), opened, started })
+        Ok(Self { command: reports.command, removing, format: common.format(), opened, started, is_by_rule: false })
     }
 
-    /// How many lines of what is deleted are listed. Where a rule decides, there are numbers instead.
+    /// How many lines of what is deleted are listed.
     fn listed(&self) -> usize {
-        match self.command {
+        match self.is_by_rule {
             _ if self.removing.all => usize::MAX,
-            "prune" => 0,
-            _ if io::stdout().is_terminal() => LINES_ON_TERMINAL,
-            _ => usize::MAX,
+            true => 0,
+            false if io::stdout().is_terminal() => LINES_ON_TERMINAL,
+            false => usize::MAX,
         }
     }
 

@@ -12,7 +12,7 @@ use regc_core::{Error, Finding, Summary, Totals};
 
 use crate::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{count, file, printable};
+use crate::output::{causes, count, file, printable};
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -183,7 +183,7 @@ fn is_report(path: &Path) -> bool {
 
 /// Returns an error with what caused it, as it is printed.
 fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    let causes: String = causes.map(|cause| format!("  caused by: {}\n", printable(&cause.to_string()))).collect();
+    let causes: String =
+        causes(error).map(|cause| format!("  caused by: {}\n", printable(&cause.to_string()))).collect();
     format!("regc: {}\n{causes}", printable(&error.to_string()))
 }

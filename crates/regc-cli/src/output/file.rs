@@ -8,10 +8,12 @@ use std::process;
 
 use regc_core::registry::layout;
 
+use crate::source::real;
+
 /// Writes a file beside its place, and puts it there when it is whole. It keeps its owner and mode; a new one can be read by
 /// everybody. What is behind a symbolic link is replaced, not the link; what is no file, as a device, is written to.
 pub fn replace(path: &Path, content: &str) -> io::Result<()> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = real(path);
     let found = fs::metadata(&path).ok();
     if found.as_ref().is_some_and(|found| !found.is_file()) {
         return OpenOptions::new().write(true).open(&path)?.write_all(content.as_bytes());
@@ -58,7 +60,7 @@ pub fn check(path: &Path, root: &Path) -> io::Result<()> {
     if place.is_dir() {
         return invalid("it is a directory");
     }
-    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let root = real(root);
     if [layout::ROOT, layout::OWN].iter().any(|own| place.starts_with(root.join(own))) {
         return invalid("it is in the store");
     }

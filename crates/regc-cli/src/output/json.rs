@@ -6,7 +6,7 @@ use regc_core::{Error, Finding};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Output, Printer, Run};
+use super::{Output, Printer, Run, causes};
 
 pub struct Json {
     output: Output,
@@ -75,7 +75,6 @@ pub fn describe(finding: &Finding) -> serde_json::Value {
 
 /// Describes what failed, the same for all commands.
 pub fn describe_failure(failure: &Error) -> serde_json::Value {
-    let causes = std::iter::successors(std::error::Error::source(failure), |error| error.source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    let causes: Vec<String> = causes(failure).map(ToString::to_string).collect();
     json!({ "type": "failure", "message": failure.to_string(), "causes": causes })
 }
