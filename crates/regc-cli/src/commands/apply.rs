@@ -84,7 +84,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
 const LINES: usize = 20;
 
 /// Restricts a plan to what was approved, and prints what differs.
-pub fn restrict(approved: &mut Approved, plan: Plan, store: &Store, ways: &Ways) -> Result<Plan, Error> {
+pub fn restrict(approved: &Approved, plan: Plan, store: &Store, ways: &Ways) -> Result<Plan, Error> {
     let (plan, Difference { gone, new, both }) = approved.restrict(plan, store)?;
     let mut output = Output::new();
     match ways.format() {

@@ -179,7 +179,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
 }
 
 /// Carries out a plan that was approved.
-pub fn apply(mut args: Args, mut approved: Approved, ways: &Ways) -> Result<ExitStatus, Failure> {
+pub fn apply(mut args: Args, approved: Approved, ways: &Ways) -> Result<ExitStatus, Failure> {
     (args.dry_run, args.quiet) = (ways.dry_run, ways.quiet);
     args.trash |= ways.trash;
     args.json = false;
@@ -188,13 +188,13 @@ pub fn apply(mut args: Args, mut approved: Approved, ways: &Ways) -> Result<Exit
         commands::Format::Json => Format::Json,
     };
     let mut reports = Reports::new("gc", &args.reports, SystemTime::now());
-    let ended = collect(&args, Some((&mut approved, ways)), &mut reports);
+    let ended = collect(&args, Some((&approved, ways)), &mut reports);
     reports.write(ended)
 }
 
 fn collect(
     args: &Args,
-    approved: Option<(&mut Approved, &Ways)>,
+    approved: Option<(&Approved, &Ways)>,
     reports: &mut Reports<'_>,
 ) -> Result<ExitStatus, Failure> {
     let started = reports.started;

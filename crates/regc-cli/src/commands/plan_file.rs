@@ -3,7 +3,7 @@
 //! A plan is JSON Lines: a header, then what is deleted as `--json` prints it, and last a line with the SHA-256 of all before it.
 //! So a plan that was changed by hand, or cut, is noticed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
 use std::env;
 use std::fs;
 use std::io;
@@ -61,8 +61,8 @@ pub struct Approved {
     pub directory: PathBuf,
     /// The command line that made it.
     pub arguments: Vec<String>,
-    /// What it deletes, by what it is called in all plans, and whether that is still to be deleted.
-    items: HashMap<String, (Value, bool)>,
+    /// What it deletes, by what it is called in all plans.
+    items: BTreeMap<String, Value>,
 }
 
 /// What differs between a plan that was approved and the store as it is.
@@ -166,10 +166,10 @@ impl Approved {
         if header.version != VERSION || header.regc != env!("CARGO_PKG_VERSION") {
             return Err(invalid(path, format!("it was made by regc {}; write it again with --plan-out", header.regc)));
         }
-        let mut items = HashMap::new();
+        let mut items = BTreeMap::new();
         for line in lines {
             let item: Value = serde_json::from_str(line).map_err(|_| not_whole())?;
-            items.insert(name(&item), (item, false));
+            items.insert(name(&item), item);
         }
         let Header { planned, store, directory, arguments, .. } = header;
         Ok(Self { store, planned, directory, arguments, items })
@@ -185,22 +185,21 @@ impl Approved {
     }
 
     /// Restricts a plan to what was approved, and returns what differs.
-    pub fn restrict(&mut self, plan: Plan, store: &Store) -> Result<(Plan, Difference), Error> {
+    pub fn restrict(&self, plan: Plan, store: &Store) -> Result<(Plan, Difference), Error> {
         let mut difference = Difference::default();
+        let mut found = HashSet::new();
         for item in plan.items() {
             let item = described(&item)?;
-            match self.items.get_mut(&name(&item)) {
-                Some((_, is_found)) => {
-                    *is_found = true;
-                    difference.both += 1;
-                }
-                None => difference.new.push(item),
+            let name = name(&item);
+            if self.items.contains_key(&name) {
+                found.insert(name);
+            } else {
+                difference.new.push(item);
             }
         }
-        let gone = self.items.iter().filter(|(_, (_, is_found))| !is_found);
-        let mut gone: Vec<(&String, &Value)> = gone.map(|(name, (item, _))| (name, item)).collect();
-        gone.sort_by_key(|(name, _)| *name);
-        difference.gone.extend(gone.into_iter().map(|(_, item)| item.clone()));
+        difference.both = found.len() as u64;
+        let gone = self.items.iter().filter(|(name, _)| !found.contains(*name));
+        difference.gone.extend(gone.map(|(_, item)| item.clone()));
         let plan =
             plan.only(store.storage(), |item| described(item).is_ok_and(|item| self.items.contains_key(&name(&item))))?;
         Ok((plan, difference))

@@ -1,6 +1,5 @@
 //! What the commands that remove something have in common.
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -72,7 +71,7 @@ pub struct Removing {
     planning: Planning,
 
     #[clap(skip)]
-    approved: Option<(RefCell<Approved>, Ways)>,
+    approved: Option<(Approved, Ways)>,
 
     /// List everything that goes, also at a terminal, and where a rule decides
     #[arg(long)]
@@ -91,7 +90,7 @@ impl Removing {
             yes: ways.yes,
             quiet: ways.quiet,
             trash: self.trash || ways.trash,
-            approved: Some((RefCell::new(approved), ways.clone())),
+            approved: Some((approved, ways.clone())),
             ..self
         }
     }
@@ -187,8 +186,8 @@ impl<'a> Removal<'a> {
         let mut plan = plan?;
         plan.add_findings(findings);
         if let Some((approved, ways)) = &removing.approved {
-            approved.borrow().check_store(&opened.root)?;
-            plan = apply::restrict(&mut approved.borrow_mut(), plan, &opened.store, ways)?;
+            approved.check_store(&opened.root)?;
+            plan = apply::restrict(approved, plan, &opened.store, ways)?;
         }
         let plan = check(plan)?;
         if removing.approved.is_none() {

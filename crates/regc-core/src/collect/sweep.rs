@@ -106,8 +106,10 @@ pub fn sweep(
             outcome: Mutex::default(),
         };
         // What was not approved stays, and what it leads to, before anything else is removed.
-        plan.held_items().for_each(|item| sweep.spare_what_it_leads_to(&item));
-        plan.held_items().for_each(|item| sweep.stick(&item));
+        for item in plan.held_items() {
+            sweep.spare_what_it_leads_to(&item);
+            sweep.stick(&item);
+        }
         sweep.remnants(plan);
         sweep.images(&repositories);
         sweep.layer_links(&repositories);
