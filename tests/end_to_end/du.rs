@@ -659,3 +659,29 @@ fn a_bucket_takes_up_no_disk() {
     assert_eq!(run.stderr, "regc: the store is in a bucket, not on a file system: there are no blocks to count\n");
     assert_eq!(regc(["du", "--disk-usage", "--tags", config.to_str().unwrap()]).code, 2);
 }
+
+#[test]
+fn repositories_are_listed_in_the_order_that_is_asked_for_and_the_sum_is_that_of_all() {
+    let mut registry = TestRegistry::new();
+    registry.image("small:v10").layers(["s"]).push();
+    registry.image("small:v2").layers(["s"]).push();
+    registry.image("large:v1").layers(["a name that is long, and so is its content"]).push();
+    registry.layer("small", "garbage");
+    let root = registry.on_disk();
+    let all = du(root.path(), &[]);
+    let sum = all.last().unwrap();
+    for (arguments, expected) in [
+        (&["--sort", "pulled"][..], &["large", "small"][..]),
+        (&["--sort", "garbage"], &["small", "large"]),
+        (&["--sort", "name"], &["large", "small"]),
+        (&["--sort", "garbage", "--top", "1"], &["small"]),
+        (&["--top", "0"], &[]),
+    ] {
+        let lines = du(root.path(), arguments);
+        let names = lines.iter().filter(|line| line["type"] == "repository").map(|line| &line["repository"]);
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{arguments:?}");
+        assert_eq!(lines.last().unwrap(), sum, "{arguments:?}");
+    }
+    let people = regc(["du", "--sort", "garbage", "--top", "1", "--root", root.path().to_str().unwrap()]).stdout;
+    assert!(people.contains("and 1 more repository (without --top)"), "{people}");
+}

@@ -224,3 +224,27 @@ fn a_signal_ends_a_question() {
     assert!(began.elapsed().as_secs() < 20, "{screen}");
     assert!(root.path().join(layout::tag_link("other", "v1")).exists(), "{screen}");
 }
+
+#[test]
+fn errors_and_warnings_have_colours_only_at_a_terminal() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    for (arguments, colour) in [
+        (&["ls", "--root", "/nowhere"][..], "\u{1b}[31m"),
+        (&["gc", "--dry-run", "--root", path, "--repository", "nosuch"], "\u{1b}[33m"),
+    ] {
+        assert!(in_terminal(80, arguments, "").contains(colour), "{arguments:?}");
+        assert!(!in_terminal(80, arguments, "NO_COLOR=1").contains('\u{1b}'), "{arguments:?}");
+        assert!(!crate::common::regc(arguments).stderr.contains('\u{1b}'), "{arguments:?}");
+    }
+}
+
+#[test]
+fn prune_lists_what_goes_only_if_that_is_asked_for() {
+    let root = crate::registry().on_disk();
+    let path = root.path().to_str().unwrap();
+    let prune = |more: &[&str]| {
+        crate::common::regc([&["prune", "--keep", "0", "--dry-run", "--root", path], more].concat()).stdout
+    };
+    assert!(!prune(&[]).contains("  tag       v1  sha256:") && prune(&["--all"]).contains("  tag       v1  sha256:"));
+}

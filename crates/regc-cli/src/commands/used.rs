@@ -8,8 +8,9 @@ use std::{fs, iter};
 
 use regc_core::inspect::catalog::ListOptions;
 use regc_core::registry::layout;
+use regc_core::registry::manifest::MAX_MANIFEST_BYTES;
 use regc_core::storage::Content;
-use regc_core::{Digest, Error, Silent, Store};
+use regc_core::{Algorithm, Digest, Error, Silent, Store};
 use serde_json::Value;
 
 use crate::output::{self, count};
@@ -76,7 +77,7 @@ fn with_ids(store: &Store, ids: &[&str]) -> Result<BTreeSet<Digest>, Error> {
     let mut found = BTreeSet::new();
     for manifest in manifests {
         let config = || -> Result<Option<Digest>, Error> {
-            let content = store.storage().read(&layout::blob_data(&manifest), MANIFEST_BYTES)?;
+            let content = store.storage().read(&layout::blob_data(&manifest), MAX_MANIFEST_BYTES)?;
             let Some(Content::Whole(text)) = content else { return Ok(None) };
             let parsed: Option<Value> = serde_json::from_slice(&text).ok();
             Ok(parsed.and_then(|parsed| parsed["config"]["digest"].as_str()?.parse().ok()))
@@ -87,9 +88,6 @@ fn with_ids(store: &Store, ids: &[&str]) -> Result<BTreeSet<Digest>, Error> {
     }
     Ok(found)
 }
-
-/// How large a manifest may be: what registries accept.
-const MANIFEST_BYTES: u64 = 4 << 20;
 
 /// From how many hexadecimal digits on a name may be the ID of an image: docker shows as many.
 const ID: usize = 12;
@@ -160,7 +158,8 @@ impl Reference {
         let mut found = Vec::new();
         for repository in &self.repositories {
             if let Some(tag) = &self.tag
-                && let Some(Content::Whole(link)) = storage.read(&layout::tag_link(repository, tag), 1024)?
+                && let Some(Content::Whole(link)) =
+                    storage.read(&layout::tag_link(repository, tag), layout::link_bytes(Algorithm::Sha512))?
             {
                 found.extend(layout::digest_in_link(&link));
             }

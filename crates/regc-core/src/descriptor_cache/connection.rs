@@ -68,7 +68,7 @@ impl Connection {
         for answer in answers.map_err(|error| self.error(error))? {
             match answer {
                 Ok(number) => sum += number,
-                Err(error) if error.code() == Some("WRONGTYPE") => {}
+                Err(error) if is_of_another_type(&error) => {}
                 Err(error) => return Err(self.error(error)),
             }
         }
@@ -95,8 +95,8 @@ impl Connection {
         Ok(nodes)
     }
 
-    /// Sends a command to a node, or to the one that has its key.
-    pub(super) fn ask<T: FromRedisValue>(&mut self, command: &Cmd, node: Option<&Node>) -> Result<T, Error> {
+    /// Sends a command to a node, or to the one that has its key; `None` if the key is not of the type that a registry makes.
+    pub(super) fn ask<T: FromRedisValue>(&mut self, command: &Cmd, node: Option<&Node>) -> Result<Option<T>, Error> {
         let answer = match (&mut self.nodes, node) {
             (Nodes::One(connection), _) => command.query(&mut **connection),
             (Nodes::Cluster(connection), None) => command.query(&mut **connection),
@@ -106,12 +106,20 @@ impl Connection {
                 value.and_then(|value| T::from_redis_value(value).map_err(RedisError::from))
             }
         };
-        answer.map_err(|error| self.error(error))
+        match answer {
+            Err(error) if is_of_another_type(&error) => Ok(None),
+            answer => answer.map(Some).map_err(|error| self.error(error)),
+        }
     }
 
     fn error(&self, error: RedisError) -> Error {
         Error::Cache { at: self.shown.clone(), source: Reason::from(error).0 }
     }
+}
+
+/// Whether a key is not of the type that a command is for.
+fn is_of_another_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
 }
 
 /// Why there is no connection.

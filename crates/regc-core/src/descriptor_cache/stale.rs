@@ -45,14 +45,10 @@ pub(crate) fn stale(
         for set in sets {
             let name = set.strip_prefix(REPOSITORY).and_then(|rest| rest.strip_suffix(LINKED));
             let Some(name) = name.filter(|name| layout::is_repository_name(name)) else { continue };
-            let listed = each_page(&mut connection, None, "SSCAN", Some(&set), "*", &mut |members| {
+            each_page(&mut connection, None, "SSCAN", Some(&set), "*", &mut |members| {
                 let digests = members.iter().filter_map(|member| member.parse::<Digest>().ok());
                 keep_stale(digests.map(|digest| Entry::link(name.to_owned(), digest)).collect())
-            });
-            match listed {
-                Err(Error::Cache { source, .. }) if source.to_string().contains("WRONGTYPE") => {}
-                listed => listed?,
-            }
+            })?;
         }
     }
     stale.sort();
@@ -73,7 +69,7 @@ fn each_page(
     loop {
         let mut asked = redis::cmd(command);
         asked.arg(key).arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCANNED);
-        let (next, page): (u64, Vec<String>) = connection.ask(&asked, node)?;
+        let Some((next, page)) = connection.ask::<(u64, Vec<String>)>(&asked, node)? else { return Ok(()) };
         visit(page)?;
         if next == 0 {
             return Ok(());
