@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::monitor::{Monitor, Phase};
 use crate::registry::attached::attached_to;
 use crate::registry::config::Absences;
-use crate::registry::image::{Description, ImageConfig, ImageKind, Part};
+use crate::registry::image::{Description, ImageConfig, ImageKind, Part, Step, history_of};
 use crate::registry::layout;
 use crate::scan::inventory;
 use crate::scan::links::digests_in;
@@ -37,6 +37,7 @@ pub struct ListOptions {
     trees: bool,
     owners: bool,
     problems: bool,
+    layers: bool,
     absences: Absences,
 }
 
@@ -83,6 +84,13 @@ impl ListOptions {
         Self { problems, ..self }
     }
 
+    /// Sets whether to list what each image consists of: config, layers, and the steps in which it was made. Requires
+    /// [`trees`](Self::trees).
+    #[must_use]
+    pub fn layers(self, layers: bool) -> Self {
+        Self { layers, ..self }
+    }
+
     /// Sets what may be missing without being a problem. `Store::list` takes it from the configuration.
     #[must_use]
     pub fn absences(self, absences: Absences) -> Self {
@@ -114,6 +122,7 @@ pub struct Listing {
 
 /// An image, and the images that are in it or attached to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tree {
     /// The image.
     pub image: Image,
@@ -121,6 +130,12 @@ pub struct Tree {
     pub children: Vec<Digest>,
     /// What is attached to it.
     pub referrers: Vec<Digest>,
+    /// Its config; `None` if it has none, and unless layers are requested.
+    pub config: Option<Part>,
+    /// Its layers, or an artifact's blobs, in its own order; empty unless requested.
+    pub layers: Vec<Part>,
+    /// The steps in which it was made, the oldest first; empty unless layers are requested, and for an index.
+    pub history: Vec<Step>,
 }
 
 /// A tag.
@@ -210,7 +225,7 @@ struct Repository<'a> {
     images: HashMap<Digest, Image>,
     /// What the manifests that were read refer to; empty unless problems are requested.
     read: HashMap<Digest, Read>,
-    configs: HashMap<Digest, ImageConfig>,
+    configs: HashMap<Digest, (ImageConfig, Vec<Step>)>,
     /// How many more parts of images may be added up.
     parts_left: u64,
     /// The manifests that are attached to a subject, by subject.
@@ -460,7 +475,16 @@ impl<'a> Repository<'a> {
             }
             let referrers = self.referrers.get(&digest).cloned().unwrap_or_default();
             pending.extend(children.iter().chain(&referrers));
-            trees.insert(digest, Tree { image, children, referrers });
+            let mut tree = Tree { image, children, referrers, config: None, layers: Vec::new(), history: Vec::new() };
+            if self.depth.layers {
+                tree.config = manifest.1.config.clone();
+                tree.layers = manifest.1.layers.clone();
+                tree.history = match &tree.config {
+                    Some(config) => self.config(config)?.1,
+                    None => Vec::new(),
+                };
+            }
+            trees.insert(digest, tree);
             Ok::<(), Error>(())
         })?;
         Ok(trees)
@@ -495,16 +519,20 @@ impl<'a> Repository<'a> {
         let first = manifest.children.first().map(|child| child.digest);
         let of_first = first.map(|first| self.manifest(&first)).transpose()?.flatten();
         let config = manifest.config.as_ref().or_else(|| of_first.as_ref().and_then(|first| first.1.config.as_ref()));
-        Ok(config.map(|config| self.config(config)).transpose()?.unwrap_or_default())
+        Ok(config.map(|config| self.config(config)).transpose()?.unwrap_or_default().0)
     }
 
-    fn config(&mut self, config: &Part) -> Result<ImageConfig, Error> {
+    /// Returns what a config says, with the history if layers are requested.
+    fn config(&mut self, config: &Part) -> Result<(ImageConfig, Vec<Step>), Error> {
         if let Some(known) = self.configs.get(&config.digest) {
             return Ok(known.clone());
         }
+        let with_history = self.depth.layers;
         let read = |content| match content {
-            Some(Content::Whole(content)) => ImageConfig::of(&content),
-            _ => ImageConfig::default(),
+            Some(Content::Whole(content)) => {
+                (ImageConfig::of(&content), if with_history { history_of(&content) } else { Vec::new() })
+            }
+            _ => (ImageConfig::default(), Vec::new()),
         };
         let read = with_manifest(self.storage, &layout::blob_data(&config.digest), read)?;
         self.configs.insert(config.digest, read.clone());

@@ -96,6 +96,19 @@ pub struct ImageConfig {
     pub created: Option<String>,
 }
 
+/// A step in which an image was made, as its config records it (OCI image specification 1.1, "config.md": `history`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Step {
+    /// When, in RFC 3339.
+    pub created: Option<String>,
+    /// The command, for example a line of a Dockerfile.
+    pub created_by: Option<String>,
+    /// Whether it added no layer. The other steps and the image's layers correspond, in their order.
+    pub empty_layer: bool,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Document {
@@ -261,6 +274,30 @@ impl ImageConfig {
     }
 }
 
+/// How many steps of an image's history are kept, and how many characters of each text. Docker makes no image of more than 127
+/// layers.
+const MAX_STEPS: usize = 256;
+const MAX_STEP_CHARACTERS: usize = 2000;
+
+/// Reads the steps in which an image was made from its config, the oldest first. Anything else has none. Clients decide how long
+/// that is: only the first 256 steps are returned, and 2,000 characters of each text.
+pub fn history_of(content: &[u8]) -> Vec<Step> {
+    #[derive(Deserialize)]
+    struct Config {
+        history: Vec<Step>,
+    }
+    let mut history = serde_json::from_slice(content).map_or_else(|_| Vec::new(), |config: Config| config.history);
+    history.truncate(MAX_STEPS);
+    for step in &mut history {
+        for text in [&mut step.created, &mut step.created_by].into_iter().flatten() {
+            if let Some((end, _)) = text.char_indices().nth(MAX_STEP_CHARACTERS) {
+                text.truncate(end);
+            }
+        }
+    }
+    history
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,5 +353,15 @@ mod tests {
         assert_eq!(config.platform.as_deref(), Some("linux/amd64"));
         assert_eq!(config.created.as_deref(), Some("2026-01-02T03:04:05Z"));
         assert_eq!(ImageConfig::of(b"no configuration"), ImageConfig::default());
+        let steps = history_of(
+            br#"{"history":[{"created":"2026-01-02T03:04:05Z","created_by":"COPY . .","author":"a"},{"empty_layer":true}]}"#,
+        );
+        assert_eq!(steps[0].created_by.as_deref(), Some("COPY . ."));
+        assert_eq!(steps.iter().map(|step| step.empty_layer).collect::<Vec<_>>(), [false, true]);
+        let long = format!(r#"{{"history":[{}{{"created_by":"{}"}}]}}"#, "{},".repeat(9), "ä".repeat(9_999));
+        assert_eq!(history_of(long.as_bytes())[9].created_by.as_ref().map(String::len), Some(2 * MAX_STEP_CHARACTERS));
+        let many = format!(r#"{{"history":[{}{{}}]}}"#, "{},".repeat(999));
+        assert_eq!(history_of(many.as_bytes()).len(), MAX_STEPS);
+        assert!(history_of(b"{}").is_empty() && history_of(br#"{"history":[{"created":1}]}"#).is_empty());
     }
 }

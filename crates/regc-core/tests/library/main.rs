@@ -12,6 +12,7 @@ mod guards;
 mod hostile;
 mod in_memory;
 mod known;
+mod layers;
 mod leftovers;
 mod nonconforming;
 mod problems;

@@ -126,7 +126,7 @@ fn below(table: &mut Table, listing: &Listing, top: Digest, shown: &mut HashSet<
     let mut pending: Vec<(usize, &str, Digest)> = Vec::new();
     let mut next = Some((1, "", top));
     while let Some((depth, what, digest)) = next {
-        if let Some(Tree { image, children, referrers }) = listing.trees.get(&digest) {
+        if let Some(Tree { image, children, referrers, .. }) = listing.trees.get(&digest) {
             let is_new = shown.insert(digest);
             let leads_on = !children.is_empty() || !referrers.is_empty();
             if depth > 1 {
