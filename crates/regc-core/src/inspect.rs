@@ -2,5 +2,6 @@
 
 pub mod catalog;
 pub mod disk_usage;
+pub mod overview;
 pub mod uploads;
 pub mod usage;

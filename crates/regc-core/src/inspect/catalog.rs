@@ -120,6 +120,20 @@ pub struct Listing {
     pub orphans: BTreeMap<String, SystemTime>,
 }
 
+impl Listing {
+    /// The listing of a repository that holds nothing.
+    pub(super) fn empty(repository: &str) -> Self {
+        Self {
+            repository: repository.to_owned(),
+            tags: Vec::new(),
+            untagged: Vec::new(),
+            trees: BTreeMap::new(),
+            between: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+        }
+    }
+}
+
 /// An image, and the images that are in it or attached to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,6 +7,7 @@
 
 mod dominators;
 mod files;
+mod layers;
 mod namespaces;
 mod needs;
 mod sharing;
@@ -32,6 +33,7 @@ use crate::threads::with_threads;
 pub struct Detail {
     tags: bool,
     namespaces: bool,
+    layers: usize,
     every_file: bool,
 }
 
@@ -46,6 +48,12 @@ impl Detail {
     #[must_use]
     pub fn namespaces(self, namespaces: bool) -> Self {
         Self { namespaces, ..self }
+    }
+
+    /// Sets how many of the layers that several images have are reported: those that save most. None by default.
+    #[must_use]
+    pub fn layers(self, most: usize) -> Self {
+        Self { layers: most, ..self }
     }
 
     /// Sets whether to look for other files in the directory of each blob as well, beside its content. That lists as many
@@ -84,6 +92,42 @@ pub struct Usage<'a> {
     /// The namespaces, in the same order.
     #[serde(skip)]
     pub namespaces: Vec<NamespaceUsage<'a>>,
+    /// What sharing saves; without any layer unless requested.
+    #[serde(skip)]
+    pub shared_layers: SharedLayers,
+}
+
+/// The layers and configs that several images have. Each is stored once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SharedLayers {
+    /// How many there are.
+    pub count: u64,
+    /// What they save together, in bytes: what they would take up if each image had its own, less what they take up.
+    pub bytes_saved: u64,
+    /// As many of them as requested, those first that save most.
+    pub layers: Vec<LayerUsage>,
+}
+
+/// A layer or config that several images have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LayerUsage {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// How many manifests refer to it. A manifest that several repositories have counts once.
+    pub images: u64,
+    /// How many repositories need it.
+    pub repositories: u64,
+}
+
+impl LayerUsage {
+    /// How many bytes it saves: what it would take up if each image had its own, less what it takes up.
+    pub fn bytes_saved(&self) -> u64 {
+        self.bytes.saturating_mul(self.images.saturating_sub(1))
+    }
 }
 
 /// The space usage of a repository, in bytes.
@@ -197,7 +241,12 @@ pub fn usage<'a>(
             .collect();
         repositories.sort_by_key(|usage| (Reverse((usage.exclusive, usage.shared)), usage.repository));
         let namespaces = if detail.namespaces { counted.namespaces(&needs) } else { Vec::new() };
-        Ok(Usage { unlinked_garbage, other, repositories, namespaces, ..counted.totals(&needs, other) })
+        let shared_layers = match detail.layers {
+            0 => SharedLayers::default(),
+            most => layers::shared_layers(scan, &users, &sizes, most),
+        };
+        let totals = counted.totals(&needs, other);
+        Ok(Usage { unlinked_garbage, other, repositories, namespaces, shared_layers, ..totals })
     })
 }
 

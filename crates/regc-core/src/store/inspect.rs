@@ -4,6 +4,7 @@ use super::Store;
 use crate::error::Error;
 use crate::inspect::catalog::{ListOptions, Listing, catalog};
 use crate::inspect::disk_usage::{DiskUsage, disk_usage};
+use crate::inspect::overview::{Overview, overview};
 use crate::inspect::uploads::{Upload, uploads};
 use crate::inspect::usage::{Detail, Usage, usage};
 use crate::monitor::Monitor;
@@ -69,6 +70,34 @@ impl Store {
     /// ```
     pub fn usage<'s>(&self, scan: &'s Scan, detail: Detail, monitor: &dyn Monitor) -> Result<Usage<'s>, Error> {
         usage(&*self.storage, scan, detail, self.threads(), monitor)
+    }
+
+    /// Everything that the store holds, with what each part of it takes up: what [`list`](Self::list), [`usage`](Self::usage) and
+    /// [`uploads`](Self::uploads) say, together.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{Config, Silent, Store};
+    /// let scan = store.scan(&Silent)?;
+    /// let overview = store.overview(&scan, &Silent)?;
+    /// for repository in &overview.repositories {
+    ///     for tag in &repository.listing.tags {
+    ///         let frees = repository.usage_of(&tag.name).map(|usage| usage.exclusive);
+    ///         println!("{}:{} would free {frees:?} bytes", repository.usage.repository, tag.name);
+    ///     }
+    /// }
+    /// # assert_eq!(overview.repositories[0].usage_of("v1").unwrap().digest, Some(image));
+    /// # assert_eq!(overview.totals.shared_layers.layers[0].images, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn overview<'s>(&self, scan: &'s Scan, monitor: &dyn Monitor) -> Result<Overview<'s>, Error> {
+        overview(&*self.storage, scan, self.config.absences, self.threads(), monitor)
     }
 
     /// How much of its file system everything below the storage root takes up, as `du -s` counts it.

@@ -15,6 +15,7 @@ mod known;
 mod layers;
 mod leftovers;
 mod nonconforming;
+mod overview;
 mod problems;
 mod properties;
 mod referrers;
