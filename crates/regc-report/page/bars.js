@@ -1,0 +1,32 @@
+const WEEKS = 26;
+const BAR_HEIGHT = 20;
+
+/**
+ * The bytes of each of the last weeks, the oldest first.
+ * @param {[week: number, bytes: number][]} growth @param {number} made
+ */
+function bytesOfWeeks(growth, made) {
+  const first = weekOf(made) - WEEKS + 1;
+  const weeks = new Array(WEEKS).fill(0);
+  for (const [week, pushed] of growth) {
+    if (week >= first && week < first + WEEKS) weeks[week - first] += pushed;
+  }
+  return weeks;
+}
+
+/** Small bars, one a week. @param {[week: number, bytes: number][]} growth @param {number} made */
+function growthBars(growth, made) {
+  const weeks = bytesOfWeeks(growth, made);
+  const highest = Math.max(...weeks);
+  const best = weeks.indexOf(highest);
+  const text = highest === 0
+    ? `Nothing new in ${WEEKS} weeks`
+    : `New bytes in each of the last ${WEEKS} weeks: at most ${bytes(highest)}, in the week of ${mondayOf(weekOf(made) - WEEKS + 1 + best)}`;
+  const bars = weeks.map((pushed, week) => {
+    const height = pushed === 0 ? 0 : Math.max(1, (BAR_HEIGHT * pushed) / highest);
+    return drawing('rect', { x: week * 5, y: BAR_HEIGHT - height, width: 4, height });
+  });
+  const ground = drawing('rect', { class: 'ground', x: 0, y: BAR_HEIGHT, width: WEEKS * 5 - 1, height: 1 });
+  return drawing('svg', { class: 'bars', role: 'img', 'aria-label': text, viewBox: `0 0 ${WEEKS * 5 - 1} ${BAR_HEIGHT + 1}` },
+    drawing('title', {}, text), ...bars, ground);
+}
