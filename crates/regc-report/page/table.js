@@ -1,5 +1,6 @@
 const ROWS_PER_PAGE = 100;
 const ROWS_PRINTED = 2000;
+const ROWS_WITHOUT_FILTER = 8;
 /** The tables by their elements. @type {WeakMap<Element, DataTable>} */
 const TABLES = new WeakMap();
 
@@ -51,8 +52,10 @@ class DataTable {
       made.addEventListener('change', () => this.filter());
       return element('label', {}, `${title} `, made);
     });
+    const isLong = this.rows.length > ROWS_WITHOUT_FILTER;
     const exports = button('Export CSV', () => saveAs(this.file, csv(this.exported())));
-    const tools = element('div', { class: 'tools' }, element('label', {}, 'Filter ', this.query), ...this.selects, exports);
+    const tools = element('div', { class: 'tools' },
+      ...(isLong ? [element('label', {}, 'Filter ', this.query), ...this.selects] : []), exports);
     this.headers = this.columns.map((column, index) => this.header(column, index));
     this.body = element('tbody');
     const table = element('table', {}, element('caption', { class: 'unseen' }, this.caption),

@@ -1,5 +1,5 @@
-const SMALLEST_TILE = 1400;
-const SMALLEST_INNER_TILE = 900;
+const SMALLEST_TILE = 2400;
+const SMALLEST_INNER_TILE = 1800;
 const HEAD_HEIGHT = 22;
 const LISTED = 200;
 
@@ -109,10 +109,10 @@ class Treemap {
 
   /** @param {Area} above @param {Area[]} others @param {Box} box @param {number} skipped @param {boolean} isToScale */
   placeOthers(above, others, box, skipped, isToScale) {
-    const size = bytes(others.reduce((sum, part) => sum + this.size(part), 0));
+    const exclusive = bytes(sumOf(others));
     const title = counted(others.length, 'other');
-    const text = `${title} in ${above.path || 'the registry'}: ${size}${isToScale ? '' : ' (the area is not to scale)'}`;
-    this.tile(null, title, size, text, box, route('map', above.path, String(skipped))).classList.add('others');
+    const text = `${title} in ${above.path || 'the registry'}: exclusive ${exclusive}${isToScale ? '' : ' (the area is not to scale)'}`;
+    this.tile(null, title, exclusive, text, box, route('map', above.path, String(skipped))).classList.add('others');
   }
 
   tile(area, title, size, text, box, leads) {
@@ -173,13 +173,17 @@ class Treemap {
     ]);
     if (parts.length > LISTED) {
       const rest = parts.slice(LISTED);
-      const sum = (field) => bytes(rest.reduce((total, part) => total + part[field], 0));
       const more = route('map', this.area.path, String(this.skipped + LISTED));
-      rows.push([link(more, counted(rest.length, 'other')), sum('exclusive'), sum('shared')]);
+      rows.push([link(more, counted(rest.length, 'other')), bytes(sumOf(rest)), '']);
     }
     const caption = `Parts of ${visible(this.area.path) || 'the registry'}`;
     this.list.replaceChildren(plainTable(caption, [['Part', 'text'], ['Exclusive', 'bytes'], ['Shared', 'bytes']], rows));
   }
+}
+
+/** The exclusive bytes of parts. What they share cannot be added up: they may share the same. @param {Area[]} parts */
+function sumOf(parts) {
+  return parts.reduce((sum, part) => sum + part.exclusive, 0);
 }
 
 /** @param {HTMLElement} placed @param {Box} box */

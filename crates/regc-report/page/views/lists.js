@@ -7,7 +7,8 @@ function page(title, ...content) {
 function repositoriesView(registry) {
   const { repositories, summary } = registry;
   const field = (title) => ({ title, kind: 'bytes', value: (row) => repositories[title.toLowerCase()][row] });
-  const grown = (row) => element('span', { class: 'grown' }, growthBars(repositories.growth[row], summary.made), bytes(registry.bytesPerWeek(row)));
+  const grown = (row) => element('span', { class: 'grown' }, growthBars(repositories.growth[row], summary.made),
+    element('span', {}, bytes(registry.bytesPerWeek(row))));
   const table = new DataTable({
     caption: 'Repositories', file: 'repositories.csv', rows: repositories.name.length, text: (row) => repositories.name[row],
     sort: { column: 1, descending: true },
@@ -65,18 +66,19 @@ function tagsView(registry) {
 }
 
 /** @param {Registry} registry @param {Details} details @param {number[]} rows */
-function untaggedTable(registry, details, rows, caption, file) {
+function untaggedTable(registry, details, rows, caption, file, hasRepository = true) {
   const { untagged, repositories } = registry;
   const digest = (row) => (untagged.image[row] === null ? null : details.digest(untagged.image[row]));
   const repository = (row) => repositories.name[untagged.repository[row]];
   const reference = (row) => (digest(row) === null
     ? UNKNOWN
     : link(routeOfImage(repository(row), digest(row)), shortDigest(digest(row)), { title: digest(row) }));
+  const ofRepository = { title: 'Repository', kind: 'text', value: repository, cell: (row) => repositoryLink(registry, untagged.repository[row]) };
   const kind = (row) => (untagged.image[row] === null ? null : registry.summary.kinds[details.images.kind[untagged.image[row]]]);
   return new DataTable({
-    caption, file, rows, text: (row) => `${repository(row)}@${digest(row) ?? ''}`, sort: { column: 3, descending: true },
+    caption, file, rows, text: (row) => `${repository(row)}@${digest(row) ?? ''}`, sort: { column: hasRepository ? 3 : 2, descending: true },
     columns: [
-      { title: 'Repository', kind: 'text', value: repository, cell: (row) => repositoryLink(registry, untagged.repository[row]) },
+      ...(hasRepository ? [ofRepository] : []),
       { title: 'Digest', kind: 'text', value: digest, cell: reference },
       { title: 'Kind', kind: 'text', value: kind },
       { title: 'Bytes', kind: 'bytes', value: (row) => untagged.bytes[row] },
@@ -99,7 +101,10 @@ function layersView(registry) {
     caption: 'Layers', file: 'layers.csv', rows: layers.digest.length, text: (row) => `${layers.digest[row]} ${layers.first[row]}`,
     sort: { column: 4, descending: true },
     columns: [
-      { title: 'Digest', kind: 'text', value: (row) => layers.digest[row], cell: (row) => element('code', { title: layers.digest[row] }, shortDigest(layers.digest[row])) },
+      {
+        title: 'Digest', kind: 'text', value: (row) => layers.digest[row],
+        cell: (row) => element('code', { title: layers.digest[row] }, shortDigest(layers.digest[row])),
+      },
       { title: 'Bytes', kind: 'bytes', value: (row) => layers.bytes[row] },
       { title: 'Images', kind: 'number', value: (row) => layers.images[row] },
       { title: 'Repositories', kind: 'number', value: (row) => layers.repositories[row] },
@@ -120,12 +125,15 @@ function referenceLink(registry, reference) {
 }
 
 /** @param {Registry} registry @param {number[]} rows */
-function uploadsTable(registry, rows, caption, file) {
+function uploadsTable(registry, rows, caption, file, hasRepository = true) {
   const { uploads } = registry.summary;
+  const ofRepository = {
+    title: 'Repository', kind: 'text', value: (row) => uploads.repository[row], cell: (row) => nameOfRepository(registry, uploads.repository[row]),
+  };
   return new DataTable({
-    caption, file, rows, text: (row) => `${uploads.repository[row]} ${uploads.upload[row]}`, sort: { column: 2, descending: true },
+    caption, file, rows, text: (row) => `${uploads.repository[row]} ${uploads.upload[row]}`, sort: { column: hasRepository ? 2 : 1, descending: true },
     columns: [
-      { title: 'Repository', kind: 'text', value: (row) => uploads.repository[row], cell: (row) => nameOfRepository(registry, uploads.repository[row]) },
+      ...(hasRepository ? [ofRepository] : []),
       { title: 'Upload', kind: 'text', value: (row) => uploads.upload[row] },
       { title: 'Bytes', kind: 'bytes', value: (row) => uploads.bytes[row] },
       { title: 'Started', kind: 'date', value: (row) => uploads.started[row] },

@@ -14,7 +14,7 @@ async function repositoryView(registry, title) {
   if (tags.length > 0) view.root.append(section('Tags', tagsTable(registry, tags, `Tags of ${visible(title)}`, 'tags.csv', false).root));
   const untagged = registry.untaggedOf(repository);
   if (untagged.length > 0) {
-    const table = untaggedTable(registry, await registry.details(), untagged, `Untagged manifests of ${visible(title)}`, 'untagged.csv');
+    const table = untaggedTable(registry, await registry.details(), untagged, `Untagged manifests of ${visible(title)}`, 'untagged.csv', false);
     view.root.append(section('Untagged manifests', table.root));
   }
   view.root.append(...sharingSection(registry, repository), ...besidesSections(registry, title),
@@ -40,9 +40,9 @@ function besidesSections(registry, title) {
   const open = rowsOf(uploads.repository);
   const sections = [];
   if (found.length > 0) {
-    sections.push(section('Findings', findingsTable(registry, found, `Findings in ${visible(title)}`, 'findings.csv').root));
+    sections.push(section('Findings', findingsTable(registry, found, `Findings in ${visible(title)}`, 'findings.csv', false).root));
   }
-  if (open.length > 0) sections.push(section('Uploads', uploadsTable(registry, open, `Uploads to ${visible(title)}`, 'uploads.csv').root));
+  if (open.length > 0) sections.push(section('Uploads', uploadsTable(registry, open, `Uploads to ${visible(title)}`, 'uploads.csv', false).root));
   return sections;
 }
 

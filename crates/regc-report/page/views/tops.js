@@ -22,7 +22,7 @@ function tagLink(registry, tag) {
 function topList(title, columns, rows, leads) {
   if (rows.length === 0) return null;
   return element('section', { class: 'top' }, element('h3', {}, title), plainTable(title, columns, rows),
-    element('p', {}, link(leads, `All, to sort and filter: ${leads.slice(2)}`)));
+    element('p', {}, link(leads, `All ${leads.slice(2)}`)));
 }
 
 /** The largest, the oldest, and those that grow fastest. @param {Registry} registry */
