@@ -15,6 +15,7 @@ pub mod prune;
 pub mod question;
 pub mod removing;
 pub mod repair;
+pub mod report;
 pub mod reports;
 pub mod rm;
 pub mod similar;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{apply, cache, du, explain, gc, ls, prune, repair, rm, trash, undelete, verify};
+use crate::commands::{apply, cache, du, explain, gc, ls, prune, repair, report, rm, trash, undelete, verify};
 use crate::failure::Failure;
 use crate::hints::Flags;
 use crate::interruption::Interruption;
@@ -45,6 +45,8 @@ enum Command {
     Prune(Box<prune::Args>),
     #[command(after_help = EXIT_CODES)]
     Repair(repair::Args),
+    #[command(after_help = EXIT_CODES)]
+    Report(report::Args),
     #[command(after_help = EXIT_CODES)]
     Rm(rm::Args),
     #[command(after_help = EXIT_CODES)]
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Ls(args) => ls::run(args).map_err(Failure::from),
         Command::Prune(args) => prune::run(*args),
         Command::Repair(args) => repair::run(args),
+        Command::Report(args) => report::run(args).map_err(Failure::from),
         Command::Rm(args) => rm::run(args),
         Command::Trash(args) => trash::run(args),
         Command::Undelete(args) => undelete::run(args).map_err(Failure::from),

@@ -411,6 +411,11 @@ impl Store {
         self.storage.as_posix()?.free_bytes()
     }
 
+    /// Returns how many bytes that file system has, free or not; `None` likewise.
+    pub fn capacity_bytes(&self) -> Option<u64> {
+        self.storage.as_posix()?.capacity_bytes()
+    }
+
     /// Takes the store's lock, so that it can be changed.
     ///
     /// A probe that fails does not keep it from going on: see [`Session::probed`].

@@ -156,12 +156,17 @@ fn report(
 /// Returns how many bytes are in the trash. If it cannot be listed, prints why: the report must not fail because of
 /// it.
 pub fn trash_bytes(store: &Store) -> u64 {
+    trash(store).1
+}
+
+/// Returns how many runs are in the trash, and how many bytes; none if it cannot be listed, and prints why.
+pub fn trash(store: &Store) -> (u64, u64) {
     match store.trash(&Silent) {
-        Err(Error::NoTrash) => 0,
-        Ok(runs) => runs.iter().map(|run| run.bytes).sum(),
+        Err(Error::NoTrash) => (0, 0),
+        Ok(runs) => (runs.len() as u64, runs.iter().map(|run| run.bytes).sum()),
         Err(error) => {
             print_error(&error);
-            0
+            (0, 0)
         }
     }
 }

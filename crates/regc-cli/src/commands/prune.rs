@@ -15,7 +15,7 @@ use regc_core::registry::pattern::Pattern;
 use regc_core::retention::{
     Calendar, Decision, Keep, Order, PartialRule, Period, Policy, Reason, Rule, TagFacts, TagRegex, decide,
 };
-use regc_core::{Deletion, Error, Finding, Plan, duration};
+use regc_core::{CollectOptions, Deletion, Error, Finding, Monitor, Plan, Store, duration};
 
 use crate::ExitStatus;
 use crate::commands::apply::Ways;
@@ -185,18 +185,16 @@ fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> 
     removal.is_by_rule = true;
     let session = removal.opened.session()?;
     let now = args.now.map_or(removal.started, SystemTime::from);
-    let judged = judge(&removal.opened, &args.repository, &rules, now)?;
-
-    let mut deletion = Deletion::default();
+    let judged = judge(&removal.opened.store, &removal.opened.progress, &args.repository, &rules, now);
+    removal.opened.progress.clear();
+    let judged = judged?;
+    tell_of_unused(&args.repository, judged.iter().map(|judged| &*judged.repository));
+    let deletion = deletion(&judged);
     let mut findings = Vec::new();
     for Judged { repository, tags } in &judged {
         for (tag, decision) in tags {
-            match decision {
-                Some(Decision { keep: false, .. }) => deletion.tag(repository, &tag.name, tag.digest),
-                Some(Decision { reason, .. }) => {
-                    findings.extend(finding(&removal.opened, repository, tag, reason)?);
-                }
-                None => {}
+            if let Some(Decision { keep: true, reason, .. }) = decision {
+                findings.extend(finding(&removal.opened, repository, tag, reason)?);
             }
         }
     }
@@ -223,6 +221,25 @@ fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> 
     removal.remove(session.as_ref(), deletion, findings, &check, reports)
 }
 
+/// Plans what a policy deletes now.
+pub fn plan(store: &Store, policy: Policy, now: SystemTime, monitor: &dyn Monitor) -> Result<Plan, Error> {
+    let judged = judge(store, monitor, &[], &Rules::Policy(policy), now)?;
+    store.plan_deletion(deletion(&judged), &CollectOptions::new(), monitor)
+}
+
+/// Returns the deletion of all tags that no rule keeps.
+fn deletion(judged: &[Judged]) -> Deletion {
+    let mut deletion = Deletion::default();
+    for Judged { repository, tags } in judged {
+        for (tag, decision) in tags {
+            if let Some(Decision { keep: false, .. }) = decision {
+                deletion.tag(repository, &tag.name, tag.digest);
+            }
+        }
+    }
+    deletion
+}
+
 fn rules(args: &Args) -> Result<Rules, Error> {
     if let Some(path) = &args.policy {
         return Ok(Rules::Policy(Policy::parse(&read(path)?)?));
@@ -245,14 +262,15 @@ fn rules(args: &Args) -> Result<Rules, Error> {
 }
 
 /// Reads a policy file.
-fn read(path: &Path) -> Result<String, Error> {
+pub fn read(path: &Path) -> Result<String, Error> {
     let fail = |source| Error::Storage { action: "read the policy", path: path.display().to_string(), source };
     std::fs::read_to_string(path).map_err(fail)
 }
 
 /// Decides which tags are kept and which are deleted.
 fn judge(
-    Opened { store, progress, .. }: &Opened,
+    store: &Store,
+    monitor: &dyn Monitor,
     repositories: &[Pattern],
     rules: &Rules,
     now: SystemTime,
@@ -262,10 +280,7 @@ fn judge(
             && (repositories.is_empty() || repositories.iter().any(|glob| glob.matches_repository(name)))
     };
     let depth = ListOptions::new().images(true).configurations(rules.order_by_creation()).owners(true);
-    let listings = store.list(is_meant, depth, progress);
-    progress.clear();
-    let listings = listings?;
-    tell_of_unused(repositories, listings.iter().map(|listing| &*listing.repository));
+    let listings = store.list(is_meant, depth, monitor)?;
     let judge = |Listing { repository, tags, between, orphans, .. }: Listing| {
         let decisions = match rules.of(&repository) {
             Some(rule) => {

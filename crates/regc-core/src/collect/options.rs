@@ -112,6 +112,17 @@ impl CollectOptions {
         Self { keep_since, ..self }
     }
 
+    /// Deletes everything that registries and interrupted programs leave behind beside content: empty repositories, tags that name
+    /// nothing, and what is older than this of uploads, orphans and remnants. The methods below do that one by one.
+    #[must_use]
+    pub fn delete_leftovers_before(self, before: SystemTime) -> Self {
+        self.delete_uploads_before(Some(before))
+            .delete_empty_repositories(true)
+            .delete_empty_tags(true)
+            .delete_orphans_before(Some(before))
+            .delete_remnants_before(Some(before))
+    }
+
     /// Deletes uploads that began before this and were not written since; none if not given. An upload begins when its
     /// `startedat` says, or without that file, when it was last written.
     #[must_use]

@@ -42,6 +42,19 @@ pub enum ImageKind {
 }
 
 impl ImageKind {
+    /// All of them, in their order.
+    pub const ALL: [Self; 9] = [
+        Self::Image,
+        Self::Index,
+        Self::Signature,
+        Self::Attestation,
+        Self::Sbom,
+        Self::Chart,
+        Self::Cache,
+        Self::Artifact,
+        Self::Unknown,
+    ];
+
     /// Returns the name, for example `image`.
     pub const fn name(self) -> &'static str {
         match self {

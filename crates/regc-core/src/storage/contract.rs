@@ -311,6 +311,11 @@ pub trait PosixStorage: Send + Sync {
         None
     }
 
+    /// Returns how many bytes the file system has, free or not; `None` if that is not known.
+    fn capacity_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Visits the root and everything below it, with what the file system has allocated for it, until `visit` fails. Symbolic
     /// links are visited and not followed. Returns whether that is known; if not, nothing was visited.
     fn each_allocated(&self, _visit: &mut dyn FnMut(Allocated<'_>) -> Result<(), Error>) -> Result<bool, Error> {

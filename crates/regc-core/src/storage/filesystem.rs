@@ -273,6 +273,11 @@ impl PosixStorage for FilesystemStorage {
         found.f_bavail.checked_mul(found.f_frsize)
     }
 
+    fn capacity_bytes(&self) -> Option<u64> {
+        let found = rustix::fs::statvfs(&self.real_root).ok()?;
+        found.f_blocks.checked_mul(found.f_frsize)
+    }
+
     fn each_allocated(&self, visit: &mut dyn FnMut(Allocated<'_>) -> Result<(), Error>) -> Result<bool, Error> {
         for entry in WalkDir::new(&self.real_root) {
             let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
