@@ -18,6 +18,7 @@ mod orphans;
 mod outcome;
 mod prune;
 mod repair;
+mod report;
 mod reports;
 mod rm;
 mod safety;

@@ -293,6 +293,7 @@ fn inspect(schema: &mut Schema, root: &Path) {
         ("du", &[]),
         ("du", &["--tags", "--by-namespace", "--files"]),
         ("du", &["--disk-usage"]),
+        ("report", &[]),
         ("ls", &[]),
         ("ls", &["--tags-only"]),
         ("ls", &["--tree"]),

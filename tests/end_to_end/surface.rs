@@ -10,12 +10,13 @@ use crate::common::regc;
 use crate::terminal::{answered, answered_with};
 
 /// The commands that use a store.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["gc"],
     &["ls"],
     &["du"],
     &["verify"],
     &["repair"],
+    &["report"],
     &["rm"],
     &["prune"],
     &["undelete"],
@@ -53,7 +54,7 @@ fn every_command_takes_the_store_and_the_format_by_the_same_options() {
     for command in [&["rm"][..], &["prune"], &["gc"], &["undelete"], &["trash", "restore"], &["trash", "empty"]] {
         assert!(options(command).contains_key("dry-run"), "{command:?}");
     }
-    for command in ["gc", "du", "verify", "repair", "prune"] {
+    for command in ["gc", "du", "verify", "repair", "report", "prune"] {
         assert!(regc([command, "--help"]).stdout.contains(" [CONFIG]\n"), "{command}");
     }
 }

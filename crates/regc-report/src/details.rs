@@ -31,8 +31,11 @@ struct Images {
     layers: Vec<Vec<u32>>,
     children: Vec<Vec<u32>>,
     referrers: Vec<Vec<u32>>,
-    history: Vec<Option<Vec<(u32, Option<u32>, Option<i64>)>>>,
+    history: Vec<Option<Vec<NumberedStep>>>,
 }
+
+/// A step of a history: the number of its command, that of the layer that it added, and when.
+type NumberedStep = (u32, Option<u32>, Option<i64>);
 
 #[derive(Default, Serialize)]
 struct Blobs {
@@ -95,8 +98,8 @@ pub fn details(overview: &Overview<'_>, repositories: usize) -> (Details, ImageN
     (Details { strings: strings.into_texts(), images, blobs }, numbers)
 }
 
-/// Returns the steps of a history: what was done, which layer that added, and when.
-fn steps(history: &[Step], layers: usize, strings: &mut Texts) -> Vec<(u32, Option<u32>, Option<i64>)> {
+/// Returns the steps of the history of an image with so many layers.
+fn steps(history: &[Step], layers: usize, strings: &mut Texts) -> Vec<NumberedStep> {
     let mut next_layer = 0..layers as u32;
     let step = |step: &Step| {
         let layer = if step.empty_layer { None } else { next_layer.next() };
