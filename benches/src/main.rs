@@ -4,12 +4,14 @@
 //!     cargo run --release -p regc-benches -- hash /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- bucket
 //!     cargo run --release -p regc-benches -- bucket-memory
+//!     cargo run --release -p regc-benches -- page /tmp/large.html
 
 mod bare_walk;
 mod bucket;
 mod bucket_memory;
 mod compare;
 mod hash;
+mod page;
 mod process;
 mod store;
 
@@ -23,6 +25,7 @@ enum Command {
     BucketMemory(bucket_memory::Args),
     Hash(hash::Args),
     HashBlobs(hash::HashBlobs),
+    Page(page::Args),
 }
 
 fn main() -> std::io::Result<()> {
@@ -32,6 +35,7 @@ fn main() -> std::io::Result<()> {
         Command::Compare(args) => compare::run(&args),
         Command::Hash(args) => hash::run(&args),
         Command::HashBlobs(args) => hash::run_library(&args),
+        Command::Page(args) => page::run(&args),
         Command::BareWalk(args) => {
             bare_walk::run(&args);
             Ok(())
