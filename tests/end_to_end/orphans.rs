@@ -4,12 +4,15 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use indicatif::BinaryBytes;
 use regc_core::Digest;
 use regc_core::registry::layout;
 use regc_testkit::{TestRegistry, blobs_below, files_below};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{Run, regc};
+use crate::terminal::answered;
 
 /// A repository with two signed images, and what is attached to each of them in every way.
 struct Signed {
@@ -307,4 +310,62 @@ fn referrers_of_platforms_of_kept_image_stay() {
         }
         assert!(root.path().join(layout::revision_link("app", &bundle)).exists(), "{command:?}");
     }
+}
+
+#[test]
+fn a_collection_says_at_a_terminal_what_untagged_and_tidy_would_free() {
+    let store = || {
+        let mut registry = TestRegistry::new();
+        let deleted = registry.image("app:v1").layers(["a"]).push();
+        attach(&mut registry, "app", &deleted);
+        registry.delete("app", &deleted);
+        registry.image("app:v2").layers(["old"]).push();
+        registry.image("app:v2").layers(["b"]).push();
+        registry.upload("empty", "abandoned");
+        registry.upload("app", "abandoned");
+        registry.put(format!("{}/.data.Xy12Za", layout::blob(&regc_testkit::layer("b"))), "the first half");
+        let root = registry.on_disk();
+        age(root.path(), 30);
+        root
+    };
+    let root = store();
+    let at = ["--no-cache", "--root", root.path().to_str().unwrap()];
+    let screen = |arguments: &[&str]| {
+        let run = answered(&[&["gc"], arguments, &at].concat(), "");
+        assert_eq!(run.code, 0, "{}", run.stdout);
+        let lines = run.stdout.lines().map(str::trim);
+        lines.filter(|line| line.contains("-m") || line.contains("--tidy")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let removed = |arguments: &[&str]| -> Value {
+        let run = regc([&["gc", "--json"], arguments, &at].concat());
+        serde_json::from_str::<Value>(run.stdout.lines().last().unwrap()).unwrap()["removed"].clone()
+    };
+    let planned = screen(&["--dry-run"]);
+    assert_eq!(screen(&[]), planned, "the same after a real run");
+    assert_eq!(screen(&["--dry-run", "--tidy"]).len(), 1, "only -m");
+    let with_untagged = screen(&["--dry-run", "-m"]);
+    let untagged = removed(&["-m"]);
+    let expected = format!(
+        "{} in {} untagged manifests would also be freed with -m.",
+        BinaryBytes(untagged["bytes"].as_u64().unwrap()),
+        untagged["revisions"]
+    );
+    assert_eq!(planned[0], expected);
+    let of_tidy = screen(&[]);
+    let tidied = removed(&["-m", "--tidy"]);
+    let bytes: u64 = ["bytes", "upload_bytes", "file_bytes"].iter().map(|bytes| tidied[bytes].as_u64().unwrap()).sum();
+    let all = format!(
+        "{} in {} blobs, 2 uploads, 1 other file, 1 repository, {} tags, {} manifests, {} layer links",
+        BinaryBytes(bytes),
+        tidied["blobs"],
+        tidied["tags"],
+        tidied["revisions"],
+        tidied["layer_links"]
+    );
+    assert_eq!(planned[1..], [format!("With --tidy as well: {all}.")]);
+    for alone in [with_untagged, of_tidy] {
+        let [alone] = &*alone else { panic!("{alone:?}") };
+        assert!(alone.starts_with(&all) && alone.ends_with(" would also be freed with --tidy."), "{alone}");
+    }
+    assert_eq!(screen(&[]), Vec::<String>::new(), "nothing is left");
 }

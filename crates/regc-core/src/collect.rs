@@ -3,6 +3,7 @@
 pub mod guards;
 mod item;
 mod journal;
+mod leftovers;
 pub mod marks;
 mod options;
 pub mod plan;

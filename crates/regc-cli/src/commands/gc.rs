@@ -1,5 +1,7 @@
 //! `regc gc`.
 
+mod also;
+
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{ArgAction, ValueEnum};
 use regc_core::registry::pattern;
 use regc_core::registry::pattern::Pattern;
-use regc_core::{CollectOptions, Error, Plan, Summary, Totals, duration};
+use regc_core::{CollectOptions, Error, Totals, duration};
 
+use self::also::Also;
 use crate::commands::apply::{self, Ways};
 use crate::commands::carry_out::{Terms, carry_out};
 use crate::commands::manifest_cache::ManifestCache;
@@ -213,7 +216,7 @@ fn collect(
         jobs: args.jobs,
         manifest_cache: args.manifest_cache.file(&source),
     };
-    let options = options(args, started, args.delete_untagged);
+    let options = options(args, started, args.delete_untagged, args.tidy);
     let opened = Opened::new(source, opening, &options, false)?;
     let used = args.used.manifests(&opened.store)?;
     let options = options.also_root(used.iter().copied());
@@ -262,31 +265,32 @@ fn collect(
         && (format == Format::Human && !args.quiet || reports.has_summary())
         && !args.tidy
         && args.purge_uploads.is_none();
-    let unfinished = if is_told { unfinished(&opened, &plan, started) } else { None };
+    let names: Vec<String> = if is_told { plan.repository_names().map(str::to_owned).collect() } else { Vec::new() };
     let status = carry_out(&opened, session.as_ref(), plan, printers, &terms, reports)?;
     reports.time(&opened.progress);
-    let mut notes: Vec<String> = unfinished.iter().map(ToString::to_string).collect();
     let is_shown = format == Format::Human && !args.quiet && io::stdout().is_terminal() && scanned_in < SECOND_SCAN;
-    if args.delete_untagged && !args.dry_run {
-        reports.untagged = Some(Untagged::default());
-    } else if !is_applied
-        && !args.delete_untagged
-        && status != ExitStatus::Interrupted
-        && (is_shown || reports.has_metrics())
-    {
+    let is_scanned = is_shown && !(args.delete_untagged && args.tidy) || reports.has_metrics() && !args.delete_untagged;
+    let also = if is_scanned && !is_applied && status != ExitStatus::Interrupted {
         let planned = if args.dry_run { planned } else { Totals::default() };
-        let options = self::options(args, started, true).also_root(used);
+        let options = self::options(args, started, true, true).also_root(used);
         let with = opened.store.plan(&options, &opened.progress);
         opened.progress.clear();
         // It is only mentioned: a collection does not fail because of it.
-        if let Ok(with) = with {
-            let untagged = Untagged::beside(&planned, &with.totals(), Summary::new(&with, None, 0).tags);
-            reports.untagged = Some(untagged);
-            notes.extend(untagged.note());
-        }
-    }
+        with.ok().map(|with| Also::beside(&planned, &with, args.delete_untagged, args.tidy))
+    } else {
+        None
+    };
+    reports.untagged = match args.delete_untagged && !args.dry_run {
+        true => Some(Untagged::default()),
+        false => also.as_ref().and_then(|also| also.untagged),
+    };
+    let note = match &also {
+        Some(also) => also.note(),
+        None if is_told => unfinished(&opened, &names, started).as_ref().map(ToString::to_string),
+        None => None,
+    };
     let mut output = Output::new();
-    for note in &notes {
+    if let Some(note) = note {
         if format == Format::Human && !args.quiet {
             output.line(format_args!("\n{note}"));
         }
@@ -295,19 +299,19 @@ fn collect(
     Ok(output.end(|| status))
 }
 
-/// How long a scan may have taken for another one to follow at a terminal, to say what `-m` would free.
+/// How long a scan may have taken for another one to follow at a terminal, to say what `-m` and `--tidy` would free.
 const SECOND_SCAN: Duration = Duration::from_secs(10);
 
-/// Returns what is in unfinished uploads, if there are any that are old enough to be deleted.
-fn unfinished(opened: &Opened, plan: &Plan, now: SystemTime) -> Option<Unfinished> {
-    let uploads = opened.store.uploads(plan.repository_names(), &opened.progress);
+/// Returns what is in the unfinished uploads of these repositories, if there are any that are old enough to be deleted.
+fn unfinished(opened: &Opened, names: &[String], now: SystemTime) -> Option<Unfinished> {
+    let uploads = opened.store.uploads(names.iter().map(String::as_str), &opened.progress);
     opened.progress.clear();
     // It is only mentioned: a collection does not fail because of it.
     let unfinished = Unfinished::of(&uploads.ok()?, now);
     (unfinished.old > 0).then_some(unfinished)
 }
 
-fn options(args: &Args, started: SystemTime, delete_untagged: bool) -> CollectOptions {
+fn options(args: &Args, started: SystemTime, delete_untagged: bool, tidy: bool) -> CollectOptions {
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let old = ago(args.purge_uploads.unwrap_or(OLD_UPLOAD));
@@ -318,11 +322,11 @@ fn options(args: &Args, started: SystemTime, delete_untagged: bool) -> CollectOp
         .allow_symlinked_blobs(args.allow_symlinked_blobs)
         .allow_harbor(args.allow_harbor)
         .keep_since(min_age.map(ago))
-        .delete_uploads_before((args.tidy || args.purge_uploads.is_some()).then_some(old))
-        .delete_empty_repositories(args.remove_empty_repositories || args.tidy)
-        .delete_empty_tags(args.tidy)
-        .delete_orphans_before(args.tidy.then_some(old))
-        .delete_remnants_before(args.tidy.then_some(old))
+        .delete_uploads_before((tidy || args.purge_uploads.is_some()).then_some(old))
+        .delete_empty_repositories(args.remove_empty_repositories || tidy)
+        .delete_empty_tags(tidy)
+        .delete_orphans_before(tidy.then_some(old))
+        .delete_remnants_before(tidy.then_some(old))
         .repositories({
             let patterns = args.repository.clone();
             move |name| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name))

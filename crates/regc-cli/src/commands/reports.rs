@@ -7,12 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use indicatif::BinaryBytes;
-use regc_core::{Error, Finding, Summary, Totals};
+use regc_core::{Error, Finding, Summary};
 
 use crate::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{causes, count, file, printable};
+use crate::output::{causes, file, printable};
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -60,23 +59,6 @@ pub struct Untagged {
     pub bytes: u64,
     /// The tags in the store.
     pub tags: Option<u64>,
-}
-
-impl Untagged {
-    /// Returns what a plan that deletes untagged manifests deletes beside another one.
-    pub fn beside(planned: &Totals, with: &Totals, tags: Option<u64>) -> Self {
-        Self {
-            manifests: with.revisions.saturating_sub(planned.revisions),
-            bytes: with.all_bytes().saturating_sub(planned.all_bytes()),
-            tags,
-        }
-    }
-
-    /// Says what would be deleted with `-m`, if anything would.
-    pub fn note(&self) -> Option<String> {
-        let (bytes, manifests) = (BinaryBytes(self.bytes), count(self.manifests, "untagged manifest"));
-        (self.manifests > 0).then(|| format!("{bytes} in {manifests} would also be freed with -m."))
-    }
 }
 
 impl<'a> Reports<'a> {

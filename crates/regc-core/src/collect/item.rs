@@ -196,6 +196,24 @@ impl Totals {
         self.bytes + self.upload_bytes + self.file_bytes
     }
 
+    /// Returns what is more than in another one, and 0 where that has as much.
+    #[must_use]
+    pub fn saturating_sub(&self, other: &Self) -> Self {
+        Self {
+            tag_index_entries: self.tag_index_entries.saturating_sub(other.tag_index_entries),
+            tags: self.tags.saturating_sub(other.tags),
+            revisions: self.revisions.saturating_sub(other.revisions),
+            layer_links: self.layer_links.saturating_sub(other.layer_links),
+            blobs: self.blobs.saturating_sub(other.blobs),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            uploads: self.uploads.saturating_sub(other.uploads),
+            upload_bytes: self.upload_bytes.saturating_sub(other.upload_bytes),
+            files: self.files.saturating_sub(other.files),
+            file_bytes: self.file_bytes.saturating_sub(other.file_bytes),
+            repositories: self.repositories.saturating_sub(other.repositories),
+        }
+    }
+
     pub(crate) fn add(&mut self, item: &Item<'_>) {
         match item {
             Item::Tag { .. } => self.tags += 1,

@@ -14,6 +14,8 @@
 //! - `collect::rescan` (what a push may need again): children, linked manifests whatever they are called, signatures,
 //!   and referrers that are garbage, of content too. Other content and mentions are spared and end there. Targets, of
 //!   content too.
+//! - `collect::leftovers` (what is deleted with what is attached to a deleted image): references and mentions of revisions that
+//!   are deleted, and their referrers.
 //! - `inspect::usage` (what a tag needs): references, mentions and targets, onwards from manifests that are live
 //!   here; referrers and signatures, unless only what a client pulls is counted.
 //! - `inspect::catalog` (what is untagged, what belongs to what): children and referrers. Content is not listed.
