@@ -28,7 +28,7 @@ fn json_lists_items_and_summary() {
         "uploads": 0, "upload_bytes": 0, "files": 0, "file_bytes": 0, "repositories": 0,
     });
     let expected = serde_json::json!({
-        "type": "summary", "schema_version": 2, "dry_run": true, "delete_untagged": true,
+        "type": "summary", "schema_version": 3, "dry_run": true, "delete_untagged": true,
         "repositories": 3, "protected_repositories": 0, "shared_repositories": 0, "tags": 3, "manifests": 4,
         "marked": 9, "live_blobs": 8, "live_bytes": summary["live_bytes"],
         "garbage": {
@@ -39,7 +39,7 @@ fn json_lists_items_and_summary() {
         "removed": nothing, "spared": nothing, "evicted": 0, "stale_cache": null, "young_blobs": 0, "young_bytes": 0,
         "hard_linked_bytes": 0,
         "trashed_as": null, "deleted_runs": [], "trash_bytes": 0, "interrupted": false,
-        "failures": 0, "findings": 1, "passed_over": 0,
+        "failures": 0, "findings": 1, "ignored": 0,
     });
     assert_eq!(*summary, expected);
     let bytes: u64 = of_type(items, "blob").iter().map(|blob| blob["bytes"].as_u64().unwrap()).sum();

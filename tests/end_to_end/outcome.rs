@@ -91,7 +91,7 @@ fn failed_removal_is_reported_with_path_and_cause() {
     assert_eq!(left.len(), 10, "the rest goes: the manifest and the configuration");
 
     let run = gc(root.path(), &["--format", "json"]);
-    assert!(run.stdout.contains(r#"{"type":"failure","causes":["#), "{}", run.stdout);
+    assert!(run.stdout.contains(r#"{"type":"failure","message":"cannot remove "#), "{}", run.stdout);
 }
 
 #[test]

@@ -280,7 +280,7 @@ A repository that no rule matches is left alone.
         })
     );
     assert_eq!(json[3]["never_applies_after"], json!([]));
-    let summary = json!({ "type": "summary", "schema_version": 1, "valid": true, "rules": 4, "warnings": 1 });
+    let summary = json!({ "type": "summary", "schema_version": 3, "valid": true, "rules": 4, "warnings": 1 });
     assert_eq!(json[4], summary);
     documented(&json);
 
@@ -585,7 +585,7 @@ fn a_real_run_with_nothing_to_do_is_no_dry_run() {
         assert_eq!((&last["dry_run"], run.code), (&false.into(), 0), "{arguments:?}: {}", run.stdout);
     }
     let repair = regc([&["repair", "--apply"], &at[..]].concat());
-    assert_eq!(lines(&repair).last().unwrap()["applied"], true);
+    assert_eq!(lines(&repair).last().unwrap()["dry_run"], false);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn gc_reports_what_it_would_delete() {
         &["gc", "-m", "--dry-run", "--format", "json"],
         &expect![[r#"
         {"type":"tag_index_entry","repository":"team/app","tag":"v1","digest":"<manifest team/app:v1>"}
-        {"type":"revision","repository":"team/app","digest":"<manifest team/app:v1>"}
+        {"type":"revision","repository":"team/app","digest":"<manifest team/app:v1>","signatures":[]}
         {"type":"layer_link","repository":"team/app","digest":"<layer old>"}
         {"type":"layer_link","repository":"team/app","digest":"<layer deleted>"}
         {"type":"layer_link","repository":"team/app","digest":"<config of team/app:v0>"}
@@ -69,7 +69,7 @@ fn gc_reports_what_it_would_delete() {
         {"type":"blob","digest":"<config of team/app:v0>","bytes":65}
         {"type":"blob","digest":"<config of team/app:v1>","bytes":61}
         {"type":"blob","digest":"<manifest team/app:v0>","bytes":552}
-        {"type":"summary","schema_version":2,"dry_run":true,"delete_untagged":true,"repositories":2,"protected_repositories":0,"shared_repositories":0,"tags":2,"manifests":3,"marked":6,"live_blobs":6,"live_bytes":1088,"young_blobs":0,"young_bytes":0,"hard_linked_bytes":0,"garbage":{"tag_index_entries":1,"tags":0,"revisions":1,"layer_links":4,"blobs":6,"bytes":1254,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"removed":{"tag_index_entries":0,"tags":0,"revisions":0,"layer_links":0,"blobs":0,"bytes":0,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"spared":{"tag_index_entries":0,"tags":0,"revisions":0,"layer_links":0,"blobs":0,"bytes":0,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"trashed_as":null,"deleted_runs":[],"trash_bytes":0,"evicted":0,"stale_cache":null,"interrupted":false,"failures":0,"findings":0,"passed_over":0}
+        {"type":"summary","schema_version":3,"dry_run":true,"delete_untagged":true,"repositories":2,"protected_repositories":0,"shared_repositories":0,"tags":2,"manifests":3,"marked":6,"live_blobs":6,"live_bytes":1088,"young_blobs":0,"young_bytes":0,"hard_linked_bytes":0,"garbage":{"tag_index_entries":1,"tags":0,"revisions":1,"layer_links":4,"blobs":6,"bytes":1254,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"removed":{"tag_index_entries":0,"tags":0,"revisions":0,"layer_links":0,"blobs":0,"bytes":0,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"spared":{"tag_index_entries":0,"tags":0,"revisions":0,"layer_links":0,"blobs":0,"bytes":0,"uploads":0,"upload_bytes":0,"files":0,"file_bytes":0,"repositories":0},"trashed_as":null,"deleted_runs":[],"trash_bytes":0,"evicted":0,"stale_cache":null,"interrupted":false,"failures":0,"findings":0,"ignored":0}
         --- exit code 0
     "#]],
     );

@@ -86,7 +86,7 @@ fn json_report_lists_the_same_findings() {
     let summary = all.last().unwrap();
     for (field, value) in [
         ("type", json!("summary")),
-        ("schema_version", json!(2)),
+        ("schema_version", json!(3)),
         ("repositories", json!(3)),
         ("manifests", json!(4)),
         ("blobs", json!(14)),

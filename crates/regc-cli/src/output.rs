@@ -11,14 +11,12 @@ pub mod removal;
 pub mod table;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
 use indicatif::HumanCount;
 use regc_core::{Error, Finding, Plan, Summary};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::ExitStatus;
 
@@ -139,17 +137,20 @@ impl Output {
         }
     }
 
-    /// Prints an object as a line of JSON: its type, then the other fields in the order of their names.
-    pub fn record(&mut self, object: &Value) {
+    /// Prints a line of JSON: the type, then the fields of a structure in their order.
+    pub fn record(&mut self, kind: &str, fields: &impl Serialize) {
         #[derive(Serialize)]
-        struct TypeFirst<'a> {
-            r#type: &'a Value,
+        struct Record<'a, Fields> {
+            r#type: &'a str,
             #[serde(flatten)]
-            others: BTreeMap<&'a str, &'a Value>,
+            fields: &'a Fields,
         }
-        let fields = object.as_object().into_iter().flatten();
-        let others = fields.filter(|(name, _)| *name != "type").map(|(name, field)| (&**name, field)).collect();
-        self.json(&TypeFirst { r#type: &object["type"], others });
+        self.json(&Record { r#type: kind, fields });
+    }
+
+    /// Prints the last line of JSON of a command.
+    pub fn summary(&mut self, fields: &impl Serialize) {
+        self.record("summary", &Versioned { schema_version: Summary::SCHEMA_VERSION, fields });
     }
 
     /// Writes what is left and returns the exit status of the command: that of `ending`, or a failure if the report cannot be
@@ -175,6 +176,14 @@ impl Output {
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take().filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
+}
+
+/// The fields of a record that says which version of docs/json.md describes it.
+#[derive(Serialize)]
+pub struct Versioned<'a, Fields> {
+    pub schema_version: u32,
+    #[serde(flatten)]
+    pub fields: &'a Fields,
 }
 
 /// `1 blob`, `1,234 blobs`.

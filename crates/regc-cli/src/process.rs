@@ -25,6 +25,11 @@ pub fn time(time: SystemTime) -> String {
     format!("{:.0}", timestamp(time))
 }
 
+/// Parses a time as clients write it: RFC 3339, in any time zone.
+pub fn parse_time(text: &str) -> Option<SystemTime> {
+    text.parse().ok().map(|time: Timestamp| time.into())
+}
+
 fn timestamp(time: SystemTime) -> Timestamp {
     // Beyond the year 9999, any time will do.
     Timestamp::try_from(time).unwrap_or(Timestamp::MAX)

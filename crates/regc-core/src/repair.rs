@@ -63,8 +63,7 @@ impl<'a> Options<'a> {
 }
 
 /// One step of a repair.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Content is taken from the other store. What was there is moved to the trash.
     Take {

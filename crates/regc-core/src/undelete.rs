@@ -70,13 +70,14 @@ pub enum Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct NewLink {
     /// What kind of link it is.
+    #[serde(rename = "type")]
     pub kind: LinkKind,
     /// The repository.
     pub repository: String,
-    /// Its path.
-    pub path: String,
     /// What it names.
     pub digest: Digest,
+    /// Its path.
+    pub path: String,
 }
 
 /// The kinds of links, in the order in which they are written for one manifest.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::Parser;
 use indicatif::HumanCount;
 use regc_core::{Error, Plan, Store};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::commands::plan_file::{Approved, Difference};
 use crate::commands::{Format, gc, prune, rm};
@@ -80,6 +82,12 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     }
 }
 
+/// What differs from the plan, as JSON.
+#[derive(Serialize)]
+struct Different<'a> {
+    item: &'a RawValue,
+}
+
 /// How many lines of what differs are printed.
 const LINES: usize = 20;
 
@@ -90,8 +98,8 @@ pub fn restrict(approved: &Approved, plan: Plan, store: &Store, ways: &Ways) -> 
     match ways.format() {
         _ if ways.quiet => {}
         Format::Json => {
-            gone.iter().for_each(|item| output.record(&json!({ "type": "gone", "item": item })));
-            new.iter().for_each(|item| output.record(&json!({ "type": "new", "item": item })));
+            gone.iter().for_each(|item| output.record("gone", &Different { item }));
+            new.iter().for_each(|item| output.record("new", &Different { item }));
         }
         Format::Human => {
             let (both, stays) = (count(both, "item"), both - plan.items().count() as u64);
@@ -111,12 +119,13 @@ pub fn restrict(approved: &Approved, plan: Plan, store: &Store, ways: &Ways) -> 
     Ok(plan)
 }
 
-fn list(output: &mut Output, items: &[Value], what: &str) {
+fn list(output: &mut Output, items: &[Box<RawValue>], what: &str) {
     if items.is_empty() {
         return;
     }
     output.line(format_args!("{} {what}:", count(items.len() as u64, "item")));
     for item in items.iter().take(LINES) {
+        let item: Value = serde_json::from_str(item.get()).unwrap_or_default();
         let text = |key: &str| item[key].as_str();
         let named = [text("type"), text("repository"), text("tag"), text("upload"), text("path"), text("digest")];
         let line = named.into_iter().flatten().collect::<Vec<_>>().join(" ");

@@ -8,8 +8,7 @@ use indicatif::HumanCount;
 use regc_core::descriptor_cache::Entry;
 use regc_core::registry::config::Cache;
 use regc_core::{Digest, Error, Finding, Silent, Store};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use crate::ExitStatus;
 use crate::commands::owed::Owed;
@@ -80,18 +79,14 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let stale = entries.len() as u64;
     let mut output = Output::new();
     if format == Format::Json && !quiet {
-        for Entry { repository, digest } in &entries {
-            output.record(&json!({ "type": "stale_entry", "repository": repository, "digest": digest }));
-        }
+        entries.iter().for_each(|entry| output.record("stale_entry", entry));
     }
     let evicted = if dry_run { 0 } else { store.evict(entries)? };
     if is_complete && !dry_run {
         Owed::of(&source.config, &source.root).clear();
     }
     match format {
-        Format::Json => output.record(&json!({
-            "type": "summary", "schema_version": 1, "dry_run": dry_run, "stale": stale, "evicted": evicted,
-        })),
+        Format::Json => output.summary(&Last { dry_run, stale, evicted }),
         Format::Human if quiet => {}
         Format::Human => {
             let done = if dry_run { "nothing was removed: this was a dry run" } else { "removed" };
@@ -101,6 +96,14 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
         }
     }
     Ok(output.end(|| ExitStatus::Done))
+}
+
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last {
+    dry_run: bool,
+    stale: u64,
+    evicted: u64,
 }
 
 /// Reads what a run has deleted from what it printed.

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use clap::ValueEnum;
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::Error;
 use regc_core::inspect::disk_usage::DiskUsage;
 use regc_core::inspect::usage::{Detail, MANY, NamespaceUsage, RepositoryUsage, SharedWith, TagUsage, Usage};
 use regc_core::registry::config::Driver;
+use regc_core::{Error, Summary};
 use serde::Serialize;
 
 use crate::ExitStatus;
@@ -18,7 +18,7 @@ use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::uploads::Unfinished;
 use crate::commands::{Common, Format};
 use crate::output::table::{Cell, Column, Table};
-use crate::output::{Output, count_of, natural};
+use crate::output::{Output, Versioned, count_of, natural};
 use crate::progress::Progress;
 
 /// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
@@ -129,7 +129,7 @@ const PARTS: [Column; 3] = [Column::number("ON DISK"), Column::number("FILES"), 
 
 fn print_disk_usage(output: &mut Output, format: Format, usage: &DiskUsage) {
     if format == Format::Json {
-        output.json(&Line::DiskUsage { schema_version: 1, usage });
+        output.record("disk_usage", &Versioned { schema_version: Summary::SCHEMA_VERSION, fields: usage });
         return;
     }
     let mut table = Table::new(&PARTS);
@@ -237,30 +237,18 @@ fn shared_with(usage: &RepositoryUsage<'_>) -> String {
 
 fn json_lines(output: &mut Output, found: &Usage<'_>, besides: &Besides) {
     for usage in &found.repositories {
-        output.json(&Line::Repository(usage));
-        usage.tags.iter().for_each(|tag| output.json(&Line::Tag(tag)));
+        output.record("repository", usage);
+        usage.tags.iter().for_each(|tag| output.record("tag", tag));
     }
-    found.namespaces.iter().for_each(|namespace| output.json(&Line::Namespace(namespace)));
-    output.json(&Line::Summary { schema_version: 1, usage: found, besides });
+    found.namespaces.iter().for_each(|namespace| output.record("namespace", namespace));
+    output.summary(&Last { usage: found, besides });
 }
 
-/// A line of JSON.
+/// The last line of JSON.
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Line<'l> {
-    Repository(&'l RepositoryUsage<'l>),
-    Tag(&'l TagUsage<'l>),
-    Namespace(&'l NamespaceUsage<'l>),
-    DiskUsage {
-        schema_version: u32,
-        #[serde(flatten)]
-        usage: &'l DiskUsage,
-    },
-    Summary {
-        schema_version: u32,
-        #[serde(flatten)]
-        usage: &'l Usage<'l>,
-        #[serde(flatten)]
-        besides: &'l Besides,
-    },
+struct Last<'l> {
+    #[serde(flatten)]
+    usage: &'l Usage<'l>,
+    #[serde(flatten)]
+    besides: &'l Besides,
 }

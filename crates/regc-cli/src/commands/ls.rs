@@ -9,10 +9,11 @@ use std::ptr;
 
 use clap::ValueEnum;
 use indicatif::HumanCount;
-use regc_core::inspect::catalog::{Image, ListOptions, Listing, Tag};
+use regc_core::inspect::catalog::{Image, ListOptions, Listing, Problem, Tag};
+use regc_core::registry::image::ImageKind;
 use regc_core::registry::pattern::{Part, Pattern};
 use regc_core::{Digest, Error, Store};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use self::human::Digests;
 use crate::commands::similar::similar;
@@ -199,11 +200,8 @@ fn reached(listing: &Listing) -> BTreeSet<Digest> {
 fn json_lines(output: &mut Output, listings: &[Listing], chosen: &[Chosen<'_>], untagged: bool) {
     for listing in listings.iter().filter(|_| untagged) {
         for untagged in &listing.untagged {
-            let pushed = process::time(untagged.pushed);
-            let line = json!({
-                "type": "untagged", "repository": listing.repository, "pushed": pushed, "image": image(&untagged.image),
-            });
-            output.record(&line);
+            let (repository, pushed) = (&*listing.repository, process::time(untagged.pushed));
+            output.record("untagged", &JsonUntagged { repository, pushed, image: JsonImage::new(&untagged.image) });
         }
     }
     if untagged {
@@ -212,30 +210,66 @@ fn json_lines(output: &mut Output, listings: &[Listing], chosen: &[Chosen<'_>], 
     for of_one in chosen.chunk_by(|(one, _), (other, _)| ptr::eq(*one, *other)) {
         for (listing, tag) in of_one {
             let Some(Tag { name, digest, pushed, image: found, problem, .. }) = tag else { continue };
-            let pushed = process::time(*pushed);
-            let found = found.as_ref().map(image);
-            let line = json!({
-                "type": "tag", "repository": listing.repository, "tag": name, "digest": digest, "pushed": pushed,
-                "image": found, "problem": problem,
-            });
-            output.record(&line);
+            let image = found.as_ref().map(JsonImage::new);
+            let (repository, pushed) = (&*listing.repository, process::time(*pushed));
+            output.record("tag", &JsonTag { repository, tag: name, digest, pushed, image, problem });
         }
         let Some((listing, _)) = of_one.first() else { continue };
         for tree in reached(listing).iter().filter_map(|digest| listing.trees.get(digest)) {
-            output.record(&json!({
-                "type": "image", "repository": listing.repository, "image": image(&tree.image),
-                "children": tree.children, "referrers": tree.referrers,
-            }));
+            let (repository, image) = (&*listing.repository, JsonImage::new(&tree.image));
+            let (children, referrers) = (&tree.children, &tree.referrers);
+            output.record("image", &JsonTree { repository, image, children, referrers });
         }
     }
 }
 
-fn image(found: &Image) -> Value {
-    json!({
-        "digest": found.digest,
-        "kind": found.kind,
-        "platforms": found.platforms,
-        "bytes": found.bytes,
-        "created": found.created,
-    })
+/// A tag, as JSON.
+#[derive(Serialize)]
+struct JsonTag<'a> {
+    repository: &'a str,
+    tag: &'a str,
+    digest: &'a Option<Digest>,
+    pushed: String,
+    image: Option<JsonImage<'a>>,
+    problem: &'a Option<Problem>,
+}
+
+/// A manifest that no tag reaches, as JSON.
+#[derive(Serialize)]
+struct JsonUntagged<'a> {
+    repository: &'a str,
+    pushed: String,
+    image: JsonImage<'a>,
+}
+
+/// An image, and what belongs to it, as JSON.
+#[derive(Serialize)]
+struct JsonTree<'a> {
+    repository: &'a str,
+    image: JsonImage<'a>,
+    children: &'a [Digest],
+    referrers: &'a [Digest],
+}
+
+/// An image, as JSON.
+#[derive(Serialize)]
+struct JsonImage<'a> {
+    digest: &'a Digest,
+    kind: ImageKind,
+    platforms: &'a [String],
+    bytes: Option<u64>,
+    created: Option<String>,
+}
+
+impl<'a> JsonImage<'a> {
+    fn new(found: &'a Image) -> Self {
+        Self {
+            digest: &found.digest,
+            kind: found.kind,
+            platforms: &found.platforms,
+            bytes: found.bytes,
+            // Whatever a client has written there.
+            created: found.created.as_ref().and_then(|created| process::parse_time(created)).map(process::time),
+        }
+    }
 }

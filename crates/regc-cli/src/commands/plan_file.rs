@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use regc_core::{Algorithm, Digest, Error, Item, Plan, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::output::file;
 use crate::process;
@@ -62,37 +63,40 @@ pub struct Approved {
     /// The command line that made it.
     pub arguments: Vec<String>,
     /// What it deletes, by what it is called in all plans.
-    items: BTreeMap<String, Value>,
+    items: BTreeMap<String, Box<RawValue>>,
 }
 
 /// What differs between a plan that was approved and the store as it is.
 #[derive(Debug, Default)]
 pub struct Difference {
     /// What was approved, and is not to be deleted any more: it is gone, or in use again.
-    pub gone: Vec<Value>,
+    pub gone: Vec<Box<RawValue>>,
     /// What is to be deleted, and was not approved. It stays.
-    pub new: Vec<Value>,
+    pub new: Vec<Box<RawValue>>,
     /// How many items are in both.
     pub both: u64,
 }
 
 /// Returns what an item is called in all plans. Its bytes are left out: they do not tell what it is.
-fn name(item: &Value) -> String {
-    let mut item = item.clone();
+fn name(item: &RawValue) -> Result<String, Error> {
+    let mut item: Value = serde_json::from_str(item.get()).map_err(in_plan)?;
     if let Value::Object(fields) = &mut item {
         fields.remove("bytes");
     }
-    item.to_string()
+    Ok(item.to_string())
 }
 
 /// Returns an item as JSON.
-fn described(item: &Item<'_>) -> Result<Value, Error> {
-    serde_json::to_value(item).map_err(|error| invalid(Path::new("the plan"), error.to_string()))
+fn described(item: &Item<'_>) -> Result<Box<RawValue>, Error> {
+    serde_json::value::to_raw_value(item).map_err(in_plan)
+}
+
+fn in_plan(error: serde_json::Error) -> Error {
+    invalid(Path::new("the plan"), error.to_string())
 }
 
 fn line(value: &impl Serialize) -> Result<String, Error> {
-    let text = serde_json::to_string(value).map_err(|error| invalid(Path::new("the plan"), error.to_string()))?;
-    Ok(text + "\n")
+    Ok(serde_json::to_string(value).map_err(in_plan)? + "\n")
 }
 
 fn invalid(path: &Path, reason: impl Into<String>) -> Error {
@@ -137,7 +141,7 @@ impl Planning {
         let mut text = line(&header)?;
         let mut items = 0;
         for item in plan.items() {
-            text += &described(&item)?.to_string();
+            text += described(&item)?.get();
             text.push('\n');
             items += 1;
         }
@@ -168,8 +172,8 @@ impl Approved {
         }
         let mut items = BTreeMap::new();
         for line in lines {
-            let item: Value = serde_json::from_str(line).map_err(|_| not_whole())?;
-            items.insert(name(&item), item);
+            let item: Box<RawValue> = serde_json::from_str(line).map_err(|_| not_whole())?;
+            items.insert(name(&item)?, item);
         }
         let Header { planned, store, directory, arguments, .. } = header;
         Ok(Self { store, planned, directory, arguments, items })
@@ -190,7 +194,7 @@ impl Approved {
         let mut found = HashSet::new();
         for item in plan.items() {
             let item = described(&item)?;
-            let name = name(&item);
+            let name = name(&item)?;
             if self.items.contains_key(&name) {
                 found.insert(name);
             } else {
@@ -200,8 +204,8 @@ impl Approved {
         difference.both = found.len() as u64;
         let gone = self.items.iter().filter(|(name, _)| !found.contains(*name));
         difference.gone.extend(gone.map(|(_, item)| item.clone()));
-        let plan =
-            plan.only(store.storage(), |item| described(item).is_ok_and(|item| self.items.contains_key(&name(&item))))?;
+        let name_of = |item: &Item<'_>| described(item).and_then(|item| name(&item));
+        let plan = plan.only(store.storage(), |item| name_of(item).is_ok_and(|name| self.items.contains_key(&name)))?;
         Ok((plan, difference))
     }
 }

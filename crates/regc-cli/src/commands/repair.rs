@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use regc_core::descriptor_cache::Entry;
 use regc_core::finding::{Explanation, Severity};
+use regc_core::registry::config::Cache;
 use regc_core::registry::layout::{self, Location};
 use regc_core::repair::{Action, Cause, Options, Outcome, Plan};
 use regc_core::verify::{Defect, Options as VerifyOptions, Verification};
-use regc_core::{CollectOptions, Error, Store};
-use serde_json::json;
+use regc_core::{CollectOptions, Digest, Error, Store};
+use serde::Serialize;
 
 use crate::commands::cache::{self, Evicted};
 use crate::commands::content::Hashing;
@@ -18,7 +19,7 @@ use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::hints::{self, Needing};
-use crate::output::json::describe;
+use crate::output::json::{describe, describe_failure};
 use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error, source};
 
@@ -174,7 +175,10 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
         }
     };
     if args.common.format() == Format::Json {
-        evicted.finding.iter().for_each(|finding| output.record(&describe(finding)));
+        let failures =
+            plan.failures().iter().chain(outcome.failures.iter().map(|(_, error)| error)).chain(&outcome.left);
+        failures.for_each(|failure| describe_failure(&mut output, failure));
+        evicted.finding.iter().for_each(|finding| describe(&mut output, finding));
     }
     summarise(&mut output, &args, &plan, &Ended { outcome: &outcome, left: left.as_ref(), evicted: &evicted });
     output.flush();
@@ -223,19 +227,47 @@ fn open_other(path: &Path, root: &Path) -> Result<Store, Error> {
 /// How many images a line names.
 const IMAGES: usize = 3;
 
+/// A step of a repair, as JSON.
+#[derive(Serialize)]
+struct Step<'a> {
+    state: &'a str,
+    repair: Doing<'a>,
+    code: Option<&'a str>,
+    name: Option<&'a str>,
+    images: &'a [String],
+    more_images: bool,
+}
+
+/// What is done in it.
+#[derive(Serialize)]
+struct Doing<'a> {
+    action: &'static str,
+    digest: Option<Digest>,
+    path: &'a str,
+}
+
+fn name(action: &Action) -> &'static str {
+    match action {
+        Action::Take { .. } => "take",
+        Action::MoveAside { .. } => "move_aside",
+        Action::WriteLink { .. } => "write_link",
+        Action::RemoveLink { .. } => "remove_link",
+    }
+}
+
 fn tell(output: &mut Output, args: &Args, plan: &Plan, state: &str, actions: &[Action]) {
     for action in actions.iter().filter(|_| !args.quiet) {
         let cause = plan.cause(action);
         if args.common.format() == Format::Json {
-            output.record(&json!({
-                "type": "repair",
-                "state": state,
-                "repair": action,
-                "code": cause.map(|cause| cause.kind.page().code),
-                "name": cause.map(|cause| cause.kind.page().name),
-                "images": cause.map_or(&[][..], |cause| &cause.images),
-                "more_images": cause.is_some_and(|cause| cause.has_more_images),
-            }));
+            let step = Step {
+                state,
+                repair: Doing { action: name(action), digest: action.digest(), path: action.path() },
+                code: cause.map(|cause| cause.kind.page().code),
+                name: cause.map(|cause| cause.kind.page().name),
+                images: cause.map_or(&[][..], |cause| &cause.images),
+                more_images: cause.is_some_and(|cause| cause.has_more_images),
+            };
+            output.record("repair", &step);
             continue;
         }
         let spared = if state == "spared" { "; it changed meanwhile, and is left alone" } else { "" };
@@ -300,26 +332,39 @@ struct Ended<'a> {
     evicted: &'a Evicted,
 }
 
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last<'a> {
+    dry_run: bool,
+    planned: usize,
+    done: usize,
+    spared: usize,
+    left: Option<usize>,
+    lost: usize,
+    evicted: u64,
+    stale_cache: Option<&'a Cache>,
+    interrupted: bool,
+    failures: usize,
+}
+
 fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
     let Ended { outcome, left, evicted } = ended;
     let is_wrong = |defect: &&Defect| defect.kind.severity() < Severity::Note;
     let left = left.map(|left| left.defects.iter().filter(is_wrong).count());
     let (planned, done) = (plan.actions().len(), outcome.done.len());
     match args.common.format() {
-        Format::Json => output.record(&json!({
-            "type": "summary",
-            "schema_version": 1,
-            "applied": args.apply,
-            "planned": planned,
-            "done": done,
-            "spared": outcome.spared.len(),
-            "failures": plan.failures().len() + outcome.failures.len() + outcome.left.len(),
-            "interrupted": outcome.interrupted || left.is_none(),
-            "left": left,
-            "lost": plan.lost().len(),
-            "evicted": evicted.entries,
-            "stale_cache": evicted.stale,
-        })),
+        Format::Json => output.summary(&Last {
+            dry_run: !args.apply,
+            planned,
+            done,
+            spared: outcome.spared.len(),
+            left,
+            lost: plan.lost().len(),
+            evicted: evicted.entries,
+            stale_cache: evicted.stale.as_ref(),
+            interrupted: outcome.interrupted || left.is_none(),
+            failures: plan.failures().len() + outcome.failures.len() + outcome.left.len(),
+        }),
         Format::Human if args.quiet => {}
         Format::Human if !args.apply && planned > 0 => output.line(format_args!(
             "{}. Nothing was changed: to do it, stop the registry and run the same command with --apply.",

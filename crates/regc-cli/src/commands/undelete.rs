@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use regc_core::registry::layout;
 use regc_core::undelete::{LinkKind, NewLink, Outcome, Plan, Selection, select_since};
 use regc_core::{CollectOptions, Digest, Error, Missing, duration};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::hints::{self, Needing};
+use crate::output::json::describe_failure;
 use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error};
 
@@ -123,6 +124,40 @@ fn named(args: &Args) -> Vec<Selection> {
     args.names.iter().map(selection).collect()
 }
 
+/// A link that is written, as JSON.
+#[derive(Serialize)]
+struct JsonLink<'a> {
+    state: &'a str,
+    link: &'a NewLink,
+}
+
+/// A manifest that the repository never had, as JSON.
+#[derive(Serialize)]
+struct Absent<'a> {
+    repository: &'a str,
+    digest: &'a Digest,
+}
+
+/// A manifest that is not linked, as JSON.
+#[derive(Serialize)]
+struct Left<'a> {
+    repository: &'a str,
+    digest: &'a Digest,
+    missing: &'a [Missing],
+}
+
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last {
+    dry_run: bool,
+    images: usize,
+    planned: usize,
+    done: usize,
+    left: usize,
+    interrupted: bool,
+    failures: usize,
+}
+
 fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
     let is_json = args.common.format() == Format::Json;
     let (links, state) = match args.dry_run {
@@ -131,14 +166,14 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
     };
     for link in links.iter().filter(|_| !args.quiet) {
         match is_json {
-            true => output.record(&json!({ "type": "link", "state": state, "link": link })),
+            true => output.record("link", &JsonLink { state, link }),
             false => output.line(format_args!("{}", printable(&human(link)))),
         }
     }
     for (repository, digest) in plan.absent() {
         match is_json {
             true if args.quiet => {}
-            true => output.record(&json!({ "type": "absent", "repository": repository, "digest": digest })),
+            true => output.record("absent", &Absent { repository, digest }),
             false => output::warn(format_args!("{repository} never had {digest}, which an index refers to")),
         }
     }
@@ -146,17 +181,16 @@ fn report(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {
         left(output, args, selection, missing);
     }
     if is_json {
-        output.record(&json!({
-            "type": "summary",
-            "schema_version": 1,
-            "dry_run": args.dry_run,
-            "images": plan.selected().len(),
-            "planned": plan.links().len(),
-            "done": outcome.done,
-            "left": plan.left().len(),
-            "failures": usize::from(outcome.failure.is_some()),
-            "interrupted": outcome.interrupted,
-        }));
+        outcome.failure.iter().for_each(|failure| describe_failure(output, failure));
+        output.summary(&Last {
+            dry_run: args.dry_run,
+            images: plan.selected().len(),
+            planned: plan.links().len(),
+            done: outcome.done,
+            left: plan.left().len(),
+            interrupted: outcome.interrupted,
+            failures: usize::from(outcome.failure.is_some()),
+        });
     } else if !args.quiet {
         summarise(output, args, plan, outcome);
     }
@@ -176,8 +210,7 @@ fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Miss
     let Selection { repository, digest, .. } = selection;
     if args.common.format() == Format::Json {
         if !args.quiet {
-            let line = json!({ "type": "left", "repository": repository, "digest": digest, "missing": missing });
-            output.record(&line);
+            output.record("left", &Left { repository, digest, missing });
         }
         return;
     }

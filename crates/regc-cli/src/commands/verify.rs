@@ -8,12 +8,13 @@ use regc_core::Error;
 use regc_core::finding::{Explanation, Kind, Severity};
 use regc_core::verify::content::Hashed;
 use regc_core::verify::{Defect, Options, Verification};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::ExitStatus;
 use crate::commands::content::Hashing;
 use crate::commands::gc::OLD_UPLOAD;
 use crate::commands::{Common, Format};
+use crate::output::json::Found;
 use crate::output::{Output, count, count_of, printable};
 use crate::progress::Progress;
 
@@ -122,32 +123,53 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
     ));
 }
 
+/// A finding with the images that it affects.
+#[derive(Serialize)]
+struct Affecting<'a> {
+    #[serde(flatten)]
+    finding: Found<'a>,
+    images: &'a [String],
+    more_images: bool,
+}
+
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last {
+    repositories: u64,
+    manifests: u64,
+    blobs: usize,
+    bytes: u64,
+    content_blobs: u64,
+    content_bytes: u64,
+    errors: u64,
+    warnings: u64,
+    notes: u64,
+    interrupted: bool,
+}
+
 fn json_lines(output: &mut Output, verification: &Verification, hashed: &Hashed, args: &Args) {
     for defect in verification.each().filter(|_| !args.quiet) {
         let Defect { kind, path, repository, digest, detail, images, has_more_images, .. } = &*defect;
         let Explanation { code, name, severity, remedy, .. } = kind.page();
-        output.record(&json!({
-            "type": "finding", "code": code, "name": name, "severity": severity, "repository": repository,
-            "digest": digest, "path": path, "message": detail, "remedy": remedy, "images": images,
-            "more_images": has_more_images,
-        }));
+        let (repository, digest, severity) = (repository.as_deref(), *digest, *severity);
+        let finding =
+            Found { code, name, severity, repository, digest, path: path.into(), message: detail.into(), remedy };
+        output.record("finding", &Affecting { finding, images, more_images: *has_more_images });
     }
     let [errors, warnings, notes] = counts(verification);
     let bytes: u64 = verification.blobs.iter().map(|(_, bytes)| bytes).sum();
-    output.record(&json!({
-        "type": "summary",
-        "schema_version": 2,
-        "repositories": verification.repositories,
-        "manifests": verification.manifests,
-        "blobs": verification.blobs.len(),
-        "bytes": bytes,
-        "errors": errors,
-        "warnings": warnings,
-        "notes": notes,
-        "content_blobs": hashed.checked_blobs,
-        "content_bytes": hashed.checked_bytes,
-        "interrupted": hashed.interrupted,
-    }));
+    output.summary(&Last {
+        repositories: verification.repositories,
+        manifests: verification.manifests,
+        blobs: verification.blobs.len(),
+        bytes,
+        content_blobs: hashed.checked_blobs,
+        content_bytes: hashed.checked_bytes,
+        errors,
+        warnings,
+        notes,
+        interrupted: hashed.interrupted,
+    });
 }
 
 /// Counts the defects of each severity.

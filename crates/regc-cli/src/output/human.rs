@@ -76,8 +76,8 @@ impl Human {
             let number = count_of(summary.shared_repositories, "repository", "repositories");
             row("Kept whole", &format!("{number} behind symbolic links"));
         }
-        if summary.passed_over > 0 {
-            row("Passed over", &format!("{} no part of a registry", count(summary.passed_over, "name")));
+        if summary.ignored > 0 {
+            row("Ignored", &format!("{} no part of a registry", count(summary.ignored, "name")));
         }
     }
 

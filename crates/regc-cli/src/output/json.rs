@@ -1,10 +1,11 @@
 //! JSON Lines, described in docs/json.md.
 
+use std::borrow::Cow;
 use std::io;
 
-use regc_core::{Error, Finding};
+use regc_core::finding::Severity;
+use regc_core::{Digest, Error, Finding};
 use serde::Serialize;
-use serde_json::json;
 
 use super::{Output, Printer, Run, causes};
 
@@ -17,20 +18,16 @@ impl Json {
     pub fn new(quiet: bool) -> Self {
         Self { output: Output::new(), quiet }
     }
-
-    fn object(&mut self, object: &impl Serialize) {
-        self.output.json(object);
-    }
 }
 
 impl Printer for Json {
     fn decided(&mut self, run: &Run<'_>) {
         if !self.quiet {
             for finding in run.plan.findings() {
-                self.output.record(&describe(finding));
+                describe(&mut self.output, finding);
             }
             for item in run.plan.items() {
-                self.object(&item);
+                self.output.json(&item);
             }
         }
         self.output.flush();
@@ -38,18 +35,12 @@ impl Printer for Json {
 
     fn done(&mut self, run: &Run<'_>) {
         if let Some(finding) = run.stale {
-            self.output.record(&describe(finding));
+            describe(&mut self.output, finding);
         }
         for failure in run.failures {
-            self.output.record(&describe_failure(failure));
+            describe_failure(&mut self.output, failure);
         }
-        #[derive(Serialize)]
-        struct Last<'a> {
-            r#type: &'static str,
-            #[serde(flatten)]
-            summary: &'a regc_core::Summary,
-        }
-        self.object(&Last { r#type: "summary", summary: run.summary });
+        self.output.record("summary", run.summary);
         self.output.flush();
     }
 
@@ -58,23 +49,46 @@ impl Printer for Json {
     }
 }
 
-/// Describes a finding, the same for all commands.
-pub fn describe(finding: &Finding) -> serde_json::Value {
-    json!({
-        "type": "finding",
-        "code": finding.code(),
-        "name": finding.name(),
-        "severity": finding.severity(),
-        "repository": Some(finding.repository()).filter(|name| !name.is_empty()),
-        "digest": finding.digest(),
-        "path": finding.path(),
-        "message": finding.message(),
-        "remedy": finding.remedy(),
-    })
+/// Prints a finding, the same for all commands.
+pub fn describe(output: &mut Output, finding: &Finding) {
+    output.record("finding", &Found::new(finding));
 }
 
-/// Describes what failed, the same for all commands.
-pub fn describe_failure(failure: &Error) -> serde_json::Value {
-    let causes: Vec<String> = causes(failure).map(ToString::to_string).collect();
-    json!({ "type": "failure", "message": failure.to_string(), "causes": causes })
+/// A finding, as all commands print it.
+#[derive(Serialize)]
+pub struct Found<'a> {
+    pub code: &'a str,
+    pub name: &'a str,
+    pub severity: Severity,
+    pub repository: Option<&'a str>,
+    pub digest: Option<Digest>,
+    pub path: Cow<'a, str>,
+    pub message: Cow<'a, str>,
+    pub remedy: &'a str,
+}
+
+impl<'a> Found<'a> {
+    fn new(finding: &'a Finding) -> Self {
+        Self {
+            code: finding.code(),
+            name: finding.name(),
+            severity: finding.severity(),
+            repository: Some(finding.repository()).filter(|name| !name.is_empty()),
+            digest: finding.digest().copied(),
+            path: finding.path().into(),
+            message: finding.message().into(),
+            remedy: finding.remedy(),
+        }
+    }
+}
+
+/// Prints what failed, the same for all commands.
+pub fn describe_failure(output: &mut Output, failure: &Error) {
+    #[derive(Serialize)]
+    struct Failed {
+        message: String,
+        causes: Vec<String>,
+    }
+    let causes = causes(failure).map(ToString::to_string).collect();
+    output.record("failure", &Failed { message: failure.to_string(), causes });
 }

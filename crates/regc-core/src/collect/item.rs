@@ -36,7 +36,6 @@ pub enum Item<'a> {
         /// The manifest.
         digest: Digest,
         /// The signatures that are deleted with it; only registry 2.0 to 2.3 wrote any.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
         signatures: Vec<Digest>,
         /// Whether its directory is kept as proof that the manifest was here.
         #[serde(skip)]
@@ -72,7 +71,6 @@ pub enum Item<'a> {
     /// referrer.
     File {
         /// The repository; `None` for a file beside a blob.
-        #[serde(skip_serializing_if = "Option::is_none")]
         repository: Option<&'a str>,
         /// Its key.
         path: &'a str,

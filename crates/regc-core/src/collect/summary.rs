@@ -67,17 +67,20 @@ pub struct Summary {
     /// Damage that was found.
     pub findings: u64,
     /// Names that are not part of a registry's layout, and were ignored.
-    pub passed_over: u64,
+    pub ignored: u64,
 }
 
 impl Summary {
+    /// The present version of the schema, which is that of all records that regc prints as JSON.
+    pub const SCHEMA_VERSION: u32 = 3;
+
     /// Summarises a run; `outcome` is `None` for a dry run. The caller provides the size of the trash.
     pub fn new(plan: &Plan, outcome: Option<&Outcome>, trash_bytes: u64) -> Self {
         let scan = plan.scan();
         let delete_untagged = plan.terms.delete_untagged;
         let repositories = &scan.inventory.repositories;
         Self {
-            schema_version: 2,
+            schema_version: Self::SCHEMA_VERSION,
             dry_run: outcome.is_none(),
             delete_untagged,
             repositories: repositories.len() as u64,
@@ -102,7 +105,7 @@ impl Summary {
             interrupted: outcome.is_some_and(|outcome| outcome.interrupted),
             failures: outcome.map_or(0, |outcome| outcome.failures.len() as u64),
             findings: scan.findings.len() as u64,
-            passed_over: scan.inventory.passed_over,
+            ignored: scan.inventory.ignored,
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct Inventory {
     /// siblings are on other file systems.
     pub unmounted: Vec<String>,
     /// How many names are not part of the layout. They are ignored.
-    pub passed_over: u64,
+    pub ignored: u64,
     /// The damage found.
     pub findings: Vec<Finding>,
 }
@@ -163,7 +163,7 @@ pub fn scan(
     let unmounted = walk.unmounted()?;
     let mut findings = walk.findings.into_inner();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-    let passed_over = walk.passed_over.into_inner() + storage.ignored();
+    let ignored = walk.ignored.into_inner() + storage.ignored();
     Ok(Inventory {
         has_layout,
         digests,
@@ -173,7 +173,7 @@ pub fn scan(
         repositories,
         lacks_manifests,
         unmounted,
-        passed_over,
+        ignored,
         findings,
     })
 }
@@ -189,7 +189,7 @@ struct Walk<'a> {
     storage: &'a dyn ReadStorage,
     recent_since: Option<SystemTime>,
     monitor: &'a dyn Monitor,
-    passed_over: AtomicU64,
+    ignored: AtomicU64,
     /// Directories that hold nothing of the layout.
     empty: Mutex<BTreeSet<String>>,
     /// The names of directories of repositories that symbolic links lead to, each with one of those links.
@@ -200,7 +200,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(storage: &'a dyn ReadStorage, recent_since: Option<SystemTime>, monitor: &'a dyn Monitor) -> Self {
         let (empty, aliased, findings) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { storage, recent_since, monitor, passed_over: AtomicU64::new(0), empty, aliased, findings }
+        Self { storage, recent_since, monitor, ignored: AtomicU64::new(0), empty, aliased, findings }
     }
 
     /// Notes a directory that holds nothing of the layout.
@@ -259,7 +259,7 @@ impl<'a> Walk<'a> {
     }
 
     fn pass_over(&self) {
-        self.passed_over.fetch_add(1, Relaxed);
+        self.ignored.fetch_add(1, Relaxed);
     }
 
     fn each_directory<T>(

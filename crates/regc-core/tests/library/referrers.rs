@@ -57,7 +57,7 @@ fn links_to_referrers_are_not_taken_for_repositories_nor_touched() {
     assert_eq!(files_below(root.path()), before);
     let scan = regc_core::stages::scan::scan(&at(root.path()), &DEFAULT, &Silent).unwrap();
     let names: Vec<&str> = scan.inventory.repositories.iter().map(|repository| &*repository.name).collect();
-    assert_eq!((names, scan.inventory.passed_over), (vec!["app", "other"], 0));
+    assert_eq!((names, scan.inventory.ignored), (vec!["app", "other"], 0));
     let options = verify::Options::new().every_name(true);
     assert_eq!(verify(&at(root.path()), &options, &Silent).unwrap().defects, []);
 

@@ -1,10 +1,11 @@
 //! `regc ls --deleted`.
 
 use indicatif::BinaryBytes;
+use regc_core::registry::image::ImageKind;
 use regc_core::registry::pattern::{Part, Pattern};
-use regc_core::undelete::Deleted;
-use regc_core::{Error, Store};
-use serde_json::json;
+use regc_core::undelete::{Deleted, Evidence};
+use regc_core::{Digest, Error, Missing, Store};
+use serde::Serialize;
 
 use super::human::Digests;
 use crate::commands::Format;
@@ -80,17 +81,30 @@ fn human(deleted: &[Deleted], digests: Digests) -> Table {
 }
 
 fn json_line(output: &mut Output, deleted: &Deleted) {
-    output.record(&json!({
-        "type": "deleted",
-        "repository": deleted.repository,
-        "digest": deleted.digest,
-        "kind": deleted.kind,
-        "platforms": deleted.platforms,
-        "bytes": deleted.bytes,
-        "deleted": deleted.deleted.map(process::time),
-        "evidence": deleted.evidence,
-        "tags": deleted.tags,
-        "whole": deleted.missing.is_none(),
-        "missing": deleted.missing,
-    }));
+    #[derive(Serialize)]
+    struct Line<'a> {
+        repository: &'a str,
+        digest: Digest,
+        kind: ImageKind,
+        platforms: &'a [String],
+        bytes: u64,
+        deleted: Option<String>,
+        evidence: Evidence,
+        tags: &'a [String],
+        whole: bool,
+        missing: &'a Option<Missing>,
+    }
+    let line = Line {
+        repository: &deleted.repository,
+        digest: deleted.digest,
+        kind: deleted.kind,
+        platforms: &deleted.platforms,
+        bytes: deleted.bytes,
+        deleted: deleted.deleted.map(process::time),
+        evidence: deleted.evidence,
+        tags: &deleted.tags,
+        whole: deleted.missing.is_none(),
+        missing: &deleted.missing,
+    };
+    output.record("deleted", &line);
 }

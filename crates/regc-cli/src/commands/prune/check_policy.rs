@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use regc_core::retention::{Policy, PolicyError, PolicyRule};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::ExitStatus;
 use crate::commands::Format;
@@ -55,24 +55,43 @@ fn print(output: &mut Output, policy: &Policy) {
     output.line(format_args!("A repository that no rule matches is left alone."));
 }
 
+/// A rule, as JSON.
+#[derive(Serialize)]
+struct JsonRule {
+    number: usize,
+    repositories: Vec<String>,
+    keeps: String,
+    never_applies_after: Vec<usize>,
+}
+
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last {
+    valid: bool,
+    rules: Option<usize>,
+    warnings: Option<usize>,
+}
+
 fn print_json(output: &mut Output, policy: &Policy) {
     let mut warnings = 0;
     for (number, rule, earlier) in rules(policy) {
         warnings += usize::from(!earlier.is_empty());
-        output.record(&json!({
-            "type": "rule", "number": number, "repositories": globs(rule), "keeps": rule.rule.to_string(),
-            "never_applies_after": earlier,
-        }));
+        let (repositories, keeps) = (globs(rule), rule.rule.to_string());
+        output.record("rule", &JsonRule { number, repositories, keeps, never_applies_after: earlier });
     }
-    output.record(&json!({
-        "type": "summary", "schema_version": 1, "valid": true, "rules": policy.rules().len(), "warnings": warnings,
-    }));
+    output.summary(&Last { valid: true, rules: Some(policy.rules().len()), warnings: Some(warnings) });
 }
 
 fn print_error(output: &mut Output, error: &PolicyError) {
-    output.record(&json!({
-        "type": "policy_error", "line": error.line, "column": error.column, "rule": error.rule,
-        "message": error.message, "example": error.example,
-    }));
-    output.record(&json!({ "type": "summary", "schema_version": 1, "valid": false, "rules": null, "warnings": null }));
+    #[derive(Serialize)]
+    struct Wrong<'a> {
+        line: Option<usize>,
+        column: Option<usize>,
+        rule: Option<usize>,
+        message: &'a str,
+        example: &'a str,
+    }
+    let PolicyError { line, column, rule, message, example, .. } = error;
+    output.record("policy_error", &Wrong { line: *line, column: *column, rule: *rule, message, example });
+    output.summary(&Last { valid: false, rules: None, warnings: None });
 }

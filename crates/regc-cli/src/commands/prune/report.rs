@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::retention::{Decision, Reason};
-use regc_core::{Blocked, Item, Named, Plan};
-use serde_json::json;
+use regc_core::{Blocked, Digest, Item, Named, Plan};
+use serde::Serialize;
 
 use super::Judged;
 use crate::commands::Format;
@@ -84,7 +84,7 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
     let mut output = Output::new();
     match format {
         Format::Human => output.line(format_args!("Now is {}.", process::time(now))),
-        Format::Json => output.record(&json!({ "type": "rules", "now": process::time(now) })),
+        Format::Json => output.record("rules", &Begin { now: process::time(now) }),
     }
     for Judged { repository, tags } in judged {
         if all && format == Format::Human && !tags.is_empty() {
@@ -111,10 +111,10 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
                     let line = format!("  {} {} {reason}", if goes { "remove" } else { "keep  " }, tag.name);
                     output.line(format_args!("{}", printable(&line)));
                 }
-                Format::Json if all => output.record(&json!({
-                    "type": "decision", "repository": repository, "tag": tag.name, "digest": tag.digest,
-                    "keep": !goes, "code": code, "reason": reason,
-                })),
+                Format::Json if all => {
+                    let (tag, digest) = (&*tag.name, &tag.digest);
+                    output.record("decision", &JsonDecision { repository, tag, digest, keep: !goes, code, reason });
+                }
                 _ if blocked.is_some() => {
                     eprintln!("regc: {}", printable(&format!("{repository}:{} {reason}", tag.name)));
                 }
@@ -123,4 +123,21 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
         }
     }
     output.flush();
+}
+
+/// The first line of JSON.
+#[derive(Serialize)]
+struct Begin {
+    now: String,
+}
+
+/// What becomes of a tag, as JSON.
+#[derive(Serialize)]
+struct JsonDecision<'a> {
+    repository: &'a str,
+    tag: &'a str,
+    digest: &'a Option<Digest>,
+    keep: bool,
+    code: &'a str,
+    reason: String,
 }

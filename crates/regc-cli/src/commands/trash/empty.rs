@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use indicatif::BinaryBytes;
-use regc_core::trash::{Runs, TrashedRun};
+use regc_core::trash::{Emptied, Runs, TrashedRun};
 use regc_core::{Session, Store};
-use serde_json::json;
+use serde::Serialize;
 
-use super::list::{describe, run_json};
+use super::list::{describe as line_of, print_run};
 use crate::commands::Format;
 use crate::commands::question::{can_ask, is_agreed};
 use crate::failure::Failure;
+use crate::output::json::{describe, describe_failure};
 use crate::output::{Output, printable};
 use crate::progress::Progress;
 use crate::{ExitStatus, print_error};
@@ -50,7 +51,7 @@ pub fn empty(
         progress.clear();
         let runs = planned?.runs;
         for run in &runs {
-            output.line(format_args!("{}", printable(&describe(run))));
+            output.line(format_args!("{}", printable(&line_of(run))));
         }
         output.flush();
         if !runs.is_empty() && !is_agreed(&question(&runs, root)) {
@@ -66,7 +67,7 @@ pub fn empty(
     for finding in &emptied.findings {
         eprintln!("regc: {}; {}", printable(&finding.message()), finding.remedy());
     }
-    told_emptied(output, format, &emptied.runs, dry_run, asks);
+    told_emptied(output, format, &emptied, dry_run, asks);
     emptied.failures.iter().for_each(|failure| print_error(failure));
     Ok(match emptied.interrupted {
         true => ExitStatus::Interrupted,
@@ -83,19 +84,30 @@ fn question(runs: &[TrashedRun], root: &Path) -> String {
     format!("Delete {count} {runs}, {bytes}, from the trash of {} for good?", printable(&root))
 }
 
-fn told_emptied(output: &mut Output, format: Format, runs: &[TrashedRun], dry_run: bool, are_told: bool) {
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last {
+    dry_run: bool,
+    runs: usize,
+    bytes: u64,
+    interrupted: bool,
+    failures: usize,
+}
+
+fn told_emptied(output: &mut Output, format: Format, emptied: &Emptied, dry_run: bool, are_told: bool) {
+    let runs = &emptied.runs;
     let bytes: u64 = runs.iter().map(|run| run.bytes).sum();
     match format {
         Format::Json => {
-            for run in runs {
-                output.record(&run_json("removed", run));
-            }
-            let summary = json!({ "type": "summary", "schema_version": 1, "dry_run": dry_run, "runs": runs.len(), "bytes": bytes });
-            output.record(&summary);
+            emptied.findings.iter().for_each(|finding| describe(output, finding));
+            runs.iter().for_each(|run| print_run(output, if dry_run { "planned" } else { "done" }, run));
+            emptied.failures.iter().for_each(|failure| describe_failure(output, failure));
+            let (interrupted, failures) = (emptied.interrupted, emptied.failures.len());
+            output.summary(&Last { dry_run, runs: runs.len(), bytes, interrupted, failures });
         }
         Format::Human => {
             for run in runs.iter().filter(|_| !are_told) {
-                output.line(format_args!("{}", printable(&describe(run))));
+                output.line(format_args!("{}", printable(&line_of(run))));
             }
             let what = if dry_run { "Would free" } else { "Freed" };
             output.line(format_args!("{what} {}.", BinaryBytes(bytes)));

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::trash::{Entry, TrashedRun};
-use serde_json::{Value, json};
+use regc_core::Digest;
+use regc_core::trash::{Entry, Kind, TrashedRun};
+use serde::Serialize;
 
 use crate::commands::Format;
 use crate::output::table::{Cell, Column, Table};
@@ -27,7 +28,7 @@ const OBJECTS: [Column; 3] =
 
 pub fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
     if format == Format::Json {
-        runs.iter().for_each(|run| output.record(&run_json("run", run)));
+        runs.iter().for_each(|run| print_run(output, "in_trash", run));
         return;
     }
     if runs.is_empty() {
@@ -58,7 +59,7 @@ pub fn list(output: &mut Output, format: Format, runs: &[TrashedRun]) {
 /// Lists what is in a run: by repository, and then the content, which belongs to none.
 pub fn list_contents(output: &mut Output, format: Format, run: &TrashedRun, mut contents: Vec<Entry>) {
     if format == Format::Json {
-        output.record(&run_json("run", run));
+        print_run(output, "in_trash", run);
         print_objects(output, "in_trash", &contents);
         return;
     }
@@ -131,24 +132,68 @@ pub fn describe(run: &TrashedRun) -> String {
     format!("{}  {bytes:>12}  {blobs} blobs, {links} other files{journal}{restoring}", run.run)
 }
 
-/// Describes a run as a record of this type.
-pub fn run_json(kind: &str, run: &TrashedRun) -> Value {
-    json!({
-        "type": kind,
-        "run": run.run,
-        "started": started(run).map(process::time),
-        "kept_until": kept_until(run).map(process::time),
-        "blobs": run.blobs,
-        "links": run.objects - run.blobs,
-        "bytes": run.bytes,
-        "restoring": run.restoring,
-        "journal": run.header,
-    })
+/// Prints a run as JSON. `state` is what becomes of it.
+pub fn print_run(output: &mut Output, state: &str, run: &TrashedRun) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        state: &'a str,
+        run: &'a str,
+        started: Option<String>,
+        kept_until: Option<String>,
+        blobs: u64,
+        links: u64,
+        bytes: u64,
+        restoring: bool,
+        journal: Option<Journal<'a>>,
+    }
+    let journal = run.header.as_ref().map(|header| Journal {
+        regc: &header.regc,
+        command: &header.command,
+        delete_untagged: header.delete_untagged,
+        min_age: header.min_age,
+        live: header.live,
+    });
+    let line = Line {
+        state,
+        run: &run.run,
+        started: started(run).map(process::time),
+        kept_until: kept_until(run).map(process::time),
+        blobs: run.blobs,
+        links: run.objects - run.blobs,
+        bytes: run.bytes,
+        restoring: run.restoring,
+        journal,
+    };
+    output.record("run", &line);
+}
+
+/// What the journal of a run says of it, as JSON.
+#[derive(Serialize)]
+struct Journal<'a> {
+    regc: &'a str,
+    command: &'a str,
+    delete_untagged: bool,
+    min_age: u64,
+    live: bool,
 }
 
 /// Prints objects as JSON.
 pub fn print_objects(output: &mut Output, state: &str, entries: &[Entry]) {
-    for entry in entries {
-        output.record(&json!({ "type": "object", "state": state, "object": entry }));
+    #[derive(Serialize)]
+    struct Line<'a> {
+        state: &'a str,
+        object: Object<'a>,
+    }
+    #[derive(Serialize)]
+    struct Object<'a> {
+        r#type: Kind,
+        repository: Option<&'a str>,
+        digest: Option<Digest>,
+        path: &'a str,
+        bytes: Option<u64>,
+    }
+    for Entry { kind, repository, digest, path, bytes } in entries {
+        let object = Object { r#type: *kind, repository: repository.as_deref(), digest: *digest, path, bytes: *bytes };
+        output.record("object", &Line { state, object });
     }
 }

@@ -3,7 +3,7 @@
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::trash::{Kind, Restored, Selection};
 use regc_core::{Digest, Error, Restore, Session, Store};
-use serde_json::json;
+use serde::Serialize;
 
 use super::list::print_objects;
 use crate::commands::Format;
@@ -94,27 +94,38 @@ pub fn restore(
     })
 }
 
+/// The last line of JSON.
+#[derive(Serialize)]
+struct Last<'a> {
+    dry_run: bool,
+    run: &'a str,
+    restored: usize,
+    restored_bytes: u64,
+    already_there: usize,
+    conflicting: usize,
+    missing: usize,
+    interrupted: bool,
+    failures: usize,
+}
+
 fn restored_json(output: &mut Output, run: &str, restored: &Restored, dry_run: bool) {
     print_objects(output, "restored", &restored.restored);
     print_objects(output, "already_there", &restored.already_there);
     print_objects(output, "conflicting", &restored.conflicting);
     print_objects(output, "missing", &restored.missing);
     for failure in &restored.failures {
-        output.record(&describe_failure(failure));
+        describe_failure(output, failure);
     }
     let bytes: u64 = restored.restored.iter().filter_map(|entry| entry.bytes).sum();
-    let summary = json!({
-        "type": "summary",
-        "schema_version": 1,
-        "run": run,
-        "dry_run": dry_run,
-        "restored": restored.restored.len(),
-        "restored_bytes": bytes,
-        "already_there": restored.already_there.len(),
-        "conflicting": restored.conflicting.len(),
-        "missing": restored.missing.len(),
-        "failures": restored.failures.len(),
-        "interrupted": restored.interrupted,
+    output.summary(&Last {
+        dry_run,
+        run,
+        restored: restored.restored.len(),
+        restored_bytes: bytes,
+        already_there: restored.already_there.len(),
+        conflicting: restored.conflicting.len(),
+        missing: restored.missing.len(),
+        interrupted: restored.interrupted,
+        failures: restored.failures.len(),
     });
-    output.record(&summary);
 }

@@ -129,7 +129,7 @@ impl Measuring<'_> {
             }
         }
         // If no name was ignored, the inventory contains everything in the shards.
-        if self.scan.inventory.passed_over > 0 {
+        if self.scan.inventory.ignored > 0 {
             let is_blob = |algorithm, prefix: &str, name: &str| {
                 name.starts_with(prefix) && Digest::from_hex(algorithm, name).is_some()
             };
