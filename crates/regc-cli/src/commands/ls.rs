@@ -236,10 +236,10 @@ struct JsonTag<'a> {
 
 /// A manifest that no tag reaches, as JSON.
 #[derive(Serialize)]
-struct JsonUntagged<'a> {
-    repository: &'a str,
-    pushed: String,
-    image: JsonImage<'a>,
+pub struct JsonUntagged<'a> {
+    pub repository: &'a str,
+    pub pushed: String,
+    pub image: JsonImage<'a>,
 }
 
 /// An image, and what belongs to it, as JSON.
@@ -253,7 +253,7 @@ struct JsonTree<'a> {
 
 /// An image, as JSON.
 #[derive(Serialize)]
-struct JsonImage<'a> {
+pub struct JsonImage<'a> {
     digest: &'a Digest,
     kind: ImageKind,
     platforms: &'a [String],
@@ -262,7 +262,7 @@ struct JsonImage<'a> {
 }
 
 impl<'a> JsonImage<'a> {
-    fn new(found: &'a Image) -> Self {
+    pub fn new(found: &'a Image) -> Self {
         Self {
             digest: &found.digest,
             kind: found.kind,
