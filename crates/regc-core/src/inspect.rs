@@ -3,5 +3,6 @@
 pub mod catalog;
 pub mod disk_usage;
 pub mod overview;
+pub mod reclaimable;
 pub mod uploads;
 pub mod usage;

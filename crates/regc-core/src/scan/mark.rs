@@ -4,6 +4,7 @@
 //! own repository. So each repository is marked by itself, and what is live in it is added to what is live in the
 //! store.
 
+mod again;
 mod attached;
 mod garbage;
 mod in_tags;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
+pub(crate) use self::again::{Again, Marker};
 pub(crate) use self::leftovers::have_history;
 pub(crate) use self::manifests::target;
 pub use self::manifests::{Damaged, Manifest, Manifests, PackedReference};
@@ -38,7 +40,7 @@ use crate::scan::inventory::{DigestId, Digests, Inventory, Repository};
 use crate::scan::uploads::Upload;
 use crate::storage::ReadStorage;
 use crate::sync::Mutex;
-use crate::trash;
+use crate::trash::{self, Restoring};
 
 /// What is live in a store, and the links that are not.
 #[derive(Debug)]
@@ -225,12 +227,10 @@ pub fn mark(
     monitor.phase(Phase::Mark, Some(inventory.repositories.len() as u64));
     let (live, released) = (DigestSet::new(digests), DigestSet::new(digests));
     let restoring = trash::restoring(storage)?;
-    live.extend(digests, restoring.digests.iter().map(|digest| digests.id(digest)));
-    let mut findings = Vec::new();
-    for (directory, blobs) in inventory.blobs_elsewhere.iter().filter(|_| !options.allow_symlinked_blobs) {
-        live.extend(digests, blobs.iter().copied());
-        findings.push(Finding::BlobsElsewhere { path: directory.clone() });
-    }
+    live.extend(digests, kept_for_all(inventory, options, &restoring));
+    let elsewhere = inventory.blobs_elsewhere.iter().filter(|_| !options.allow_symlinked_blobs);
+    let mut findings: Vec<Finding> =
+        elsewhere.map(|(directory, _)| Finding::BlobsElsewhere { path: directory.clone() }).collect();
     findings.iter().for_each(|finding| monitor.finding(finding));
     let tags = AtomicU64::new(0);
     let mut marked: Vec<repository::Kept> = inventory
@@ -282,6 +282,17 @@ pub fn mark(
         reachable.keep_what_was_not_released(inventory, deletion, released);
     }
     Ok(reachable)
+}
+
+/// Returns what is live whatever the repositories need: what an incomplete restore protects, and blobs that another store may use.
+fn kept_for_all<'a>(
+    inventory: &'a Inventory,
+    options: &Options<'_>,
+    restoring: &'a Restoring,
+) -> impl Iterator<Item = DigestId> + use<'a> {
+    let elsewhere = if options.allow_symlinked_blobs { &[][..] } else { &inventory.blobs_elsewhere };
+    let restoring = restoring.digests.iter().map(|digest| inventory.digests.id(digest));
+    restoring.chain(elsewhere.iter().flat_map(|(_, blobs)| blobs.iter().copied()))
 }
 
 impl Reachable {

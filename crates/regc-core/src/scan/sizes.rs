@@ -11,7 +11,7 @@ use crate::monitor::{Monitor, Phase};
 use crate::registry::layout;
 use crate::scan::inventory::{DigestId, Inventory};
 use crate::scan::mark::Reachable;
-use crate::storage::{EntryKind, ReadStorage};
+use crate::storage::{EntryKind, Metadata, ReadStorage};
 
 /// A blob that nothing refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,11 +141,43 @@ fn measure_batch(
                 sizes.young_bytes += data.bytes;
             }
             Some(data) => {
-                let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(id).is_ok();
-                *bytes = if is_elsewhere { 0 } else { data.bytes };
+                *bytes = freed(inventory, *id, &data);
                 sizes.hard_linked_bytes += if data.posix.is_some_and(|posix| posix.hard_linked) { *bytes } else { 0 };
             }
         }
     }
     Ok(sizes)
+}
+
+/// Returns how many bytes deleting a blob frees.
+fn freed(inventory: &Inventory, id: DigestId, data: &Metadata) -> u64 {
+    let is_elsewhere = data.symlink || inventory.symlinked_blobs.binary_search(&id).is_ok();
+    if is_elsewhere { 0 } else { data.bytes }
+}
+
+/// Returns how many bytes deleting each of these blobs frees; `None` for one without content. They are in the order of their digests.
+pub(crate) fn freed_each(
+    storage: &dyn ReadStorage,
+    inventory: &Inventory,
+    blobs: &[DigestId],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Option<u64>>, Error> {
+    let digests = &inventory.digests;
+    let shards = blobs.chunk_by(|a, b| digests.same_shard(*a, *b));
+    let batches: Vec<&[DigestId]> = shards.flat_map(|shard| shard.chunks(BATCH)).collect();
+    let measured = batches.into_par_iter().map(|batch| {
+        monitor.check()?;
+        let of_batch: Vec<Digest> = batch.iter().map(|&id| digests.digest(id)).collect();
+        let keys: Vec<String> = of_batch.iter().map(layout::data_below).collect();
+        let found = storage.stat_each(&layout::shard(&of_batch[0]), &keys)?;
+        let each = batch.iter().zip(found).map(|(&id, data)| match data {
+            Some(data) if data.kind == EntryKind::BrokenSymlink => {
+                Err(Error::BrokenSymlink(layout::blob_data(&digests.digest(id))))
+            }
+            Some(data) if data.kind == EntryKind::File => Ok(Some(freed(inventory, id, &data))),
+            _ => Ok(None),
+        });
+        each.collect::<Result<Vec<_>, Error>>()
+    });
+    Ok(measured.collect::<Result<Vec<_>, Error>>()?.concat())
 }

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::inspect::catalog::{ListOptions, Listing, catalog};
 use crate::inspect::disk_usage::{DiskUsage, disk_usage};
 use crate::inspect::overview::{Overview, overview};
+use crate::inspect::reclaimable::{Reclaimable, reclaimable};
 use crate::inspect::uploads::{Upload, uploads};
 use crate::inspect::usage::{Detail, Usage, usage};
 use crate::monitor::Monitor;
@@ -183,5 +184,29 @@ impl Store {
         let mut found = undelete::find(self.as_it_is(), is_wanted, self.threads(), monitor)?;
         found.iter_mut().for_each(|deleted| deleted.store = self.number);
         Ok(found)
+    }
+
+    /// What is needed to say how much deletions would free, one after the other, without scanning the store for each.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), regc_core::Error> {
+    /// # let mut registry = regc_testkit::TestRegistry::new();
+    /// # let image = registry.image("team/app:v1").layers(["base", "new"]).push();
+    /// # registry.image("other:v1").layers(["base"]).push();
+    /// # let directory = registry.on_disk();
+    /// # let store = Store::open(&Config::at_root(directory.path()))?;
+    /// # use regc_core::{CollectOptions, Config, Deletion, Silent, Store};
+    /// let scan = store.scan(&Silent)?;
+    /// let reclaimable = store.reclaimable(&scan, &Silent)?;
+    /// let mut deletion = Deletion::default();
+    /// deletion.tag("team/app", "v1", Some(image));
+    /// println!("{} bytes would be freed", reclaimable.by(&deletion, &Silent)?.all_bytes());
+    /// # let plan = store.plan_deletion(deletion.clone(), &CollectOptions::new(), &Silent)?;
+    /// # assert_eq!(reclaimable.by(&deletion, &Silent)?.all_bytes(), plan.totals().all_bytes());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reclaimable<'s>(&'s self, scan: &'s Scan, monitor: &dyn Monitor) -> Result<Reclaimable<'s>, Error> {
+        reclaimable(&*self.storage, scan, self.threads(), monitor)
     }
 }

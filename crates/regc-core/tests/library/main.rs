@@ -18,6 +18,7 @@ mod nonconforming;
 mod overview;
 mod problems;
 mod properties;
+mod reclaimable;
 mod referrers;
 mod remnants;
 mod removal;
