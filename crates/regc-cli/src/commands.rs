@@ -1,6 +1,7 @@
 //! The commands, one file each: the arguments with their help, then the implementation.
 
 pub mod apply;
+pub mod browse;
 pub mod cache;
 pub mod carry_out;
 pub mod content;

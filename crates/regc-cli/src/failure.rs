@@ -27,6 +27,9 @@ pub enum Failure {
     /// A question would have to be asked, and cannot be.
     #[error("the deletion must be confirmed: there is no terminal to ask on, or the output is not for people")]
     Unconfirmed,
+    /// A window would have to be shown, and cannot be.
+    #[error("a window needs a terminal; `regc du` and `regc ls` print what a store holds, also as JSON")]
+    NoTerminal,
 }
 
 /// How many runs an error names.
@@ -60,7 +63,7 @@ impl Failure {
         match self {
             Self::Library(error) => Some(error),
             Self::NotFound { error, .. } => Some(error),
-            Self::NoSuchRun { .. } | Self::Declined | Self::Unconfirmed => None,
+            Self::NoSuchRun { .. } | Self::Declined | Self::Unconfirmed | Self::NoTerminal => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `regc`: the garbage collector for self-hosted Docker and OCI registries.
 
+mod browse;
 mod commands;
 mod failure;
 mod hints;
@@ -14,7 +15,9 @@ use std::process::ExitCode;
 
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{apply, cache, du, explain, gc, ls, prune, repair, report, rm, trash, undelete, verify};
+use crate::commands::{
+    apply, browse as browse_command, cache, du, explain, gc, ls, prune, repair, report, rm, trash, undelete, verify,
+};
 use crate::failure::Failure;
 use crate::hints::Flags;
 use crate::interruption::Interruption;
@@ -33,6 +36,8 @@ enum Command {
     Gc(gc::Args),
     #[command(after_help = EXIT_CODES)]
     Apply(apply::Args),
+    #[command(after_help = EXIT_CODES)]
+    Browse(browse_command::Args),
     #[command(after_help = EXIT_CODES)]
     Cache(cache::Args),
     #[command(after_help = EXIT_CODES)]
@@ -94,6 +99,7 @@ fn main() -> ExitCode {
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
         Command::Apply(args) => apply::run(args),
+        Command::Browse(args) => browse_command::run(args),
         Command::Cache(args) => cache::run(args).map_err(Failure::from),
         Command::Du(args) => du::run(args).map_err(Failure::from),
         Command::Explain(args) => Ok(explain::run(&args)),

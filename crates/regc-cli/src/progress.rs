@@ -111,26 +111,7 @@ impl TermLike for Later {
 
 impl Monitor for Progress {
     fn phase(&self, phase: Phase, steps: Option<u64>) {
-        let message = match phase {
-            Phase::ListBlobs => "listing blobs",
-            Phase::ListRepositories => "listing repositories",
-            Phase::ReadManifests => "reading manifests",
-            Phase::Mark => "marking repositories",
-            Phase::Measure => "measuring blobs",
-            Phase::ListImages => "listing images",
-            Phase::CheckLinks => "checking links",
-            Phase::HashContent => "hashing blobs",
-            Phase::Rescan => "rescanning",
-            Phase::PlanRepair => "looking for what can be repaired",
-            Phase::Repair => "repairing",
-            Phase::FindDeleted => "looking for deleted manifests",
-            Phase::CheckDeleted => "checking deleted manifests",
-            Phase::Link => "writing links",
-            Phase::Remove => "deleting",
-            Phase::Restore => "restoring",
-            Phase::EmptyTrash => "emptying the trash",
-            _ => "working",
-        };
+        let message = named(phase);
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).push((message, Instant::now()));
         let template = match steps {
             Some(_) if phase == Phase::HashContent => {
@@ -169,5 +150,29 @@ impl Monitor for Progress {
 
     fn is_stopped(&self) -> bool {
         self.interruption.is_there()
+    }
+}
+
+/// What a phase is called.
+pub fn named(phase: Phase) -> &'static str {
+    match phase {
+        Phase::ListBlobs => "listing blobs",
+        Phase::ListRepositories => "listing repositories",
+        Phase::ReadManifests => "reading manifests",
+        Phase::Mark => "marking repositories",
+        Phase::Measure => "measuring blobs",
+        Phase::ListImages => "listing images",
+        Phase::CheckLinks => "checking links",
+        Phase::HashContent => "hashing blobs",
+        Phase::Rescan => "rescanning",
+        Phase::PlanRepair => "looking for what can be repaired",
+        Phase::Repair => "repairing",
+        Phase::FindDeleted => "looking for deleted manifests",
+        Phase::CheckDeleted => "checking deleted manifests",
+        Phase::Link => "writing links",
+        Phase::Remove => "deleting",
+        Phase::Restore => "restoring",
+        Phase::EmptyTrash => "emptying the trash",
+        _ => "working",
     }
 }

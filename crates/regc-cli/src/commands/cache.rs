@@ -176,12 +176,19 @@ impl Evicted {
     /// Says what to do about a cache that is stale. This is printed whatever else is not: a registry that believes to have a blob
     /// accepts images that cannot be pulled.
     pub fn warn(&self) {
-        if let Some(finding) = &self.finding {
-            output::note(format_args!("{}; {}", printable(&finding.message()), finding.remedy()));
-        } else if self.stale.is_some() {
-            output::note(format_args!(
+        if let Some(note) = self.note() {
+            output::note(format_args!("{note}"));
+        }
+    }
+
+    /// Returns what to do about a cache that is stale.
+    pub fn note(&self) -> Option<String> {
+        match &self.finding {
+            Some(finding) => Some(format!("{}; {}", printable(&finding.message()), finding.remedy())),
+            None => self.stale.as_ref().map(|_| {
                 "the running registry's memory still lists what was removed: restart it before it takes pushes"
-            ));
+                    .to_owned()
+            }),
         }
     }
 }

@@ -33,13 +33,19 @@ pub fn question(plan: &Plan, root: &Path, is_kept: bool) -> String {
     if is_kept { format!("Move {what} to the trash of {root}?") } else { format!("Remove {what} from {root}?") }
 }
 
+/// Whether no repository would be left, of several.
+pub fn leaves_nothing(plan: &Plan) -> bool {
+    let repositories = plan.totals().repositories;
+    repositories >= 2 && repositories >= plan.repository_names().count() as u64
+}
+
 /// Asks the operator at the terminal whether to carry out a plan. Where no repository would be left, a word must be typed: the
 /// pattern may match more than was meant.
 pub fn is_agreed_to(plan: &Plan, question: &str) -> bool {
-    let repositories = plan.totals().repositories;
-    if repositories < 2 || repositories < plan.repository_names().count() as u64 {
+    if !leaves_nothing(plan) {
         return is_agreed(question);
     }
+    let repositories = plan.totals().repositories;
     let question = format!("{question} All {} repositories go. Type `everything` to go on:", HumanCount(repositories));
     ask(&question).is_some_and(|answer| answer == "everything")
 }

@@ -69,23 +69,29 @@ impl Opened {
     }
 
     fn warn_of(&self, probed: &Probed) {
-        let Some(listener) = &self.store.config().listener else { return };
-        match probed {
-            Probed::Registry if !self.opening.quiet => output::warn(format_args!(
+        // An unknown answer is never left out.
+        if let Some(warning) =
+            self.warning(probed).filter(|_| !self.opening.quiet || matches!(probed, Probed::Unknown(_)))
+        {
+            output::warn(format_args!("{warning}"));
+        }
+    }
+
+    /// Returns what there is to warn of at the registry's address.
+    pub fn warning(&self, probed: &Probed) -> Option<String> {
+        let listener = self.store.config().listener.as_ref()?;
+        Some(match probed {
+            Probed::Registry => format!(
                 "a registry answers at {listener}, and is not read-only; what is being pushed may not be in \
                  these numbers"
-            )),
-            Probed::Unclear(answer) if !self.opening.quiet => {
-                output::warn(format_args!("what listens at {listener} {}, and may be a registry", printable(answer)));
+            ),
+            Probed::Unclear(answer) => {
+                format!("what listens at {listener} {}, and may be a registry", printable(answer))
             }
-            Probed::Other(name) if !self.opening.quiet => {
-                output::warn(format_args!("{listener} is answered by {}, not by a registry", printable(name)));
-            }
-            Probed::Unknown(error) => {
-                output::warn(format_args!("cannot tell whether a registry answers at {listener}: {error}"));
-            }
-            _ => {}
-        }
+            Probed::Other(name) => format!("{listener} is answered by {}, not by a registry", printable(name)),
+            Probed::Unknown(error) => format!("cannot tell whether a registry answers at {listener}: {error}"),
+            _ => return None,
+        })
     }
 }
 

@@ -1,0 +1,77 @@
+//! What messages change of the state.
+
+use super::level::Place;
+use super::{Dialog, Reaction, State, Sum};
+use crate::browse::message::{Message, Subject};
+
+impl State {
+    /// Takes what the threads have found out.
+    pub fn receive(&mut self, message: Message) -> Reaction {
+        let mut requests = Vec::new();
+        match message {
+            Message::Names(named) => {
+                self.store.take_names(named);
+                self.frees.clear();
+                self.is_asking = false;
+                self.marks.retain(&self.store);
+                self.leave_what_is_gone();
+                requests.extend(
+                    self.levels
+                        .iter()
+                        .filter_map(|level| level.place.repository())
+                        .last()
+                        .map(str::to_owned)
+                        .and_then(|repository| self.store.request_images(&repository)),
+                );
+                requests.extend(self.marks_changed().requests);
+            }
+            Message::Sizes(sizes) => self.store.take_sizes(*sizes),
+            Message::Images(repository, images) => {
+                self.store.take_images(repository.clone(), images);
+                requests.extend(self.store.request_needs(&repository));
+            }
+            Message::Needs(needs) => self.store.needs.extend(needs),
+            Message::Sum(Subject::Marks(number), sum) => {
+                if number == self.marks.number() {
+                    self.sum = sum.map_or_else(Sum::Failed, |sum| Sum::Known(Box::new(sum)));
+                }
+            }
+            Message::Sum(Subject::One(item), sum) => {
+                self.is_asking = false;
+                self.frees.insert(item, sum.map_or_else(Sum::Failed, |sum| Sum::Known(Box::new(sum))));
+            }
+            Message::Planned(planned) => {
+                self.dialog = Some(Dialog::Question { planned: *planned, typed: String::new(), top: 0 });
+            }
+            Message::Removed(removed) => {
+                self.marks.clear();
+                self.sum = Sum::Nothing;
+                self.store.measure_again();
+                self.removed.push((*removed).clone());
+                self.dialog = Some(Dialog::Done { removed: *removed, top: 0 });
+            }
+            Message::Refused(causes) => self.dialog = Some(Dialog::Refused { causes, top: 0 }),
+            Message::Failed(causes) => self.failed = Some(causes),
+        }
+        self.refresh();
+        let page = self.page;
+        self.level_mut().scroll(page);
+        Reaction { requests, ..Reaction::default() }
+    }
+
+    /// Goes back to a place that is still there.
+    fn leave_what_is_gone(&mut self) {
+        let is_there = |place: &Place| match place {
+            Place::Namespace(name) => self.store.names_in(name).next().is_some(),
+            Place::Image { repository, digest, tag: Some(tag) } => {
+                let tags = self.store.repositories.get(repository).into_iter().flat_map(|repository| &repository.tags);
+                tags.into_iter().any(|found| found.name == *tag && found.digest == Some(*digest))
+            }
+            place => place.repository().is_none_or(|repository| self.store.repositories.contains_key(repository)),
+        };
+        let gone = self.levels.iter().skip(1).position(|level| !is_there(&level.place));
+        if let Some(gone) = gone {
+            self.levels.truncate(gone + 1);
+        }
+    }
+}

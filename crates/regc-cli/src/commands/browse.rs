@@ -1,0 +1,109 @@
+//! `regc browse`.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use regc_core::{CollectOptions, Disposal};
+
+use crate::browse::{self, Closed, Shown, Terms};
+use crate::commands::manifest_cache::ManifestCache;
+use crate::commands::store::{Opened, Opening};
+use crate::commands::{Common, Format};
+use crate::failure::Failure;
+use crate::output::{self, printable};
+use crate::source::{Source, real};
+use crate::{ExitStatus, print_error};
+
+/// Look around in a store, in a window in the terminal: what takes up how much, what deleting it frees, and delete it.
+///
+/// Shows namespaces, repositories, tags, manifests and layers with what only they need and what they share. What is marked is
+/// summed up exactly. Deleting asks, takes the store's lock, rescans, and moves to the trash, as `regc rm --trash` does. Looking
+/// needs no lock, also while the registry runs. `?` in the window explains the keys.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The registry's configuration file; found as `regc gc` finds it if not given
+    #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "config"])]
+    path: Option<PathBuf>,
+
+    /// Only look: nothing can be marked or deleted
+    #[arg(long)]
+    read_only: bool,
+
+    /// Delete at once instead of moving to the trash: that cannot be undone
+    #[arg(long, conflicts_with = "read_only")]
+    delete: bool,
+
+    #[command(flatten)]
+    manifest_cache: ManifestCache,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(args: Args) -> Result<ExitStatus, Failure> {
+    let common = args.common.at(args.path);
+    if common.format() == Format::Json || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Failure::NoTerminal);
+    }
+    let source = common.source()?;
+    let undo = options(&source);
+    let opening = Opening {
+        dry_run: args.read_only,
+        live: false,
+        quiet: true,
+        allow_empty: common.allow_empty,
+        jobs: common.jobs,
+        manifest_cache: args.manifest_cache.file(&source),
+    };
+    let opened = Opened::new(source, opening, &CollectOptions::new(), false)?;
+    let shown = Shown { place: opened.root.display().to_string(), read_only: args.read_only, deletes: args.delete };
+    let disposal = if args.delete { Disposal::Delete } else { Disposal::Trash };
+    let terms = Terms { disposal, store: undo, root: opened.root.clone() };
+    let Closed { removed, failed, is_interrupted } = browse::browse(&opened, shown, terms, console::colors_enabled())?;
+    let mut has_failed = failed.is_some();
+    for removed in removed {
+        has_failed |= removed.failed;
+        println!("{}", printable(&removed.summary));
+        for note in &removed.notes {
+            output::note(format_args!("{}", printable(note)));
+        }
+        if let Some(undo) = &removed.undo {
+            println!("To undo this: {}", printable(undo));
+        }
+    }
+    if let Some(causes) = failed {
+        print_error(&*chained(causes));
+    }
+    Ok(match (is_interrupted, has_failed) {
+        (true, _) => ExitStatus::Interrupted,
+        (false, true) => ExitStatus::Failed,
+        (false, false) => ExitStatus::Done,
+    })
+}
+
+/// An error that came from another thread as text, with its causes.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Told {
+    text: String,
+    source: Option<Box<Told>>,
+}
+
+fn chained(causes: Vec<String>) -> Box<Told> {
+    let chained = causes.into_iter().rev().fold(None, |source, text| Some(Box::new(Told { text, source })));
+    chained.unwrap_or_else(|| Box::new(Told { text: "the store cannot be read".to_owned(), source: None }))
+}
+
+/// Returns the options that name a store, as a shell takes them.
+fn options(source: &Source) -> String {
+    let (option, path) = match &source.file {
+        Some(file) => ("--config", file),
+        None => ("--root", &source.root),
+    };
+    let path = real(path).display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%".contains(c);
+    match path.chars().all(is_plain) {
+        true => format!("{option} {path}"),
+        false => format!("{option} '{}'", path.replace('\'', r"'\''")),
+    }
+}
