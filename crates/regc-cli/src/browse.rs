@@ -110,17 +110,24 @@ struct Window<'a> {
 impl Window<'_> {
     fn run(&self, state: &mut State, look: Look) -> io::Result<()> {
         let mut screen = Screen::open()?;
+        let mut drawn = None;
         loop {
-            screen.terminal.draw(|frame| {
-                state.resize(view::page(frame.area().height));
-                view::draw(frame, state, self.progress, look);
-            })?;
+            let doing = self.progress.text();
+            if drawn.as_ref() != Some(&doing) {
+                state.now = SystemTime::now();
+                screen.terminal.draw(|frame| {
+                    state.resize(view::page(frame.area().height));
+                    view::draw(frame, state, &doing, look);
+                })?;
+                drawn = Some(doing);
+            }
             let mut reaction = Reaction::default();
             let mut has_key = event::poll(TICK)?;
             if !has_key {
-                reaction = state.tick(SystemTime::now());
+                reaction = state.tick();
             }
             while has_key {
+                drawn = None;
                 if let Event::Key(key) = event::read()? {
                     if self.react(state.key(key)) {
                         return Ok(());
@@ -135,6 +142,7 @@ impl Window<'_> {
             while let Ok(message) = self.received.try_recv() {
                 let reaction = state.receive(message);
                 self.react(reaction);
+                drawn = None;
             }
             if self.interruption.is_there() || state.failed.is_some() || !is_alive {
                 return Ok(());
@@ -157,3 +165,6 @@ impl Window<'_> {
         quits
     }
 }
+
+#[cfg(test)]
+mod tests;

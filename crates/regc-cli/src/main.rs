@@ -36,7 +36,7 @@ enum Command {
     Gc(gc::Args),
     #[command(after_help = EXIT_CODES)]
     Apply(apply::Args),
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, mut_arg("format", |format| format.hide(true)), mut_arg("json", |json| json.hide(true)))]
     Browse(browse_command::Args),
     #[command(after_help = EXIT_CODES)]
     Cache(cache::Args),

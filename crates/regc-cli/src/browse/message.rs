@@ -6,7 +6,7 @@ use regc_core::inspect::catalog::Listing;
 use regc_core::inspect::reclaimable::Reclaimed;
 use regc_core::{Deletion, Digest};
 
-use super::state::Item;
+use super::state::What;
 
 /// What the window asks for.
 pub enum Request {
@@ -28,7 +28,7 @@ pub enum Subject {
     /// Everything that is marked; marks are numbered as they change.
     Marks(u64),
     /// One thing.
-    One(Item),
+    One(What),
 }
 
 /// What the threads have found out.

@@ -91,6 +91,9 @@ pub struct Terms {
     pub deletes: bool,
 }
 
+/// How many repositories of a namespace are summed up only because the cursor is on it.
+const SUMMED: usize = 100;
+
 pub struct State {
     pub terms: Terms,
     pub now: SystemTime,
@@ -100,7 +103,7 @@ pub struct State {
     pub marks: Marks,
     pub sum: Sum,
     /// What single things free, as far as that was asked for.
-    pub frees: HashMap<Item, Sum>,
+    pub frees: HashMap<What, Sum>,
     pub sort: Sort,
     pub reversed: bool,
     pub dialog: Option<Dialog>,
@@ -386,8 +389,7 @@ impl State {
     }
 
     /// Time passes: asks what deleting the thing at the cursor, or another that is shown, would free, one at a time.
-    pub fn tick(&mut self, now: SystemTime) -> Reaction {
-        self.now = now;
+    pub fn tick(&mut self) -> Reaction {
         if self.is_asking || self.dialog.is_some() || !self.store.is_measured() || self.terms.read_only {
             return Reaction::default();
         }
@@ -395,14 +397,15 @@ impl State {
         let shown = level.entries.iter().skip(level.top).take(self.page);
         // The sizes of the others are known.
         let manifests = shown.filter(|entry| matches!(entry.what, What::Manifest { .. }));
-        let wanted = level.at_cursor().into_iter().chain(manifests).filter_map(|entry| entry.what.item());
-        let Some(item) = wanted.into_iter().find(|item| !self.frees.contains_key(item)) else {
-            return Reaction::default();
-        };
-        let mut deletion = Deletion::default();
-        item.add_to(&mut deletion);
+        let mut wanted = level.at_cursor().into_iter().chain(manifests).map(|entry| &entry.what);
+        let unknown = wanted.find_map(|what| {
+            let mut alone = Marks::default();
+            let is_unknown = !self.frees.contains_key(what) && alone.toggle(&self.store, what).is_ok();
+            (is_unknown && alone.len() <= SUMMED).then(|| (what.clone(), alone.deletion()))
+        });
+        let Some((what, deletion)) = unknown else { return Reaction::default() };
         self.is_asking = true;
-        self.frees.insert(item.clone(), Sum::Requested);
-        Request::Sum { of: Subject::One(item), deletion }.into()
+        self.frees.insert(what.clone(), Sum::Requested);
+        Request::Sum { of: Subject::One(what), deletion }.into()
     }
 }

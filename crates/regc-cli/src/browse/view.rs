@@ -11,8 +11,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use self::text::{cut, cut_front, shown};
-use super::state::{Place, Sort, State, Sum};
-use super::worker::Progress;
+use super::state::{Place, Sort, State, Sum, What};
 
 /// How many lines are not of the list: the title, the columns' heads, and three below.
 const OTHER_LINES: u16 = 5;
@@ -35,7 +34,7 @@ pub fn page(height: u16) -> usize {
 }
 
 /// Draws the state, and what the threads are doing.
-pub fn draw(frame: &mut Frame<'_>, state: &State, progress: &Progress, look: Look) {
+pub fn draw(frame: &mut Frame<'_>, state: &State, doing: &str, look: Look) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     if area.height < OTHER_LINES + 1 || area.width < 20 {
@@ -43,15 +42,15 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, progress: &Progress, look: Loo
         return;
     }
     title(buffer, area, state);
-    list::draw(buffer, area, state, progress, look);
+    list::draw(buffer, area, state, doing, look);
     let below = area.height - 3;
-    line(buffer, area, below, &here(state, progress), Style::default());
+    line(buffer, area, below, &here(state, doing), Style::default());
     let style = Style::default().add_modifier(Modifier::BOLD);
     let style = if state.marks.is_empty() { style } else { look.coloured(style, Color::Yellow) };
     line(buffer, area, below + 1, &marked(state), style);
     line(buffer, area, below + 2, &keys(state, area.width), Style::default().add_modifier(Modifier::REVERSED));
     if let Some(dialog) = &state.dialog {
-        dialog::draw(buffer, area, dialog, state, progress);
+        dialog::draw(buffer, area, dialog, state, doing);
     }
 }
 
@@ -64,11 +63,18 @@ fn line(buffer: &mut Buffer, area: Rect, at: u16, text: &str, style: Style) {
 
 fn title(buffer: &mut Buffer, area: Rect, state: &State) {
     let style = Style::default().add_modifier(Modifier::REVERSED);
-    let mode = match (state.terms.read_only, state.terms.deletes) {
-        (true, _) => " read-only ",
-        (false, true) => " deletes at once ",
-        (false, false) => " ",
+    let order = match state.sort {
+        Sort::Size => "size",
+        Sort::Name => "name",
+        Sort::Age => "age",
     };
+    let reversed = if state.reversed { ", reversed" } else { "" };
+    let terms = match (state.terms.read_only, state.terms.deletes) {
+        (true, _) => ", read-only",
+        (false, true) => ", deletes at once",
+        (false, false) => "",
+    };
+    let mode = format!("  by {order}{reversed}{terms} ");
     let width = usize::from(area.width).saturating_sub(mode.len());
     line(buffer, area, 0, "", style);
     buffer.set_stringn(area.x, area.y, cut_front(&place(state), width), width, style);
@@ -94,7 +100,7 @@ fn place(state: &State) -> String {
 }
 
 /// What is known of the entry at the cursor, or what is going on.
-fn here(state: &State, progress: &Progress) -> String {
+fn here(state: &State, doing: &str) -> String {
     if let Some(note) = &state.note {
         return format!(" {}", shown(note));
     }
@@ -106,7 +112,7 @@ fn here(state: &State, progress: &Progress) -> String {
         filter => format!("filter: {}  ", shown(filter)),
     };
     let entry = state.level().at_cursor();
-    let freed = entry.and_then(|entry| entry.what.item()).and_then(|item| state.frees.get(&item));
+    let freed = entry.and_then(|entry| state.frees.get(&entry.what));
     let here = match freed {
         Some(Sum::Known(reclaimed)) if reclaimed.blocked.is_empty() => format!(
             "deleting this frees {} in {}",
@@ -117,7 +123,8 @@ fn here(state: &State, progress: &Progress) -> String {
             format!("this cannot be deleted by itself: {}", shown(&reclaimed.blocked[0].reason.to_string()))
         }
         Some(Sum::Failed(error)) => shown(error).into_owned(),
-        _ if !state.store.is_measured() => progress.text(),
+        _ if !state.store.is_measured() => doing.to_owned(),
+        _ if matches!(entry.map(|entry| &entry.what), Some(What::Garbage(_))) => "`regc gc` deletes garbage".to_owned(),
         _ => match state.store.totals {
             Some([live, garbage, _]) => {
                 format!("{} in use, {} garbage", BinaryBytes(live), BinaryBytes(garbage))
@@ -139,40 +146,27 @@ fn marked(state: &State) -> String {
     let number = HumanCount(state.marks.len() as u64);
     match &state.sum {
         Sum::Known(reclaimed) => {
-            let kept = match reclaimed.blocked.len() {
-                0 => String::new(),
-                1 => format!("; {} cannot be deleted", shown(&named(&reclaimed.blocked[0]))),
-                many => format!("; {many} of that cannot be deleted"),
-            };
-            let (bytes, blobs) = (reclaimed.all_bytes(), crate::output::count(reclaimed.blobs, "blob"));
-            format!(" {number} marked: deleting all frees {} ({bytes} bytes) in {blobs}{kept}", BinaryBytes(bytes))
+            let (bytes, blobs) = (exactly(reclaimed.all_bytes()), crate::output::count(reclaimed.blobs, "blob"));
+            match reclaimed.blocked.len() {
+                0 => format!(" {number} marked: deleting all frees {bytes} in {blobs}"),
+                kept => format!(" {number} marked: {kept} cannot be deleted; the rest frees {bytes} in {blobs}"),
+            }
         }
         Sum::Failed(error) => format!(" {number} marked: {}", shown(error)),
         Sum::Nothing | Sum::Requested => format!(" {number} marked: summing up what deleting all frees"),
     }
 }
 
-fn named(blocked: &regc_core::Blocked) -> String {
-    match &blocked.what {
-        regc_core::Named::Repository => blocked.repository.clone(),
-        regc_core::Named::Tag(tag) => format!("{}:{tag}", blocked.repository),
-        regc_core::Named::Manifest(digest) => format!("{}@{}", blocked.repository, super::state::short(digest)),
-    }
+/// `1.20 KiB (1229 bytes)`.
+fn exactly(bytes: u64) -> String {
+    if bytes < 1024 { BinaryBytes(bytes).to_string() } else { format!("{} ({bytes} bytes)", BinaryBytes(bytes)) }
 }
 
 /// The most important keys.
 fn keys(state: &State, width: u16) -> String {
-    let order = match (state.sort, state.reversed) {
-        (Sort::Size, false) => "size",
-        (Sort::Size, true) => "size, reversed",
-        (Sort::Name, false) => "name",
-        (Sort::Name, true) => "name, reversed",
-        (Sort::Age, false) => "age",
-        (Sort::Age, true) => "age, reversed",
-    };
     let changes = if state.terms.read_only { "" } else { "Space mark  d delete  " };
     if width < 70 {
         return format!(" ? help  {changes}q quit");
     }
-    format!(" ? help  Enter in  Left back  {changes}/ filter  i info  s order ({order})  q quit")
+    format!(" ? help  Enter in  Left back  {changes}/ filter  s order  q quit")
 }

@@ -44,11 +44,11 @@ const EVERYTHING: &str = "everything";
 
 impl State {
     pub(super) fn key_in_dialog(&mut self, code: KeyCode) -> Reaction {
+        let lines = self.dialog.as_ref().map_or(0, |dialog| dialog.text(false).1.len());
         if let Some(by) = scrolled(code)
             && let Some(top) = self.dialog.as_mut().and_then(Dialog::top)
         {
-            let moved = top.saturating_add_signed(by);
-            *top = moved;
+            *top = top.saturating_add_signed(by).min(lines.saturating_sub(1));
             return Reaction::default();
         }
         match self.dialog.take() {
@@ -201,10 +201,20 @@ pub fn info(store: &Store, entry: &Entry) -> Option<Vec<String>> {
         }
         What::Config(digest) | What::Layer(digest) | What::Absent(digest) => {
             let mut lines = vec![entry.name.clone(), String::new(), format!("digest     {digest}")];
+            if !matches!(entry.what, What::Absent(_)) {
+                lines.push(format!("bytes      {}, {} bytes", BinaryBytes(entry.all()), entry.all()));
+            }
             lines.extend((!entry.more.is_empty()).then(|| entry.more.clone()));
             Some(lines)
         }
-        What::Namespace(_) | What::Garbage(_) => None,
+        What::Namespace(name) => {
+            let mut lines = vec![format!("{name}/"), String::new()];
+            lines.push(format!("repositories  {}", store.names_in(name).count()));
+            lines.extend(entry.exclusive.map(|bytes| format!("exclusive     {}", BinaryBytes(bytes))));
+            lines.extend(entry.shared.map(|bytes| format!("shared        {}", BinaryBytes(bytes))));
+            Some(lines)
+        }
+        What::Garbage(_) => None,
     }
 }
 

@@ -83,7 +83,7 @@ impl Entry {
 }
 
 /// Lists what is at a place, as far as it contains the filter.
-pub fn entries(store: &Store, frees: &HashMap<Item, Sum>, place: &Place, filter: &str) -> Vec<Entry> {
+pub fn entries(store: &Store, frees: &HashMap<What, Sum>, place: &Place, filter: &str) -> Vec<Entry> {
     let filter = filter.to_lowercase();
     let is_wanted = |name: &str| filter.is_empty() || name.to_lowercase().contains(&filter);
     let mut entries = match place {
@@ -208,7 +208,7 @@ fn tag(repository: &str, tag: &Tag, images: Option<&Listing>) -> Entry {
 
 fn untagged_of<'s>(
     store: &'s Store,
-    frees: &'s HashMap<Item, Sum>,
+    frees: &'s HashMap<What, Sum>,
     repository: &'s str,
 ) -> impl Iterator<Item = Entry> + 's {
     let untagged = store.images(repository).into_iter().flat_map(|images| &images.untagged);
@@ -223,9 +223,9 @@ fn untagged_of<'s>(
     })
 }
 
-fn manifest(frees: &HashMap<Item, Sum>, repository: &str, digest: Digest, name: String, bytes: Option<u64>) -> Entry {
+fn manifest(frees: &HashMap<What, Sum>, repository: &str, digest: Digest, name: String, bytes: Option<u64>) -> Entry {
     let what = What::Manifest { repository: repository.to_owned(), digest };
-    let known = what.item().and_then(|item| frees.get(&item));
+    let known = frees.get(&what).cloned();
     let mut entry = Entry::new(what, name);
     match known {
         Some(Sum::Known(reclaimed)) => {
@@ -239,7 +239,7 @@ fn manifest(frees: &HashMap<Item, Sum>, repository: &str, digest: Digest, name: 
 }
 
 /// What an image consists of: the manifests in it, what is attached to it, its config and its layers.
-fn parts(store: &Store, frees: &HashMap<Item, Sum>, images: &Listing, repository: &str, tree: &Tree) -> Vec<Entry> {
+fn parts(store: &Store, frees: &HashMap<What, Sum>, images: &Listing, repository: &str, tree: &Tree) -> Vec<Entry> {
     let of_manifest = |digest: &Digest, is_attached: bool| {
         let Some(found) = images.trees.get(digest) else {
             let mut absent = Entry::new(What::Absent(*digest), short(digest));

@@ -36,9 +36,9 @@ impl State {
                     self.sum = sum.map_or_else(Sum::Failed, |sum| Sum::Known(Box::new(sum)));
                 }
             }
-            Message::Sum(Subject::One(item), sum) => {
+            Message::Sum(Subject::One(what), sum) => {
                 self.is_asking = false;
-                self.frees.insert(item, sum.map_or_else(Sum::Failed, |sum| Sum::Known(Box::new(sum))));
+                self.frees.insert(what, sum.map_or_else(Sum::Failed, |sum| Sum::Known(Box::new(sum))));
             }
             Message::Planned(planned) => {
                 self.dialog = Some(Dialog::Question { planned: *planned, typed: String::new(), top: 0 });

@@ -6,15 +6,14 @@ use ratatui::style::{Modifier, Style};
 
 use super::text::shown;
 use crate::browse::state::{Dialog, State};
-use crate::browse::worker::Progress;
 
 /// How wide a text becomes.
 const WIDEST: u16 = 90;
 
-pub fn draw(buffer: &mut Buffer, area: Rect, dialog: &Dialog, state: &State, progress: &Progress) {
+pub fn draw(buffer: &mut Buffer, area: Rect, dialog: &Dialog, state: &State, doing: &str) {
     let (title, mut lines) = dialog.text(state.terms.deletes);
     if matches!(dialog, Dialog::Planning | Dialog::Removing) {
-        lines.insert(1, progress.text());
+        lines.insert(1, doing.to_owned());
     }
     let room = usize::from(area.width.min(WIDEST).saturating_sub(4)).max(1);
     let lines: Vec<String> = lines.iter().flat_map(|line| wrapped(&shown(line), room)).collect();

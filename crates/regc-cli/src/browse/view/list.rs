@@ -10,7 +10,6 @@ use ratatui::style::{Color, Modifier, Style};
 use super::text::{cut, shown};
 use super::{Look, line};
 use crate::browse::state::{Entry, Marked, Place, State, What};
-use crate::browse::worker::Progress;
 
 /// How wide the columns before the name are, each with what is between it and the next.
 const MARK: u16 = 2;
@@ -21,13 +20,13 @@ const AGE: u16 = 6;
 /// From which width on a window has all columns.
 const WIDE: u16 = 70;
 
-pub fn draw(buffer: &mut Buffer, area: Rect, state: &State, progress: &Progress, look: Look) {
+pub fn draw(buffer: &mut Buffer, area: Rect, state: &State, doing: &str, look: Look) {
     let columns = Columns { is_wide: area.width >= WIDE };
     heads(buffer, area, state, columns);
     let level = state.level();
     let page = super::page(area.height);
     if level.entries.is_empty() {
-        line(buffer, area, 3, &format!("  {}", nothing(state, progress)), Style::default());
+        line(buffer, area, 3, &format!("  {}", nothing(state, doing)), Style::default());
         return;
     }
     let largest = level.entries.iter().map(Entry::all).max().unwrap_or(0);
@@ -48,11 +47,11 @@ pub fn draw(buffer: &mut Buffer, area: Rect, state: &State, progress: &Progress,
 }
 
 /// Why a list is empty.
-fn nothing(state: &State, progress: &Progress) -> String {
+fn nothing(state: &State, doing: &str) -> String {
     let level = state.level();
     match &level.place {
         _ if !level.filter.is_empty() => "nothing matches the filter".to_owned(),
-        _ if !state.store.is_listed => progress.text(),
+        _ if !state.store.is_listed => doing.to_owned(),
         Place::Namespace(_) => "the store holds no repository".to_owned(),
         Place::Repository(name) | Place::UntaggedOf(name) if state.store.images(name).is_none() => {
             "reading images".to_owned()
@@ -61,7 +60,7 @@ fn nothing(state: &State, progress: &Progress) -> String {
         Place::UntaggedOf(_) => "every manifest is reached by a tag".to_owned(),
         Place::Image { repository, .. } if state.store.images(repository).is_none() => "reading images".to_owned(),
         Place::Image { .. } => "its manifest is missing, or not linked".to_owned(),
-        Place::Untagged | Place::Garbage if !state.store.is_measured() => progress.text(),
+        Place::Untagged | Place::Garbage if !state.store.is_measured() => doing.to_owned(),
         Place::Untagged => "tags reach everything".to_owned(),
         Place::Garbage => "there is no garbage".to_owned(),
     }

@@ -53,6 +53,12 @@ impl Worker<'_> {
         if self.terms.disposal == Disposal::Trash {
             store.check_trash(&plan, &monitor)?;
         }
+        if plan.totals().is_empty() && plan.blocked().is_empty() {
+            self.send(Message::Refused(vec![
+                "there is nothing to delete: the store has changed since it was read".to_owned(),
+            ]));
+            return Ok(true);
+        }
         self.send(Message::Planned(Box::new(self.planned(&session, &plan))));
         let answer = requests.iter().find_map(|request| match request {
             Request::Answer(answer) => Some(answer),
