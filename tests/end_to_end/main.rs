@@ -16,6 +16,7 @@ mod metrics;
 mod nightly;
 mod orphans;
 mod outcome;
+mod packaging;
 mod prune;
 mod repair;
 mod report;

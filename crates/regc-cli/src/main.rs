@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use clap::{Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    apply, browse as browse_command, cache, du, explain, gc, ls, prune, repair, report, rm, trash, undelete, verify,
+    apply, browse as browse_command, cache, completions, du, explain, gc, ls, man, prune, repair, report, rm, trash,
+    undelete, verify,
 };
 use crate::failure::Failure;
 use crate::hints::Flags;
@@ -24,7 +25,7 @@ use crate::interruption::Interruption;
 
 /// Free the disk space that a Docker or OCI registry never frees by itself.
 #[derive(Parser)]
-#[command(name = "regc", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "regc", version = env!("REGC_VERSION"), max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,12 +41,14 @@ enum Command {
     Browse(browse_command::Args),
     #[command(after_help = EXIT_CODES)]
     Cache(cache::Args),
+    Completions(completions::Args),
     #[command(after_help = EXIT_CODES)]
     Du(du::Args),
     #[command(after_help = EXIT_CODES)]
     Explain(explain::Args),
     #[command(after_help = EXIT_CODES)]
     Ls(ls::Args),
+    Man(man::Args),
     #[command(after_help = EXIT_CODES)]
     Prune(Box<prune::Args>),
     #[command(after_help = EXIT_CODES)]
@@ -101,9 +104,11 @@ fn main() -> ExitCode {
         Command::Apply(args) => apply::run(args),
         Command::Browse(args) => browse_command::run(args),
         Command::Cache(args) => cache::run(args).map_err(Failure::from),
+        Command::Completions(args) => Ok(completions::run(&args)),
         Command::Du(args) => du::run(args).map_err(Failure::from),
         Command::Explain(args) => Ok(explain::run(&args)),
         Command::Ls(args) => ls::run(args).map_err(Failure::from),
+        Command::Man(args) => man::run(&args).map_err(Failure::from),
         Command::Prune(args) => prune::run(*args),
         Command::Repair(args) => repair::run(args),
         Command::Report(args) => report::run(args).map_err(Failure::from),
