@@ -25,7 +25,8 @@ pub fn run(args: &Args) -> Result<ExitStatus, Error> {
     }
     let mut page = Vec::new();
     let fail = |source| Error::Storage { action: "write", path: "the page".to_owned(), source };
-    Man::new(crate::command()).render(&mut page).map_err(fail)?;
+    // The pages of all commands have none for `help` either.
+    Man::new(crate::command().disable_help_subcommand(true)).render(&mut page).map_err(fail)?;
     let mut output = Output::new();
     output.line(format_args!("{}", String::from_utf8_lossy(&page).trim_end()));
     Ok(output.end(|| ExitStatus::Done))
