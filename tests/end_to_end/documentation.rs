@@ -146,3 +146,45 @@ fn the_session_in_the_readme_is_what_its_command_prints() {
     let printed = String::from_utf8(run.stdout).unwrap();
     assert!(!printed.is_empty() && read("README.md").contains(&printed), "README.md must hold:\n{printed}");
 }
+
+/// What other words say better, each with those.
+const OLD_WORDS: [(&str, &str); 13] = [
+    ("what goes", "what is deleted"),
+    ("would go", "would be deleted"),
+    ("could not", "failed"),
+    ("for itself", "exclusive space"),
+    ("alone went", "if only it were deleted"),
+    ("for people", "human-readable"),
+    ("given up", "abandoned"),
+    ("gives back", "frees"),
+    ("lead to nothing", "dangling"),
+    ("leads to nothing", "dangling"),
+    ("passed over", "ignored"),
+    ("kept by nothing", "no rule keeps it"),
+    ("nobody can be asked", "standard input is not a terminal"),
+];
+
+#[test]
+fn help_and_documentation_use_the_same_words() {
+    let mut texts = vec![("README.md".to_owned(), read("README.md"))];
+    let pages = fs::read_dir(crate::project().join("docs")).unwrap().map(|page| page.unwrap().path());
+    for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        texts.push((page.display().to_string(), fs::read_to_string(page).unwrap()));
+    }
+    let listed = regc(["--help"]).stdout;
+    let commands = listed.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for command in commands.filter_map(|line| line.split_whitespace().next()) {
+        texts.push((format!("regc {command} --help"), regc([command, "--help"]).stdout));
+    }
+    for command in [["trash", "list"], ["trash", "restore"], ["trash", "empty"], ["cache", "evict"]] {
+        texts.push((format!("regc {} --help", command.join(" ")), regc([command[0], command[1], "--help"]).stdout));
+    }
+    assert!(texts.len() > 20, "{}", texts.len());
+    for (place, text) in texts {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        for (old, new) in OLD_WORDS {
+            let at = text.find(old).map(|at| &text[text.floor_char_boundary(at.saturating_sub(80))..at]);
+            assert_eq!(at, None, "{place} says \"{old}\": say \"{new}\"");
+        }
+    }
+}

@@ -345,7 +345,7 @@ fn prune_deletes_attached_images_with_their_owner() {
     assert!(images[0].1.iter().all(|digest| !blobs.contains(digest)), "{}", run.stdout);
     assert!(images[1].1.iter().all(|digest| blobs.contains(digest)), "{}", run.stdout);
     assert_eq!(tags(root.path()).len(), 7, "the index, its platforms, and what was made for them");
-    for (index, fate) in [(images[0].0, "goes"), (images[1].0, "stays")] {
+    for (index, fate) in [(images[0].0, "is deleted"), (images[1].0, "stays")] {
         let line = format!("sha256-{}.sig belongs to {index}, which {fate}", index.hex());
         assert!(run.stdout.contains(&line), "{line}: {}", run.stdout);
     }

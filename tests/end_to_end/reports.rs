@@ -254,9 +254,9 @@ fn rm_and_prune_report_what_they_would_delete() {
             Storage  ROOT
             Now is 2030-01-01T00:00:00Z.
             other
-              remove v1 is kept by nothing
+              remove v1 is kept by no rule
             team/app
-              remove v1 is kept by nothing
+              remove v1 is kept by no rule
             REPOSITORY             KEPT  REMOVED     FREED
             team/app                  0        1     623 B
             other                     0        1     454 B

@@ -134,7 +134,7 @@ fn a_word_is_typed_where_no_repository_would_be_left() {
         let run = answered(&[arguments, &["--root", path]].concat(), answer);
         assert_eq!(run.code == 0, goes, "{arguments:?} {answer:?}: {}", run.stdout);
         assert_eq!(!root.path().join(layout::repository("team/app")).exists(), goes, "{arguments:?} {answer:?}");
-        let asks = run.stdout.contains("All 2 repositories go. Type `everything` to go on:");
+        let asks = run.stdout.contains("All 2 repositories are deleted. Type `everything` to continue:");
         assert_eq!(asks, arguments == ["rm", "**"], "{}", run.stdout);
     }
 }

@@ -56,7 +56,7 @@ pub struct Common {
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 
-    /// What to print: text for people, or JSON Lines
+    /// What to print: human-readable text, or JSON Lines
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 

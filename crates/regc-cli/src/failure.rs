@@ -25,7 +25,7 @@ pub enum Failure {
     #[error("nothing was deleted")]
     Declined,
     /// A question would have to be asked, and cannot be.
-    #[error("the deletion must be confirmed: there is no terminal to ask on, or the output is not for people")]
+    #[error("the deletion must be confirmed: there is no terminal to ask on, or the output is not human-readable")]
     Unconfirmed,
     /// A window would have to be shown, and cannot be.
     #[error("a window needs a terminal; `regc du` and `regc ls` print what a store holds, also as JSON")]

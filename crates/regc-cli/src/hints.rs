@@ -66,7 +66,7 @@ impl Needing {
             },
             Error::NoTrash => Some(match self {
                 Self::Trash | Self::Live => "to be able to undo it, turn on versioning of the bucket before".to_owned(),
-                _ => "a bucket that keeps versions gives back what was deleted; push again what is damaged".to_owned(),
+                _ => "restore what was deleted from an older version in the bucket; push again what is damaged".to_owned(),
             }),
             Error::OtherFilesystem(_) => self.without().or_else(|| self.on_one_filesystem()),
             error if error.is_denied() => process::user().map(|user| {
@@ -212,7 +212,7 @@ impl Flags {
             }
             Refusal::Blocked(blocked) => blocked.iter().find_map(|blocked| match &blocked.reason {
                 Cause::BeingRestored(run) => Some(format!(
-                    "run `regc trash restore {run}` again, or give up the rest of it with `regc trash empty {run}`"
+                    "run `regc trash restore {run}` again, or delete the rest of it with `regc trash empty {run}`"
                 )),
                 _ => None,
             }),

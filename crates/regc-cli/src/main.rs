@@ -68,7 +68,7 @@ enum Command {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  could not: nothing was removed, or the report says exactly what was
+  1  failed: nothing was changed, or the report says exactly what was
   2  the command line is wrong
   3  done, but something was found damaged, and was protected; or was put back from the trash
   130, 143  interrupted by SIGINT or SIGTERM: the report says what was done";

@@ -20,7 +20,7 @@ pub fn user() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|process| process.uid())
 }
 
-/// Formats a time for people and programs: `2026-11-21T03:15:02Z`.
+/// Formats a time, human-readable and machine-readable: `2026-11-21T03:15:02Z`.
 pub fn time(time: SystemTime) -> String {
     format!("{:.0}", timestamp(time))
 }

@@ -126,7 +126,7 @@ pub enum Error {
     )]
     NotItsDigest(String),
     /// Content could not be taken from another store, so nothing that needs it is done.
-    #[error("{0} was not written: the content that belongs there could not be taken from the other store")]
+    #[error("{0} was not written: failed to take its content from the other store")]
     NotTaken(String),
     /// Something of regc's own in a storage root is a symbolic link, which regc never creates.
     #[error("{0} is a symbolic link, and regc never makes one there; remove it")]
@@ -228,25 +228,25 @@ pub enum Error {
 pub enum Refusal {
     /// The store has blobs, but not one repository.
     #[error(
-        "the store has blobs but no repository, so everything would be deleted. This is what a wrong root, or a file system \
-         that is not mounted, looks like"
+        "the store has blobs but no repository, so everything would be deleted. This is what a wrong root, or an \
+         unmounted file system, looks like"
     )]
     NoRepositories,
     /// The storage root is there, and holds no registry.
-    #[error("the storage root holds no docker/registry/v2. This is what a file system that is not mounted looks like")]
+    #[error("the storage root holds no docker/registry/v2. This is what an unmounted file system looks like")]
     NoLayout,
     /// The storage root exists and holds no registry, but another directory close by does.
     #[error("the storage root holds no docker/registry/v2; did you mean {0}?")]
     LayoutElsewhere(String),
     /// An empty directory is a file system of its own, or its siblings are.
     #[error(
-        "{0} is empty, and is a file system of its own, or what is beside it is. This is what a file system that is not \
-         mounted looks like"
+        "{0} is empty, and is a file system of its own, or what is beside it is. This is what an unmounted \
+         file system looks like"
     )]
     Unmounted(String),
     /// Much of what images need is missing.
     #[error(
-        "{missing} of {needed} blobs that images need are missing. This is what a file system that is not mounted looks \
+        "{missing} of {needed} blobs that images need are missing. This is what an unmounted file system looks \
          like"
     )]
     MissingContent {
@@ -256,7 +256,7 @@ pub enum Refusal {
         needed: u64,
     },
     /// All that a directory of blobs should hold is missing.
-    #[error("all blobs of {0} that images need are missing. This is what a file system that is not mounted looks like")]
+    #[error("all blobs of {0} that images need are missing. This is what an unmounted file system looks like")]
     MissingDirectory(String),
     /// A registry answers at the configured address.
     #[error("a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost")]
@@ -274,8 +274,8 @@ pub enum Refusal {
     Blocked(Vec<Blocked>),
     /// The store has revisions, but not one blob.
     #[error(
-        "the store has repositories with manifests, but no blobs, so all links would be deleted. This is what a file system \
-         that is not mounted looks like"
+        "the store has repositories with manifests, but no blobs, so all links would be deleted. This is what an \
+         unmounted file system looks like"
     )]
     NoBlobs,
     /// The store has layer links that refer to blobs, and no manifest that shows which of them are in use.

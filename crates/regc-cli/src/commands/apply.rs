@@ -51,7 +51,7 @@ pub struct Ways {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// What to print: text for people, or JSON Lines
+    /// What to print: human-readable text, or JSON Lines
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 

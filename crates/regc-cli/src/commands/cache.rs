@@ -31,16 +31,16 @@ enum Command {
 /// Remove from the registry's cache in Redis what is no longer in its storage.
 ///
 /// A registry that caches in Redis claims to have blobs that were deleted from the storage, and accepts images that cannot be
-/// pulled. `regc gc`, `rm`, `prune` and `repair` do this themselves; this is for when Redis could not be reached, and for what
-/// the registry's own garbage collection has left. Every entry is compared with the storage, which may be in use. Removing an
-/// entry does no harm: the registry looks into the storage for what it does not find.
+/// pulled. `regc gc`, `rm`, `prune` and `repair` do this themselves; use it if Redis was not reachable then, and after the registry's
+/// own garbage collection. Every entry is compared with the storage, which may be in use. Removing an
+/// entry does no harm: the registry reads from the storage what is not in the cache.
 #[derive(clap::Args)]
 struct Evict {
     /// The registry's configuration file; found as `regc gc` finds it if not given
     #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "config"])]
     path: Option<PathBuf>,
 
-    /// Remove the entries of what a run has deleted, without looking for others: what it printed with --json; `-` for standard
+    /// Remove the entries of what a run has deleted, without scanning for others: what it printed with --json; `-` for standard
     /// input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,

@@ -56,7 +56,7 @@ pub fn carry_out(
     let before = Before { owed: Owed::of(store.config(), root), free_bytes: store.free_bytes() };
     if before.owed.is_from_before() && session.is_none() {
         output::note(format_args!(
-            "an earlier run could not tell the registry's cache what it has removed: run `regc cache evict`"
+            "an earlier run failed to remove what it deleted from the registry's cache: run `regc cache evict`"
         ));
     }
     let outcome = match session {

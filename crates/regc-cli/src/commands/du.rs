@@ -21,12 +21,12 @@ use crate::output::table::{Cell, Column, Table};
 use crate::output::{Output, Versioned, count_of, natural};
 use crate::progress::Progress;
 
-/// Show where the bytes are: what each repository has for itself, shares and with whom, pulls, keeps without a tag, and
-/// what is garbage.
+/// Show where the bytes are: the exclusive space of each repository, what it shares and with which others, what its tags pull,
+/// what no tag reaches, and what is garbage.
 ///
-/// What a repository has for itself (exclusive) would be freed if it alone went, and its garbage with it. With --files, what is
-/// in use, what is garbage, and other files are together exactly what `du --apparent-size` says of the files below
-/// docker/registry/v2/blobs. Unfinished uploads and the trash are counted by themselves.
+/// The exclusive space of a repository is what only this repository uses: it would be freed, with its garbage, if only the
+/// repository were deleted. With --files, what is in use, what is garbage, and other files add up to what `du --apparent-size`
+/// reports of the files below docker/registry/v2/blobs. Unfinished uploads and the trash are counted by themselves.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
@@ -39,7 +39,7 @@ pub struct Args {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
-    /// Also each tag: what it pulls, and what would be freed if it alone went, and its image with it
+    /// Also each tag: what it pulls, and its exclusive space, which would be freed if only it and its image were deleted
     #[arg(long)]
     tags: bool,
 

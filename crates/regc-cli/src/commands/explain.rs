@@ -91,7 +91,7 @@ fn markdown(output: &mut Output) {
          `regc explain --markdown` prints.\n\n\
          | severity | meaning |\n|---|---|\n\
          | error | an image cannot be pulled |\n\
-         | warning | something is wrong, and images can be pulled all the same, but for what is told |\n\
+         | warning | something is wrong, and images can be pulled all the same, but for what the finding says |\n\
          | note | nothing is wrong: something is left over, or is not the registry's. Notes alone are no damage: the exit code is 0 |"
     ));
     for Explanation { code, name, severity, title, meaning, remedy, repair } in Kind::ALL.map(Kind::page) {

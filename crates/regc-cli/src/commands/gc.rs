@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(short, long = "config", value_name = "CONFIG", id = "configuration", conflicts_with = "root")]
     configuration: Option<PathBuf>,
 
-    /// Show what would go, remove nothing
+    /// Show what would be deleted, delete nothing
     #[arg(short, long, overrides_with = "dry_run", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
           value_name = "BOOL", value_parser = parse_bool)]
@@ -84,7 +84,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
-    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`. If the disk
+    /// Move to the trash instead of removing. It is on the same disk: `regc trash empty` frees the space. If the disk
     /// is full, runs that are at least 7 days old are deleted from the trash to make room
     #[arg(long)]
     trash: bool,
@@ -141,7 +141,7 @@ pub struct Args {
           value_name = "BOOL", value_parser = parse_bool)]
     quiet: bool,
 
-    /// What to print: a report for people, JSON Lines, or the lines of the registry's own command
+    /// What to print: a human-readable report, JSON Lines, or the lines of the registry's own command
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 
@@ -160,8 +160,8 @@ enum Format {
 
 /// What the numbers mean.
 pub const WHAT_IS_COUNTED: &str = "\
-What is counted: bytes are the lengths of the contents of the blobs that go. Links and directories
-take up space too, which is not counted.";
+What is counted: bytes are the lengths of the contents of the blobs that are deleted. Links and
+directories take up space too, which is not counted.";
 
 /// Parses the value after a flag's `=`, as the registry's own command does.
 fn parse_bool(text: &str) -> Result<bool, String> {

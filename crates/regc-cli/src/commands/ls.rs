@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long)]
     tree: bool,
 
-    /// The manifests that were deleted and can still be had (`regc undelete`), instead of tags
+    /// The manifests that were deleted and can still be linked again (`regc undelete`), instead of tags
     #[arg(long, conflicts_with_all = ["tags_only", "untagged", "tree"])]
     deleted: bool,
 

@@ -30,8 +30,8 @@ use crate::output::{self, natural};
 /// Remove the images that no rule keeps: all but the newest, the young, or those with certain tags.
 ///
 /// Rules count images, not tags: an image stays if any of its tags does. Platforms, signatures and whatever else belongs to
-/// an image stay and go with it. What cannot be judged stays. Stop the registry first, or make it read-only.
-/// docs/retention.md tells how rules are read, and how several are written in a policy file.
+/// an image are kept or deleted with it. What cannot be judged stays. Stop the registry first, or make it read-only.
+/// docs/retention.md explains rules, and how to write several of them in a policy file.
 #[derive(clap::Args)]
 #[command(override_usage = "regc prune [OPTIONS] <--keep <N>|--keep-*|--policy <FILE>|--check-policy <FILE>> [CONFIG]")]
 #[command(group = clap::ArgGroup::new("what_stays").required(true).multiple(true)
@@ -108,7 +108,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
 
-    /// Print for each tag why it stays or goes
+    /// Print for each tag why it is kept or deleted
     #[arg(long)]
     explain: bool,
 

@@ -46,7 +46,8 @@ pub fn is_agreed_to(plan: &Plan, question: &str) -> bool {
         return is_agreed(question);
     }
     let repositories = plan.totals().repositories;
-    let question = format!("{question} All {} repositories go. Type `everything` to go on:", HumanCount(repositories));
+    let question =
+        format!("{question} All {} repositories are deleted. Type `everything` to continue:", HumanCount(repositories));
     ask(&question).is_some_and(|answer| answer == "everything")
 }
 

@@ -24,11 +24,11 @@ use crate::output::{self, Printer, Printers};
 /// How something is removed that is named, or that a rule selects.
 #[derive(clap::Args)]
 pub struct Removing {
-    /// Show what would go, remove nothing
+    /// Show what would be deleted, delete nothing
     #[arg(short, long)]
     pub dry_run: bool,
 
-    /// Do not ask. Needed where nobody can be asked
+    /// Do not ask. Required when standard input is not a terminal, and with --format json
     #[arg(short, long, conflicts_with = "dry_run")]
     yes: bool,
 
@@ -36,7 +36,7 @@ pub struct Removing {
     #[arg(long)]
     no_gc: bool,
 
-    /// Move to the trash instead of removing. It is on the same disk: the space comes back with `regc trash empty`. If the disk
+    /// Move to the trash instead of removing. It is on the same disk: `regc trash empty` frees the space. If the disk
     /// is full, runs that are at least 7 days old are deleted from the trash to make room
     #[arg(long)]
     trash: bool,
@@ -73,7 +73,7 @@ pub struct Removing {
     #[clap(skip)]
     approved: Option<(Approved, Ways)>,
 
-    /// List everything that goes, also at a terminal, and where a rule decides
+    /// List everything that is deleted, also at a terminal, and where a rule decides
     #[arg(long)]
     pub all: bool,
 

@@ -23,10 +23,10 @@ use crate::output::json::{describe, describe_failure};
 use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error, source};
 
-/// Repair what `regc verify` finds, as far as that can lose nothing.
+/// Repair what `regc verify` finds, as far as nothing can be lost.
 ///
-/// Shows what would be done; --apply does it. Links are written anew where their content is there and whole; links that lead
-/// to nothing are removed; content that is not that of its digest is moved aside, so that the next push uploads it again.
+/// Shows what would be done; --apply does it. Links are written anew if their content is complete; dangling
+/// links are removed; content that does not match its digest is moved aside, so that the next push uploads it again.
 /// Whatever is replaced or removed goes to the trash. Stop the registry first, or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
@@ -55,7 +55,7 @@ pub struct Args {
     allow_missing: bool,
 
     /// Also remove links to manifests that are missing, with the tags that name them. Then their repositories are collected
-    /// again, and restoring the manifests' files brings the images back no more
+    /// again, and restoring the manifests' files no longer restores the images
     #[arg(long, conflicts_with = "from")]
     drop_lost: bool,
 
@@ -156,7 +156,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
         let lost = plan.lost().len();
         let or_else = match args.drop_lost {
             true => "the links stay, since something is attached to them or a tag is a symbolic link",
-            false => "or give them up with --drop-lost, or each with `regc rm`",
+            false => "or delete the links with --drop-lost, or each with `regc rm`",
         };
         eprintln!(
             "regc: {} that repositories link or tags name: restore the files, push the images again; {or_else}",
@@ -374,7 +374,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
         Format::Human => {
             let interrupted = if outcome.interrupted { ", then interrupted" } else { "" };
             let left = match left {
-                None => "interrupted before the store was looked at again".to_owned(),
+                None => "interrupted before the store was scanned again".to_owned(),
                 Some(0) => "nothing is damaged any more".to_owned(),
                 Some(left) => {
                     let findings = count_of(left as u64, "finding is", "findings are");

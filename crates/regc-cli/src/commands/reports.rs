@@ -22,7 +22,7 @@ pub struct Files {
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
 
-    /// Write the report for people to a file as well, whatever is printed: the body of a mail
+    /// Write the human-readable report to a file as well, whatever is printed: the body of a mail
     #[arg(long, value_name = "FILE")]
     summary_file: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ pub struct Reports<'a> {
     pub untagged: Option<Untagged>,
     /// How many bytes are free on the file system, if it is on one.
     pub free_bytes: Option<u64>,
-    /// The report for people.
+    /// The human-readable report.
     pub text: String,
 }
 
@@ -106,12 +106,12 @@ impl<'a> Reports<'a> {
         self.files.metrics_file.is_some()
     }
 
-    /// Whether the report for people is kept.
+    /// Whether the human-readable report is kept.
     pub fn has_summary(&self) -> bool {
         self.files.summary_file.is_some()
     }
 
-    /// Adds what failed to the report for people.
+    /// Adds what failed to the human-readable report.
     pub fn add_failures(&mut self, failures: &[Error]) {
         failures.iter().for_each(|failure| self.text += &told(failure));
     }

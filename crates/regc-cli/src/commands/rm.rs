@@ -18,13 +18,13 @@ use crate::failure::Failure;
 
 /// Remove tags, manifests or whole repositories, and what only they kept alive.
 ///
-/// Shows what goes and how many bytes that frees, and asks. An image goes with its tag when no other tag names it: all
+/// Shows what is deleted and how many bytes that frees, and asks. An image is deleted with its tag if no other tag names it: all
 /// platforms of it, what is attached to it, and the tags that cosign makes for it. What other tags, indexes or repositories
-/// need stays. If anything that is named cannot go, nothing does. Stop the registry first, or make it read-only.
+/// need stays. If anything that is named cannot be deleted, nothing is. Stop the registry first, or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What goes: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
-    /// any number of components. A repository goes with its tags and uploads; those below it stay
+    /// What to delete: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
+    /// any number of components. A repository is deleted with its tags and uploads; those below it stay
     #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required_unless_present = "path", value_parser = pattern)]
     names: Vec<Pattern>,
 

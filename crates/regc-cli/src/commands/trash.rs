@@ -19,7 +19,7 @@ use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::source::Source;
 
-/// See, bring back or give up what `regc gc --trash` has moved.
+/// List, restore or delete for good what `regc gc --trash` has moved.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -37,16 +37,16 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Put back what a run has moved: all of it, or some images or repositories. Nothing is overwritten, and no link comes
-    /// back without what it leads to. Until all of it is back, a collection keeps what was to come back
+    /// Put back what a run has moved: all of it, or some images or repositories. Nothing is overwritten, and no link is
+    /// put back without what it names. Until all of it is put back, a collection keeps what is there
     Restore {
         #[command(flatten)]
         common: Common,
-        /// Show what would come back, change nothing
+        /// Show what would be put back, change nothing
         #[arg(short, long)]
         dry_run: bool,
-        /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which come back with all
-        /// that they refer to and all that is attached to them, and repositories; everything if none is given
+        /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which are put back
+        /// with all that they refer to and all that is attached to them, and repositories; everything if none is given
         #[arg(value_name = "RUN|DIGEST|REPOSITORY")]
         what: Vec<String>,
     },
@@ -57,7 +57,7 @@ enum Command {
         runs: Vec<String>,
         #[command(flatten)]
         common: Common,
-        /// Show what would go, change nothing
+        /// Show what would be deleted, delete nothing
         #[arg(short, long)]
         dry_run: bool,
         /// Do not ask. Without a terminal, nothing is asked

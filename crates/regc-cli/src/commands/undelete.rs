@@ -21,7 +21,7 @@ use crate::{ExitStatus, print_error};
 /// is linked that its repository never had. Stop the registry first, or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The images, as `regc ls --deleted` lists them. An index comes back with its platforms; signatures and other referrers
+    /// The images, as `regc ls --deleted` lists them. An index is linked with its platforms; signatures and other referrers
     /// must be named
     #[arg(value_name = "REPOSITORY@DIGEST", required_unless_present = "all_since", value_parser = name)]
     names: Vec<(String, Digest)>,

@@ -18,11 +18,11 @@ use crate::output::json::Found;
 use crate::output::{Output, count, count_of, printable};
 use crate::progress::Progress;
 
-/// Find out whether the store is whole: what is damaged, and which images that concerns.
+/// Check the store: what is damaged, and which images that concerns.
 ///
-/// Looks at every link and manifest, and at the size of every blob; with --content, also at what they hold. Nothing is
-/// changed. A registry may be running, but what
-/// is being pushed may look damaged. `regc explain RG012` tells what a finding means; `regc repair` repairs what it can.
+/// Checks every link and manifest, and the size of every blob; with --content, also what blobs hold. Nothing is changed. A
+/// registry may be running, but what is being pushed may look damaged. `regc explain RG012` explains a finding; `regc repair`
+/// repairs what it can.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
@@ -32,8 +32,8 @@ pub struct Args {
     #[command(flatten)]
     hashing: Hashing,
 
-    /// List notes as well, each by itself: garbage, uploads that were given up, names that nobody knows. Those are looked for
-    /// in every directory then, which takes longer; otherwise not beside single links and blobs
+    /// List notes as well, each by itself: garbage, abandoned uploads, unknown names. Then every directory is searched for those,
+    /// which takes longer; otherwise not the directories of single links and blobs
     #[arg(long)]
     notes: bool,
 
@@ -104,8 +104,8 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
         let (bytes, blobs) = (BinaryBytes(hashed.checked_bytes), count(hashed.checked_blobs, "blob"));
         let interrupted = match (hashed.interrupted, args.hashing.can_go_on()) {
             (false, _) => "",
-            (true, true) => "; interrupted: the same command goes on there",
-            (true, false) => "; interrupted: with --checkpoint, the next run would go on there",
+            (true, true) => "; interrupted: the same command continues there",
+            (true, false) => "; interrupted: with --checkpoint, the next run would continue there",
         };
         output.line(format_args!("Hashed {bytes} in {blobs}{interrupted}."));
     }

@@ -55,7 +55,7 @@ impl Human {
             row(if summary.trashed_as.is_some() { "Moved" } else { "Removed" }, &describe(&summary.removed));
         }
         if !summary.spared.is_empty() {
-            row("Spared", &format!("{}: in use again, or led to", describe(&summary.spared)));
+            row("Spared", &format!("{}: in use again, or needed by a link that stays", describe(&summary.spared)));
         }
         if !summary.deleted_runs.is_empty() {
             let bytes = BinaryBytes(summary.deleted_runs.iter().map(|run| run.bytes).sum());
@@ -113,11 +113,11 @@ impl Human {
                  command\nwithout --dry-run."
             }
             (false, false, _) if summary.interrupted => {
-                "Interrupted. Everything that clients can pull is still there, and running regc again goes on where this \
+                "Interrupted. Everything that clients can pull is still there, and running regc again continues where this \
                  run has\nstopped."
             }
             (false, false, true) if summary.trashed_as.is_some() => {
-                "Done. Nothing is lost yet: `regc trash restore` brings it back, `regc trash empty` frees the space."
+                "Done. Nothing is lost yet: `regc trash restore` puts it back, `regc trash empty` frees the space."
             }
             (false, false, true) if summary.stale_cache.is_some() => {
                 "Done. The registry's cache must be cleared before the registry takes pushes again; a note says how."
@@ -125,7 +125,7 @@ impl Human {
             (false, false, true) => "Done. The registry can be started again.",
             (false, false, false) => {
                 "Not everything could be removed; the errors follow. Everything that clients can pull is still there, \
-                 and\nrunning regc again goes on where this run has stopped."
+                 and\nrunning regc again continues where this run has stopped."
             }
         };
         self.output.line(format_args!("\n{next}"));

@@ -106,11 +106,13 @@ impl Printer for Human {
             }
             if !summary.spared.is_empty() {
                 let spared = describe(&summary.spared);
-                self.output.line(format_args!("Spared: {spared}: in use again, or led to, or not regc's to remove."));
+                self.output.line(format_args!(
+                    "Spared: {spared}: in use again, needed by a link that stays, or not a file of the registry."
+                ));
             }
             if summary.interrupted {
                 self.output.line(format_args!(
-                    "Interrupted. No image is half there; `regc gc` frees what those have taken up that are gone."
+                    "Interrupted. No image is half there; `regc gc` frees the space of those that are deleted."
                 ));
             }
         }

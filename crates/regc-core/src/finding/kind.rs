@@ -170,8 +170,8 @@ impl Kind {
                 code: "RG002",
                 name: "broken_symlink",
                 severity: Severity::Error,
-                title: "a symbolic link to nothing",
-                meaning: "It should lead to a part of the storage, maybe on a disk that is not mounted. What it leads to \
+                title: "a dangling symbolic link",
+                meaning: "It should lead to a part of the storage, maybe on an unmounted file system. What it leads to \
                           cannot be pulled, and `regc gc` refuses to run: what is not seen cannot be protected.",
                 remedy: "mount what it leads to, or remove the link",
                 repair: None,
@@ -290,7 +290,7 @@ impl Kind {
                 meaning: "The image cannot be pulled. Content is lost where files were removed by hand, or when an image \
                           was pushed while the registry collected garbage. Nobody knows what the manifest needs, so a \
                           collection keeps the whole repository until the content is back or somebody gives it up.",
-                remedy: "take the content from a backup with `regc repair --from`, push the image again, or give it up with \
+                remedy: "take the content from a backup with `regc repair --from`, push the image again, or delete it with \
                          `regc rm REPOSITORY@DIGEST` or `regc repair --drop-lost`",
                 repair: Some(
                     "takes the content from another store with `--from`; with `--drop-lost`, removes the link, and with it \
@@ -315,7 +315,7 @@ impl Kind {
                 name: "dangling_tag_index_entry",
                 severity: Severity::Note,
                 title: "a tag remembers a manifest that was deleted",
-                meaning: "A deletion through the API leaves these entries. They lead to nothing, and no client sees them.",
+                meaning: "A deletion through the API leaves these entries. They are dangling, and no client sees them.",
                 remedy: "none is needed; `regc gc --tidy` removes them",
                 repair: Some("removes the entry"),
             },
@@ -454,7 +454,7 @@ impl Kind {
                 name: "stale_upload",
                 severity: Severity::Note,
                 title: "an upload that began more than a week ago",
-                meaning: "It was given up. The registry keeps what was uploaded.",
+                meaning: "It was abandoned. The registry keeps what was uploaded.",
                 remedy: "none is needed; `regc gc --purge-uploads` frees the space",
                 repair: None,
             },
@@ -485,7 +485,7 @@ impl Kind {
                 title: "a restore from the trash that is not complete",
                 meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection deletes \
                           nothing of the repositories that it restores, and none of the content.",
-                remedy: "run `regc trash restore` again, or give the rest up with `regc trash empty`, each with the run's name",
+                remedy: "run `regc trash restore` again, or delete the rest with `regc trash empty`, each with the run's name",
                 repair: None,
             },
             Kind::LinkBeingWritten => &Explanation {
@@ -502,7 +502,7 @@ impl Kind {
                 name: "stale_cache",
                 severity: Severity::Warning,
                 title: "a cache that lists what was removed",
-                meaning: "The registry caches in Redis which blobs it has, and Redis could not be reached after blobs or links were \
+                meaning: "The registry caches in Redis which blobs it has, and Redis was not reachable after blobs or links were \
                           removed. The registry still claims to have those blobs: a client that pushes an image does not upload \
                           them, and the image cannot be pulled.",
                 remedy: "before the registry takes pushes, run `regc cache evict` with the registry's configuration, or empty that \

@@ -178,7 +178,7 @@ impl fmt::Display for Reason {
                 match keep {
                     Some(keep @ 1..) => write!(f, "is number {rank}, not among the {keep} {}", best(*by))?,
                     _ if keep_within.is_some() => {}
-                    _ => f.write_str("is kept by nothing")?,
+                    _ => f.write_str("is kept by no rule")?,
                 }
                 let Some(keep_within) = keep_within else { return Ok(()) };
                 let and = if matches!(keep, Some(1..)) { ", and " } else { "" };
@@ -309,9 +309,9 @@ mod tests {
                 "not_kept",
                 "is not the newest of any of the last 7 days or of any month",
             ),
-            (not_kept(None, None, Order::Pushed).beside(Calendar::default()), "not_kept", "is kept by nothing"),
-            (not_kept(None, None, Order::Pushed), "not_kept", "is kept by nothing"),
-            (not_kept(Some(0), None, Order::Pushed), "not_kept", "is kept by nothing"),
+            (not_kept(None, None, Order::Pushed).beside(Calendar::default()), "not_kept", "is kept by no rule"),
+            (not_kept(None, None, Order::Pushed), "not_kept", "is kept by no rule"),
+            (not_kept(Some(0), None, Order::Pushed), "not_kept", "is kept by no rule"),
         ] {
             assert_eq!((reason.code(), &*reason.to_string()), (code, text));
             assert_eq!(reason.is_age_unknown(), code == "age_unknown");

@@ -92,9 +92,9 @@ fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
         [
             "+ prod is matched by no only-tag",
             "+ b1 is matched by keep-tag b1",
-            "- b2 is kept by nothing",
-            "- b3 is kept by nothing",
-            "- b0 is kept by nothing",
+            "- b2 is kept by no rule",
+            "- b3 is kept by no rule",
+            "- b0 is kept by no rule",
         ]
     );
     assert_eq!(

@@ -97,7 +97,7 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
                 (Some(blocked), _) => ("kept_back", format!("stays: {}", blocked.reason)),
                 (None, Some(Decision { reason: reason @ Reason::Attached(subject), .. })) => {
                     let fate = match goes {
-                        true => "goes",
+                        true => "is deleted",
                         false if !plan.has_manifest(repository, subject) => "is not in this repository",
                         false => "stays",
                     };

@@ -66,7 +66,7 @@ pub fn restore(
     for entry in &restored.missing {
         let why = match entry.kind {
             Kind::Blob => "is neither in the trash nor in the registry",
-            _ => "would lead to nothing, and stays in the trash",
+            _ => "would be dangling, and stays in the trash",
         };
         eprintln!("regc: {}: {why}", printable(&entry.path));
     }
@@ -81,7 +81,7 @@ pub fn restore(
     } else if !restored.missing.is_empty() || !restored.failures.is_empty() {
         eprintln!(
             "regc: the restore is not complete; until it is, `regc gc` keeps what is back. Run it again once what is missing \
-             is there, or give the rest up with `regc trash empty {run}`"
+             is there, or delete the rest with `regc trash empty {run}`"
         );
     }
     restored.failures.iter().for_each(|failure| print_error(failure));

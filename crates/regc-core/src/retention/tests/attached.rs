@@ -72,11 +72,11 @@ fn tags_that_only_resemble_attachment_tags_follow_the_rules() {
         format!("x-sha256-{hex}"),
         "sha256-é".to_owned(),
     ] {
-        assert_eq!(said("keep: 0", &[tag(&name, "image", 9)]), [format!("- {name} is kept by nothing")]);
+        assert_eq!(said("keep: 0", &[tag(&name, "image", 9)]), [format!("- {name} is kept by no rule")]);
     }
     // A tag that names the very image whose digest is in its name.
     let own = tag(&format!("sha256-{hex}"), "app", 9);
-    assert_eq!(said("keep: 0", &[own]), [format!("- sha256-{hex} is kept by nothing")]);
+    assert_eq!(said("keep: 0", &[own]), [format!("- sha256-{hex} is kept by no rule")]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn attached_image_follows_its_owner() {
     let kept = said("keep: 0, keep-tag: ['^v1$', signature]", &tags);
     assert_eq!(kept[3], "+ v1-sbom is attached to v1, which is matched by keep-tag ^v1$");
     assert_eq!(kept[4], "+ v1-sbom-signature is matched by keep-tag signature");
-    assert_eq!(kept[2], "- v2-sbom is attached to v2, which is kept by nothing");
+    assert_eq!(kept[2], "- v2-sbom is attached to v2, which is kept by no rule");
     assert_eq!(said("keep: all", &tags)[2], "+ v2-sbom is attached to v2, which is kept as all are");
 }
 
@@ -147,7 +147,7 @@ fn a_long_chain_of_attachments_is_followed() {
     tags.extend((1..20_000).map(|at| attached(&at.to_string(), &at.to_string(), &(at - 1).to_string())));
     let decisions = decide(&rule("keep: 0"), &tags, &BTreeMap::new(), now());
     assert!(decisions.iter().all(|decision| !decision.keep));
-    assert_eq!(decisions[19_999].reason.to_string(), "is attached to 0, which is kept by nothing");
+    assert_eq!(decisions[19_999].reason.to_string(), "is attached to 0, which is kept by no rule");
 }
 
 #[test]
