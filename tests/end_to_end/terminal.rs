@@ -114,6 +114,12 @@ fn a_repair_is_asked_for() {
     for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
         let run = answered(&["repair", "--apply", "--root", path], answer);
         assert!(run.stdout.contains(&format!("Do 1 repair in {path}? [y/N]")), "{}", run.stdout);
+        assert_eq!(run.stdout.contains("nothing was changed"), code == 1, "{}", run.stdout);
+        assert!(
+            run.stdout.contains(" would be written: ") && !run.stdout.contains("nothing was deleted"),
+            "{}",
+            run.stdout
+        );
         assert_eq!((run.code, link() == "garbled"), (code, code == 1), "{answer:?}: {}", run.stdout);
     }
     let run = answered(&["repair", "--apply", "--root", path], "n");

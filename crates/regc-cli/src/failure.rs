@@ -21,9 +21,9 @@ pub enum Failure {
     /// No run of this name is in the trash.
     #[error("run {run:?} is not in the trash, {}", in_trash(.runs))]
     NoSuchRun { run: String, runs: Vec<String> },
-    /// The operator answered the question with no.
-    #[error("nothing was deleted")]
-    Declined,
+    /// The operator answered the question with no. The word is what would have been done.
+    #[error("nothing was {0}")]
+    Declined(&'static str),
     /// A question would have to be asked, and cannot be.
     #[error("the deletion must be confirmed: there is no terminal to ask on, or the output is not human-readable")]
     Unconfirmed,
@@ -63,7 +63,7 @@ impl Failure {
         match self {
             Self::Library(error) => Some(error),
             Self::NotFound { error, .. } => Some(error),
-            Self::NoSuchRun { .. } | Self::Declined | Self::Unconfirmed | Self::NoTerminal => None,
+            Self::NoSuchRun { .. } | Self::Declined(_) | Self::Unconfirmed | Self::NoTerminal => None,
         }
     }
 }

@@ -157,7 +157,7 @@ impl Flags {
             Failure::Library(error) => self.hint_of_error(error),
             Failure::Unconfirmed => self.if_has("yes", "use --yes, or see what would be deleted with --dry-run"),
             Failure::NotFound { similar, .. } => Some(similar.clone()),
-            Failure::NoSuchRun { .. } | Failure::Declined | Failure::NoTerminal => None,
+            Failure::NoSuchRun { .. } | Failure::Declined(_) | Failure::NoTerminal => None,
         }
     }
 

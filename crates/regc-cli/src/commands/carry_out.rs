@@ -64,7 +64,7 @@ pub fn carry_out(
         None => None,
         Some(_) if terms.ends_if_empty && plan.totals().is_empty() => Some(Outcome::default()),
         Some(_) if terms.asks && !is_agreed_to(&plan, &question(&plan, root, is_kept)) => {
-            return Err(Failure::Declined);
+            return Err(Failure::Declined("deleted"));
         }
         Some(session) => {
             plan.confirm();

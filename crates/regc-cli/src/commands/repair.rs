@@ -124,7 +124,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
                 tell(&mut output, &args, &plan, "planned", plan.actions());
                 output.flush();
                 if !is_agreed(&question(&plan, root)) {
-                    return Err(Failure::Declined);
+                    return Err(Failure::Declined("changed"));
                 }
             }
             owed.write();
@@ -270,17 +270,17 @@ fn tell(output: &mut Output, args: &Args, plan: &Plan, state: &str, actions: &[A
             output.record("repair", &step);
             continue;
         }
-        let spared = if state == "spared" { "; it changed meanwhile, and is left alone" } else { "" };
+        let spared = if state == "spared" { "; it changed in the meantime" } else { "" };
         let reason = cause.map_or_else(String::new, |cause| because(action, cause));
-        output.line(format_args!("{}{}{spared}", printable(&sentence(action)), printable(&reason)));
+        output.line(format_args!("{}{}{spared}", printable(&sentence(action, state)), printable(&reason)));
         if args.verbose {
             output.line(format_args!("    {}", printable(action.path())));
         }
     }
 }
 
-/// `tag team/app:v1 is removed`.
-fn sentence(action: &Action) -> String {
+/// `tag team/app:v1 would be removed`; `is removed` once it is, `is not removed` if it is spared.
+fn sentence(action: &Action, state: &str) -> String {
     let what = match Location::parse(action.path()) {
         Some(Location::Blob { digest }) => format!("blob {digest}"),
         Some(Location::LayerLink { repository, digest }) => format!("layer link of {digest} in {repository}"),
@@ -295,12 +295,17 @@ fn sentence(action: &Action) -> String {
         Some(Location::UploadFile { .. } | Location::ReferrerLink { .. }) | None => action.path().to_owned(),
     };
     let done = match action {
-        Action::Take { .. } => "is taken from the other store",
-        Action::MoveAside { .. } => "is moved aside",
-        Action::WriteLink { .. } => "is written",
-        Action::RemoveLink { .. } => "is removed",
+        Action::Take { .. } => "taken from the other store",
+        Action::MoveAside { .. } => "moved aside",
+        Action::WriteLink { .. } => "written",
+        Action::RemoveLink { .. } => "removed",
     };
-    format!("{what} {done}")
+    let is = match state {
+        "planned" => "would be",
+        "spared" => "is not",
+        _ => "is",
+    };
+    format!("{what} {is} {done}")
 }
 
 /// `: RG032 content is not that of its digest; images team/app:v1, team/app:v2, team/app:v3 and 4 more`.

@@ -55,7 +55,7 @@ pub fn empty(
         }
         output.flush();
         if !runs.is_empty() && !is_agreed(&question(&runs, root)) {
-            return Err(Failure::Declined);
+            return Err(Failure::Declined("deleted"));
         }
     }
     let emptied = match session {
