@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use regc_core::Digest;
 use regc_core::registry::layout;
@@ -33,6 +36,38 @@ fn run(root: &Path, arguments: &[&str], used: &str) -> Run {
     let list = root.join("used");
     fs::write(&list, used).unwrap();
     regc([arguments, &["--keep-used", list.to_str().unwrap(), "--root", root.to_str().unwrap()]].concat())
+}
+
+#[test]
+fn a_signal_ends_reading_a_list_that_does_not_come() {
+    let Images { registry, .. } = images();
+    let root = registry.on_disk();
+    let root = root.path().to_str().unwrap();
+    let fifo = tempfile::tempdir().unwrap();
+    let fifo = fifo.path().join("list");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (list, signal, code) in [("-", "INT", 130), ("-", "TERM", 143), (fifo.to_str().unwrap(), "INT", 130)] {
+        for arguments in [&["gc", "-m"][..], &["rm", "--yes", "multi:v1"], &["prune", "--yes", "--keep", "0"]] {
+            let mut regc = Command::new(env!("CARGO_BIN_EXE_regc"))
+                .args(arguments)
+                .args(["--keep-used", list, "--root", root])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            thread::sleep(Duration::from_millis(500));
+            assert_eq!(regc.try_wait().unwrap(), None, "{arguments:?} waits for {list}");
+            assert!(Command::new("kill").args(["-s", signal, &regc.id().to_string()]).status().unwrap().success());
+            let ended = (0..50).find_map(|_| {
+                thread::sleep(Duration::from_millis(100));
+                regc.try_wait().unwrap()
+            });
+            regc.kill().ok();
+            assert_eq!(ended.and_then(|status| status.code()), Some(code), "{arguments:?} {list} {signal}");
+        }
+    }
+    assert!(Path::new(root).join(layout::tag_link("multi", "v1")).exists(), "nothing was deleted");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -13,6 +16,9 @@ pub struct Interruption {
     is_there: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
 }
+
+/// How long a signal may go unnoticed while something is waited for.
+const CHECKED_EVERY: Duration = Duration::from_millis(100);
 
 /// One for the process, since signals are sent to a process.
 static WATCHED: OnceLock<Interruption> = OnceLock::new();
@@ -36,6 +42,20 @@ impl Interruption {
     /// Whether the process must stop.
     pub fn is_there(&self) -> bool {
         self.is_there.load(Relaxed)
+    }
+
+    /// Waits for something that a signal does not end by itself, such as reading from a pipe that says nothing. `None` if a signal
+    /// comes first: then it goes on until the process ends.
+    pub fn or<T: Send + 'static>(&self, waits: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(waits()).ok());
+        loop {
+            match receiver.recv_timeout(CHECKED_EVERY) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Timeout) if !self.is_there() => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Returns the exit code that shells expect of a process that a signal ended: 130 or 143. 0 if there was no

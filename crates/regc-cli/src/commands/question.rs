@@ -2,9 +2,6 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanCount};
 use regc_core::Plan;
@@ -61,22 +58,13 @@ pub fn is_agreed(question: &str) -> bool {
 fn ask(question: &str) -> Option<String> {
     eprint!("{question} ");
     io::stderr().flush().ok();
-    let (answer, answered) = mpsc::channel();
-    // A signal does not end the reading of a line, but this thread ends with the process.
-    thread::spawn(move || {
+    let read = || {
         let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line);
-        answer.send(read.is_ok().then(|| line.trim().to_owned())).ok();
-    });
-    let interruption = process::watch().ok()?;
-    loop {
-        match answered.recv_timeout(Duration::from_millis(100)) {
-            Ok(answer) => return answer,
-            Err(RecvTimeoutError::Timeout) if !interruption.is_there() => {}
-            Err(_) => {
-                eprintln!();
-                return None;
-            }
-        }
+        io::stdin().lock().read_line(&mut line).is_ok().then(|| line.trim().to_owned())
+    };
+    let answer = process::watch().ok()?.or(read);
+    if answer.is_none() {
+        eprintln!();
     }
+    answer.flatten()
 }

@@ -14,6 +14,7 @@ use regc_core::{Algorithm, Digest, Error, Silent, Store};
 use serde_json::Value;
 
 use crate::output::{self, count};
+use crate::process;
 
 /// Where images are listed that are in use.
 #[derive(clap::Args)]
@@ -38,7 +39,9 @@ impl Used {
         for path in &self.keep_used {
             let fail = |source| Error::Storage { action: "use", path: path.display().to_string(), source };
             let invalid = |reason: String| fail(io::Error::new(io::ErrorKind::InvalidData, reason));
-            let references = references(&read(path).map_err(fail)?).map_err(invalid)?;
+            let list = path.clone();
+            let text = process::watch()?.or(move || read(&list)).ok_or(Error::Interrupted)?;
+            let references = references(&text.map_err(fail)?).map_err(invalid)?;
             if references.is_empty() {
                 return Err(invalid("it names no image".to_owned()));
             }
