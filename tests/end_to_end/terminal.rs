@@ -1,6 +1,6 @@
 //! The binary in a terminal.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use regc_core::registry::layout;
@@ -64,6 +64,55 @@ fn progress_is_of_one_phase_and_gone_when_it_is_done() {
     assert!(hashing.count() > 2, "{:?}", run.stdout);
     assert!(last.contains("Hashed") && !last.contains("hashing"), "{last:?}");
     assert!(!run.stdout.contains("\u{1b}[?25l"), "the cursor is hidden");
+}
+
+/// Types Ctrl-C once the screen shows this, and returns what it shows until the command ends, and its exit code.
+fn interrupted(arguments: &[&str], once: &str) -> Run {
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--flush", "--command", &quoted(arguments), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of the package bsdutils, is installed");
+    let mut keyboard = terminal.stdin.take().expect("it is piped");
+    let mut display = terminal.stdout.take().expect("it is piped");
+    let (mut screen, mut is_typed, mut bytes) = (Vec::new(), false, [0; 4096]);
+    loop {
+        let read = display.read(&mut bytes).expect("it can be read");
+        if read == 0 {
+            break;
+        }
+        screen.extend_from_slice(&bytes[..read]);
+        if !is_typed && String::from_utf8_lossy(&screen).contains(once) {
+            keyboard.write_all(b"\x03").expect("it reads");
+            is_typed = true;
+        }
+    }
+    let screen = String::from_utf8_lossy(&screen).into_owned();
+    assert!(is_typed, "{once:?} is not shown: {screen:?}");
+    Run {
+        code: terminal.wait().expect("it ends").code().expect("no signal ends it"),
+        stdout: screen,
+        stderr: String::new(),
+    }
+}
+
+#[test]
+fn progress_is_gone_after_an_interruption() {
+    let mut registry = crate::registry();
+    registry.image("large:v1").layers(["large"]).push();
+    registry.put(layout::blob_data(&sha256(b"any")), vec![0; 300_000]);
+    let root = registry.on_disk();
+    let root = root.path().to_str().unwrap();
+    for command in ["verify", "repair"] {
+        let run = interrupted(&[command, "--content", "--bandwidth", "15KiB/s", "--root", root], "hashing blobs  ");
+        assert_eq!(run.code, 130, "{:?}", run.stdout);
+        let last = run.stdout.rsplit(DRAWN).next().unwrap();
+        assert!(last.contains("nterrupted") && !last.contains("hashing"), "{:?}", run.stdout);
+        assert!(!last.contains("^C"), "what the terminal echoes is cleared with the line: {:?}", run.stdout);
+        let shown = run.stdout.rfind("\u{1b}[?25h");
+        assert!(run.stdout.rfind("\u{1b}[?25l") <= shown, "the cursor is hidden: {:?}", run.stdout);
+    }
 }
 
 #[test]
