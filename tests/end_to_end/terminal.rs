@@ -287,11 +287,39 @@ fn errors_and_warnings_have_colours_only_at_a_terminal() {
     for (arguments, colour) in [
         (&["ls", "--root", "/nowhere"][..], "\u{1b}[31m"),
         (&["gc", "--dry-run", "--root", path, "--repository", "nosuch"], "\u{1b}[33m"),
+        (&["gc", "--formt", "json"], "\u{1b}[31m"),
+        (&["prune", "--check-policy", "/dev/null"], "\u{1b}[31m"),
     ] {
         assert!(in_terminal(80, arguments, "").contains(colour), "{arguments:?}");
         assert!(!in_terminal(80, arguments, "NO_COLOR=1").contains('\u{1b}'), "{arguments:?}");
         assert!(!crate::common::regc(arguments).stderr.contains('\u{1b}'), "{arguments:?}");
     }
+}
+
+#[test]
+fn errors_look_the_same_whatever_is_wrong() {
+    for (arguments, code) in [
+        (&["ls", "--root", "/nowhere"][..], 1),
+        (&["ls", "--nosuch"], 2),
+        (&["rm"], 2),
+        (&["nosuch"], 2),
+        (&["gc", "--format", "x"], 2),
+        (&["explain", "RG999"], 2),
+    ] {
+        let run = crate::common::regc(arguments);
+        assert_eq!((run.code, &*run.stdout), (code, ""), "{arguments:?}: {}", run.stderr);
+        let (first, below) = run.stderr.split_once('\n').unwrap();
+        let reason = first.strip_prefix("regc: ").unwrap_or_else(|| panic!("{arguments:?}: {first}"));
+        assert!(reason.starts_with(char::is_lowercase) && !reason.ends_with('.'), "{reason}");
+        assert!(
+            below.lines().all(|line| line.starts_with("  ") && (line.ends_with("...") || !line.ends_with('.'))),
+            "{arguments:?}: {below}"
+        );
+        let begin = |screen: String| screen.split_once("regc:").map(|(before, _)| before.trim().to_owned());
+        assert_eq!(begin(in_terminal(80, arguments, "")).as_deref(), Some("\u{1b}[31m\u{1b}[1m"), "{arguments:?}");
+        assert_eq!(begin(in_terminal(80, arguments, "NO_COLOR=1")).as_deref(), Some(""), "{arguments:?}");
+    }
+    assert!(crate::common::regc(["ls", "--help"]).stdout.contains("Usage: regc ls"), "help is no error");
 }
 
 #[test]

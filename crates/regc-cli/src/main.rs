@@ -9,6 +9,7 @@ mod output;
 mod process;
 mod progress;
 mod source;
+mod usage_error;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -96,9 +97,10 @@ impl ExitStatus {
 }
 
 fn main() -> ExitCode {
-    let (command, matches) = (command(), command().get_matches());
+    let (command, matches) = (command(), command().try_get_matches());
+    let matches = matches.unwrap_or_else(|error| usage_error::exit(&error));
     let flags = Flags::of(&command, &matches);
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| usage_error::exit(&error));
     let ending = match cli.command {
         Command::Gc(args) => gc::run(args),
         Command::Apply(args) => apply::run(args),
@@ -134,8 +136,7 @@ fn command() -> ClapCommand {
 
 /// Prints an error and what caused it to the standard error stream.
 fn print_error(error: &dyn Error) {
-    let name = console::style("regc:").red().bold().for_stderr();
-    eprintln!("{name} {}", output::printable(&error.to_string()));
+    output::fail(format_args!("{}", output::printable(&error.to_string())));
     for cause in output::causes(error) {
         eprintln!("  caused by: {}", output::printable(&cause.to_string()));
     }

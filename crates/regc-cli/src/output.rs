@@ -159,7 +159,7 @@ impl Output {
         self.flush();
         match self.take_error() {
             Some(error) => {
-                eprintln!("regc: cannot write the report: {error}");
+                fail(format_args!("cannot write the report: {error}"));
                 ExitStatus::Failed
             }
             None => ending(),
@@ -194,6 +194,11 @@ pub fn count(number: u64, thing: &str) -> String {
 /// `1 repository`, `1,234 repositories`.
 pub fn count_of(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", HumanCount(number), if number == 1 { one } else { many })
+}
+
+/// Prints an error to the standard error stream, its beginning in red at a terminal.
+pub fn fail(text: fmt::Arguments<'_>) {
+    eprintln!("{} {text}", console::style("regc:").red().bold().for_stderr());
 }
 
 /// Prints a warning to the standard error stream, in yellow at a terminal.

@@ -182,7 +182,7 @@ pub fn finish(printer: &mut dyn Printer, ending: ExitStatus) -> ExitStatus {
     match printer.error() {
         Some(error) => {
             // The work is done all the same: the disk that is too full for the report may be why the run was needed.
-            eprintln!("regc: cannot write the report: {error}");
+            output::fail(format_args!("cannot write the report: {error}"));
             ExitStatus::Failed
         }
         None => ending,

@@ -21,9 +21,9 @@ use crate::output::table::{Cell, Column, Table};
 use crate::output::{Output, Versioned, count_of, natural};
 use crate::progress::Progress;
 
-/// Show where the bytes are: the exclusive space of each repository, what it shares and with which others, what its tags pull,
-/// what no tag reaches, and what is garbage.
+/// Show where the bytes are: the exclusive and shared space of each repository, and garbage.
 ///
+/// For each repository, shows also with which others it shares, what its tags pull, and what no tag reaches.
 /// The exclusive space of a repository is what only this repository uses: it would be freed, with its garbage, if only the
 /// repository were deleted. With --files, what is in use, what is garbage, and other files add up to what `du --apparent-size`
 /// reports of the files below docker/registry/v2/blobs. Unfinished uploads and the trash are counted by themselves.

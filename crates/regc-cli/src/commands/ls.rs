@@ -18,7 +18,7 @@ use serde::Serialize;
 use self::human::Digests;
 use crate::commands::similar::similar;
 use crate::commands::{Common, Format, pattern};
-use crate::output::{Output, natural, printable};
+use crate::output::{self, Output, natural, printable};
 use crate::progress::Progress;
 use crate::{ExitStatus, hints, process};
 
@@ -174,7 +174,7 @@ fn is_matched(pattern: &Pattern, listing: &Listing) -> bool {
 /// Reports the patterns that match nothing. That is a failure: one of them may be misspelled.
 fn tell_of_unmatched(store: &Store, progress: &Progress, patterns: &[&Pattern]) -> ExitStatus {
     for pattern in patterns {
-        eprintln!("regc: nothing matches {}", printable(&pattern.to_string()));
+        output::fail(format_args!("nothing matches {}", printable(&pattern.to_string())));
     }
     if patterns.is_empty() {
         return ExitStatus::Done;

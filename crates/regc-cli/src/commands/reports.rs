@@ -11,7 +11,7 @@ use regc_core::{Error, Finding, Summary};
 
 use crate::ExitStatus;
 use crate::failure::Failure;
-use crate::output::{causes, file, printable};
+use crate::output::{self, causes, file, printable};
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -134,7 +134,7 @@ impl<'a> Reports<'a> {
                 return;
             }
             if let Err(error) = file::replace(path, content) {
-                eprintln!("regc: cannot write {}: {error}", printable(&path.display().to_string()));
+                output::fail(format_args!("cannot write {}: {error}", printable(&path.display().to_string())));
                 is_written = false;
             }
         };

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::ExitStatus;
 use crate::commands::Format;
-use crate::output::{Output, printable};
+use crate::output::{self, Output, printable};
 
 /// Prints what each rule of the policy keeps, and which rules never apply; or what is wrong with it.
 pub fn run(path: &Path, text: &str, format: Format) -> ExitStatus {
@@ -17,7 +17,7 @@ pub fn run(path: &Path, text: &str, format: Format) -> ExitStatus {
         (Ok(policy), Format::Human) => print(&mut output, policy),
         (Ok(policy), Format::Json) => print_json(&mut output, policy),
         (Err(error), Format::Human) => {
-            eprintln!("regc: {}", printable(&format!("{}: {error}", path.display())));
+            output::fail(format_args!("{}", printable(&format!("{}: {error}", path.display()))));
         }
         (Err(error), Format::Json) => print_error(&mut output, error),
     }
