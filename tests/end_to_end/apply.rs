@@ -154,6 +154,48 @@ fn plan_that_is_not_what_was_reviewed_is_refused() {
 }
 
 #[test]
+fn plan_of_another_version_is_refused_with_that_version() {
+    let setting = Setting::new();
+    setting.plan(&["gc", "-m"]);
+    let text = fs::read_to_string(setting.file()).unwrap();
+    let this = env!("CARGO_PKG_VERSION");
+    let rewritten = |changed: String| {
+        // Whole, as the other version has written it.
+        let before = &changed[..changed.trim_end().rfind('\n').unwrap() + 1];
+        let digest = regc_testkit::sha256(before.as_bytes());
+        format!("{before}{{\"type\":\"end\",\"items\":1,\"sha256\":\"{digest}\"}}\n")
+    };
+    let made_by = format!("\"regc\":\"{this}\"");
+    assert!(text.contains(&made_by) && text.contains("\"schema_version\":2"), "{text}");
+    for (plan, reason) in [
+        (
+            rewritten(text.replace(&made_by, "\"regc\":\"9.9.9\"")),
+            format!(
+                "it was made by regc 9.9.9, and this is regc {this}; apply it with regc 9.9.9, or write it again with --plan-out"
+            ),
+        ),
+        // One whose other lines are written otherwise.
+        (
+            "{\"type\":\"plan\",\"schema_version\":7,\"regc\":\"9.9.9\",\"new\":1}\nsomething else\n".to_owned(),
+            "it was made by regc 9.9.9".to_owned(),
+        ),
+        (
+            rewritten(text.replace("\"schema_version\":2", "\"version\":1")),
+            format!(
+                "it was made by another build of regc {this}, in version 1 of the format, and this is version 2; write it again"
+            ),
+        ),
+    ] {
+        fs::write(setting.file(), plan).unwrap();
+        let blobs = blobs_below(setting.root.path());
+        let run = setting.apply(&[]);
+        assert!(run.code == 1 && run.stderr.contains(&reason), "{reason}: {}", run.stderr);
+        assert!(run.stderr.contains(setting.file().to_str().unwrap()), "{}", run.stderr);
+        assert_eq!(blobs_below(setting.root.path()), blobs);
+    }
+}
+
+#[test]
 fn plan_of_another_store_is_refused() {
     let (setting, directory) = (Setting::new(), tempfile::tempdir().unwrap());
     let config = |root: &Path| {

@@ -27,20 +27,52 @@ pub struct Planning {
     plan_out: Option<PathBuf>,
 }
 
-/// The version of the format. It increases when an older regc would misread a plan.
-const VERSION: u32 = 1;
+/// The version of the format. It increases when another regc would misread a plan.
+const SCHEMA_VERSION: u32 = 2;
 
 /// The first line of a plan.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     r#type: String,
-    version: u32,
+    schema_version: u32,
     regc: String,
     planned: String,
     store: String,
     /// The directory that relative paths among the arguments start from.
     directory: PathBuf,
     arguments: Vec<String>,
+}
+
+/// What the first line of a plan says in every version.
+#[derive(Debug, Deserialize)]
+struct MadeBy {
+    r#type: String,
+    #[serde(alias = "version")]
+    schema_version: u32,
+    regc: String,
+}
+
+impl MadeBy {
+    /// Fails unless this regc understands what the other one has written, and plans the same.
+    fn check(&self, path: &Path) -> Result<(), Error> {
+        let Self { schema_version, regc, .. } = self;
+        let this = env!("CARGO_PKG_VERSION");
+        match (regc == this, *schema_version == SCHEMA_VERSION) {
+            (true, true) => Ok(()),
+            (false, _) => {
+                let reason = format!("it was made by regc {regc}, and this is regc {this}");
+                Err(invalid(path, format!("{reason}; apply it with regc {regc}, or write it again with --plan-out")))
+            }
+            (true, false) => {
+                let reason =
+                    format!("it was made by another build of regc {regc}, in version {schema_version} of the format");
+                Err(invalid(
+                    path,
+                    format!("{reason}, and this is version {SCHEMA_VERSION}; write it again with --plan-out"),
+                ))
+            }
+        }
+    }
 }
 
 /// The last line of a plan.
@@ -131,7 +163,7 @@ impl Planning {
         let fail = |source| Error::Storage { action: "write the plan", path: path.display().to_string(), source };
         let header = Header {
             r#type: "plan".to_owned(),
-            version: VERSION,
+            schema_version: SCHEMA_VERSION,
             regc: env!("CARGO_PKG_VERSION").to_owned(),
             planned: process::time(SystemTime::now()),
             store: name_of(root),
@@ -159,6 +191,8 @@ impl Approved {
         let fail = |source| Error::Storage { action: "read the plan", path: path.display().to_string(), source };
         let text = fs::read_to_string(path).map_err(fail)?;
         let not_whole = || invalid(path, "it is not whole; write it again with --plan-out");
+        let first = text.lines().next().and_then(|line| serde_json::from_str::<MadeBy>(line).ok());
+        first.filter(|first| first.r#type == "plan").ok_or_else(not_whole)?.check(path)?;
         let last = text.trim_end_matches('\n').rfind('\n').map(|at| at + 1).ok_or_else(not_whole)?;
         let (before, last) = text.split_at(last);
         let end: End = serde_json::from_str(last).map_err(|_| not_whole())?;
@@ -167,9 +201,6 @@ impl Approved {
         }
         let mut lines = before.lines();
         let header: Header = lines.next().and_then(|line| serde_json::from_str(line).ok()).ok_or_else(not_whole)?;
-        if header.version != VERSION || header.regc != env!("CARGO_PKG_VERSION") {
-            return Err(invalid(path, format!("it was made by regc {}; write it again with --plan-out", header.regc)));
-        }
         let mut items = BTreeMap::new();
         for line in lines {
             let item: Box<RawValue> = serde_json::from_str(line).map_err(|_| not_whole())?;
