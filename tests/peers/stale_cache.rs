@@ -324,6 +324,35 @@ fn all_nodes_of_a_cluster_are_evicted() {
 }
 
 #[test]
+fn key_of_another_type_in_a_cluster_is_left_alone_and_the_rest_is_evicted() {
+    let setting = Setting::new(&[]);
+    let plain = format!("addr: '{}'", setting.server.address());
+    setting.use_registry(&plain);
+    let cached = contents(&mut connect(&format!("redis://{}", setting.server.address())));
+    let nodes = RedisServer::cluster();
+    let urls = nodes.each_ref().map(|node| format!("redis://{}", node.address()));
+    let client = redis::cluster::ClusterClient::new(urls.iter().map(String::as_str)).unwrap();
+    let mut cluster = client.get_connection().unwrap();
+    const FOREIGN: &str = "repository::team/app::blobs";
+    for entry in &cached {
+        let () = match entry.split_once(' ') {
+            Some((FOREIGN, _)) => cluster.set(FOREIGN, "another's").unwrap(),
+            Some((set, member)) => cluster.sadd(set, member).unwrap(),
+            None => cluster.hset(entry, "digest", "kept").unwrap(),
+        };
+    }
+    let clustered = format!("addrs: ['{}', '{}']", nodes[0].address(), nodes[1].address());
+    let run = setting.run(&clustered, &["gc", "--json"]);
+    assert_eq!((run.code, &*run.stderr), (0, ""));
+    let gone = deleted(&run.stdout);
+    let is_foreign = |entry: &&String| entry.starts_with(&format!("{FOREIGN} "));
+    assert!(gone.iter().any(|entry| is_foreign(&entry)), "{gone:?}");
+    let evicted = cached.intersection(&gone).filter(|entry| !is_foreign(entry)).count();
+    assert_eq!(last_line(&run)["evicted"], evicted as u64);
+    assert_eq!(cluster.get::<_, String>(FOREIGN).unwrap(), "another's");
+}
+
+#[test]
 fn eviction_that_failed_is_made_up_for_by_the_next_run() {
     let setting = Setting::new(&[]);
     let (redis, dead) = (format!("addr: '{}'", setting.server.address()), "addr: '127.0.0.1:1'");

@@ -1,5 +1,6 @@
 //! A connection to the Redis of a registry: one server, the one that Sentinels name, or a cluster.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use redis::cluster::{ClusterClientBuilder, ClusterConnection, cluster_pipe};
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
-    Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
+    Arg, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
     RedisConnectionInfo, RedisError, TlsCertificates, TlsMode, Value,
 };
 
@@ -55,14 +56,16 @@ impl Connection {
                 }
                 pipeline.ignore_errors().query::<Vec<Result<u64, RedisError>>>(&mut **connection)
             }
-            Nodes::Cluster(connection) => {
+            Nodes::Cluster(connection) => of_their_type(connection, commands).and_then(|commands| {
+                if commands.is_empty() {
+                    return Ok(Vec::new());
+                }
                 let mut pipeline = cluster_pipe();
                 for command in commands {
                     pipeline.add_command(command);
                 }
-                // Here, one refusal is the answer to all.
                 pipeline.query::<Vec<u64>>(connection).map(|numbers| numbers.into_iter().map(Ok).collect())
-            }
+            }),
         };
         let mut sum = 0;
         for answer in answers.map_err(|error| self.error(error))? {
@@ -120,6 +123,31 @@ impl Connection {
 /// Whether a key is not of the type that a command is for.
 fn is_of_another_type(error: &RedisError) -> bool {
     error.code() == Some("WRONGTYPE")
+}
+
+/// Leaves out the commands on sets whose key is of another type. In a cluster, one refusal is the answer to all commands that are
+/// sent at once.
+fn of_their_type(connection: &mut ClusterConnection, mut commands: Vec<Cmd>) -> Result<Vec<Cmd>, RedisError> {
+    let set = |command: &Cmd| -> Option<Vec<u8>> {
+        let mut arguments = command.args_iter();
+        match (arguments.next(), arguments.next()) {
+            (Some(Arg::Simple(b"SREM")), Some(Arg::Simple(key))) => Some(key.to_vec()),
+            _ => None,
+        }
+    };
+    let sets: BTreeSet<Vec<u8>> = commands.iter().filter_map(set).collect();
+    if sets.is_empty() {
+        return Ok(commands);
+    }
+    let mut pipeline = cluster_pipe();
+    for set in &sets {
+        pipeline.cmd("TYPE").arg(&set[..]);
+    }
+    let types: Vec<String> = pipeline.query(connection)?;
+    let others: BTreeSet<Vec<u8>> =
+        sets.into_iter().zip(types).filter(|(_, of)| !matches!(&**of, "set" | "none")).map(|(key, _)| key).collect();
+    commands.retain(|command| !set(command).is_some_and(|key| others.contains(&key)));
+    Ok(commands)
 }
 
 /// Why there is no connection.
