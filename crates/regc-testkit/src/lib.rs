@@ -22,6 +22,7 @@ pub mod peer;
 pub mod redis;
 pub mod scenario;
 pub mod soak;
+pub mod tmux;
 pub mod wrapped;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,7 +11,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use regc_core::registry::layout;
-use regc_core::{CollectOptions, Disposal, Holder, Store};
+use regc_core::{Disposal, Holder, Store};
 use regc_testkit::TestRegistry;
 
 use super::message::{Message, Named, NamedTag, Request};
@@ -42,7 +42,7 @@ fn browse(root: &Path, shown: Shown, look_around: impl FnOnce(&mut Browsed<'_>))
     let opening =
         Opening { dry_run: false, live: false, quiet: true, allow_empty: false, jobs: Some(4), manifest_cache: None };
     let found = source::find(None, Some(root.to_owned())).unwrap();
-    let opened = Opened::new(found, opening, &CollectOptions::new(), false).unwrap();
+    let opened = Opened::to_read(found, opening).unwrap();
     let disposal = if shown.deletes { Disposal::Delete } else { Disposal::Trash };
     let terms = Terms { disposal, store: format!("--root {SHOWN}"), root: PathBuf::from(SHOWN) };
     let (progress, stop) = (Progress::default(), Stop::default());

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use regc_core::{CollectOptions, Disposal};
+use regc_core::Disposal;
 
 use crate::browse::{self, Closed, Shown, Terms};
 use crate::commands::manifest_cache::ManifestCache;
@@ -55,7 +55,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         jobs: common.jobs,
         manifest_cache: args.manifest_cache.file(&source),
     };
-    let opened = Opened::new(source, opening, &CollectOptions::new(), false)?;
+    let opened = Opened::to_read(source, opening)?;
     let shown = Shown { place: opened.root.display().to_string(), read_only: args.read_only, deletes: args.delete };
     let disposal = if args.delete { Disposal::Delete } else { Disposal::Trash };
     let terms = Terms { disposal, store: undo, root: opened.root.clone() };

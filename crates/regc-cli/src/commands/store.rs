@@ -34,15 +34,23 @@ pub struct Opening {
 
 impl Opened {
     /// Opens a store for a command that collects, or if `is_deletion`, changes tags.
-    pub fn new(
+    pub fn new(source: Source, opening: Opening, options: &CollectOptions, is_deletion: bool) -> Result<Self, Error> {
+        Self::checked(source, opening, |store| store.check(options, is_deletion))
+    }
+
+    /// Opens a store to read it, whatever describes it besides: what is deleted later is checked then.
+    pub fn to_read(source: Source, opening: Opening) -> Result<Self, Error> {
+        Self::checked(source, opening, Store::check_layout)
+    }
+
+    fn checked(
         source: Source,
         mut opening: Opening,
-        options: &CollectOptions,
-        is_deletion: bool,
+        check: impl FnOnce(&Store) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let store = Store::open(&source.config)?.allow_empty(opening.allow_empty);
         let store = opening.jobs.into_iter().fold(store, Store::jobs).manifest_cache(opening.manifest_cache.take());
-        store.check(options, is_deletion).map_err(|error| source.with_nearby_root(error))?;
+        check(&store).map_err(|error| source.with_nearby_root(error))?;
         Ok(Self { store, place: source.place(), root: source.root, progress: Progress::new(opening.quiet)?, opening })
     }
 

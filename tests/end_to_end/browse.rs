@@ -1,0 +1,249 @@
+//! The window in a real terminal, which tmux is.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use regc_core::registry::layout;
+use regc_testkit::tmux::{Tmux, with_settings};
+use regc_testkit::{TestRegistry, files_below};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::regc;
+
+/// A window over a store, and what its terminal was like before and after.
+struct Window {
+    terminal: Tmux,
+    notes: TempDir,
+}
+
+impl Window {
+    /// Opens a window, with variables of the environment and more arguments as a shell takes them.
+    fn open(root: &Path, variables: &str, arguments: &str) -> Self {
+        let notes = tempfile::tempdir().unwrap();
+        let (binary, notes_at) = (env!("CARGO_BIN_EXE_regc"), notes.path().display());
+        let command = format!("{variables} exec {binary} browse --no-cache --root {} {arguments}", root.display());
+        let command = format!("sh -c 'echo $$ > {notes_at}/pid; {command}'");
+        let terminal = Tmux::start(80, 24, &with_settings(notes.path(), &command));
+        Self { terminal, notes }
+    }
+
+    fn press(&self, keys: &[&str]) {
+        self.terminal.press(keys);
+    }
+
+    /// Waits until the window has closed, and returns what is on the screen then.
+    fn closed(&self, code: i32) -> String {
+        let screen = self.terminal.wait_for(&["it has ended"]);
+        let read = |name: &str| fs::read_to_string(self.notes.path().join(name)).unwrap();
+        assert_eq!(read("code").trim(), code.to_string(), "{screen}");
+        assert_eq!(read("before"), read("after"), "the settings are what they were");
+        assert!(!self.terminal.is_on_other_screen() && self.terminal.has_cursor(), "{screen}");
+        screen
+    }
+}
+
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::new();
+    registry.image("team/app:v1").layers(["base", "one"]).push();
+    registry.image("team/app:v2").layers(["base", "two"]).push();
+    registry.image("team/tools:all").layers(["base", "three"]).push();
+    registry.image("other:v1").layers(["elsewhere"]).push();
+    registry
+}
+
+/// What `regc rm` says that deleting these would free.
+fn freed(root: &Path, names: &[&str]) -> u64 {
+    let run = regc([&["rm", "--dry-run", "--json", "--root", root.to_str().unwrap()], names].concat());
+    let summary: Value = serde_json::from_str(run.stdout.lines().last().unwrap()).unwrap();
+    summary["garbage"]["bytes"].as_u64().unwrap()
+}
+
+/// The bytes that the line of marks names.
+fn marked(screen: &str) -> u64 {
+    let line = screen.lines().find(|line| line.contains(" frees ") && line.contains(" marked: ")).unwrap();
+    let bytes = match line.split_once('(') {
+        Some((_, bytes)) => bytes.split_once(" bytes)").unwrap().0,
+        None => line.split_once(" frees ").unwrap().1.split_once(" B in ").unwrap().0,
+    };
+    bytes.parse().unwrap()
+}
+
+#[test]
+fn what_is_marked_is_summed_up_removed_and_restored() {
+    let root = registry().on_disk();
+    let before = files_below(root.path());
+    let window = Window::open(root.path(), "", "");
+    window.terminal.wait_for(&["team/", "other", "in use"]);
+    assert!(window.terminal.is_on_other_screen());
+    window.press(&["n", "Home", "Down", "Enter"]);
+    window.terminal.wait_for(&["app", "tools"]);
+    window.press(&["Enter"]);
+    window.terminal.wait_for(&["team/app ", "v1", "v2"]);
+    // One tag after the other: the base stays as long as another image needs it.
+    for (keys, names) in [
+        (&["Space"][..], &["team/app:v1"][..]),
+        (&["Space"], &["team/app:v1", "team/app:v2"]),
+        (&["Left", "Down", "Space"], &["team/app:v1", "team/app:v2", "team/tools"]),
+    ] {
+        window.press(keys);
+        let number = format!(" {} marked: deleting all frees", names.len());
+        let screen = window.terminal.wait_for(&[&number]);
+        assert_eq!(marked(&screen), freed(root.path(), names), "{screen}");
+    }
+    window.press(&["d"]);
+    window.terminal.wait_for(&["This removes", "[y/N]"]);
+    window.press(&["n"]);
+    window.terminal.wait_for(&["nothing was deleted"]);
+    assert_eq!(files_below(root.path()), before);
+    window.press(&["d"]);
+    window.terminal.wait_for(&["[y/N]"]);
+    window.press(&["y"]);
+    window.terminal.wait_for(&["Moved to the trash", "To undo this"]);
+    assert!(!root.path().join(layout::tag_link("team/app", "v1")).exists());
+    window.press(&["Enter"]);
+    // The store is read again.
+    window.terminal.wait_until("a repository without a tag alone", |screen| {
+        screen.contains("app  no tags") && !screen.contains("tools") && screen.contains("nothing is marked")
+    });
+    window.press(&["q"]);
+    let screen = window.closed(0);
+    let undo = screen.split_once("To undo this: regc ").expect("the command is printed").1;
+    let undo = undo.lines().next().unwrap().split_whitespace();
+    let run = regc(undo);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(files_below(root.path()), before);
+}
+
+#[test]
+fn a_filter_finds_names_at_any_depth() {
+    let root = registry().on_disk();
+    let window = Window::open(root.path(), "", "--read-only");
+    window.terminal.wait_for(&["team/", "read-only", "in use"]);
+    window.press(&["/", "t", "o", "o"]);
+    let screen = window
+        .terminal
+        .wait_until("the repository alone", |screen| screen.contains("team/tools") && !screen.contains("other"));
+    assert!(screen.contains("filter: too_"), "{screen}");
+    window.press(&["Enter", "Enter"]);
+    window.terminal.wait_for(&["team/tools ", "all"]);
+    window.press(&["Enter"]);
+    window.terminal.wait_for(&["team/tools:all", "layer  sha256:", "config  sha256:"]);
+    window.press(&["d"]);
+    window.terminal.wait_for(&["--read-only: nothing can be marked or deleted"]);
+    window.press(&["q"]);
+    window.closed(0);
+}
+
+#[test]
+fn the_terminal_is_as_it_was_whatever_closes_the_window() {
+    let root = registry().on_disk();
+    for (key, code) in [(Some("q"), 0), (Some("C-c"), 0), (None, 143)] {
+        let window = Window::open(root.path(), "", "");
+        window.terminal.wait_for(&["team/", "in use"]);
+        assert!(window.terminal.is_on_other_screen() && !window.terminal.has_cursor());
+        match key {
+            Some(key) => window.press(&[key]),
+            None => {
+                let pid = fs::read_to_string(window.notes.path().join("pid")).unwrap();
+                assert!(Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
+            }
+        }
+        window.closed(code);
+    }
+}
+
+#[test]
+fn the_window_follows_the_size_of_the_terminal() {
+    let mut registry = registry();
+    for number in 0..60 {
+        registry.image(&format!("many{number:02}:v1")).layers(["base"]).push();
+    }
+    let root = registry.on_disk();
+    let window = Window::open(root.path(), "", "");
+    window.terminal.wait_for(&["SHARED", "in use"]);
+    window.press(&["n", "End"]);
+    window.terminal.wait_for(&["team/", "many58"]);
+    for (columns, rows, is_wide) in [(40, 12, false), (100, 30, true), (80, 24, true)] {
+        window.terminal.resize(columns, rows);
+        let screen = window.terminal.wait_until("all lines of the new size", |screen| {
+            screen.contains("SHARED") == is_wide && screen.trim_end().lines().count() == usize::from(rows)
+        });
+        assert!(screen.contains("team/") && screen.contains("? help"), "{screen}");
+        assert!(screen.lines().all(|line| line.chars().count() <= usize::from(columns)), "{screen}");
+    }
+    window.press(&["q"]);
+    window.closed(0);
+}
+
+#[test]
+fn a_window_without_colours_says_the_same() {
+    let root = registry().on_disk();
+    for (variables, has_colours) in [("", true), ("NO_COLOR=1", false)] {
+        let window = Window::open(root.path(), variables, "");
+        window.terminal.wait_for(&["team/", "in use"]);
+        window.press(&["Space"]);
+        let screen = window.terminal.wait_for(&["marked: deleting all frees", "*"]);
+        let coloured = window.terminal.coloured_screen();
+        assert_eq!(coloured.contains("\u{1b}[38;5;3m"), has_colours, "{coloured:?}");
+        assert!(coloured.contains("\u{1b}[7m") || coloured.contains(";7m"), "the cursor is seen: {screen}");
+        window.press(&["q"]);
+        window.closed(0);
+    }
+}
+
+#[test]
+fn nothing_is_deleted_while_a_registry_runs() {
+    let root = registry().on_disk();
+    let before = files_below(root.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            client.read(&mut [0; 1024]).ok();
+            let answer =
+                "HTTP/1.1 200 OK\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: 2\r\n\r\n{}";
+            client.write_all(answer.as_bytes()).ok();
+        }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
+    let config = crate::config(&directory, &storage, &format!("http: {{addr: '{address}'}}\n"));
+    let notes = tempfile::tempdir().unwrap();
+    let command = format!("{} browse --no-cache {}", env!("CARGO_BIN_EXE_regc"), config.display());
+    let window = Window { terminal: Tmux::start(80, 24, &with_settings(notes.path(), &command)), notes };
+    window.terminal.wait_for(&["team/", "in use"]);
+    window.press(&["d"]);
+    window.terminal.wait_for(&["Error", "a registry answers", "Nothing was deleted"]);
+    window.press(&["Enter", "q"]);
+    window.closed(0);
+    assert_eq!(files_below(root.path()), before);
+}
+
+#[test]
+fn a_window_needs_a_terminal() {
+    let root = registry().on_disk();
+    for format in [&[][..], &["--json"], &["--format", "json"]] {
+        let run = regc([&["browse", "--root", root.path().to_str().unwrap()], format].concat());
+        assert_eq!((run.code, &*run.stdout), (1, ""));
+        assert!(run.stderr.contains("needs a terminal") && run.stderr.contains("`regc du`"), "{}", run.stderr);
+        assert!(run.stderr.contains("`regc ls`"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_ends_the_window_by_itself_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    registry().write_to(&root);
+    let tags = root.join(layout::repository("other")).join("_manifests/tags");
+    fs::remove_dir_all(&tags).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &tags).unwrap();
+    let window = Window::open(&root, "", "");
+    let screen = window.closed(1);
+    assert!(screen.contains("regc: ") && screen.contains("_manifests/tags"), "{screen}");
+}
