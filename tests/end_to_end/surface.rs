@@ -10,10 +10,11 @@ use crate::common::regc;
 use crate::terminal::{answered, answered_with};
 
 /// The commands that use a store.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &["gc"],
     &["ls"],
     &["du"],
+    &["browse"],
     &["verify"],
     &["repair"],
     &["report"],
@@ -47,14 +48,15 @@ fn options(command: &[&str]) -> BTreeMap<String, Option<char>> {
 fn every_command_takes_the_store_and_the_format_by_the_same_options() {
     for command in COMMANDS {
         let options = options(command);
-        for option in ["config", "root", "allow-empty", "jobs", "format", "json", "help"] {
+        let of_output = ["format", "json"].into_iter().filter(|_| command != ["browse"]);
+        for option in ["config", "root", "allow-empty", "jobs", "help"].into_iter().chain(of_output) {
             assert!(options.contains_key(option), "{command:?} lacks --{option}: {options:?}");
         }
     }
     for command in [&["rm"][..], &["prune"], &["gc"], &["undelete"], &["trash", "restore"], &["trash", "empty"]] {
         assert!(options(command).contains_key("dry-run"), "{command:?}");
     }
-    for command in ["gc", "du", "verify", "repair", "report", "prune"] {
+    for command in ["gc", "du", "browse", "verify", "repair", "report", "prune"] {
         assert!(regc([command, "--help"]).stdout.contains(" [CONFIG]\n"), "{command}");
     }
 }

@@ -14,11 +14,11 @@ use crate::output::{self, printable};
 use crate::source::{Source, real};
 use crate::{ExitStatus, print_error};
 
-/// Look around in a store, in a window in the terminal: what takes up how much, what deleting it frees, and delete it.
+/// Browse a store in the terminal: what takes up space, what deleting it would free; and delete it.
 ///
-/// Shows namespaces, repositories, tags, manifests and layers with what only they need and what they share. What is marked is
-/// summed up exactly. Deleting asks, takes the store's lock, rescans, and moves to the trash, as `regc rm --trash` does. Looking
-/// needs no lock, also while the registry runs. `?` in the window explains the keys.
+/// Lists namespaces, repositories, tags, manifests and layers, each with its exclusive and its shared space. What is marked is
+/// summed up exactly. Deleting asks, locks the store, rescans it, and moves what is deleted to the trash, as `regc rm --trash`
+/// does. Browsing needs no lock, and the registry may run meanwhile. `?` lists the keys.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given

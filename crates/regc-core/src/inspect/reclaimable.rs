@@ -1,6 +1,6 @@
 //! How much a deletion would free, without another scan.
 //!
-//! A plan scans the whole store, which takes too long to answer after every key of somebody who marks what to delete. Deletions
+//! A plan scans the whole store, which takes too long to answer every key of an operator who marks what to delete. Deletions
 //! change what is live only in the repositories that they name. So it is counted once how many repositories need each blob, and
 //! only those repositories are marked again, by the code that marks for a plan. The sum is that of the plan, unless the store has
 //! changed since the scan.

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 
 use indicatif::BinaryBytes;
 use regc_core::descriptor_cache::Entry;
-use regc_core::{CollectOptions, Deletion, Disposal, Error, Holder, Outcome, Plan, Session};
+use regc_core::{CollectOptions, Deletion, Disposal, Error, Holder, Outcome, Plan, Refusal, Session};
 
 use super::progress::Watched;
 use super::{Worker, told};
@@ -33,15 +33,11 @@ impl Worker<'_> {
         let changed = self.plan_and_execute(deletion, requests);
         changed.unwrap_or_else(|error| {
             let mut lines = told(&error);
-            lines.extend(self.needing().hint(&error).map(|hint| format!("hint: {hint}")));
+            lines.extend(hint(&error).map(|hint| format!("hint: {hint}")));
             self.send(Message::Refused(lines));
             // Planning may have put back what is in use.
             false
         })
-    }
-
-    fn needing(&self) -> Needing {
-        Needing::of(self.terms.disposal == Disposal::Trash, false)
     }
 
     fn plan_and_execute(&self, deletion: Deletion, requests: &Receiver<Request>) -> Result<bool, Error> {
@@ -132,14 +128,25 @@ impl Worker<'_> {
         for failure in &failures {
             notes.push(told(failure).join(": "));
         }
-        notes.extend(
-            failures.iter().find_map(|failure| self.needing().hint(failure)).map(|hint| format!("hint: {hint}")),
-        );
+        notes.extend(failures.iter().find_map(hint).map(|hint| format!("hint: {hint}")));
         Removed {
             summary: format!("{what}: {}.", describe(&removed)),
             undo: trashed_as.map(|run| format!("regc trash restore {} {run}", self.terms.store)),
             notes,
             failed: !failures.is_empty(),
         }
+    }
+}
+
+/// Returns what can be done about what kept something from being deleted.
+fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::NoTrash | Error::OtherFilesystem(_) | Error::NoRoom { .. } => {
+            Some("`regc browse --delete` needs no trash; what it deletes cannot be restored".to_owned())
+        }
+        Error::Refused(Refusal::RegistryRuns(_) | Refusal::RegistryMayRun { .. }) => {
+            Some("stop it, or set storage.maintenance.readonly.enabled in its configuration and restart it".to_owned())
+        }
+        error => Needing::Nothing.hint(error),
     }
 }
