@@ -5,7 +5,6 @@ mod common;
 
 mod again;
 mod apply;
-mod browse;
 mod cache;
 mod documentation;
 mod du;

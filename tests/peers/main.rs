@@ -1,12 +1,13 @@
-//! regc beside the real programs: Debian's docker-registry 2.8.2, skopeo and redis-server.
+//! regc beside the real programs: Debian's docker-registry 2.8.2, skopeo, redis-server, and in a terminal that tmux is.
 //!
-//!     apt-get install docker-registry skopeo redis-server openssl
+//!     apt-get install docker-registry skopeo redis-server openssl tmux
 //!     pip install prometheus_client
 //!     PROMETHEUS_PYTHON=python3 cargo test -p regc-cli --test peers
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod browse;
 mod collector;
 mod damage;
 mod lifecycle;

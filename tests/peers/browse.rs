@@ -212,7 +212,8 @@ fn nothing_is_deleted_while_a_registry_runs() {
     });
     let directory = tempfile::tempdir().unwrap();
     let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
-    let config = crate::config(&directory, &storage, &format!("http: {{addr: '{address}'}}\n"));
+    let config = directory.path().join("config.yml");
+    fs::write(&config, format!("version: 0.1\nstorage: {storage}\nhttp: {{addr: '{address}'}}\n")).unwrap();
     let notes = tempfile::tempdir().unwrap();
     let command = format!("{} browse --no-cache {}", env!("CARGO_BIN_EXE_regc"), config.display());
     let window = Window { terminal: Tmux::start(80, 24, &with_settings(notes.path(), &command)), notes };
