@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use regc_core::registry::layout;
 use regc_testkit::files_below;
@@ -29,7 +30,12 @@ fn metrics_are_the_numbers_of_the_run() {
     let (mut registry, directory) = (crate::registry(), tempfile::tempdir().unwrap());
     registry.image("hurt:v1").layers(["torn"]).push();
     registry.remove(&layout::blob_data(&regc_testkit::layer("torn")));
+    registry.upload("team/app", "abandoned");
     let root = registry.on_disk();
+    for key in files_below(root.path()).iter().filter(|key| key.contains("/_uploads/")) {
+        let month_ago = SystemTime::now() - Duration::from_secs(30 * 86_400);
+        fs::File::open(root.path().join(key)).unwrap().set_modified(month_ago).unwrap();
+    }
     let (planned, before, _) = run(root.path(), directory.path(), &["gc", "--dry-run", "--quiet"]);
     assert_eq!((planned.code, before["regc_exit_code"], before["regc_dry_run"]), (3, 3.0, 1.0));
     assert_eq!(before["regc_freed_bytes"], 0.0);
@@ -60,6 +66,12 @@ fn metrics_are_the_numbers_of_the_run() {
     assert_eq!(metrics["regc_untagged_manifests"], json["removed"]["revisions"].as_f64().unwrap());
     assert_eq!(metrics["regc_untagged_bytes"], json["removed"]["bytes"].as_f64().unwrap());
     assert_eq!((after["regc_untagged_manifests"], after["regc_untagged_bytes"]), (0.0, 0.0));
+    assert!(!after.contains_key("regc_leftover_bytes"), "it was not scanned for");
+    let (tidied, after, _) = run(root.path(), directory.path(), &["gc", "-m", "--tidy", "--json", "--quiet"]);
+    let json: serde_json::Value = serde_json::from_str(tidied.stdout.lines().last().unwrap()).unwrap();
+    let bytes = json["removed"]["upload_bytes"].as_f64().unwrap();
+    assert!(bytes > 0.0 && before["regc_leftover_bytes"] == bytes && metrics["regc_leftover_bytes"] == bytes);
+    assert_eq!(after["regc_leftover_bytes"], 0.0);
 }
 
 #[test]

@@ -284,6 +284,10 @@ fn collect(
         true => Some(Untagged::default()),
         false => also.as_ref().and_then(|also| also.untagged),
     };
+    reports.leftover_bytes = match args.tidy && !args.dry_run {
+        true => Some(0),
+        false => also.as_ref().map(Also::leftover_bytes),
+    };
     let note = match &also {
         Some(also) => also.note(),
         None if is_told => unfinished(&opened, &names, started).as_ref().map(ToString::to_string),

@@ -44,6 +44,8 @@ pub struct Reports<'a> {
     pub findings: Vec<Finding>,
     /// What `-m` would delete now; `None` if that is not known.
     pub untagged: Option<Untagged>,
+    /// What `--tidy` would delete beside that, in bytes; `None` if that is not known.
+    pub leftover_bytes: Option<u64>,
     /// How many bytes are free on the file system, if it is on one.
     pub free_bytes: Option<u64>,
     /// The human-readable report.
@@ -73,6 +75,7 @@ impl<'a> Reports<'a> {
             summary: None,
             findings: Vec::new(),
             untagged: None,
+            leftover_bytes: None,
             free_bytes: None,
             text: String::new(),
         }

@@ -36,6 +36,11 @@ impl Also {
         Self { untagged: (!delete_untagged).then_some(untagged), leftovers }
     }
 
+    /// What `--tidy` would delete beside that, in bytes.
+    pub fn leftover_bytes(&self) -> u64 {
+        self.leftovers.all_bytes()
+    }
+
     /// Says what would be deleted, if anything would.
     pub fn note(&self) -> Option<String> {
         let untagged = self.untagged.filter(|untagged| untagged.manifests > 0);

@@ -109,6 +109,7 @@ pub fn text(reports: &Reports<'_>, code: u8, before: &Path) -> String {
         text.number("regc_untagged_manifests", "Manifests that no tag reaches, which -m deletes.", *manifests);
         text.number("regc_untagged_bytes", "What only those need.", *bytes);
     }
+    text.number("regc_leftover_bytes", "What --tidy would delete beside that.", reports.leftover_bytes);
     text.number("regc_free_bytes", "What is free on the file system of the store.", *free_bytes);
     let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
     findings.iter().for_each(|finding| *by_code.entry(finding.code()).or_default() += 1);
