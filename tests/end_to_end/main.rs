@@ -34,6 +34,7 @@ mod verify;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use regc_testkit::{TestRegistry, layer};
 
@@ -77,4 +78,11 @@ fn config(directory: &tempfile::TempDir, storage: &str, more: &str) -> PathBuf {
     let path = directory.path().join("config.yml");
     fs::write(&path, format!("version: 0.1\nstorage: {storage}\n{more}")).expect("a configuration can be written");
     path
+}
+
+/// Copies the binary, to where another user can run it. Another process copies: while this one holds the copy open for writing, a
+/// thread may start a program that inherits it, and a file that somebody writes to cannot be run.
+fn copy_regc(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_regc")).arg(to).status().expect("cp can be run");
+    assert!(copied.success(), "the binary can be copied to {}", to.display());
 }

@@ -305,7 +305,7 @@ fn regc_runs_as_the_owner_of_the_storage() {
             file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
         }
         // Where the script is, the owner may have no access.
-        fs::copy(env!("CARGO_BIN_EXE_regc"), night.path("real")).unwrap();
+        crate::copy_regc(&night.path("real"));
         for program in ["regc", "systemctl", "registry.sh"] {
             fs::copy(crate::project().join("tests/programs").join(program), night.path(program)).unwrap();
         }

@@ -328,7 +328,7 @@ fn read_only_user_can_dry_run_and_is_refused_before_any_change() {
     let (root, programs) = (registry().on_disk(), tempfile::tempdir().unwrap());
     // A copy that every user can reach, and nothing that other users can write.
     let regc = programs.path().join("regc");
-    fs::copy(env!("CARGO_BIN_EXE_regc"), &regc).unwrap();
+    crate::copy_regc(&regc);
     for directory in [root.path(), programs.path()] {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
     }

@@ -141,7 +141,7 @@ fn report_escapes_control_characters_in_names() {
 fn verify_reports_unreadable_files_and_goes_on() {
     let (root, programs) = (damaged().on_disk(), tempfile::tempdir().unwrap());
     let binary = programs.path().join("regc");
-    fs::copy(env!("CARGO_BIN_EXE_regc"), &binary).unwrap();
+    crate::copy_regc(&binary);
     for directory in [root.path(), programs.path()] {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
     }
