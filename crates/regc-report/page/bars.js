@@ -24,9 +24,9 @@ function growthBars(growth, made) {
     : `New bytes in each of the last ${WEEKS} weeks: at most ${bytes(highest)}, in the week of ${mondayOf(weekOf(made) - WEEKS + 1 + best)}`;
   const bars = weeks.map((pushed, week) => {
     const height = pushed === 0 ? 0 : Math.max(1, (BAR_HEIGHT * pushed) / highest);
-    return drawing('rect', { x: week * 5, y: BAR_HEIGHT - height, width: 4, height });
+    return `M${week * 5} ${BAR_HEIGHT}v-${height.toFixed(1)}h4v${height.toFixed(1)}z`;
   });
-  const ground = drawing('rect', { class: 'ground', x: 0, y: BAR_HEIGHT, width: WEEKS * 5 - 1, height: 1 });
+  const ground = drawing('rect', { x: 0, y: BAR_HEIGHT, width: WEEKS * 5 - 1, height: 1 });
   return drawing('svg', { class: 'bars', role: 'img', 'aria-label': text, viewBox: `0 0 ${WEEKS * 5 - 1} ${BAR_HEIGHT + 1}` },
-    drawing('title', {}, text), ...bars, ground);
+    drawing('title', {}, text), drawing('path', { d: bars.join('') }), ground);
 }

@@ -1,7 +1,7 @@
 /** Attributes that may hold what a client chose: none of them is run, loaded or parsed as markup. */
 const ATTRIBUTES = new Set([
   'class', 'id', 'title', 'role', 'type', 'scope', 'tabindex', 'value', 'for', 'hidden', 'colspan', 'open', 'selected', 'disabled',
-  'lang', 'autocomplete', 'spellcheck', 'viewBox', 'x', 'y', 'width', 'height', 'preserveAspectRatio', 'download', 'datetime',
+  'lang', 'autocomplete', 'spellcheck', 'viewBox', 'x', 'y', 'width', 'height', 'd', 'download', 'datetime',
 ]);
 const SVG = 'http://www.w3.org/2000/svg';
 

@@ -28,7 +28,8 @@ class Pages {
   }
 
   async go() {
-    const parts = partsOf(location.hash);
+    const parts = partsOf(location.hash) ?? (this.current === null ? [''] : null);
+    // The link to the content leads to no view.
     if (parts === null) return;
     const [first] = parts;
     if (first === '' || first === 'map') {

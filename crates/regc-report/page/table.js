@@ -1,4 +1,4 @@
-const ROWS_PER_PAGE = 100;
+const ROWS_PER_PAGE = 50;
 const ROWS_PRINTED = 2000;
 const ROWS_WITHOUT_FILTER = 8;
 /** The tables by their elements. @type {WeakMap<Element, DataTable>} */
@@ -100,10 +100,11 @@ class DataTable {
 
   /** Unknown values come last in both directions. @param {Column} column @param {1 | -1} direction */
   sorted(column, direction) {
-    const values = new Map();
-    for (const row of this.rows) values.set(row, column.value(row));
+    const values = [];
+    for (const row of this.rows) values[row] = column.value(row);
     const compare = (left, right) => {
-      const [a, b] = [values.get(left), values.get(right)];
+      const a = values[left];
+      const b = values[right];
       if (a === b) return 0;
       if (a === null || b === null) return a === null ? 1 : -1;
       return a < b ? -direction : direction;
@@ -112,7 +113,10 @@ class DataTable {
   }
 
   searchTexts() {
-    this.texts ??= new Map(Array.from(this.rows, (row) => [row, this.textOf(row).toLowerCase()]));
+    if (this.texts === null) {
+      this.texts = [];
+      for (const row of this.rows) this.texts[row] = this.textOf(row).toLowerCase();
+    }
     return this.texts;
   }
 
@@ -122,7 +126,7 @@ class DataTable {
     const tests = this.selects.map((label, index) => this.choices[index].options[label.querySelector('select').selectedIndex].keeps);
     if (words.length > 0) {
       const texts = this.searchTexts();
-      tests.push((row) => words.every((word) => texts.get(row).includes(word)));
+      tests.push((row) => words.every((word) => texts[row].includes(word)));
     }
     this.kept = tests.length === 0 ? this.order : this.order.filter((row) => tests.every((keeps) => keeps(row)));
     this.page = 0;

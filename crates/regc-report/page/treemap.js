@@ -79,7 +79,8 @@ class Treemap {
     if (hasOthers) values.push(own === 0 ? 1 : Math.max((all * share) / (1 - share), (all * SMALLEST_TILE) / (box.width * box.height)));
     const boxes = squarify(values, box);
     parts.slice(0, own).forEach((part, index) => this.place(part, boxes[index], isOuter));
-    if (hasOthers) this.placeOthers(above, parts.slice(own), boxes[own], skipped + own, isToScale);
+    if (own === parts.length - 1) this.place(parts[own], boxes[own], false);
+    else if (hasOthers) this.placeOthers(above, parts.slice(own), boxes[own], skipped + own, isToScale);
   }
 
   /** @param {Area} part @param {Box} box @param {boolean} isOuter */

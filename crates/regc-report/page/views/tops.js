@@ -2,9 +2,15 @@ const TOP = 10;
 
 /** The rows with the highest values. @param {number} count @param {(row: number) => number | null} value */
 function highest(count, value) {
-  const rows = Array.from({ length: count }, (_, row) => row).filter((row) => value(row) !== null);
-  const values = new Map(rows.map((row) => [row, value(row)]));
-  return rows.sort((left, right) => values.get(right) - values.get(left)).slice(0, TOP);
+  const best = [];
+  for (let row = 0; row < count; row += 1) {
+    const found = value(row);
+    if (found === null || (best.length === TOP && found <= best[TOP - 1].found)) continue;
+    const at = best.findIndex((other) => other.found < found);
+    best.splice(at < 0 ? best.length : at, 0, { row, found });
+    best.length = Math.min(best.length, TOP);
+  }
+  return best.map(({ row }) => row);
 }
 
 /** @param {Registry} registry @param {number} repository */
@@ -34,7 +40,8 @@ function topsSection(registry) {
     return last === null ? null : -last;
   });
   const growing = highest(repositories.name.length, (repository) => registry.bytesPerWeek(repository) || null);
-  const since = (seconds) => `${day(seconds)} (${age(seconds, summary.made)})`;
+  const since = (seconds) => element('span', { class: 'since' }, element('span', { class: 'date' }, day(seconds)), ' ',
+    element('small', {}, age(seconds, summary.made)));
   const lists = [
     topList('Largest repositories', [['Repository', 'text'], ['Exclusive', 'bytes'], ['Shared', 'bytes']],
       highest(repositories.name.length, (row) => repositories.exclusive[row])
