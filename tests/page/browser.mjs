@@ -37,6 +37,7 @@ export function launch() {
 export async function open(browser, { path = page, hash = '', ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options });
   const tab = await context.newPage();
+  tab.setDefaultTimeout(10_000);
   tab.requests = [];
   tab.errors = [];
   context.on('request', (request) => tab.requests.push(request.url()));

@@ -32,7 +32,7 @@ export function small() {
   const runtimes = [61, 92, 180].map((size) => made.blob(size * MIB));
   const names = ['platform/base', 'platform/node', 'team/app', 'team/app/worker', 'team/web', 'team/api', 'team/search', 'data/etl', 'data/notebook',
     'data/models/embedding', 'data/models/ranking', 'mirror/postgres', 'mirror/redis', 'mirror/nginx', 'ops/backup', 'charts/app',
-    ...Array.from({ length: 60 }, (_, index) => `sandbox/test-${index + 1}`)];
+    ...Array.from({ length: 400 }, (_, index) => `sandbox/test-${index + 1}`)];
   for (const title of names) {
     const isSmall = title.startsWith('sandbox/');
     const repository = made.repository(title);

@@ -52,10 +52,15 @@ async function copy(text) {
 function commandLine(command) {
   const copies = button('Copy', async () => {
     await copy(command);
-    copies.textContent = 'Copied';
+    say('Copied');
     announce('Copied to the clipboard');
-    setTimeout(() => { copies.textContent = 'Copy'; }, 1500);
-  }, { class: 'copy', 'aria-label': `Copy ${command}` });
+    setTimeout(say, 1500, 'Copy');
+  }, { class: 'copy' });
+  const say = (title) => {
+    copies.textContent = title;
+    setAttribute(copies, 'aria-label', `${title} ${command}`);
+  };
+  say('Copy');
   return element('div', { class: 'command' }, element('code', { class: 'name' }, command), copies);
 }
 

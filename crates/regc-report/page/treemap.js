@@ -86,7 +86,7 @@ class Treemap {
   /** @param {Area} part @param {Box} box @param {boolean} isOuter */
   place(part, box, isOuter) {
     const title = part.kind === 'namespace' ? `${part.title}/` : part.title;
-    const text = `${part.path}, ${part.kind}: exclusive ${bytes(part.exclusive)}, shared ${bytes(part.shared)}`;
+    const text = `${part.kind} ${part.path}: exclusive ${bytes(part.exclusive)}, shared ${bytes(part.shared)}`;
     const inner = { x: box.x + 3, y: box.y + HEAD_HEIGHT, width: box.width - 6, height: box.height - HEAD_HEIGHT - 3 };
     const isGroup = isOuter && inner.width > 110 && inner.height > 60 && part.parts().length > 0;
     const head = isGroup ? { ...box, height: HEAD_HEIGHT } : box;
@@ -112,13 +112,15 @@ class Treemap {
   placeOthers(above, others, box, skipped, isToScale) {
     const exclusive = bytes(sumOf(others));
     const title = counted(others.length, 'other');
-    const text = `${title} in ${above.path || 'the registry'}: exclusive ${exclusive}${isToScale ? '' : ' (the area is not to scale)'}`;
+    const text = `in ${above.path || 'the registry'}: exclusive bytes${isToScale ? '' : ', the area is not to scale'}`;
     this.tile(null, title, exclusive, text, box, route('map', above.path, String(skipped))).classList.add('others');
   }
 
+  /** @param {Area | null} area @param {string} size @param {string} text what is not seen in it @param {string} leads */
   tile(area, title, size, text, box, leads) {
-    const made = button('', () => { location.hash = leads; }, { class: 'tile', 'aria-label': text, title: text });
-    made.append(element('span', { class: 'label name' }, title), element('span', { class: 'size' }, size));
+    const made = button('', () => { location.hash = leads; }, { class: 'tile', title: text });
+    made.append(element('span', { class: 'label name' }, title), ' ', element('span', { class: 'size' }, size),
+      element('span', { class: 'unseen' }, `, ${text}`));
     position(made, box);
     this.map.append(made);
     this.tiles.push({ area, button: made, box });

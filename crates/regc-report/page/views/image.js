@@ -1,12 +1,11 @@
 /** An image by a tag or by its digest. @param {Registry} registry @param {string} title @param {string} reference */
 async function imageView(registry, title, reference) {
   const repository = registry.byName.get(title);
-  const isDigest = reference.includes(':');
-  const whatever = `${title}${isDigest ? '@' : ':'}${reference}`;
+  const tag = repository === undefined ? -1 : registry.findTag(repository, reference);
+  const whatever = `${title}${tag < 0 && reference.includes(':') ? '@' : ':'}${reference}`;
   if (repository === undefined) return missingView(whatever);
   const details = await registry.details();
-  const tag = isDigest ? -1 : registry.findTag(repository, reference);
-  const image = isDigest ? details.find(repository, reference) : (registry.tags.image[tag] ?? -1);
+  const image = tag < 0 ? details.find(repository, reference) : (registry.tags.image[tag] ?? -1);
   if (tag < 0 && image < 0) return missingView(whatever);
   const view = page(whatever, element('p', {}, 'In ', repositoryLink(registry, repository)), imageFacts(registry, details, tag, image));
   if (image >= 0) view.root.append(...imageSections(registry, details, repository, image));
