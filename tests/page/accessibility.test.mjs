@@ -10,7 +10,9 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const held = content(page);
 const isEmpty = held.summary.tags.name.length === 0;
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser.close());
 
 for (const colorScheme of ['light', 'dark']) {
@@ -21,7 +23,13 @@ for (const colorScheme of ['light', 'dark']) {
       for (const route of routes(held)) {
         await go(tab, route);
         const { violations } = await tab.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html).join(' ')}`);
+        const found = violations.map(
+          ({ id, nodes }) =>
+            `${id}: ${nodes
+              .slice(0, 3)
+              .map((node) => node.html)
+              .join(' ')}`,
+        );
         assert.deepEqual(found, [], route);
       }
     });
@@ -37,7 +45,8 @@ async function tabTo(tab, selector) {
   assert.fail(`Tab does not reach ${selector}`);
 }
 
-const shown = (tab, beginning) => tab.waitForFunction((text) => document.documentElement.dataset.shown.startsWith(text), beginning);
+const shown = (tab, beginning) =>
+  tab.waitForFunction((text) => document.documentElement.dataset.shown.startsWith(text), beginning);
 const isFocused = (tab, selector) => tab.evaluate((wanted) => document.activeElement.matches(wanted), selector);
 
 test('all is reached by keyboard: views, filter, sorting, an image', { skip: isEmpty }, async () => {
@@ -69,8 +78,12 @@ test('all is reached by keyboard: views, filter, sorting, an image', { skip: isE
 
 test('the map is used by keyboard', { skip: isEmpty }, async () => {
   const tab = await open(browser);
+  assert.equal(await tab.locator('.map .tile[tabindex="0"]').count(), 1, 'Tab stops once in the map');
   await tabTo(tab, '.map .tile');
-  assert.ok(await tab.evaluate(() => getComputedStyle(document.activeElement).outlineStyle !== 'none'), 'the focus is seen');
+  assert.ok(
+    await tab.evaluate(() => getComputedStyle(document.activeElement).outlineStyle !== 'none'),
+    'the focus is seen',
+  );
   const label = () => tab.evaluate(() => document.activeElement.textContent);
   const first = await label();
   await tab.keyboard.press('Enter');
@@ -80,7 +93,7 @@ test('the map is used by keyboard', { skip: isEmpty }, async () => {
   await tab.keyboard.press('Escape');
   await tab.waitForFunction(() => document.documentElement.dataset.shown === '#/map/');
   assert.equal(await label(), first, 'the focus is on what was left');
-  if (await tab.locator('.map .tile').count() < 2) return;
+  if ((await tab.locator('.map .tile').count()) < 2) return;
   await tab.keyboard.press('End');
   assert.notEqual(await label(), first);
   await tab.keyboard.press('Home');
@@ -91,10 +104,11 @@ test('the map is used by keyboard', { skip: isEmpty }, async () => {
 test('arrows move to the tile beside', { skip: !isSample }, async () => {
   const tab = await open(browser);
   await tabTo(tab, '.map .tile');
-  const middle = () => tab.evaluate(() => {
-    const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = document.activeElement;
-    return { x: offsetLeft + offsetWidth / 2, y: offsetTop + offsetHeight / 2 };
-  });
+  const middle = () =>
+    tab.evaluate(() => {
+      const { offsetLeft, offsetTop, offsetWidth, offsetHeight } = document.activeElement;
+      return { x: offsetLeft + offsetWidth / 2, y: offsetTop + offsetHeight / 2 };
+    });
   const places = [await middle()];
   for (const arrow of ['ArrowRight', 'ArrowDown', 'ArrowLeft', 'ArrowUp']) {
     await tab.keyboard.press(arrow);

@@ -15,7 +15,8 @@ export function script() {
 /** The content security policy that allows this script and this style, and nothing else. */
 function policy(code, style) {
   const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
-  return `default-src 'none'; script-src ${hash(code)}; style-src ${hash(style)}; img-src data:; base-uri 'none'; form-action 'none'`;
+  const own = `script-src ${hash(code)}; style-src ${hash(style)}`;
+  return `default-src 'none'; ${own}; img-src data:; base-uri 'none'; form-action 'none'`;
 }
 
 function block(id, value) {
@@ -33,5 +34,8 @@ export function assemble({ summary, details }) {
     ['{{details}}', block('details', details)],
     ['{{script}}', `<script>${code}</script>`],
   ]);
-  return read('page.html').split('\n').map((line) => elements.get(line.trim()) ?? line).join('\n');
+  return read('page.html')
+    .split('\n')
+    .map((line) => elements.get(line.trim()) ?? line)
+    .join('\n');
 }

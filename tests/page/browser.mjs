@@ -27,7 +27,10 @@ export const page = isSample ? written('sample.html', small()) : resolve(process
 
 export function launch() {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'] });
+  return chromium.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
+  });
 }
 
 /**
@@ -35,15 +38,24 @@ export function launch() {
  * @param {import('playwright-core').Browser} browser
  */
 export async function open(browser, { path = page, hash = '', ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce', ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 900 },
+    reducedMotion: 'reduce',
+    ...options,
+  });
   const tab = await context.newPage();
   tab.setDefaultTimeout(10_000);
   tab.requests = [];
   tab.errors = [];
   context.on('request', (request) => tab.requests.push(request.url()));
   tab.on('pageerror', (error) => tab.errors.push(String(error)));
-  tab.on('console', (message) => { if (message.type() === 'error') tab.errors.push(message.text()); });
-  tab.on('dialog', (dialog) => { tab.errors.push(dialog.message()); dialog.dismiss(); });
+  tab.on('console', (message) => {
+    if (message.type() === 'error') tab.errors.push(message.text());
+  });
+  tab.on('dialog', (dialog) => {
+    tab.errors.push(dialog.message());
+    dialog.dismiss();
+  });
   await tab.goto(pathToFileURL(path).href + hash);
   await tab.waitForSelector('html[data-shown]', { timeout: 10_000 }).catch((error) => {
     throw new Error(`${tab.errors.join('; ')}: ${error.message}`);
@@ -53,6 +65,8 @@ export async function open(browser, { path = page, hash = '', ...options } = {})
 
 /** Goes to a route, and waits for its view. */
 export async function go(tab, hash) {
-  await tab.evaluate((to) => { location.hash = to; }, hash);
+  await tab.evaluate((to) => {
+    location.hash = to;
+  }, hash);
   await tab.waitForFunction((to) => document.documentElement.dataset.shown === to, hash);
 }

@@ -35,9 +35,15 @@ export function routes({ summary, details }) {
   const found = ['#/', ...LISTS.map((list) => `#/${list}`)];
   const encoded = (...parts) => `#/${parts.map(encodeURIComponent).join('/')}`;
   const index = summary.kinds.indexOf('index');
-  if (repositories.name.length > 0) found.push(encoded('repository', repositories.name[0]), encoded('map', repositories.name[0]));
+  if (repositories.name.length > 0)
+    found.push(encoded('repository', repositories.name[0]), encoded('map', repositories.name[0]));
   const ofTag = (tag) => encoded('image', repositories.name[tags.repository[tag]], tags.name[tag]);
-  const picked = [0, tags.kind.indexOf(index), tags.problem.findIndex((problem) => problem !== null), tags.image.indexOf(null)];
+  const picked = [
+    0,
+    tags.kind.indexOf(index),
+    tags.problem.findIndex((problem) => problem !== null),
+    tags.image.indexOf(null),
+  ];
   for (const tag of new Set(picked)) if (tag >= 0 && tag < tags.name.length) found.push(ofTag(tag));
   const manifest = untagged.image.find((image) => image !== null);
   if (manifest !== undefined) {

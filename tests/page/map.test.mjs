@@ -7,7 +7,9 @@ import { content } from './content.mjs';
 const { summary } = content(page);
 const isEmpty = summary.repositories.name.length === 0;
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser.close());
 
 const trail = (tab) => tab.getByRole('navigation', { name: 'Zoom' });
@@ -24,7 +26,7 @@ test('a click zooms in, Escape and the trail zoom out', { skip: isEmpty }, async
   await tab.waitForFunction(() => document.documentElement.dataset.shown.startsWith('#/map/'));
   const inside = await tiles(tab).allTextContents();
   assert.notDeepEqual(inside, before);
-  assert.equal(await trail(tab).getByRole('listitem').count() > 1, true);
+  assert.equal((await trail(tab).getByRole('listitem').count()) > 1, true);
   await tiles(tab).first().focus();
   await tab.keyboard.press('Escape');
   await shown(tab, '#/map/');
@@ -42,16 +44,30 @@ test('tiles fill the map, do not overlap, and are as large as their bytes', { sk
     const box = (node) => node.getBoundingClientRect();
     // What lies in no frame, and the frames: the outermost parts.
     const frames = [...map.querySelectorAll('.frame')].map(box);
-    const isIn = (inner, outer) => inner.left >= outer.left - 1 && inner.right <= outer.right + 1 && inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
-    const free = [...map.querySelectorAll('.tile')].map(box).filter((tile) => !frames.some((frame) => isIn(tile, frame)));
-    return { all: map.clientWidth * map.clientHeight, parts: [...frames, ...free].map(({ left, top, right, bottom }) => ({ left, top, right, bottom })) };
+    const isIn = (inner, outer) =>
+      inner.left >= outer.left - 1 &&
+      inner.right <= outer.right + 1 &&
+      inner.top >= outer.top - 1 &&
+      inner.bottom <= outer.bottom + 1;
+    const free = [...map.querySelectorAll('.tile')]
+      .map(box)
+      .filter((tile) => !frames.some((frame) => isIn(tile, frame)));
+    return {
+      all: map.clientWidth * map.clientHeight,
+      parts: [...frames, ...free].map(({ left, top, right, bottom }) => ({ left, top, right, bottom })),
+    };
   });
   const area = (box) => Math.max(0, box.right - box.left) * Math.max(0, box.bottom - box.top);
   const sum = boxes.parts.reduce((total, box) => total + area(box), 0);
   assert.ok(Math.abs(sum / boxes.all - 1) < 0.02, `${sum} of ${boxes.all}`);
   for (const [index, one] of boxes.parts.entries()) {
     for (const other of boxes.parts.slice(index + 1)) {
-      const both = { left: Math.max(one.left, other.left), right: Math.min(one.right, other.right), top: Math.max(one.top, other.top), bottom: Math.min(one.bottom, other.bottom) };
+      const both = {
+        left: Math.max(one.left, other.left),
+        right: Math.min(one.right, other.right),
+        top: Math.max(one.top, other.top),
+        bottom: Math.min(one.bottom, other.bottom),
+      };
       assert.ok(area(both) < 2, JSON.stringify([one, other]));
     }
   }
@@ -69,7 +85,10 @@ test('exclusive and shared bytes are told apart by a pattern, and by words', { s
   const tab = await open(browser);
   const tile = tab.locator('.tile.split').first();
   assert.match(await tile.textContent(), /exclusive [\d.]+ \w+, shared [\d.]+ \w+/);
-  const images = await tile.evaluate((node) => [getComputedStyle(node).backgroundImage, getComputedStyle(node.querySelector('.solid')).backgroundImage]);
+  const images = await tile.evaluate((node) => [
+    getComputedStyle(node).backgroundImage,
+    getComputedStyle(node.querySelector('.solid')).backgroundImage,
+  ]);
   assert.match(images[0], /repeating-linear-gradient/);
   assert.equal(images[1], 'none');
 });
@@ -92,7 +111,10 @@ test('a namespace has each blob once, and its tile says so', { skip: !isSample }
   const label = await tab.locator('.tile[title^="namespace data/:"]').getAttribute('title');
   const gib = (value) => `${(value / 1024 ** 3).toFixed(2)} GiB`;
   const mib = (value) => `${(value / 1024 ** 2).toFixed(2)} MiB`;
-  assert.equal(label, `namespace data/: exclusive ${gib(summary.namespaces.exclusive[index])}, shared ${mib(summary.namespaces.shared[index])}`);
+  assert.equal(
+    label,
+    `namespace data/: exclusive ${gib(summary.namespaces.exclusive[index])}, shared ${mib(summary.namespaces.shared[index])}`,
+  );
 });
 
 test('area is measured by exclusive bytes if that is chosen', { skip: !isSample }, async () => {

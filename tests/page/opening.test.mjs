@@ -8,15 +8,20 @@ import { content, elements, routes } from './content.mjs';
 
 const held = content(page);
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser.close());
 
 test('the policy allows this script and this style alone', () => {
   const hash = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
   const script = elements(held.html, 'script').at(-1);
   const [style] = elements(held.html, 'style');
-  const expected = `default-src 'none'; script-src ${hash(script)}; style-src ${hash(style)}; img-src data:; base-uri 'none'; form-action 'none'`;
-  assert.equal(held.policy, expected);
+  assert.equal(
+    held.policy,
+    `default-src 'none'; script-src ${hash(script)}; style-src ${hash(style)}; ` +
+      "img-src data:; base-uri 'none'; form-action 'none'",
+  );
 });
 
 test('the file has no markup that the policy would stop', () => {
@@ -31,14 +36,20 @@ test('every view opens from the disk without an error and without a request', as
     assert.ok(await tab.locator('main h1').isVisible(), route);
   }
   assert.deepEqual(tab.errors, []);
-  assert.deepEqual(tab.requests.filter((url) => !url.startsWith('blob:') && !url.startsWith('data:')), [pathToFileURL(page).href]);
+  assert.deepEqual(
+    tab.requests.filter((url) => !url.startsWith('blob:') && !url.startsWith('data:')),
+    [pathToFileURL(page).href],
+  );
 });
 
 test('a view opens by its address', async () => {
   for (const route of routes(held)) {
     const tab = await open(browser, { hash: route });
     const title = await tab.title();
-    assert.ok(route.startsWith('#/map') || route === '#/' ? title.startsWith('Overview') : !title.startsWith('Overview'), `${route}: ${title}`);
+    assert.ok(
+      route.startsWith('#/map') || route === '#/' ? title.startsWith('Overview') : !title.startsWith('Overview'),
+      `${route}: ${title}`,
+    );
     assert.deepEqual(tab.errors, []);
     await tab.context().close();
   }
@@ -58,7 +69,16 @@ test('the totals are those of the report', async () => {
   const tab = await open(browser);
   const shown = await tab.locator('main section:has(> h2:text-is("Totals")) dd b').allInnerTexts();
   const { totals } = held.summary;
-  const expected = [totals.live, totals.exclusive, totals.shared, totals.untagged, totals.garbage, totals.uploads, totals.trash, totals.free];
+  const expected = [
+    totals.live,
+    totals.exclusive,
+    totals.shared,
+    totals.untagged,
+    totals.garbage,
+    totals.uploads,
+    totals.trash,
+    totals.free,
+  ];
   assert.deepEqual(shown, expected.map(inUnits));
 });
 
@@ -76,14 +96,20 @@ test('each command that frees something is listed and copied', async () => {
   assert.equal(await rows.count(), held.summary.would_free.length);
   for (const [index, run] of held.summary.would_free.entries()) {
     const row = rows.nth(index);
-    assert.match(await row.innerText(), run.refused === null ? new RegExp(inUnits(run.bytes).replace('.', '\\.')) : /would not run/);
+    assert.match(
+      await row.innerText(),
+      run.refused === null ? new RegExp(inUnits(run.bytes).replace('.', '\\.')) : /would not run/,
+    );
     await row.getByRole('button').click();
-    await tab.waitForFunction((at) => document.querySelectorAll('.freed')[at].closest('tr').innerText.includes('Copied'), index);
+    await tab.waitForFunction(
+      (at) => document.querySelectorAll('.freed')[at].closest('tr').innerText.includes('Copied'),
+      index,
+    );
     assert.equal(await tab.evaluate(() => navigator.clipboard.readText()), run.command);
   }
 });
 
-test('both colour schemes: the system\'s, and the one that is chosen', async () => {
+test("both colour schemes: the system's, and the one that is chosen", async () => {
   const colour = (tab) => tab.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const [light, dark] = await Promise.all(['light', 'dark'].map((colorScheme) => open(browser, { colorScheme })));
   const [paper, night] = [await colour(light), await colour(dark)];
@@ -101,7 +127,10 @@ test('a phone scrolls no view sideways', async () => {
   const tab = await open(browser, { viewport: { width: 390, height: 800 }, isMobile: true, hasTouch: true });
   for (const route of routes(held)) {
     await go(tab, route);
-    const { content: wide, screen } = await tab.evaluate(() => ({ content: document.documentElement.scrollWidth, screen: window.innerWidth }));
+    const { content: wide, screen } = await tab.evaluate(() => ({
+      content: document.documentElement.scrollWidth,
+      screen: window.innerWidth,
+    }));
     assert.deepEqual([wide, screen], [390, 390], route);
   }
 });
@@ -112,7 +141,8 @@ test('paper holds the rows and no controls, in the light scheme', async () => {
   const rows = () => tab.locator('main tbody tr').count();
   await tab.evaluate(() => window.dispatchEvent(new Event('beforeprint')));
   assert.equal(await rows(), Math.min(2000, held.summary.tags.name.length));
-  for (const control of ['#views', '.tools', '.pages', '#scheme']) assert.equal(await tab.locator(control).first().isVisible(), false, control);
+  for (const control of ['#views', '.tools', '.pages', '#scheme'])
+    assert.equal(await tab.locator(control).first().isVisible(), false, control);
   assert.equal(await tab.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)');
   await tab.evaluate(() => window.dispatchEvent(new Event('afterprint')));
   assert.equal(await rows(), Math.min(50, held.summary.tags.name.length));
@@ -121,5 +151,7 @@ test('paper holds the rows and no controls, in the light scheme', async () => {
 
 test('the sample has what the tests look for', { skip: !isSample }, () => {
   assert.ok(held.summary.tags.name.length > 100 && held.summary.would_free.some((run) => run.refused !== null));
-  assert.ok(held.summary.tags.image.includes(null) && held.summary.tags.kind.includes(held.summary.kinds.indexOf('index')));
+  assert.ok(
+    held.summary.tags.image.includes(null) && held.summary.tags.kind.includes(held.summary.kinds.indexOf('index')),
+  );
 });

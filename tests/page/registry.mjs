@@ -40,13 +40,27 @@ export class MadeRegistry {
     return this.repositories.length - 1;
   }
 
-  image(repository, { layers = [], kind = 'image', platform = null, history = null, children = [], referrers = [], created = null }) {
+  image(
+    repository,
+    { layers = [], kind = 'image', platform = null, history = null, children = [], referrers = [], created = null },
+  ) {
     const config = this.blob(1500 + this.dice.below(8000));
     for (const blob of [config, ...layers]) {
       this.blobs[blob].images += 1;
       this.blobs[blob].repositories.add(repository);
     }
-    this.images.push({ repository, digest: this.dice.hex(64), kind, platform, history, children, referrers, created, config, layers });
+    this.images.push({
+      repository,
+      digest: this.dice.hex(64),
+      kind,
+      platform,
+      history,
+      children,
+      referrers,
+      created,
+      config,
+      layers,
+    });
     return this.images.length - 1;
   }
 
@@ -84,7 +98,8 @@ export class MadeRegistry {
 
   details() {
     const column = (field) => this.images.map((image) => image[field]);
-    const history = (image) => image.history?.map(([text, layer, created]) => [this.string(text), layer, created]) ?? null;
+    const history = (image) =>
+      image.history?.map(([text, layer, created]) => [this.string(text), layer, created]) ?? null;
     const images = {
       repository: column('repository'),
       digest: column('digest').join(''),
@@ -111,8 +126,29 @@ export class MadeRegistry {
   summary() {
     const strings = [];
     const isExclusive = (blob) => this.blobs[blob].repositories.size === 1;
-    const repositories = { name: [], exclusive: [], shared: [], pulled: [], untagged: [], garbage: [], tags: [], shared_with: [], growth: [] };
-    const tags = { repository: [], name: [], image: [], pushed: [], created: [], exclusive: [], pulled: [], tags_of_image: [], kind: [], problem: [] };
+    const repositories = {
+      name: [],
+      exclusive: [],
+      shared: [],
+      pulled: [],
+      untagged: [],
+      garbage: [],
+      tags: [],
+      shared_with: [],
+      growth: [],
+    };
+    const tags = {
+      repository: [],
+      name: [],
+      image: [],
+      pushed: [],
+      created: [],
+      exclusive: [],
+      pulled: [],
+      tags_of_image: [],
+      kind: [],
+      problem: [],
+    };
     const untagged = { repository: [], image: [], pushed: [], bytes: [] };
     this.repositories.forEach((repository, index) => {
       const images = repository.tags.map((tag) => tag.image).filter((image) => image !== null);
@@ -147,7 +183,16 @@ export class MadeRegistry {
         untagged.bytes.push(this.sum(this.needed([image])));
       }
     });
-    return { ...this.store(), repositories, tags, untagged, strings, kinds: KINDS, namespaces: this.namespaces(), layers: this.layers() };
+    return {
+      ...this.store(),
+      repositories,
+      tags,
+      untagged,
+      strings,
+      kinds: KINDS,
+      namespaces: this.namespaces(),
+      layers: this.layers(),
+    };
   }
 
   /** What concerns the store as a whole. */
@@ -156,23 +201,63 @@ export class MadeRegistry {
     const shared = this.sum(this.blobs.keys(), (blob) => this.blobs[blob].repositories.size > 1);
     const garbage = Math.round(live * 0.06);
     const totals = {
-      total: live + garbage, live, exclusive: live - shared, shared, pulled: Math.round(live * 0.9), untagged: Math.round(live * 0.1), garbage, other: 4096,
-      uploads: Math.round(live * 0.02), upload_count: 2, trash: Math.round(live * 0.03), trash_runs: 1, free: live * 2, capacity: live * 4,
+      total: live + garbage,
+      live,
+      exclusive: live - shared,
+      shared,
+      pulled: Math.round(live * 0.9),
+      untagged: Math.round(live * 0.1),
+      garbage,
+      other: 4096,
+      uploads: Math.round(live * 0.02),
+      upload_count: 2,
+      trash: Math.round(live * 0.03),
+      trash_runs: 1,
+      free: live * 2,
+      capacity: live * 4,
     };
     const run = (name, share, more = {}) => ({
-      name, command: `regc ${name} /etc/docker/registry/config.yml`, bytes: Math.round(live * share), tags: 0, manifests: Math.round(share * 900),
-      blobs: Math.round(share * 4000), uploads: 0, refused: null, ...more,
+      name,
+      command: `regc ${name} /etc/docker/registry/config.yml`,
+      bytes: Math.round(live * share),
+      tags: 0,
+      manifests: Math.round(share * 900),
+      blobs: Math.round(share * 4000),
+      uploads: 0,
+      refused: null,
+      ...more,
     });
     const policy = 'prune --policy /etc/regc/retention.yml';
     const missing = 'prune --policy /etc/regc/old.yml';
-    const would_free = [run('gc', 0.06), run('gc -m', 0.16), run('gc --tidy', 0.08, { uploads: 2 }), run('gc -m --tidy', 0.18, { uploads: 2 }),
-      run(policy, 0.31, { tags: 118 }), run(missing, 0, { bytes: 0, refused: 'the policy names no repository that exists' })];
-    const shown = { repositories: this.repositories.length, of_repositories: this.repositories.length, images_with_details: this.images.length, of_images: this.images.length };
+    const would_free = [
+      run('gc', 0.06),
+      run('gc -m', 0.16),
+      run('gc --tidy', 0.08, { uploads: 2 }),
+      run('gc -m --tidy', 0.18, { uploads: 2 }),
+      run(policy, 0.31, { tags: 118 }),
+      run(missing, 0, { bytes: 0, refused: 'the policy names no repository that exists' }),
+    ];
+    const shown = {
+      repositories: this.repositories.length,
+      of_repositories: this.repositories.length,
+      images_with_details: this.images.length,
+      of_images: this.images.length,
+    };
     shown.tags = this.repositories.reduce((sum, repository) => sum + repository.tags.length, 0);
     shown.of_tags = shown.tags;
     return {
-      format: 1, regc: '0.1.0', made: MADE, store: '/var/lib/registry', config: '/etc/docker/registry/config.yml', argument: '/etc/docker/registry/config.yml',
-      option: '-c /etc/docker/registry/config.yml', totals, would_free, shown, findings: [], finding_counts: {},
+      format: 1,
+      regc: '0.1.0',
+      made: MADE,
+      store: '/var/lib/registry',
+      config: '/etc/docker/registry/config.yml',
+      argument: '/etc/docker/registry/config.yml',
+      option: '-c /etc/docker/registry/config.yml',
+      totals,
+      would_free,
+      shown,
+      findings: [],
+      finding_counts: {},
       uploads: { repository: [], upload: [], bytes: [], started: [] },
     };
   }
@@ -188,10 +273,16 @@ export class MadeRegistry {
     });
     const columns = { name: [], exclusive: [], shared: [], pulled: [] };
     const sums = new Map([...found.keys()].map((name) => [name, [0, 0]]));
-    const prefixes = this.repositories.map(({ name }) => name.split('/').slice(0, -1).map((_, index, all) => all.slice(0, index + 1).join('/')));
+    const prefixes = this.repositories.map(({ name }) =>
+      name
+        .split('/')
+        .slice(0, -1)
+        .map((_, index, all) => all.slice(0, index + 1).join('/')),
+    );
     for (const blob of this.blobs) {
       const users = new Map();
-      for (const repository of blob.repositories) for (const prefix of prefixes[repository]) users.set(prefix, (users.get(prefix) ?? 0) + 1);
+      for (const repository of blob.repositories)
+        for (const prefix of prefixes[repository]) users.set(prefix, (users.get(prefix) ?? 0) + 1);
       for (const [prefix, count] of users) sums.get(prefix)[count === blob.repositories.size ? 0 : 1] += blob.bytes;
     }
     for (const [name, [exclusive, shared]] of sums) {
@@ -205,14 +296,22 @@ export class MadeRegistry {
 
   layers() {
     const first = new Map();
-    this.repositories.forEach((repository) => repository.tags.forEach(({ name, image }) => {
-      for (const layer of image === null ? [] : this.images[image].layers) if (!first.has(layer)) first.set(layer, `${repository.name}:${name}`);
-    }));
+    this.repositories.forEach((repository) =>
+      repository.tags.forEach(({ name, image }) => {
+        for (const layer of image === null ? [] : this.images[image].layers)
+          if (!first.has(layer)) first.set(layer, `${repository.name}:${name}`);
+      }),
+    );
     const saves = (blob) => this.blobs[blob].bytes * (this.blobs[blob].images - 1);
-    const best = [...this.blobs.keys()].filter((blob) => this.blobs[blob].images > 1).sort((a, b) => saves(b) - saves(a)).slice(0, 1000);
+    const best = [...this.blobs.keys()]
+      .filter((blob) => this.blobs[blob].images > 1)
+      .sort((a, b) => saves(b) - saves(a))
+      .slice(0, 1000);
     return {
-      digest: best.map((blob) => `sha256:${this.blobs[blob].digest.padEnd(64, '0')}`), bytes: best.map((blob) => this.blobs[blob].bytes),
-      images: best.map((blob) => this.blobs[blob].images), repositories: best.map((blob) => this.blobs[blob].repositories.size),
+      digest: best.map((blob) => `sha256:${this.blobs[blob].digest.padEnd(64, '0')}`),
+      bytes: best.map((blob) => this.blobs[blob].bytes),
+      images: best.map((blob) => this.blobs[blob].images),
+      repositories: best.map((blob) => this.blobs[blob].repositories.size),
       first: best.map((blob) => first.get(blob) ?? 'unknown'),
     };
   }

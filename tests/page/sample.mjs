@@ -10,14 +10,34 @@ const MIB = 1024 * 1024;
 
 /** Names that would do harm if they were ever taken for markup, code, a formula, a marker or a path. */
 export const HOSTILE = [
-  '<script>window.harmed=1<', '"><img src=x onerror=window.harmed=1>', '</script><script>window.harmed=1</script>', 'javascript:window.harmed=1',
-  "it's \"quoted\" & <b>bold</b>", '{{style}}', '$&$`$\'', 'exe.\u202egnp', 'line\nbreak\r', '=HYPERLINK("x")', '-rf', '+1', '@sum', '__proto__',
-  'constructor', '%2e%2e%00', '\u2066isolate', 'space and `tick` $(id)',
+  '<script>window.harmed=1<',
+  '"><img src=x onerror=window.harmed=1>',
+  '</script><script>window.harmed=1</script>',
+  'javascript:window.harmed=1',
+  'it\'s "quoted" & <b>bold</b>',
+  '{{style}}',
+  "$&$`$'",
+  'exe.\u202egnp',
+  'line\nbreak\r',
+  '=HYPERLINK("x")',
+  '-rf',
+  '+1',
+  '@sum',
+  '__proto__',
+  'constructor',
+  '%2e%2e%00',
+  '\u2066isolate',
+  'space and `tick` $(id)',
 ];
 
 const STEPS = [
-  ['/bin/sh -c #(nop) ADD file:4b1b in / ', 0], ['/bin/sh -c #(nop)  CMD ["bash"]', null], ['RUN /bin/sh -c apt-get update && apt-get install -y ca-certificates curl # buildkit', 1],
-  ['WORKDIR /app', null], ['COPY package.json ./ # buildkit', 2], ['RUN /bin/sh -c npm ci --omit=dev # buildkit', 3], ['ENTRYPOINT ["node" "server.js"]', null],
+  ['/bin/sh -c #(nop) ADD file:4b1b in / ', 0],
+  ['/bin/sh -c #(nop)  CMD ["bash"]', null],
+  ['RUN /bin/sh -c apt-get update && apt-get install -y ca-certificates curl # buildkit', 1],
+  ['WORKDIR /app', null],
+  ['COPY package.json ./ # buildkit', 2],
+  ['RUN /bin/sh -c npm ci --omit=dev # buildkit', 3],
+  ['ENTRYPOINT ["node" "server.js"]', null],
 ];
 
 function history(created, layers) {
@@ -30,22 +50,51 @@ export function small() {
   const { dice } = made;
   const bases = [29, 48, 77, 124].map((size) => made.blob(size * MIB));
   const runtimes = [61, 92, 180].map((size) => made.blob(size * MIB));
-  const names = ['platform/base', 'platform/node', 'team/app', 'team/app/worker', 'team/web', 'team/api', 'team/search', 'data/etl', 'data/notebook',
-    'data/models/embedding', 'data/models/ranking', 'mirror/postgres', 'mirror/redis', 'mirror/nginx', 'ops/backup', 'charts/app',
-    ...Array.from({ length: 400 }, (_, index) => `sandbox/test-${index + 1}`)];
+  const names = [
+    'platform/base',
+    'platform/node',
+    'team/app',
+    'team/app/worker',
+    'team/web',
+    'team/api',
+    'team/search',
+    'data/etl',
+    'data/notebook',
+    'data/models/embedding',
+    'data/models/ranking',
+    'mirror/postgres',
+    'mirror/redis',
+    'mirror/nginx',
+    'ops/backup',
+    'charts/app',
+    ...Array.from({ length: 400 }, (_, index) => `sandbox/test-${index + 1}`),
+  ];
   for (const title of names) {
     const isSmall = title.startsWith('sandbox/');
     const repository = made.repository(title);
     const scale = isSmall ? 1 + dice.below(3) : 20 + dice.below(120);
     for (let version = 1, count = isSmall ? 1 + dice.below(2) : 4 + dice.below(14); version <= count; version += 1) {
       const created = MADE - (count - version) * 12 * 86400 - dice.below(86400);
-      const layers = [dice.of(bases), dice.of(runtimes), made.blob(dice.below(scale * MIB) + 2000), made.blob(dice.below(scale * MIB) + 2000)];
-      const image = made.image(repository, { layers, platform: 'linux/amd64', history: history(created, layers.length), created });
+      const layers = [
+        dice.of(bases),
+        dice.of(runtimes),
+        made.blob(dice.below(scale * MIB) + 2000),
+        made.blob(dice.below(scale * MIB) + 2000),
+      ];
+      const image = made.image(repository, {
+        layers,
+        platform: 'linux/amd64',
+        history: history(created, layers.length),
+        created,
+      });
       made.tag(repository, `v${version}`, image, { pushed: created + 300 });
       if (version === count) made.tag(repository, 'latest', image, { pushed: created + 400 });
     }
     made.repositories[repository].growth = growth(dice, scale * MIB);
-    if (!isSmall) made.repositories[repository].untagged.push(made.image(repository, { layers: [bases[0], made.blob(scale * MIB)], created: MADE - 4e7 }));
+    if (!isSmall)
+      made.repositories[repository].untagged.push(
+        made.image(repository, { layers: [bases[0], made.blob(scale * MIB)], created: MADE - 4e7 }),
+      );
   }
   multiPlatform(made, bases);
   hostile(made, bases);
@@ -61,7 +110,9 @@ function multiPlatform(made, bases) {
     const layers = [made.dice.of(bases), made.blob(44 * MIB), made.blob(9 * MIB), made.blob(3 * MIB)];
     return made.image(repository, { layers, platform, created, history: history(created, layers.length) });
   });
-  const attached = ['signature', 'sbom', 'attestation'].map((kind) => made.image(repository, { kind, layers: [made.blob(90_000)], created }));
+  const attached = ['signature', 'sbom', 'attestation'].map((kind) =>
+    made.image(repository, { kind, layers: [made.blob(90_000)], created }),
+  );
   const index = made.image(repository, { kind: 'index', children: platforms, referrers: attached, created });
   made.tag(repository, '2.4.0', index, { pushed: created });
   made.tag(repository, 'stable', index, { pushed: created });
@@ -72,7 +123,15 @@ function hostile(made, bases) {
   for (const title of HOSTILE) {
     const repository = made.repository(title);
     const layers = [bases[1], made.blob(MIB)];
-    const image = made.image(repository, { layers, platform: title, created: MADE - 9e6, history: [[title, 0, null], [`RUN ${title}`, 1, null]] });
+    const image = made.image(repository, {
+      layers,
+      platform: title,
+      created: MADE - 9e6,
+      history: [
+        [title, 0, null],
+        [`RUN ${title}`, 1, null],
+      ],
+    });
     made.tag(repository, title.replaceAll('/', '_'), image, { problem: title });
     made.repositories[repository].untagged.push(made.image(repository, { layers, created: null }));
     made.repositories[repository].growth = growth(made.dice, MIB);
@@ -81,20 +140,35 @@ function hostile(made, bases) {
 
 function found(names) {
   const missing = (repository) => ({
-    code: 'RG021', severity: 'error', title: 'content that is missing', message: `${repository}: the layer sha256:77aa… is missing`,
-    remedy: 'push the image again, or take the content from another store with `regc repair --from`', repository,
+    code: 'RG021',
+    severity: 'error',
+    title: 'content that is missing',
+    message: `${repository}: the layer sha256:77aa… is missing`,
+    remedy: 'push the image again, or take the content from another store with `regc repair --from`',
+    repository,
   });
   const foreign = (text) => ({
-    code: 'RG001', severity: 'note', title: 'a name that is no part of a registry\'s storage', message: text, remedy: 'none is needed; remove it if nobody knows it', repository: null,
+    code: 'RG001',
+    severity: 'note',
+    title: "a name that is no part of a registry's storage",
+    message: text,
+    remedy: 'none is needed; remove it if nobody knows it',
+    repository: null,
   });
   const unserved = (repository) => ({
-    code: 'RG005', severity: 'warning', title: 'a repository under a name that no registry serves', message: repository,
-    remedy: 'rename the directory to have the repository back, or delete it with `regc rm --path`', repository,
+    code: 'RG005',
+    severity: 'warning',
+    title: 'a repository under a name that no registry serves',
+    message: repository,
+    remedy: 'rename the directory to have the repository back, or delete it with `regc rm --path`',
+    repository,
   });
   const findings = [missing('team/release'), missing('team/app'), ...names.map(foreign), ...names.map(unserved)];
   const finding_counts = { RG001: names.length, RG005: names.length + 300, RG021: 2 };
   const uploads = {
-    repository: ['team/app', 'team/gone', ...names], upload: ['0d3c6c3e-2f0c-4b12-9d8a-5a7f1f3f8c11', '7be0…', ...names], bytes: [81 * MIB, 12 * MIB, ...names.map(() => 10)],
+    repository: ['team/app', 'team/gone', ...names],
+    upload: ['0d3c6c3e-2f0c-4b12-9d8a-5a7f1f3f8c11', '7be0…', ...names],
+    bytes: [81 * MIB, 12 * MIB, ...names.map(() => 10)],
     started: [MADE - 864000, null, ...names.map(() => MADE - 5000)],
   };
   return { findings, finding_counts, uploads };

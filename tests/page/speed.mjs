@@ -14,31 +14,44 @@ const browser = await launch();
 async function opening(hash) {
   const started = performance.now();
   const tab = await open(browser, { path, hash });
-  const shown = await tab.evaluate(() => new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
-  }));
+  const shown = await tab.evaluate(
+    () =>
+      new Promise((resolve) => {
+        requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
+      }),
+  );
   return { tab, inPage: shown, inAll: performance.now() - started };
 }
 
 /** How long a change of the filter takes: until the rows are replaced, and until they are painted. */
 function filtering(tab, query) {
-  return tab.evaluate((text) => new Promise((resolve) => {
-    const field = document.querySelector('main input[type=search]');
-    field.value = text;
-    const started = performance.now();
-    field.dispatchEvent(new Event('input'));
-    const replaced = performance.now() - started;
-    requestAnimationFrame(() => setTimeout(() => resolve({ replaced, painted: performance.now() - started })));
-  }), query);
+  return tab.evaluate(
+    (text) =>
+      new Promise((resolve) => {
+        const field = document.querySelector('main input[type=search]');
+        field.value = text;
+        const started = performance.now();
+        field.dispatchEvent(new Event('input'));
+        const replaced = performance.now() - started;
+        requestAnimationFrame(() => setTimeout(() => resolve({ replaced, painted: performance.now() - started })));
+      }),
+    query,
+  );
 }
 
 /** How long it takes until another view is shown. */
 function going(tab, hash) {
-  return tab.evaluate((to) => new Promise((resolve) => {
-    const started = performance.now();
-    new MutationObserver(() => resolve(performance.now() - started)).observe(document.documentElement, { attributeFilter: ['data-shown'] });
-    location.hash = to;
-  }), hash);
+  return tab.evaluate(
+    (to) =>
+      new Promise((resolve) => {
+        const started = performance.now();
+        new MutationObserver(() => resolve(performance.now() - started)).observe(document.documentElement, {
+          attributeFilter: ['data-shown'],
+        });
+        location.hash = to;
+      }),
+    hash,
+  );
 }
 
 const print = (what, milliseconds) => console.log(`${what.padEnd(44)} ${milliseconds.toFixed(0).padStart(6)} ms`);
@@ -60,8 +73,8 @@ for (const hash of ['#/', '#/repositories', '#/tags']) {
       return performance.now() - started;
     });
     print(`sort ${hash} by bytes`, sorting);
-    const image = await tab.evaluate(() => document.querySelector('main td a').getAttribute('href'));
-    print('go to a view that needs the details', await going(tab, image.replace('#/repository', '#/repository')));
+    const link = await tab.evaluate(() => document.querySelector('main td:nth-last-child(n+9) a').getAttribute('href'));
+    print(`go to a view from ${hash}`, await going(tab, link));
   } else {
     print('go to #/tags', await going(tab, '#/tags'));
     print('go to #/untagged, which decodes the details', await going(tab, '#/untagged'));

@@ -10,7 +10,9 @@ const { summary } = held;
 const { repositories, tags } = summary;
 const few = Math.min(50, repositories.name.length);
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser.close());
 
 const column = (tab, number) => tab.locator(`main tbody tr td:nth-child(${number})`).allTextContents();
@@ -37,7 +39,11 @@ function parsed(text) {
 test('a table has as many rows as the report', async () => {
   const tab = await open(browser);
   const counts = {
-    repositories: repositories.name, tags: tags.name, untagged: summary.untagged.repository, layers: summary.layers.digest, findings: summary.findings,
+    repositories: repositories.name,
+    tags: tags.name,
+    untagged: summary.untagged.repository,
+    layers: summary.layers.digest,
+    findings: summary.findings,
     uploads: summary.uploads.upload,
   };
   for (const list of LISTS) {
@@ -92,13 +98,20 @@ test('a filter keeps the rows that hold every word', { skip: tags.name.length <=
   const tab = await open(browser, { hash: '#/tags' });
   const references = tags.name.map((name, row) => `${repositories.name[tags.repository[row]]}:${name}`);
   const words = [references[0].slice(0, 4).trim(), tags.name[0].trim()];
-  const kept = references.filter((reference) => words.every((word) => reference.toLowerCase().includes(word.toLowerCase())));
+  const kept = references.filter((reference) =>
+    words.every((word) => reference.toLowerCase().includes(word.toLowerCase())),
+  );
   await tab.getByLabel('Filter').fill(words.join(' ').toUpperCase());
-  const shown = await tab.locator('main tbody tr').evaluateAll((rows) => rows.map((row) => `${row.cells[0].innerText}:${row.cells[1].innerText}`));
+  const shown = await tab
+    .locator('main tbody tr')
+    .evaluateAll((rows) => rows.map((row) => `${row.cells[0].innerText}:${row.cells[1].innerText}`));
   assert.equal(shown.length, Math.min(50, kept.length));
   assert.ok(shown.every((reference) => kept.map(visible).includes(reference)));
   await tab.getByLabel('Filter').fill('no name holds \u0001 this');
-  assert.equal(await tab.locator('main .status').innerText(), `No rows, filtered from ${references.length.toLocaleString('en-US')}`);
+  assert.equal(
+    await tab.locator('main .status').innerText(),
+    `No rows, filtered from ${references.length.toLocaleString('en-US')}`,
+  );
 });
 
 test('a choice keeps one kind', { skip: !isSample }, async () => {
@@ -123,7 +136,10 @@ test('a filter is kept while another view is open', { skip: tags.name.length <= 
 
 test('CSV has all rows, in bytes', async () => {
   const tab = await open(browser, { hash: '#/repositories' });
-  const { file, rows: [titles, ...rows] } = await exported(tab);
+  const {
+    file,
+    rows: [titles, ...rows],
+  } = await exported(tab);
   assert.equal(file, 'repositories.csv');
   assert.deepEqual(titles.slice(0, 3), ['Repository', 'Exclusive (bytes)', 'Shared (bytes)']);
   assert.equal(rows.length, repositories.name.length);
@@ -136,10 +152,16 @@ test('CSV has all rows, in bytes', async () => {
 test('CSV has what the filter keeps, and no formula', { skip: !isSample }, async () => {
   const tab = await open(browser, { hash: '#/tags' });
   await tab.getByLabel('Problem').selectOption('with a problem');
-  const { rows: [titles, ...rows] } = await exported(tab);
+  const {
+    rows: [titles, ...rows],
+  } = await exported(tab);
   assert.equal(rows.length, tags.problem.filter((problem) => problem !== null).length);
   assert.ok(rows.every((row) => row.length === titles.length));
   const cells = rows.flat();
-  assert.deepEqual(cells.filter((cell) => /^[=+\-@\t\r]/.test(cell)), []);
-  for (const cell of ['\'=HYPERLINK("x")', "'-rf", "'+1", "'@sum", 'line\nbreak\r', 'it\'s "quoted" & <b>bold</b>']) assert.ok(cells.includes(cell), cell);
+  assert.deepEqual(
+    cells.filter((cell) => /^[=+\-@\t\r]/.test(cell)),
+    [],
+  );
+  for (const cell of ['\'=HYPERLINK("x")', "'-rf", "'+1", "'@sum", 'line\nbreak\r', 'it\'s "quoted" & <b>bold</b>'])
+    assert.ok(cells.includes(cell), cell);
 });

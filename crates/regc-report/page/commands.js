@@ -22,8 +22,8 @@ function shellWord(text) {
 }
 
 /**
- * The command that deletes a repository, or what `part` names in it: `:v1` or `@sha256:…`. `null` if there is none, because
- * no registry serves the repository's name and patterns do not match it.
+ * The command that deletes a repository, or what `part` names in it: `:v1` or `@sha256:…`. `null` if there is none,
+ * because no registry serves the repository's name and patterns do not match it.
  * @param {string} option how a command names the store @param {string} repository @param {string} [part]
  */
 function removal(option, repository, part = '') {
@@ -50,12 +50,16 @@ async function copy(text) {
 
 /** A command, and a button that copies it. @param {string} command */
 function commandLine(command) {
-  const copies = button('Copy', async () => {
-    await copy(command);
-    say('Copied');
-    announce('Copied to the clipboard');
-    setTimeout(say, 1500, 'Copy');
-  }, { class: 'copy' });
+  const copies = button(
+    'Copy',
+    async () => {
+      await copy(command);
+      say('Copied');
+      announce('Copied to the clipboard');
+      setTimeout(say, 1500, 'Copy');
+    },
+    { class: 'copy' },
+  );
   const say = (title) => {
     copies.textContent = title;
     setAttribute(copies, 'aria-label', `${title} ${command}`);
@@ -67,11 +71,17 @@ function commandLine(command) {
 /** The commands that delete something: the dry run first. @param {string | null} command */
 function removalSection(command) {
   if (command === null) {
-    const text = 'No registry serves a repository of this name, so no command names what is in it. '
-      + 'The view of the repository has the command that deletes all of it.';
+    const text =
+      'No registry serves a repository of this name, so no command names what is in it. ' +
+      'The view of the repository has the command that deletes all of it.';
     return section('Delete', element('p', {}, text));
   }
   const dryRun = command.replace('regc rm ', () => 'regc rm --dry-run ');
-  return section('Delete', element('p', {}, 'See first what would be deleted and how many bytes that frees:'), commandLine(dryRun),
-    element('p', {}, 'Then stop the registry, or make it read-only, and delete:'), commandLine(command));
+  return section(
+    'Delete',
+    element('p', {}, 'See first what would be deleted and how many bytes that frees:'),
+    commandLine(dryRun),
+    element('p', {}, 'Then stop the registry, or make it read-only, and delete:'),
+    commandLine(command),
+  );
 }

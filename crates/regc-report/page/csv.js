@@ -1,6 +1,6 @@
 /**
- * A cell of a CSV file (RFC 4180). A spreadsheet would take a text that begins like a formula for one, so such a text gets an
- * apostrophe.
+ * A cell of a CSV file (RFC 4180). A spreadsheet would take a text that begins like a formula for one, so such a text
+ * gets an apostrophe.
  * @param {string | number | null} value
  */
 function csvCell(value) {

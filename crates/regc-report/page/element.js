@@ -1,17 +1,42 @@
 /** Attributes that may hold what a client chose: none of them is run, loaded or parsed as markup. */
 const ATTRIBUTES = new Set([
-  'class', 'id', 'title', 'role', 'type', 'scope', 'tabindex', 'value', 'for', 'hidden', 'colspan', 'open', 'selected', 'disabled',
-  'lang', 'autocomplete', 'spellcheck', 'viewBox', 'x', 'y', 'width', 'height', 'd', 'download', 'datetime',
+  'class',
+  'id',
+  'title',
+  'role',
+  'type',
+  'scope',
+  'tabindex',
+  'value',
+  'for',
+  'hidden',
+  'colspan',
+  'open',
+  'selected',
+  'disabled',
+  'lang',
+  'autocomplete',
+  'spellcheck',
+  'viewBox',
+  'x',
+  'y',
+  'width',
+  'height',
+  'd',
+  'download',
+  'datetime',
 ]);
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * Sets an attribute if it is harmless, with hidden characters escaped where it is read. A link leads to a place in this page only: what a client chose is encoded in it.
+ * Sets an attribute if it is harmless, with hidden characters escaped where it is read. A link leads to a place in this
+ * page only: what a client chose is encoded in it.
  * @param {Element} target @param {string} name @param {string | number | boolean} value
  */
 function setAttribute(target, name, value) {
   const isLink = name === 'href' && String(value).startsWith('#/');
-  if (!isLink && !ATTRIBUTES.has(name) && !name.startsWith('aria-')) throw new Error(`attribute ${name} is not allowed`);
+  if (!isLink && !ATTRIBUTES.has(name) && !name.startsWith('aria-'))
+    throw new Error(`attribute ${name} is not allowed`);
   const isRead = name === 'title' || name.startsWith('aria-');
   const text = value === true ? '' : String(value);
   target.setAttribute(name, isRead ? visible(text) : text);

@@ -19,7 +19,9 @@ class Pages {
     this.main = document.getElementById('main');
     const entries = [['', 'Overview'], ...LISTS];
     this.links = new Map(entries.map(([path, title]) => [path, link(route(path), title)]));
-    document.getElementById('views').append(element('ul', {}, ...[...this.links.values()].map((entry) => element('li', {}, entry))));
+    document
+      .getElementById('views')
+      .append(element('ul', {}, ...[...this.links.values()].map((entry) => element('li', {}, entry))));
     const banner = cutBanner(registry);
     if (banner !== null) this.main.before(banner);
     window.addEventListener('hashchange', () => this.go());
@@ -39,11 +41,13 @@ class Pages {
     }
     const going = {};
     this.current = going;
-    const waits = setTimeout(() => this.main.replaceChildren(element('p', {}, 'Reading the details…')), 100);
-    const view = await this.view(parts);
-    clearTimeout(waits);
+    setTimeout(() => {
+      if (this.current === going) this.main.replaceChildren(element('p', { role: 'status' }, 'Reading the details…'));
+    }, 100);
+    const view = await this.view(parts).catch(unreadableView);
     // Another view may have been opened meanwhile.
     if (this.current !== going) return;
+    this.current = view;
     this.show(view, first);
     this.shown();
   }
@@ -59,9 +63,10 @@ class Pages {
     if (this.current !== this.overview) this.show({ title: 'Overview', root: this.overview.root }, '');
     this.current = this.overview;
     this.overview.show(parts);
-    if (parts[0] === 'map' && !this.isInView(this.overview.map.root)) this.overview.map.root.scrollIntoView();
+    if (parts[0] === 'map' && !this.isInView(this.overview.map.root)) this.overview.mapped.scrollIntoView();
   }
 
+  /** Whether enough of an element is in the window. @param {Element} root */
   isInView(root) {
     const { top: upper, bottom } = root.getBoundingClientRect();
     return upper < window.innerHeight - 200 && bottom > 200;
@@ -98,6 +103,14 @@ class Pages {
   }
 }
 
+/** @param {Error} error */
+function unreadableView(error) {
+  return page(
+    'Not readable',
+    element('p', { class: 'cut', role: 'alert' }, `This report cannot be read: ${error.message}`),
+  );
+}
+
 async function start() {
   document.getElementById('scheme').append(schemeSwitch());
   try {
@@ -106,8 +119,7 @@ async function start() {
     document.getElementById('bottom').append(element('p', {}, `${store}, ${minute(made)}, regc ${regc}`));
     await new Pages(registry).go();
   } catch (error) {
-    document.getElementById('main').append(element('p', { class: 'cut', role: 'alert' }, `This report cannot be read: ${error.message}`));
-    throw error;
+    document.getElementById('main').append(unreadableView(error).root);
   }
 }
 

@@ -46,11 +46,14 @@ class Details {
   }
 }
 
-/** @param {number[][]} lists */
+/** From what each number is listed. @param {number[][]} lists @returns {Map<number, number[]>} */
 function turnedAround(lists) {
   const found = new Map();
   lists.forEach((list, from) => {
-    for (const to of list) found.set(to, [...(found.get(to) ?? []), from]);
+    for (const to of list) {
+      if (!found.has(to)) found.set(to, []);
+      found.get(to).push(from);
+    }
   });
   return found;
 }

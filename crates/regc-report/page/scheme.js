@@ -4,7 +4,9 @@ const SCHEME_KEY = 'regc-report-scheme';
 /** The choice between light and dark. It is remembered where the browser remembers anything for a file. */
 function schemeSwitch() {
   const select = element('select', {}, ...SCHEMES.map((scheme) => element('option', { value: scheme }, scheme)));
-  const apply = () => { document.documentElement.dataset.scheme = select.value; };
+  const apply = () => {
+    document.documentElement.dataset.scheme = select.value;
+  };
   try {
     const remembered = localStorage.getItem(SCHEME_KEY);
     if (SCHEMES.includes(remembered)) select.value = remembered;

@@ -1,8 +1,8 @@
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
 /**
- * Divides a box into one for each value, as square as can be: each row is filled along the shorter side for as long as that makes
- * its boxes squarer (Bruls, Huizing and van Wijk, 2000).
+ * Divides a box into one for each value, as square as can be: each row is filled along the shorter side for as long as
+ * that makes its boxes squarer (Bruls, Huizing and van Wijk, 2000).
  * @param {number[]} values above zero, the largest first @param {Box} box @returns {Box[]}
  */
 function squarify(values, box) {
@@ -14,7 +14,10 @@ function squarify(values, box) {
     const side = Math.min(width, height);
     let to = from + 1;
     let sum = areas[from];
-    while (to < areas.length && worst(areas, from, to + 1, sum + areas[to], side) <= worst(areas, from, to, sum, side)) {
+    while (
+      to < areas.length &&
+      worst(areas, from, to + 1, sum + areas[to], side) <= worst(areas, from, to, sum, side)
+    ) {
       sum += areas[to];
       to += 1;
     }
@@ -23,7 +26,11 @@ function squarify(values, box) {
     let along = 0;
     for (let index = from; index < to; index += 1) {
       const length = (areas[index] / sum) * side;
-      boxes.push(width >= height ? { x, y: y + along, width: depth, height: length } : { x: x + along, y, width: length, height: depth });
+      boxes.push(
+        width >= height
+          ? { x, y: y + along, width: depth, height: length }
+          : { x: x + along, y, width: length, height: depth },
+      );
       along += length;
     }
     if (width >= height) {
@@ -38,7 +45,7 @@ function squarify(values, box) {
   return boxes;
 }
 
-/** The ratio of sides of the least square box in a row. What is last may be larger than the others: it may stand for many. */
+/** The ratio of sides of the least square box in a row. The last may be larger than the others: it may be many. */
 function worst(areas, from, to, sum, side) {
   const square = (sum / side) ** 2;
   const [first, last] = [areas[from], areas[to - 1]];
@@ -46,8 +53,8 @@ function worst(areas, from, to, sum, side) {
 }
 
 /**
- * How many of the largest values get a box of their own, if none may be smaller than `smallest`, and which share the others take
- * together: their true one, but at most half, or nothing else would be seen where all are small.
+ * How many of the largest values get a box of their own, if none may be smaller than `smallest`, and which share the
+ * others take together: their true one, but at most half, or nothing else would be seen where all are small.
  * @param {number[]} values the largest first @param {number} area @param {number} smallest
  */
 function folded(values, area, smallest) {

@@ -48,22 +48,38 @@ class DataTable {
     this.query = element('input', { type: 'search', autocomplete: 'off', spellcheck: 'false' });
     this.query.addEventListener('input', () => this.filter());
     this.selects = this.choices.map(({ options, title }) => {
-      const made = element('select', {}, ...options.map((option, index) => element('option', { value: index }, option.title)));
+      const made = element(
+        'select',
+        {},
+        ...options.map((option, index) => element('option', { value: index }, option.title)),
+      );
       made.addEventListener('change', () => this.filter());
       return element('label', {}, `${title} `, made);
     });
     const isLong = this.rows.length > ROWS_WITHOUT_FILTER;
     const exports = button('Export CSV', () => saveAs(this.file, csv(this.exported())));
-    const tools = element('div', { class: 'tools' },
-      ...(isLong ? [element('label', {}, 'Filter ', this.query), ...this.selects] : []), exports);
+    const tools = element(
+      'div',
+      { class: 'tools' },
+      ...(isLong ? [element('label', {}, 'Filter ', this.query), ...this.selects] : []),
+      exports,
+    );
     this.headers = this.columns.map((column, index) => this.header(column, index));
     this.body = element('tbody');
-    const table = element('table', {}, element('caption', { class: 'unseen' }, this.caption),
-      element('thead', {}, element('tr', {}, ...this.headers)), this.body);
+    const table = element(
+      'table',
+      {},
+      element('caption', { class: 'unseen' }, this.caption),
+      element('thead', {}, element('tr', {}, ...this.headers)),
+      this.body,
+    );
     this.status = element('p', { class: 'status', role: 'status' });
     this.pages = element('div', { class: 'pages' });
     const turn = (title, to) => {
-      const made = button(title, () => { this.page = to(); this.render(); });
+      const made = button(title, () => {
+        this.page = to();
+        this.render();
+      });
       this.pages.append(made);
       return made;
     };
@@ -71,8 +87,18 @@ class DataTable {
     this.previous = turn('Previous', () => this.page - 1);
     this.next = turn('Next', () => this.page + 1);
     this.last = turn('Last', () => this.lastPage());
-    const scrolls = element('div', { class: 'scrolls', tabindex: 0, role: 'region', 'aria-label': this.caption }, table);
-    this.root = element('div', { class: 'data' }, tools, scrolls, element('div', { class: 'turning' }, this.status, this.pages));
+    const scrolls = element(
+      'div',
+      { class: 'scrolls', tabindex: 0, role: 'region', 'aria-label': this.caption },
+      table,
+    );
+    this.root = element(
+      'div',
+      { class: 'data' },
+      tools,
+      scrolls,
+      element('div', { class: 'turning' }, this.status, this.pages),
+    );
     TABLES.set(this.root, this);
   }
 
@@ -122,8 +148,13 @@ class DataTable {
 
   /** Keeps the rows that hold every word of the query. */
   filter() {
-    const words = this.query.value.toLowerCase().split(/\s+/).filter((word) => word !== '');
-    const tests = this.selects.map((label, index) => this.choices[index].options[label.querySelector('select').selectedIndex].keeps);
+    const words = this.query.value
+      .toLowerCase()
+      .split(/\s+/)
+      .filter((word) => word !== '');
+    const tests = this.selects.map(
+      (label, index) => this.choices[index].options[label.querySelector('select').selectedIndex].keeps,
+    );
     if (words.length > 0) {
       const texts = this.searchTexts();
       tests.push((row) => words.every((word) => texts[row].includes(word)));
@@ -141,7 +172,10 @@ class DataTable {
     const from = this.page * this.perPage;
     const shown = this.kept.subarray(from, from + this.perPage);
     this.body.replaceChildren(...Array.from(shown, (row) => this.row(row)));
-    const range = shown.length === 0 ? 'No rows' : `Rows ${whole(from + 1)} to ${whole(from + shown.length)} of ${whole(this.kept.length)}`;
+    const range =
+      shown.length === 0
+        ? 'No rows'
+        : `Rows ${whole(from + 1)} to ${whole(from + shown.length)} of ${whole(this.kept.length)}`;
     const isCut = this.kept.length < this.rows.length;
     this.status.textContent = isCut ? `${range}, filtered from ${whole(this.rows.length)}` : range;
     this.pages.hidden = this.lastPage() === 0;
@@ -151,7 +185,11 @@ class DataTable {
 
   /** @param {number} row */
   row(row) {
-    return element('tr', {}, ...this.columns.map((column) => element('td', { class: column.kind }, this.cell(column, row))));
+    return element(
+      'tr',
+      {},
+      ...this.columns.map((column) => element('td', { class: column.kind }, this.cell(column, row))),
+    );
   }
 
   /** @param {Column} column @param {number} row */

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Characters that are not seen, or that change how the text around them is shown: control and format characters (among them those
- * that turn the direction of writing around), separators of lines, and halves of characters.
+ * Characters that are not seen, or that change how the text around them is shown: control and format characters (among
+ * them those that turn the direction of writing around), separators of lines, and halves of characters.
  */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 

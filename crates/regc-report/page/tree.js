@@ -19,7 +19,14 @@ class Tree {
     this.areas = new Map();
     const { namespaces, totals } = registry.summary;
     this.namespaces = new Map(namespaces.name.map((path, index) => [path, index]));
-    this.root = this.area({ kind: 'registry', title: 'registry', path: '', above: null, exclusive: totals.exclusive, shared: totals.shared });
+    this.root = this.area({
+      kind: 'registry',
+      title: 'registry',
+      path: '',
+      above: null,
+      exclusive: totals.exclusive,
+      shared: totals.shared,
+    });
     registry.repositories.name.forEach((_, repository) => this.add(repository));
     for (const area of this.areas.values()) this.sum(area);
   }
@@ -40,10 +47,17 @@ class Tree {
     for (let length = 1; length < parts.length; length += 1) {
       const prefix = parts.slice(0, length).join('/');
       const title = parts[length - 1];
-      above = this.areas.get(`${prefix}/`) ?? this.area({ kind: 'namespace', title, path: `${prefix}/`, above, exclusive: null, shared: null });
+      above =
+        this.areas.get(`${prefix}/`) ??
+        this.area({ kind: 'namespace', title, path: `${prefix}/`, above, exclusive: null, shared: null });
     }
     const made = this.area({
-      kind: 'repository', title: parts.at(-1), path, above, exclusive: exclusive[repository], shared: shared[repository],
+      kind: 'repository',
+      title: parts.at(-1),
+      path,
+      above,
+      exclusive: exclusive[repository],
+      shared: shared[repository],
     });
     made.parts = () => this.tagsIn(made, repository);
   }
@@ -67,8 +81,14 @@ class Tree {
   tagsIn(above, repository) {
     const { registry } = this;
     const tags = registry.tagsOf(repository).map((tag) => ({
-      kind: 'tag', title: registry.tags.name[tag], path: registry.reference(tag), above, exclusive: registry.tags.exclusive[tag],
-      shared: registry.sharedOfTag(tag) ?? 0, route: routeOfImage(above.path, registry.tags.name[tag]), parts: () => [],
+      kind: 'tag',
+      title: registry.tags.name[tag],
+      path: registry.reference(tag),
+      above,
+      exclusive: registry.tags.exclusive[tag],
+      shared: registry.sharedOfTag(tag) ?? 0,
+      route: routeOfImage(above.path, registry.tags.name[tag]),
+      parts: () => [],
     }));
     above.parts = () => tags;
     return tags;

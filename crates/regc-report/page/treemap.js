@@ -1,7 +1,6 @@
 const SMALLEST_TILE = 2400;
 const SMALLEST_INNER_TILE = 1800;
 const HEAD_HEIGHT = 22;
-const LISTED = 200;
 
 /** A map of the registry in which area is bytes, with the same as a table beside it. */
 class Treemap {
@@ -11,20 +10,35 @@ class Treemap {
     this.area = tree.root;
     this.skipped = 0;
     this.width = 0;
+    this.height = 0;
     this.tiles = [];
     const label = 'Map of the registry: arrow keys move, Enter zooms in, Escape zooms out';
     this.map = element('div', { class: 'map', role: 'group', 'aria-label': label });
     this.map.addEventListener('keydown', (event) => this.key(event));
     this.trail = element('nav', { class: 'trail', 'aria-label': 'Zoom' });
     this.list = element('div', { class: 'listed' });
-    this.measure = element('select', {}, element('option', {}, 'exclusive and shared bytes'), element('option', {}, 'exclusive bytes'));
+    this.measure = element(
+      'select',
+      {},
+      element('option', {}, 'exclusive and shared bytes'),
+      element('option', {}, 'exclusive bytes'),
+    );
     this.measure.addEventListener('change', () => this.render());
-    const key = element('p', { class: 'key' }, element('span', { class: 'sample exclusive', 'aria-hidden': 'true' }), 'exclusive ',
-      element('span', { class: 'sample shared', 'aria-hidden': 'true' }), 'shared (counted wherever it is needed) ',
-      element('label', {}, 'Area: ', this.measure));
+    const key = element(
+      'div',
+      { class: 'key' },
+      sample('exclusive', 'exclusive'),
+      sample('shared', 'shared, counted wherever it is needed'),
+      element('label', {}, 'Area: ', this.measure),
+    );
     const note = 'A click or Enter zooms in, Escape zooms out.';
-    this.root = element('div', {}, element('div', { class: 'maptools' }, this.trail, key),
-      element('div', { class: 'mapped' }, this.map, this.list), element('p', { class: 'note' }, note));
+    this.root = element(
+      'div',
+      {},
+      element('div', { class: 'maptools' }, this.trail, key),
+      element('div', { class: 'mapped' }, this.map, this.list),
+      element('p', { class: 'note' }, note),
+    );
     new ResizeObserver(() => {
       if (this.map.clientWidth !== this.width) this.render();
     }).observe(this.map);
@@ -55,15 +69,18 @@ class Treemap {
 
   render() {
     this.width = this.map.clientWidth;
+    this.height = this.map.clientHeight;
     this.tiles = [];
-    const box = { x: 0, y: 0, width: this.width, height: this.map.clientHeight };
+    const box = { x: 0, y: 0, width: this.width, height: this.height };
     const parts = this.parts(this.area).slice(this.skipped);
     this.map.replaceChildren();
-    if (box.width > 0 && parts.length > 0) this.lay(this.area, parts, box, this.skipped, true);
+    if (box.width > 0) this.lay(this.area, parts, box, this.skipped, true);
     if (parts.length === 0) this.map.append(element('p', {}, 'Nothing is in it.'));
-    this.tiles.forEach((tile, index) => { tile.button.tabIndex = index === 0 ? 0 : -1; });
-    this.renderTrail();
-    this.renderList(parts);
+    this.tiles.forEach((tile, index) => {
+      tile.button.tabIndex = index === 0 ? 0 : -1;
+    });
+    this.trail.replaceChildren(trailTo(this.area, this.skipped));
+    this.list.replaceChildren(listOf(this.area, parts, this.skipped));
   }
 
   /**
@@ -72,11 +89,16 @@ class Treemap {
    */
   lay(above, parts, box, skipped, isOuter) {
     const sizes = parts.map((part) => this.size(part));
-    const { own, share, isToScale } = folded(sizes, box.width * box.height, isOuter ? SMALLEST_TILE : SMALLEST_INNER_TILE);
+    const { own, share, isToScale } = folded(
+      sizes,
+      box.width * box.height,
+      isOuter ? SMALLEST_TILE : SMALLEST_INNER_TILE,
+    );
     const values = sizes.slice(0, own);
     const all = values.reduce((sum, value) => sum + value, 0);
     const hasOthers = own < parts.length;
-    if (hasOthers) values.push(own === 0 ? 1 : Math.max((all * share) / (1 - share), (all * SMALLEST_TILE) / (box.width * box.height)));
+    const least = (all * SMALLEST_TILE) / (box.width * box.height);
+    if (hasOthers) values.push(own === 0 ? 1 : Math.max((all * share) / (1 - share), least));
     const boxes = squarify(values, box);
     parts.slice(0, own).forEach((part, index) => this.place(part, boxes[index], isOuter));
     if (own === parts.length - 1) this.place(parts[own], boxes[own], false);
@@ -85,17 +107,16 @@ class Treemap {
 
   /** @param {Area} part @param {Box} box @param {boolean} isOuter */
   place(part, box, isOuter) {
-    const title = part.kind === 'namespace' ? `${part.title}/` : part.title;
     const text = `${part.kind} ${part.path}: exclusive ${bytes(part.exclusive)}, shared ${bytes(part.shared)}`;
     const inner = { x: box.x + 3, y: box.y + HEAD_HEIGHT, width: box.width - 6, height: box.height - HEAD_HEIGHT - 3 };
     const isGroup = isOuter && inner.width > 110 && inner.height > 60 && part.parts().length > 0;
     const head = isGroup ? { ...box, height: HEAD_HEIGHT } : box;
     if (isGroup) {
       const frame = element('div', { class: 'frame' });
-      position(frame, box);
+      this.position(frame, box);
       this.map.append(frame);
     }
-    const tile = this.tile(part, title, bytes(this.size(part)), text, head, part.route);
+    const tile = this.tile(part, titleOf(part), bytes(this.size(part)), text, head, part.route);
     if (isGroup) {
       tile.classList.add('head');
       this.lay(part, this.parts(part), inner, 0, false);
@@ -116,12 +137,36 @@ class Treemap {
     this.tile(null, title, exclusive, text, box, route('map', above.path, String(skipped))).classList.add('others');
   }
 
-  /** @param {Area | null} area @param {string} size @param {string} text what is not seen in it @param {string} leads */
+  /**
+   * Places an element by parts of the map: on paper, the map has another width.
+   * @param {HTMLElement} placed @param {Box} box
+   */
+  position(placed, box) {
+    const [across, down] = [100 / this.width, 100 / this.height];
+    Object.assign(placed.style, {
+      left: `${box.x * across}%`,
+      top: `${box.y * down}%`,
+      width: `${box.width * across}%`,
+      height: `${box.height * down}%`,
+    });
+  }
+
+  /**
+   * @param {Area | null} area @param {string} title @param {string} size @param {string} text what is not seen in it
+   * @param {Box} box @param {string} leads where a click leads
+   */
   tile(area, title, size, text, box, leads) {
-    const made = button('', () => { location.hash = leads; }, { class: 'tile', title: text });
-    made.append(element('span', { class: 'label name' }, title), ' ', element('span', { class: 'size' }, size),
-      element('span', { class: 'unseen' }, `, ${text}`));
-    position(made, box);
+    const zoom = () => {
+      location.hash = leads;
+    };
+    const made = button('', zoom, { class: 'tile', title: text });
+    made.append(
+      element('span', { class: 'label name' }, title),
+      ' ',
+      element('span', { class: 'size' }, size),
+      element('span', { class: 'unseen' }, `, ${text}`),
+    );
+    this.position(made, box);
     this.map.append(made);
     this.tiles.push({ area, button: made, box });
     return made;
@@ -156,56 +201,9 @@ class Treemap {
     if (this.skipped > 0) location.hash = this.area.route;
     else if (this.area.above !== null) location.hash = this.area.above.route;
   }
-
-  renderTrail() {
-    const steps = [];
-    for (let area = this.area; area !== null; area = area.above) {
-      const isLast = area === this.area && this.skipped === 0;
-      steps.unshift(isLast ? element('span', { class: 'name', 'aria-current': 'page' }, area.title) : link(area.route, area.title));
-    }
-    if (this.skipped > 0) steps.push(element('span', { 'aria-current': 'page' }, counted(this.area.parts().length - this.skipped, 'other')));
-    if (this.area.kind === 'repository') steps.push(link(routeOfRepository(this.area.path), 'open the repository'));
-    this.trail.replaceChildren(element('ol', {}, ...steps.map((step) => element('li', {}, step))));
-  }
-
-  /** @param {Area[]} parts */
-  renderList(parts) {
-    const leads = (part) => (part.kind === 'repository' ? routeOfRepository(part.path) : part.route);
-    const rows = parts.slice(0, LISTED).map((part) => [
-      link(leads(part), part.kind === 'namespace' ? `${part.title}/` : part.title), bytes(part.exclusive), bytes(part.shared),
-    ]);
-    if (parts.length > LISTED) {
-      const rest = parts.slice(LISTED);
-      const more = route('map', this.area.path, String(this.skipped + LISTED));
-      rows.push([link(more, counted(rest.length, 'other')), bytes(sumOf(rest)), '']);
-    }
-    const caption = `Parts of ${visible(this.area.path) || 'the registry'}`;
-    this.list.replaceChildren(plainTable(caption, [['Part', 'text'], ['Exclusive', 'bytes'], ['Shared', 'bytes']], rows));
-  }
 }
 
-/** The exclusive bytes of parts. What they share cannot be added up: they may share the same. @param {Area[]} parts */
-function sumOf(parts) {
-  return parts.reduce((sum, part) => sum + part.exclusive, 0);
-}
-
-/** @param {HTMLElement} placed @param {Box} box */
-function position(placed, box) {
-  Object.assign(placed.style, { left: `${box.x}px`, top: `${box.y}px`, width: `${box.width}px`, height: `${box.height}px` });
-}
-
-/** The tile that is next in a direction. */
-function nearest(tiles, from, [right, down]) {
-  const middle = ({ box }) => [box.x + box.width / 2, box.y + box.height / 2];
-  const [x, y] = middle(from);
-  let best = null;
-  let least = Infinity;
-  for (const tile of tiles) {
-    const [otherX, otherY] = middle(tile);
-    const ahead = (otherX - x) * right + (otherY - y) * down;
-    const aside = Math.abs((otherX - x) * down) + Math.abs((otherY - y) * right);
-    const distance = ahead + 2 * aside;
-    if (ahead > 1 && distance < least) [best, least] = [tile, distance];
-  }
-  return best;
+/** What a pattern stands for. @param {string} kind @param {string} text */
+function sample(kind, text) {
+  return element('span', {}, element('span', { class: `sample ${kind}`, 'aria-hidden': 'true' }), text);
 }

@@ -4,10 +4,24 @@ class Overview {
   constructor(registry) {
     const { summary } = registry;
     this.map = new Treemap(new Tree(registry));
-    const origin = facts(['Storage', named(summary.store)], ['Configuration', summary.config === null ? 'none' : named(summary.config)],
-      ['Made', minute(summary.made)], ['By', `regc ${summary.regc}`]);
-    this.root = element('div', {}, element('h1', { tabindex: -1 }, 'Registry'), origin, totalsSection(registry),
-      reclaimableSection(registry), section('Map', this.map.root), topsSection(registry), wordsSection());
+    this.mapped = section('Map', this.map.root);
+    const origin = facts(
+      ['Storage', named(summary.store)],
+      ['Configuration', summary.config === null ? 'none' : named(summary.config)],
+      ['Made', minute(summary.made)],
+      ['By', `regc ${summary.regc}`],
+    );
+    this.root = element(
+      'div',
+      {},
+      element('h1', { tabindex: -1 }, 'Registry'),
+      origin,
+      totalsSection(registry),
+      reclaimableSection(registry),
+      this.mapped,
+      topsSection(registry),
+      wordsSection(),
+    );
   }
 
   /** @param {string[]} parts */
