@@ -36,8 +36,9 @@ export function launch() {
 /**
  * Opens the page as a file. What it requests, and every error, is noted.
  * @param {import('playwright-core').Browser} browser
+ * @param {object} options those of a browser context, and `first`, which runs in the page before its own script
  */
-export async function open(browser, { path = page, hash = '', ...options } = {}) {
+export async function open(browser, { path = page, hash = '', first = () => {}, ...options } = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
     reducedMotion: 'reduce',
@@ -45,6 +46,7 @@ export async function open(browser, { path = page, hash = '', ...options } = {})
   });
   const tab = await context.newPage();
   tab.setDefaultTimeout(10_000);
+  await tab.addInitScript(first);
   tab.requests = [];
   tab.errors = [];
   context.on('request', (request) => tab.requests.push(request.url()));

@@ -3,11 +3,6 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 
-/** The text of the elements of a kind, in order. */
-export function elements(html, tag) {
-  return [...html.matchAll(new RegExp(`<${tag}(?: [^>]*)?>(.*?)</${tag}>`, 'gs'))].map(([, text]) => text);
-}
-
 /** @param {string} path */
 export function content(path) {
   const html = readFileSync(path, 'utf8');

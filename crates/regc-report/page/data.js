@@ -7,11 +7,25 @@ function fromBase64(text) {
   return decoded;
 }
 
+/** Whether all of a block has been parsed: something comes after it. @param {string} id */
+function isWhole(id) {
+  return Boolean(document.getElementById(id)?.nextElementSibling);
+}
+
+/** Waits until the document has been parsed. */
+function parsed() {
+  return new Promise((resolve) => {
+    document.addEventListener('DOMContentLoaded', resolve, { once: true });
+  });
+}
+
 /**
  * What a data block of the page holds. The block is emptied: its text is not needed twice.
  * @param {string} id
  */
 async function decodeBlock(id) {
+  // The details come after the script, so that the first view need not wait for them.
+  if (document.readyState === 'loading' && !isWhole(id)) await parsed();
   const block = document.getElementById(id);
   const packed = fromBase64(block.textContent.trim());
   block.textContent = '';

@@ -17,13 +17,11 @@ function findingsTable(registry, rows, caption, file, hasRepository = true) {
     choices: [
       choiceOf(
         'Severity',
-        'all',
         kept.map(({ severity }) => severity),
         of('severity'),
       ),
       choiceOf(
         'Code',
-        'all',
         kept.map(({ code }) => code),
         of('code'),
       ),

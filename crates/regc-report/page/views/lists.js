@@ -36,12 +36,13 @@ function repositoriesView(registry) {
   return page('Repositories', table.root);
 }
 
-/** The choices for values that occur. @param {string} title @param {string} all @param {string[]} values */
-function choiceOf(title, all, values, valueOf) {
-  const options = [...new Set(values)]
-    .sort()
-    .map((value) => ({ title: value, keeps: (row) => valueOf(row) === value }));
-  return { title, options: [{ title: all, keeps: () => true }, ...options] };
+/**
+ * The choice between the values that occur.
+ * @param {string} title @param {string[]} values @param {(row: number) => string} valueOf
+ */
+function choiceOf(title, values, valueOf) {
+  const keeping = (value) => ({ title: value, keeps: (row) => valueOf(row) === value });
+  return { title, options: [...new Set(values)].sort().map(keeping) };
 }
 
 /** @param {Registry} registry @param {number[]} rows */
@@ -56,10 +57,7 @@ function tagsTable(registry, rows, caption, file, hasRepository) {
   const hasProblem = (row) => tags.problem[row] !== null;
   const problems = {
     title: 'Problem',
-    options: [
-      { title: 'all', keeps: () => true },
-      { title: 'with a problem', keeps: hasProblem },
-    ],
+    options: [{ title: 'with a problem', keeps: hasProblem }],
   };
   return new DataTable({
     caption,
@@ -69,7 +67,6 @@ function tagsTable(registry, rows, caption, file, hasRepository) {
     choices: [
       choiceOf(
         'Kind',
-        'all',
         rows.map((row) => registry.kindOfTag(row)),
         (row) => registry.kindOfTag(row),
       ),
