@@ -65,7 +65,7 @@ test('an index leads to its platforms, and they lead back', async (context) => {
   await tab.waitForFunction(() => document.querySelector('h1').textContent.includes('@'));
   assert.match(await tab.locator('h1').innerText(), new RegExp(`@${digestOf(details.images.children[image][0])}$`));
   assert.match(await section(tab, 'Delete').innerText(), /An index holds this image/);
-  await section(tab, 'Held by')
+  await section(tab, 'Indexes with this image')
     .locator(`a[title="${digestOf(image)}"]`)
     .click();
   await tab.waitForFunction((digest) => document.querySelector('h1').textContent.endsWith(digest), digestOf(image));

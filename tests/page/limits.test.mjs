@@ -1,6 +1,7 @@
 // Pages that hold less than a registry has, nothing at all, or what nobody knows.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
@@ -44,7 +45,7 @@ test('an empty registry has a page', async () => {
   const tab = await open(browser, {
     path: written('empty.html', { summary: made.summary(), details: made.details() }),
   });
-  assert.match(await tab.locator('.map').innerText(), /Nothing is in it/);
+  assert.match(await tab.locator('.map').innerText(), /^Empty$/);
   for (const list of LISTS) {
     await go(tab, `#/${list}`);
     assert.ok(await tab.locator('main h1').isVisible());
@@ -131,6 +132,14 @@ test('without its details, a page still has all that does not need them', async 
   await go(tab, '#/image/team%2Fapp/v2');
   assert.match(await tab.getByRole('alert').innerText(), /This report cannot be read/);
   await go(tab, '#/repositories');
+  assert.ok((await tab.locator('main tbody tr').count()) > 0);
+});
+
+test('a view that needs the details waits until they are parsed', async () => {
+  const sample = small();
+  sample.details.more = randomBytes(6_000_000).toString('hex');
+  const tab = await open(browser, { path: written('late.html', sample), hash: '#/untagged' });
+  assert.equal(await tab.locator('main h1').innerText(), 'Untagged manifests');
   assert.ok((await tab.locator('main tbody tr').count()) > 0);
 });
 

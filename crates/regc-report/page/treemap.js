@@ -75,7 +75,7 @@ class Treemap {
     const parts = this.parts(this.area).slice(this.skipped);
     this.map.replaceChildren();
     if (box.width > 0) this.lay(this.area, parts, box, this.skipped, true);
-    if (parts.length === 0) this.map.append(element('p', {}, 'Nothing is in it.'));
+    if (parts.length === 0) this.map.append(element('p', {}, 'Empty'));
     this.tiles.forEach((tile, index) => {
       tile.button.tabIndex = index === 0 ? 0 : -1;
     });

@@ -63,7 +63,7 @@ function imageSections(registry, details, repository, image) {
     sections.push(section('Tags of this image', element('ul', { class: 'links' }, ...items)));
   }
   const related = [
-    ['Held by', details.indexesWith(image)],
+    ['Indexes with this image', details.indexesWith(image)],
     ['Attached to', details.subjectsOf(image)],
     ['Platforms', details.images.children[image]],
     ['Signatures, SBOMs and other attached images', details.images.referrers[image]],

@@ -8,8 +8,8 @@ class Overview {
     const origin = facts(
       ['Storage', named(summary.store)],
       ['Configuration', summary.config === null ? 'none' : named(summary.config)],
-      ['Made', minute(summary.made)],
-      ['By', `regc ${summary.regc}`],
+      ['Date', minute(summary.made)],
+      ['Version', `regc ${summary.regc}`],
     );
     this.root = element(
       'div',
