@@ -2,11 +2,13 @@
 //!
 //!     cargo run --release -p regc-benches -- compare /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- hash /tmp/regc-benches
+//!     cargo run --release -p regc-benches -- browse /tmp/regc-benches
 //!     cargo run --release -p regc-benches -- bucket
 //!     cargo run --release -p regc-benches -- bucket-memory
 //!     cargo run --release -p regc-benches -- page /tmp/large.html
 
 mod bare_walk;
+mod browse;
 mod bucket;
 mod bucket_memory;
 mod compare;
@@ -21,6 +23,7 @@ use clap::Parser;
 enum Command {
     Compare(compare::Args),
     BareWalk(bare_walk::Args),
+    Browse(browse::Args),
     Bucket(bucket::Args),
     BucketMemory(bucket_memory::Args),
     Hash(hash::Args),
@@ -30,6 +33,7 @@ enum Command {
 
 fn main() -> std::io::Result<()> {
     match Command::parse() {
+        Command::Browse(args) => browse::run(&args),
         Command::Bucket(args) => bucket::run(&args),
         Command::BucketMemory(args) => bucket_memory::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -128,10 +128,10 @@ impl Window<'_> {
             }
             while has_key {
                 drawn = None;
-                if let Event::Key(key) = event::read()? {
-                    if self.react(state.key(key)) {
-                        return Ok(());
-                    }
+                if let Event::Key(key) = event::read()?
+                    && self.react(state.key(key))
+                {
+                    return Ok(());
                 }
                 has_key = event::poll(Duration::ZERO)?;
             }

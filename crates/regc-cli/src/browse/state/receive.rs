@@ -1,5 +1,6 @@
 //! What messages change of the state.
 
+use super::entries::What;
 use super::level::Place;
 use super::{Dialog, Reaction, State, Sum};
 use crate::browse::message::{Message, Subject};
@@ -8,6 +9,7 @@ impl State {
     /// Takes what the threads have found out.
     pub fn receive(&mut self, message: Message) -> Reaction {
         let mut requests = Vec::new();
+        let changes_entries = message.changes_entries();
         match message {
             Message::Names(named) => {
                 self.store.take_names(named);
@@ -15,14 +17,9 @@ impl State {
                 self.is_asking = false;
                 self.marks.retain(&self.store);
                 self.leave_what_is_gone();
-                requests.extend(
-                    self.levels
-                        .iter()
-                        .filter_map(|level| level.place.repository())
-                        .last()
-                        .map(str::to_owned)
-                        .and_then(|repository| self.store.request_images(&repository)),
-                );
+                let innermost = self.levels.iter().rev().find_map(|level| level.place.repository());
+                let innermost = innermost.map(str::to_owned);
+                requests.extend(innermost.and_then(|repository| self.store.request_images(&repository)));
                 requests.extend(self.marks_changed().requests);
             }
             Message::Sizes(sizes) => self.store.take_sizes(*sizes),
@@ -53,7 +50,9 @@ impl State {
             Message::Refused(causes) => self.dialog = Some(Dialog::Refused { causes, top: 0 }),
             Message::Failed(causes) => self.failed = Some(causes),
         }
-        self.refresh();
+        if changes_entries {
+            self.refresh();
+        }
         let page = self.page;
         self.level_mut().scroll(page);
         Reaction { requests, ..Reaction::default() }
@@ -72,6 +71,17 @@ impl State {
         let gone = self.levels.iter().skip(1).position(|level| !is_there(&level.place));
         if let Some(gone) = gone {
             self.levels.truncate(gone + 1);
+        }
+    }
+}
+
+impl Message {
+    /// Whether lists show something else then. A list may be long, so it is made anew only if it does.
+    fn changes_entries(&self) -> bool {
+        match self {
+            Self::Names(_) | Self::Sizes(_) | Self::Images(..) | Self::Needs(_) => true,
+            Self::Sum(Subject::One(what), _) => matches!(what, What::Manifest { .. }),
+            _ => false,
         }
     }
 }
