@@ -240,8 +240,6 @@ export class MadeRegistry {
     const shown = {
       repositories: this.repositories.length,
       of_repositories: this.repositories.length,
-      images_with_details: this.images.length,
-      of_images: this.images.length,
     };
     shown.tags = this.repositories.reduce((sum, repository) => sum + repository.tags.length, 0);
     shown.of_tags = shown.tags;

@@ -24,8 +24,8 @@ pub fn page(summary: &impl Serialize, details: &impl Serialize) -> io::Result<St
         ("policy", format!(r#"<meta http-equiv="Content-Security-Policy" content="{policy}">"#)),
         ("style", format!("<style>{STYLE}</style>")),
         ("summary", block("summary", summary)?),
-        ("details", block("details", details)?),
         ("script", format!("<script>{SCRIPT}</script>")),
+        ("details", block("details", details)?),
     ];
     let mut page =
         String::with_capacity(FRAME.len() + elements.iter().map(|(_, element)| element.len()).sum::<usize>());

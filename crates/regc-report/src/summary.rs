@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use regc_core::inspect::catalog::Tree;
 use regc_core::inspect::overview::{Growth, Overview, RepositoryOverview};
 use regc_core::inspect::usage::{LayerUsage, SharedWith, Usage};
 use regc_core::registry::image::ImageKind;
@@ -276,12 +277,22 @@ fn layers(overview: &Overview<'_>) -> Layers {
     let layers = &overview.totals.shared_layers.layers;
     let wanted: HashSet<Digest> = layers.iter().map(|layer| layer.digest).collect();
     let mut first: HashMap<Digest, String> = HashMap::default();
-    for repository in &overview.repositories {
-        for tag in &repository.listing.tags {
-            let Some(tree) = tag.digest.and_then(|digest| repository.listing.trees.get(&digest)) else { continue };
-            for part in tree.layers.iter().filter(|part| wanted.contains(&part.digest)) {
-                first.entry(part.digest).or_insert_with(|| format!("{}:{}", repository.usage.repository, tag.name));
+    let mut note = |tree: &Tree, name: &dyn Fn() -> String| {
+        for part in tree.config.iter().chain(&tree.layers).filter(|part| wanted.contains(&part.digest)) {
+            first.entry(part.digest).or_insert_with(name);
+        }
+    };
+    for RepositoryOverview { usage, listing, .. } in &overview.repositories {
+        for tag in &listing.tags {
+            if let Some(tree) = tag.digest.and_then(|digest| listing.trees.get(&digest)) {
+                note(tree, &|| format!("{}:{}", usage.repository, tag.name));
             }
+        }
+    }
+    // Some are only in what an index holds, what is attached, or what no tag reaches.
+    for RepositoryOverview { usage, listing, .. } in &overview.repositories {
+        for (digest, tree) in &listing.trees {
+            note(tree, &|| format!("{}@{digest}", usage.repository));
         }
     }
     let mut columns = Layers::default();

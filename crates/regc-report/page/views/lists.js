@@ -154,7 +154,7 @@ function layersView(registry) {
     caption: 'Layers',
     file: 'layers.csv',
     rows: layers.digest.length,
-    text: (row) => `${layers.digest[row]} ${layers.first[row]}`,
+    text: (row) => `${layers.digest[row]} ${layers.first[row] ?? ''}`,
     sort: { column: 4, descending: true },
     columns: [
       {
@@ -171,7 +171,7 @@ function layersView(registry) {
         title: 'One of the images',
         kind: 'text',
         value: (row) => layers.first[row],
-        cell: (row) => referenceLink(registry, layers.first[row]),
+        cell: (row) => (layers.first[row] === null ? UNKNOWN : referenceLink(registry, layers.first[row])),
       },
     ],
   });

@@ -7,11 +7,6 @@ function cutBanner(registry) {
     cuts.push(`This page shows the ${whole(shown.repositories)} largest of ${all}.`);
   }
   if (shown.tags < shown.of_tags) cuts.push(`It lists ${whole(shown.tags)} of ${counted(shown.of_tags, 'tag')}.`);
-  if (shown.images_with_details < shown.of_images) {
-    cuts.push(
-      `It has the layers and history of ${whole(shown.images_with_details)} of ${counted(shown.of_images, 'image')}.`,
-    );
-  }
   if (cuts.length === 0) return null;
   return element('p', { class: 'cut', role: 'note' }, `${cuts.join(' ')} The totals are those of the whole registry.`);
 }
