@@ -64,7 +64,8 @@ pub fn run(args: &Args) -> io::Result<()> {
     println!("names are shown after {:.2} s", began.elapsed().as_secs_f64());
     // Filters list repositories at any depth: here, all of them.
     let mut while_reading = Vec::new();
-    while !terminal.screen().contains("in use") {
+    let is_read = |screen: &str| screen.contains(" in use, ") || screen.contains("deleting this frees");
+    while !is_read(&terminal.screen()) {
         while_reading.extend(KEYS[0].1.iter().map(|key| answer(&terminal, key)));
     }
     println!("everything is read after {:.2} s", began.elapsed().as_secs_f64());

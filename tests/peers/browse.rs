@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use redis::Commands;
 use regc_core::registry::layout;
+use regc_testkit::redis::RedisServer;
 use regc_testkit::tmux::{Tmux, with_settings};
-use regc_testkit::{TestRegistry, files_below};
+use regc_testkit::{TestRegistry, files_below, layer};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,8 +34,27 @@ impl Window {
         Self { terminal, notes }
     }
 
+    /// Opens a window by a configuration, with more in the section on storage, and more sections.
+    fn configured(root: &Path, storage: &str, more: &str) -> Self {
+        let notes = tempfile::tempdir().unwrap();
+        let config = notes.path().join("config.yml");
+        let storage = format!("{{{storage} filesystem: {{rootdirectory: {}}}}}", root.display());
+        fs::write(&config, format!("version: 0.1\nstorage: {storage}\n{more}")).unwrap();
+        let command = format!("{} browse --no-cache {}", env!("CARGO_BIN_EXE_regc"), config.display());
+        Self { terminal: Tmux::start(80, 24, &with_settings(notes.path(), &command)), notes }
+    }
+
     fn press(&self, keys: &[&str]) {
         self.terminal.press(keys);
+    }
+
+    /// Waits until the store is read, and the window shows these texts.
+    fn opened(&self, texts: &[&str]) {
+        // Of the whole store, or of the entry at the cursor as soon as that is known.
+        let is_read = |screen: &str| screen.contains(" in use, ") || screen.contains("deleting this frees");
+        self.terminal.wait_until(&format!("{texts:?}"), |screen| {
+            is_read(screen) && texts.iter().all(|text| screen.contains(text))
+        });
     }
 
     /// Waits until the window has closed, and returns what is on the screen then.
@@ -78,7 +99,7 @@ fn what_is_marked_is_summed_up_removed_and_restored() {
     let root = registry().on_disk();
     let before = files_below(root.path());
     let window = Window::open(root.path(), "", "");
-    window.terminal.wait_for(&["team/", "other", "in use"]);
+    window.opened(&["team/", "other"]);
     assert!(window.terminal.is_on_other_screen());
     window.press(&["n", "Home", "Down", "Enter"]);
     window.terminal.wait_for(&["app", "tools"]);
@@ -123,7 +144,7 @@ fn what_is_marked_is_summed_up_removed_and_restored() {
 fn a_filter_finds_names_at_any_depth() {
     let root = registry().on_disk();
     let window = Window::open(root.path(), "", "--read-only");
-    window.terminal.wait_for(&["team/", "read-only", "in use"]);
+    window.opened(&["team/", "read-only"]);
     window.press(&["/", "t", "o", "o"]);
     let screen = window
         .terminal
@@ -144,7 +165,7 @@ fn the_terminal_is_as_it_was_whatever_closes_the_window() {
     let root = registry().on_disk();
     for (key, code) in [(Some("q"), 0), (Some("C-c"), 0), (None, 143)] {
         let window = Window::open(root.path(), "", "");
-        window.terminal.wait_for(&["team/", "in use"]);
+        window.opened(&["team/"]);
         assert!(window.terminal.is_on_other_screen() && !window.terminal.has_cursor());
         match key {
             Some(key) => window.press(&[key]),
@@ -165,7 +186,7 @@ fn the_window_follows_the_size_of_the_terminal() {
     }
     let root = registry.on_disk();
     let window = Window::open(root.path(), "", "");
-    window.terminal.wait_for(&["SHARED", "in use"]);
+    window.opened(&["SHARED"]);
     window.press(&["n", "End"]);
     window.terminal.wait_for(&["team/", "many58"]);
     for (columns, rows, is_wide) in [(40, 12, false), (100, 30, true), (80, 24, true)] {
@@ -185,7 +206,7 @@ fn a_window_without_colours_says_the_same() {
     let root = registry().on_disk();
     for (variables, has_colours) in [("", true), ("NO_COLOR=1", false)] {
         let window = Window::open(root.path(), variables, "");
-        window.terminal.wait_for(&["team/", "in use"]);
+        window.opened(&["team/"]);
         window.press(&["Space"]);
         let screen = window.terminal.wait_for(&["marked: deleting all frees", "*"]);
         let coloured = window.terminal.coloured_screen();
@@ -211,19 +232,48 @@ fn nothing_is_deleted_while_a_registry_runs() {
             client.write_all(answer.as_bytes()).ok();
         }
     });
-    let directory = tempfile::tempdir().unwrap();
-    let storage = format!("{{filesystem: {{rootdirectory: {}}}}}", root.path().display());
-    let config = directory.path().join("config.yml");
-    fs::write(&config, format!("version: 0.1\nstorage: {storage}\nhttp: {{addr: '{address}'}}\n")).unwrap();
-    let notes = tempfile::tempdir().unwrap();
-    let command = format!("{} browse --no-cache {}", env!("CARGO_BIN_EXE_regc"), config.display());
-    let window = Window { terminal: Tmux::start(80, 24, &with_settings(notes.path(), &command)), notes };
-    window.terminal.wait_for(&["team/", "in use"]);
+    let window = Window::configured(root.path(), "", &format!("http: {{addr: '{address}'}}\n"));
+    window.opened(&["team/"]);
     window.press(&["d"]);
     window.terminal.wait_for(&["Error", "a registry answers", "Nothing was deleted"]);
     window.press(&["Enter", "q"]);
     window.closed(0);
     assert_eq!(files_below(root.path()), before);
+}
+
+#[test]
+fn what_is_deleted_is_evicted_from_redis() {
+    let server = RedisServer::start(&[]);
+    let mut connection =
+        redis::Client::open(format!("redis://{}", server.address())).unwrap().get_connection().unwrap();
+    let keys = |connection: &mut redis::Connection| -> Vec<String> {
+        let mut keys: Vec<String> = connection.keys("blobs::*").unwrap();
+        keys.sort_unstable();
+        keys
+    };
+    let cached = ["elsewhere", "base"].map(|name| format!("blobs::{}", layer(name)));
+    for is_reachable in [true, false] {
+        for key in &cached {
+            let () = connection.hset(key, "size", 1).unwrap();
+        }
+        let root = registry().on_disk();
+        let address = if is_reachable { server.address() } else { "127.0.0.1:1".to_owned() };
+        let redis = format!("redis: {{addr: '{address}'}}\n");
+        let window = Window::configured(root.path(), "cache: {blobdescriptor: redis},", &redis);
+        window.opened(&["other"]);
+        window.press(&["n", "Home", "d"]);
+        window.terminal.wait_for(&["[y/N]"]);
+        window.press(&["y"]);
+        window.terminal.wait_for(&["Moved to the trash", "To undo this"]);
+        let left = keys(&mut connection);
+        assert_eq!(left.contains(&cached[0]), !is_reachable, "{left:?}");
+        assert!(left.contains(&cached[1]), "what stays is cached still: {left:?}");
+        // The next run makes up for it.
+        assert_eq!(root.path().join(".regc/stale-cache").exists(), !is_reachable);
+        window.press(&["Enter", "q"]);
+        let screen = window.closed(0);
+        assert_eq!(screen.contains("regc cache evict"), !is_reachable, "{screen}");
+    }
 }
 
 #[test]

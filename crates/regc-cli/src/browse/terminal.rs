@@ -53,9 +53,8 @@ fn give_back() {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
     use std::{env, fs, thread};
-
-    use regc_testkit::tmux::{Tmux, with_settings};
 
     use super::*;
 
@@ -63,8 +62,7 @@ mod tests {
     #[test]
     #[ignore = "it panics, and needs a terminal"]
     fn window_that_panics() {
-        let mut screen = Screen::open().unwrap();
-        screen.terminal.clear().unwrap();
+        let screen = Screen::open().unwrap();
         // In another thread, so that the window is not closed by the way.
         thread::spawn(|| panic!("this is what went wrong")).join().unwrap_err();
         std::mem::forget(screen);
@@ -73,14 +71,25 @@ mod tests {
     #[test]
     fn a_panic_gives_the_terminal_back() {
         let notes = tempfile::tempdir().unwrap();
-        let program = env::current_exe().unwrap();
+        let (program, notes_at) = (env::current_exe().unwrap(), notes.path().display());
         let name = "browse::terminal::tests::window_that_panics";
-        let command = format!("{} --ignored --exact --nocapture {name}", program.display());
-        let terminal = Tmux::start(80, 24, &with_settings(notes.path(), &command));
-        let screen = terminal.wait_for(&["it has ended"]);
+        let command = format!(
+            "stty -a > {notes_at}/before; {} --ignored --exact --nocapture {name}; stty -a > {notes_at}/after",
+            program.display()
+        );
+        let terminal = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("script, of the package bsdutils, is installed");
+        let screen = String::from_utf8_lossy(&terminal.stdout);
         let read = |name: &str| fs::read_to_string(notes.path().join(name)).unwrap();
-        assert!(screen.contains("this is what went wrong") && screen.contains("1 passed"), "{screen}");
+        assert!(screen.contains("1 passed"), "{screen:?}");
         assert_eq!(read("before"), read("after"), "the settings are what they were");
-        assert!(!terminal.is_on_other_screen() && terminal.has_cursor(), "{screen}");
+        let (other_screen, first_screen, cursor) = ("\u{1b}[?1049h", "\u{1b}[?1049l", "\u{1b}[?25h");
+        let report = screen.find("this is what went wrong").unwrap();
+        let given_back = screen.rfind(first_screen).unwrap();
+        assert!(screen.find(other_screen).unwrap() < given_back && given_back < report, "{screen:?}");
+        assert!(screen[given_back..].contains(cursor), "{screen:?}");
     }
 }
