@@ -390,10 +390,16 @@ impl State {
 
     /// Time passes: asks what deleting the thing at the cursor, or another that is shown, would free, one at a time.
     pub fn tick(&mut self) -> Reaction {
-        if self.is_asking || self.dialog.is_some() || !self.store.is_measured() || self.terms.read_only {
+        if self.is_asking || self.dialog.is_some() || !self.store.is_measured() {
             return Reaction::default();
         }
         let level = self.level();
+        if let Place::Image { repository, digest, .. } = &level.place
+            && let Some(request) = self.store.request_needs(repository, digest)
+        {
+            self.is_asking = true;
+            return request.into();
+        }
         let shown = level.entries.iter().skip(level.top).take(self.page);
         // The sizes of the others are known.
         let manifests = shown.filter(|entry| matches!(entry.what, What::Manifest { .. }));

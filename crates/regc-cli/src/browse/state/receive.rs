@@ -23,11 +23,11 @@ impl State {
                 requests.extend(self.marks_changed().requests);
             }
             Message::Sizes(sizes) => self.store.take_sizes(*sizes),
-            Message::Images(repository, images) => {
-                self.store.take_images(repository.clone(), images);
-                requests.extend(self.store.request_needs(&repository));
+            Message::Images(repository, images) => self.store.take_images(repository, images),
+            Message::Needs(needs) => {
+                self.is_asking = false;
+                self.store.needs.extend(needs);
             }
-            Message::Needs(needs) => self.store.needs.extend(needs),
             Message::Sum(Subject::Marks(number), sum) => {
                 if number == self.marks.number() {
                     self.sum = sum.map_or_else(Sum::Failed, |sum| Sum::Known(Box::new(sum)));

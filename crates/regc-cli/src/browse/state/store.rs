@@ -115,12 +115,12 @@ impl Store {
         self.images.get(repository)?.as_deref()
     }
 
-    /// Returns what to request so that it becomes known which layers of a repository others need as well.
-    pub fn request_needs(&self, repository: &str) -> Option<Request> {
-        let trees = self.images(repository)?.trees.values();
-        let parts: BTreeSet<Digest> =
-            trees.flat_map(|tree| tree.layers.iter().chain(&tree.config)).map(|part| part.digest).collect();
-        (!parts.is_empty()).then(|| Request::Needs(parts.into_iter().collect()))
+    /// Returns what to request so that it becomes known which layers of an image others need as well, unless that is known.
+    pub fn request_needs(&self, repository: &str, image: &Digest) -> Option<Request> {
+        let tree = self.images(repository)?.trees.get(image)?;
+        let parts = tree.layers.iter().chain(&tree.config).map(|part| part.digest);
+        let unknown: BTreeSet<Digest> = parts.filter(|digest| !self.needs.contains_key(digest)).collect();
+        (!unknown.is_empty()).then(|| Request::Needs(unknown.into_iter().collect()))
     }
 
     /// Returns what to request so that the images of a repository become known, unless that was done.
