@@ -223,12 +223,30 @@ pub fn announce(place: &str) {
     output.flush();
 }
 
-/// Escapes the control characters of a text that a client chose: a terminal would interpret them.
+/// Escapes what a terminal would interpret in a text that a client chose, and what would make it show something else than what is
+/// there: control characters, those that change the direction of a text, and those that are not visible.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|c| !c.is_control()) {
+    if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect())
+    Cow::Owned(text.chars().flat_map(|c| if is_hidden(c) { c.escape_default().collect() } else { vec![c] }).collect())
+}
+
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 #[cfg(test)]
@@ -236,8 +254,9 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn control_characters_are_escaped() {
+    fn what_deceives_is_escaped() {
         assert_eq!(printable("team/äpp"), "team/äpp");
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}"), "a\\u{1b}[2Jb\\nc\\u{9b}");
+        assert_eq!(printable("a\u{202e}gpj.exe\u{200b}\u{2028}"), "a\\u{202e}gpj.exe\\u{200b}\\u{2028}");
     }
 }

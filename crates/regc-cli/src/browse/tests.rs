@@ -717,7 +717,7 @@ fn names_that_deceive_do_not_break_the_lines() {
     expect![[r#"
         | regc browse  /srv/registry                         by size |
         |    EXCLUSIVE  NAME                                         |
-        |               a\u{1b}[2Jb\u{d}\u{a}  no tags               |
+        |               a\u{1b}[2Jb\r\n  no tags                     |
         |               longlonglonglonglonglonglonglonglonglonglon..|
         |               right\u{202e}tfel  no tags                   |
         |               zero\u{200b}width́  no tags                   |

@@ -10,8 +10,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
-use self::text::{cut, cut_front, shown};
+use self::text::{cut, cut_front};
 use super::state::{Place, Sort, State, Sum, What};
+use crate::output::printable;
 
 /// How many lines are not of the list: the title, the columns' heads, and three below.
 const OTHER_LINES: u16 = 5;
@@ -83,16 +84,16 @@ fn title(buffer: &mut Buffer, area: Rect, state: &State) {
 
 /// Where the cursor is.
 fn place(state: &State) -> String {
-    let store = format!(" regc browse  {}", shown(&state.terms.place));
+    let store = format!(" regc browse  {}", printable(&state.terms.place));
     let here = match &state.level().place {
         Place::Namespace(name) if name.is_empty() => String::new(),
-        Place::Namespace(name) => format!("  {}/", shown(name)),
-        Place::Repository(name) => format!("  {}", shown(name)),
-        Place::Image { repository, tag: Some(tag), .. } => format!("  {}:{}", shown(repository), shown(tag)),
+        Place::Namespace(name) => format!("  {}/", printable(name)),
+        Place::Repository(name) => format!("  {}", printable(name)),
+        Place::Image { repository, tag: Some(tag), .. } => format!("  {}:{}", printable(repository), printable(tag)),
         Place::Image { repository, digest, tag: None } => {
-            format!("  {}@{}", shown(repository), super::state::short(digest))
+            format!("  {}@{}", printable(repository), super::state::short(digest))
         }
-        Place::UntaggedOf(name) => format!("  {}, untagged", shown(name)),
+        Place::UntaggedOf(name) => format!("  {}, untagged", printable(name)),
         Place::Untagged => "  what no tag reaches".to_owned(),
         Place::Garbage => "  garbage".to_owned(),
     };
@@ -102,14 +103,14 @@ fn place(state: &State) -> String {
 /// What is known of the entry at the cursor, or what is going on.
 fn here(state: &State, doing: &str) -> String {
     if let Some(note) = &state.note {
-        return format!(" {}", shown(note));
+        return format!(" {}", printable(note));
     }
     if state.is_filtering {
-        return format!(" filter: {}_", shown(&state.level().filter));
+        return format!(" filter: {}_", printable(&state.level().filter));
     }
     let filter = match &*state.level().filter {
         "" => String::new(),
-        filter => format!("filter: {}  ", shown(filter)),
+        filter => format!("filter: {}  ", printable(filter)),
     };
     let entry = state.level().at_cursor();
     let freed = entry.and_then(|entry| state.frees.get(&entry.what));
@@ -120,9 +121,9 @@ fn here(state: &State, doing: &str) -> String {
             crate::output::count(reclaimed.blobs, "blob")
         ),
         Some(Sum::Known(reclaimed)) => {
-            format!("this cannot be deleted by itself: {}", shown(&reclaimed.blocked[0].reason.to_string()))
+            format!("this cannot be deleted by itself: {}", printable(&reclaimed.blocked[0].reason.to_string()))
         }
-        Some(Sum::Failed(error)) => shown(error).into_owned(),
+        Some(Sum::Failed(error)) => printable(error).into_owned(),
         _ if !state.store.is_measured() => doing.to_owned(),
         _ if matches!(entry.map(|entry| &entry.what), Some(What::Garbage(_))) => "`regc gc` deletes garbage".to_owned(),
         _ => match state.store.totals {
@@ -152,7 +153,7 @@ fn marked(state: &State) -> String {
                 kept => format!(" {number} marked: {kept} cannot be deleted; the rest frees {bytes} in {blobs}"),
             }
         }
-        Sum::Failed(error) => format!(" {number} marked: {}", shown(error)),
+        Sum::Failed(error) => format!(" {number} marked: {}", printable(error)),
         Sum::Nothing | Sum::Requested => format!(" {number} marked: summing up what deleting all frees"),
     }
 }

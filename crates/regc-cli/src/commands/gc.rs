@@ -319,20 +319,18 @@ fn options(args: &Args, started: SystemTime, delete_untagged: bool, tidy: bool) 
     let min_age = args.min_age.or(args.live.then_some(MIN_AGE_LIVE));
     let ago = |age: Duration| started.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let old = ago(args.purge_uploads.unwrap_or(OLD_UPLOAD));
-    CollectOptions::new()
+    let options = CollectOptions::new()
         .delete_untagged(delete_untagged)
         .allow_missing(args.allow_missing)
         .allow_mostly_untagged(args.allow_mostly_untagged)
         .allow_symlinked_blobs(args.allow_symlinked_blobs)
         .allow_harbor(args.allow_harbor)
         .keep_since(min_age.map(ago))
-        .delete_uploads_before((tidy || args.purge_uploads.is_some()).then_some(old))
-        .delete_empty_repositories(args.remove_empty_repositories || tidy)
-        .delete_empty_tags(tidy)
-        .delete_orphans_before(tidy.then_some(old))
-        .delete_remnants_before(tidy.then_some(old))
+        .delete_uploads_before(args.purge_uploads.map(|_| old))
+        .delete_empty_repositories(args.remove_empty_repositories)
         .repositories({
             let patterns = args.repository.clone();
             move |name| patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_repository(name))
-        })
+        });
+    if tidy { options.delete_leftovers_before(old) } else { options }
 }

@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::text::shown;
 use crate::browse::state::{Dialog, State};
+use crate::output::printable;
 
 /// How wide a text becomes.
 const WIDEST: u16 = 90;
@@ -16,7 +16,7 @@ pub fn draw(buffer: &mut Buffer, area: Rect, dialog: &Dialog, state: &State, doi
         lines.insert(1, doing.to_owned());
     }
     let room = usize::from(area.width.min(WIDEST).saturating_sub(4)).max(1);
-    let lines: Vec<String> = lines.iter().flat_map(|line| wrapped(&shown(line), room)).collect();
+    let lines: Vec<String> = lines.iter().flat_map(|line| wrapped(&printable(line), room)).collect();
     let widest = lines.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
     let width = (widest.max(title.len() + 4).min(room) + 4) as u16;
     let height = (lines.len() as u16 + 2).min(area.height);

@@ -7,9 +7,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
-use super::text::{cut, shown};
+use super::text::cut;
 use super::{Look, line};
 use crate::browse::state::{Entry, Marked, Place, State, What};
+use crate::output::printable;
 
 /// How wide the columns before the name are, each with what is between it and the next.
 const MARK: u16 = 2;
@@ -104,9 +105,9 @@ impl Columns {
         let is_other = !self.is_wide && matches!(entry.what, What::Untagged(_));
         let exclusive = if is_other { shared.clone() } else { bytes(entry.exclusive) };
         let age = entry.pushed.map(|pushed| age(pushed, now)).unwrap_or_default();
-        let mut name = shown(&entry.name).into_owned();
+        let mut name = printable(&entry.name).into_owned();
         if !entry.more.is_empty() {
-            name += &format!("  {}", shown(&entry.more));
+            name += &format!("  {}", printable(&entry.more));
         }
         let bar = bar(entry, largest, usize::from(BAR) - 3);
         self.cells(buffer, area, style, [mark, &exclusive, &shared, &bar, &age, &name]);
