@@ -103,7 +103,7 @@ fn no_image_is_lost_while_half_of_the_blobs_are_not_mounted() {
         &["repair", "--apply"],
     ] {
         let run = store.regc(command);
-        assert!(run.code == 1 && run.stderr.contains("not mounted"), "{command:?}: {}", run.stderr);
+        assert!(run.code == 1 && run.stderr.contains("unmounted"), "{command:?}: {}", run.stderr);
         assert_eq!(store.contents(), before, "{command:?}");
     }
     // With `--allow-missing`, what the missing manifests may need is kept.
