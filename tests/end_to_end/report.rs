@@ -3,6 +3,9 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -157,22 +160,53 @@ fn report_replaces_no_file_that_is_needed() {
     let policy = directory.path().join("policy.yml");
     fs::write(&policy, "version: 1\nrules: [{repositories: '**', keep: 1}]\n").unwrap();
     let blob = files_below(root.path()).into_iter().find(|key| key.ends_with("/data")).unwrap();
-    for output in [config.clone(), policy.clone(), root.path().join(blob), directory.path().to_owned()] {
-        let before = fs::read(&output).ok();
+    let dangling = directory.path().join("dangling");
+    std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+    for output in [config.clone(), policy.clone(), root.path().join(blob), directory.path().to_owned(), dangling] {
+        let content = || output.is_file().then(|| fs::read(&output).unwrap());
+        let before = content();
         let arguments = ["report", config.to_str().unwrap(), "--policy", policy.to_str().unwrap(), "-o"];
         let run = regc(arguments.into_iter().chain([output.to_str().unwrap()]));
         assert_eq!(run.code, 1, "{output:?}: {}", run.stdout);
         assert!(run.stderr.contains(output.to_str().unwrap()), "{}", run.stderr);
-        assert_eq!(fs::read(&output).ok(), before, "{output:?}");
+        assert_eq!(content(), before, "{output:?}");
     }
+}
+
+#[test]
+fn a_pipe_is_written_to_and_a_signal_ends_the_wait_for_who_reads_it() {
+    let root = registry().on_disk();
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let start = || {
+        Command::new(env!("CARGO_BIN_EXE_regc"))
+            .args(["report", "-o", pipe.to_str().unwrap(), "--root", root.path().to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut written = start();
+    let page = fs::read_to_string(&pipe).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    assert!(written.wait().unwrap().success());
+    let mut waiting = start();
+    // It waits for who reads: without the signal, for ever.
+    thread::sleep(Duration::from_secs(2));
+    assert!(waiting.try_wait().unwrap().is_none());
+    assert!(Command::new("kill").args(["-TERM", &waiting.id().to_string()]).status().unwrap().success());
+    assert!(!waiting.wait().unwrap().success());
 }
 
 #[test]
 fn page_goes_to_the_standard_output_without_a_file() {
     let root = registry().on_disk();
-    let run = regc(["report", "--root", root.path().to_str().unwrap()]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stdout.starts_with("<!DOCTYPE html>") && run.stdout.trim_end().ends_with("</html>"));
+    for output in [&[][..], &["-o", "-"]] {
+        let run = regc([&["report", "--root", root.path().to_str().unwrap()], output].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stdout.starts_with("<!DOCTYPE html>") && run.stdout.trim_end().ends_with("</html>"));
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("report.jsonl");
     let root = root.path().to_str().unwrap();

@@ -163,15 +163,15 @@ fn a_filter_finds_names_at_any_depth() {
 #[test]
 fn the_terminal_is_as_it_was_whatever_closes_the_window() {
     let root = registry().on_disk();
-    for (key, code) in [(Some("q"), 0), (Some("C-c"), 0), (None, 143)] {
+    for (key, code) in [(Ok("q"), 0), (Ok("C-c"), 0), (Err("-TERM"), 143), (Err("-HUP"), 129)] {
         let window = Window::open(root.path(), "", "");
         window.opened(&["team/"]);
         assert!(window.terminal.is_on_other_screen() && !window.terminal.has_cursor());
         match key {
-            Some(key) => window.press(&[key]),
-            None => {
+            Ok(key) => window.press(&[key]),
+            Err(signal) => {
                 let pid = fs::read_to_string(window.notes.path().join("pid")).unwrap();
-                assert!(Command::new("kill").args(["-TERM", pid.trim()]).status().unwrap().success());
+                assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
             }
         }
         window.closed(code);

@@ -44,6 +44,8 @@ pub struct Closed {
 /// Shows a store until the window is closed.
 pub fn browse(opened: &Opened, shown: Shown, terms: Terms, has_colours: bool) -> Result<Closed, Error> {
     let interruption = process::watch()?;
+    let fail = |source| Error::Storage { action: "watch", path: "signals".to_owned(), source };
+    interruption.watch_terminal().map_err(fail)?;
     let (progress, stop) = (Progress::default(), Stop::default());
     let (messages, received) = mpsc::channel();
     let (requests, requested) = mpsc::channel();

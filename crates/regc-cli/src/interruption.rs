@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Whether a signal has interrupted the process, and which.
@@ -31,12 +31,23 @@ impl Interruption {
         }
         let interruption = Self::default();
         for signal in [SIGINT, SIGTERM] {
-            // In this order, only the second signal finds what the first one has set.
-            flag::register_conditional_shutdown(signal, 128 + signal, interruption.is_there.clone())?;
-            flag::register_usize(signal, interruption.signal.clone(), signal as usize)?;
-            flag::register(signal, interruption.is_there.clone())?;
+            interruption.heed(signal)?;
         }
         Ok(WATCHED.get_or_init(|| interruption).clone())
+    }
+
+    /// Watches for the end of the terminal too, as when a connection breaks. Commands that need no terminal leave that signal alone: `nohup`
+    /// lets them go on.
+    pub fn watch_terminal(&self) -> io::Result<()> {
+        self.heed(SIGHUP)
+    }
+
+    fn heed(&self, signal: i32) -> io::Result<()> {
+        // In this order, only the second signal finds what the first one has set.
+        flag::register_conditional_shutdown(signal, 128 + signal, self.is_there.clone())?;
+        flag::register_usize(signal, self.signal.clone(), signal as usize)?;
+        flag::register(signal, self.is_there.clone())?;
+        Ok(())
     }
 
     /// Whether the process must stop.
@@ -58,7 +69,7 @@ impl Interruption {
         }
     }
 
-    /// Returns the exit code that shells expect of a process that a signal ended: 130 or 143. 0 if there was no
+    /// Returns the exit code that shells expect of a process that a signal ended: 129, 130 or 143. 0 if there was no
     /// signal.
     pub fn exit_code() -> u8 {
         match WATCHED.get().map_or(0, |watched| watched.signal.load(Relaxed)) {

@@ -43,18 +43,18 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Cache(cache::Args),
     Completions(completions::Args),
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES_OF_READING)]
     Du(du::Args),
     #[command(after_help = EXIT_CODES)]
     Explain(explain::Args),
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES_OF_READING)]
     Ls(ls::Args),
     Man(man::Args),
     #[command(after_help = EXIT_CODES)]
     Prune(Box<prune::Args>),
     #[command(after_help = EXIT_CODES)]
     Repair(repair::Args),
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES_OF_READING)]
     Report(report::Args),
     #[command(after_help = EXIT_CODES)]
     Rm(rm::Args),
@@ -73,6 +73,14 @@ Exit codes:
   2  the command line is wrong
   3  done, but something was found damaged, and was protected; or was put back from the trash
   130, 143  interrupted by SIGINT or SIGTERM: the report says what was done";
+
+/// Those of commands that only look: what they show may be damaged all the same.
+const EXIT_CODES_OF_READING: &str = "\
+Exit codes:
+  0  done, also if something is damaged: see `regc verify`
+  1  failed
+  2  the command line is wrong
+  130, 143  interrupted by SIGINT or SIGTERM";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

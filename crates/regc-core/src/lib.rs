@@ -130,7 +130,7 @@ pub use self::error::{Error, Refusal};
 pub use self::finding::Finding;
 pub use self::monitor::{Monitor, Phase, Silent};
 pub use self::registry::config::Config;
-pub use self::scan::deletion::Deletion;
+pub use self::scan::deletion::{Deletion, DeletionIn};
 pub use self::storage::lock::Holder;
 pub use self::store::{DEFAULT_JOBS, Disposal, Probed, Restore, Session, Store};
 pub use self::threads::MAX_JOBS;

@@ -101,6 +101,8 @@ pub struct Planned {
     pub question: String,
     /// What is deleted, in numbers.
     pub numbers: String,
+    /// The repositories, tags and manifests that are deleted, as `regc rm` takes them.
+    pub names: Vec<String>,
     /// What was named and cannot be deleted, with the reasons. Then nothing is.
     pub blocked: Vec<String>,
     /// What else should be known: damage, what listens at the registry's address.

@@ -509,14 +509,14 @@ fn a_deletion_is_asked_for_and_can_be_undone() {
             |    EXCLUSIVE      SHARED               AGE  NAME                               |
             |*       454 B        11 B  [#########]   0m  v1                                 |
             |                                                                                |
-            |                                                                                |
             |+- Deletion -------------------------------------------------------------------+|
             || This removes 454 B in 2 blobs, 1 tag, 1 manifest, 2 layer links, 1 tag index ||
             || entry.                                                                       ||
             ||                                                                              ||
             || Move this, 454 B in 2 blobs, to the trash of /srv/registry? [y/N]            ||
+            ||                                                                              ||
+            || other:v1                                                                     ||
             |+------------------------------------------------------------------------------+|
-            |                                                                                |
             |                                                                                |
             | deleting this frees 454 B in 2 blobs                                           |
             | 1 marked: deleting all frees 454 B in 2 blobs                                  |
@@ -576,18 +576,18 @@ fn a_word_is_typed_where_no_repository_would_be_left() {
         window.shows(expect![[r#"
             | regc browse  /srv/registry                                             by size |
             |    EXCLUSIVE      SHARED               AGE  NAME                               |
-            |*    4.18 KiB        11 B  [#########]   0m  team/                              |
-            |*       454 B        11 B  [#        ]   0m  other                              |
             |+- Deletion ------------------------------------------------------------------+ |
             || This removes 5.09 KiB in 25 blobs, 3 repositories, 4 tags, 8 manifests, 18  | |
             || layer links, 4 tag index entries.                                           | |
             ||                                                                             | |
             || Move this, 5.09 KiB in 25 blobs, to the trash of /srv/registry? All 3       | |
-            || repositories go. Type `everything` and Enter to go on:                      | |
+            || repositories are deleted. Type `everything` and Enter to continue:          | |
             || >                                                                           | |
+            ||                                                                             | |
+            || other, the whole repository                                                 | |
+            || team/app, the whole repository                                              | |
+            || team/tools, the whole repository                                            | |
             |+-----------------------------------------------------------------------------+ |
-            |                                                                                |
-            | deleting this frees 919 B in 5 blobs                                           |
             | 3 marked: deleting all frees 5.09 KiB (5210 bytes) in 25 blobs                 |
             | ? help  Enter in  Left back  Space mark  d delete  / filter  s order  q quit   |
         "#]]);
@@ -609,14 +609,14 @@ fn deletions_at_once_say_so() {
             |    EXCLUSIVE      SHARED               AGE  NAME                               |
             |        454 B        11 B  [#########]   0m  v1                                 |
             |                                                                                |
-            |                                                                                |
             |+- Deletion -------------------------------------------------------------------+|
             || This removes 454 B in 2 blobs, 1 tag, 1 manifest, 2 layer links, 1 tag index ||
             || entry.                                                                       ||
             ||                                                                              ||
             || Remove this, 454 B in 2 blobs, from /srv/registry? [y/N]                     ||
+            ||                                                                              ||
+            || other:v1                                                                     ||
             |+------------------------------------------------------------------------------+|
-            |                                                                                |
             |                                                                                |
             | deleting this frees 454 B in 2 blobs                                           |
             | nothing is marked                                                              |

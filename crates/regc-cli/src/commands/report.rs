@@ -40,7 +40,7 @@ pub struct Args {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
-    /// Where to write it; to the standard output if not given, which must not be a terminal
+    /// Where to write it; to the standard output if not given, or `-`, unless that is a terminal
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -70,6 +70,7 @@ struct Found<'f> {
 
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
+    args.output = args.output.take().filter(|path| path != Path::new("-"));
     let format = args.common.format();
     if args.output.is_none() && format == Format::Human && io::stdout().is_terminal() {
         let text = "a page is no text for a terminal: name a file with --output report.html";

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use regc_core::registry::layout;
 
+use crate::interruption::Interruption;
 use crate::source::real;
 
 /// Writes a file beside its place, and puts it there when it is whole. It keeps its owner and mode; a new one can be read by
@@ -16,7 +17,7 @@ pub fn replace(path: &Path, content: &str) -> io::Result<()> {
     let path = real(path);
     let found = fs::metadata(&path).ok();
     if found.as_ref().is_some_and(|found| !found.is_file()) {
-        return OpenOptions::new().write(true).open(&path)?.write_all(content.as_bytes());
+        return write_to(path, content.to_owned());
     }
     let beside = beside(&path)?;
     let written = File::create(&beside).and_then(|mut file| {
@@ -32,10 +33,19 @@ pub fn replace(path: &Path, content: &str) -> io::Result<()> {
     written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
+/// Writes to what is no file. A pipe that nobody reads holds that up for ever, so a signal ends it.
+fn write_to(path: PathBuf, content: String) -> io::Result<()> {
+    let interruption = Interruption::watch()?;
+    let written = interruption.or(move || OpenOptions::new().write(true).open(path)?.write_all(content.as_bytes()));
+    written.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into()))
+}
+
 /// Returns the absolute path of a file, which need not exist.
 fn place(path: &Path) -> io::Result<PathBuf> {
-    if path.is_symlink() || path.exists() {
-        // A dangling link is an error.
+    if path.is_symlink() && !path.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it is a dangling symbolic link"));
+    }
+    if path.exists() {
         return path.canonicalize();
     }
     let directory = path.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
@@ -57,8 +67,13 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
 pub fn check(path: &Path, root: &Path) -> io::Result<()> {
     let invalid = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     let place = place(path)?;
-    if place.is_dir() {
+    let found = fs::metadata(&place).ok().map(|found| found.file_type());
+    if found.is_some_and(|found| found.is_dir()) {
         return invalid("it is a directory");
+    }
+    // Who reads a pipe would take its being opened and closed for the end.
+    if found.is_some_and(|found| found.is_fifo()) {
+        return Ok(());
     }
     let root = real(root);
     if [layout::ROOT, layout::OWN].iter().any(|own| place.starts_with(root.join(own))) {

@@ -148,7 +148,7 @@ impl Dialog {
 }
 
 fn question(planned: &Planned, typed: &str) -> Vec<String> {
-    let Planned { question, numbers, blocked, notes, everything } = planned;
+    let Planned { question, numbers, names, blocked, notes, everything } = planned;
     let mut lines = Vec::new();
     if blocked.is_empty() {
         lines.extend([format!("This removes {numbers}."), String::new()]);
@@ -156,10 +156,14 @@ fn question(planned: &Planned, typed: &str) -> Vec<String> {
         match everything {
             None => lines.push(format!("{question} [y/N]")),
             Some(all) => {
-                lines.push(format!("{question} All {all} repositories go. Type `{EVERYTHING}` and Enter to go on:"));
+                lines.push(format!(
+                    "{question} All {all} repositories are deleted. Type `{EVERYTHING}` and Enter to continue:"
+                ));
                 lines.push(format!("> {typed}"));
             }
         }
+        lines.push(String::new());
+        lines.extend(names.iter().cloned());
     } else {
         lines.push("Not everything that is marked can be deleted, so nothing is:".to_owned());
         lines.extend(blocked.iter().cloned());

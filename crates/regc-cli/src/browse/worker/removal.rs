@@ -1,12 +1,13 @@
 //! Deleting what is marked, in a session of the store, as `regc rm` does.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 
 use indicatif::BinaryBytes;
 use regc_core::descriptor_cache::Entry;
-use regc_core::{CollectOptions, Deletion, Disposal, Error, Holder, Outcome, Plan, Refusal, Session};
+use regc_core::{CollectOptions, Deletion, DeletionIn, Disposal, Error, Holder, Item, Outcome, Plan, Refusal, Session};
 
 use super::progress::Watched;
 use super::{Worker, told};
@@ -45,6 +46,7 @@ impl Worker<'_> {
         let monitor = Watched { progress: self.progress, stop: self.stop, is_removal: true };
         store.check(&CollectOptions::new(), true)?;
         let session = store.lock(&Holder::new("regc"))?;
+        let manifests = manifests(&deletion);
         let plan = session.plan_deletion(deletion, &CollectOptions::new().command("browse"), &monitor)?;
         if self.terms.disposal == Disposal::Trash {
             store.check_trash(&plan, &monitor)?;
@@ -55,7 +57,7 @@ impl Worker<'_> {
             ]));
             return Ok(true);
         }
-        self.send(Message::Planned(Box::new(self.planned(&session, &plan))));
+        self.send(Message::Planned(Box::new(self.planned(&session, &plan, manifests))));
         let answer = requests.iter().find_map(|request| match request {
             Request::Answer(answer) => Some(answer),
             _ => None,
@@ -66,7 +68,7 @@ impl Worker<'_> {
         self.execute(&session, plan, &monitor)
     }
 
-    fn planned(&self, session: &Session<'_>, plan: &Plan) -> Planned {
+    fn planned(&self, session: &Session<'_>, plan: &Plan, manifests: Vec<String>) -> Planned {
         let mut notes: Vec<String> =
             plan.findings().iter().map(|finding| format!("{}; {}", finding.message(), finding.remedy())).collect();
         notes.extend(self.opened.warning(session.probed()).map(|warning| format!("warning: {warning}")));
@@ -78,6 +80,7 @@ impl Worker<'_> {
         Planned {
             question: question(plan, &self.terms.root, self.terms.disposal == Disposal::Trash),
             numbers: describe(&plan.totals()),
+            names: names(plan, manifests),
             blocked: plan.blocked().iter().map(ToString::to_string).collect(),
             notes,
             everything: leaves_nothing(plan).then(|| plan.totals().repositories),
@@ -136,6 +139,35 @@ impl Worker<'_> {
             failed: !failures.is_empty(),
         }
     }
+}
+
+/// Returns the manifests that a deletion names, as `repository@digest`.
+fn manifests(deletion: &Deletion) -> Vec<String> {
+    let named = deletion.repositories().flat_map(|(repository, deletion)| {
+        let manifests = match deletion {
+            DeletionIn::Some { manifests, .. } => Some(manifests),
+            DeletionIn::Everything => None,
+        };
+        manifests.into_iter().flatten().map(move |digest| format!("{repository}@{digest}"))
+    });
+    named.collect()
+}
+
+/// Returns what a plan deletes: repositories as a whole, then tags of others, then the manifests that were named.
+fn names(plan: &Plan, manifests: Vec<String>) -> Vec<String> {
+    let whole: BTreeSet<&str> = plan
+        .items()
+        .filter_map(|item| match item {
+            Item::Repository { repository } => Some(repository),
+            _ => None,
+        })
+        .collect();
+    let tags = plan.items().filter_map(|item| match item {
+        Item::Tag { repository, tag, .. } if !whole.contains(repository) => Some(format!("{repository}:{tag}")),
+        _ => None,
+    });
+    let repositories = whole.iter().map(|repository| format!("{repository}, the whole repository"));
+    repositories.chain(tags).chain(manifests).collect()
 }
 
 /// Returns what can be done about what kept something from being deleted.
