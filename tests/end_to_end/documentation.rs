@@ -89,10 +89,10 @@ fn every_test_named_in_the_documentation_exists() {
     assert!(checked > 15, "{checked} tests are named");
 }
 
-/// The recipes in the README delete what they name, and nothing else.
+/// The recipes in the book delete what they name, and nothing else.
 #[test]
-fn readme_recipes_delete_only_what_they_name() {
-    let readme = read("README.md");
+fn recipes_delete_only_what_they_name() {
+    let page = read("docs/recipes.md");
     let store = || {
         let mut registry = TestRegistry::new();
         for name in ["team/project", "team/project/web", "team/projects", "app"] {
@@ -113,7 +113,7 @@ fn readme_recipes_delete_only_what_they_name() {
         ("regc prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12", 4),
         ("regc rm '{team/project,team/project/**}'", 4),
     ] {
-        assert!(readme.contains(&format!("    {recipe}\n")), "{recipe}");
+        assert!(page.contains(&format!("    {recipe}\n")), "{recipe}");
         let root = store();
         let arguments: Vec<String> = recipe.split(' ').skip(1).map(|word| word.replace('\'', "")).collect();
         let run = regc(arguments.iter().map(String::as_str).chain(["--yes", "--root", root.path().to_str().unwrap()]));

@@ -5,6 +5,7 @@ mod common;
 
 mod again;
 mod apply;
+mod book;
 mod cache;
 mod documentation;
 mod du;

@@ -28,7 +28,8 @@ fn quoted(arguments: &[&str]) -> String {
     format!("'{}'{arguments}", env!("CARGO_BIN_EXE_regc"))
 }
 
-fn in_script(command: &str, answer: &str) -> Run {
+/// Runs a shell command in a terminal, and types this answer.
+pub fn in_script(command: &str, answer: &str) -> Run {
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", command, "/dev/null"])
         .stdin(Stdio::piped())
