@@ -251,6 +251,18 @@ fn commands_in_the_documentation_have_the_options_they_name() {
     assert!(checked.len() > 100, "{} commands are checked", checked.len());
 }
 
+/// The front page is compiled and run by its own tests.
+#[test]
+fn code_of_the_library_is_that_of_its_front_page() {
+    let front_page = fs::read_to_string(crate::project().join("crates/regc-core/src/lib.rs")).unwrap();
+    let pages = pages();
+    let blocks = blocks(&pages["docs/embedding.md"], "rust");
+    assert!(blocks.len() > 1);
+    for line in blocks.into_iter().flat_map(str::lines).filter(|line| !line.starts_with("//")) {
+        assert!(front_page.contains(&format!("\n//! {line}\n")), "docs/embedding.md: {line}");
+    }
+}
+
 /// Returns the anchors of a page's headings, as GitHub and mdBook make them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -48,11 +48,11 @@ pub struct Common {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
-    /// Go on although the root holds no registry, or the store has no repository or no blob
+    /// Run even if the root holds no registry, or the store has no repository or no blob
     #[arg(long)]
     pub allow_empty: bool,
 
-    /// How many threads ask the storage at once; as many as help if not given
+    /// Number of threads; as many as help if not given
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 

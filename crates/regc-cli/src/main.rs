@@ -71,7 +71,7 @@ Exit codes:
   0  done
   1  failed: nothing was changed, or the report says exactly what was
   2  the command line is wrong
-  3  done, but something was found damaged, and was protected; or was put back from the trash
+  3  done, but damage was found and kept, or something was put back from the trash
   130, 143  interrupted by SIGINT or SIGTERM: the report says what was done";
 
 /// Those of commands that only look: what they show may be damaged all the same.

@@ -30,9 +30,9 @@ use crate::{ExitStatus, source};
 
 /// Remove what no manifest refers to.
 ///
-/// Reads the registry's own configuration, marks everything that a client can still pull, and removes the rest: blobs
-/// that nothing refers to, and the links to them. Stop the registry first, or make it read-only. With --dry-run nothing
-/// is changed, and a running registry does no harm. What was written since the run began stays in any case.
+/// Reads the registry's own configuration, marks everything that a client can still pull, and removes the rest:
+/// unreferenced blobs, and the links to them. Stop the registry first, or make it read-only. --dry-run changes nothing,
+/// and the registry may be running. What is written after the run began is kept.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file. Without it: $REGISTRY_CONFIGURATION_PATH, or the first that exists of
@@ -51,46 +51,45 @@ pub struct Args {
           value_name = "BOOL", value_parser = parse_bool)]
     dry_run: bool,
 
-    /// Also remove manifests that no tag reaches. Multi-platform images stay whole, and so does what is attached to a
-    /// live image: signatures, SBOMs, attestations
+    /// Also remove untagged manifests. The platforms of tagged multi-platform images are kept, and so are the
+    /// signatures, SBOMs and attestations of live images
     #[arg(short = 'm', long, overrides_with = "delete_untagged", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
           value_name = "BOOL", value_parser = parse_bool)]
     delete_untagged: bool,
 
-    /// Also remove uploads that began longer ago and were never finished
+    /// Also remove unfinished uploads that began longer ago than this, 168h if no duration is given
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "168h",
           value_parser = duration::parse)]
     purge_uploads: Option<Duration>,
 
-    /// Also remove repositories that have no manifest, no tag and no upload, so that the registry does not list them any
-    /// more
+    /// Also remove repositories without manifests, tags and uploads, so that the registry no longer lists them
     #[arg(long)]
     remove_empty_repositories: bool,
 
-    /// Means --purge-uploads and --remove-empty-repositories, and deletes tags that name nothing, dangling entries in tags'
-    /// indexes, and, a week after they were written or as long after as --purge-uploads says: what is attached to images that
-    /// were deleted from their repository (signatures, SBOMs, attestations), and what interrupted copies have left beside
-    /// blobs and links (rsync's `.data.Xy12Za`)
+    /// Implies --purge-uploads and --remove-empty-repositories. Also removes tags that name nothing and dangling
+    /// entries in tags' indexes, and, once they are a week or the duration of --purge-uploads old: signatures, SBOMs
+    /// and attestations of images that were deleted from their repository, and files that interrupted copies left
+    /// beside blobs and links (rsync's `.data.Xy12Za`)
     #[arg(long)]
     tidy: bool,
 
-    /// Remove untagged manifests, uploads and other leftovers only in repositories that match; `*` stands for one
-    /// component, `**` for any number. What is in use is found out in all of them
+    /// Remove untagged manifests, uploads and other leftovers only in matching repositories; `*` stands for one
+    /// component, `**` for any number. All repositories are scanned for what is in use
     #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
     repository: Vec<Pattern>,
 
-    /// Keep what is younger: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
+    /// Keep what is younger than this: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
-    /// Move to the trash instead of removing. It is on the same disk: `regc trash empty` frees the space. If the disk
-    /// is full, runs that are at least 7 days old are deleted from the trash to make room
+    /// Move to the trash instead of removing. The trash is on the same disk: `regc trash empty` frees the space. If the
+    /// disk is full, runs in the trash that are at least 7 days old are deleted to make room
     #[arg(long)]
     trash: bool,
 
-    /// Go on although the registry is running and can be written to. Means --trash, and --min-age 1h unless another is
-    /// given. What risk remains is written in docs/safety.md
+    /// Run even if the registry is running and accepts pushes. Implies --trash, and --min-age 1h unless --min-age is
+    /// given. docs/safety.md describes the remaining risk
     #[arg(long)]
     live: bool,
 
@@ -98,28 +97,28 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
-    /// Go on although the root holds no registry, or the store has no repository, no blob, or (with -m) no tag at all
+    /// Run even if the root holds no registry, or the store has no repository, no blob, or (with -m) no tag at all
     #[arg(long)]
     allow_empty: bool,
 
-    /// Go on although much of what images need is missing, or a directory looks like an unmounted file system
+    /// Run even if much of what images need is missing, or a directory looks like an unmounted file system
     #[arg(long)]
     allow_missing: bool,
 
-    /// With -m: go on although nearly all manifests are untagged and would be deleted. At a terminal, you are asked
+    /// With -m: run even if nearly all manifests are untagged and would be deleted. On a terminal, regc asks
     #[arg(long)]
     allow_mostly_untagged: bool,
 
-    /// Also remove blobs behind a symbolic link out of the storage root: no other store uses them
+    /// Also remove blobs behind a symbolic link out of the storage root. Use it only if no other store uses them
     #[arg(long)]
     allow_symlinked_blobs: bool,
 
-    /// Go on although the configuration is that of Harbor's registry. Never with -m: Harbor keeps tags in its database
+    /// Run even if the configuration is that of Harbor's registry. Never with -m: Harbor keeps tags in its database
     #[arg(long)]
     allow_harbor: bool,
 
-    /// How many threads ask the storage at once. Without it, as many as help, which is measured: 64 where they wait for a disk
-    /// or a network, eight for each core where everything is in memory
+    /// Number of threads. If not given, regc measures how many help: 64 where threads mostly wait for I/O, eight per
+    /// core where everything is in memory
     #[arg(long, value_name = "N", value_parser = jobs)]
     jobs: Option<usize>,
 
@@ -160,8 +159,7 @@ enum Format {
 
 /// What the numbers mean.
 pub const WHAT_IS_COUNTED: &str = "\
-What is counted: bytes are the lengths of the contents of the blobs that are deleted. Links and
-directories take up space too, which is not counted.";
+Bytes are the sizes of the deleted blobs. The space of links and directories is not counted.";
 
 /// Parses the value after a flag's `=`, as the registry's own command does.
 fn parse_bool(text: &str) -> Result<bool, String> {

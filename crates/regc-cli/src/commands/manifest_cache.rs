@@ -12,12 +12,12 @@ use crate::source::{Source, real};
 /// Whether what manifests refer to is remembered, and where.
 #[derive(clap::Args)]
 pub struct ManifestCache {
-    /// Remember in this directory what manifests refer to, so that the next run reads only those that are new. Without it, in
+    /// Cache in this directory what manifests refer to, so that the next run reads only new manifests. If not given, in
     /// .regc/manifests of the storage root; for a bucket, in $XDG_CACHE_HOME/regc or ~/.cache/regc
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     cache: Option<PathBuf>,
 
-    /// Read all manifests, and remember nothing
+    /// Read all manifests, and cache nothing
     #[arg(long)]
     no_cache: bool,
 }

@@ -27,11 +27,11 @@ use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::output::{self, natural};
 
-/// Remove the images that no rule keeps: all but the newest, the young, or those with certain tags.
+/// Remove the images that no rule keeps: all but the newest, the recent, or those with certain tags.
 ///
-/// Rules count images, not tags: an image stays if any of its tags does. Platforms, signatures and whatever else belongs to
-/// an image are kept or deleted with it. What cannot be judged stays. Stop the registry first, or make it read-only.
-/// docs/retention.md explains rules, and how to write several of them in a policy file.
+/// Rules count images, not tags: an image is kept if any of its tags is. Platforms, signatures and everything else that
+/// belongs to an image are kept or deleted with it. Images to which a rule cannot be applied are kept. Stop the
+/// registry first, or make it read-only. docs/retention.md explains the rules and the policy file.
 #[derive(clap::Args)]
 #[command(override_usage = "regc prune [OPTIONS] <--keep <N>|--keep-*|--policy <FILE>|--check-policy <FILE>> [CONFIG]")]
 #[command(group = clap::ArgGroup::new("what_stays").required(true).multiple(true)
@@ -42,16 +42,16 @@ pub struct Args {
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
-    /// Keep that many of the newest images of each repository, or `all`
+    /// Keep this many of the newest images of each repository, or `all`
     #[arg(long, value_name = "N")]
     keep: Option<Keep>,
 
-    /// Keep images that are not older. 90m, 24h, 30d
+    /// Keep images that are not older than this. 90m, 24h, 30d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     keep_within: Option<Duration>,
 
-    /// Keep the newest image of each of the last N hours that have one, or of `all` hours. Hours, days and so on are those of
-    /// UTC in which an image was pushed or, with --by created, made
+    /// Keep the newest image of each of the last N hours that have one, or of `all` hours. The hour, day and so on of
+    /// an image is when it was pushed or, with --by created, created, in UTC
     #[arg(long, value_name = "N")]
     keep_hourly: Option<Keep>,
 
@@ -83,17 +83,17 @@ pub struct Args {
     #[arg(long, value_name = "ORDER", default_value = "pushed")]
     by: Order,
 
-    /// Also remove tags of signatures, SBOMs and attestations that were pushed longer ago, if the image that they belong to was
-    /// deleted from their repository
+    /// Also remove tags of signatures, SBOMs and attestations that were pushed longer ago than this, if their image was
+    /// deleted from the repository
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     orphans: Option<Duration>,
 
-    /// Take the rules from this file, for each repository the first that matches it
+    /// Take the rules from this file. The first rule that matches a repository applies to it
     #[arg(long, value_name = "FILE", conflicts_with_all = RULES)]
     policy: Option<PathBuf>,
 
-    /// Check this policy file, and print what each rule keeps and which never applies. Nothing is removed, and no store is
-    /// needed
+    /// Check this policy file, and print what each rule keeps and which rules never apply. Removes nothing, and needs
+    /// no store
     #[arg(long, value_name = "FILE", conflicts_with_all = RULES, conflicts_with_all = [
         "policy", "path", "config", "root", "repository", "now", "explain", "dry_run", "yes", "live", "trash", "no_gc",
         "min_age", "quiet",
@@ -104,7 +104,7 @@ pub struct Args {
     #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
     repository: Vec<Pattern>,
 
-    /// What time it is taken to be: 2026-11-21T03:15:02Z
+    /// Use this as the current time: 2026-11-21T03:15:02Z
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
 

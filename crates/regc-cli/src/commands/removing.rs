@@ -36,25 +36,25 @@ pub struct Removing {
     #[arg(long)]
     no_gc: bool,
 
-    /// Move to the trash instead of removing. It is on the same disk: `regc trash empty` frees the space. If the disk
-    /// is full, runs that are at least 7 days old are deleted from the trash to make room
+    /// Move to the trash instead of removing. The trash is on the same disk: `regc trash empty` frees the space. If the
+    /// disk is full, runs in the trash that are at least 7 days old are deleted to make room
     #[arg(long)]
     trash: bool,
 
-    /// Go on although the registry is running and can be written to. Means --trash, and --min-age 1h unless another is
-    /// given. What risk remains is written in docs/safety.md
+    /// Run even if the registry is running and accepts pushes. Implies --trash, and --min-age 1h unless --min-age is
+    /// given. docs/safety.md describes the remaining risk
     #[arg(long)]
     live: bool,
 
-    /// Keep what is younger: tags, and manifests with all they refer to. 90m, 24h, 7d
+    /// Keep what is younger than this: tags, and manifests with all they refer to. 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 
-    /// Go on although much of what images need is missing, or a directory looks like an unmounted file system
+    /// Run even if much of what images need is missing, or a directory looks like an unmounted file system
     #[arg(long)]
     allow_missing: bool,
 
-    /// Also remove blobs behind a symbolic link out of the storage root: no other store uses them
+    /// Also remove blobs behind a symbolic link out of the storage root. Use it only if no other store uses them
     #[arg(long)]
     allow_symlinked_blobs: bool,
 
@@ -73,7 +73,7 @@ pub struct Removing {
     #[clap(skip)]
     approved: Option<(Approved, Ways)>,
 
-    /// List everything that is deleted, also at a terminal, and where a rule decides
+    /// List everything that is deleted, even on a terminal and where a rule decides
     #[arg(long)]
     pub all: bool,
 

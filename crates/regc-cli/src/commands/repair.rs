@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "ROOT|CONFIG")]
     from: Option<PathBuf>,
 
-    /// Go on although much of what images need is missing, or a directory looks like an unmounted file system
+    /// Run even if much of what images need is missing, or a directory looks like an unmounted file system
     #[arg(long)]
     allow_missing: bool,
 

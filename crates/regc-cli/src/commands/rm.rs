@@ -16,24 +16,26 @@ use crate::commands::similar::similar;
 use crate::commands::{Common, pattern};
 use crate::failure::Failure;
 
-/// Remove tags, manifests or whole repositories, and what only they kept alive.
+/// Remove tags, manifests or repositories, and the content that only they use.
 ///
-/// Shows what is deleted and how many bytes that frees, and asks. An image is deleted with its tag if no other tag names it: all
-/// platforms of it, what is attached to it, and the tags that cosign makes for it. What other tags, indexes or repositories
-/// need stays. If anything that is named cannot be deleted, nothing is. Stop the registry first, or make it read-only.
+/// Shows what would be deleted and how many bytes that frees, and asks. An image is deleted with its last tag: all its
+/// platforms, what is attached to it, and the tags that cosign makes for it. Content that other tags, indexes or
+/// repositories need is kept. If anything that you name cannot be deleted, nothing is. Stop the registry first, or make
+/// it read-only.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to delete: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component, `**` for
-    /// any number of components. A repository is deleted with its tags and uploads; those below it stay
+    /// What to delete: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component,
+    /// `**` for any number of components. A repository is deleted with its tags and uploads; repositories below it are
+    /// kept
     #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required_unless_present = "path", value_parser = pattern)]
     names: Vec<Pattern>,
 
-    /// A repository by its directory: one that was renamed to a name that no registry serves, `app~` or `_old/app`. No pattern
-    /// matches those. A path as the finding reports it, or absolute
+    /// A repository by its directory, if it was renamed to a name that no registry serves: `app~` or `_old/app`.
+    /// Patterns do not match those. The path is absolute, or as a finding reports it
     #[arg(long, value_name = "DIR")]
     path: Vec<String>,
 
-    /// Remove a manifest that is named by its digest although tags name it, and those tags
+    /// Remove a manifest that is named by its digest even if tags name it, and those tags
     #[arg(short, long)]
     force: bool,
 

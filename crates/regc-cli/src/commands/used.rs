@@ -19,8 +19,8 @@ use crate::process;
 /// Where images are listed that are in use.
 #[derive(clap::Args)]
 pub struct Used {
-    /// Keep the images in this list with all that they need: references and digests, one a line, or JSON as of `kubectl get pods -A
-    /// -o json`; `-` for standard input. The registry's host may be part of a name
+    /// Keep the images in this list, with everything they need: references and digests, one per line, or JSON such as
+    /// that of `kubectl get pods -A -o json`; `-` for standard input. Names may include the registry's host
     #[arg(long, value_name = "FILE")]
     keep_used: Vec<PathBuf>,
 }

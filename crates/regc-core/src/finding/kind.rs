@@ -161,9 +161,9 @@ impl Kind {
                 name: "foreign_name",
                 severity: Severity::Note,
                 title: "a name that is no part of a registry's storage",
-                meaning: "The registry never makes such a name, and passes it over: `lost+found`, `.DS_Store`, a file that \
-                          somebody has put there. regc leaves it alone.",
-                remedy: "none is needed; remove it if nobody knows it",
+                meaning: "The registry never creates such a name, and ignores it: `lost+found`, `.DS_Store`, a file \
+                          that was put there by hand. regc does not touch it.",
+                remedy: "none is needed; remove it if you do not need it",
                 repair: None,
             },
             Kind::BrokenSymlink => &Explanation {
@@ -171,19 +171,19 @@ impl Kind {
                 name: "broken_symlink",
                 severity: Severity::Error,
                 title: "a dangling symbolic link",
-                meaning: "It should lead to a part of the storage, maybe on an unmounted file system. What it leads to \
-                          cannot be pulled, and `regc gc` refuses to run: what is not seen cannot be protected.",
-                remedy: "mount what it leads to, or remove the link",
+                meaning: "Its target is missing, and may be on an unmounted file system. What should be there cannot \
+                          be pulled, and `regc gc` refuses to run, because it cannot keep what it does not see.",
+                remedy: "mount its target, or remove the link",
                 repair: None,
             },
             Kind::Unreadable => &Explanation {
                 code: "RG003",
                 name: "unreadable",
                 severity: Severity::Error,
-                title: "the registry's user may not read it",
-                meaning: "Whoever owns the storage's directory cannot read this, by its owner and mode, so the registry \
-                          answers with an internal error. Files come to that when somebody restores or copies them as root.",
-                remedy: "give it to the registry's user: chown, or chmod",
+                title: "the registry's user cannot read it",
+                meaning: "Its owner and mode do not let the owner of the storage root read it, so the registry answers \
+                          with an internal error. This happens when files are restored or copied as root.",
+                remedy: "let the registry's user read it, with chown or chmod",
                 repair: None,
             },
             Kind::CannotBeRead => &Explanation {
@@ -191,19 +191,19 @@ impl Kind {
                 name: "cannot_be_read",
                 severity: Severity::Error,
                 title: "it cannot be read",
-                meaning: "The storage answers with an error. A disk may be failing, or regc may not have the rights.",
-                remedy: "look into the system's log for errors of the disk, and run regc as the registry's user",
-                repair: Some("takes content that cannot be read from another store with `--from`"),
+                meaning: "Reading fails with an error. The disk may be failing, or regc may lack permissions.",
+                remedy: "look for disk errors in the system's log, and run regc as the registry's user",
+                repair: Some("copies unreadable content from another store with `--from`"),
             },
             Kind::UnservedRepository => &Explanation {
                 code: "RG005",
                 name: "unserved_repository",
                 severity: Severity::Warning,
                 title: "a repository under a name that no registry serves",
-                meaning: "A directory was renamed, `app` to `app~` or `_old/app`, to put the repository aside. No client can \
-                          reach it, and the registry's own collection stops at it. regc keeps what its manifests need, \
-                          and deletes nothing in it.",
-                remedy: "rename the directory to have the repository back, or delete it with `regc rm --path`",
+                meaning: "A directory was renamed to put the repository aside, such as `app` to `app~` or `_old/app`. \
+                          No client can pull from it, and the registry's own collection stops at it. regc keeps what \
+                          its manifests need, and deletes nothing in it.",
+                remedy: "rename the directory back, or delete it with `regc rm --path`",
                 repair: None,
             },
             Kind::ForeignFile => &Explanation {
@@ -211,21 +211,22 @@ impl Kind {
                 name: "foreign_file",
                 severity: Severity::Warning,
                 title: "a foreign file beside what is removed",
-                meaning: "A tag or repository is removed, and in its directory is a file that no registry has put there: \
-                          `.nfs0000`, `.DS_Store`, `@eaDir`. The links are deleted; the file stays where it is, and its \
-                          directory with it, so the registry goes on listing a name that cannot be pulled.",
-                remedy: "delete the file, and run `regc gc --tidy`, which itself deletes what an interrupted copy has left \
-                         (`.link.Xy12Za`, `link.part`) once it is a week old",
+                meaning: "The directory of a tag or repository that is removed contains a file that no registry \
+                          writes: `.nfs0000`, `.DS_Store`, `@eaDir`. The links are deleted. The file and its directory \
+                          are kept, so the registry still lists a name that cannot be pulled.",
+                remedy: "delete the file, and run `regc gc --tidy`, which also deletes files that an interrupted copy \
+                         left (`.link.Xy12Za`, `link.part`) once they are a week old",
                 repair: None,
             },
             Kind::Blocked => &Explanation {
                 code: "RG007",
                 name: "kept_back",
                 severity: Severity::Warning,
-                title: "something in the way of what should be removed",
-                meaning: "A retention rule removes a tag, and it stays: it is a symbolic link, one leads to it or to its \
-                          repository, or a garbled tag of the repository may have named the same image.",
-                remedy: "clear what is in the way, and run the same command again",
+                title: "something that should be removed is kept",
+                meaning: "No retention rule keeps this tag, and it is kept nevertheless: it is a symbolic link, a \
+                          symbolic link leads to it or to its repository, or a garbled tag of the repository may have \
+                          named the same image.",
+                remedy: "remove the obstacle, and run the same command again",
                 repair: None,
             },
             Kind::GarbledRevisionLink => &Explanation {
@@ -233,69 +234,68 @@ impl Kind {
                 name: "garbled_revision_link",
                 severity: Severity::Error,
                 title: "the link of a manifest is empty or garbled",
-                meaning: "The registry cannot serve the manifest by its digest, and with it no tag that names it. A full \
-                          disk or a power cut while the image was pushed leaves such links.",
-                remedy: "repair it, or push the image again, which writes the link anew",
-                repair: Some(
-                    "writes the link anew, where the manifest is there and its content is that of the directory's name",
-                ),
+                meaning: "The registry cannot serve the manifest, by its digest or by a tag. A full disk or a power \
+                          cut during a push leaves such links.",
+                remedy: "repair it, or push the image again, which rewrites the link",
+                repair: Some("rewrites the link, if the manifest exists and its content matches the digest"),
             },
             Kind::GarbledLayerLink => &Explanation {
                 code: "RG011",
                 name: "garbled_layer_link",
                 severity: Severity::Error,
                 title: "the link of a layer is empty or garbled",
-                meaning: "The registry cannot serve the layer in this repository, and pulls of images that need it fail. A \
-                          full disk or a power cut while the image was pushed leaves such links. Of a link that no image \
-                          needs, only the size is looked at.",
+                meaning: "The registry cannot serve the layer in this repository, and pulls of images that need it \
+                          fail. A full disk or a power cut during a push leaves such links. Of links that no image \
+                          needs, only the size is checked.",
                 remedy: "repair it, or push the image again",
-                repair: Some("writes the link anew, where the content is there and is that of the directory's name"),
+                repair: Some("rewrites the link, if the content exists and matches the digest"),
             },
             Kind::GarbledTag => &Explanation {
                 code: "RG012",
                 name: "garbled_tag",
                 severity: Severity::Error,
                 title: "a tag's link is missing, empty or garbled",
-                meaning: "The tag cannot be pulled. So it is where the link is missing: the registry lists every tag that has \
-                          a directory, and a push that was cut off leaves one. With `--delete-untagged`, regc counts everything that it has ever named \
-                          as tagged.",
-                remedy: "push the tag again, which writes the link anew",
-                repair: Some("writes the link anew, where it holds a digest and white space around it"),
+                meaning: "The tag cannot be pulled. The registry lists every tag that has a directory, even without a \
+                          link, and an interrupted push leaves such a directory. With `--delete-untagged`, regc treats \
+                          everything that the tag has ever named as tagged.",
+                remedy: "push the tag again, which rewrites the link",
+                repair: Some("rewrites the link, if it holds a digest surrounded by white space"),
             },
             Kind::GarbledTagIndexEntry => &Explanation {
                 code: "RG013",
                 name: "garbled_tag_index_entry",
                 severity: Severity::Warning,
                 title: "an entry in a tag's index is empty or garbled",
-                meaning: "Only the registry's own garbage collection reads these entries, and it stops there. One that names another \
-                          digest than its directory does is garbled, too.",
+                meaning: "Only the registry's own garbage collection reads these entries, and it stops at this one. An \
+                          entry that names a different digest than its directory is garbled, too.",
                 remedy: "repair it, or push the tag again",
-                repair: Some("writes the entry anew where its manifest is linked, else removes it"),
+                repair: Some("rewrites the entry if its manifest is linked, and removes it otherwise"),
             },
             Kind::MisdirectedLink => &Explanation {
                 code: "RG014",
                 name: "misdirected_link",
                 severity: Severity::Error,
-                title: "a link names another digest than its directory does",
-                meaning: "The registry serves other content than was asked for, and clients refuse it. No registry writes \
-                          such a link: somebody has copied or edited files.",
+                title: "a link names a different digest than its directory",
+                meaning: "The registry serves other content than was requested, and clients refuse it. No registry \
+                          writes such a link: files were copied or edited by hand.",
                 remedy: "repair it, or push the image again",
-                repair: Some("writes the link anew, where the content is there and is that of the directory's name"),
+                repair: Some("rewrites the link, if the content exists and matches the digest"),
             },
             Kind::DanglingRevision => &Explanation {
                 code: "RG020",
                 name: "dangling_revision",
                 severity: Severity::Error,
                 title: "a manifest is linked, and its content is missing",
-                meaning: "The image cannot be pulled. Content is lost where files were removed by hand, or when an image \
-                          was pushed while the registry collected garbage. Nobody knows what the manifest needs, so a \
-                          collection keeps the whole repository until the content is back or somebody gives it up.",
+                meaning: "The image cannot be pulled. Content is lost when files are removed by hand, or when an image \
+                          is pushed while the registry collects garbage. What the manifest needs is unknown, so a \
+                          collection keeps everything in the repository until the content is restored or the manifest \
+                          is deleted.",
                 remedy: "take the content from a backup with `regc repair --from`, push the image again, or delete it with \
                          `regc rm REPOSITORY@DIGEST` or `regc repair --drop-lost`",
                 repair: Some(
-                    "takes the content from another store with `--from`; with `--drop-lost`, removes the link, and with it \
-                     the tags that name the manifest, unless it is in the trash, cannot be read now, or something is \
-                     attached to it",
+                    "copies the content from another store with `--from`; with `--drop-lost`, removes the link and the \
+                     tags that name the manifest, unless the manifest is in the trash, cannot be read now, or has \
+                     something attached to it",
                 ),
             },
             Kind::DanglingTag => &Explanation {
@@ -303,11 +303,12 @@ impl Kind {
                 name: "dangling_tag",
                 severity: Severity::Error,
                 title: "a tag names a manifest that the repository does not link",
-                meaning: "The registry lists the tag and cannot serve it. A deletion that was cut off leaves such tags.",
+                meaning: "The registry lists the tag and cannot serve it. An interrupted deletion leaves such tags.",
                 remedy: "repair it, push the tag again, or remove it with `regc rm`",
                 repair: Some(
-                    "links the manifest again with what it needs, where its content is there and is that of its digest, \
-                     even if somebody has deleted the manifest and the tag was left; else, with `--drop-lost`, removes the tag",
+                    "links the manifest again with everything it needs, if its content exists and matches its digest, \
+                     even if the manifest was deleted and the tag was left; otherwise, with `--drop-lost`, removes the \
+                     tag",
                 ),
             },
             Kind::DanglingTagIndexEntry => &Explanation {
@@ -315,7 +316,7 @@ impl Kind {
                 name: "dangling_tag_index_entry",
                 severity: Severity::Note,
                 title: "a tag remembers a manifest that was deleted",
-                meaning: "A deletion through the API leaves these entries. They are dangling, and no client sees them.",
+                meaning: "A deletion over the API leaves these entries. They are dangling, and no client sees them.",
                 remedy: "none is needed; `regc gc --tidy` removes them",
                 repair: Some("removes the entry"),
             },
@@ -324,14 +325,14 @@ impl Kind {
                 name: "missing_child",
                 severity: Severity::Warning,
                 title: "a platform of an index is missing",
-                meaning: "The index can be pulled for its other platforms only, and the repository has had this one: the \
-                          directory of its link is there, a tag's index has an entry for it, or its link is in the trash; or \
-                          the repository has no platform of the index at all. A deletion through the API leaves the \
-                          directory. One of which nothing shows that the repository has had it is RG028.",
+                meaning: "The index can be pulled only for its other platforms. The repository once had this one: the \
+                          directory of its link exists, a tag's index has an entry for it, or its link is in the \
+                          trash; or the repository has no platform of the index at all. A deletion over the API leaves \
+                          the directory. If nothing shows that the repository had the platform, the finding is RG028.",
                 remedy: "push the platform's image again, or take it from a backup with `regc repair --from`",
                 repair: Some(
-                    "links it again with what it needs, where its content is there; takes the content from another store \
-                     with `--from`",
+                    "links it again with everything it needs, if its content exists; copies the content from another \
+                     store with `--from`",
                 ),
             },
             Kind::MissingBlob => &Explanation {
@@ -339,21 +340,22 @@ impl Kind {
                 name: "missing_blob",
                 severity: Severity::Error,
                 title: "a layer or configuration is missing",
-                meaning: "The image cannot be pulled. Content is lost where files were removed by hand, or when an image \
-                          was pushed while the registry collected garbage.",
+                meaning: "The image cannot be pulled. Content is lost when files are removed by hand, or when an image \
+                          is pushed while the registry collects garbage.",
                 remedy: "push the image again, which uploads what is missing, or take it from a backup with `regc repair --from`",
-                repair: Some("takes the content from another store with `--from`, and links it"),
+                repair: Some("copies the content from another store with `--from`, and links it"),
             },
             Kind::WrongSize => &Explanation {
                 code: "RG025",
                 name: "wrong_size",
                 severity: Severity::Error,
                 title: "content does not have the size that a manifest states",
-                meaning: "Clients refuse it, so the image cannot be pulled. The file was cut off by a full disk, or the \
-                          manifest is wrong; `--content` tells which.",
-                remedy: "run `regc verify --content`, and repair what that finds; if nothing, push the image again",
+                meaning: "Clients refuse it, so the image cannot be pulled. A full disk truncated the file, or the \
+                          manifest is wrong; `--content` reports which.",
+                remedy: "run `regc verify --content`, and repair what it finds; if it finds nothing, push the image \
+                         again",
                 repair: Some(
-                    "moves content aside that is not that of its digest, so that the next push uploads it again",
+                    "moves content that does not match its digest to the trash, so that the next push uploads it again",
                 ),
             },
             Kind::DanglingLayerLink => &Explanation {
@@ -361,7 +363,7 @@ impl Kind {
                 name: "dangling_layer_link",
                 severity: Severity::Warning,
                 title: "a layer is linked, and its content is missing",
-                meaning: "No image in this repository needs it. A push that reuses the layer uploads it again.",
+                meaning: "No image in this repository needs it. A push that uses the layer uploads it again.",
                 remedy: "none is needed; `regc gc` removes the link",
                 repair: None,
             },
@@ -370,13 +372,13 @@ impl Kind {
                 name: "missing_layer_link",
                 severity: Severity::Error,
                 title: "an image needs a layer that its repository does not link",
-                meaning: "The content is there, and the registry answers that it is not: it serves a layer only in \
-                          repositories that link it. Links are lost where files were removed by hand.",
+                meaning: "The content exists, and the registry answers that it does not, because it serves a layer \
+                          only in repositories that link it. Links are lost when files are removed by hand.",
                 remedy: "repair it, or push the image again",
                 repair: Some(
-                    "links it, where its content is that of its digest, and where the repository has had it: the directory of \
-                     its link is there, a tag's index has an entry for it, its link is in the trash or in the other store of \
-                     `--from`, or an image needs it whose layers the registry has checked when it was pushed",
+                    "links it, if its content matches its digest and the repository once had it: the directory of its \
+                     link exists, a tag's index has an entry for it, its link is in the trash or in the store of \
+                     `--from`, or an image needs it whose layers the registry checked during the push",
                 ),
             },
             Kind::AbsentChild => &Explanation {
@@ -384,21 +386,21 @@ impl Kind {
                 name: "absent_child",
                 severity: Severity::Note,
                 title: "an index lists a platform or layer that the repository never had",
-                meaning: "Such an index is sparse: whoever made it has pushed only some of its platforms, and it can be \
-                          pulled for those. Nothing shows that the repository has had this one: neither the directory of a \
-                          link, nor an entry in a tag's index, nor a link in the trash. But `registry garbage-collect \
+                meaning: "Such an index is sparse: only some of its platforms were pushed, and it can be pulled for \
+                          those. Nothing shows that the repository ever had this one: no directory of a link, no entry \
+                          in a tag's index, no link in the trash. However, `registry garbage-collect \
                           --delete-untagged` of distribution 2.8 leaves no trace of the platforms that it removes.",
-                remedy: "none is needed if the index was pushed like that; else push the platform's image, or take it from a \
-                         backup with `regc repair --from`",
-                repair: Some("links it where the other store of `--from` has it in the same repository"),
+                remedy: "none is needed if the index was pushed like that; otherwise push the platform's image, or \
+                         take it from a backup with `regc repair --from`",
+                repair: Some("links it, if the store of `--from` has it in the same repository"),
             },
             Kind::ExpiredBlob => &Explanation {
                 code: "RG029",
                 name: "expired_blob",
                 severity: Severity::Note,
                 title: "content that a pull-through cache does not have now",
-                meaning: "The configuration names a registry that this one is a cache of (`proxy.remoteurl`). It lets content \
-                          expire, and fetches it again when somebody pulls it.",
+                meaning: "By its configuration, the registry is a cache of another one (`proxy.remoteurl`). It lets \
+                          content expire, and fetches it again on the next pull.",
                 remedy: "none is needed: a pull brings it back",
                 repair: None,
             },
@@ -406,15 +408,15 @@ impl Kind {
                 code: "RG030",
                 name: "damaged_manifest",
                 severity: Severity::Error,
-                title: "a manifest does not have the content of its digest",
-                meaning: "Clients that look refuse it; and as long as the file is there, a push of the true content is \
-                          answered with \"already exists\". `regc gc` keeps the whole repository.",
-                remedy: "repair it, and push the image again before the registry's own `garbage-collect` runs, which removes \
-                         the layers of manifests that are not there",
+                title: "a manifest does not match its digest",
+                meaning: "Clients that check refuse it, and as long as the file exists, the registry answers a push of \
+                          the correct content with \"already exists\". `regc gc` keeps everything in the repository.",
+                remedy: "repair it, and push the image again before the registry's own `garbage-collect` runs, which \
+                         removes the layers of missing manifests",
                 repair: Some(
-                    "takes the content from another store with `--from`; else moves it aside, so that the next push \
-                     uploads it again; until then, `regc gc` goes on to keep the whole repository, as long as what was \
-                     moved aside is in the trash",
+                    "copies the content from another store with `--from`; otherwise moves the manifest to the trash, \
+                     so that the next push uploads it again; until then, `regc gc` keeps everything in the repository, \
+                     as long as the manifest is in the trash",
                 ),
             },
             Kind::UnknownManifest => &Explanation {
@@ -422,22 +424,22 @@ impl Kind {
                 name: "unknown_manifest",
                 severity: Severity::Error,
                 title: "a manifest is not understood",
-                meaning: "It has the content of its digest, and is no JSON, or of a kind that regc does not know. Nobody \
-                          knows what it needs, so `regc gc` keeps the whole repository.",
-                remedy: "delete it through the API if nobody needs it; else tell the authors of regc what it is",
+                meaning: "It matches its digest, and is not JSON, or of a kind that regc does not know. What it needs \
+                          is unknown, so `regc gc` keeps everything in the repository.",
+                remedy: "delete it over the API if you do not need it; otherwise report it to the authors of regc",
                 repair: None,
             },
             Kind::DamagedBlob => &Explanation {
                 code: "RG032",
                 name: "damaged_blob",
                 severity: Severity::Error,
-                title: "content is not that of its digest",
-                meaning: "Clients refuse it, so no image that needs it can be pulled; and as long as the file is there, a \
-                          push of the true content is answered with \"already exists\".",
+                title: "content does not match its digest",
+                meaning: "Clients refuse it, so no image that needs it can be pulled. As long as the file exists, the \
+                          registry answers a push of the correct content with \"already exists\".",
                 remedy: "repair it, and push the image again",
                 repair: Some(
-                    "takes the content from another store with `--from`; else moves it aside, so that the next push \
-                     uploads it again",
+                    "copies the content from another store with `--from`; otherwise moves it to the trash, so that the \
+                     next push uploads it again",
                 ),
             },
             Kind::UnreferencedBlob => &Explanation {
@@ -445,7 +447,7 @@ impl Kind {
                 name: "unreferenced_blob",
                 severity: Severity::Note,
                 title: "content that nothing refers to",
-                meaning: "It is garbage: what is left of images that were deleted, or of a push that did not end.",
+                meaning: "It is garbage: the content of deleted images, or of an interrupted push.",
                 remedy: "none is needed; `regc gc` frees the space",
                 repair: None,
             },
@@ -454,7 +456,7 @@ impl Kind {
                 name: "stale_upload",
                 severity: Severity::Note,
                 title: "an upload that began more than a week ago",
-                meaning: "It was abandoned. The registry keeps what was uploaded.",
+                meaning: "It was abandoned. Its data takes up space.",
                 remedy: "none is needed; `regc gc --purge-uploads` frees the space",
                 repair: None,
             },
@@ -463,8 +465,8 @@ impl Kind {
                 name: "blobs_elsewhere",
                 severity: Severity::Note,
                 title: "blobs behind a symbolic link out of the storage root",
-                meaning: "A directory of blobs is a symbolic link to somewhere else. Nothing there tells whether another \
-                          store links the same directory, so a collection keeps the blobs in it.",
+                meaning: "A directory of blobs is a symbolic link out of the storage root. Another store may link the \
+                          same directory, so a collection keeps the blobs in it.",
                 remedy: "none is needed; if no other store uses them, `regc gc --allow-symlinked-blobs` collects them as well",
                 repair: None,
             },
@@ -473,8 +475,8 @@ impl Kind {
                 name: "in_trash",
                 severity: Severity::Error,
                 title: "something in use is in the trash",
-                meaning: "It was pushed while a run of regc removed it. The next run that removes something puts it back \
-                          before anything else.",
+                meaning: "It was pushed while a run of regc moved it to the trash. The next run that removes anything \
+                          puts it back first.",
                 remedy: "run `regc gc`, or `regc trash restore`",
                 repair: None,
             },
@@ -483,8 +485,8 @@ impl Kind {
                 name: "being_restored",
                 severity: Severity::Warning,
                 title: "a restore from the trash that is not complete",
-                meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection deletes \
-                          nothing of the repositories that it restores, and none of the content.",
+                meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection \
+                          deletes nothing from the repositories that it restores, and none of their content.",
                 remedy: "run `regc trash restore` again, or delete the rest with `regc trash empty`, each with the run's name",
                 repair: None,
             },
@@ -493,8 +495,10 @@ impl Kind {
                 name: "link_being_written",
                 severity: Severity::Warning,
                 title: "a link that is being written",
-                meaning: "The registry's driver for Azure creates a link empty, and adds the digest by another request. Between                           the two, or if the registry was stopped there, the link is empty, and `regc gc` keeps the whole                           repository.",
-                remedy: "stop the registry, and push the image again, delete the empty link, or delete the repository as a whole",
+                meaning: "The registry's driver for Azure creates an empty link, and adds the digest by another \
+                          request. Between the two requests, or if the registry was stopped between them, the link is \
+                          empty, and `regc gc` keeps everything in the repository.",
+                remedy: "stop the registry, then push the image again, delete the empty link, or delete the repository",
                 repair: None,
             },
             Kind::StaleCache => &Explanation {
@@ -502,9 +506,9 @@ impl Kind {
                 name: "stale_cache",
                 severity: Severity::Warning,
                 title: "a cache that lists what was removed",
-                meaning: "The registry caches in Redis which blobs it has, and Redis was not reachable after blobs or links were \
-                          removed. The registry still claims to have those blobs: a client that pushes an image does not upload \
-                          them, and the image cannot be pulled.",
+                meaning: "The registry caches in Redis which blobs it has, and Redis was unreachable after blobs or \
+                          links were removed. The registry still claims to have those blobs, so a client that pushes \
+                          an image does not upload them, and the image cannot be pulled.",
                 remedy: "before the registry takes pushes, run `regc cache evict` with the registry's configuration, or empty that \
                          database (FLUSHDB)",
                 repair: None,
