@@ -18,10 +18,10 @@ use crate::{Cli, Command, ExitStatus};
 
 /// Carry out a plan that was reviewed.
 ///
-/// `regc gc --dry-run --plan-out plan.jsonl`, also of `prune` and `rm`, writes what would be deleted; the registry may run. This
-/// command plans again with the same options, and deletes only what is in both plans: what has come into use since then stays, and
-/// so does what is new. Stop the registry first, or make it read-only. A plan of another store, of another version of regc, or one
-/// that was changed, is refused.
+/// `gc`, `prune` and `rm` write a plan with --dry-run --plan-out plan.jsonl; the registry may be running. This command
+/// plans again with the same options, and deletes only what is in both plans. What has come into use since then is
+/// kept, and so is what is new. Stop the registry first, or make it read-only. A plan that was changed, or is of
+/// another store or another version of regc, is refused.
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan

@@ -14,11 +14,12 @@ use crate::output::{self, printable};
 use crate::source::{Source, real};
 use crate::{ExitStatus, print_error};
 
-/// Browse a store in the terminal: what takes up space, what deleting it would free; and delete it.
+/// Browse a store in the terminal: see what takes up space and what deleting it would free, and delete it.
 ///
-/// Lists namespaces, repositories, tags, manifests and layers, each with its exclusive and its shared space. What is marked is
-/// summed up exactly. Deleting asks, locks the store, rescans it, and moves what is deleted to the trash, as `regc rm --trash`
-/// does. Browsing needs no lock, and the registry may run meanwhile. `?` lists the keys.
+/// Lists namespaces, repositories, tags, manifests and layers, each with its exclusive and its shared space. Shows
+/// exactly what deleting all marked entries would free. Deleting asks, locks the store, rescans it, and moves what is
+/// deleted to the trash, as `regc rm --trash` does. Browsing needs no lock, and the registry may be running. `?` lists
+/// the keys.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given

@@ -30,10 +30,10 @@ enum Command {
 
 /// Remove from the registry's cache in Redis what is no longer in its storage.
 ///
-/// A registry that caches in Redis claims to have blobs that were deleted from the storage, and accepts images that cannot be
-/// pulled. `regc gc`, `rm`, `prune` and `repair` do this themselves; use it if Redis was not reachable then, and after the registry's
-/// own garbage collection. Every entry is compared with the storage, which may be in use. Removing an
-/// entry does no harm: the registry reads from the storage what is not in the cache.
+/// A registry that caches in Redis claims to have blobs that were deleted from the storage, and accepts images that
+/// cannot be pulled. `regc gc`, `rm`, `prune` and `repair` evict what they delete; use this command if Redis was
+/// unreachable, and after the registry's own garbage collection. Every entry is compared with the storage, which may be
+/// in use. Evicting an entry is harmless: the registry then reads from the storage.
 #[derive(clap::Args)]
 struct Evict {
     /// The registry's configuration file; found as `regc gc` finds it if not given

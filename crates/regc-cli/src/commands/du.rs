@@ -23,10 +23,10 @@ use crate::progress::Progress;
 
 /// Show where the bytes are: the exclusive and shared space of each repository, and garbage.
 ///
-/// For each repository, shows also with which others it shares, what its tags pull, and what no tag reaches.
-/// The exclusive space of a repository is what only this repository uses: it would be freed, with its garbage, if only the
-/// repository were deleted. With --files, what is in use, what is garbage, and other files add up to what `du --apparent-size`
-/// reports of the files below docker/registry/v2/blobs. Unfinished uploads and the trash are counted by themselves.
+/// For each repository, also shows which others it shares space with, what its tags pull, and what no tag reaches. The
+/// exclusive space of a repository is what only this repository uses: it would be freed, with its garbage, if only the
+/// repository were deleted. With --files, content in use, garbage, and other files add up to what `du --apparent-size`
+/// reports of the files below docker/registry/v2/blobs. Unfinished uploads and the trash are counted separately.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given

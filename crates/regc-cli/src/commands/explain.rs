@@ -86,13 +86,13 @@ fn page(output: &mut Output, page: &Explanation, width: usize) {
 
 fn markdown(output: &mut Output) {
     output.line(format_args!(
-        "# What can be found wrong\n\n\
-         Every finding has one of these codes, in all reports. `regc explain RG012` prints the page of one; this file is what\n\
+        "# Findings\n\n\
+         Every finding has one of these codes, in all reports. `regc explain RG012` explains one; this page is what\n\
          `regc explain --markdown` prints.\n\n\
          | severity | meaning |\n|---|---|\n\
          | error | an image cannot be pulled |\n\
-         | warning | something is wrong, and images can be pulled all the same, but for what the finding says |\n\
-         | note | nothing is wrong: something is left over, or is not the registry's. Notes alone are no damage: the exit code is 0 |"
+         | warning | something is wrong; images can be pulled, except as the finding says |\n\
+         | note | nothing is wrong: something is left over, or is not part of the registry. With notes alone, the exit code is 0 |"
     ));
     for Explanation { code, name, severity, title, meaning, remedy, repair } in Kind::ALL.map(Kind::page) {
         output.line(format_args!("\n## {code}: {title}\n\n`{name}`, {}. {meaning}\n", severity.name()));

@@ -23,11 +23,11 @@ use crate::output::json::{describe, describe_failure};
 use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error, source};
 
-/// Repair what `regc verify` finds, as far as nothing can be lost.
+/// Repair what `regc verify` finds, as far as that is possible without loss.
 ///
-/// Shows what would be done; --apply does it. Links are written anew if their content is complete; dangling
-/// links are removed; content that does not match its digest is moved aside, so that the next push uploads it again.
-/// Whatever is replaced or removed goes to the trash. Stop the registry first, or make it read-only.
+/// Shows what would be done; --apply does it. Links are rewritten if their content is complete; dangling links are
+/// removed; content that does not match its digest is moved to the trash, so that the next push uploads it again.
+/// Everything that is replaced or removed is moved to the trash. Stop the registry first, or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given

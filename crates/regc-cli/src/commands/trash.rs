@@ -28,7 +28,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show which runs have moved something, how much, and until when each is kept on a full disk. With RUN, show what is in
+    /// Show the runs in the trash, their sizes, and until when each is kept on a full disk. With RUN, show what is in
     /// that run: tags, manifests, layer links and blobs
     List {
         /// The run, as `regc trash list` names it
@@ -37,8 +37,8 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Put back what a run has moved: all of it, or some images or repositories. Nothing is overwritten, and no link is
-    /// put back without what it names. Until all of it is put back, a collection keeps what is there
+    /// Restore what a run has moved to the trash: all of it, or some images or repositories. Nothing is overwritten,
+    /// and no link is restored without its target. Until everything is restored, a collection keeps the rest of the run
     Restore {
         #[command(flatten)]
         common: Common,
@@ -50,7 +50,7 @@ enum Command {
         #[arg(value_name = "RUN|DIGEST|REPOSITORY")]
         what: Vec<String>,
     },
-    /// Delete what runs have moved, for good. This is what frees space
+    /// Delete runs from the trash for good, which frees their space
     Empty {
         /// The runs, as `regc trash list` names them; all if none is given
         #[arg(value_name = "RUN")]

@@ -14,7 +14,7 @@ use crate::output::json::describe_failure;
 use crate::output::{self, Output, count, count_of, printable};
 use crate::{ExitStatus, print_error};
 
-/// Link again what was deleted through the registry's API.
+/// Link again what was deleted over the registry's API.
 ///
 /// The content of a deleted image stays in the storage until the next garbage collection. `regc ls --deleted` lists what can
 /// be undeleted. Everything that an image needs is checked and hashed first; if anything is missing, nothing is changed. Nothing

@@ -18,11 +18,11 @@ use crate::output::json::Found;
 use crate::output::{Output, count, count_of, printable};
 use crate::progress::Progress;
 
-/// Check the store: what is damaged, and which images that concerns.
+/// Check the store: what is damaged, and which images are affected.
 ///
-/// Checks every link and manifest, and the size of every blob; with --content, also what blobs hold. Nothing is changed. A
-/// registry may be running, but what is being pushed may look damaged. `regc explain RG012` explains a finding; `regc repair`
-/// repairs what it can.
+/// Checks every link and manifest, and the size of every blob; with --content, also hashes blobs. Nothing is changed.
+/// The registry may be running, but images that are being pushed can look damaged. `regc explain RG012` explains a
+/// finding; `regc repair` repairs what it can.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file; found as `regc gc` finds it if not given
