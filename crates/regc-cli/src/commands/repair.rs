@@ -308,7 +308,7 @@ fn sentence(action: &Action, state: &str) -> String {
     format!("{what} {is} {done}")
 }
 
-/// `: RG032 content is not that of its digest; images team/app:v1, team/app:v2, team/app:v3 and 4 more`.
+/// `: RG032 content does not match its digest; images team/app:v1, team/app:v2, team/app:v3 and 4 more`.
 fn because(action: &Action, cause: &Cause) -> String {
     let Explanation { code, title, .. } = cause.kind.page();
     let images = match (&cause.images[..], Location::parse(action.path())) {
