@@ -56,9 +56,9 @@ enum Program {
     /// regc, where an earlier run has remembered what manifests refer to.
     SecondNight,
     Registry,
-    BareWalk,
+    Baseline,
     /// The baseline that also lists layer links.
-    BareWalkOfLinks,
+    BaselineWithLinks,
     // The other commands, which have no counterpart.
     Verify,
     Usage,
@@ -68,7 +68,7 @@ enum Program {
 }
 
 const ALL: [Program; 5] =
-    [Program::Regc, Program::SecondNight, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks];
+    [Program::Regc, Program::SecondNight, Program::Registry, Program::Baseline, Program::BaselineWithLinks];
 
 /// What is measured, in the order of the table.
 #[derive(Clone, Copy)]
@@ -111,14 +111,14 @@ impl Measurement {
         match self {
             Measurement::Warm | Measurement::Cold | Measurement::Quarter => &ALL,
             Measurement::FourTimes => {
-                &[Program::Regc, Program::SecondNight, Program::BareWalk, Program::BareWalkOfLinks]
+                &[Program::Regc, Program::SecondNight, Program::Baseline, Program::BaselineWithLinks]
             }
             Measurement::Others => {
                 &[Program::Regc, Program::Verify, Program::Usage, Program::Prune, Program::RegistryCli]
             }
             Measurement::Tags(_) => &[Program::Regc, Program::Registry],
             // The second night has less to remove.
-            Measurement::Real => &[Program::Regc, Program::Registry, Program::BareWalk, Program::BareWalkOfLinks],
+            Measurement::Real => &[Program::Regc, Program::Registry, Program::Baseline, Program::BaselineWithLinks],
         }
     }
 
@@ -140,8 +140,8 @@ impl Program {
         match self {
             Program::Regc => "regc",
             Program::Registry => "registry",
-            Program::BareWalk => "bare walk",
-            Program::BareWalkOfLinks => "bare walk with layer links",
+            Program::Baseline => "baseline",
+            Program::BaselineWithLinks => "baseline with layer links",
             Program::SecondNight => "regc, second night",
             Program::Verify => "regc verify",
             Program::Usage => "regc du",
@@ -204,11 +204,11 @@ impl Task<'_> {
                 command.arg("garbage-collect").arg(config);
                 command
             }
-            Program::BareWalk | Program::BareWalkOfLinks => {
+            Program::Baseline | Program::BaselineWithLinks => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("bare-walk").arg(self.root);
+                command.arg("baseline").arg(self.root);
                 command.args(self.args.jobs.map(|jobs| format!("--jobs={jobs}")));
-                command.args((program == Program::BareWalkOfLinks).then_some("--layer-links"));
+                command.args((program == Program::BaselineWithLinks).then_some("--layer-links"));
                 command.args((!self.dry).then_some("--remove"));
                 return Ok(command);
             }
@@ -289,7 +289,7 @@ pub fn run(args: &Args) -> io::Result<()> {
     let dry = Task { args, regc: &regc, root: &root, dry: true, untagged: false, served_at: None };
     println!("| task | program | median | peak memory | ratio |\n|---|---|---|---|---|");
     // Fills the caches.
-    process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
+    process::run(&mut dry.command(Program::BaselineWithLinks)?)?;
     for measurement in MEASUREMENTS.into_iter().filter(|measurement| measurement.is_wanted(args)) {
         let (title, wanted) = (measurement.title(), measurement.programs());
         let is_there = |program: &Program| match program {
@@ -317,7 +317,7 @@ pub fn run(args: &Args) -> io::Result<()> {
                 };
                 let root = make(args, name, &Shape { repositories, ..args.shape })?;
                 let task = Task { root: &root, ..dry };
-                process::run(&mut task.command(Program::BareWalkOfLinks)?)?;
+                process::run(&mut task.command(Program::BaselineWithLinks)?)?;
                 task.remember()?;
                 task.measure(&title, &programs, args.runs, || Ok(()))?;
             }
@@ -335,7 +335,7 @@ pub fn run(args: &Args) -> io::Result<()> {
                     store::write(&root, &args.shape)?;
                     sync()?;
                     // Fills the caches again, as a dry run does.
-                    process::run(&mut dry.command(Program::BareWalkOfLinks)?)?;
+                    process::run(&mut dry.command(Program::BaselineWithLinks)?)?;
                     Ok(())
                 })?;
                 store::write(&root, &args.shape)?;

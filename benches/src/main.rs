@@ -7,7 +7,7 @@
 //!     cargo run --release -p regc-benches -- bucket-memory
 //!     cargo run --release -p regc-benches -- page /tmp/large.html
 
-mod bare_walk;
+mod baseline;
 mod browse;
 mod bucket;
 mod bucket_memory;
@@ -22,7 +22,7 @@ use clap::Parser;
 #[derive(Parser)]
 enum Command {
     Compare(compare::Args),
-    BareWalk(bare_walk::Args),
+    Baseline(baseline::Args),
     Browse(browse::Args),
     Bucket(bucket::Args),
     BucketMemory(bucket_memory::Args),
@@ -40,8 +40,8 @@ fn main() -> std::io::Result<()> {
         Command::Hash(args) => hash::run(&args),
         Command::HashBlobs(args) => hash::run_library(&args),
         Command::Page(args) => page::run(&args),
-        Command::BareWalk(args) => {
-            bare_walk::run(&args);
+        Command::Baseline(args) => {
+            baseline::run(&args);
             Ok(())
         }
     }

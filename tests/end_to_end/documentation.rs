@@ -180,7 +180,7 @@ const OLD_WORDS: [(&str, &str); 33] = [
     ("second look", "rescan"),
     ("leads nowhere", "dangling"),
     ("waiting is no work", "threads mostly wait"),
-    ("honest walk", "baseline"),
+    ("bare walk", "baseline"),
     ("go on although", "run even if"),
 ];
 
