@@ -1,6 +1,6 @@
 //! The store to use: the configuration or the root that the command line, the environment or the system names.
 
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::{env, fs};
 
 use regc_core::registry::config::{DEFAULT_PATHS, Driver, PATH_VARIABLE};
@@ -29,6 +29,20 @@ impl Source {
         self.named_by.as_ref().map_or_else(|| root.to_string(), |named_by| format!("{root}, from {named_by}"))
     }
 
+    /// The option by which a command names the store, from any directory, as a shell reads it:
+    /// `--config /etc/docker/registry/config.yml`.
+    pub fn option(&self) -> String {
+        match &self.file {
+            Some(file) => format!("--config {}", quoted(&absolute(file))),
+            None => format!("--root {}", quoted(&absolute(&self.root))),
+        }
+    }
+
+    /// The same, for commands that take a configuration without an option: `/etc/docker/registry/config.yml`.
+    pub fn argument(&self) -> String {
+        self.file.as_ref().map_or_else(|| self.option(), |file| quoted(&absolute(file)))
+    }
+
     /// Guesses which storage root was meant: the given one may be too deep, or one directory above.
     pub fn nearby_root(&self) -> Option<PathBuf> {
         let holds_layout = |directory: &PathBuf| directory.join(layout::ROOT).is_dir();
@@ -37,6 +51,21 @@ impl Source {
         let below = fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
         above.chain(below).find(holds_layout)
     }
+}
+
+/// Returns a path as it is from every directory.
+fn absolute(path: &Path) -> PathBuf {
+    path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Returns a path as a shell reads it.
+pub fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path.into_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 /// Returns the option that takes this text, if it is the path of a store's configuration or root rather than a name.
@@ -137,4 +166,16 @@ fn read(path: &Path) -> Result<Config, Error> {
         }
     }
     Config::from_file(path, environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        assert_eq!(quoted(Path::new("/etc/docker/registry/config.yml")), "/etc/docker/registry/config.yml");
+        assert_eq!(quoted(Path::new("/srv/a b")), "'/srv/a b'");
+        assert_eq!(quoted(Path::new("/srv/it's; $(x)")), r"'/srv/it'\''s; $(x)'");
+    }
 }

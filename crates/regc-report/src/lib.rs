@@ -31,7 +31,7 @@ pub struct Report<'r> {
     pub store: &'r str,
     /// The configuration file; `None` if the root was named.
     pub config: Option<&'r str>,
-    /// The option by which a command names the store, quoted for a shell: `-c /etc/docker/registry/config.yml`.
+    /// The option by which a command names the store, quoted for a shell: `--config /etc/docker/registry/config.yml`.
     pub option: &'r str,
     /// What commands would free, in the order in which they are shown.
     pub would_free: &'r [WouldFree],

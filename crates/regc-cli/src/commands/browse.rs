@@ -11,7 +11,6 @@ use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
 use crate::output::{self, printable};
-use crate::source::{Source, real};
 use crate::{ExitStatus, print_error};
 
 /// Browse a store in the terminal: see what takes up space and what deleting it would free, and delete it.
@@ -47,7 +46,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
         return Err(Failure::NoTerminal);
     }
     let source = common.source()?;
-    let undo = options(&source);
+    let option = source.option();
     let opening = Opening {
         dry_run: args.read_only,
         live: false,
@@ -59,7 +58,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let opened = Opened::to_read(source, opening)?;
     let shown = Shown { place: opened.root.display().to_string(), read_only: args.read_only, deletes: args.delete };
     let disposal = if args.delete { Disposal::Delete } else { Disposal::Trash };
-    let terms = Terms { disposal, store: undo, root: opened.root.clone() };
+    let terms = Terms { disposal, store: option, root: opened.root.clone() };
     let Closed { removed, failed, is_interrupted } = browse::browse(&opened, shown, terms, console::colors_enabled())?;
     let mut has_failed = failed.is_some();
     for removed in removed {
@@ -93,18 +92,4 @@ struct Told {
 fn chained(causes: Vec<String>) -> Box<Told> {
     let chained = causes.into_iter().rev().fold(None, |source, text| Some(Box::new(Told { text, source })));
     chained.unwrap_or_else(|| Box::new(Told { text: "the store cannot be read".to_owned(), source: None }))
-}
-
-/// Returns the options that name a store, as a shell takes them.
-fn options(source: &Source) -> String {
-    let (option, path) = match &source.file {
-        Some(file) => ("--config", file),
-        None => ("--root", &source.root),
-    };
-    let path = real(path).display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%".contains(c);
-    match path.chars().all(is_plain) {
-        true => format!("{option} {path}"),
-        false => format!("{option} '{}'", path.replace('\'', r"'\''")),
-    }
 }

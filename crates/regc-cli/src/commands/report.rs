@@ -4,7 +4,7 @@ mod json;
 mod would_free;
 
 use std::io::{self, IsTerminal};
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::error::ErrorKind;
@@ -95,8 +95,7 @@ fn report(
     made: SystemTime,
     progress: &Progress,
 ) -> Result<ExitStatus, Error> {
-    let place = Place::of(source);
-    let WouldBeFreed { would_free, findings } = would_free::all(store, &place, policies, made, progress)?;
+    let WouldBeFreed { would_free, findings } = would_free::all(store, source, policies, made, progress)?;
     let scan = store.scan(progress)?;
     let overview = store.overview(&scan, progress)?;
     progress.clear();
@@ -122,7 +121,7 @@ fn report(
         made,
         store: &source.root.display().to_string(),
         config: source.file.as_deref().and_then(Path::to_str),
-        option: &place.option,
+        option: &source.option(),
         would_free: found.would_free,
         findings: found.findings,
         trash: found.trash,
@@ -154,44 +153,6 @@ fn report(
     Ok(ExitStatus::Done)
 }
 
-/// How a command names the store.
-struct Place {
-    /// As an option: `-c /etc/docker/registry/config.yml`.
-    option: String,
-    /// As the argument of commands that take a configuration without an option: `/etc/docker/registry/config.yml`.
-    argument: String,
-}
-
-impl Place {
-    fn of(source: &Source) -> Self {
-        match &source.file {
-            Some(file) => {
-                let file = quoted(&absolute(file));
-                Self { option: format!("-c {file}"), argument: file }
-            }
-            None => {
-                let option = format!("--root {}", quoted(&absolute(&source.root)));
-                Self { argument: option.clone(), option }
-            }
-        }
-    }
-}
-
-/// Returns a path as it is from everywhere.
-fn absolute(path: &Path) -> PathBuf {
-    path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Returns a path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !path.is_empty() && path.chars().all(is_plain) {
-        return path.into_owned();
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
-}
-
 /// Fails if the report could not be written, or would replace what is needed: before anything is read.
 fn check(path: &Path, source: &Source, policies: &[PathBuf]) -> Result<(), Error> {
     let fail = |source| Error::Storage { action: "write", path: path.display().to_string(), source };
@@ -209,16 +170,4 @@ fn policies(paths: &[PathBuf]) -> Result<Vec<(&Path, Policy)>, Error> {
 fn write(path: &Path, content: &str) -> Result<(), Error> {
     let fail = |source| Error::Storage { action: "write", path: path.display().to_string(), source };
     file::replace(path, content).map_err(fail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_quoted_for_a_shell() {
-        assert_eq!(quoted(Path::new("/etc/docker/registry/config.yml")), "/etc/docker/registry/config.yml");
-        assert_eq!(quoted(Path::new("/srv/a b")), "'/srv/a b'");
-        assert_eq!(quoted(Path::new("/srv/it's; $(x)")), r"'/srv/it'\''s; $(x)'");
-    }
 }

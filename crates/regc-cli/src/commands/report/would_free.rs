@@ -7,10 +7,10 @@ use regc_core::retention::Policy;
 use regc_core::{CollectOptions, Error, Finding, Plan, Store, Totals};
 use regc_report::WouldFree;
 
-use super::{Place, quoted};
 use crate::commands::gc::OLD_UPLOAD;
 use crate::commands::prune;
 use crate::progress::Progress;
+use crate::source::{Source, quoted};
 
 /// What each command would free, and what was found wrong on the way.
 pub struct WouldBeFreed {
@@ -21,12 +21,12 @@ pub struct WouldBeFreed {
 /// Plans `gc`, without and with untagged manifests and leftovers, and `prune` by each policy.
 pub fn all(
     store: &Store,
-    place: &Place,
+    source: &Source,
     policies: Vec<(&Path, Policy)>,
     now: SystemTime,
     progress: &Progress,
 ) -> Result<WouldBeFreed, Error> {
-    let Place { argument, .. } = place;
+    let argument = source.argument();
     let mut found = WouldBeFreed { would_free: Vec::new(), findings: Vec::new() };
     let old = now.checked_sub(OLD_UPLOAD).unwrap_or(SystemTime::UNIX_EPOCH);
     for (flags, untagged, tidy) in
