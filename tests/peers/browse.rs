@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use redis::Commands;
 use regc_core::registry::layout;
@@ -176,6 +177,22 @@ fn the_terminal_is_as_it_was_whatever_closes_the_window() {
         }
         window.closed(code);
     }
+}
+
+#[test]
+fn the_window_ends_with_its_terminal() {
+    let root = registry().on_disk();
+    let window = Window::open(root.path(), "", "");
+    window.opened(&["team/"]);
+    let pid = fs::read_to_string(window.notes.path().join("pid")).unwrap();
+    let process = Path::new("/proc").join(pid.trim());
+    assert!(process.exists());
+    drop(window.terminal);
+    let gone = (0..100).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        !process.exists()
+    });
+    assert!(gone, "the process goes on without a terminal");
 }
 
 #[test]

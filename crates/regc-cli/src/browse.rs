@@ -61,6 +61,7 @@ pub fn browse(opened: &Opened, shown: Shown, terms: Terms, has_colours: bool) ->
         // One that has panicked leaves a window that shows nothing new.
         let is_alive = || !threads.iter().any(|thread| thread.is_finished());
         let window = Window {
+            events: events(),
             requests,
             images,
             received: &received,
@@ -98,7 +99,15 @@ impl Drop for Ends<'_> {
     }
 }
 
+/// Reads keys in a thread of its own, which is not waited for: once the terminal has gone, reading never ends.
+fn events() -> Receiver<io::Result<Event>> {
+    let (sender, events) = mpsc::channel();
+    thread::spawn(move || while sender.send(event::read()).is_ok() {});
+    events
+}
+
 struct Window<'a> {
+    events: Receiver<io::Result<Event>>,
     requests: Sender<Request>,
     images: Sender<String>,
     received: &'a Receiver<Message>,
@@ -124,18 +133,18 @@ impl Window<'_> {
                 drawn = Some(doing);
             }
             let mut reaction = Reaction::default();
-            let mut has_key = event::poll(TICK)?;
-            if !has_key {
+            let mut next = self.events.recv_timeout(TICK).ok();
+            if next.is_none() {
                 reaction = state.tick();
             }
-            while has_key {
+            while let Some(event) = next {
                 drawn = None;
-                if let Event::Key(key) = event::read()?
+                if let Event::Key(key) = event?
                     && self.react(state.key(key))
                 {
                     return Ok(());
                 }
-                has_key = event::poll(Duration::ZERO)?;
+                next = self.events.try_recv().ok();
             }
             if self.react(reaction) {
                 return Ok(());

@@ -10,7 +10,7 @@ use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
-use crate::output::{self, printable};
+use crate::output::{self, Output, printable};
 use crate::{ExitStatus, print_error};
 
 /// Browse a store in the terminal: see what takes up space and what deleting it would free, and delete it.
@@ -61,24 +61,26 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let terms = Terms { disposal, store: option, root: opened.root.clone() };
     let Closed { removed, failed, is_interrupted } = browse::browse(&opened, shown, terms, console::colors_enabled())?;
     let mut has_failed = failed.is_some();
+    let mut output = Output::new();
     for removed in removed {
         has_failed |= removed.failed;
-        println!("{}", printable(&removed.summary));
+        output.line(format_args!("{}", printable(&removed.summary)));
+        output.flush();
         for note in &removed.notes {
             output::note(format_args!("{}", printable(note)));
         }
         if let Some(undo) = &removed.undo {
-            println!("To undo this: {}", printable(undo));
+            output.line(format_args!("To undo this: {}", printable(undo)));
         }
     }
     if let Some(causes) = failed {
         print_error(&*chained(causes));
     }
-    Ok(match (is_interrupted, has_failed) {
+    Ok(output.end(|| match (is_interrupted, has_failed) {
         (true, _) => ExitStatus::Interrupted,
         (false, true) => ExitStatus::Failed,
         (false, false) => ExitStatus::Done,
-    })
+    }))
 }
 
 /// An error that came from another thread as text, with its causes.
