@@ -10,10 +10,11 @@ use regc_testkit::{fixture, layer};
 
 use crate::common::regc;
 use crate::terminal::in_script;
+use crate::translations::TRANSLATIONS;
 
-/// Returns the README and the pages in docs, each by its path below the project's directory.
-fn pages() -> BTreeMap<String, String> {
-    let mut found = vec![PathBuf::from("README.md")];
+/// Returns the README, its translation and the pages in docs, each by its path below the project's directory.
+pub fn pages() -> BTreeMap<String, String> {
+    let mut found = vec![PathBuf::from("README.md"), PathBuf::from("README.zh-CN.md")];
     let mut directories = vec![PathBuf::from("docs")];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(crate::project().join(&directory)).unwrap() {
@@ -31,12 +32,12 @@ fn pages() -> BTreeMap<String, String> {
 }
 
 /// A line of a page, and whether it is code: the language of its block, or none if it is indented.
-enum Line<'a> {
+pub enum Line<'a> {
     Prose(&'a str),
     Code(&'a str, &'a str),
 }
 
-fn lines(page: &str) -> Vec<Line<'_>> {
+pub fn lines(page: &str) -> Vec<Line<'_>> {
     let mut language = None;
     let mut lines = Vec::new();
     for line in page.lines() {
@@ -282,7 +283,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 /// Returns where the links of a page lead, without those to other sites.
-fn links(page: &str) -> Vec<String> {
+pub fn links(page: &str) -> Vec<String> {
     let prose = lines(page).into_iter().filter_map(|line| match line {
         Line::Prose(line) => Some(line),
         Line::Code(..) => None,
@@ -329,7 +330,7 @@ fn the_summary_of_the_book_lists_every_page_once() {
     assert_eq!(listed, expected);
 }
 
-/// Pages that wrap at 100 columns.
+/// Pages that wrap at 100 columns, as their translations do.
 const WRAPPED: [&str; 11] = [
     "README.md",
     "docs/README.md",
@@ -347,7 +348,7 @@ const WRAPPED: [&str; 11] = [
 #[test]
 fn prose_is_at_most_100_columns_wide() {
     let pages = pages();
-    for path in WRAPPED {
+    for path in WRAPPED.into_iter().chain(TRANSLATIONS.map(|(_, translation)| translation)) {
         for line in lines(&pages[path]) {
             if let Line::Prose(line) = line {
                 assert!(line.starts_with('|') || line.chars().count() <= 100, "{path}: {line}");

@@ -29,6 +29,7 @@ mod shapes;
 mod source;
 mod surface;
 mod terminal;
+mod translations;
 mod undelete;
 mod used;
 mod verify;
