@@ -52,6 +52,20 @@ test('an empty registry has a page', async () => {
   assert.deepEqual(tab.errors, []);
 });
 
+test('a history that may have been cut says so', async () => {
+  for (const [steps, says] of [
+    [255, 0],
+    [256, 1],
+  ]) {
+    const sample = small();
+    const history = Array.from({ length: steps }, () => [0, null, null]);
+    sample.details.images.history.fill(history);
+    const tab = await open(browser, { path: written(`history-${steps}.html`, sample) });
+    await go(tab, '#/image/team%2Fapp/v2');
+    assert.equal(await tab.getByText('Only the first 256 steps are shown').count(), says);
+  }
+});
+
 test('what is unknown is called so', async () => {
   const sample = small();
   const { summary, details } = sample;

@@ -125,11 +125,15 @@ impl Output {
         }
     }
 
-    /// Prints a line of JSON. Control characters that JSON allows but a terminal may interpret are escaped.
+    /// Prints a line of JSON. Characters that JSON allows but a terminal may interpret, or that are not visible, are escaped.
     pub fn json(&mut self, value: &impl Serialize) {
         match serde_json::to_string(value) {
-            Ok(text) if text.chars().any(char::is_control) => {
-                let escape = |c: char| if c.is_control() { format!("\\u{:04x}", c as u32) } else { c.to_string() };
+            Ok(text) if text.chars().any(is_hidden) => {
+                let escape = |unit: &mut u16| format!("\\u{unit:04x}");
+                let escape = |c: char| match is_hidden(c) {
+                    true => c.encode_utf16(&mut [0; 2]).iter_mut().map(escape).collect(),
+                    false => c.to_string(),
+                };
                 self.line(format_args!("{}", text.chars().map(escape).collect::<String>()));
             }
             Ok(text) => self.line(format_args!("{text}")),

@@ -8,7 +8,7 @@ use regc_core::registry::layout;
 use regc_core::registry::pattern::Pattern;
 use regc_core::stages::scan::Leftovers;
 use regc_core::stages::scan::resolve::{repository_at, resolve};
-use regc_core::{Deletion, Error, Finding, Silent};
+use regc_core::{CollectOptions, Config, Deletion, Error, Finding, Silent, Store};
 use regc_testkit::wrapped::Faulty;
 use regc_testkit::{TestRegistry, layer};
 
@@ -43,6 +43,23 @@ const TIDY: Leftovers = Leftovers {
     orphans_before: None,
     copies_before: None,
 };
+
+#[test]
+fn repository_with_a_tag_that_no_registry_accepts_is_not_promised_to_be_deleted_as_a_whole() {
+    for (tag, is_whole) in [("v1", true), ("=HYPERLINK(x)", false)] {
+        let mut registry = TestRegistry::new();
+        let manifest = registry.image("app").layers(["one"]).push();
+        registry.tag("app", tag, &manifest);
+        registry.image("other:v1").layers(["two"]).push();
+        let storage = Box::new(registry.in_memory(DIRECTORIES));
+        let store = Store::with_storage(&Config::at_root("/"), storage);
+        let deletion = store.resolve_repository("app", &Silent).unwrap();
+        let plan = store.plan_deletion(deletion, &CollectOptions::new(), &Silent).unwrap();
+        assert_eq!(plan.totals().repositories, u64::from(is_whole), "{tag}");
+        let is_foreign = |finding: &Finding| matches!(finding, Finding::ForeignFile { path, .. } if path.contains(tag));
+        assert_eq!(plan.findings().iter().any(is_foreign), !is_whole, "{tag}");
+    }
+}
 
 #[test]
 fn unserved_repositories_keep_everything_their_manifests_need() {

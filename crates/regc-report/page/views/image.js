@@ -1,3 +1,6 @@
+/** How many steps of a history a report holds at most. */
+const STEPS = 256;
+
 /** An image by a tag or by its digest. @param {Registry} registry @param {string} title @param {string} reference */
 async function imageView(registry, title, reference) {
   const repository = registry.byName.get(title);
@@ -72,7 +75,11 @@ function imageSections(registry, details, repository, image) {
     if (images.length > 0) sections.push(section(title, imagesTable(registry, details, title, images)));
   }
   if (details.images.layers[image].length > 0) sections.push(section('Layers', layersTable(details, image)));
-  if (details.images.history[image]?.length > 0) sections.push(section('History', historyTable(details, image)));
+  const steps = details.images.history[image]?.length ?? 0;
+  if (steps > 0) {
+    const cut = element('p', { class: 'cut' }, `Only the first ${STEPS} steps are shown, if there are more.`);
+    sections.push(section('History', historyTable(details, image), ...(steps < STEPS ? [] : [cut])));
+  }
   return sections;
 }
 

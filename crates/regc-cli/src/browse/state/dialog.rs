@@ -139,7 +139,10 @@ impl Dialog {
             Self::Done { removed, .. } => ("Done", done(removed)),
             Self::Refused { causes, .. } => {
                 let mut lines: Vec<String> = causes.first().cloned().into_iter().collect();
-                lines.extend(causes.iter().skip(1).map(|cause| format!("caused by: {cause}")));
+                lines.extend(causes.iter().skip(1).map(|cause| match cause.starts_with("hint: ") {
+                    true => cause.clone(),
+                    false => format!("caused by: {cause}"),
+                }));
                 lines.extend([String::new(), "Nothing was deleted.".to_owned()]);
                 ("Error", lines)
             }

@@ -155,10 +155,13 @@ impl Marking<'_> {
             let directory = format!("{}/{part}", layout::repository(self.name()));
             let is_foreign = |file: &String| {
                 let is_link = file.ends_with(&format!("/{}", layout::LINK));
-                let is_of_tag = file.starts_with("tags/") && file.ends_with("/current/link");
+                let tag = file.strip_prefix("tags/").and_then(|file| file.split('/').next());
+                let is_of_tag = tag.is_some() && file.ends_with("/current/link");
+                // What no registry accepts as a tag is not deleted as one.
+                let is_odd = tag.is_some_and(|tag| layout::tag_name(tag).is_none());
                 match part {
                     layout::UPLOADS => !file.contains('/'),
-                    _ => !(is_link && (layout::digest_of_link(file).is_some() || is_of_tag)),
+                    _ => is_odd || !(is_link && (layout::digest_of_link(file).is_some() || is_of_tag)),
                 }
             };
             let foreign = below(self.storage, &directory)?.files.into_iter().filter(is_foreign);
