@@ -187,12 +187,16 @@ fn the_window_ends_with_its_terminal() {
     let pid = fs::read_to_string(window.notes.path().join("pid")).unwrap();
     let process = Path::new("/proc").join(pid.trim());
     assert!(process.exists());
+    // Also where it waits for an answer, and holds the lock.
+    window.press(&["Space", "d"]);
+    window.terminal.wait_for(&["[y/N]"]);
     drop(window.terminal);
     let gone = (0..100).any(|_| {
         thread::sleep(Duration::from_millis(100));
         !process.exists()
     });
     assert!(gone, "the process goes on without a terminal");
+    assert_eq!(regc(["gc", "--root", root.path().to_str().unwrap()]).code, 0, "the lock is free");
 }
 
 #[test]

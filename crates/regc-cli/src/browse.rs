@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime};
 use ratatui::crossterm::event::{self, Event};
 use regc_core::Error;
 
-use self::message::{Message, Removed, Request};
+pub use self::message::Removed;
+use self::message::{Message, Request};
 pub use self::state::Terms as Shown;
 use self::state::{Reaction, State};
 use self::terminal::Screen;
@@ -74,7 +75,8 @@ pub fn browse(opened: &Opened, shown: Shown, terms: Terms, has_colours: bool) ->
         let ended = window.run(&mut state, look);
         drop(window);
         drop(ends);
-        ended
+        // Nothing can be drawn in a terminal that has gone.
+        ended.or_else(|error| if Interruption::exit_code() > 0 { Ok(()) } else { Err(error) })
     })
     .map_err(|source| Error::Storage { action: "use", path: "terminal".to_owned(), source })?;
     // What was being deleted when the window was closed.

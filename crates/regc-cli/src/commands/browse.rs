@@ -1,16 +1,16 @@
 //! `regc browse`.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use regc_core::Disposal;
 
-use crate::browse::{self, Closed, Shown, Terms};
+use crate::browse::{self, Closed, Removed, Shown, Terms};
 use crate::commands::manifest_cache::ManifestCache;
 use crate::commands::store::{Opened, Opening};
 use crate::commands::{Common, Format};
 use crate::failure::Failure;
-use crate::output::{self, Output, printable};
+use crate::output::printable;
 use crate::{ExitStatus, print_error};
 
 /// Browse a store in the terminal: see what takes up space and what deleting it would free, and delete it.
@@ -61,26 +61,28 @@ pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let terms = Terms { disposal, store: option, root: opened.root.clone() };
     let Closed { removed, failed, is_interrupted } = browse::browse(&opened, shown, terms, console::colors_enabled())?;
     let mut has_failed = failed.is_some();
-    let mut output = Output::new();
     for removed in removed {
         has_failed |= removed.failed;
-        output.line(format_args!("{}", printable(&removed.summary)));
-        output.flush();
-        for note in &removed.notes {
-            output::note(format_args!("{}", printable(note)));
-        }
-        if let Some(undo) = &removed.undo {
-            output.line(format_args!("To undo this: {}", printable(undo)));
-        }
+        report(&removed);
     }
     if let Some(causes) = failed {
         print_error(&*chained(causes));
     }
-    Ok(output.end(|| match (is_interrupted, has_failed) {
+    Ok(match (is_interrupted, has_failed) {
         (true, _) => ExitStatus::Interrupted,
         (false, true) => ExitStatus::Failed,
         (false, false) => ExitStatus::Done,
-    }))
+    })
+}
+
+/// Repeats in the terminal what a removal has done. A terminal that has gone shows nothing, which is no error.
+fn report(removed: &Removed) {
+    let mut text = format!("{}\n", printable(&removed.summary));
+    removed.notes.iter().for_each(|note| text += &format!("note: {}\n", printable(note)));
+    if let Some(undo) = &removed.undo {
+        text += &format!("To undo this: {}\n", printable(undo));
+    }
+    io::stdout().write_all(text.as_bytes()).ok();
 }
 
 /// An error that came from another thread as text, with its causes.
