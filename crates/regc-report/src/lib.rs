@@ -1,8 +1,8 @@
 //! A page about a registry's store: one HTML file that needs no network, to be sent around and opened from disk.
 //!
-//! [`write`] makes it of an [`Overview`] and what else a caller has found out about the store. The sources of the page
-//! are in `page`; the data are in it as compressed JSON, in two blocks: [`summary`] is read when the page opens,
-//! [`details`] when an image is looked at.
+//! [`write()`] makes it of an [`Overview`] and what else a caller has found out about the store. The sources of the page
+//! are in `page`; the data are in it as compressed JSON, in two blocks: the summary is read when the page opens,
+//! the details when an image is looked at.
 //!
 //! Names in a store were chosen by clients. They are in the page only as compressed data; its scripts make text of them, never
 //! markup, and its content security policy allows no other script.
