@@ -9,10 +9,9 @@ use std::time::SystemTime;
 
 use clap::error::ErrorKind;
 use indicatif::{BinaryBytes, HumanCount};
-use regc_core::inspect::overview::Overview;
 use regc_core::retention::Policy;
-use regc_core::{Error, Finding, Store};
-use regc_report::{Limits, Report, Trash, WouldFree};
+use regc_core::{Error, Store};
+use regc_report::{Limits, Report, Trash};
 
 use self::would_free::WouldBeFreed;
 use crate::ExitStatus;
@@ -57,17 +56,6 @@ pub struct Args {
     quiet: bool,
 }
 
-/// What the report is about, in every format.
-struct Found<'f> {
-    overview: &'f Overview<'f>,
-    made: SystemTime,
-    would_free: &'f [WouldFree],
-    findings: &'f [Finding],
-    trash: Trash,
-    free_bytes: Option<u64>,
-    capacity_bytes: Option<u64>,
-}
-
 pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.common = args.common.at(args.path.take());
     args.output = args.output.take().filter(|path| path != Path::new("-"));
@@ -100,9 +88,12 @@ fn report(
     let overview = store.overview(&scan, progress)?;
     progress.clear();
     let (runs, bytes) = trash(store);
-    let found = Found {
+    let report = Report {
         overview: &overview,
         made,
+        store: &source.root.display().to_string(),
+        config: source.file.as_deref().and_then(Path::to_str),
+        option: &source.option(),
         would_free: &would_free,
         findings: &findings,
         trash: Trash { runs, bytes },
@@ -112,22 +103,10 @@ fn report(
     let top = args.top.map_or(usize::MAX, |top| usize::try_from(top).unwrap_or(usize::MAX));
     if args.common.format() == Format::Json {
         let mut output = if args.output.is_some() { Output::kept() } else { Output::new() };
-        json::print(&mut output, &found, top);
+        json::print(&mut output, &report, top);
         args.output.iter().try_for_each(|path| write(path, &output.take_kept()))?;
         return Ok(output.end(|| ExitStatus::Done));
     }
-    let report = Report {
-        overview: found.overview,
-        made,
-        store: &source.root.display().to_string(),
-        config: source.file.as_deref().and_then(Path::to_str),
-        option: &source.option(),
-        would_free: found.would_free,
-        findings: found.findings,
-        trash: found.trash,
-        free_bytes: found.free_bytes,
-        capacity_bytes: found.capacity_bytes,
-    };
     let limits = Limits { repositories: top, ..Limits::default() };
     let mut page = Vec::new();
     let fail = |source| Error::Storage { action: "write", path: "the page".to_owned(), source };

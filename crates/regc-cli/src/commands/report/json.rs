@@ -7,9 +7,9 @@ use regc_core::inspect::catalog::{Problem, Tag, Tree, Untagged};
 use regc_core::inspect::overview::{Growth, RepositoryOverview};
 use regc_core::inspect::usage::{LayerUsage, Usage};
 use regc_core::registry::image::{Part, Step};
+use regc_report::Report;
 use serde::Serialize;
 
-use super::Found;
 use crate::commands::ls::{JsonImage, JsonUntagged};
 use crate::commands::uploads::Unfinished;
 use crate::output::Output;
@@ -17,7 +17,7 @@ use crate::output::json::describe;
 use crate::process;
 
 /// Prints everything, and of at most `top` repositories what is in them.
-pub fn print(output: &mut Output, found: &Found<'_>, top: usize) {
+pub fn print(output: &mut Output, found: &Report<'_>, top: usize) {
     let overview = found.overview;
     let repositories = &overview.repositories;
     found.findings.iter().for_each(|finding| describe(output, finding));
