@@ -98,7 +98,7 @@ test('each command that frees something is listed and copied', async () => {
     const row = rows.nth(index);
     assert.match(
       await row.innerText(),
-      run.refused === null ? new RegExp(inUnits(run.bytes).replace('.', '\\.')) : /would not run/,
+      run.refused === null ? new RegExp(inUnits(run.bytes).replace('.', '\\.')) : /refused/,
     );
     await row.getByRole('button').click();
     await tab.waitForFunction(

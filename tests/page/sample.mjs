@@ -150,7 +150,7 @@ function found(names) {
   const foreign = (text) => ({
     code: 'RG001',
     severity: 'note',
-    title: "a name that is no part of a registry's storage",
+    title: "a name that does not belong to a registry's storage",
     message: text,
     remedy: 'none is needed; remove it if nobody knows it',
     repository: null,

@@ -72,14 +72,14 @@ function commandLine(command) {
 function removalSection(command) {
   if (command === null) {
     const text =
-      'No registry serves a repository of this name, so no command names what is in it. ' +
-      'The view of the repository has the command that deletes all of it.';
+      'No registry serves a repository of this name, so no command can delete a part of it. ' +
+      'The page of the repository has the command that deletes all of it.';
     return section('Delete', element('p', {}, text));
   }
   const dryRun = command.replace('regc rm ', () => 'regc rm --dry-run ');
   return section(
     'Delete',
-    element('p', {}, 'See first what would be deleted and how many bytes that frees:'),
+    element('p', {}, 'First see what would be deleted and how many bytes that frees:'),
     commandLine(dryRun),
     element('p', {}, 'Then stop the registry, or make it read-only, and delete:'),
     commandLine(command),

@@ -116,7 +116,7 @@ function layersTable(details, image) {
       'No.': 'number',
       Digest: 'text',
       Bytes: 'bytes',
-      'Images with it': 'number',
+      Images: 'number',
       Repositories: 'number',
       'Made by': 'text',
     },
@@ -158,7 +158,7 @@ function imageRemoval(registry, details, repository, tag, image) {
         element(
           'p',
           {},
-          `This deletes the tag. The image stays: ${counted(others, 'other tag names', 'other tags name')} it.`,
+          `This deletes the tag. The image is kept: ${counted(others, 'other tag names', 'other tags name')} it.`,
         ),
       );
     return made;

@@ -176,7 +176,7 @@ function layersView(registry) {
     ],
   });
   const note =
-    'The layers that save most because images share them: the bytes of a layer, times one less than its images.';
+    'The layers that save most because images share them: the size of a layer, times the number of its images minus one.';
   return page('Layers', element('p', {}, note), table.root);
 }
 
@@ -224,7 +224,7 @@ function uploadsView(registry) {
   const rows = registry.summary.uploads.upload.map((_, row) => row);
   return page(
     'Uploads',
-    element('p', {}, 'Uploads that are not finished. Deleted by regc gc --purge-uploads, once they are old enough.'),
+    element('p', {}, 'Unfinished uploads. regc gc --purge-uploads deletes them once they are old enough.'),
     uploadsTable(registry, rows, 'Uploads', 'uploads.csv').root,
   );
 }

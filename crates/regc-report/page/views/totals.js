@@ -29,7 +29,7 @@ function totalsSection(registry) {
       total('Garbage', totals.garbage, 'needed by no repository'),
       total('Uploads', totals.uploads, counted(totals.upload_count, 'unfinished upload')),
       total('Trash', totals.trash, counted(totals.trash_runs, 'run')),
-      total('Free disk', totals.free, free === null ? 'what the disk still holds' : `of ${bytes(free)}`),
+      total('Free disk', totals.free, free === null ? 'space left on the disk' : `of ${bytes(free)}`),
     ),
     stackedBar(totals),
   );
@@ -76,7 +76,7 @@ function reclaimableSection(registry) {
       run.refused === null ? whole(run[field] ?? 0) : '',
     );
     const frees =
-      run.refused === null ? bytes(run.bytes) : element('span', { class: 'refused' }, `would not run: ${run.refused}`);
+      run.refused === null ? bytes(run.bytes) : element('span', { class: 'refused' }, `refused: ${run.refused}`);
     return [named(run.name), element('div', { class: 'freed' }, frees, bar), ...counts, commandLine(run.command)];
   });
   const counts = { Tags: 'number', Manifests: 'number', Blobs: 'number', Uploads: 'number' };
@@ -97,9 +97,9 @@ function wordsSection() {
         ['Exclusive', 'What only this repository, namespace or tag needs. It is freed if only this one is deleted.'],
         ['Shared', 'What others need as well. It is freed when the last of them is deleted.'],
         ['Pulled', 'What clients pull: exclusive and shared bytes that tags reach, each blob counted once.'],
-        ['Untagged', 'In use, but reached by no tag: gc -m deletes it.'],
+        ['Untagged', 'In use, but no tag reaches it: gc -m deletes it.'],
         ['Garbage', 'Needed by no repository: gc deletes it.'],
-        ['New per week', 'Bytes that first came into a repository, on average of the last four weeks.'],
+        ['New per week', 'Bytes that are new in a repository: the weekly average of the last four weeks.'],
       ].map(([term, meaning]) => element('div', {}, element('dt', {}, term), element('dd', {}, meaning))),
     ),
   );
