@@ -98,7 +98,7 @@ fn one_run_at_a_time_and_a_marker_of_a_dead_process_counts_for_nothing() {
     mark(&holder);
     let refused = config.regc(&["gc"]);
     assert!(refused.code != 0 && refused.stderr.contains("elsewhere"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("hint: if that run has ended"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: if no such run is active"), "{}", refused.stderr);
     // A process that has ended.
     let mut child = std::process::Command::new("true").spawn().unwrap();
     child.wait().unwrap();

@@ -75,8 +75,8 @@ fn only_what_is_in_both_plans_is_deleted() {
 
     let done = setting.apply(&[]);
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
-    assert!(done.stdout.contains("in the plan, and gone or in use again:\n"), "{}", done.stdout);
-    assert!(done.stdout.contains("not in the plan, and left:\n  tag_index_entry other v1 sha256:"), "{}", done.stdout);
+    assert!(done.stdout.contains("in the plan, but gone or in use again:\n"), "{}", done.stdout);
+    assert!(done.stdout.contains("not in the plan, so not deleted:\n  tag_index_entry other v1 sha256:"), "{}", done.stdout);
     assert!(setting.has(&layout::blob_data(&layer("old"))), "in use again");
     assert!(!setting.has(&layout::blob_data(&layer("older"))));
     let left = regc(["gc", "-m", "--dry-run", "--json", "--root", setting.root.path().to_str().unwrap()]);
@@ -171,7 +171,7 @@ fn plan_of_another_version_is_refused_with_that_version() {
         (
             rewritten(text.replace(&made_by, "\"regc\":\"9.9.9\"")),
             format!(
-                "it was made by regc 9.9.9, and this is regc {this}; apply it with regc 9.9.9, or write it again with --plan-out"
+                "it was made by regc 9.9.9, but this is regc {this}; apply it with regc 9.9.9, or write it again with --plan-out"
             ),
         ),
         // One whose other lines are written otherwise.
@@ -182,7 +182,7 @@ fn plan_of_another_version_is_refused_with_that_version() {
         (
             rewritten(text.replace("\"schema_version\":2", "\"version\":1")),
             format!(
-                "it was made by another build of regc {this}, in version 1 of the format, and this is version 2; write it again"
+                "it was made by another build of regc {this}, in version 1 of the format, but this build uses version 2; write it again"
             ),
         ),
     ] {
@@ -210,6 +210,6 @@ fn plan_of_another_store_is_refused() {
     config(other.root.path());
     let before = blobs_below(other.root.path());
     let run = setting.apply(&[]);
-    assert!(run.code == 1 && run.stderr.contains("the plan is of the store"), "{}{}", run.stdout, run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("the plan is for the store"), "{}{}", run.stdout, run.stderr);
     assert_eq!(blobs_below(other.root.path()), before);
 }

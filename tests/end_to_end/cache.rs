@@ -56,7 +56,7 @@ fn a_run_that_removes_ends_with_a_note_on_redis() {
     assert!(three.stderr.contains("Redis at a:1, b:2, database 0,"), "{}", three.stderr);
     let unknown = run(&["gc"], REDIS, "");
     assert!(unknown.stderr.contains("cache, Redis, database 0,"), "{}", unknown.stderr);
-    assert!(unknown.stderr.contains("names no redis.addr"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("has neither redis.addr"), "{}", unknown.stderr);
     let json = summary(&run(&["gc", "--format", "json", "--quiet"], REDIS, two));
     assert_eq!(json["stale_cache"], json!({ "kind": "redis", "addresses": ["cache:6379"], "db": "3" }));
 }
@@ -93,7 +93,7 @@ fn a_report_that_is_none_is_refused_with_its_line() {
     let path = directory.path().join("run.jsonl");
     std::fs::write(&path, "{\"type\":\"blob\"}\nno JSON\n").unwrap();
     let run = run(&["cache", "evict", "--from", path.to_str().unwrap()], REDIS, "redis: {addr: '127.0.0.1:1'}");
-    assert!(run.code == 1 && run.stderr.contains("line 2 is not what a run prints"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("line 2 is not the output of a run"), "{}", run.stderr);
     assert!(run.stderr.contains(path.to_str().unwrap()), "{}", run.stderr);
 }
 

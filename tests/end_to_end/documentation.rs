@@ -50,7 +50,7 @@ fn findings_are_explained_by_code_and_by_name() {
         assert_eq!((run.code, &*run.stdout), (2, ""), "{name}");
         assert!(run.stderr.contains(&format!("the nearest are {nearest}")), "{name}: {}", run.stderr);
     }
-    assert!(regc(["explain", "xyzzy"]).stderr.contains("there is no such finding; `regc explain` lists all"));
+    assert!(regc(["explain", "xyzzy"]).stderr.contains("unknown finding; `regc explain` lists all"));
 }
 
 #[test]

@@ -226,8 +226,8 @@ fn human_report_shows_the_totals() {
         "              shared with a (19 B)",
         "      0 B    19 B    19 B       0 B      0 B  a",
         "              shared with b (19 B)",
-        "     31 B    19 B    19 B      31 B     14 B  (in all, everything once)",
-        "69 B in all: 50 B in use, 14 B garbage, which `regc gc` frees, 5 B in other files",
+        "     31 B    19 B    19 B      31 B     14 B  (total, everything once)",
+        "69 B in total: 50 B in use, 14 B garbage, which `regc gc` frees, 5 B in other files",
     ];
     assert_eq!(people.lines().collect::<Vec<_>>(), expected, "{people}");
 }
@@ -656,7 +656,7 @@ fn a_bucket_takes_up_no_disk() {
     let config = crate::config(&directory, bucket, "");
     let run = regc(["du", "--disk-usage", config.to_str().unwrap()]);
     assert!(run.code == 1 && run.stdout.is_empty(), "{}", run.stdout);
-    assert_eq!(run.stderr, "regc: the store is in a bucket, not on a file system: there are no blocks to count\n");
+    assert_eq!(run.stderr, "regc: the store is in a bucket; only a file system has blocks to count\n");
     assert_eq!(regc(["du", "--disk-usage", "--tags", config.to_str().unwrap()]).code, 2);
 }
 

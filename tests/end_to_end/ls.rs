@@ -54,7 +54,7 @@ fn tags_only_lists_matching_tags() {
         assert_eq!((run.code, &*run.stdout, told), (1, "", Some(&*format!("regc: nothing matches {nothing}"))));
     }
     let wrong = ls(&["team/["]);
-    assert!(wrong.code == 2 && wrong.stderr.contains("not a pattern"), "{}", wrong.stderr);
+    assert!(wrong.code == 2 && wrong.stderr.contains("invalid pattern"), "{}", wrong.stderr);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn ls_marks_tags_that_cannot_be_pulled() {
         ("unlinked", format!("RG021: a tag names a manifest that the repository does not link: {unlinked}")),
         ("torn", format!("RG024: a layer or configuration is missing: {}", regc_testkit::layer("torn"))),
         ("garbled", "RG012: a tag's link is missing, empty or garbled".to_owned()),
-        ("lost", "RG020: a manifest is linked, and its content is missing: sha256:".to_owned()),
+        ("lost", "RG020: a manifest is linked, but its content is missing: sha256:".to_owned()),
     ] {
         let mut lines = people.stdout.lines().skip_while(|line| !line.starts_with(&format!("  {tag} ")));
         let after = lines.nth(1).unwrap_or_default();

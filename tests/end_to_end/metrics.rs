@@ -119,8 +119,8 @@ fn reports_replace_nothing_that_is_needed() {
     for (files, reason) in [
         (&["--metrics-file", link][..], "it is in the store"),
         (&["--summary-file", regc_file.to_str().unwrap()], "cannot write"),
-        (&["--summary-file", config], "it is a file that is read"),
-        (&["--metrics-file", file, "--summary-file", file], "it is the file of another report"),
+        (&["--summary-file", config], "the command reads this file"),
+        (&["--metrics-file", file, "--summary-file", file], "another report is written to this file"),
         (&["--metrics-file", directory.path().to_str().unwrap()], "it is a directory"),
         (&["--metrics-file", "/nowhere/regc.prom"], "No such file"),
     ] {
@@ -138,7 +138,7 @@ fn reports_replace_nothing_that_is_needed() {
     fs::hard_link(config, &hard_link).unwrap();
     for target in [config, hard_link.to_str().unwrap()] {
         let plan = regc(["gc", "--dry-run", "--plan-out", target, "--config", config]);
-        assert!(plan.code == 1 && plan.stderr.contains("it is a file that is read"), "{}", plan.stderr);
+        assert!(plan.code == 1 && plan.stderr.contains("the command reads this file"), "{}", plan.stderr);
     }
     let dangling = directory.path().join("dangling");
     std::os::unix::fs::symlink(directory.path().join("absent"), &dangling).unwrap();

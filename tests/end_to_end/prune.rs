@@ -260,7 +260,7 @@ rule 2, team/*, tools: keeps all images
 rule 3, ci/app, team/web: keeps the 3 images pushed last; deletes all others
   warning: never applies: rules 1, 2 match the same repositories first
 rule 4, **: keeps no image; deletes all
-A repository that no rule matches is left alone.
+Repositories that no rule matches are not changed.
 "
     );
     let page = fs::read_to_string(crate::project().join("docs/json.md")).unwrap();
@@ -345,7 +345,7 @@ fn prune_deletes_attached_images_with_their_owner() {
     assert!(images[0].1.iter().all(|digest| !blobs.contains(digest)), "{}", run.stdout);
     assert!(images[1].1.iter().all(|digest| blobs.contains(digest)), "{}", run.stdout);
     assert_eq!(tags(root.path()).len(), 7, "the index, its platforms, and what was made for them");
-    for (index, fate) in [(images[0].0, "is deleted"), (images[1].0, "stays")] {
+    for (index, fate) in [(images[0].0, "is deleted"), (images[1].0, "is kept")] {
         let line = format!("sha256-{}.sig belongs to {index}, which {fate}", index.hex());
         assert!(run.stdout.contains(&line), "{line}: {}", run.stdout);
     }
@@ -444,8 +444,8 @@ fn prune_explains_every_tag_deterministically() {
     let run = explain();
     for line in [
         "Now is 2026-11-21T00:00:00Z.",
-        "keep   stable is matched by keep-tag stable",
-        "keep   v1 is the same image as stable, which is matched by keep-tag stable",
+        "keep   stable matches keep-tag stable",
+        "keep   v1 is the same image as stable, which matches keep-tag stable",
         "remove v2 is number 3, not among the 1 pushed last",
         "keep   v4 is number 1 of the 1 pushed last",
     ] {
@@ -526,7 +526,7 @@ fn prune_requires_a_rule() {
         assert_eq!(prune(root.path(), &[&["--yes"], arguments].concat()).code, 2, "{arguments:?}");
     }
     let run = prune(root.path(), &["--yes", "--keep-daily", "0"]);
-    assert!(run.code == 1 && run.stderr.contains("nothing is said of what to keep"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("the rule does not say what to keep"), "{}", run.stderr);
     let run = prune(root.path(), &["--keep", "1"]);
     assert!(run.code == 1 && run.stderr.contains("--yes"), "{}", run.stderr);
     assert_eq!(tags(root.path()).len(), 6);
@@ -543,7 +543,7 @@ fn prune_keeps_and_reports_damaged_tags() {
     let root = registry.on_disk();
     let run = prune(root.path(), &["--yes", "--keep", "1", "--by", "name"]);
     assert_eq!(run.code, 3, "{}", run.stderr);
-    assert!(run.stderr.contains("app:v1 stays: the manifest sha256:"), "{}", run.stderr);
+    assert!(run.stderr.contains("app:v1 is kept: the manifest sha256:"), "{}", run.stderr);
     assert_eq!(tags(root.path()), ["app:v1", "app:v2", "other:v2"]);
 }
 
@@ -671,6 +671,6 @@ fn explain_says_that_the_subject_of_a_signature_is_not_here() {
     let root = registry.on_disk();
     let run = prune(root.path(), &["--dry-run", "--explain", "--keep", "9"]);
     let line = |subject: Digest| run.stdout.lines().find(|line| line.contains(&*subject.hex())).unwrap().to_owned();
-    assert!(line(stays).ends_with("which stays"), "{}", run.stdout);
+    assert!(line(stays).ends_with("which is kept"), "{}", run.stdout);
     assert!(line(gone).ends_with("which is not in this repository"), "{}", run.stdout);
 }

@@ -98,7 +98,7 @@ fn repair_deletes_half_written_files() {
     let root = registry.on_disk();
     let run = repair(root.path(), &["--apply"]);
     assert_eq!((run.code, run.stdout.lines().count()), (0, 3), "{}{}", run.stdout, run.stderr);
-    assert!(run.stdout.ends_with("1 repair done; nothing is damaged any more.\n"), "{}", run.stdout);
+    assert!(run.stdout.ends_with("1 repair done; nothing is damaged now.\n"), "{}", run.stdout);
     assert!(!root.path().join(".regc/incoming").exists());
     // Any other command that changes the store deletes it, too.
     fs::create_dir_all(root.path().join(".regc/incoming")).unwrap();
@@ -124,11 +124,11 @@ fn repair_dry_run_predicts_actions() {
             .map(|line| line.replace("would be", "is"))
             .collect::<Vec<_>>()
     };
-    let end = "6 repairs. Nothing was changed: to do it, stop the registry and run the same command with --apply.";
+    let end = "6 repairs planned. Nothing was changed: to apply, stop the registry and run the same command with --apply.";
     let dry = repair(root.path(), &[]);
     assert!(dry.stdout.contains(" would be written: ") && !dry.stdout.contains(" is written"), "{}", dry.stdout);
     let planned = told(dry, end);
-    let done = told(repair(root.path(), &["--apply"]), "6 repairs done; nothing is damaged any more.");
+    let done = told(repair(root.path(), &["--apply"]), "6 repairs done; nothing is damaged now.");
     assert_eq!((planned.len(), planned), (6, done));
 }
 
@@ -147,7 +147,7 @@ fn repair_reports_remaining_damage() {
     fs::rename(shard.join(layer("a").hex()), elsewhere.path().join("blob")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path().join("blob"), shard.join(layer("a").hex())).unwrap();
     let run = repair(root.path(), &["--apply", "--content", "--from", backup.path().to_str().unwrap()]);
-    let end = "0 repairs done; 1 finding is left, which `regc verify` lists.";
+    let end = "0 repairs done; 1 finding is left: see `regc verify`.";
     assert_eq!(run.stdout.lines().last(), Some(end), "{}", run.stderr);
     assert_eq!(run.code, 3);
 }
@@ -216,7 +216,7 @@ fn a_directory_in_place_of_content_is_replaced() {
     fs::remove_file(&data).unwrap();
     fs::create_dir(&data).unwrap();
     let run = repair(root.path(), &["--apply", "--from", backup.path().to_str().unwrap()]);
-    assert_eq!(run.stdout.lines().last(), Some("1 repair done; nothing is damaged any more."), "{}", run.stderr);
+    assert_eq!(run.stdout.lines().last(), Some("1 repair done; nothing is damaged now."), "{}", run.stderr);
     assert!(data.is_file());
 }
 
@@ -240,7 +240,7 @@ fn repair_from_requires_a_different_store() {
     let config = config(&empty, &format!("{{filesystem: {{rootdirectory: {}}}}}", backup.path().display()), "");
     let arguments = ["repair", "--apply", "--from", config.to_str().unwrap(), "--config", config.to_str().unwrap()];
     let run = regc_with(arguments, &[("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", root.path().to_str().unwrap())]);
-    assert_eq!(run.stdout.lines().last(), Some("1 repair done; nothing is damaged any more."), "{}", run.stderr);
+    assert_eq!(run.stdout.lines().last(), Some("1 repair done; nothing is damaged now."), "{}", run.stderr);
 }
 
 #[test]
@@ -311,27 +311,27 @@ fn a_repair_speaks_of_images_and_names_the_finding() {
         ),
         (
             format!(
-                "blob {damaged} is moved aside: RG025 content does not have the size that a manifest states; \
+                "blob {damaged} is moved to the trash: RG025 content does not have the size that a manifest states; \
                  images other:v1, other:v2, team/app:v1 and 1 more"
             ),
             layout::blob_data(&damaged),
         ),
         (
             format!(
-                "entry of {lost} in the index of tag team/app:same is removed: RG020 a manifest is linked, and its content \
-                 is missing; images team/app:lost, team/app:same"
+                "entry of {lost} in the index of tag team/app:same is removed: RG020 a manifest is linked, but its \
+                 content is missing; images team/app:lost, team/app:same"
             ),
             layout::tag_index_link("team/app", "same", &lost),
         ),
         (
-            "tag team/app:lost is removed: RG020 a manifest is linked, and its content is missing; \
-             images team/app:lost, team/app:same"
+            "tag team/app:lost is removed: RG020 a manifest is linked, but its content is missing; images \
+             team/app:lost, team/app:same"
                 .to_owned(),
             layout::tag_link("team/app", "lost"),
         ),
         (
             format!(
-                "link of manifest team/app@{lost} is removed: RG020 a manifest is linked, and its content is missing; \
+                "link of manifest team/app@{lost} is removed: RG020 a manifest is linked, but its content is missing; \
                  images team/app:lost, team/app:same"
             ),
             layout::revision_link("team/app", &lost),

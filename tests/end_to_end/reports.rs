@@ -175,8 +175,8 @@ fn du_reports_exclusive_and_shared_bytes() {
                           shared with team/app (11 B)
                 454 B             465 B                       :v1
              1.22 KiB    11 B     634 B                     team/
-             1.66 KiB    11 B  1.06 KiB     623 B    631 B  (in all, everything once)
-            2.29 KiB in all: 1.67 KiB in use, 631 B garbage, which `regc gc` frees, 0 B in other files
+             1.66 KiB    11 B  1.06 KiB     623 B    631 B  (total, everything once)
+            2.29 KiB in total: 1.67 KiB in use, 631 B garbage, which `regc gc` frees, 0 B in other files
             --- exit code 0
         "#]],
     );

@@ -94,7 +94,7 @@ fn rm_fails_if_nothing_matches() {
     ] {
         let run = rm(root.path(), &["--yes", "team/app/worker", name]);
         assert_eq!((run.code, files_below(root.path())), (code, before.clone()), "{name}");
-        assert!(run.stderr.contains(if code == 1 { "nothing matches" } else { "not a pattern" }), "{}", run.stderr);
+        assert!(run.stderr.contains(if code == 1 { "nothing matches" } else { "invalid pattern" }), "{}", run.stderr);
     }
 }
 

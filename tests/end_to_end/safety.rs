@@ -344,7 +344,7 @@ fn read_only_user_can_dry_run_and_is_refused_before_any_change() {
         let (code, told) = run(arguments);
         assert!(code == 1 && told.contains("cannot change anything in"), "{told}");
         assert!(told.contains("Permission denied"), "{told}");
-        assert!(told.contains("hint: this is the user with the number 65534; run regc as the user that"), "{told}");
+        assert!(told.contains("hint: regc runs as the user with ID 65534; run it as the user that"), "{told}");
     }
     assert_eq!(files_below(root.path()), before);
 }

@@ -41,8 +41,8 @@ fn unusable_configuration_is_reported_with_path() {
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("/nowhere/config.yml\n  caused by: No such file"), "{}", run.stderr);
     for (storage, expected) in [
-        ("inmemory", "forgets everything"),
-        ("{s3: {bucket: b}}", "storage.s3.region is not given"),
+        ("inmemory", "keeps nothing"),
+        ("{s3: {bucket: b}}", "storage.s3.region is not set"),
         ("{gcs: {}}", "storage.gcs.bucket"),
         ("{azure: {accountname: a}}", "storage.azure.container"),
         ("{swift: {}}", "`swift` is not supported"),

@@ -91,8 +91,8 @@ fn undelete_fails_with_a_reason_and_changes_nothing() {
         (vec![&*broken], 1, "has no content in the store"),
         // An incomplete image keeps the other from being linked.
         (vec![&*whole, &*broken], 1, "cannot be undeleted, and nothing was changed"),
-        (vec![&*absent], 1, "is not among the deleted manifests"),
-        (vec![&*whole, "--tag", "../v1"], 1, "is not a tag"),
+        (vec![&*absent], 1, "is not a deleted manifest"),
+        (vec![&*whole, "--tag", "../v1"], 1, "is not a valid tag"),
         (vec!["team/app"], 2, "repository@digest"),
         (vec!["../app@sha256:00"], 2, "digest"),
         (vec![], 2, "required"),

@@ -97,7 +97,7 @@ fn prune_keeps_tags_of_images_that_run() {
     let pruned = run(root.path(), &["prune", "--yes", "--keep", "0"], "registry:5000/team/app:v1");
     assert_eq!(pruned.code, 0, "{}{}", pruned.stdout, pruned.stderr);
     assert!(
-        pruned.stderr.contains("team/app:v1 stays: something outside of the registry uses it"),
+        pruned.stderr.contains("team/app:v1 is kept: something outside the registry uses it"),
         "{}",
         pruned.stderr
     );
@@ -113,7 +113,7 @@ fn rm_refuses_images_that_run() {
         let before = regc_testkit::blobs_below(root.path());
         let refused = run(root.path(), &["rm", "--yes", named], "team/app:v1");
         assert_eq!(refused.code, 1, "{named}: {}", refused.stdout);
-        assert!(refused.stderr.contains("something outside of the registry uses it"), "{named}: {}", refused.stderr);
+        assert!(refused.stderr.contains("something outside the registry uses it"), "{named}: {}", refused.stderr);
         assert_eq!(regc_testkit::blobs_below(root.path()), before, "{named}");
     }
     let root = registry.on_disk();
@@ -125,9 +125,9 @@ fn a_list_without_images_is_refused() {
     let Images { registry, untagged, .. } = images();
     let root = registry.on_disk();
     for (used, reason) in [
-        ("", "it names no image"),
-        ("# nothing\n", "it names no image"),
-        ("{\"items\":[]}", "it names no image"),
+        ("", "it lists no images"),
+        ("# nothing\n", "it lists no images"),
+        ("{\"items\":[]}", "it lists no images"),
         ("error: the server could not be reached", "line 1: "),
         ("{\"items\":", "not JSON"),
     ] {

@@ -322,8 +322,8 @@ fn runs_that_were_deleted_in_vain_are_reported() {
     let before = disk.files();
     let run = disk.regc(&["gc", "--trash"]);
     let told = format!(
-        "regc: nothing was deleted: there is no room for the trash's journal, although this was deleted from the \
-                        trash: {old} ("
+        "regc: nothing was deleted: no space left for the trash's journal, even after runs were deleted from the \
+         trash: {old} ("
     );
     assert!(run.code == 1 && run.stderr.starts_with(&told), "{run:?}");
     assert!(run.stderr.contains("\n  hint: run without --trash"), "{}", run.stderr);

@@ -76,7 +76,7 @@ impl Store {
         let run = self.regc(arguments);
         let place = self.place.display();
         let told =
-            format!("regc: {place} is on another file system than .regc in the storage root, or mounted by itself");
+            format!("regc: {place} is on another file system than .regc in the storage root, or is a mount point");
         assert!(run.code == 1 && run.stderr.contains(&told), "{place} {arguments:?}: {run:?}");
         assert!(run.stderr.contains(&format!("\n  hint: {hint}")), "{place} {arguments:?}: {}", run.stderr);
         assert!(self.files() == before, "{place} {arguments:?}: something was changed");

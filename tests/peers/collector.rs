@@ -101,7 +101,7 @@ fn a_store_without_a_layout_is_an_error_for_both() {
     let config = peer::write_config(config.path(), root.path(), 0);
     assert!(!peer::garbage_collect(&config, &["-d"]).status.success());
     let run = regc(["gc", config.to_str().unwrap()]);
-    assert!(run.code == 1 && run.stderr.contains("holds no docker/registry/v2"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("does not contain docker/registry/v2"), "{}", run.stderr);
 }
 
 #[test]

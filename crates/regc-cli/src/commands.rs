@@ -40,7 +40,7 @@ use crate::source::{self, Source};
 /// Which store, and how the result is printed.
 #[derive(clap::Args)]
 pub struct Common {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(short, long, value_name = "CONFIG", conflicts_with = "root")]
     config: Option<PathBuf>,
 
@@ -52,15 +52,15 @@ pub struct Common {
     #[arg(long)]
     pub allow_empty: bool,
 
-    /// Number of threads; as many as help if not given
+    /// Number of threads. Default: measured, as for `regc gc`
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
 
-    /// What to print: human-readable text, or JSON Lines
+    /// Output format: human-readable text, or JSON Lines
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 
-    /// The same as --format json
+    /// Short for --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }
@@ -104,7 +104,8 @@ pub fn jobs(text: &str) -> Result<usize, String> {
 /// Parses a pattern of names. The path of a configuration file or of a storage root is an error that says how to name the store.
 pub fn pattern(text: &str) -> Result<Pattern, String> {
     match source::option_for(text) {
-        Some(option) => Err(format!("this is where a store is, not a name in it. To use that store: {option} {text}")),
+        Some(option) => Err(format!("this is the path of a store, not a name in it; to use that store, pass {option} \
+                                     {text}")),
         None => Pattern::parse(text).map_err(|error| error.to_string()),
     }
 }

@@ -50,27 +50,27 @@ impl Needing {
             }
             Error::NoRoom { source, .. } => self.without().filter(|_| source.is_full()),
             Error::Storage { action: "lock", .. } if error.is_full() => Some(
-                "delete something else from this file system first: there, as on NFS, only a file can be locked".to_owned(),
+                "free some space on this file system first: as on NFS, regc must create a file there to lock the store".to_owned(),
             ),
             error if error.is_full() => match self {
                 Self::Trash | Self::Live => Some(format!(
-                    "what failed stays until the same command is run again with more space: see `regc trash list`; or {}",
+                    "free some space (see `regc trash list`) and run the same command again; or {}",
                     self.without()?
                 )),
                 Self::Repair | Self::Undelete | Self::Restore => Some(
-                    "free some space and run the same command again: `regc gc` deletes garbage, and `regc trash empty RUN` what \
-                     a run has moved to the trash"
+                    "free some space and run the same command again: `regc gc` deletes garbage, and `regc trash empty \
+                     RUN` empties a run from the trash"
                         .to_owned(),
                 ),
                 Self::Nothing => None,
             },
             Error::NoTrash => Some(match self {
-                Self::Trash | Self::Live => "to be able to undo it, turn on versioning of the bucket before".to_owned(),
-                _ => "restore what was deleted from an older version in the bucket; push again what is damaged".to_owned(),
+                Self::Trash | Self::Live => "to be able to undo deletions, turn on versioning of the bucket first".to_owned(),
+                _ => "restore deleted objects from older versions in the bucket, and push damaged images again".to_owned(),
             }),
             Error::OtherFilesystem(_) => self.without().or_else(|| self.on_one_filesystem()),
             error if error.is_denied() => process::user().map(|user| {
-                format!("this is the user with the number {user}; run regc as the user that the registry runs as")
+                format!("regc runs as the user with ID {user}; run it as the user that the registry runs as")
             }),
             _ => None,
         }
@@ -171,7 +171,7 @@ impl Flags {
             Error::NotWhole { missing, .. } => missing
                 .iter()
                 .any(|missing| missing.reason == MissingReason::GarbledLink)
-                .then(|| "`regc repair` writes a garbled link again".to_owned()),
+                .then(|| "`regc repair` rewrites garbled links".to_owned()),
             Error::Refused(refusal) => self.hint_of_refusal(refusal),
             Error::Journal { path, .. } => {
                 let run = path.rsplit('/').nth(1)?;
@@ -179,7 +179,7 @@ impl Flags {
             }
             // The system ends the lock of a file with its process. Nothing ends this one.
             Error::Locked { path, .. } if path.ends_with(layout::LOCK) => {
-                Some("if that run has ended without deleting this object, delete it".to_owned())
+                Some("if no such run is active any more, delete this object".to_owned())
             }
             Error::StillTagged { .. } => self.if_has("force", "name the tags instead, or use --force"),
             error => self.needing().hint(error),
@@ -189,24 +189,24 @@ impl Flags {
     fn hint_of_refusal(&self, refusal: &Refusal) -> Option<String> {
         match refusal {
             Refusal::NoRepositories | Refusal::NoBlobs | Refusal::NoManifests | Refusal::NoTags => {
-                self.if_has("allow-empty", "if it is what you want, use --allow-empty")
+                self.if_has("allow-empty", "if this is what you want, use --allow-empty")
             }
             Refusal::NoLayout => {
-                self.if_has("allow-empty", "if it is a registry to which nothing was pushed yet, use --allow-empty")
+                self.if_has("allow-empty", "if nothing was pushed to this registry yet, use --allow-empty")
             }
             Refusal::MostlyUntagged { .. } => self.if_has(
                 "allow-mostly-untagged",
-                "if it is what you want, see what is deleted with --dry-run, and use --allow-mostly-untagged",
+                "if this is what you want, see with --dry-run what would be deleted, then use --allow-mostly-untagged",
             ),
             Refusal::Unmounted(_) => {
-                self.if_has("allow-missing", "if it is what you want, remove the directory, or use --allow-missing")
+                self.if_has("allow-missing", "if this is what you want, remove the directory, or use --allow-missing")
             }
             Refusal::MissingContent { .. } | Refusal::MissingDirectory(_) => self.if_has(
                 "allow-missing",
                 "`regc verify` lists what is missing; if it is lost for good, use --allow-missing",
             ),
             Refusal::RegistryRuns(_) | Refusal::RegistryMayRun { .. } => {
-                let stop = "stop it; or set storage.maintenance.readonly.enabled to true and restart it";
+                let stop = "stop it, or set storage.maintenance.readonly.enabled to true and restart it";
                 let live = self.if_has("live", "; or use --live, which keeps what it deletes in the trash");
                 Some(stop.to_owned() + &live.unwrap_or_default())
             }

@@ -107,7 +107,7 @@ pub fn find(config: Option<PathBuf>, root: Option<PathBuf>) -> Result<Source, Er
             if variable.is_none() && path.is_dir() {
                 let path = path.display();
                 return Err(Error::Config(format!(
-                    "{path} is a directory. A storage root is named by an option: --root {path}"
+                    "{path} is a directory; to use it as a storage root, pass --root {path}"
                 )));
             }
             let config = read(&path).map_err(|error| match (variable, error) {
@@ -146,7 +146,8 @@ fn path(argument: Option<PathBuf>) -> Result<(PathBuf, Option<&'static str>), Er
     let existing = DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.try_exists().unwrap_or(true));
     let path = existing.ok_or_else(|| {
         Error::Config(format!(
-            "there is none at {}. Name the registry's config.yml, or the directory that holds docker/registry/v2 with --root",
+            "there is none at {}; pass the registry's config.yml, or the directory that holds docker/registry/v2 with \
+             --root",
             DEFAULT_PATHS.join(", ")
         ))
     })?;

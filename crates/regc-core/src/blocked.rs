@@ -74,23 +74,24 @@ impl fmt::Display for Blocked {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Tagged(tag) => write!(f, "the tag {tag}, which stays, names it"),
-            Cause::PartOf(index) => write!(f, "it is part of the index {index}, which stays"),
-            Cause::Symlinks => f.write_str("symbolic links are in the way, and nothing is deleted through one"),
+            Cause::Tagged(tag) => write!(f, "the tag {tag}, which is kept, names it"),
+            Cause::PartOf(index) => write!(f, "it is part of the index {index}, which is kept"),
+            Cause::Symlinks => f.write_str("it is behind a symbolic link, and regc deletes nothing through symbolic \
+                                            links"),
             Cause::Alias(link) => {
                 write!(f, "the symbolic link {link} gives it another name; remove the link first")
             }
             Cause::Damaged(manifest) => {
                 write!(
                     f,
-                    "the manifest {manifest} in this repository is damaged or missing, so what it needs is unknown; restore it, or \
-                     name it, too"
+                    "the manifest {manifest} in this repository is damaged or missing, so what it needs is unknown; \
+                     restore it, or name it as well"
                 )
             }
             Cause::GarbledTag => f.write_str("a tag of this repository is garbled, so what it named is unknown"),
             Cause::BeingRestored(run) => write!(f, "the restore of run {run} is not complete"),
             Cause::BeingWritten(link) => write!(f, "the registry is writing {link}, or was interrupted"),
-            Cause::Root => f.write_str("something outside of the registry uses it"),
+            Cause::Root => f.write_str("something outside the registry uses it"),
             Cause::Recent => f.write_str("it is too recent"),
             Cause::Changed => f.write_str("it was pushed again in the meantime"),
         }
@@ -114,7 +115,7 @@ pub enum MissingReason {
     NoContent,
     /// The content does not match its digest.
     Damaged,
-    /// It is not understood as a manifest.
+    /// It is not a manifest that regc understands.
     NotUnderstood,
     /// The content is there, but nothing shows that this repository had it.
     NeverInRepository,
@@ -129,10 +130,10 @@ impl fmt::Display for Missing {
         let reason = match self.reason {
             MissingReason::NoContent => "has no content in the store",
             MissingReason::Damaged => "does not match its digest",
-            MissingReason::NotUnderstood => "is not understood as a manifest",
+            MissingReason::NotUnderstood => "is not a manifest that regc understands",
             MissingReason::NeverInRepository => "is not known to have been in this repository",
             MissingReason::GarbledLink => "has a garbled link",
-            MissingReason::BehindSymlink => "is behind a symbolic link, and no link is written through one",
+            MissingReason::BehindSymlink => "is behind a symbolic link, and regc writes nothing through symbolic links",
         };
         write!(f, "{} {reason}", self.digest)
     }

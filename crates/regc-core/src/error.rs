@@ -24,25 +24,26 @@ pub enum Error {
         source: io::Error,
     },
     /// The root directory is absent. It is never taken for an empty registry.
-    #[error("the storage root {0} does not exist; is the volume mounted, and is this the right configuration?")]
+    #[error("{0}: the storage root does not exist; check that its volume is mounted and that this is the right \
+             configuration")]
     RootMissing(PathBuf),
     /// The root is not a directory.
-    #[error("the storage root {0} is not a directory")]
+    #[error("{0}: the storage root is not a directory")]
     RootNotDirectory(PathBuf),
     /// A symbolic link in the layout leads nowhere, so what it should lead to would be taken for absent.
     #[error("{0} is a dangling symbolic link; mount what it points to, or remove the link")]
     BrokenSymlink(String),
     /// With untagged manifests to go, a tag's link that is a symbolic link to somewhere else than its repository.
-    #[error("{0} is a symbolic link out of its repository, to what may be garbage there; put a copy in its place")]
+    #[error("{0} is a symbolic link out of its repository, and its target may be garbage there; replace it with a copy")]
     SymlinkElsewhere(String),
     /// Something would be changed through a symbolic link in a place where no registry makes one.
-    #[error("{0} is a symbolic link, and nothing is changed through one; put its target in its place")]
+    #[error("{0} is a symbolic link, and regc changes nothing through symbolic links; replace it with its target")]
     ThroughSymlink(String),
     /// The store's blobs are those of another store, whose repositories are not looked at.
-    #[error("{0} leads to the blobs of another store, whose repositories are not scanned; collect in that store")]
+    #[error("{0} points to the blobs of another store, whose repositories are not scanned; run regc on that store")]
     BlobsOfAnotherStore(String),
     /// The store's repositories are those of another store, whose blobs are elsewhere.
-    #[error("{0} leads to the repositories of another store, whose blobs are elsewhere; collect in that store")]
+    #[error("{0} points to the repositories of another store, whose blobs are elsewhere; run regc on that store")]
     RepositoriesOfAnotherStore(String),
     /// The configuration could not be read as the registry reads it.
     #[error("cannot use the configuration: {0}")]
@@ -69,24 +70,25 @@ pub enum Error {
     /// Something cannot be moved to the trash, or from where new files are written, which is on another file system.
     /// Nothing is copied silently.
     #[error(
-        "{0} is on another file system than .regc in the storage root, or mounted by itself; nothing is copied between them"
+        "{0} is on another file system than .regc in the storage root, or is a mount point; regc does not copy between \
+         file systems"
     )]
     OtherFilesystem(String),
     /// The session is already planning or changing the store: in another thread, or further up, where a monitor was called.
-    #[error("the session is already at work: wait until that call has returned")]
+    #[error("the session is busy; wait until the other call has returned")]
     SessionBusy,
     /// A plan was to be carried out that is not the latest of the session, or that the session has outdated by changing the
     /// store; or a repair was to be planned from such a verification.
-    #[error("the plan is not the latest of this session, or the store was changed since: plan again")]
+    #[error("the plan is not the latest of this session, or the store has changed since; plan again")]
     StalePlan,
     /// Something was to be moved, or written anew, in a storage that can only delete.
     #[error("this storage has no trash: it can delete objects, but not move or replace them")]
     NoTrash,
     /// What only a file system has was asked of a storage that is none.
-    #[error("the store is in a bucket, not on a file system: there are no blocks to count")]
+    #[error("the store is in a bucket; only a file system has blocks to count")]
     NoFileSystem,
     /// The file system has no room for the trash's journal, without which nothing is moved there.
-    #[error("nothing was deleted: there is no room for the trash's journal{}", told(deleted))]
+    #[error("nothing was deleted: no space left for the trash's journal{}", told(deleted))]
     NoRoom {
         /// The runs that were deleted from the trash to make room.
         deleted: Vec<RunSize>,
@@ -112,7 +114,8 @@ pub enum Error {
         reason: String,
     },
     /// The checkpoint is of a run over other blobs. This run would leave out what that run has hashed.
-    #[error("the checkpoint is of a run over {checkpoint}, not over {run}; use the same again, or another checkpoint")]
+    #[error("the checkpoint belongs to a run over {checkpoint}, not over {run}; repeat that run, or use another \
+             checkpoint")]
     OtherCheckpoint {
         /// What the checkpoint's run was to hash.
         checkpoint: String,
@@ -121,33 +124,33 @@ pub enum Error {
     },
     /// Content in the trash does not match its digest, so it is not put back.
     #[error(
-        "{0} does not have the content that its digest says, as what a repair has moved aside; it stays in the trash, from \
-         where it can be copied"
+        "{0} does not match its digest: a repair may have moved it to the trash for that; it stays there, and can be \
+         copied from there"
     )]
     NotItsDigest(String),
     /// Content could not be taken from another store, so nothing that needs it is done.
-    #[error("{0} was not written: failed to take its content from the other store")]
+    #[error("{0} was not written: failed to copy its content from the other store")]
     NotTaken(String),
     /// Something of regc's own in a storage root is a symbolic link, which regc never creates.
-    #[error("{0} is a symbolic link, and regc never makes one there; remove it")]
+    #[error("{0} is a symbolic link, which regc never creates there; remove it")]
     OwnSymlink(String),
     /// A retention policy is invalid, or leaves open what to keep.
     #[error("cannot use the retention policy: {0}")]
     Policy(String),
     /// A retention rule leaves open what to keep. It is not treated as a rule that keeps nothing.
     #[error(
-        "nothing is said of what to keep; say keep, keep-within, keep-tag, or what to keep by the calendar, as keep-daily \
-         (`keep 0` says that none is)"
+        "the rule does not say what to keep; add keep, keep-within, keep-tag, or a calendar rule such as keep-daily \
+         (`keep 0` keeps nothing)"
     )]
     NothingToKeep,
     /// A pattern of names is invalid.
-    #[error("not a pattern: {0}")]
+    #[error("invalid pattern: {0}")]
     Pattern(String),
     /// Nothing in the store has such a name.
     #[error("nothing matches {0}")]
     NothingMatches(String),
-    /// A manifest that is to be deleted is still named by tags.
-    #[error("{repository}@{digest} is still named by {}", tags.join(", "))]
+    /// A manifest that is to be deleted still has tags.
+    #[error("{repository}@{digest} still has tags: {}", tags.join(", "))]
     StillTagged {
         /// The repository.
         repository: String,
@@ -160,10 +163,10 @@ pub enum Error {
     #[error("the trash is empty")]
     TrashEmpty,
     /// No run of that name has moved anything.
-    #[error("there is no run {0} in the trash")]
+    #[error("run {0} is not in the trash")]
     NoSuchRun(String),
     /// Nothing of that name is in the trash.
-    #[error("run {run} has moved nothing of {what} to the trash")]
+    #[error("{what} is not in run {run} of the trash")]
     NotInTrash {
         /// The run.
         run: String,
@@ -171,7 +174,7 @@ pub enum Error {
         what: String,
     },
     /// A manifest that is to be linked again is not among those that can be.
-    #[error("{repository}@{digest} is not among the deleted manifests that can be linked again")]
+    #[error("{repository}@{digest} is not a deleted manifest that can be undeleted")]
     NotDeleted {
         /// The repository.
         repository: String,
@@ -193,7 +196,7 @@ pub enum Error {
     },
     /// A tag that is to name a manifest again names something else.
     #[error(
-        "{repository}:{tag} is there already and names something else; choose another tag, or remove that one first"
+        "{repository}:{tag} already exists and names another manifest; choose another tag, or remove that one first"
     )]
     TagExists {
         /// The repository.
@@ -202,20 +205,20 @@ pub enum Error {
         tag: String,
     },
     /// A name that no registry accepts as a tag.
-    #[error("{0:?} is not a tag")]
+    #[error("{0:?} is not a valid tag")]
     NoTag(String),
     /// A directory among the repositories has a name that is not UTF-8.
-    #[error("the name of the directory {0} is not UTF-8; rename it")]
+    #[error("{0}: the directory's name is not valid UTF-8; rename it")]
     NotUtf8(String),
     /// A manifest or link that was pushed during the run is not whole yet, or is written anew.
-    #[error("{0} is being written; nothing was deleted, run again")]
+    #[error("{0} is being written, so nothing was deleted; run the command again")]
     BeingWritten(String),
     /// The monitor stopped the run before it changed anything. Later stops are reported by what the call returns, such as
     /// `Outcome::interrupted`.
     #[error("interrupted; nothing was deleted")]
     Interrupted,
     /// The store has more of something than can be numbered.
-    #[error("the store has more {0} than regc can handle")]
+    #[error("the store has more {0} than regc supports")]
     TooMany(&'static str),
     /// Starting the threads failed.
     #[error("cannot start {0} threads")]
@@ -228,26 +231,24 @@ pub enum Error {
 pub enum Refusal {
     /// The store has blobs, but not one repository.
     #[error(
-        "the store has blobs but no repository, so everything would be deleted. This is what a wrong root, or an \
-         unmounted file system, looks like"
+        "the store has blobs but no repositories, so everything would be deleted; the root may be wrong, or a file \
+         system may not be mounted"
     )]
     NoRepositories,
     /// The storage root is there, and holds no registry.
-    #[error("the storage root holds no docker/registry/v2. This is what an unmounted file system looks like")]
+    #[error("the storage root does not contain docker/registry/v2; its file system may not be mounted")]
     NoLayout,
     /// The storage root exists and holds no registry, but another directory close by does.
-    #[error("the storage root holds no docker/registry/v2; did you mean {0}?")]
+    #[error("the storage root does not contain docker/registry/v2; did you mean {0}?")]
     LayoutElsewhere(String),
     /// An empty directory is a file system of its own, or its siblings are.
     #[error(
-        "{0} is empty, and is a file system of its own, or what is beside it is. This is what an unmounted \
-         file system looks like"
+        "{0} is empty, and it or a directory beside it is a mount point; a file system may not be mounted"
     )]
     Unmounted(String),
     /// Much of what images need is missing.
     #[error(
-        "{missing} of {needed} blobs that images need are missing. This is what an unmounted file system looks \
-         like"
+        "{missing} of {needed} blobs that images need are missing; a file system may not be mounted"
     )]
     MissingContent {
         /// How many digests are missing.
@@ -256,13 +257,13 @@ pub enum Refusal {
         needed: u64,
     },
     /// All that a directory of blobs should hold is missing.
-    #[error("all blobs of {0} that images need are missing. This is what an unmounted file system looks like")]
+    #[error("all blobs of {0} that images need are missing; a file system may not be mounted")]
     MissingDirectory(String),
     /// A registry answers at the configured address.
-    #[error("a registry answers at {0}, and is not read-only: what is pushed to it meanwhile could be lost")]
+    #[error("a registry answers at {0} and is not read-only; images pushed during the run could be lost")]
     RegistryRuns(String),
     /// A server at the registry's address may be the registry.
-    #[error("what listens at {listener} {answer}, and may be a registry: what is pushed to it meanwhile could be lost")]
+    #[error("the server at {listener} {answer} and may be a registry; images pushed during the run could be lost")]
     RegistryMayRun {
         /// The address.
         listener: String,
@@ -274,26 +275,26 @@ pub enum Refusal {
     Blocked(Vec<Blocked>),
     /// The store has revisions, but not one blob.
     #[error(
-        "the store has repositories with manifests, but no blobs, so all links would be deleted. This is what an \
-         unmounted file system looks like"
+        "the store has repositories with manifests, but no blobs, so all links would be deleted; a file system may not \
+         be mounted"
     )]
     NoBlobs,
     /// The store has layer links that refer to blobs, and no manifest that shows which of them are in use.
     #[error(
-        "the store has repositories with layers, but not one of them links a manifest, so every layer would be deleted. \
-         Manifests may be kept in an external metadata database, as OpenShift's registry kept them"
+        "the store has repositories with layers, but no manifest links, so every layer would be deleted; the manifests \
+         may be in an external metadata database, as in OpenShift's registry"
     )]
     NoManifests,
     /// Untagged manifests are to be deleted, and the store has no tag.
     #[error(
-        "the store has manifests but not one tag, so all of them are untagged and would be deleted. Tags may be kept in \
+        "the store has manifests but no tags, so all manifests are untagged and would be deleted; the tags may be in \
          an external metadata database"
     )]
     NoTags,
     /// Untagged manifests are to be deleted, and nearly all are untagged.
     #[error(
-        "{untagged} of {linked} manifests are untagged and would be deleted. Tags may be kept in an external metadata database, \
-         as Harbor keeps them"
+        "{untagged} of {linked} manifests are untagged and would be deleted; the tags may be in an external metadata \
+         database, as in Harbor"
     )]
     MostlyUntagged {
         /// How many manifests no tag reaches.
@@ -303,25 +304,25 @@ pub enum Refusal {
     },
     /// GitLab's registry describes this storage in its database.
     #[error(
-        "GitLab's registry keeps this store's repositories and tags in its database ({0}), so the links in the \
-         storage do not say what is in use. That registry collects garbage online, by itself"
+        "GitLab's registry keeps this store's repositories and tags in its database ({0}), so the links in the storage \
+         do not show what is in use; it collects garbage online by itself"
     )]
     GitLabDatabase(&'static str),
     /// OpenShift's registry keeps manifests and tags in etcd.
     #[error(
-        "this is OpenShift's registry, by its `openshift` section or middleware, which keeps manifests and tags in etcd, so the \
-         storage does not say what is in use. `oc adm prune images` deletes what is not"
+        "this is OpenShift's registry (its configuration has an `openshift` section or middleware), which keeps \
+         manifests and tags in etcd, so the storage does not show what is in use; use `oc adm prune images`"
     )]
     OpenShift,
     /// Untagged manifests, or named tags and manifests, are to be deleted, and Harbor keeps the tags.
     #[error(
-        "this is a Harbor registry, by its `auth` section, and Harbor keeps its tags in its own database: every manifest \
-         looks untagged here, and what is deleted here is not deleted there"
+        "this is a Harbor registry (by its `auth` section), which keeps tags in its own database: every manifest looks \
+         untagged in the storage, and what is deleted here is not deleted there"
     )]
     HarborUntagged,
     /// The registry is Harbor's, and the options do not allow that.
     #[error(
-        "this is a Harbor registry, by its `auth` section, whose database also describes this store. Harbor collects \
+        "this is a Harbor registry (by its `auth` section), whose database also describes this store; Harbor collects \
          garbage by itself"
     )]
     Harbor,
@@ -343,7 +344,7 @@ fn told(deleted: &[RunSize]) -> String {
     if runs.is_empty() {
         String::new()
     } else {
-        format!(", although this was deleted from the trash: {}", runs.join(", "))
+        format!(", even after runs were deleted from the trash: {}", runs.join(", "))
     }
 }
 

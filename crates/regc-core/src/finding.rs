@@ -232,11 +232,12 @@ impl Finding {
     pub fn message(&self) -> String {
         match self {
             Finding::DamagedManifest { repository, manifest, damage } => {
-                format!("{repository}: manifest {manifest} is damaged: {damage}; the whole repository is kept")
+                format!("{repository}: manifest {manifest} is damaged: {damage}; everything in the repository is kept")
             }
             Finding::DanglingRevision { repository, manifest } => {
                 format!(
-                    "{repository}: manifest {manifest} is linked, but its content is missing; the whole repository is kept"
+                    "{repository}: manifest {manifest} is linked, but its content is missing; everything in the \
+                     repository is kept"
                 )
             }
             Finding::GarbledRevisionLink { repository, manifest } => {
@@ -252,17 +253,18 @@ impl Finding {
                 format!("{repository}: manifest {manifest} cannot be pulled: {blob} is missing")
             }
             Finding::ForeignFile { path, .. } => {
-                format!("{path} is no file of a registry; it stays, and so does its directory")
+                format!("{path} is not a file of the registry; it is kept, and so is its directory")
             }
             Finding::Blocked(blocked) => format!("{blocked}; it is not removed"),
             Finding::UnservedRepository { repository } => {
                 format!("{repository}: no registry serves a repository of this name; it is kept")
             }
             Finding::BeingRestored { repository, run } => {
-                format!("{repository}: the restore of run {run} is not complete; the whole repository is kept")
+                format!("{repository}: the restore of run {run} is not complete; everything in the repository is kept")
             }
             Finding::LinkBeingWritten { path, .. } => {
-                format!("{path} is empty: the registry is writing it, or was interrupted; the whole repository is kept")
+                format!("{path} is empty: the registry is writing it, or was interrupted; everything in the repository \
+                         is kept")
             }
             Finding::BlobsElsewhere { path } => format!(
                 "{path} is a symbolic link out of the storage root; the blobs in it are kept, since another store may use them"
@@ -272,7 +274,7 @@ impl Finding {
             }
             Finding::InTrash { repository, digest, run, restored, .. } => {
                 let what = if *restored { "was put back from the trash" } else { "is in the trash" };
-                format!("{repository}: {digest} is in use, and {what} of run {run}")
+                format!("{repository}: {digest} is in use, and {what} (run {run})")
             }
         }
     }
@@ -281,10 +283,12 @@ impl Finding {
     pub fn remedy(&self) -> &'static str {
         match self {
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
-                "none is needed: an interrupted copy has left it, and `regc gc --tidy` deletes it once it is a week old"
+                "none is needed: an interrupted copy left it, and `regc gc --tidy` deletes it once it is a week old"
             }
-            Finding::InTrash { restored: true, .. } => "none is needed; stop the registry while something is removed",
-            Finding::InTrash { restored: false, .. } => "the next run that removes something puts it back first",
+            Finding::InTrash { restored: true, .. } => "none is needed; next time, stop the registry before you delete \
+                                                        anything",
+            Finding::InTrash { restored: false, .. } => "none is needed: the next run that removes anything puts it \
+                                                         back first",
             _ => self.kind().page().remedy,
         }
     }

@@ -431,7 +431,7 @@ fn wrong_sizes(storage: &dyn ReadStorage, scan: &Scan, sizes: &[Option<u64>]) ->
     wrong.dedup_by_key(|(digest, ..)| *digest);
     wrong.retain(|(digest, ..)| !damaged.contains(digest));
     let defect = |(digest, actual, stated, manifest): (Digest, u64, u64, Digest)| {
-        let detail = format!("it has {actual} bytes, and the manifest {manifest} states {stated}");
+        let detail = format!("it has {actual} bytes, but the manifest {manifest} states {stated}");
         Defect::of_content(Kind::WrongSize, &digest, detail)
     };
     Ok(wrong.into_iter().map(defect).collect())

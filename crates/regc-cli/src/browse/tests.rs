@@ -443,7 +443,7 @@ fn garbage_and_what_no_tag_reaches_are_listed() {
         assert_eq!(window.state.note.as_deref(), Some("`regc gc` deletes garbage"));
         window.keys("gm");
         window.shows(expect![[r#"
-            | regc browse  /srv/registry  what no tag reaches                        by size |
+            | regc browse  /srv/registry  untagged manifests                        by size |
             |                 UNTAGGED               AGE  NAME                               |
             |                    633 B  [.........]   0m  team/app                           |
             |                                                                                |
@@ -550,7 +550,7 @@ fn what_is_in_the_way_is_named_and_nothing_is_deleted() {
             |*         0 B       654 B  [.........]       linux/amd64  sha256:5e36d65185c8   |
             |          0 B       642 B  [.........]       linux/amd64  sha256:9a6deb95a5ab   |
             |+- Deletion -------------------------------------------------------------------+|
-            || Not everything that is marked can be deleted, so nothing is:                 ||
+            || Some of the marked entries cannot be deleted, so nothing is deleted:                 ||
             || team/tools@sha256:5e36d65185c846b27353c3eb057b125f892c7aa8ad40059e8a49ecfa75 ||
             || 1a8397: it is part of the index                                              ||
             || sha256:7f421f6f2174176d74d08a05117bcf11fe8e85fec57b6bdde5659c0227c5ff8a,     ||

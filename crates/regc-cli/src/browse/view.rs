@@ -39,7 +39,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, doing: &str, look: Look) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     if area.height < OTHER_LINES + 1 || area.width < 20 {
-        line(buffer, area, 0, "the window is too small", Style::default());
+        line(buffer, area, 0, "the terminal is too small", Style::default());
         return;
     }
     title(buffer, area, state);
@@ -94,7 +94,7 @@ fn place(state: &State) -> String {
             format!("  {}@{}", printable(repository), super::state::short(digest))
         }
         Place::UntaggedOf(name) => format!("  {}, untagged", printable(name)),
-        Place::Untagged => "  what no tag reaches".to_owned(),
+        Place::Untagged => "  untagged manifests".to_owned(),
         Place::Garbage => "  garbage".to_owned(),
     };
     store + &here
@@ -154,7 +154,7 @@ fn marked(state: &State) -> String {
             }
         }
         Sum::Failed(error) => format!(" {number} marked: {}", printable(error)),
-        Sum::Nothing | Sum::Requested => format!(" {number} marked: summing up what deleting all frees"),
+        Sum::Nothing | Sum::Requested => format!(" {number} marked: computing what deleting all frees"),
     }
 }
 

@@ -16,12 +16,12 @@ use crate::failure::Failure;
 use crate::output::{Output, count, printable};
 use crate::{Cli, Command, ExitStatus};
 
-/// Carry out a plan that was reviewed.
+/// Carry out a reviewed plan.
 ///
 /// `gc`, `prune` and `rm` write a plan with --dry-run --plan-out plan.jsonl; the registry may be running. This command
-/// plans again with the same options, and deletes only what is in both plans. What has come into use since then is
-/// kept, and so is what is new. Stop the registry first, or make it read-only. A plan that was changed, or is of
-/// another store or another version of regc, is refused.
+/// plans again with the same options, and deletes only what is in both plans. What is new, or in use again, is kept.
+/// Stop the registry first, or make it read-only. A plan that was changed, or is of another store or another version of
+/// regc, is refused.
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan
@@ -51,11 +51,11 @@ pub struct Ways {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// What to print: human-readable text, or JSON Lines
+    /// Output format: human-readable text, or JSON Lines
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 
-    /// The same as --format json
+    /// Short for --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }
@@ -69,7 +69,7 @@ impl Ways {
 pub fn run(args: Args) -> Result<ExitStatus, Failure> {
     let Args { plan, ways } = args;
     let approved = Approved::read(&plan)?;
-    let unusable = || Error::Config(format!("{} holds no command that can be carried out", plan.display()));
+    let unusable = || Error::Config(format!("{} contains no command that can be carried out", plan.display()));
     let arguments = std::iter::once("regc").chain(approved.arguments.iter().map(String::as_str));
     let cli = Cli::try_parse_from(arguments).map_err(|_| unusable())?;
     // If it is gone, relative paths lead nowhere, or to another store, which is refused.
@@ -107,12 +107,12 @@ pub fn restrict(approved: &Approved, plan: Plan, store: &Store, ways: &Ways) -> 
             output.line(format_args!("{both} of {} can be deleted.", printable(&of)));
             if stays > 0 {
                 output.line(format_args!(
-                    "{} of them stay, since something that is left leads to them.",
+                    "{} of them are kept, because something that is kept refers to them.",
                     HumanCount(stays)
                 ));
             }
-            list(&mut output, &gone, "in the plan, and gone or in use again");
-            list(&mut output, &new, "not in the plan, and left");
+            list(&mut output, &gone, "in the plan, but gone or in use again");
+            list(&mut output, &new, "not in the plan, so not deleted");
         }
     }
     output.flush();

@@ -21,15 +21,15 @@ use crate::{ExitStatus, print_error};
 /// the keys.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "config"])]
     path: Option<PathBuf>,
 
-    /// Only look: nothing can be marked or deleted
+    /// Browse only: nothing can be marked or deleted
     #[arg(long)]
     read_only: bool,
 
-    /// Delete at once instead of moving to the trash: that cannot be undone
+    /// Delete for good instead of moving to the trash. This cannot be undone
     #[arg(long, conflicts_with = "read_only")]
     delete: bool,
 

@@ -36,16 +36,16 @@ enum Command {
 /// in use. Evicting an entry is harmless: the registry then reads from the storage.
 #[derive(clap::Args)]
 struct Evict {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "config"])]
     path: Option<PathBuf>,
 
-    /// Remove the entries of what a run has deleted, without scanning for others: what it printed with --json; `-` for standard
-    /// input
+    /// Evict only what a run deleted, and do not scan for other entries: the file with what it printed with --json; `-`
+    /// for standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 
-    /// Show how many entries are stale, remove nothing
+    /// Show how many entries are stale; remove nothing
     #[arg(short, long)]
     dry_run: bool,
 
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<ExitStatus, Error> {
     let source = common.source()?;
     if !matches!(source.config.cache, Cache::Redis { .. }) {
         return Err(Error::Config(
-            "storage.cache.blobdescriptor is not redis: the registry keeps no cache that outlives it".to_owned(),
+            "storage.cache.blobdescriptor is not redis: the registry's cache does not outlive it".to_owned(),
         ));
     }
     let store = source.open(&common)?;
@@ -124,7 +124,7 @@ fn deleted(path: &Path) -> Result<Vec<Entry<'static>>, Error> {
     for (number, line) in (1..).zip(reader.lines()) {
         let line = line.map_err(storage)?;
         let line: Line = serde_json::from_str(&line).map_err(|error| {
-            storage(io::Error::other(format!("line {number} is not what a run prints with --json: {error}")))
+            storage(io::Error::other(format!("line {number} is not the output of a run with --json: {error}")))
         })?;
         entries.extend(match (&*line.r#type, line.repository, line.digest) {
             ("blob", _, Some(digest)) => Some(Entry::blob(digest)),
@@ -186,7 +186,7 @@ impl Evicted {
         match &self.finding {
             Some(finding) => Some(format!("{}; {}", printable(&finding.message()), finding.remedy())),
             None => self.stale.as_ref().map(|_| {
-                "the running registry's memory still lists what was removed: restart it before it takes pushes"
+                "the running registry still lists what was removed, in its memory: restart it before it takes pushes"
                     .to_owned()
             }),
         }

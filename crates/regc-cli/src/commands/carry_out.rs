@@ -46,11 +46,11 @@ pub fn carry_out(
     printers.decided(&Run { place, plan: &plan, summary: &summary, failures: &[], free: None, stale: None });
     if plan.totals().all_bytes() > 0 && store.keeps_versions() {
         output::note(format_args!(
-            "the bucket keeps versions: what is deleted takes up space until its old version expires"
+            "the bucket is versioned: deleted objects take up space until their old versions expire"
         ));
     }
     if store.hides_uploads() {
-        output::note(format_args!("the server does not list unfinished uploads: they are not counted, and stay"));
+        output::note(format_args!("the server cannot list unfinished uploads: they are not counted or deleted"));
     }
     let is_kept = terms.needing != Needing::Nothing;
     let before = Before { owed: Owed::of(store.config(), root), free_bytes: store.free_bytes() };

@@ -15,7 +15,7 @@ pub struct Args {
 }
 
 const WHERE: &str = "\
-Where they go:
+Where to put them:
   bash  regc completions bash > /etc/bash_completion.d/regc
   zsh   regc completions zsh > /usr/local/share/zsh/site-functions/_regc
   fish  regc completions fish > ~/.config/fish/completions/regc.fish";

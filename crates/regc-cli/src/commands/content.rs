@@ -16,17 +16,17 @@ use crate::progress::Progress;
 /// Whether blobs are hashed, and how.
 #[derive(clap::Args)]
 pub struct Hashing {
-    /// Hash what blobs hold: all of them, or a sample, another one each day, so that a nightly run comes to all in time:
-    /// sample:1%
+    /// Hash the content of all blobs, or of a sample: sample:1%. The sample differs each day, so that nightly runs
+    /// cover all blobs in time
     #[arg(long, value_name = "all|sample:N%", num_args = 0..=1, require_equals = true, default_missing_value = "all",
           value_parser = parse_content)]
     content: Option<What>,
 
-    /// Read no faster than this: 200MiB/s
+    /// Limit the read rate, for example to 200MiB/s
     #[arg(long, value_name = "RATE", requires = "content", value_parser = Bandwidth::parse)]
     bandwidth: Option<Bandwidth>,
 
-    /// Note in this file how far hashing has come, and go on there if it was interrupted
+    /// Save the progress of hashing in this file, and resume from it after an interruption
     #[arg(long, value_name = "FILE", requires = "content")]
     checkpoint: Option<PathBuf>,
 }

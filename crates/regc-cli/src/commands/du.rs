@@ -23,13 +23,13 @@ use crate::progress::Progress;
 
 /// Show where the bytes are: the exclusive and shared space of each repository, and garbage.
 ///
-/// For each repository, also shows which others it shares space with, what its tags pull, and what no tag reaches. The
+/// For each repository, also shows which others it shares space with, what its tags pull, and what is untagged. The
 /// exclusive space of a repository is what only this repository uses: it would be freed, with its garbage, if only the
 /// repository were deleted. With --files, content in use, garbage, and other files add up to what `du --apparent-size`
 /// reports of the files below docker/registry/v2/blobs. Unfinished uploads and the trash are counted separately.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
@@ -39,28 +39,29 @@ pub struct Args {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
-    /// Also each tag: what it pulls, and its exclusive space, which would be freed if only it and its image were deleted
+    /// Also show each tag: what it pulls, and its exclusive space, which would be freed if only it and its image were
+    /// deleted
     #[arg(long)]
     tags: bool,
 
-    /// Also what is below each part of repositories' names, team/ and team/project/, everything once
+    /// Also show each namespace, such as team/ and team/project/, with shared content counted once
     #[arg(long)]
     by_namespace: bool,
 
-    /// Also files beside the content of a blob that do not belong there. That takes several times as long
+    /// Also count foreign files beside the content of blobs. Takes several times as long
     #[arg(long)]
     files: bool,
 
-    /// In place of all that, what the store takes up on its file system, by kind: blobs, links, directories, uploads, trash. The
-    /// sum is that of `du -s`, which counts blocks, and does not follow symbolic links
+    /// Instead, show what the store takes up on its file system, by kind: blobs, links, directories, uploads, trash.
+    /// The total equals that of `du -s`, which counts blocks, and does not follow symbolic links
     #[arg(long, conflicts_with_all = ["tags", "by_namespace", "files", "sort", "top"])]
     disk_usage: bool,
 
-    /// In this order; the largest first. Without it, those first whose deletion would free most
+    /// Sort repositories by this, largest first. Default: by what deleting them would free
     #[arg(long, value_enum, value_name = "BY")]
     sort: Option<Sort>,
 
-    /// Only the first N repositories; the sum is that of all
+    /// Show only the first N repositories; the totals include all
     #[arg(long, value_name = "N")]
     top: Option<usize>,
 }
@@ -198,11 +199,11 @@ fn human(output: &mut Output, found: &Usage<'_>, more: usize, besides: &Besides)
         row(&mut table, [Some(*exclusive), Some(*shared), Some(*pulled), None, None], &format!("{namespace}/"));
     }
     let Usage { total, live, exclusive, shared, pulled, untagged, garbage, other, .. } = *found;
-    row(&mut table, [exclusive, shared, pulled, untagged, garbage].map(Some), "(in all, everything once)");
+    row(&mut table, [exclusive, shared, pulled, untagged, garbage].map(Some), "(total, everything once)");
     table.print(output);
     let [total, live, garbage, other] = [total, live, garbage, other].map(BinaryBytes);
     output.line(format_args!(
-        "{total} in all: {live} in use, {garbage} garbage, which `regc gc` frees, {other} in other files"
+        "{total} in total: {live} in use, {garbage} garbage, which `regc gc` frees, {other} in other files"
     ));
     let Besides { uploads, trash_bytes } = besides;
     if uploads.count > 0 {

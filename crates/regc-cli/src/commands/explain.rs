@@ -6,14 +6,14 @@ use regc_core::finding::{Explanation, Kind};
 use crate::ExitStatus;
 use crate::output::{Output, paragraph};
 
-/// Explain findings: what each means, and what can be done about it.
+/// Explain findings: what each means, and what to do about it.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Their codes, or their names in JSON: RG012, missing_blob. Without one, all findings are listed
+    /// Codes, or names in JSON: RG012, missing_blob. Default: list all findings
     #[arg(value_name = "CODE|NAME", value_parser = parse)]
     findings: Vec<Kind>,
 
-    /// Everything about all of them, in Markdown
+    /// Explain all findings, in Markdown
     #[arg(long, conflicts_with = "findings")]
     markdown: bool,
 }
@@ -23,8 +23,8 @@ fn parse(text: &str) -> Result<Kind, String> {
         let nearest = nearest(text);
         let named: Vec<String> = nearest.iter().map(|kind| format!("{} {}", kind.code(), kind.page().name)).collect();
         match named.is_empty() {
-            true => "there is no such finding; `regc explain` lists all".to_owned(),
-            false => format!("there is no such finding; the nearest are {}", named.join(", ")),
+            true => "unknown finding; `regc explain` lists all".to_owned(),
+            false => format!("unknown finding; the nearest are {}", named.join(", ")),
         }
     })
 }
@@ -84,19 +84,28 @@ fn page(output: &mut Output, page: &Explanation, width: usize) {
     }
 }
 
+/// Prints all findings in Markdown, of which only tables have long lines.
 fn markdown(output: &mut Output) {
+    output.line(format_args!("# Findings\n"));
+    paragraph::print(
+        output,
+        "Every finding has one of these codes, in all reports. `regc explain RG012` explains one. This page is the output \
+         of `regc explain --markdown`.",
+        0,
+        paragraph::WIDEST,
+    );
     output.line(format_args!(
-        "# Findings\n\n\
-         Every finding has one of these codes, in all reports. `regc explain RG012` explains one; this page is what\n\
-         `regc explain --markdown` prints.\n\n\
-         | severity | meaning |\n|---|---|\n\
+        "\n| severity | meaning |\n|---|---|\n\
          | error | an image cannot be pulled |\n\
          | warning | something is wrong; images can be pulled, except as the finding says |\n\
          | note | nothing is wrong: something is left over, or is not part of the registry. With notes alone, the exit code is 0 |"
     ));
     for Explanation { code, name, severity, title, meaning, remedy, repair } in Kind::ALL.map(Kind::page) {
-        output.line(format_args!("\n## {code}: {title}\n\n`{name}`, {}. {meaning}\n", severity.name()));
-        output.line(format_args!("- What to do: {remedy}."));
-        output.line(format_args!("- What `regc repair` does: {}.", repair.unwrap_or("nothing")));
+        output.line(format_args!("\n## {code}: {title}\n"));
+        paragraph::print(output, &format!("`{name}`, {}. {meaning}", severity.name()), 0, paragraph::WIDEST);
+        output.line(format_args!(""));
+        paragraph::print_item(output, &format!("What to do: {remedy}."), paragraph::WIDEST);
+        let repair = repair.unwrap_or("nothing");
+        paragraph::print_item(output, &format!("What `regc repair` does: {repair}."), paragraph::WIDEST);
     }
 }

@@ -35,17 +35,17 @@ use crate::{ExitStatus, source};
 /// and the registry may be running. What is written after the run began is kept.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file. Without it: $REGISTRY_CONFIGURATION_PATH, or the first that exists of
-    /// /etc/distribution/config.yml, /etc/docker/registry/config.yml and
-    /// /etc/docker-distribution/registry/config.yml. REGISTRY_... variables override it as they do for the registry.
+    /// The registry's configuration file. Default: $REGISTRY_CONFIGURATION_PATH, or the first that exists of
+    /// /etc/distribution/config.yml, /etc/docker/registry/config.yml and /etc/docker-distribution/registry/config.yml.
+    /// REGISTRY_... variables override it as they do for the registry.
     #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "configuration"])]
     config: Option<PathBuf>,
 
-    /// The same, as all commands take it
+    /// The same, as an option that all commands have
     #[arg(short, long = "config", value_name = "CONFIG", id = "configuration", conflicts_with = "root")]
     configuration: Option<PathBuf>,
 
-    /// Show what would be deleted, delete nothing
+    /// Show what would be deleted; delete nothing
     #[arg(short, long, overrides_with = "dry_run", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true,
           value_name = "BOOL", value_parser = parse_bool)]
@@ -58,7 +58,7 @@ pub struct Args {
           value_name = "BOOL", value_parser = parse_bool)]
     delete_untagged: bool,
 
-    /// Also remove unfinished uploads that began longer ago than this, 168h if no duration is given
+    /// Also remove unfinished uploads that began longer ago than this (168h if no duration is given)
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "168h",
           value_parser = duration::parse)]
     purge_uploads: Option<Duration>,
@@ -117,8 +117,8 @@ pub struct Args {
     #[arg(long)]
     allow_harbor: bool,
 
-    /// Number of threads. If not given, regc measures how many help: 64 where threads mostly wait for I/O, eight per
-    /// core where everything is in memory
+    /// Number of threads. Default: measured; 64 if threads mostly wait for I/O, eight per core if everything is in
+    /// memory
     #[arg(long, value_name = "N", value_parser = jobs)]
     jobs: Option<usize>,
 
@@ -140,11 +140,11 @@ pub struct Args {
           value_name = "BOOL", value_parser = parse_bool)]
     quiet: bool,
 
-    /// What to print: a human-readable report, JSON Lines, or the lines of the registry's own command
+    /// Output format: a human-readable report, JSON Lines, or the lines of the registry's own command
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 
-    /// The same as --format json
+    /// Short for --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }

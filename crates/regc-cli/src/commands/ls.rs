@@ -22,45 +22,45 @@ use crate::output::{self, Output, natural, printable};
 use crate::progress::Progress;
 use crate::{ExitStatus, hints, process};
 
-/// Show what is in the store: repositories, tags, images.
+/// List what is in the store: repositories, tags and images.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which ones: globs on `repository` or `repository:tag`. `*` stands for one component, `**` for any number
+    /// What to list: globs on `repository` or `repository:tag`. `*` stands for one component, `**` for any number
     #[arg(value_name = "PATTERN", value_parser = pattern)]
     patterns: Vec<Pattern>,
 
     #[command(flatten)]
     common: Common,
 
-    /// Only `repository:tag`, a line for each
+    /// Print only `repository:tag`, one per line
     #[arg(long, conflicts_with_all = ["untagged", "tree"])]
     tags_only: bool,
 
-    /// The manifests that no tag reaches, instead of tags
+    /// List untagged manifests instead of tags
     #[arg(long)]
     untagged: bool,
 
-    /// Also what is in an index, and what is attached to an image
+    /// Also list the manifests in each index, and what is attached to each image
     #[arg(long)]
     tree: bool,
 
-    /// The manifests that were deleted and can still be linked again (`regc undelete`), instead of tags
+    /// List deleted manifests that `regc undelete` can still link again, instead of tags
     #[arg(long, conflicts_with_all = ["tags_only", "untagged", "tree"])]
     deleted: bool,
 
-    /// In this order, over all repositories: the largest or newest first. Without it, tags are listed by name, for each repository
+    /// Sort the tags of all repositories by this, largest or newest first. Default: by repository and name
     #[arg(long, value_enum, value_name = "BY", conflicts_with_all = ["untagged", "tree", "deleted"])]
     sort: Option<Sort>,
 
-    /// The other way round
+    /// Reverse the order
     #[arg(long, conflicts_with_all = ["untagged", "tree", "deleted"])]
     reverse: bool,
 
-    /// At most this many tags
+    /// List at most this many tags
     #[arg(short = 'n', long, value_name = "N", conflicts_with_all = ["untagged", "tree", "deleted"])]
     limit: Option<usize>,
 
-    /// Whole digests, also at a terminal
+    /// Print whole digests, even on a terminal
     #[arg(long)]
     full: bool,
 }

@@ -12,12 +12,12 @@ use crate::source::{Source, real};
 /// Whether what manifests refer to is remembered, and where.
 #[derive(clap::Args)]
 pub struct ManifestCache {
-    /// Cache in this directory what manifests refer to, so that the next run reads only new manifests. If not given, in
-    /// .regc/manifests of the storage root; for a bucket, in $XDG_CACHE_HOME/regc or ~/.cache/regc
+    /// Cache in this directory what manifests refer to, so that the next run reads only new manifests. Default:
+    /// .regc/manifests in the storage root; for a bucket, $XDG_CACHE_HOME/regc or ~/.cache/regc
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     cache: Option<PathBuf>,
 
-    /// Read all manifests, and cache nothing
+    /// Read all manifests; neither read nor write the cache
     #[arg(long)]
     no_cache: bool,
 }

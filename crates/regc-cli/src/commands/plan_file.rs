@@ -60,7 +60,7 @@ impl MadeBy {
         match (regc == this, *schema_version == SCHEMA_VERSION) {
             (true, true) => Ok(()),
             (false, _) => {
-                let reason = format!("it was made by regc {regc}, and this is regc {this}");
+                let reason = format!("it was made by regc {regc}, but this is regc {this}");
                 Err(invalid(path, format!("{reason}; apply it with regc {regc}, or write it again with --plan-out")))
             }
             (true, false) => {
@@ -68,7 +68,7 @@ impl MadeBy {
                     format!("it was made by another build of regc {regc}, in version {schema_version} of the format");
                 Err(invalid(
                     path,
-                    format!("{reason}, and this is version {SCHEMA_VERSION}; write it again with --plan-out"),
+                    format!("{reason}, but this build uses version {SCHEMA_VERSION}; write it again with --plan-out"),
                 ))
             }
         }
@@ -190,7 +190,7 @@ impl Approved {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let fail = |source| Error::Storage { action: "read the plan", path: path.display().to_string(), source };
         let text = fs::read_to_string(path).map_err(fail)?;
-        let not_whole = || invalid(path, "it is not whole; write it again with --plan-out");
+        let not_whole = || invalid(path, "it is incomplete; write it again with --plan-out");
         let first = text.lines().next().and_then(|line| serde_json::from_str::<MadeBy>(line).ok());
         first.filter(|first| first.r#type == "plan").ok_or_else(not_whole)?.check(path)?;
         let last = text.trim_end_matches('\n').rfind('\n').map(|at| at + 1).ok_or_else(not_whole)?;
@@ -215,7 +215,7 @@ impl Approved {
         let root = name_of(root);
         match root == self.store {
             true => Ok(()),
-            false => Err(Error::Config(format!("the plan is of the store {}, not of {root}", self.store))),
+            false => Err(Error::Config(format!("the plan is for the store {}, not for {root}", self.store))),
         }
     }
 

@@ -38,7 +38,7 @@ use crate::output::{self, natural};
     .args(["keep", "keep_within", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_tag",
         "policy", "check_policy"]))]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
@@ -79,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "REGEX")]
     only_tag: Vec<TagRegex>,
 
-    /// What makes an image new: created, pushed, semver or name
+    /// What "newest" means: created, pushed, semver or name
     #[arg(long, value_name = "ORDER", default_value = "pushed")]
     by: Order,
 
@@ -100,15 +100,16 @@ pub struct Args {
     ])]
     check_policy: Option<PathBuf>,
 
-    /// Only in repositories that match; `*` stands for one component, `**` for any number. May be given several times
+    /// Apply the rules only in matching repositories; `*` stands for one component, `**` for any number. May be given
+    /// several times
     #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
     repository: Vec<Pattern>,
 
-    /// Use this as the current time: 2026-11-21T03:15:02Z
+    /// Use this as the current time, for example 2026-11-21T03:15:02Z
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
 
-    /// Print for each tag why it is kept or deleted
+    /// For each tag, print why it is kept or deleted
     #[arg(long)]
     explain: bool,
 
@@ -206,7 +207,7 @@ fn prune(args: &Args, reports: &mut Reports<'_>) -> Result<ExitStatus, Failure> 
         0 => {}
         _ if args.removing.quiet => {}
         undated => output::warn(format_args!(
-            "{undated} tags are kept, since it is unknown when their images were made; use `--by pushed`"
+            "{undated} tags are kept, because the creation time of their images is unknown; use `--by pushed`"
         )),
     }
     let check = |plan: Plan| {

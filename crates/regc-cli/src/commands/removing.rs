@@ -24,7 +24,7 @@ use crate::output::{self, Printer, Printers};
 /// How something is removed that is named, or that a rule selects.
 #[derive(clap::Args)]
 pub struct Removing {
-    /// Show what would be deleted, delete nothing
+    /// Show what would be deleted; delete nothing
     #[arg(short, long)]
     pub dry_run: bool,
 
@@ -32,7 +32,7 @@ pub struct Removing {
     #[arg(short, long, conflicts_with = "dry_run")]
     yes: bool,
 
-    /// Leave blobs and layer links to a later `regc gc`
+    /// Leave blobs and layer links for a later `regc gc`
     #[arg(long)]
     no_gc: bool,
 
@@ -73,7 +73,7 @@ pub struct Removing {
     #[clap(skip)]
     approved: Option<(Approved, Ways)>,
 
-    /// List everything that is deleted, even on a terminal and where a rule decides
+    /// List everything that is deleted, without shortening the list
     #[arg(long)]
     pub all: bool,
 

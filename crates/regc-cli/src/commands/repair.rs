@@ -30,11 +30,11 @@ use crate::{ExitStatus, print_error, source};
 /// Everything that is replaced or removed is moved to the trash. Stop the registry first, or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
-    /// Do it. On a terminal, you are asked first
+    /// Carry out the repairs. On a terminal, regc asks first
     #[arg(long)]
     apply: bool,
 
@@ -45,8 +45,8 @@ pub struct Args {
     #[command(flatten)]
     hashing: Hashing,
 
-    /// Take content that is missing or damaged from another store: a backup or mirror. Its storage root, or its registry's
-    /// configuration file
+    /// Copy missing or damaged content from another store, such as a backup or mirror: its storage root, or its
+    /// registry's configuration file
     #[arg(long, value_name = "ROOT|CONFIG")]
     from: Option<PathBuf>,
 
@@ -54,12 +54,12 @@ pub struct Args {
     #[arg(long)]
     allow_missing: bool,
 
-    /// Also remove links to manifests that are missing, with the tags that name them. Then their repositories are collected
-    /// again, and restoring the manifests' files no longer restores the images
+    /// Also remove links to missing manifests, and the tags that name them. Their repositories can then be collected
+    /// again, but restoring the manifests' files no longer restores the images
     #[arg(long, conflicts_with = "from")]
     drop_lost: bool,
 
-    /// Print also the path of each file
+    /// Also print the path of each file
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
 
@@ -155,11 +155,11 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     if !plan.lost().is_empty() {
         let lost = plan.lost().len();
         let or_else = match args.drop_lost {
-            true => "the links stay, since something is attached to them or a tag is a symbolic link",
+            true => "the links are kept, because something is attached to them or a tag is a symbolic link",
             false => "or delete the links with --drop-lost, or each with `regc rm`",
         };
         eprintln!(
-            "regc: {} that repositories link or tags name: restore the files, push the images again; {or_else}",
+            "regc: {} that repositories link or tags name: restore the files, or push the images again; {or_else}",
             count_of(lost as u64, "missing manifest", "missing manifests")
         );
     }
@@ -198,7 +198,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
 /// Returns the question before a repair.
 fn question(plan: &Plan, root: &Path) -> String {
     let root = root.to_string_lossy();
-    format!("Do {} in {}?", count(plan.actions().len() as u64, "repair"), printable(&root))
+    format!("Carry out {} in {}?", count(plan.actions().len() as u64, "repair"), printable(&root))
 }
 
 /// Prints all failures, then one hint.
@@ -215,11 +215,11 @@ fn open_other(path: &Path, root: &Path) -> Result<Store, Error> {
     let is_same =
         other.root.canonicalize().ok().is_some_and(|other| root.canonicalize().is_ok_and(|root| root == other));
     if is_same {
-        return Err(Error::Config(format!("{} is the store itself; name another one with --from", path.display())));
+        return Err(Error::Config(format!("{} is the store itself; pass another one to --from", path.display())));
     }
     if store.storage().stat(layout::BLOBS)?.is_none() {
         let (root, blobs) = (other.root.display(), layout::BLOBS);
-        return Err(Error::Config(format!("{root} holds no {blobs}; name another store's root with --from")));
+        return Err(Error::Config(format!("{root} does not contain {blobs}; pass the root of another store to --from")));
     }
     Ok(store)
 }
@@ -296,7 +296,7 @@ fn sentence(action: &Action, state: &str) -> String {
     };
     let done = match action {
         Action::Take { .. } => "taken from the other store",
-        Action::MoveAside { .. } => "moved aside",
+        Action::MoveAside { .. } => "moved to the trash",
         Action::WriteLink { .. } => "written",
         Action::RemoveLink { .. } => "removed",
     };
@@ -372,7 +372,7 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
         }),
         Format::Human if args.quiet => {}
         Format::Human if !args.apply && planned > 0 => output.line(format_args!(
-            "{}. Nothing was changed: to do it, stop the registry and run the same command with --apply.",
+            "{} planned. Nothing was changed: to apply, stop the registry and run the same command with --apply.",
             count(planned as u64, "repair")
         )),
         Format::Human if planned == 0 && left == Some(0) => output.line(format_args!("There is nothing to repair.")),
@@ -380,16 +380,16 @@ fn summarise(output: &mut Output, args: &Args, plan: &Plan, ended: &Ended<'_>) {
             let interrupted = if outcome.interrupted { ", then interrupted" } else { "" };
             let left = match left {
                 None => "interrupted before the store was scanned again".to_owned(),
-                Some(0) => "nothing is damaged any more".to_owned(),
+                Some(0) => "nothing is damaged now".to_owned(),
                 Some(left) => {
                     let findings = count_of(left as u64, "finding is", "findings are");
-                    format!("{findings} left, which `regc verify` lists")
+                    format!("{findings} left: see `regc verify`")
                 }
             };
             output.line(format_args!("{} done{interrupted}; {left}.", count(done as u64, "repair")));
             if outcome.done.iter().any(|done| matches!(done, Action::MoveAside { .. })) {
                 output.line(format_args!(
-                    "Push again what was moved aside, before the registry's own garbage collection runs."
+                    "Push again what was moved to the trash, before the registry's own garbage collection runs."
                 ));
             }
         }

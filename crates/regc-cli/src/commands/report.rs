@@ -22,14 +22,14 @@ use crate::output::{self, Output, file};
 use crate::progress::Progress;
 use crate::source::Source;
 
-/// Write a page about the store: what it holds, what each part takes up, and what each command would free.
+/// Write a page about the store: what is in it, what each part takes up, and what each command would free.
 ///
 /// The page is one HTML file. It opens from disk, loads nothing, and can be sent by mail: a map of repositories and tags by size,
 /// tables to sort and filter, each image with its layers and history, and the commands that would delete it. Nothing in the
 /// store is changed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
@@ -39,7 +39,7 @@ pub struct Args {
     #[command(flatten)]
     manifest_cache: ManifestCache,
 
-    /// Where to write it; to the standard output if not given, or `-`, unless that is a terminal
+    /// The file to write. Default, or `-`: standard output, unless that is a terminal
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
 
-    /// Only the N repositories whose deletion would free most. Without it, all, or as many as fit into 30 MB
+    /// Show only the N repositories whose deletion would free most. Default: all, or as many as fit into 30 MB
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     top: Option<u64>,
 
@@ -61,7 +61,7 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Error> {
     args.output = args.output.take().filter(|path| path != Path::new("-"));
     let format = args.common.format();
     if args.output.is_none() && format == Format::Human && io::stdout().is_terminal() {
-        let text = "a page is no text for a terminal: name a file with --output report.html";
+        let text = "the page is HTML, and standard output is a terminal: name a file with --output report.html";
         crate::command().error(ErrorKind::MissingRequiredArgument, text).exit();
     }
     let made = SystemTime::now();
@@ -125,7 +125,7 @@ fn report(
         output.line(format_args!("{}: {bytes}", output::printable(&path.display().to_string())));
         if shown.repositories < shown.of_repositories {
             let [shown, all] = [shown.repositories, shown.of_repositories].map(HumanCount);
-            output.line(format_args!("It shows the {shown} of {all} repositories whose deletion would free most."));
+            output.line(format_args!("It shows {shown} of {all} repositories: those whose deletion would free most."));
         }
         return Ok(output.end(|| ExitStatus::Done));
     }
@@ -136,7 +136,7 @@ fn report(
 fn check(path: &Path, source: &Source, policies: &[PathBuf]) -> Result<(), Error> {
     let fail = |source| Error::Storage { action: "write", path: path.display().to_string(), source };
     if source.file.iter().chain(policies).any(|input| file::is_same(path, input)) {
-        let reason = "it is a file that is read: the configuration, or a policy";
+        let reason = "the command reads this file: it is the configuration or a policy";
         return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, reason)));
     }
     file::check(path, &source.root).map_err(fail)

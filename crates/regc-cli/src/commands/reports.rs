@@ -18,11 +18,11 @@ use crate::source::Source;
 /// Which reports are written.
 #[derive(clap::Args)]
 pub struct Files {
-    /// Write the numbers of this run to a file, in Prometheus' text format, for the textfile collector of node exporter
+    /// Write metrics of this run to a file, in Prometheus' text format, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
 
-    /// Write the human-readable report to a file as well, whatever is printed: the body of a mail
+    /// Also write the human-readable report to a file, whatever the output format: for example, as the body of a mail
     #[arg(long, value_name = "FILE")]
     summary_file: Option<PathBuf>,
 }
@@ -92,11 +92,11 @@ impl<'a> Reports<'a> {
             let fail = |source| Error::Storage { action: "write", path: path.display().to_string(), source };
             let refuse = |reason: &str| Err(fail(io::Error::new(io::ErrorKind::InvalidInput, reason)));
             if outputs[..at].iter().any(|other| file::is_same(path, other)) {
-                return refuse("it is the file of another report");
+                return refuse("another report is written to this file");
             }
             if source.file.as_deref().into_iter().chain(inputs.iter().copied()).any(|input| file::is_same(path, input))
             {
-                return refuse("it is a file that is read: the configuration, a policy, or a list");
+                return refuse("the command reads this file: it is the configuration, a policy or a list");
             }
             file::check(path, &source.root).map_err(fail)?;
         }

@@ -20,8 +20,8 @@ use crate::failure::Failure;
 ///
 /// Shows what would be deleted and how many bytes that frees, and asks. An image is deleted with its last tag: all its
 /// platforms, what is attached to it, and the tags that cosign makes for it. Content that other tags, indexes or
-/// repositories need is kept. If anything that you name cannot be deleted, nothing is. Stop the registry first, or make
-/// it read-only.
+/// repositories need is kept. If anything that you name cannot be deleted, nothing is deleted. Stop the registry first,
+/// or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
     /// What to delete: `repository`, `repository:tag` or `repository@digest`. `*` stands for anything in one component,
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     path: Vec<String>,
 
-    /// Remove a manifest that is named by its digest even if tags name it, and those tags
+    /// Remove a manifest that you name by digest even if it has tags, together with those tags
     #[arg(short, long)]
     force: bool,
 

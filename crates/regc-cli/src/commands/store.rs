@@ -90,13 +90,13 @@ impl Opened {
         let listener = self.store.config().listener.as_ref()?;
         Some(match probed {
             Probed::Registry => format!(
-                "a registry answers at {listener}, and is not read-only; what is being pushed may not be in \
-                 these numbers"
+                "a registry answers at {listener} and is not read-only; images that are being pushed may be missing \
+                 from these numbers"
             ),
             Probed::Unclear(answer) => {
-                format!("what listens at {listener} {}, and may be a registry", printable(answer))
+                format!("the server at {listener} {} and may be a registry", printable(answer))
             }
-            Probed::Other(name) => format!("{listener} is answered by {}, not by a registry", printable(name)),
+            Probed::Other(name) => format!("the server at {listener} is {}, not a registry", printable(name)),
             Probed::Unknown(error) => format!("cannot tell whether a registry answers at {listener}: {error}"),
             _ => return None,
         })

@@ -42,7 +42,7 @@ enum Command {
     Restore {
         #[command(flatten)]
         common: Common,
-        /// Show what would be put back, change nothing
+        /// Show what would be put back; change nothing
         #[arg(short, long)]
         dry_run: bool,
         /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which are put back
@@ -57,13 +57,13 @@ enum Command {
         runs: Vec<String>,
         #[command(flatten)]
         common: Common,
-        /// Show what would be deleted, delete nothing
+        /// Show what would be deleted; delete nothing
         #[arg(short, long)]
         dry_run: bool,
-        /// Do not ask. Without a terminal, nothing is asked
+        /// Do not ask. Without a terminal, regc never asks
         #[arg(short, long)]
         yes: bool,
-        /// Only runs that began that long ago, and are not being restored: 90m, 24h, 7d
+        /// Only runs that began at least this long ago, and are not being restored: 90m, 24h, 7d
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         older_than: Option<Duration>,
     },

@@ -21,8 +21,8 @@ use crate::{ExitStatus, print_error};
 /// is linked that its repository never had. Stop the registry first, or make it read-only.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The images, as `regc ls --deleted` lists them. An index is linked with its platforms; signatures and other referrers
-    /// must be named
+    /// The images, as `regc ls --deleted` lists them. An index is linked with its platforms; name signatures and other
+    /// referrers as well
     #[arg(value_name = "REPOSITORY@DIGEST", required_unless_present = "all_since", value_parser = name)]
     names: Vec<(String, Digest)>,
 
@@ -30,12 +30,12 @@ pub struct Args {
     #[arg(long, conflicts_with = "all_since")]
     tag: Option<String>,
 
-    /// Instead of naming images: all that were deleted within this time, with the tags that are known for certain. Images of
-    /// which something is missing are reported. 90m, 24h, 7d
+    /// Undelete all images that were deleted within this time, with the tags that are known for certain, and report
+    /// incomplete ones. 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "names")]
     all_since: Option<Duration>,
 
-    /// Show which links would be written, change nothing
+    /// Show which links would be written; change nothing
     #[arg(short, long)]
     dry_run: bool,
 
@@ -215,7 +215,7 @@ fn left(output: &mut Output, args: &Args, selection: &Selection, missing: &[Miss
         return;
     }
     let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    eprintln!("regc: {} was left: {}", printable(&format!("{repository}@{digest}")), missing.join("; "));
+    eprintln!("regc: {} was not undeleted: {}", printable(&format!("{repository}@{digest}")), missing.join("; "));
 }
 
 fn summarise(output: &mut Output, args: &Args, plan: &Plan, outcome: &Outcome) {

@@ -43,7 +43,7 @@ impl Used {
             let text = process::watch()?.or(move || read(&list)).ok_or(Error::Interrupted)?;
             let references = references(&text.map_err(fail)?).map_err(invalid)?;
             if references.is_empty() {
-                return Err(invalid("it names no image".to_owned()));
+                return Err(invalid("it lists no images".to_owned()));
             }
             let (mut found, mut ids) = (BTreeSet::new(), Vec::new());
             for reference in &references {
@@ -57,7 +57,7 @@ impl Used {
             if found.is_empty() {
                 let all = count(references.len() as u64, "image");
                 return Err(invalid(format!(
-                    "none of {all} is in this store; is it a list of another registry's images?"
+                    "it lists {all}, none of which is in this store; is it the list of another registry?"
                 )));
             }
             used.extend(found);
@@ -98,7 +98,7 @@ const ID: usize = 12;
 fn read(path: &Path) -> io::Result<String> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
-            output::note(format_args!("reading the images that are in use from standard input"));
+            output::note(format_args!("reading the list of images in use from standard input"));
         }
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text)?;

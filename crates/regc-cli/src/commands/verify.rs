@@ -25,15 +25,15 @@ use crate::progress::Progress;
 /// finding; `regc repair` repairs what it can.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The registry's configuration file; found as `regc gc` finds it if not given
+    /// The registry's configuration file. Default: as for `regc gc`
     #[arg(value_name = "CONFIG", conflicts_with_all = ["config", "root"])]
     path: Option<PathBuf>,
 
     #[command(flatten)]
     hashing: Hashing,
 
-    /// List notes as well, each by itself: garbage, abandoned uploads, unknown names. Then every directory is searched for those,
-    /// which takes longer; otherwise not the directories of single links and blobs
+    /// Also list notes, one by one: garbage, abandoned uploads, unknown names. This takes longer, because it also
+    /// searches the directories of single links and blobs
     #[arg(long)]
     notes: bool,
 
@@ -104,8 +104,8 @@ fn human(output: &mut Output, verification: &Verification, hashed: &Hashed, args
         let (bytes, blobs) = (BinaryBytes(hashed.checked_bytes), count(hashed.checked_blobs, "blob"));
         let interrupted = match (hashed.interrupted, args.hashing.can_go_on()) {
             (false, _) => "",
-            (true, true) => "; interrupted: the same command continues there",
-            (true, false) => "; interrupted: with --checkpoint, the next run would continue there",
+            (true, true) => "; interrupted: run the same command again to continue",
+            (true, false) => "; interrupted: with --checkpoint, the next run would continue from there",
         };
         output.line(format_args!("Hashed {bytes} in {blobs}{interrupted}."));
     }

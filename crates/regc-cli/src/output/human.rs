@@ -44,7 +44,7 @@ impl Human {
         if summary.hard_linked_bytes > 0 {
             row(
                 "Hard links",
-                &format!("{} of that has other names, and is not freed", BinaryBytes(summary.hard_linked_bytes)),
+                &format!("{} of that has other hard links, and is not freed", BinaryBytes(summary.hard_linked_bytes)),
             );
         }
         if summary.young_blobs > 0 {
@@ -70,14 +70,14 @@ impl Human {
         }
         if summary.protected_repositories > 0 {
             let number = count_of(summary.protected_repositories, "repository", "repositories");
-            row("Protected", &format!("{number}, kept whole because of damage (below)"));
+            row("Protected", &format!("{number}, kept in full because of damage (below)"));
         }
         if summary.shared_repositories > 0 {
             let number = count_of(summary.shared_repositories, "repository", "repositories");
-            row("Kept whole", &format!("{number} behind symbolic links"));
+            row("Kept in full", &format!("{number} behind symbolic links"));
         }
         if summary.ignored > 0 {
-            row("Ignored", &format!("{} no part of a registry", count(summary.ignored, "name")));
+            row("Ignored", &format!("{}, not part of a registry", count(summary.ignored, "name")));
         }
     }
 
@@ -113,8 +113,8 @@ impl Human {
                  command\nwithout --dry-run."
             }
             (false, false, _) if summary.interrupted => {
-                "Interrupted. Everything that clients can pull is still there, and running regc again continues where this \
-                 run has\nstopped."
+                "Interrupted. Everything that clients can pull is still there, and running regc again continues where \
+                 this run\nstopped."
             }
             (false, false, true) if summary.trashed_as.is_some() => {
                 "Done. Nothing is lost yet: `regc trash restore` puts it back, `regc trash empty` frees the space."

@@ -7,9 +7,9 @@ use console::{Term, measure_text_width};
 use super::Output;
 
 /// The longest line, as in the help.
-const WIDEST: usize = 100;
+pub const WIDEST: usize = 100;
 
-/// The longest line of what is no terminal.
+/// The longest line where the output is not a terminal.
 const PIPED: usize = 80;
 
 /// Returns how long a line may be.
@@ -21,6 +21,13 @@ pub fn width() -> usize {
 pub fn print(output: &mut Output, text: &str, indent: usize, width: usize) {
     for line in wrapped(text, width.saturating_sub(indent)) {
         output.line(format_args!("{:indent$}{line}", ""));
+    }
+}
+
+/// Prints an item of a list in Markdown. Its lines after the first are indented.
+pub fn print_item(output: &mut Output, text: &str, width: usize) {
+    for (at, line) in wrapped(text, width.saturating_sub(2)).iter().enumerate() {
+        output.line(format_args!("{}{line}", if at == 0 { "- " } else { "  " }));
     }
 }
 

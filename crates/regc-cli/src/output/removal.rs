@@ -78,7 +78,7 @@ impl Printer for Human {
             self.output.line(format_args!("This removes {}.", describe(&run.summary.garbage)));
             if run.summary.hard_linked_bytes > 0 {
                 let bytes = BinaryBytes(run.summary.hard_linked_bytes);
-                self.output.line(format_args!("{bytes} of that has other names, as hard links, and is not freed."));
+                self.output.line(format_args!("{bytes} of that has other hard links, and is not freed."));
             }
         }
         self.output.flush();
@@ -112,7 +112,7 @@ impl Printer for Human {
             }
             if summary.interrupted {
                 self.output.line(format_args!(
-                    "Interrupted. No image is half there; `regc gc` frees the space of those that are deleted."
+                    "Interrupted. No image is left incomplete; `regc gc` frees the space of the deleted ones."
                 ));
             }
         }

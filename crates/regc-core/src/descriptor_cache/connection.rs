@@ -170,7 +170,7 @@ fn connect(redis: &Redis) -> Result<Nodes, Reason> {
         return Ok(Nodes::One(Box::new(single(info, certificates)?)));
     }
     match &redis.addresses[..] {
-        [] => Err(Reason(io::Error::other("the configuration names no redis.addr or redis.addrs"))),
+        [] => Err(Reason(io::Error::other("the configuration has neither redis.addr nor redis.addrs"))),
         [address] => {
             let info = info(address, encrypted, &redis.login, db)?;
             Ok(Nodes::One(Box::new(single(info, certificates)?)))
@@ -196,7 +196,7 @@ fn connect(redis: &Redis) -> Result<Nodes, Reason> {
 
 /// Asks the Sentinels, one after the other, where the server of this name is.
 fn master(redis: &Redis, name: &str, certificates: Option<&TlsCertificates>) -> Result<String, Reason> {
-    let mut last = Reason(io::Error::other("the configuration names no Sentinel in redis.addrs"));
+    let mut last = Reason(io::Error::other("redis.addrs lists no Sentinel"));
     for address in &redis.addresses {
         let info = info(address, certificates.is_some(), &redis.sentinel_login, 0)?;
         let asked = single(info, certificates.cloned()).and_then(|mut sentinel| {
@@ -207,7 +207,7 @@ fn master(redis: &Redis, name: &str, certificates: Option<&TlsCertificates>) -> 
         match asked {
             Ok(Some((host, port))) if host.contains(':') => return Ok(format!("[{host}]:{port}")),
             Ok(Some((host, port))) => return Ok(format!("{host}:{port}")),
-            Ok(None) => last = Reason(io::Error::other(format!("the Sentinel at {address} knows no {name}"))),
+            Ok(None) => last = Reason(io::Error::other(format!("the Sentinel at {address} does not know {name}"))),
             Err(reason) => last = reason,
         }
     }
@@ -232,7 +232,7 @@ fn info(address: &str, encrypted: bool, login: &Login, db: i64) -> Result<Connec
     } else {
         let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let Some((host, port)) = parts else {
-            return Err(Reason(io::Error::other(format!("the address {address} is not a host and a port"))));
+            return Err(Reason(io::Error::other(format!("{address} is not an address of the form host:port"))));
         };
         let host = match host.trim_start_matches('[').trim_end_matches(']') {
             "" => "127.0.0.1".to_owned(),

@@ -160,9 +160,9 @@ impl Kind {
                 code: "RG001",
                 name: "foreign_name",
                 severity: Severity::Note,
-                title: "a name that is no part of a registry's storage",
-                meaning: "The registry never creates such a name, and ignores it: `lost+found`, `.DS_Store`, a file \
-                          that was put there by hand. regc does not touch it.",
+                title: "a name that does not belong to a registry's storage",
+                meaning: "The registry never creates such a name, and ignores it. Examples: `lost+found`, `.DS_Store`, \
+                          a file that was put there by hand. regc does not touch it.",
                 remedy: "none is needed; remove it if you do not need it",
                 repair: None,
             },
@@ -172,7 +172,8 @@ impl Kind {
                 severity: Severity::Error,
                 title: "a dangling symbolic link",
                 meaning: "Its target is missing, and may be on an unmounted file system. What should be there cannot \
-                          be pulled, and `regc gc` refuses to run, because it cannot keep what it does not see.",
+                          be pulled, and `regc gc` refuses to run, because it cannot know what the missing target \
+                          refers to.",
                 remedy: "mount its target, or remove the link",
                 repair: None,
             },
@@ -180,8 +181,8 @@ impl Kind {
                 code: "RG003",
                 name: "unreadable",
                 severity: Severity::Error,
-                title: "the registry's user cannot read it",
-                meaning: "Its owner and mode do not let the owner of the storage root read it, so the registry answers \
+                title: "a file or directory that the registry's user cannot read",
+                meaning: "Its owner and mode do not let the owner of the storage root read it, so the registry fails \
                           with an internal error. This happens when files are restored or copied as root.",
                 remedy: "let the registry's user read it, with chown or chmod",
                 repair: None,
@@ -190,7 +191,7 @@ impl Kind {
                 code: "RG004",
                 name: "cannot_be_read",
                 severity: Severity::Error,
-                title: "it cannot be read",
+                title: "a file or object that cannot be read",
                 meaning: "Reading fails with an error. The disk may be failing, or regc may lack permissions.",
                 remedy: "look for disk errors in the system's log, and run regc as the registry's user",
                 repair: Some("copies unreadable content from another store with `--from`"),
@@ -200,9 +201,9 @@ impl Kind {
                 name: "unserved_repository",
                 severity: Severity::Warning,
                 title: "a repository under a name that no registry serves",
-                meaning: "A directory was renamed to put the repository aside, such as `app` to `app~` or `_old/app`. \
-                          No client can pull from it, and the registry's own collection stops at it. regc keeps what \
-                          its manifests need, and deletes nothing in it.",
+                meaning: "A directory was renamed to set the repository aside, for example `app` to `app~` or \
+                          `_old/app`. No client can pull from it, and the registry's own collection fails on it. regc \
+                          keeps what its manifests need, and deletes nothing in it.",
                 remedy: "rename the directory back, or delete it with `regc rm --path`",
                 repair: None,
             },
@@ -212,8 +213,8 @@ impl Kind {
                 severity: Severity::Warning,
                 title: "a foreign file beside what is removed",
                 meaning: "The directory of a tag or repository that is removed contains a file that no registry \
-                          writes: `.nfs0000`, `.DS_Store`, `@eaDir`. The links are deleted. The file and its directory \
-                          are kept, so the registry still lists a name that cannot be pulled.",
+                          writes, such as `.nfs0000`, `.DS_Store` or `@eaDir`. The links are deleted. The file and its \
+                          directory are kept, so the registry still lists a name that cannot be pulled.",
                 remedy: "delete the file, and run `regc gc --tidy`, which also deletes files that an interrupted copy \
                          left (`.link.Xy12Za`, `link.part`) once they are a week old",
                 repair: None,
@@ -223,9 +224,9 @@ impl Kind {
                 name: "kept_back",
                 severity: Severity::Warning,
                 title: "something that should be removed is kept",
-                meaning: "No retention rule keeps this tag, and it is kept nevertheless: it is a symbolic link, a \
-                          symbolic link leads to it or to its repository, or a garbled tag of the repository may have \
-                          named the same image.",
+                meaning: "No retention rule keeps this tag, but it is kept anyway: it is a symbolic link, a symbolic \
+                          link points to it or to its repository, or a garbled tag of the repository may have named the \
+                          same image.",
                 remedy: "remove the obstacle, and run the same command again",
                 repair: None,
             },
@@ -266,8 +267,8 @@ impl Kind {
                 name: "garbled_tag_index_entry",
                 severity: Severity::Warning,
                 title: "an entry in a tag's index is empty or garbled",
-                meaning: "Only the registry's own garbage collection reads these entries, and it stops at this one. An \
-                          entry that names a different digest than its directory is garbled, too.",
+                meaning: "Only the registry's own garbage collection reads these entries, and it fails on this one. An \
+                          entry that names a different digest than its directory also counts as garbled.",
                 remedy: "repair it, or push the tag again",
                 repair: Some("rewrites the entry if its manifest is linked, and removes it otherwise"),
             },
@@ -276,8 +277,8 @@ impl Kind {
                 name: "misdirected_link",
                 severity: Severity::Error,
                 title: "a link names a different digest than its directory",
-                meaning: "The registry serves other content than was requested, and clients refuse it. No registry \
-                          writes such a link: files were copied or edited by hand.",
+                meaning: "The registry serves content other than what was requested, and clients reject it. No \
+                          registry writes such a link: files were copied or edited by hand.",
                 remedy: "repair it, or push the image again",
                 repair: Some("rewrites the link, if the content exists and matches the digest"),
             },
@@ -285,7 +286,7 @@ impl Kind {
                 code: "RG020",
                 name: "dangling_revision",
                 severity: Severity::Error,
-                title: "a manifest is linked, and its content is missing",
+                title: "a manifest is linked, but its content is missing",
                 meaning: "The image cannot be pulled. Content is lost when files are removed by hand, or when an image \
                           is pushed while the registry collects garbage. What the manifest needs is unknown, so a \
                           collection keeps everything in the repository until the content is restored or the manifest \
@@ -303,7 +304,7 @@ impl Kind {
                 name: "dangling_tag",
                 severity: Severity::Error,
                 title: "a tag names a manifest that the repository does not link",
-                meaning: "The registry lists the tag and cannot serve it. An interrupted deletion leaves such tags.",
+                meaning: "The registry lists the tag, but cannot serve it. An interrupted deletion leaves such tags.",
                 remedy: "repair it, push the tag again, or remove it with `regc rm`",
                 repair: Some(
                     "links the manifest again with everything it needs, if its content exists and matches its digest, \
@@ -315,8 +316,8 @@ impl Kind {
                 code: "RG022",
                 name: "dangling_tag_index_entry",
                 severity: Severity::Note,
-                title: "a tag remembers a manifest that was deleted",
-                meaning: "A deletion over the API leaves these entries. They are dangling, and no client sees them.",
+                title: "a tag's index has an entry for a deleted manifest",
+                meaning: "Deleting a manifest over the API leaves these dangling entries. No client sees them.",
                 remedy: "none is needed; `regc gc --tidy` removes them",
                 repair: Some("removes the entry"),
             },
@@ -325,10 +326,11 @@ impl Kind {
                 name: "missing_child",
                 severity: Severity::Warning,
                 title: "a platform of an index is missing",
-                meaning: "The index can be pulled only for its other platforms. The repository once had this one: the \
-                          directory of its link exists, a tag's index has an entry for it, or its link is in the \
-                          trash; or the repository has no platform of the index at all. A deletion over the API leaves \
-                          the directory. If nothing shows that the repository had the platform, the finding is RG028.",
+                meaning: "The index can be pulled only for its other platforms. The repository once had this platform: \
+                          the directory of its link exists, a tag's index has an entry for it, or its link is in the \
+                          trash; or the repository has no platform of the index at all. Deleting a platform over the \
+                          API leaves that directory. If nothing shows that the repository had the platform, the finding \
+                          is RG028.",
                 remedy: "push the platform's image again, or take it from a backup with `regc repair --from`",
                 repair: Some(
                     "links it again with everything it needs, if its content exists; copies the content from another \
@@ -350,7 +352,7 @@ impl Kind {
                 name: "wrong_size",
                 severity: Severity::Error,
                 title: "content does not have the size that a manifest states",
-                meaning: "Clients refuse it, so the image cannot be pulled. A full disk truncated the file, or the \
+                meaning: "Clients reject it, so the image cannot be pulled. A full disk truncated the file, or the \
                           manifest is wrong; `--content` reports which.",
                 remedy: "run `regc verify --content`, and repair what it finds; if it finds nothing, push the image \
                          again",
@@ -362,7 +364,7 @@ impl Kind {
                 code: "RG026",
                 name: "dangling_layer_link",
                 severity: Severity::Warning,
-                title: "a layer is linked, and its content is missing",
+                title: "a layer is linked, but its content is missing",
                 meaning: "No image in this repository needs it. A push that uses the layer uploads it again.",
                 remedy: "none is needed; `regc gc` removes the link",
                 repair: None,
@@ -372,7 +374,7 @@ impl Kind {
                 name: "missing_layer_link",
                 severity: Severity::Error,
                 title: "an image needs a layer that its repository does not link",
-                meaning: "The content exists, and the registry answers that it does not, because it serves a layer \
+                meaning: "The content exists, but the registry answers that it does not, because it serves a layer \
                           only in repositories that link it. Links are lost when files are removed by hand.",
                 remedy: "repair it, or push the image again",
                 repair: Some(
@@ -387,20 +389,20 @@ impl Kind {
                 severity: Severity::Note,
                 title: "an index lists a platform or layer that the repository never had",
                 meaning: "Such an index is sparse: only some of its platforms were pushed, and it can be pulled for \
-                          those. Nothing shows that the repository ever had this one: no directory of a link, no entry \
-                          in a tag's index, no link in the trash. However, `registry garbage-collect \
+                          those. Nothing shows that the repository ever had this platform: no directory of a link, no \
+                          entry in a tag's index, no link in the trash. However, `registry garbage-collect \
                           --delete-untagged` of distribution 2.8 leaves no trace of the platforms that it removes.",
-                remedy: "none is needed if the index was pushed like that; otherwise push the platform's image, or \
-                         take it from a backup with `regc repair --from`",
+                remedy: "none is needed if the index was pushed that way; otherwise push the platform's image, or take \
+                         it from a backup with `regc repair --from`",
                 repair: Some("links it, if the store of `--from` has it in the same repository"),
             },
             Kind::ExpiredBlob => &Explanation {
                 code: "RG029",
                 name: "expired_blob",
                 severity: Severity::Note,
-                title: "content that a pull-through cache does not have now",
-                meaning: "By its configuration, the registry is a cache of another one (`proxy.remoteurl`). It lets \
-                          content expire, and fetches it again on the next pull.",
+                title: "content that a pull-through cache does not hold",
+                meaning: "The registry is configured as a cache of another one (`proxy.remoteurl`). Its content \
+                          expires, and is fetched again on the next pull.",
                 remedy: "none is needed: a pull brings it back",
                 repair: None,
             },
@@ -409,8 +411,9 @@ impl Kind {
                 name: "damaged_manifest",
                 severity: Severity::Error,
                 title: "a manifest does not match its digest",
-                meaning: "Clients that check refuse it, and as long as the file exists, the registry answers a push of \
-                          the correct content with \"already exists\". `regc gc` keeps everything in the repository.",
+                meaning: "Clients that check digests reject it, and as long as the file exists, the registry answers a \
+                          push of the correct content with \"already exists\". `regc gc` keeps everything in the \
+                          repository.",
                 remedy: "repair it, and push the image again before the registry's own `garbage-collect` runs, which \
                          removes the layers of missing manifests",
                 repair: Some(
@@ -423,10 +426,10 @@ impl Kind {
                 code: "RG031",
                 name: "unknown_manifest",
                 severity: Severity::Error,
-                title: "a manifest is not understood",
-                meaning: "It matches its digest, and is not JSON, or of a kind that regc does not know. What it needs \
-                          is unknown, so `regc gc` keeps everything in the repository.",
-                remedy: "delete it over the API if you do not need it; otherwise report it to the authors of regc",
+                title: "a manifest that regc does not understand",
+                meaning: "It matches its digest, but is not JSON, or is of a kind that regc does not know. What it \
+                          needs is unknown, so `regc gc` keeps everything in the repository.",
+                remedy: "delete it over the API if you do not need it; otherwise report it to the developers of regc",
                 repair: None,
             },
             Kind::DamagedBlob => &Explanation {
@@ -434,7 +437,7 @@ impl Kind {
                 name: "damaged_blob",
                 severity: Severity::Error,
                 title: "content does not match its digest",
-                meaning: "Clients refuse it, so no image that needs it can be pulled. As long as the file exists, the \
+                meaning: "Clients reject it, so no image that needs it can be pulled. As long as the file exists, the \
                           registry answers a push of the correct content with \"already exists\".",
                 remedy: "repair it, and push the image again",
                 repair: Some(
@@ -484,10 +487,10 @@ impl Kind {
                 code: "RG051",
                 name: "being_restored",
                 severity: Severity::Warning,
-                title: "a restore from the trash that is not complete",
-                meaning: "It was killed, or something that it needs is missing. Until it is complete, a collection \
-                          deletes nothing from the repositories that it restores, and none of their content.",
-                remedy: "run `regc trash restore` again, or delete the rest with `regc trash empty`, each with the run's name",
+                title: "an incomplete restore from the trash",
+                meaning: "The restore was killed, or something that it needs is missing. Until it is complete, a \
+                          collection deletes nothing from the repositories that it restores, and none of their content.",
+                remedy: "run `regc trash restore RUN` again, or delete the rest with `regc trash empty RUN`",
                 repair: None,
             },
             Kind::LinkBeingWritten => &Explanation {
@@ -495,7 +498,7 @@ impl Kind {
                 name: "link_being_written",
                 severity: Severity::Warning,
                 title: "a link that is being written",
-                meaning: "The registry's driver for Azure creates an empty link, and adds the digest by another \
+                meaning: "The registry's driver for Azure creates an empty link, and adds the digest in a second \
                           request. Between the two requests, or if the registry was stopped between them, the link is \
                           empty, and `regc gc` keeps everything in the repository.",
                 remedy: "stop the registry, then push the image again, delete the empty link, or delete the repository",
@@ -505,10 +508,10 @@ impl Kind {
                 code: "RG060",
                 name: "stale_cache",
                 severity: Severity::Warning,
-                title: "a cache that lists what was removed",
-                meaning: "The registry caches in Redis which blobs it has, and Redis was unreachable after blobs or \
-                          links were removed. The registry still claims to have those blobs, so a client that pushes \
-                          an image does not upload them, and the image cannot be pulled.",
+                title: "a cache that still lists what was removed",
+                meaning: "The registry caches in Redis which blobs it has, and regc could not reach Redis after it \
+                          removed blobs or links. The registry still claims to have those blobs, so a client that \
+                          pushes an image does not upload them, and the image cannot be pulled.",
                 remedy: "before the registry takes pushes, run `regc cache evict` with the registry's configuration, or empty that \
                          database (FLUSHDB)",
                 repair: None,

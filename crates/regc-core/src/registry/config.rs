@@ -216,7 +216,7 @@ impl Config {
         };
         match document.get("version").and_then(scalar).as_deref() {
             Some("0.1") => {}
-            Some(other) => return Err(Error::Config(format!("version is {other:?}; the registry knows only 0.1"))),
+            Some(other) => return Err(Error::Config(format!("version is {other:?}; the registry accepts only 0.1"))),
             None => return Err(Error::Config("no version; a registry's config.yml starts with `version: 0.1`".into())),
         }
         normalize_short_form(&mut document, "storage");
@@ -290,10 +290,10 @@ fn root_directory(parameters: &Value) -> Result<PathBuf, Error> {
         Some(Value::String(root)) if root.is_empty() => Err(invalid(".rootdirectory is empty")),
         Some(Value::String(root)) => Ok(root.into()),
         Some(value @ (Value::Number(_) | Value::Bool(_))) => Err(invalid(&format!(
-            ".rootdirectory is not text: the registry reads it as {}; put it in quotes",
+            ".rootdirectory is not a string: the registry reads it as {}; put it in quotes",
             scalar(value).unwrap_or_default()
         ))),
-        Some(_) => Err(invalid(".rootdirectory is not a path in text; if it is meant as one, quote it")),
+        Some(_) => Err(invalid(".rootdirectory is not a string; if it is a path, put it in quotes")),
     }
 }
 

@@ -101,7 +101,7 @@ pub enum Damage {
     #[error("unknown media type {0:?}")]
     UnknownMediaType(String),
     /// It refers to something that is not a digest.
-    #[error("refers to {0:?}, which is no digest")]
+    #[error("refers to {0:?}, which is not a digest")]
     InvalidReference(String),
 }
 

@@ -57,7 +57,7 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, Error> {
         // No name has such a character, so the pattern would match nothing: YAML or a shell may leave a line end.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(Error::Pattern(format!("{text:?} has a character that no name has")));
+            return Err(Error::Pattern(format!("{text:?} contains a character that names cannot contain")));
         }
         let glob = |glob: &str| {
             let built = GlobBuilder::new(glob).literal_separator(true).build();
@@ -65,7 +65,7 @@ impl Pattern {
             if glob.is_empty() { Err(Error::Pattern(format!("{text:?}"))) } else { Ok(Glob(built.compile_matcher())) }
         };
         let (repository, part) = if let Some((repository, digest)) = text.split_once('@') {
-            let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is no digest")))?;
+            let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is not a digest")))?;
             (repository, Part::Manifest(digest))
         } else if let Some((repository, tag)) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
             // Before another component, it is the port of a host: `localhost:5000/app`.

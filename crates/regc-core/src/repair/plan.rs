@@ -187,7 +187,7 @@ struct Planner<'a> {
     failures: Vec<Error>,
     /// What collections moved to the trash; `in_trash` is what of that is missing.
     trashed: BTreeSet<Digest>,
-    /// The damaged content that repairs moved aside.
+    /// The damaged content that repairs moved to the trash.
     set_aside: BTreeSet<Digest>,
     in_trash: BTreeSet<Digest>,
     lost: BTreeSet<(String, Digest)>,
@@ -291,8 +291,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether a blob's content matches its digest, or can be taken. If it does not match, it is replaced, or moved
-    /// aside.
+    /// Whether a blob's content matches its digest, or can be taken. If it does not match, it is replaced, or moved to
+    /// the trash.
     fn has_content(&mut self, digest: &Digest) -> Result<bool, Error> {
         let found = self.look(digest)?;
         let has_it = found == Found::Whole || self.take(digest)?;

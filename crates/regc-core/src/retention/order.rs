@@ -42,7 +42,7 @@ impl FromStr for Order {
     /// Parses a name. Fails with a human-readable reason.
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|order| order.name() == text);
-        found.ok_or_else(|| format!("{text:?} is no order; say {}", Self::ALL.map(Self::name).join(", ")))
+        found.ok_or_else(|| format!("{text:?} is not an order; use {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             assert_eq!(order.name().parse(), Ok(order));
         }
         let error = "age".parse::<Order>().unwrap_err();
-        assert_eq!(error, r#""age" is no order; say created, pushed, semver, name"#);
+        assert_eq!(error, r#""age" is not an order; use created, pushed, semver, name"#);
     }
 
     #[test]

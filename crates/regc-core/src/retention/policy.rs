@@ -246,13 +246,13 @@ rules:
             ("keep-within: 30", "keep-within: invalid type: integer `30`, expected a duration"),
             ("keep-within: 1mo", r#"keep-within: "1mo" is not a duration like 90m, 24h or 7d, or too long"#),
             ("orphans: 30", "orphans: invalid type: integer `30`, expected a duration"),
-            ("keep-tag: (", r#"keep-tag: "(" is no regular expression: unclosed group"#),
+            ("keep-tag: (", r#"keep-tag: "(" is not a regular expression: unclosed group"#),
             ("only-tag: [a, '']", "only-tag[1]: the regular expression is empty; `.*` matches every tag"),
             (
                 "only-tag: 1.10",
                 "only-tag: invalid type: floating point `1.1`, expected a regular expression, or a list of them",
             ),
-            ("by: age", r#"by: "age" is no order; say created, pushed, semver, name"#),
+            ("by: age", r#"by: "age" is not an order; use created, pushed, semver, name"#),
         ] {
             assert_eq!(error_in_rule(text), format!("line 5: rule 2, {expected}"));
         }
@@ -260,13 +260,13 @@ rules:
         assert!(globs("[a, 'b[']").starts_with("line 4: rule 1, repositories[1]: not a pattern: "));
         assert!(globs("a:v1").contains(r#""a:v1" names more than repositories"#));
         assert!(globs(&format!("a@sha256:{}", "0".repeat(64))).contains("names more than repositories"));
-        assert_eq!(globs("[]"), "line 3: rule 1: the rule is for no repository");
+        assert_eq!(globs("[]"), "line 3: rule 1: the rule lists no repositories");
     }
 
     #[test]
     fn a_rule_that_leaves_open_what_to_keep_is_refused() {
-        assert!(error_in_rule("by: name").starts_with("rule 2: nothing is said of what to keep"));
-        assert!(error_in_rule("keep-tag: []").starts_with("rule 2: nothing is said of what to keep"));
+        assert!(error_in_rule("by: name").starts_with("rule 2: the rule does not say what to keep"));
+        assert!(error_in_rule("keep-tag: []").starts_with("rule 2: the rule does not say what to keep"));
         assert!(Policy::parse("version: 1\ndefaults: {keep: 1}\nrules: [{repositories: a, by: name}]").is_ok());
     }
 
@@ -324,7 +324,7 @@ rules:
             ("", "line 1: missing field `version`"),
             ("rules: []", "line 1: missing field `version`"),
             ("version: 1", "line 1: missing field `rules`"),
-            ("version: 2\nrules: []", "line 1: version: version 2 is not known, only 1 is"),
+            ("version: 2\nrules: []", "line 1: version: unknown version 2; only 1 is supported"),
             ("[]", "line 1: invalid type: sequence, expected a mapping with `version` and `rules`"),
             (
                 "version: 1\nrules: [a]",

@@ -28,7 +28,7 @@ impl FromStr for Keep {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Keep::All),
-            _ => text.parse().map(Keep::Newest).map_err(|_| format!("{text:?} is not a number, and not `all`")),
+            _ => text.parse().map(Keep::Newest).map_err(|_| format!("{text:?} is neither a number nor `all`")),
         }
     }
 }
@@ -63,12 +63,12 @@ impl FromStr for TagRegex {
         }
         // It would match nothing, and so keep nothing: a line end that YAML left there, or a backspace, YAML's `"\b"`.
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(format!("{text:?} has a character that no tag has"));
+            return Err(format!("{text:?} contains a character that tags cannot contain"));
         }
         Regex::new(text).map(Self).map_err(|error| {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default();
-            format!("{text:?} is no regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
+            format!("{text:?} is not a regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
         })
     }
 }
@@ -177,7 +177,7 @@ mod tests {
     fn regular_expressions_say_what_is_wrong_in_one_line() {
         let tag_regex = |text: &str| text.parse::<TagRegex>();
         assert!(tag_regex("^v").unwrap().is_match("v1") && tag_regex("1").unwrap().is_match("v1.2"));
-        assert_eq!(tag_regex("(a").unwrap_err(), r#""(a" is no regular expression: unclosed group"#);
+        assert_eq!(tag_regex("(a").unwrap_err(), r#""(a" is not a regular expression: unclosed group"#);
         assert!(tag_regex("").unwrap_err().contains("empty"));
         assert_eq!(tag_regex("a{9999}{9999}").unwrap_err().lines().count(), 1);
     }

@@ -80,8 +80,8 @@ fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
     assert_eq!(
         said("keep: 1, keep-tag: ^prod$", &tags),
         [
-            "+ prod is matched by keep-tag ^prod$",
-            "+ b1 is the same image as prod, which is matched by keep-tag ^prod$",
+            "+ prod matches keep-tag ^prod$",
+            "+ b1 is the same image as prod, which matches keep-tag ^prod$",
             "- b2 is number 3, not among the 1 pushed last",
             "- b3 is number 2, not among the 1 pushed last",
             "+ b0 is number 1 of the 1 pushed last",
@@ -90,8 +90,8 @@ fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
     assert_eq!(
         said("keep: 0, only-tag: [^b, x], keep-tag: b1", &tags),
         [
-            "+ prod is matched by no only-tag",
-            "+ b1 is matched by keep-tag b1",
+            "+ prod matches no only-tag",
+            "+ b1 matches keep-tag b1",
             "- b2 is kept by no rule",
             "- b3 is kept by no rule",
             "- b0 is kept by no rule",
@@ -99,7 +99,7 @@ fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
     );
     assert_eq!(
         said("keep: 0, only-tag: ^b", &tags)[1],
-        "+ b1 is the same image as prod, which is matched by no only-tag"
+        "+ b1 is the same image as prod, which matches no only-tag"
     );
 }
 
@@ -188,7 +188,7 @@ fn tags_without_a_readable_creation_time_are_kept() {
         tag("absent", "absent", 0),
         TagFacts { is_understood: false, ..created("damaged", "damaged", "2024-03-01T00:00:00Z") },
     ];
-    let unknown = |tag: &str| format!("+ {tag} has no creation time that can be read");
+    let unknown = |tag: &str| format!("+ {tag} has no readable creation time");
     assert_eq!(
         said("keep: 1, by: created", &tags),
         [
@@ -252,5 +252,5 @@ fn order_by_name_compares_numbers_numerically() {
 #[test]
 fn empty_repository_has_no_decisions() {
     assert!(said("keep: 0", &[]).is_empty());
-    assert_eq!(said("keep: all, by: created", &[tag("v1", "a", 9)]), ["+ v1 is kept as all are"]);
+    assert_eq!(said("keep: all, by: created", &[tag("v1", "a", 9)]), ["+ v1 is kept, as all images are"]);
 }

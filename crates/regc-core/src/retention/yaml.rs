@@ -40,7 +40,7 @@ pub(super) fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 pub(super) fn repositories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
     let globs = deserializer.deserialize_any(OneOrMore(Text { what: "a glob", parse: repository_glob }))?;
-    if globs.is_empty() { Err(D::Error::custom("the rule is for no repository")) } else { Ok(globs) }
+    if globs.is_empty() { Err(D::Error::custom("the rule lists no repositories")) } else { Ok(globs) }
 }
 
 fn repository_glob(text: &str) -> Result<Pattern, String> {
@@ -48,7 +48,7 @@ fn repository_glob(text: &str) -> Result<Pattern, String> {
     match pattern.part() {
         Part::All => Ok(pattern),
         Part::Tags(_) | Part::Manifest(_) => {
-            Err(format!("{text:?} names more than repositories; which tags are meant is said with only-tag"))
+            Err(format!("{text:?} names more than repositories; select tags with only-tag"))
         }
     }
 }
@@ -63,7 +63,7 @@ impl Visitor<'_> for KnownVersion {
     }
 
     fn visit_u64<E: Error>(self, version: u64) -> Result<(), E> {
-        if version == 1 { Ok(()) } else { Err(E::custom(format!("version {version} is not known, only 1 is"))) }
+        if version == 1 { Ok(()) } else { Err(E::custom(format!("unknown version {version}; only 1 is supported"))) }
     }
 }
 

@@ -313,7 +313,7 @@ impl BucketStorage {
         })?;
         match listed {
             Some(Listed { bytes, .. }) if is_there && (arrived > bytes || arrived < bytes && !is_stopped) => {
-                let wrong = format!("{arrived} bytes have arrived, and {bytes} were listed");
+                let wrong = format!("{arrived} bytes arrived, but {bytes} were listed");
                 Err(Error::storage("read", key, io::Error::other(wrong)))
             }
             _ => Ok(is_there),

@@ -201,8 +201,8 @@ impl Session<'_> {
         self.changing(|| repair::apply(&self.locked, plan, options, &header, &SystemClock::start(), monitor))
     }
 
-    /// Checks the store again after a repair. Blobs are not hashed again: those that were found to be wrong, and are neither
-    /// replaced nor moved aside, still are.
+    /// Checks the store again after a repair. Blobs are not hashed again: those that were found to be wrong, and are
+    /// neither replaced nor moved to the trash, still are.
     pub fn verify_repair(
         &self,
         options: &verify::Options,

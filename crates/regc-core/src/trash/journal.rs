@@ -182,7 +182,7 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
     let path = journal(run);
     let garbled = |reason: String| Error::Journal { path: path.clone(), reason };
     if !is_run(run) {
-        return Err(garbled("this is no name of a run".to_owned()));
+        return Err(garbled("this is not the name of a run".to_owned()));
     }
     if storage.stat(&directory(run))?.is_some_and(|run| run.symlink) {
         return Err(garbled("its directory is a symbolic link".to_owned()));
@@ -209,7 +209,7 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
         // A restore puts what a journal names at the path that it gives: only where the registry keeps such a thing.
         match entry.is_consistent() {
             true => Ok(entry),
-            false => Err(garbled(format!("{:?} is not where the registry keeps such a thing", entry.path))),
+            false => Err(garbled(format!("{:?} is not where the registry keeps such an object", entry.path))),
         }
     });
     Ok((header.clone(), entries.collect::<Result<_, _>>()?))

@@ -304,7 +304,7 @@ impl Check<'_> {
                 }
                 Text::Garbled => defects.push(self.defect(Kind::GarbledTag, path(), None, String::new())),
                 // The registry lists a tag that has a directory.
-                Text::Absent => defects.push(self.defect(Kind::GarbledTag, path(), None, "it is not there".into())),
+                Text::Absent => defects.push(self.defect(Kind::GarbledTag, path(), None, "it is missing".into())),
                 Text::Unknown => {}
             }
             tags.push((tag.as_str(), named));
@@ -465,7 +465,7 @@ impl Check<'_> {
                 Role::Child | Role::OddChild if !is_linked => {
                     let path = layout::revision_link(self.name(), &digest);
                     let detail = match is_stored {
-                        true => "its content is there, but the repository does not link it",
+                        true => "its content exists, but the repository does not link it",
                         false => "its content is missing",
                     };
                     let detail = format!("{detail}; {}", needed_by());

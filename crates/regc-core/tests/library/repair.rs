@@ -245,7 +245,7 @@ fn repair_reports_unreadable_backup_and_goes_on() {
     let plan = planned(&storage, Some(&backup));
     assert!(matches!(plan.failures(), [Error::Storage { path, .. }] if *path == layout::blob_data(&layer("one"))));
     repair(&storage, Some(&backup));
-    assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]), "it is moved aside all the same");
+    assert_eq!(wrong(&storage), BTreeSet::from([Kind::MissingBlob]), "it is moved to the trash all the same");
 }
 
 #[test]

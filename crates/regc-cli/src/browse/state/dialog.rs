@@ -133,7 +133,7 @@ impl Dialog {
             }
             Self::Removing => {
                 let doing = if deletes { "deleting" } else { "moving to the trash" };
-                ("Deletion", vec![doing.to_owned(), String::new(), "Esc stops it after a whole step".to_owned()])
+                ("Deletion", vec![doing.to_owned(), String::new(), "Esc stops it after the current step".to_owned()])
             }
             Self::Question { planned, typed, .. } => ("Deletion", question(planned, typed)),
             Self::Done { removed, .. } => ("Done", done(removed)),
@@ -168,7 +168,7 @@ fn question(planned: &Planned, typed: &str) -> Vec<String> {
         lines.push(String::new());
         lines.extend(names.iter().cloned());
     } else {
-        lines.push("Not everything that is marked can be deleted, so nothing is:".to_owned());
+        lines.push("Some of the marked entries cannot be deleted, so nothing is deleted:".to_owned());
         lines.extend(blocked.iter().cloned());
         lines.extend(notes.iter().cloned());
     }
@@ -248,7 +248,7 @@ fn info_of_repository(store: &Store, name: &str) -> Vec<String> {
 fn info_of_image(store: &Store, repository: &str, digest: &regc_core::Digest) -> Vec<String> {
     let mut lines = vec![format!("digest     {digest}")];
     let Some(images) = store.images(repository) else {
-        lines.push("go in with Enter to read the rest".to_owned());
+        lines.push("press Enter to see the rest".to_owned());
         return lines;
     };
     let Some(tree) = images.trees.get(digest) else {
@@ -276,21 +276,21 @@ fn info_of_image(store: &Store, repository: &str, digest: &regc_core::Digest) ->
 
 const HELP: &str = "\
 Up Down PgUp PgDn Home End   move (also k j)
-Enter Right l                go in
+Enter Right l                open
 Left Backspace h             go back
 /                            filter; Enter keeps it, Esc clears it
-s                            order by size, name, age in turn
-n a                          order by name, by age; again: reversed
+s                            sort by size, name, age in turn
+n a                          sort by name, by age; again: reverse
 i                            information
 Space                        mark or unmark
 u                            unmark all
-d                            delete what is marked, or this
+d                            delete the marked entries, or this one
 g                            garbage
-m                            what no tag reaches
+m                            untagged manifests
 q Ctrl-C                     quit
 
 EXCLUSIVE is what nothing else needs: deleting this frees it.
-SHARED is needed elsewhere as well: deleting this frees none of it.
+SHARED is what others need as well: deleting this does not free it.
 In the bar, # is exclusive and . is shared.
 A layer is exclusive if no other image needs it.
-What all marks together free is in the line below the list.";
+The line below the list shows what deleting all marked entries frees.";

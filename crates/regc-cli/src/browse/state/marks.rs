@@ -59,7 +59,7 @@ impl Marks {
         let items: Vec<Item> = match what {
             What::Namespace(name) => store.names_in(name).map(|name| Item::Repository(name.to_owned())).collect(),
             What::Garbage(_) => return Err("`regc gc` deletes garbage"),
-            What::Untagged(_) => return Err("go in with Enter, and mark what is untagged there"),
+            What::Untagged(_) => return Err("press Enter, and mark the untagged manifests there"),
             What::Config(_) | What::Layer(_) => {
                 return Err("layers and configs are deleted with the images that need them");
             }
@@ -67,7 +67,7 @@ impl Marks {
             other => other.item().into_iter().collect(),
         };
         if items.iter().any(|item| !matches!(item, Item::Repository(_)) && self.has_whole(item.repository())) {
-            return Err("its repository is marked as a whole");
+            return Err("its whole repository is marked");
         }
         if items.iter().all(|item| self.items.contains(item)) {
             items.iter().for_each(|item| _ = self.items.remove(item));

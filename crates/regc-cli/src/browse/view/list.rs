@@ -53,16 +53,16 @@ fn nothing(state: &State, doing: &str) -> String {
     match &level.place {
         _ if !level.filter.is_empty() => "nothing matches the filter".to_owned(),
         _ if !state.store.is_listed => doing.to_owned(),
-        Place::Namespace(_) => "the store holds no repository".to_owned(),
+        Place::Namespace(_) => "the store has no repositories".to_owned(),
         Place::Repository(name) | Place::UntaggedOf(name) if state.store.images(name).is_none() => {
             "reading images".to_owned()
         }
-        Place::Repository(_) => "no tags, and nothing untagged".to_owned(),
-        Place::UntaggedOf(_) => "every manifest is reached by a tag".to_owned(),
+        Place::Repository(_) => "no tags, and no untagged manifests".to_owned(),
+        Place::UntaggedOf(_) => "there are no untagged manifests".to_owned(),
         Place::Image { repository, .. } if state.store.images(repository).is_none() => "reading images".to_owned(),
         Place::Image { .. } => "its manifest is missing, or not linked".to_owned(),
         Place::Untagged | Place::Garbage if !state.store.is_measured() => doing.to_owned(),
-        Place::Untagged => "tags reach everything".to_owned(),
+        Place::Untagged => "there are no untagged manifests".to_owned(),
         Place::Garbage => "there is no garbage".to_owned(),
     }
 }

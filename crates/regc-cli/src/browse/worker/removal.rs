@@ -74,7 +74,7 @@ impl Worker<'_> {
         notes.extend(self.opened.warning(session.probed()).map(|warning| format!("warning: {warning}")));
         if self.opened.store.keeps_versions() {
             notes.push(
-                "the bucket keeps versions: what is deleted takes up space until its old version expires".to_owned(),
+                "the bucket is versioned: deleted objects take up space until their old versions expire".to_owned(),
             );
         }
         Planned {
@@ -116,11 +116,14 @@ impl Worker<'_> {
         let Outcome { removed, spared, trashed_as, deleted_runs, failures, interrupted, .. } = outcome;
         let what = if trashed_as.is_some() { "Moved to the trash" } else { "Deleted" };
         if !spared.is_empty() {
-            notes.push(format!("Spared: {}: in use again, or led to, or not regc's to remove.", describe(&spared)));
+            notes.push(format!(
+                "Spared: {}: in use again, needed by a link that stays, or not a file of the registry.",
+                describe(&spared)
+            ));
         }
         if interrupted {
             notes.push(
-                "Interrupted. No image is half there; `regc gc` frees what those have taken up that are gone."
+                "Interrupted. No image is left incomplete; `regc gc` frees the space of the deleted ones."
                     .to_owned(),
             );
         }

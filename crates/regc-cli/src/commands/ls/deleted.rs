@@ -73,7 +73,7 @@ fn human(deleted: &[Deleted], digests: Digests) -> Table {
                 table.text(&format!("    was tagged {}", deleted.tags.join(", ")));
             }
             if let Some(missing) = &deleted.missing {
-                table.text(&format!("    not whole: {missing}"));
+                table.text(&format!("    incomplete: {missing}"));
             }
         }
     }

@@ -52,7 +52,7 @@ fn print(output: &mut Output, policy: &Policy) {
             )),
         }
     }
-    output.line(format_args!("A repository that no rule matches is left alone."));
+    output.line(format_args!("Repositories that no rule matches are not changed."));
 }
 
 /// A rule, as JSON.

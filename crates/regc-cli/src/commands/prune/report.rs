@@ -94,12 +94,12 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
             let goes = going.contains(&(&**repository, &*tag.name));
             let blocked = blocked.get(&(&**repository, &*tag.name));
             let (code, reason) = match (blocked, decision) {
-                (Some(blocked), _) => ("kept_back", format!("stays: {}", blocked.reason)),
+                (Some(blocked), _) => ("kept_back", format!("is kept: {}", blocked.reason)),
                 (None, Some(Decision { reason: reason @ Reason::Attached(subject), .. })) => {
                     let fate = match goes {
                         true => "is deleted",
                         false if !plan.has_manifest(repository, subject) => "is not in this repository",
-                        false => "stays",
+                        false => "is kept",
                     };
                     (reason.code(), format!("{reason}, which {fate}"))
                 }

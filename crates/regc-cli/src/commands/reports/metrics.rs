@@ -68,53 +68,53 @@ pub fn text(reports: &Reports<'_>, code: u8, before: &Path) -> String {
     let is_success = matches!(code, 0 | 3);
     let of_store = text.labelled(LAST_SUCCESS, None);
     let last_success = if is_success { Some(seconds(now)) } else { last_success(before, &of_store) };
-    text.value(LAST_SUCCESS, "When the last run ended that did what it was to do (exit code 0 or 3).", last_success);
+    text.value(LAST_SUCCESS, "When the last successful run ended (exit code 0 or 3).", last_success);
     text.number("regc_exit_code", "The exit code of the last run.", u64::from(code));
     let took = now.duration_since(*started).unwrap_or_default().as_secs_f64();
     text.value("regc_run_seconds", "How long the last run took.", (took * 1000.0).round() / 1000.0);
     let phases = phases.iter().map(|(phase, seconds)| ((*phase).to_owned(), (seconds * 1000.0).round() / 1000.0));
-    text.values("regc_phase_seconds", "How long its phases took.", "phase", phases);
+    text.values("regc_phase_seconds", "How long each phase of the last run took.", "phase", phases);
     if let Some(summary) = summary {
         text.number("regc_dry_run", "Whether the last run changed nothing.", u64::from(summary.dry_run));
         text.number(
             "regc_freed_bytes",
-            "What the last run has freed, or moved to the trash.",
+            "Bytes that the last run freed, or moved to the trash.",
             summary.removed.all_bytes(),
         );
-        text.number("regc_freed_blobs", "How many blobs that were.", summary.removed.blobs);
-        text.number("regc_live_bytes", "Blobs that some manifest needs.", summary.live_bytes);
-        text.number("regc_live_blobs", "How many blobs that are.", summary.live_blobs);
+        text.number("regc_freed_blobs", "Blobs that the last run deleted, or moved to the trash.", summary.removed.blobs);
+        text.number("regc_live_bytes", "Bytes of the blobs that manifests need.", summary.live_bytes);
+        text.number("regc_live_blobs", "Blobs that manifests need.", summary.live_blobs);
         // What rm and prune plan is what was named, not all that is garbage.
         let left = summary.garbage.all_bytes().saturating_sub(summary.removed.all_bytes());
         let left = (*command == "gc").then_some(left);
-        text.number("regc_garbage_bytes", "Garbage that is still there after the last run.", left);
-        text.number("regc_trash_bytes", "What is in the trash.", summary.trash_bytes);
+        text.number("regc_garbage_bytes", "Bytes of garbage left after the last run.", left);
+        text.number("regc_trash_bytes", "Bytes in the trash.", summary.trash_bytes);
         text.number("regc_repositories", "Repositories.", summary.repositories);
         text.number(
             "regc_protected_repositories",
-            "Those that are kept whole because of damage.",
+            "Repositories in which everything is kept because of damage.",
             summary.protected_repositories,
         );
-        text.number("regc_manifests", "Manifests that some repository links.", summary.manifests);
+        text.number("regc_manifests", "Manifests that repositories link.", summary.manifests);
         let tags = summary.tags.or(untagged.and_then(|untagged| untagged.tags));
         text.number("regc_tags", "Tags.", tags);
         text.number("regc_failures", "Removals that failed.", summary.failures);
         text.number(
             "regc_stale_cache",
-            "Whether the registry's cache lists what was removed.",
+            "Whether the registry's cache still lists what was removed.",
             u64::from(summary.stale_cache.is_some()),
         );
     }
     if let Some(Untagged { manifests, bytes, .. }) = untagged {
         text.number("regc_untagged_manifests", "Manifests that no tag reaches, which -m deletes.", *manifests);
-        text.number("regc_untagged_bytes", "What only those need.", *bytes);
+        text.number("regc_untagged_bytes", "Bytes that only untagged manifests need.", *bytes);
     }
-    text.number("regc_leftover_bytes", "What --tidy would delete beside that.", reports.leftover_bytes);
-    text.number("regc_free_bytes", "What is free on the file system of the store.", *free_bytes);
+    text.number("regc_leftover_bytes", "Bytes that --tidy would delete in addition.", reports.leftover_bytes);
+    text.number("regc_free_bytes", "Free bytes on the file system of the store.", *free_bytes);
     let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
     findings.iter().for_each(|finding| *by_code.entry(finding.code()).or_default() += 1);
     let by_code = by_code.into_iter().map(|(code, number)| (code.to_owned(), number as f64));
-    text.values("regc_findings", "What was found damaged, by its code.", "code", by_code);
+    text.values("regc_findings", "Findings of the last run, by code.", "code", by_code);
     text.text
 }
 

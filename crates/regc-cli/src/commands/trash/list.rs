@@ -126,7 +126,7 @@ pub fn describe(run: &TrashedRun) -> String {
     let links = HumanCount(run.objects - run.blobs);
     let journal = match &run.header {
         Some(header) => format!(", by {}", header.command),
-        None => ", without a journal that can be read".to_owned(),
+        None => ", without a readable journal".to_owned(),
     };
     let restoring = if run.restoring { ", being restored" } else { "" };
     format!("{}  {bytes:>12}  {blobs} blobs, {links} other files{journal}{restoring}", run.run)

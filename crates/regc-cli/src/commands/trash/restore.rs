@@ -77,11 +77,12 @@ pub fn restore(
         );
     }
     if restored.interrupted {
-        eprintln!("regc: interrupted; the rest stays in the trash, and `regc gc` keeps what is back. Run it again");
+        eprintln!("regc: interrupted; the rest stays in the trash, and `regc gc` keeps what was put back; run the same \
+                   command again");
     } else if !restored.missing.is_empty() || !restored.failures.is_empty() {
         eprintln!(
-            "regc: the restore is not complete; until it is, `regc gc` keeps what is back. Run it again once what is missing \
-             is there, or delete the rest with `regc trash empty {run}`"
+            "regc: the restore is not complete; until it is, `regc gc` keeps what was put back; run it again once \
+             nothing is missing, or delete the rest with `regc trash empty {run}`"
         );
     }
     restored.failures.iter().for_each(|failure| print_error(failure));

@@ -71,7 +71,7 @@ impl Azure {
         let realm = parameters.text("realm")?.unwrap_or_else(|| "core.windows.net".to_owned());
         let service_url = parameters.text("serviceurl")?.unwrap_or_else(|| format!("https://{account}.blob.{realm}"));
         if service_url.contains(['?', '@']) || !service_url.contains("://") {
-            return Err(parameters.invalid("serviceurl", "is no URL, or has more in it than scheme, host and path"));
+            return Err(parameters.invalid("serviceurl", "is not a URL, or has parts other than scheme, host and path"));
         }
         Ok(Self {
             account,
@@ -110,7 +110,7 @@ impl AzureCredentials {
         match kind.as_deref() {
             Some("shared_key") => match account_key {
                 Some(key) => Ok(Self::SharedKey(key)),
-                None => Err(parameters.invalid("accountkey", "is not given, and credentials.type is shared_key")),
+                None => Err(parameters.invalid("accountkey", "is not set, and credentials.type is shared_key")),
             },
             Some("client_secret") => Ok(Self::ClientSecret {
                 tenant: credentials.required("tenantid")?,
@@ -120,7 +120,7 @@ impl AzureCredentials {
             Some("default_credentials") => Ok(Self::Default),
             Some(kind) => Err(credentials
                 .invalid("type", format_args!("is {kind:?}, not shared_key, client_secret or default_credentials"))),
-            None => Err(credentials.invalid("type", "is not given, and no accountkey either")),
+            None => Err(credentials.invalid("type", "is not set, and neither is accountkey")),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn apply(
         None => Error::Config(reason),
     };
     match chosen {
-        Ok(Driver::Other(driver)) if stray.is_some() => Err(blamed(format!("there is no storage driver `{driver}`"))),
+        Ok(Driver::Other(driver)) if stray.is_some() => Err(blamed(format!("unknown storage driver `{driver}`"))),
         Ok(driver) => Ok((driver, origin)),
         Err(Error::Config(reason)) => Err(blamed(reason)),
         Err(error) => Err(error),
@@ -56,7 +56,7 @@ fn blame(name: &str, reason: String) -> Error {
         name.ends_with("_PORT") || ["_PORT_", "_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|part| name.contains(part));
     let advice = match is_of_a_service {
         true => {
-            ". Kubernetes sets such variables for a service of that name: unset it, or set `enableServiceLinks: false`"
+            "; Kubernetes sets such variables for a service of that name: unset it, or set `enableServiceLinks: false`"
         }
         false => "",
     };

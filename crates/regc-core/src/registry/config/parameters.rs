@@ -53,14 +53,14 @@ impl<'d> Parameters<'d> {
 
     /// Returns a text that must be given.
     pub(super) fn required(&self, key: &str) -> Result<String, Error> {
-        self.text(key)?.ok_or_else(|| self.invalid(key, "is not given"))
+        self.text(key)?.ok_or_else(|| self.invalid(key, "is not set"))
     }
 
     /// Returns what the keys of all objects begin with, without slashes around it: `rootdirectory`.
     pub(super) fn root(&self) -> Result<String, Error> {
         let root = self.text("rootdirectory")?.unwrap_or_default().trim_matches('/').to_owned();
         if root.split('/').any(|part| matches!(part, "." | "..")) || root.contains("//") {
-            return Err(self.invalid("rootdirectory", "has a part that is empty, `.` or `..`"));
+            return Err(self.invalid("rootdirectory", "has an empty part, or `.` or `..`"));
         }
         Ok(root)
     }

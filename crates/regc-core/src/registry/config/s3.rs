@@ -64,7 +64,7 @@ impl S3 {
         let parameters = Parameters::of(driver, parameters)?;
         let bucket = parameters.required("bucket")?;
         if bucket.contains(['/', '?', '#', ' ']) {
-            return Err(parameters.invalid("bucket", "is no name of a bucket"));
+            return Err(parameters.invalid("bucket", "is not a valid bucket name"));
         }
         let secure = parameters.switch("secure")?.unwrap_or(true);
         let endpoint = parameters.text("regionendpoint")?.map(|endpoint| match endpoint.contains("://") {
@@ -73,15 +73,15 @@ impl S3 {
             false => format!("http://{endpoint}"),
         });
         if endpoint.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            return Err(parameters.invalid("regionendpoint", "begins with neither http:// nor https://"));
+            return Err(parameters.invalid("regionendpoint", "does not begin with http:// or https://"));
         }
         if endpoint.as_ref().is_some_and(|endpoint| endpoint.contains('@')) {
-            return Err(parameters.invalid("regionendpoint", "has a user in it; the keys are accesskey and secretkey"));
+            return Err(parameters.invalid("regionendpoint", "contains a user name; set accesskey and secretkey instead"));
         }
         let region = match (parameters.text("region")?, &endpoint) {
             (Some(region), _) => region,
             (None, Some(_)) => "us-east-1".to_owned(),
-            (None, None) => return Err(parameters.invalid("region", "is not given, and no regionendpoint either")),
+            (None, None) => return Err(parameters.invalid("region", "is not set, and neither is regionendpoint")),
         };
         if parameters.switch("v4auth")? == Some(false) {
             return Err(parameters.invalid("v4auth", "is false: only signatures of version 4 are supported"));

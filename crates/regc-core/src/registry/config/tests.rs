@@ -76,7 +76,7 @@ fn config_refuses_what_registry_refuses() {
         ("version: 0.1\nstorage: {inmemory: , filesystem: }", "more than one"),
         ("version: 0.1\n  storage: {", "not valid YAML"),
         ("version: 0.1\nstorage: {filesystem: /srv}", "not a mapping"),
-        ("version: 0.1\nstorage: {filesystem: {rootdirectory: }}", "not a path"),
+        ("version: 0.1\nstorage: {filesystem: {rootdirectory: }}", "not a string; if it is a path"),
         ("version: 0.1\nstorage: {filesystem: {rootdirectory: ''}}", "empty"),
         ("version: 0.1\nstorage: {filesystem: {rootdirectory: 0755}}", "reads it as 493; put it in quotes"),
         ("version: 0.1\nstorage: {filesystem: {rootdirectory: yes}}", "reads it as true"),

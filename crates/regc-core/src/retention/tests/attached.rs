@@ -99,10 +99,10 @@ fn attached_image_follows_its_owner() {
     ];
     assert_eq!(said("keep: 1", &tags), expected);
     let kept = said("keep: 0, keep-tag: ['^v1$', signature]", &tags);
-    assert_eq!(kept[3], "+ v1-sbom is attached to v1, which is matched by keep-tag ^v1$");
-    assert_eq!(kept[4], "+ v1-sbom-signature is matched by keep-tag signature");
+    assert_eq!(kept[3], "+ v1-sbom is attached to v1, which matches keep-tag ^v1$");
+    assert_eq!(kept[4], "+ v1-sbom-signature matches keep-tag signature");
     assert_eq!(kept[2], "- v2-sbom is attached to v2, which is kept by no rule");
-    assert_eq!(said("keep: all", &tags)[2], "+ v2-sbom is attached to v2, which is kept as all are");
+    assert_eq!(said("keep: all", &tags)[2], "+ v2-sbom is attached to v2, which is kept, as all images are");
 }
 
 #[test]
@@ -129,16 +129,16 @@ fn tagged_platform_is_kept_or_deleted_with_its_index() {
         format!("- signature is part of v1, which {old}"),
     ];
     assert_eq!(said("keep: 1", &tags), expected);
-    assert_eq!(said("keep: 0, keep-tag: ^v1-amd64$", &tags)[3], "+ v1-amd64 is matched by keep-tag ^v1-amd64$");
+    assert_eq!(said("keep: 0, keep-tag: ^v1-amd64$", &tags)[3], "+ v1-amd64 matches keep-tag ^v1-amd64$");
     assert_eq!(said("keep: 0", &tags)[4][..1], *"-", "it goes with the last of them");
 }
 
 #[test]
 fn images_attached_in_circle_stay() {
     let tags = [attached("a", "a", "b"), attached("b", "b", "a"), attached("c", "c", "a"), attached("d", "d", "d")];
-    let circle = "belongs to something that belongs to itself";
+    let circle = "belongs to a cycle of attached images";
     assert_eq!(said("keep: 0", &tags), ["+ a", "+ b", "+ c", "+ d"].map(|tag| format!("{tag} {circle}")));
-    assert_eq!(said("keep: 0, keep-tag: b", &tags)[2], "+ c is attached to b, which is matched by keep-tag b");
+    assert_eq!(said("keep: 0, keep-tag: b", &tags)[2], "+ c is attached to b, which matches keep-tag b");
 }
 
 #[test]

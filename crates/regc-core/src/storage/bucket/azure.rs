@@ -34,7 +34,7 @@ impl Azure {
     pub(super) fn new(config: &config::Azure) -> Result<Self, Error> {
         let url = format!("{}/{}", config.service_url, encoded(&config.container, false));
         reqwest::Url::parse(&url)
-            .map_err(|error| Error::Config(format!("storage.azure.serviceurl is no URL: {error}")))?;
+            .map_err(|error| Error::Config(format!("storage.azure.serviceurl is not a URL: {error}")))?;
         let http = Http::new(false)?;
         let credentials = credentials::provider(config)?;
         let mut azure = Self { config: config.clone(), url, root: String::new(), http, credentials };

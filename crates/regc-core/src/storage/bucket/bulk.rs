@@ -49,7 +49,7 @@ pub(super) fn deleted(purpose: Purpose<'_>, answer: Result<Answer, io::Error>) -
         }
         StatusCode::OK => match failed(&answer.body) {
             Ok(failed) => Ok(Deleted::AllBut(failed)),
-            Err(reason) => Err(purpose.error(io::Error::other(format!("the server's answer is wrong: {reason}")))),
+            Err(reason) => Err(purpose.error(io::Error::other(format!("invalid response from the server: {reason}")))),
         },
         _ if failure::is_unsupported(&answer) => Ok(Deleted::Unsupported),
         _ => Err(failure::error(purpose, &answer)),

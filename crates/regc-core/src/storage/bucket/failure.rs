@@ -109,7 +109,7 @@ pub(super) fn described(answer: &Answer) -> String {
     let Failure { code, message } = Failure::of(answer);
     let hint = match &*code {
         "RequestTimeTooSkewed" => "; set this machine's clock",
-        "InvalidObjectState" | "BlobArchived" => "; it is archived: bring it back first",
+        "InvalidObjectState" | "BlobArchived" => "; it is archived: restore it first",
         _ => "",
     };
     match code.is_empty() {

@@ -90,7 +90,7 @@ fn pages(
         // A server may answer so where its own parts meet.
         empty_pages = if page.objects.is_empty() { empty_pages + 1 } else { 0 };
         if empty_pages > EMPTY_PAGES {
-            return Err(wrong(prefix, "it has many empty pages, and does not end"));
+            return Err(wrong(prefix, "it has many empty pages, but no end"));
         }
         if let Some(object) = page.objects.last() {
             last.clone_from(&object.key);
@@ -132,7 +132,7 @@ fn whole_page(
 }
 
 fn wrong(prefix: &str, fault: &str) -> Error {
-    Error::storage("list", prefix, std::io::Error::other(format!("the server's listing is wrong: {fault}")))
+    Error::storage("list", prefix, std::io::Error::other(format!("invalid listing from the server: {fault}")))
 }
 
 /// Returns what is wrong with a page.

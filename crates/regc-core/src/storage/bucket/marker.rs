@@ -61,7 +61,7 @@ pub(super) fn write(bucket: &Arc<dyn Bucket>, key: &str, holder: &Holder) -> Res
     match (marked_at(&**bucket, key)?, written(&**bucket, key)?) {
         (Some(now), Some(since)) if now == marker.marked => Ok(Lock::new(floored(since), marker)),
         (Some(other), _) if other != marker.marked => locked(&other),
-        _ => Err(Error::storage("write", key, io::Error::other("it is not there after it was written"))),
+        _ => Err(Error::storage("write", key, io::Error::other("it is missing after it was written"))),
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn read(text: &[u8], root: &str) -> Result<Element, String> {
             Event::Decl(_) | Event::Comment(_) | Event::PI(_) | Event::DocType(_) => false,
         };
         if close {
-            let element = open.pop().ok_or("an element ends that has not begun")?;
+            let element = open.pop().ok_or("it closes an element that was not opened")?;
             match open.last_mut() {
                 Some(above) => above.children.push(element),
                 None => whole = Some(element),

@@ -51,7 +51,7 @@ pub(super) fn deleted(
         status if is_temporary(status) => busy(retry_after(&answer.headers), failure::described(&answer)),
         status if status.is_success() => match failed(keys, &answer) {
             Ok(failed) => Ok(Deleted::AllBut(failed)),
-            Err(reason) => Err(purpose.error(io::Error::other(format!("the server's answer is wrong: {reason}")))),
+            Err(reason) => Err(purpose.error(io::Error::other(format!("invalid response from the server: {reason}")))),
         },
         _ if failure::is_unsupported(&answer) => Ok(Deleted::Unsupported),
         _ => Err(failure::error(purpose, &answer)),
@@ -75,7 +75,7 @@ fn failed(keys: &[&str], answer: &Answer) -> Result<Vec<FailedDelete>, String> {
         let code = field(part, "x-ms-error-code").unwrap_or("no code");
         // A request that is refused as a whole is answered so.
         let Some(number) = number else { return Err(format!("{status}: {code}")) };
-        *has_answer.get_mut::<usize>(number).ok_or("it has an answer to no request")? = true;
+        *has_answer.get_mut::<usize>(number).ok_or("it answers a request that was not sent")? = true;
         if !status.is_success() && code != "BlobNotFound" {
             let key = keys[number].to_owned();
             failed.push(FailedDelete { key, is_busy: is_temporary(status), reason: format!("{status}: {code}") });
@@ -124,7 +124,7 @@ mod tests {
     fn an_answer_that_is_not_whole_is_none() {
         for (odd, why) in [
             (String::new(), "nothing"),
-            (ANSWER.replace("Content-ID: 0", "Content-ID: 7"), "an answer to no request"),
+            (ANSWER.replace("Content-ID: 0", "Content-ID: 7"), "answers a request that was not sent"),
             (ANSWER.replace("Content-ID: 0\r\n", ""), "refused as a whole"),
             (ANSWER.replace("HTTP/1.1 202 Accepted", ""), "no status"),
             (ANSWER[..ANSWER.find("Content-ID: 3").unwrap() - 5].to_owned(), "cut"),

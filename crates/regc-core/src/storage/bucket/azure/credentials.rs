@@ -35,7 +35,7 @@ pub(super) fn provider(config: &config::Azure) -> Result<AzureCredentialProvider
     let builder = match &config.credentials {
         AzureCredentials::SharedKey(key) => {
             let key = AzureAccessKey::try_new(key.trim())
-                .map_err(|_| Error::Config("storage.azure.accountkey is not encoded in base64".to_owned()))?;
+                .map_err(|_| Error::Config("storage.azure.accountkey is not valid base64".to_owned()))?;
             return Ok(Arc::new(StaticCredentialProvider::new(AzureCredential::AccessKey(key))));
         }
         AzureCredentials::ClientSecret { tenant, client, secret } => {

@@ -39,7 +39,7 @@ pub(super) fn provider(config: &config::Gcs) -> Result<GcpCredentialProvider, Er
     };
     // Why a key is none may show a part of it.
     let failed = |_| {
-        Error::Config(format!("{name}: no key that can be used; its private_key must be whole, with its line breaks"))
+        Error::Config(format!("{name}: not a usable key; its private_key must be complete, with its line breaks"))
     };
     Ok(builder.build().map_err(failed)?.credentials().clone())
 }
@@ -52,14 +52,14 @@ fn in_file(path: &Path, name: &str) -> Result<serde_json::Map<String, Value>, Er
     let failed = |reason: String| Error::Config(format!("{name}: {reason}"));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     // What is wrong with it is not shown, either.
-    serde_json::from_str(&text).map_err(|_| failed("it is no JSON object".to_owned()))
+    serde_json::from_str(&text).map_err(|_| failed("it is not a JSON object".to_owned()))
 }
 
 /// Returns what is needed of the key of a service account.
 fn service_account(key: &serde_json::Map<String, Value>, name: &str) -> Result<String, Error> {
     let text = |field: &str| match key.get(field).and_then(Value::as_str) {
         Some(text) => Ok((field.to_owned(), Value::from(text))),
-        None => Err(Error::Config(format!("{name} is no key of a service account: it has no {field}"))),
+        None => Err(Error::Config(format!("{name} is not a key of a service account: it has no {field}"))),
     };
     let needed = [text("client_email")?, text("private_key")?, text("private_key_id")?];
     Ok(Value::Object(needed.into_iter().collect()).to_string())

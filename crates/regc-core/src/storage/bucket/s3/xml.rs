@@ -13,9 +13,9 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     }
     let token = listing.only("NextContinuationToken")?.filter(|token| !token.text.is_empty());
     let next = match listing.only("IsTruncated")?.map(|truncated| truncated.text.as_str()) {
-        Some("false") if token.is_some() => return Err("it is not truncated, and says where it goes on".to_owned()),
+        Some("false") if token.is_some() => return Err("it is not truncated, but says where to continue".to_owned()),
         Some("false") => None,
-        Some("true") => Some(token.ok_or("it is truncated, and does not say where it goes on")?.text.clone()),
+        Some("true") => Some(token.ok_or("it is truncated, but does not say where to continue")?.text.clone()),
         _ => return Err("it does not say whether it is truncated".to_owned()),
     };
     let is_encoded = listing.text_of("EncodingType") == Some("url");
@@ -32,7 +32,7 @@ pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     }
     match listing.only("KeyCount")?.map(|count| count.text.as_str()) {
         Some(count) if count.parse() != Ok(objects.len()) => {
-            Err(format!("it has {} objects, and says that there are {count}", objects.len()))
+            Err(format!("it has {} objects, but says that there are {count}", objects.len()))
         }
         _ => Ok(Page { objects, next }),
     }
@@ -62,7 +62,7 @@ pub(super) fn uploads(text: &[u8]) -> Result<Uploads, String> {
         Some("true") => {
             let text_of = |name: &str| listing.text_of(name).filter(|text| !text.is_empty()).map(str::to_owned);
             let next = text_of("NextKeyMarker").zip(text_of("NextUploadIdMarker"));
-            Some(next.ok_or("it is truncated, and does not say where it goes on")?)
+            Some(next.ok_or("it is truncated, but does not say where to continue")?)
         }
         _ => None,
     };
