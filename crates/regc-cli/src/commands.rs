@@ -48,7 +48,7 @@ pub struct Common {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
-    /// Run even if the root holds no registry, or the store has no repository or no blob
+    /// Run even if the root contains no registry, or the store has no repositories or no blobs
     #[arg(long)]
     pub allow_empty: bool,
 

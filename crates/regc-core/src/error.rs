@@ -124,8 +124,7 @@ pub enum Error {
     },
     /// Content in the trash does not match its digest, so it is not put back.
     #[error(
-        "{0} does not match its digest: a repair may have moved it to the trash for that; it stays there, and can be \
-         copied from there"
+        "{0} does not match its digest; it stays in the trash, and can be copied from there"
     )]
     NotItsDigest(String),
     /// Content could not be taken from another store, so nothing that needs it is done.

@@ -97,7 +97,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
-    /// Run even if the root holds no registry, or the store has no repository, no blob, or (with -m) no tag at all
+    /// Run even if the root contains no registry, or the store has no repositories, no blobs, or (with -m) no tags
     #[arg(long)]
     allow_empty: bool,
 

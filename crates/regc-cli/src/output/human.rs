@@ -55,7 +55,7 @@ impl Human {
             row(if summary.trashed_as.is_some() { "Moved" } else { "Removed" }, &describe(&summary.removed));
         }
         if !summary.spared.is_empty() {
-            row("Spared", &format!("{}: in use again, or needed by a link that stays", describe(&summary.spared)));
+            row("Spared", &format!("{}: in use again, or needed by a link that is kept", describe(&summary.spared)));
         }
         if !summary.deleted_runs.is_empty() {
             let bytes = BinaryBytes(summary.deleted_runs.iter().map(|run| run.bytes).sum());

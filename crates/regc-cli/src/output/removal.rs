@@ -107,7 +107,7 @@ impl Printer for Human {
             if !summary.spared.is_empty() {
                 let spared = describe(&summary.spared);
                 self.output.line(format_args!(
-                    "Spared: {spared}: in use again, needed by a link that stays, or not a file of the registry."
+                    "Spared: {spared}: in use again, needed by a link that is kept, or not a file of the registry."
                 ));
             }
             if summary.interrupted {

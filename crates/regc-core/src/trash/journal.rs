@@ -191,12 +191,12 @@ pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec
         return Err(Error::NoSuchRun(run.to_owned()));
     }
     if !has_journal(storage, run)? {
-        return Err(garbled("there is none".to_owned()));
+        return Err(garbled("it does not exist".to_owned()));
     }
     let text = match storage.read(&path, MAX_JOURNAL_BYTES)? {
         Some(Content::Whole(text)) => text,
         Some(Content::TooLarge) => return Err(garbled("it is too large".to_owned())),
-        None => return Err(garbled("there is none".to_owned())),
+        None => return Err(garbled("it does not exist".to_owned())),
     };
     let mut lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let header: Header =

@@ -117,7 +117,7 @@ impl Worker<'_> {
         let what = if trashed_as.is_some() { "Moved to the trash" } else { "Deleted" };
         if !spared.is_empty() {
             notes.push(format!(
-                "Spared: {}: in use again, needed by a link that stays, or not a file of the registry.",
+                "Spared: {}: in use again, needed by a link that is kept, or not a file of the registry.",
                 describe(&spared)
             ));
         }
