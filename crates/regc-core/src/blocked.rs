@@ -1,15 +1,15 @@
-//! What is in the way of a request.
+//! Why something that was named cannot be deleted.
 
 use std::fmt;
 
 use crate::digest::Digest;
 
-/// Something that a deletion names but that stays.
+/// Something that a deletion names, but that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Blocked {
     /// The repository.
     pub repository: String,
-    /// What in it stays.
+    /// What is kept in it.
     pub what: Named,
     /// Why.
     pub reason: Cause,
@@ -26,22 +26,22 @@ pub enum Named {
     Manifest(Digest),
 }
 
-/// Why something stays.
+/// Why something is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// A tag that stays names it.
+    /// A tag that is kept names it.
     Tagged(String),
-    /// It is part of this index, which stays.
+    /// It is part of this index, which is kept.
     PartOf(Digest),
-    /// Symbolic links lead into or out of the repository, or to the tag.
+    /// Symbolic links point into or out of the repository, or to the tag.
     Symlinks,
     /// This symbolic link gives the repository another name, and would be dangling.
     Alias(String),
-    /// This manifest, which is not named itself, is damaged or missing, so it is unknown what it needs.
+    /// This manifest, which the deletion does not name, is damaged or missing, so what it needs is unknown.
     Damaged(Digest),
-    /// A tag that stays is garbled, and it is unknown what it named.
+    /// A tag that is kept is garbled, so what it named is unknown.
     GarbledTag,
-    /// A restore from the trash of this run, which brings back something of the repository, is not complete.
+    /// The restore of this run from the trash, which includes something of the repository, is not complete.
     BeingRestored(String),
     /// This link in the repository is empty: the registry is writing it.
     BeingWritten(String),
@@ -49,12 +49,12 @@ pub enum Cause {
     Recent,
     /// The caller keeps it, or something in it, as a root of its own (`CollectOptions::also_root`).
     Root,
-    /// The tag names something else by now.
+    /// The tag now names something else.
     Changed,
 }
 
 impl Blocked {
-    /// Whether it stays because something is in the way; not because it is recent, or in use.
+    /// Whether an obstacle prevents the deletion, and not its age or use.
     pub fn is_obstructed(&self) -> bool {
         matches!(self.reason, Cause::Symlinks | Cause::Alias(_) | Cause::GarbledTag)
     }
@@ -117,7 +117,7 @@ pub enum MissingReason {
     Damaged,
     /// It is not a manifest that regc understands.
     NotUnderstood,
-    /// The content is there, but nothing shows that this repository had it.
+    /// The content exists, but nothing shows that this repository had it.
     NeverInRepository,
     /// The repository's link to it is garbled, or names something else.
     GarbledLink,

@@ -1,9 +1,9 @@
-//! Removing from a registry's cache in Redis what is no longer in its storage.
+//! Removes from a registry's cache in Redis what is no longer in its storage.
 //!
-//! A registry with `storage.cache.blobdescriptor: redis` answers "layer already exists" from the cache, also for a layer that was
-//! deleted from the storage. A client then pushes a manifest without that layer, and the image cannot be pulled (distribution
-//! issues 1803, 2094, 2945, 3743, 4269, 4569). A missing entry does no harm: the registry looks into the storage, and caches what
-//! it finds. So more may be removed than is stale, and never less.
+//! A registry with `storage.cache.blobdescriptor: redis` answers "layer already exists" from the cache, also for a
+//! layer that was deleted from the storage. A client then pushes a manifest without that layer, and the image cannot be
+//! pulled (distribution issues 1803, 2094, 2945, 3743, 4269, 4569). A missing entry is harmless: the registry reads the
+//! storage, and caches what it finds. So more entries may be removed than are stale, but never fewer.
 //!
 //! What the registry caches, by `registry/storage/cache/redis/redis.go`, the same in 2.8 and 3.1:
 //!
@@ -41,17 +41,17 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What may be cached of a blob, whichever repository links it.
+    /// Returns what may be cached of a blob, in whatever repository.
     pub fn blob(digest: Digest) -> Self {
         Self { repository: None, digest }
     }
 
-    /// What may be cached of a repository's link to a blob.
+    /// Returns what may be cached of a repository's link to a blob.
     pub fn link(repository: impl Into<Cow<'a, str>>, digest: Digest) -> Self {
         Self { repository: Some(repository.into()), digest }
     }
 
-    /// What is stale once the object at this key is gone, if anything is.
+    /// Returns what is stale once the object at this key is deleted, if anything is.
     pub fn at(key: &'a str) -> Option<Self> {
         match Location::parse(key)? {
             Location::Blob { digest } => Some(Self::blob(digest)),
@@ -62,7 +62,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// What is stale once `item` is deleted, if anything is.
+    /// Returns what is stale once `item` is deleted, if anything is.
     pub fn of(item: &Item<'a>) -> Option<Self> {
         match item {
             Item::Revision { repository, digest, .. } | Item::LayerLink { repository, digest } => {

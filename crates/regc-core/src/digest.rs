@@ -48,7 +48,7 @@ impl Algorithm {
     }
 }
 
-/// The digest of some content: an algorithm and as many bytes as it has.
+/// The digest of some content: an algorithm and the bytes of its hash.
 ///
 /// Its text form is always lower case, the only form that the registry accepts and that the layout uses.
 ///
@@ -104,8 +104,8 @@ impl Digest {
         Self::from_hex(Algorithm::from_name(name)?, hex)
     }
 
-    /// Parses a digest whatever its case is. A manifest may spell one in upper case; no registry stores content under
-    /// that name, so it can only mean the lower-case one.
+    /// Parses a digest in upper or lower case. A manifest may contain one in upper case; no registry stores content
+    /// under that name, so it can only mean the lower-case one.
     pub fn parse_any_case(text: &str) -> Result<Self, InvalidDigest> {
         let parsed = Self::parse(text).or_else(|| Self::parse(&text.to_ascii_lowercase()));
         parsed.ok_or_else(|| InvalidDigest(text.to_owned()))
@@ -113,7 +113,7 @@ impl Digest {
 
     /// Returns every digest that `text` seems to mention: hexadecimal digits of the length of a hash, in either case,
     /// with or without an algorithm before them, at the beginning or end of a longer run of digits too, and spelled
-    /// with JSON's escapes. These are what damaged text may have referred to, for callers that must not lose it.
+    /// with JSON's escapes. Damaged text may have referred to these, so callers can keep them.
     pub fn mentioned_in(text: &[u8]) -> Vec<Self> {
         let mut found = Vec::new();
         Self::each_mentioned_in(text, |digest| found.push(digest));

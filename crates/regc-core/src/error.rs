@@ -30,25 +30,25 @@ pub enum Error {
     /// The root is not a directory.
     #[error("{0}: the storage root is not a directory")]
     RootNotDirectory(PathBuf),
-    /// A symbolic link in the layout leads nowhere, so what it should lead to would be taken for absent.
+    /// A symbolic link in the layout is dangling, so its target would be taken for absent.
     #[error("{0} is a dangling symbolic link; mount what it points to, or remove the link")]
     BrokenSymlink(String),
-    /// With untagged manifests to go, a tag's link that is a symbolic link to somewhere else than its repository.
+    /// When untagged manifests are deleted: a tag's link is a symbolic link out of its repository.
     #[error("{0} is a symbolic link out of its repository, and its target may be garbage there; replace it with a copy")]
     SymlinkElsewhere(String),
-    /// Something would be changed through a symbolic link in a place where no registry makes one.
+    /// A change would be made through a symbolic link in a place where no registry creates one.
     #[error("{0} is a symbolic link, and regc changes nothing through symbolic links; replace it with its target")]
     ThroughSymlink(String),
-    /// The store's blobs are those of another store, whose repositories are not looked at.
+    /// The store's blobs are those of another store, whose repositories are not scanned.
     #[error("{0} points to the blobs of another store, whose repositories are not scanned; run regc on that store")]
     BlobsOfAnotherStore(String),
     /// The store's repositories are those of another store, whose blobs are elsewhere.
     #[error("{0} points to the repositories of another store, whose blobs are elsewhere; run regc on that store")]
     RepositoriesOfAnotherStore(String),
-    /// The configuration could not be read as the registry reads it.
+    /// The configuration is not one that the registry can read.
     #[error("cannot use the configuration: {0}")]
     Config(String),
-    /// An environment variable that overrides the configuration could not be applied.
+    /// An environment variable that overrides the configuration cannot be applied.
     #[error("cannot use the environment variable {name}: {reason}")]
     Environment {
         /// The variable.
@@ -56,7 +56,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The store could be read, but collecting in it is not safe.
+    /// The store can be read, but collecting in it is not safe.
     #[error("refused: {0}")]
     Refused(Refusal),
     /// Another process is changing the store.
@@ -67,27 +67,28 @@ pub enum Error {
         /// The holder of the lock, as far as it is known.
         holder: String,
     },
-    /// Something cannot be moved to the trash, or from where new files are written, which is on another file system.
-    /// Nothing is copied silently.
+    /// Something cannot be moved to the trash, or a new file into place, because it would cross file systems. Nothing
+    /// is copied silently.
     #[error(
         "{0} is on another file system than .regc in the storage root, or is a mount point; regc does not copy between \
          file systems"
     )]
     OtherFilesystem(String),
-    /// The session is already planning or changing the store: in another thread, or further up, where a monitor was called.
+    /// The session is already planning or changing the store, in another thread, or in the call whose monitor made this
+    /// one.
     #[error("the session is busy; wait until the other call has returned")]
     SessionBusy,
-    /// A plan was to be carried out that is not the latest of the session, or that the session has outdated by changing the
-    /// store; or a repair was to be planned from such a verification.
+    /// The plan to carry out is not the latest of the session, or the session has changed the store since; or a repair
+    /// was to be planned from such a verification.
     #[error("the plan is not the latest of this session, or the store has changed since; plan again")]
     StalePlan,
-    /// Something was to be moved, or written anew, in a storage that can only delete.
+    /// Something was to be moved or written in a storage that can only delete.
     #[error("this storage has no trash: it can delete objects, but not move or replace them")]
     NoTrash,
-    /// What only a file system has was asked of a storage that is none.
+    /// The call needs a file system, but the storage is not one.
     #[error("the store is in a bucket; only a file system has blocks to count")]
     NoFileSystem,
-    /// The file system has no room for the trash's journal, without which nothing is moved there.
+    /// The file system has no room for the trash's journal, without which nothing is moved to the trash.
     #[error("nothing was deleted: no space left for the trash's journal{}", told(deleted))]
     NoRoom {
         /// The runs that were deleted from the trash to make room.
@@ -105,7 +106,7 @@ pub enum Error {
         /// The error of the client.
         source: io::Error,
     },
-    /// The journal of a run that has moved something to the trash cannot be used.
+    /// The journal of a run in the trash cannot be used.
     #[error("cannot use the journal {path}: {reason}")]
     Journal {
         /// The journal.
@@ -113,7 +114,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The checkpoint is of a run over other blobs. This run would leave out what that run has hashed.
+    /// The checkpoint belongs to a run over other blobs. This run would skip what that run has hashed.
     #[error("the checkpoint belongs to a run over {checkpoint}, not over {run}; repeat that run, or use another \
              checkpoint")]
     OtherCheckpoint {
@@ -127,16 +128,16 @@ pub enum Error {
         "{0} does not match its digest; it stays in the trash, and can be copied from there"
     )]
     NotItsDigest(String),
-    /// Content could not be taken from another store, so nothing that needs it is done.
+    /// Copying content from another store failed, so nothing that needs it is done.
     #[error("{0} was not written: failed to copy its content from the other store")]
     NotTaken(String),
-    /// Something of regc's own in a storage root is a symbolic link, which regc never creates.
+    /// One of regc's own files in a storage root is a symbolic link, which regc never creates.
     #[error("{0} is a symbolic link, which regc never creates there; remove it")]
     OwnSymlink(String),
-    /// A retention policy is invalid, or leaves open what to keep.
+    /// A retention policy is invalid, or does not say what to keep.
     #[error("cannot use the retention policy: {0}")]
     Policy(String),
-    /// A retention rule leaves open what to keep. It is not treated as a rule that keeps nothing.
+    /// A retention rule does not say what to keep. It is not treated as a rule that keeps nothing.
     #[error(
         "the rule does not say what to keep; add keep, keep-within, keep-tag, or a calendar rule such as keep-daily \
          (`keep 0` keeps nothing)"
@@ -161,10 +162,10 @@ pub enum Error {
     /// There is nothing in the trash.
     #[error("the trash is empty")]
     TrashEmpty,
-    /// No run of that name has moved anything.
+    /// No run of that name is in the trash.
     #[error("run {0} is not in the trash")]
     NoSuchRun(String),
-    /// Nothing of that name is in the trash.
+    /// The run has nothing of that name in the trash.
     #[error("{what} is not in run {run} of the trash")]
     NotInTrash {
         /// The run.
@@ -172,7 +173,7 @@ pub enum Error {
         /// A digest or repository.
         what: String,
     },
-    /// A manifest that is to be linked again is not among those that can be.
+    /// A manifest to undelete is not among those that can be undeleted.
     #[error("{repository}@{digest} is not a deleted manifest that can be undeleted")]
     NotDeleted {
         /// The repository.
@@ -180,7 +181,7 @@ pub enum Error {
         /// The manifest.
         digest: Digest,
     },
-    /// A manifest that is to be linked again needs something that is missing.
+    /// A manifest to undelete needs something that is missing.
     #[error(
         "{repository}@{digest} cannot be undeleted, and nothing was changed: {}",
         missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -193,7 +194,7 @@ pub enum Error {
         /// What is missing.
         missing: Vec<Missing>,
     },
-    /// A tag that is to name a manifest again names something else.
+    /// A tag to restore already names another manifest.
     #[error(
         "{repository}:{tag} already exists and names another manifest; choose another tag, or remove that one first"
     )]
@@ -209,7 +210,7 @@ pub enum Error {
     /// A directory among the repositories has a name that is not UTF-8.
     #[error("{0}: the directory's name is not valid UTF-8; rename it")]
     NotUtf8(String),
-    /// A manifest or link that was pushed during the run is not whole yet, or is written anew.
+    /// A manifest or link that was pushed during the run is still incomplete, or is being rewritten.
     #[error("{0} is being written, so nothing was deleted; run the command again")]
     BeingWritten(String),
     /// The monitor stopped the run before it changed anything. Later stops are reported by what the call returns, such as
@@ -224,23 +225,23 @@ pub enum Error {
     Threads(usize),
 }
 
-/// Why nothing was removed although nothing failed.
+/// Why regc refuses to remove anything, although nothing failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The store has blobs, but not one repository.
+    /// The store has blobs, but no repositories.
     #[error(
         "the store has blobs but no repositories, so everything would be deleted; the root may be wrong, or a file \
          system may not be mounted"
     )]
     NoRepositories,
-    /// The storage root is there, and holds no registry.
+    /// The storage root exists, but contains no registry.
     #[error("the storage root does not contain docker/registry/v2; its file system may not be mounted")]
     NoLayout,
-    /// The storage root exists and holds no registry, but another directory close by does.
+    /// The storage root exists and contains no registry, but a directory nearby does.
     #[error("the storage root does not contain docker/registry/v2; did you mean {0}?")]
     LayoutElsewhere(String),
-    /// An empty directory is a file system of its own, or its siblings are.
+    /// An empty directory is a mount point, or its siblings are.
     #[error(
         "{0} is empty, and it or a directory beside it is a mount point; a file system may not be mounted"
     )]
@@ -269,10 +270,10 @@ pub enum Refusal {
         /// How it answers.
         answer: String,
     },
-    /// Something that was named cannot be deleted, so nothing is.
+    /// Something that the deletion names cannot be deleted, so nothing is deleted.
     #[error("nothing was deleted: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Blocked(Vec<Blocked>),
-    /// The store has revisions, but not one blob.
+    /// The store has revisions, but no blobs.
     #[error(
         "the store has repositories with manifests, but no blobs, so all links would be deleted; a file system may not \
          be mounted"
@@ -284,7 +285,7 @@ pub enum Refusal {
          may be in an external metadata database, as in OpenShift's registry"
     )]
     NoManifests,
-    /// Untagged manifests are to be deleted, and the store has no tag.
+    /// Untagged manifests are to be deleted, and the store has no tags.
     #[error(
         "the store has manifests but no tags, so all manifests are untagged and would be deleted; the tags may be in \
          an external metadata database"
@@ -333,7 +334,7 @@ pub enum Refusal {
 pub struct RunSize {
     /// The run's name.
     pub run: String,
-    /// The length of what its blobs and uploads hold, in bytes.
+    /// The length of its blobs and uploads, in bytes.
     pub bytes: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::registry::manifest::Damage;
 #[non_exhaustive]
 pub enum Finding {
     /// A linked manifest that is not understood, that does not match its digest, or whose content a repair moved to the
-    /// trash. Its whole repository is kept.
+    /// trash. Everything in its repository is kept.
     DamagedManifest {
         /// The repository that links it.
         repository: String,
@@ -22,7 +22,7 @@ pub enum Finding {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// A linked revision whose blob is missing. It is unknown what it needs, so its whole repository is kept.
+    /// A linked revision whose blob is missing. What it needs is unknown, so everything in its repository is kept.
     DanglingRevision {
         /// The repository that links it.
         repository: String,
@@ -62,30 +62,31 @@ pub enum Finding {
         /// The missing blob.
         blob: Digest,
     },
-    /// A file that no registry wrote, beside something that is deleted. It stays, and so does its directory, so the
-    /// registry keeps listing the tag or repository.
+    /// A file that no registry wrote, beside something that is deleted. It is kept, and so is its directory, so the
+    /// registry still lists the tag or repository.
     ForeignFile {
         /// The repository.
         repository: String,
         /// Its key.
         path: String,
     },
-    /// Something that a rule selects for deletion but that stays.
+    /// Something that a rule selects for deletion, but that is kept.
     Blocked(Blocked),
     /// A repository whose name no registry serves: its directory was renamed. Nothing in it is deleted.
     UnservedRepository {
         /// The repository.
         repository: String,
     },
-    /// An incomplete restore from the trash that brings back something of the repository. The whole repository is kept.
+    /// An incomplete restore from the trash that includes something of the repository. Everything in the repository is
+    /// kept.
     BeingRestored {
         /// The repository.
         repository: String,
         /// The run that is being restored.
         run: String,
     },
-    /// An empty link in a bucket where the registry creates a link first, and adds its content afterwards. The whole repository
-    /// is kept.
+    /// An empty link in a bucket where the registry creates a link first, and adds its content afterwards. Everything
+    /// in the repository is kept.
     LinkBeingWritten {
         /// The repository.
         repository: String,
@@ -97,14 +98,14 @@ pub enum Finding {
         /// The key of the link.
         path: String,
     },
-    /// The registry's cache in Redis lists what was removed, since it could not be reached.
+    /// The registry's cache in Redis still lists what was removed, because Redis could not be reached.
     StaleCache {
         /// The database, for display.
         cache: String,
         /// Why the entries were not removed.
         reason: String,
     },
-    /// Something live that was not in the store but in the trash.
+    /// Something live that was in the trash, and not in the store.
     InTrash {
         /// A repository that needs it.
         repository: String,
@@ -130,7 +131,7 @@ impl Finding {
         self.kind().page().name
     }
 
-    /// Returns how bad it is.
+    /// Returns its severity.
     pub const fn severity(&self) -> Severity {
         self.kind().page().severity
     }
@@ -158,7 +159,7 @@ impl Finding {
         }
     }
 
-    /// Returns the repository that is affected; empty if it is none in particular.
+    /// Returns the affected repository; empty if there is no single one.
     pub fn repository(&self) -> &str {
         match self {
             Finding::DamagedManifest { repository, .. }
@@ -185,7 +186,7 @@ impl Finding {
         }
     }
 
-    /// Returns the manifest that is affected, if there is one.
+    /// Returns the affected manifest, if there is one.
     pub const fn manifest(&self) -> Option<&Digest> {
         match self {
             Finding::DamagedManifest { manifest, .. }
@@ -205,7 +206,7 @@ impl Finding {
         }
     }
 
-    /// Returns the key of what is damaged or missing; of a cache, where it is.
+    /// Returns the key of what is damaged or missing; for a cache, its address.
     pub fn path(&self) -> String {
         match self {
             Finding::DamagedManifest { manifest, .. } | Finding::DanglingRevision { manifest, .. } => {
@@ -279,7 +280,7 @@ impl Finding {
         }
     }
 
-    /// Returns what an operator can do about it: what the [kind's page](Kind::page) says, unless more is known.
+    /// Returns what an operator can do about it: the remedy of the [kind](Kind::page), unless more is known.
     pub fn remedy(&self) -> &'static str {
         match self {
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {

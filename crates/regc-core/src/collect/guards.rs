@@ -1,7 +1,7 @@
-//! Guards against stores of which a part seems to be missing.
+//! Guards against stores that seem to be incomplete.
 //!
-//! What is on an unmounted disk looks as if it was deleted. All commands that delete call these checks first, so that
-//! they decide alike.
+//! Content on an unmounted disk looks as if it had been deleted. All commands that delete call these checks first, so
+//! they all decide the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,16 +40,16 @@ pub fn refuse_missing_layout(storage: &dyn ReadStorage, allow_empty: bool) -> Re
     Ok(())
 }
 
-/// Refuses a store of which a part seems to be missing, unless the options allow that. The decision rests on the
-/// scan's findings, so they must be complete.
+/// Refuses a store that seems to be incomplete, unless the options allow it. The decision depends on the scan's
+/// findings, so they must be complete.
 pub fn refuse_missing_parts(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
     let refusal = if options.allow_empty { None } else { empty_part(scan, options) };
     let missing = || if options.allow_missing { None } else { missing_part(scan) };
     refusal.or_else(missing).map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
 }
 
-/// Refuses to delete nearly all manifests as untagged, unless the options allow that: tags may be kept elsewhere, as
-/// Harbor keeps them.
+/// Refuses to delete nearly all manifests as untagged, unless the options allow it: tags may be kept elsewhere, as in
+/// Harbor.
 pub fn refuse_mostly_untagged(scan: &Scan, options: &Options<'_>) -> Result<(), Error> {
     let Scan { inventory, reachable, .. } = scan;
     let repositories = inventory.repositories.iter().filter(|repository| options.may_tidy(&repository.name));

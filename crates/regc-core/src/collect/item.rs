@@ -135,7 +135,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the digest that the item is about, if any.
+    /// Returns the digest of the item, if it has one.
     pub fn digest(&self) -> Option<Digest> {
         match self {
             Item::TagIndexEntry { digest, .. }
@@ -189,12 +189,12 @@ impl Totals {
         tag_index_entries + tags + revisions + layer_links + blobs + uploads + files + repositories
     }
 
-    /// Returns what all of it frees, in bytes.
+    /// Returns how many bytes all of it frees.
     pub fn all_bytes(&self) -> u64 {
         self.bytes + self.upload_bytes + self.file_bytes
     }
 
-    /// Returns what is more than in another one, and 0 where that has as much.
+    /// Subtracts another one, field by field; a field is 0 if the other's is larger.
     #[must_use]
     pub fn saturating_sub(&self, other: &Self) -> Self {
         Self {

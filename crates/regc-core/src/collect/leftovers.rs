@@ -1,4 +1,4 @@
-//! What of a plan is deleted because it was left over, and not because it is untagged.
+//! What a plan deletes as leftovers, and not as untagged.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ impl Plan {
     /// Returns what the plan deletes only because leftovers are garbage: uploads, files of interrupted copies, empty repositories,
     /// and what is attached to deleted images, with all that only it needs.
     ///
-    /// This is what a plan that deletes untagged manifests deletes beside one that does not delete leftovers.
+    /// This is the difference to a plan that deletes untagged manifests but no leftovers.
     pub fn leftovers(&self) -> Totals {
         let mut totals = Totals::default();
         let is_leftover = |item: &Item<'_>| match item {

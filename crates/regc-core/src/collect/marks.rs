@@ -1,4 +1,4 @@
-//! What a plan was decided from, in the order in which the registry's own command reports it.
+//! The marks that a plan is based on, in the order in which the registry's own command reports them.
 
 use std::collections::HashSet;
 
@@ -18,14 +18,15 @@ pub enum Mark<'p> {
     Repository(&'p str),
     /// A manifest of a repository is a root.
     Root(&'p str, Digest),
-    /// Content of a repository is in use. It is reported only where it is marked first.
+    /// Content of a repository is in use. It is reported only for the repository that marks it first.
     Blob(&'p str, Digest),
     /// A manifest of a repository is not in use. The tags are those whose directories name it to the registry.
     Unused(&'p str, Digest, &'p [String]),
 }
 
 impl Plan {
-    /// Calls `visit` with each step of marking: all that is in use, repository by repository, then the manifests that are not.
+    /// Calls `visit` with each step of marking: everything in use, repository by repository, then the manifests that
+    /// are not in use.
     pub fn each_mark(&self, visit: &mut dyn FnMut(Mark<'_>)) {
         let Scan { inventory, reachable, .. } = self.scan();
         let digest = |id| inventory.digests.digest(id);

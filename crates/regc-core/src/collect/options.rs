@@ -78,7 +78,7 @@ impl CollectOptions {
         Self { delete_untagged, ..self }
     }
 
-    /// Sets whether to go on although much of what images need is missing, or a directory looks like an unmounted
+    /// Sets whether to continue even if much of what images need is missing, or a directory looks like an unmounted
     /// file system.
     #[must_use]
     pub fn allow_missing(self, allow_missing: bool) -> Self {
@@ -92,28 +92,28 @@ impl CollectOptions {
         Self { allow_mostly_untagged, ..self }
     }
 
-    /// Sets whether blobs that are reached through a symbolic link out of the storage root are garbage: no other
-    /// store uses them.
+    /// Sets whether blobs behind a symbolic link out of the storage root can be garbage. Set it only if no other store
+    /// uses them.
     #[must_use]
     pub fn allow_symlinked_blobs(self, allow_symlinked_blobs: bool) -> Self {
         Self { allow_symlinked_blobs, ..self }
     }
 
-    /// Sets whether to go on although Harbor's database also describes the store.
+    /// Sets whether to continue even if Harbor's database also describes the store.
     #[must_use]
     pub fn allow_harbor(self, allow_harbor: bool) -> Self {
         Self { allow_harbor, ..self }
     }
 
-    /// Keeps what was modified at this time or later, and what it refers to. Without it, everything that was there
-    /// before the run is old enough.
+    /// Keeps what was modified at this time or later, and what it refers to. Otherwise, everything that existed before
+    /// the run may be deleted.
     #[must_use]
     pub fn keep_since(self, keep_since: Option<SystemTime>) -> Self {
         Self { keep_since, ..self }
     }
 
-    /// Deletes everything that registries and interrupted programs leave behind beside content: empty repositories, tags that name
-    /// nothing, and what is older than this of uploads, orphans and remnants. The methods below do that one by one.
+    /// Deletes all leftovers of registries and interrupted programs: empty repositories, tags that name nothing, and
+    /// uploads, orphans and remnants that are older than this. Each of the methods below sets one of these.
     #[must_use]
     pub fn delete_leftovers_before(self, before: SystemTime) -> Self {
         self.delete_uploads_before(Some(before))
@@ -123,39 +123,39 @@ impl CollectOptions {
             .delete_remnants_before(Some(before))
     }
 
-    /// Deletes uploads that began before this and were not written since; none if not given. An upload begins when its
-    /// `startedat` says, or without that file, when it was last written.
+    /// Deletes uploads that began before this time and have not been written since; with `None`, no uploads. An upload
+    /// began at the time in its `startedat`, or without that file, when it was last written.
     #[must_use]
     pub fn delete_uploads_before(mut self, before: Option<SystemTime>) -> Self {
         self.leftovers.uploads_before = before;
         self
     }
 
-    /// Deletes repositories without any manifest, tag or upload.
+    /// Deletes repositories that have no manifests, tags or uploads.
     #[must_use]
     pub fn delete_empty_repositories(mut self, delete: bool) -> Self {
         self.leftovers.empty_repositories = delete;
         self
     }
 
-    /// Deletes tags that name nothing, and scans the indexes of all tags for dangling entries; else only those of tags that
-    /// have named more than one manifest.
+    /// Deletes tags that name nothing, and scans the indexes of all tags for dangling entries. Otherwise, only the
+    /// indexes of tags that have named more than one manifest are scanned.
     #[must_use]
     pub fn delete_empty_tags(mut self, delete: bool) -> Self {
         self.leftovers.every_tag = delete;
         self
     }
 
-    /// Deletes tags and referrers that were pushed before this if what they are attached to was deleted from the repository,
-    /// and what only they need; none if not given.
+    /// Deletes tags and referrers that were pushed before this time, if what they are attached to was deleted from the
+    /// repository, together with what only they need; with `None`, none of them.
     #[must_use]
     pub fn delete_orphans_before(mut self, before: Option<SystemTime>) -> Self {
         self.leftovers.orphans_before = before;
         self
     }
 
-    /// Deletes files that interrupted copies have left beside content and links, if they were written before this; none if not
-    /// given.
+    /// Deletes files that interrupted copies left beside content and links, if they were written before this time; with
+    /// `None`, none of them.
     #[must_use]
     pub fn delete_remnants_before(mut self, before: Option<SystemTime>) -> Self {
         self.leftovers.copies_before = before;
@@ -169,8 +169,8 @@ impl CollectOptions {
         Self { repositories: Some(Accepts(Arc::new(accepts))), ..self }
     }
 
-    /// Keeps these manifests, with everything that they need, in each repository that links them, even if no tag
-    /// names them or a deletion does: images that a cluster runs.
+    /// Keeps these manifests, with everything that they need, in each repository that links them, even if no tag names
+    /// them, or a deletion names them. Use it for images that a cluster runs.
     #[must_use]
     pub fn also_root(mut self, manifests: impl IntoIterator<Item = Digest>) -> Self {
         self.also_roots.extend(manifests);
@@ -184,8 +184,8 @@ impl CollectOptions {
         Self { keep_content, ..self }
     }
 
-    /// Sets the command that the trash's journal names; the default is `gc`. `repair` is reserved for repairs, and means `gc`
-    /// here: what a repair has moved to the trash is never put back by itself.
+    /// Sets the command that is recorded in the trash's journal; the default is `gc`. `repair` is reserved for repairs,
+    /// and means `gc` here: what a repair moved to the trash is never put back automatically.
     #[must_use]
     pub fn command(self, command: &str) -> Self {
         Self { command: command.to_owned(), ..self }

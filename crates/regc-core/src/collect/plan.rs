@@ -1,4 +1,4 @@
-//! What is deleted, and in which order. Pure: everything that it needs was read before.
+//! What is deleted, and in which order. This does no I/O: everything that it needs was read before.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -60,11 +60,11 @@ pub struct RepositoryTotals<'a> {
 
 /// Decides what is deleted.
 ///
-/// Refuses a store of which a part seems to be missing (see [`Refusal`](crate::error::Refusal)), unless the options
-/// allow that: no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory
-/// that is a file system of its own, or whose siblings are; more than ten digests that are needed and missing, if
-/// that is more than one in twenty; a directory of blobs that holds none although four or more should be there; layer
-/// links and no manifest; more than nine in ten manifests untagged and to be deleted, if those are more than ten.
+/// Refuses a store that seems to be incomplete (see [`Refusal`](crate::error::Refusal)), unless the options allow it:
+/// no layout, no repository, no blob, no tag where untagged manifests are deleted; an empty directory that is a file
+/// system of its own, or whose siblings are; more than ten digests that are needed and missing, if that is more than
+/// one in twenty; a directory of blobs that holds none although four or more should be there; layer links and no
+/// manifest; more than nine in ten manifests untagged and to be deleted, if those are more than ten.
 pub fn plan(scan: Scan, options: &Options<'_>) -> Result<Plan, Error> {
     refuse_missing_parts(&scan, options)?;
     refuse_mostly_untagged(&scan, options)?;
@@ -129,7 +129,8 @@ impl Plan {
         self.check_complete().map(|()| self)
     }
 
-    /// Deletes what can be deleted, although something else that the deletion names is [blocked](Self::blocked).
+    /// Allows to delete what can be deleted, even if something else that the deletion names is
+    /// [blocked](Self::blocked).
     #[must_use]
     pub fn allow_partial(self) -> Self {
         Self { is_partial_allowed: true, ..self }
@@ -142,7 +143,7 @@ impl Plan {
         }
     }
 
-    /// Returns what was found damaged, or in the way, in a fixed order.
+    /// Returns the damage and obstacles that were found, in a fixed order.
     pub fn findings(&self) -> &[Finding] {
         &self.scan.findings
     }
@@ -210,8 +211,8 @@ impl Plan {
         totals
     }
 
-    /// Returns what each repository frees, those that free most first, and last what belongs to no repository: blobs
-    /// that are no longer even linked.
+    /// Returns what each repository frees, the largest first, and separately what belongs to no repository: blobs that
+    /// no repository links.
     pub fn shares(&self) -> (Vec<RepositoryTotals<'_>>, Totals) {
         let unreferenced = &self.scan.sizes.unreferenced;
         let mut counted = HashSet::new();
@@ -254,12 +255,12 @@ impl Plan {
         totals
     }
 
-    /// The repositories of the store, sorted by name.
+    /// Returns the repositories of the store, sorted by name.
     pub fn repository_names(&self) -> impl Iterator<Item = &str> {
         self.scan.inventory.repositories.iter().map(|repository| &*repository.name)
     }
 
-    /// What a deletion names and the plan does not delete, and why.
+    /// Returns what a deletion names but the plan does not delete, and why.
     pub fn blocked(&self) -> &[Blocked] {
         &self.scan.reachable.blocked
     }

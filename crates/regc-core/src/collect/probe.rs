@@ -22,14 +22,14 @@ pub enum Answer {
     Nobody,
     /// A registry, or a server that speaks TLS or wants a login, as registries do.
     Registry,
-    /// A server that may be a registry, with how it answers: not in time, or that it cannot serve now.
+    /// A server that may be a registry, and its answer: none in time, or that it cannot serve now.
     Unclear(String),
     /// Another web server, by its name or the first line of its answer.
     Other(String),
 }
 
-/// Finds out what accepts connections at the registry's configured address, or, if that stands for all addresses of
-/// the machine, on the loopback interface. Takes a second at most.
+/// Determines what accepts connections at the registry's configured address, or on the loopback interface if that
+/// address stands for all addresses of the machine. Takes at most a second.
 ///
 /// Fails if the address cannot be parsed or resolved. Does not see a registry in a container with a network of its
 /// own.

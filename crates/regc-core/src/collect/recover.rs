@@ -1,7 +1,7 @@
-//! Restoring from the trash what turned out to be in use.
+//! Restores from the trash what turned out to be in use.
 //!
 //! A push during a run may refer to something that the run moved to the trash. The next run finds that something live
-//! is missing, and puts it back before anything else.
+//! is missing, and puts it back first.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ use crate::storage::lock::Access;
 use crate::storage::{Moved, ReadStorage};
 use crate::trash::{self, Trash};
 
-/// Scans a whole store as [`scan`] does, and puts back what is live, missing, and in the trash. Each such object is a
-/// finding. A storage that may only be read is not changed: what would be put back is reported.
+/// Scans a whole store as [`scan`] does, and puts back live objects that are missing from the store but in the trash.
+/// Each of them is a finding. A read-only storage is not changed: the findings report what would be put back.
 ///
 /// If the monitor stops it, it fails with [`Error::Interrupted`]. What was put back before that is in the registry, where it
 /// is in use, and was reported to the monitor.

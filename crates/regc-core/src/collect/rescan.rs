@@ -1,7 +1,7 @@
-//! Finding what was added since a store was scanned, and must be kept.
+//! Finds what was added after a store was scanned, and must be kept.
 //!
-//! A push that reuses an old blob does not touch it, so the blob's age says nothing. The push does write a layer
-//! link, a revision and a tag. Those that are newer than the run, and everything that they refer to, are spared. Only
+//! A push that reuses an old blob does not touch it, so the blob's age proves nothing. But the push writes a layer
+//! link, a revision and a tag. Those that are newer than the run, and everything that they refer to, are kept. Only
 //! directories that have changed are listed again, so a rescan takes a fraction of the time of the scan.
 
 use std::time::SystemTime;

@@ -1,7 +1,7 @@
-//! Carrying out a part of a plan: what somebody has reviewed before.
+//! Carries out only the reviewed part of a plan.
 //!
-//! What stays may lead to what was approved, as a link that is new leads to a blob that was garbage. So it is decided here, before
-//! anything is shown or deleted, what stays with it.
+//! What is kept may refer to what was approved: a new link may point to a blob that was garbage. So this decides,
+//! before anything is shown or deleted, what must be kept with it.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -12,9 +12,9 @@ use crate::error::Error;
 use crate::storage::ReadStorage;
 
 impl Plan {
-    /// Deletes only those items that `is_approved` accepts, of an earlier plan that somebody has reviewed. What stays keeps what it
-    /// leads to: a blob stays as long as any link to it does, an image whole if its manifest does, and a repository with anything in
-    /// it. `storage` is that of the plan's store.
+    /// Restricts the plan to items that `is_approved` accepts: those of an earlier plan that was reviewed. What is kept
+    /// also keeps what it refers to: a blob is kept as long as a link to it is, all of an image if its manifest is, and
+    /// a repository if anything in it is. `storage` is that of the plan's store.
     ///
     /// Fails if the storage cannot be read.
     pub fn only(mut self, storage: &dyn ReadStorage, is_approved: impl Fn(&Item<'_>) -> bool) -> Result<Self, Error> {

@@ -1,8 +1,8 @@
-//! Making room for the journal where the file system is full.
+//! Makes room for the journal if the file system is full.
 //!
-//! Moving to the trash needs a little space, and a file system that is full of earlier runs' trash has none. The
-//! oldest of those runs are then permanently deleted. The hazard is deleting what an operator still counts on, so
-//! anything that may be the only copy of something is kept: see [`KEPT_FOR`].
+//! Moving to the trash needs a little space, and there is none if earlier runs in the trash fill the file system. Then
+//! the oldest of those runs are deleted for good. An operator may still need them, so anything that may be the only
+//! copy of something is kept: see [`KEPT_FOR`].
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::monitor::Monitor;
 use crate::storage::{ReadStorage, TrashStorage};
 use crate::trash::{Header, REPAIR, RunSize, TrashedRun, directory, forget, list};
 
-/// How long a run stays in the trash in any case: a run that began less than this before the present one is never
-/// deleted to make room. Neither is a run whose header cannot be read, one that is being restored, a repair, or one
-/// that holds what an image in use needs.
+/// How long a run is always kept in the trash: a run that began less than this before the current one is never deleted
+/// to make room. Neither is a run whose header cannot be read, one that is being restored, a repair, or one that holds
+/// what an image in use needs.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 impl TrashedRun {
-    /// Returns until when the run stays in the trash whatever happens, in seconds since 1970: from then on, a run that finds
-    /// the file system full may delete it, unless it holds what an image in use needs. `None` if only emptying the trash
+    /// Returns until when the run is always kept in the trash, in seconds since 1970. After that, a run that finds the
+    /// file system full may delete it, unless it holds what an image in use needs. `None` if only emptying the trash
     /// deletes it.
     pub fn kept_until(&self) -> Option<u64> {
         let header = self.header.as_ref()?;

@@ -1,4 +1,4 @@
-//! A run in numbers, the same for a dry run and a real one.
+//! The numbers of a run, the same for a dry run and a real one.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::collect::sweep::Outcome;
 use crate::registry::config::Cache;
 use crate::trash::RunSize;
 
-/// A run in numbers.
+/// The numbers of a run.
 ///
 /// Serialised, it is the last line of `regc gc --format json`; docs/json.md describes it for users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,9 +22,9 @@ pub struct Summary {
     pub delete_untagged: bool,
     /// The number of repositories.
     pub repositories: u64,
-    /// Repositories that are kept whole because something in them is damaged.
+    /// Repositories in which everything is kept because something in them is damaged.
     pub protected_repositories: u64,
-    /// Repositories from which nothing is removed because symbolic links lead into or out of them.
+    /// Repositories from which nothing is removed because symbolic links point into or out of them.
     pub shared_repositories: u64,
     /// Tags; `None` if they were not read because nothing depends on them.
     pub tags: Option<u64>,
@@ -32,33 +32,32 @@ pub struct Summary {
     pub manifests: u64,
     /// Digests that are live, including those whose content is not in the store.
     pub marked: u64,
-    /// Blobs that stay.
+    /// Blobs that are kept.
     pub live_blobs: u64,
     /// The length of their content, in bytes.
     pub live_bytes: u64,
-    /// Blobs that nothing refers to, but that are too recent to be garbage.
+    /// Blobs that nothing refers to, but that are too recent to be deleted.
     pub young_blobs: u64,
     /// The length of their content, in bytes.
     pub young_bytes: u64,
-    /// Bytes of garbage blobs that are not freed because their files have other names as well: hard links.
+    /// Bytes of garbage blobs that are not freed because their files have other hard links.
     pub hard_linked_bytes: u64,
     /// What is garbage.
     pub garbage: Totals,
     /// Garbage that was removed, or moved to the trash: nothing in a dry run.
     pub removed: Totals,
-    /// Garbage that was kept after all: it came into use during the run, or a link to it could not be removed.
+    /// Garbage that was kept: it came into use during the run, or removing a link to it failed.
     pub spared: Totals,
     /// The run's name in the trash; `None` if what is removed is not kept.
     pub trashed_as: Option<String>,
-    /// The runs that were permanently deleted from the trash because the file system had no room for this run's
-    /// journal.
+    /// The runs that were deleted from the trash for good because the file system had no room for this run's journal.
     pub deleted_runs: Vec<RunSize>,
     /// The length of everything in the trash that is not a link, in bytes. `regc trash empty` frees it.
     pub trash_bytes: u64,
     /// How many keys and members of sets were removed from the registry's cache in Redis. The caller sets it.
     pub evicted: u64,
-    /// The registry's cache, which still lists what was removed and must be cleared; `None` if there is none, nothing was
-    /// removed, or the cache no longer lists it. The caller, who knows whether a registry is running, sets it.
+    /// The registry's cache that still lists what was removed and must be cleared; `None` if there is no cache, nothing
+    /// was removed, or the cache no longer lists it. The caller knows whether a registry is running, and sets it.
     pub stale_cache: Option<Cache>,
     /// Whether the run was stopped before it was complete.
     pub interrupted: bool,
@@ -71,7 +70,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The present version of the schema, which is that of all records that regc prints as JSON.
+    /// The current version of the schema of all records that regc prints as JSON.
     pub const SCHEMA_VERSION: u32 = 3;
 
     /// Summarises a run; `outcome` is `None` for a dry run. The caller provides the size of the trash.

@@ -1,8 +1,8 @@
-//! Carrying out a plan: the only place that removes anything.
+//! Carries out a plan. Nothing else removes anything.
 //!
-//! Each object is removed before what it points at, so that a run that stops at any moment leaves a registry that
-//! serves everything it should, and a second run finishes the work. Before the first removal, the store is rescanned
-//! for what has been added; before each removal, the object itself is checked again.
+//! Each object is removed before what it refers to, so a run that stops at any moment leaves a registry that serves
+//! everything it should, and a second run finishes the work. Before the first removal, the store is rescanned for what
+//! has been added. Before each removal, the object itself is checked again.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -28,29 +28,28 @@ use crate::sync::Mutex;
 use crate::threads::with_threads;
 use crate::trash::{self, Header};
 
-/// What became of a plan.
+/// The result of carrying out a plan.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 #[must_use = "it says what failed"]
 pub struct Outcome {
-    /// What was deleted, or moved to the trash. [`Totals::all_bytes`] is what that frees at most: less if files have other
-    /// names (hard links), and nothing yet if they were moved to the trash.
+    /// What was deleted, or moved to the trash. [`Totals::all_bytes`] is the most that it frees: less if files have
+    /// other hard links, and nothing yet if they were moved to the trash.
     pub removed: Totals,
-    /// What was to be removed but was kept: it is in use again, or something that could not be removed refers to it.
+    /// What was planned but kept: it is in use again, or something whose removal failed refers to it.
     pub spared: Totals,
-    /// What failed, sorted. If a link stays, so does what it refers to; the rest is removed.
+    /// What failed, sorted. If a link is not removed, what it refers to is kept; the rest is removed.
     pub failures: Vec<Error>,
-    /// Whether the monitor stopped it after it had begun to delete.
+    /// Whether the monitor stopped the run after it had begun to delete.
     pub interrupted: bool,
     /// The run's name in the trash, if something was moved there.
     pub trashed_as: Option<String>,
-    /// The runs that were permanently deleted from the trash because the file system had no room for this run's
-    /// journal.
+    /// The runs that were deleted from the trash for good because the file system had no room for this run's journal.
     pub deleted_runs: Vec<trash::RunSize>,
 }
 
 impl Outcome {
-    /// Whether everything was deleted that was planned.
+    /// Whether everything that was planned was deleted.
     pub fn is_complete(&self) -> bool {
         !self.interrupted && self.failures.is_empty() && self.spared.is_empty()
     }
@@ -61,12 +60,12 @@ const BATCH: usize = 256;
 
 /// Removes everything in `plan`, in its order, or moves it to the `trash`.
 ///
-/// The lock must have been taken before the store was scanned: what was modified since then stays, and so does what
-/// it refers to.
+/// The lock must have been taken before the store was scanned: what was modified since then is kept, and so is what it
+/// refers to.
 ///
-/// Fails before the first removal if the storage cannot be read, if it is known that something cannot be removed,
-/// or if the trash's journal cannot be written. If there is no room for the journal, old runs are deleted from the
-/// trash. Removals that fail are in the [`Outcome`].
+/// Fails before the first removal if the storage cannot be read, if something is known to be impossible to remove, or
+/// if the trash's journal cannot be written. If there is no room for the journal, old runs are deleted from the trash.
+/// Removals that fail are in the [`Outcome`].
 pub fn sweep(
     locked: &Locked<'_>,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! Finding what a registry has cached of blobs that are no longer in its storage, whoever removed them.
+//! Finds what a registry has cached of blobs that are no longer in its storage, whatever removed them.
 
 use rayon::prelude::*;
 

@@ -124,7 +124,7 @@ impl Kind {
         Kind::StaleCache,
     ];
 
-    /// Returns the kind that it is in a registry with these absences.
+    /// Returns the kind that applies in a registry in which these may be absent.
     pub fn in_spite_of(self, absences: Absences) -> Self {
         match self {
             Kind::MissingBlob if absences.content => Kind::ExpiredBlob,
@@ -148,7 +148,7 @@ impl Kind {
         self.page().code
     }
 
-    /// Returns how bad it is.
+    /// Returns its severity.
     pub const fn severity(self) -> Severity {
         self.page().severity
     }
