@@ -1,4 +1,4 @@
-//! Deciding what is deleted, and deleting it.
+//! Decides what is deleted, and deletes it.
 
 pub mod guards;
 mod item;

@@ -1,10 +1,10 @@
 //! Offline garbage collection for the storage of Docker and OCI registries.
 //!
-//! A registry (distribution/distribution, the `registry` image) never frees disk space by itself. This library finds
-//! out what in its storage a client can still pull, and deletes the rest.
+//! A registry (distribution/distribution, the `registry` image) never frees disk space by itself. This library
+//! determines what clients can still pull from its storage, and deletes the rest.
 //!
-//! A [`Store`] is opened with the registry's own configuration. A [`Plan`] is what a collection would delete; a dry
-//! run ends there. A [`Session`], which holds the store's lock, carries a plan out:
+//! A [`Store`] is opened with the registry's own configuration. A [`Plan`] lists what a collection would delete; a dry
+//! run ends there. A [`Session`] holds the store's lock, and carries out a plan:
 //!
 //! ```
 //! use regc_core::{CollectOptions, Config, Disposal, Holder, Silent, Store};
@@ -34,8 +34,8 @@
 //! # }
 //! ```
 //!
-//! To delete a repository, name it; for tags, images and patterns, see `Store::resolve`. A session executes no plan that leaves
-//! something named undeleted:
+//! To delete a repository, name it. For tags, images and patterns, see `Store::resolve`. A session refuses to execute a
+//! plan that would leave anything named undeleted:
 //!
 //! ```
 //! # use regc_core::{CollectOptions, Config, Disposal, Holder, Silent, Store};
@@ -72,27 +72,28 @@
 //! | show progress, and stop | a [`Monitor`] |
 //! | use other storage | [`storage`], and its `conformance` checks; then [`Store::with_storage`] |
 //!
-//! **Safety.** What a safe run needs cannot be left out. [`Store::lock`] refuses a registry that takes pushes and a store that
-//! another process has. [`Session::plan`] first puts back what an interrupted run must not have moved, and refuses stores that
-//! look half-mounted, or are described by an external database. A session carries out only plans that it has made since it last
-//! changed the store, and of collections and deletions only the latest. [`Session::execute`] rescans, and deletes links before
-//! content.
+//! **Safety.** The steps of a safe run cannot be skipped. [`Store::lock`] refuses a registry that accepts pushes, and a
+//! store that another process has locked. [`Session::plan`] first puts back what came into use while a run moved it to
+//! the trash, and refuses stores that look half-mounted, or that an external database describes. A session carries out
+//! only plans that it has made since it last changed the store, and of collections and deletions only the latest.
+//! [`Session::execute`] rescans, and deletes links before content.
 //!
-//! **What is freed.** [`Totals::all_bytes`](Totals) of [`Outcome::removed`], once it is deleted; what was moved to the trash is
-//! freed by [`Session::empty_trash`]. A file with several names (hard links) frees nothing: see [`Summary`].
+//! **What is freed.** [`Totals::all_bytes`](Totals) of [`Outcome::removed`], if it was deleted.
+//! [`Session::empty_trash`] frees what was moved to the trash. Deleting a file that has other hard links frees nothing:
+//! see [`Summary`].
 //!
-//! **Errors.** [`Error`] says why a call did nothing. What fails while something is being deleted is in what the call returns:
-//! [`Outcome::is_complete`] says whether there is any of that.
+//! **Errors.** An [`Error`] means that the call changed nothing, and says why. Failures during a deletion are in the
+//! result of the call: see [`Outcome::is_complete`].
 //!
-//! **Features.** By default, stores in a file system are collected, listed, checked and repaired. `patterns` adds globs on names,
-//! `retention` rules for tags, `s3`, `gcs` and `azure` stores in buckets, `redis` a registry's cache there, `conformance` checks for
-//! storage of your own.
+//! **Features.** By default, stores on a file system can be collected, listed, checked and repaired. `patterns` adds
+//! globs on names; `retention` adds rules for tags; `s3`, `gcs` and `azure` add stores in buckets; `redis` adds the
+//! registry's cache in Redis; `conformance` adds checks for your own storage.
 //!
-//! **Threads.** Every call is synchronous and uses as many threads as [`Store::jobs`] says; only
-//! [`Store::verify_content`] has a number of its own. A call can be watched and stopped
-//! from another thread by its monitor.
+//! **Threads.** Every call is synchronous, and uses as many threads as [`Store::jobs`] sets; only
+//! [`Store::verify_content`] has its own number. A monitor can watch a call, and stop it from another thread.
 //!
-//! The stages behind a store are in [`stages`], for tools that need one of them alone. Each stage uses only those before it.
+//! The stages behind a store are in [`stages`], for tools that need only one of them. Each stage uses only those before
+//! it.
 #![deny(missing_docs)]
 
 mod blocked;
@@ -135,23 +136,23 @@ pub use self::storage::lock::Holder;
 pub use self::store::{DEFAULT_JOBS, Disposal, Probed, Restore, Session, Store};
 pub use self::threads::MAX_JOBS;
 
-/// The stages, for callers that call them one by one. A [`Store`] calls them in the only safe order, and these modules may
-/// change more often than it. What changes a storage takes it locked: whether the plan is of that storage, and was made since
-/// it was locked, only a [`Session`] checks.
+/// The stages, for callers that call them one by one. A [`Store`] calls them in the only safe order, and these modules
+/// may change more often than it does. Functions that change a storage require it locked. Only a [`Session`] checks
+/// that a plan is for that storage and was made after it was locked.
 pub mod stages {
-    /// Deciding what is deleted, and deleting it.
+    /// Decides what is deleted, and deletes it.
     pub mod collect {
         pub use crate::collect::{guards, plan, probe, recover, room, summary, sweep};
     }
 
-    /// What a store holds, and what of it is live. Nothing is changed.
+    /// What is in a store, and what of it is live. Nothing is changed.
     pub mod scan {
         pub use crate::scan::{
             KnownManifests, Leftovers, Names, Options, Scan, deletion, inventory, mark, resolve, scan, sizes,
         };
     }
 
-    /// What was moved to the trash: listed, restored, deleted.
+    /// Lists, restores and deletes what was moved to the trash.
     pub mod trash {
         pub use crate::trash::empty::empty;
         pub use crate::trash::journal::read_journal;
@@ -159,13 +160,13 @@ pub mod stages {
         pub use crate::trash::restore::restore;
     }
 
-    /// Planning a repair, and carrying it out.
+    /// Plans a repair, and carries it out.
     pub mod repair {
         pub use crate::repair::apply::{apply, check};
         pub use crate::repair::plan::plan;
     }
 
-    /// Finding what was deleted, and linking it again.
+    /// Finds what was deleted, and links it again.
     pub mod undelete {
         pub use crate::undelete::apply::{apply, check};
         pub use crate::undelete::find::find;

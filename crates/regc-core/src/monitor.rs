@@ -7,7 +7,7 @@ use crate::finding::Finding;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Listing the blobs' directories. Steps are blobs; their number is not known in advance.
+    /// Listing the directories of blobs. Steps are blobs; their number is not known in advance.
     ListBlobs,
     /// Listing repositories and their revisions. Steps are repositories; their number is not known in advance.
     ListRepositories,
@@ -19,7 +19,7 @@ pub enum Phase {
     Measure,
     /// Listing the images of repositories. Steps are repositories.
     ListImages,
-    /// Looking at every link of repositories. Steps are repositories.
+    /// Checking every link of repositories. Steps are repositories.
     CheckLinks,
     /// Hashing the contents of blobs. Steps are bytes.
     HashContent,
@@ -68,23 +68,23 @@ pub enum Phase {
 /// }
 /// ```
 ///
-/// Every method is called from many threads at once, in no particular order, and should return soon.
+/// Every method is called from many threads at once, in no particular order, and should return quickly.
 pub trait Monitor: Sync {
     /// Reports that a phase begins; `steps` is how many it has, if that is known in advance.
     fn phase(&self, phase: Phase, steps: Option<u64>);
 
-    /// Reports that so many more steps of the phase are done.
+    /// Reports that this many more steps of the phase are done.
     fn advance(&self, steps: u64);
 
-    /// Something was found damaged. `Plan::findings` holds it too, in a fixed order; that of a deletion, only if it concerns
+    /// Reports damage. It is also in `Plan::findings`, in a fixed order; in the plan of a deletion, only if it concerns
     /// what is deleted.
     fn finding(&self, _: &Finding) {}
 
-    /// Whether the run is to stop at the next whole step. It is asked often.
+    /// Whether the run is to stop after the current step. This is called often.
     ///
-    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`]. One that has begun to change
-    /// the storage returns what was done, with `interrupted` set. A monitor that has stopped one call stops the next one as
-    /// well: to restore after a stop, pass another.
+    /// A call that is stopped before it has changed anything fails with [`Error::Interrupted`]. A call that has begun
+    /// to change the storage returns what was done, with `interrupted` set. A monitor that has stopped one call also
+    /// stops the next one: to restore after a stop, pass another monitor.
     fn is_stopped(&self) -> bool {
         false
     }

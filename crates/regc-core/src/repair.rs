@@ -1,4 +1,4 @@
-//! Repairing a store, as far as that can lose nothing.
+//! Repairs a store, as far as possible without loss.
 //!
 //! A link is written only if its content exists and matches its digest. Only dangling links are removed, and tags that
 //! name nothing. What is replaced or removed is moved to the trash, after a journal is written. A replacement is one
@@ -36,7 +36,7 @@ impl<'a> Options<'a> {
         Self::default()
     }
 
-    /// Takes missing or damaged content from another store, a backup or a mirror: its `Store::storage`.
+    /// Copies missing or damaged content from another store, such as a backup or a mirror: its `Store::storage`.
     #[must_use]
     pub fn from(self, from: Option<&'a dyn ReadStorage>) -> Self {
         Self { from, ..self }
@@ -48,14 +48,15 @@ impl<'a> Options<'a> {
         Self { bandwidth, ..self }
     }
 
-    /// Sets whether to go on although much of what images need is missing: its file system may not be mounted.
+    /// Sets whether to continue even if much of what images need is missing: its file system may not be mounted.
     #[must_use]
     pub fn allow_missing(self, allow_missing: bool) -> Self {
         Self { allow_missing, ..self }
     }
 
-    /// Sets whether to remove links to manifests that are nowhere, and the tags that name them. As long as a revision's
-    /// link exists, a collection keeps everything in its repository, so that the manifest's file can be restored.
+    /// Sets whether to remove links to manifests that no longer exist anywhere, and the tags that name them. As long as
+    /// a revision's link exists, a collection keeps everything in its repository, so that the manifest's file can be
+    /// restored.
     #[must_use]
     pub fn drop_lost(self, drop_lost: bool) -> Self {
         Self { drop_lost, ..self }
@@ -65,7 +66,7 @@ impl<'a> Options<'a> {
 /// One step of a repair.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
-    /// Content is taken from the other store. What was there is moved to the trash.
+    /// Content is copied from the other store. What was there is moved to the trash.
     Take {
         /// Where it is put.
         path: String,

@@ -1,10 +1,11 @@
 //! The rules of `regc prune`: which tags of a repository are kept, and which are deleted.
 //!
-//! Nothing is read or deleted here, and the time is an argument: [`decide`] returns whether each tag is kept, and why.
+//! Nothing is read or deleted here, and the current time is an argument: [`decide`] returns whether each tag is kept,
+//! and why.
 //!
-//! An image often has several tags. Counting tags, or deleting an old tag beside a recent one, would take images from
-//! people who pull them by another name. So images are counted, an image is kept if any of its tags is, and what cannot
-//! be judged (a garbled link, an invalid date, a tag that is not a version) is kept.
+//! An image often has several tags. Counting tags, or deleting an old tag beside a recent one, would delete images that
+//! clients pull by another name. So images are counted, an image is kept if any of its tags is, and a tag to which the
+//! rule cannot be applied (a garbled link, an invalid date, a tag that is not a version) is kept.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -64,7 +65,7 @@ pub struct TagFacts {
     pub tag: String,
     /// The manifest that it names; `None` if its link is garbled.
     pub digest: Option<Digest>,
-    /// When it was pushed last.
+    /// When it was last pushed.
     pub pushed: SystemTime,
     /// When the image was created, according to its config: RFC 3339.
     pub created: Option<String>,
@@ -74,8 +75,8 @@ pub struct TagFacts {
     pub owners: Vec<Digest>,
     /// Whether the manifest is present, linked and understood, so that the image can be pulled.
     pub is_understood: bool,
-    /// If it belongs by its name to a manifest that was deleted from its repository: when the youngest of what would be
-    /// deleted with it was pushed.
+    /// If its name belongs to a manifest that was deleted from its repository: when the latest of what would be deleted
+    /// with it was pushed.
     pub orphaned_since: Option<SystemTime>,
 }
 

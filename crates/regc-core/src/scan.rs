@@ -33,7 +33,7 @@ pub use self::options::{Leftovers, Names, Options};
 /// The result of a scan: what a store holds, and what of it is live.
 #[derive(Debug)]
 pub struct Scan {
-    /// What the store holds.
+    /// What is in the store.
     pub inventory: Inventory,
     /// What of it is live.
     pub reachable: Reachable,

@@ -1,4 +1,4 @@
-//! Where a registry's files are: the contract of a storage, and the backends.
+//! Where a registry's files are: the interface of a storage, and the backends.
 
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 // Each of them uses a part of what they share.

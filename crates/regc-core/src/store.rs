@@ -1,9 +1,9 @@
-//! A store, and a session in which it is changed: the complete way through all stages.
+//! A store, and a session that changes it: the complete path through all stages.
 //!
-//! The stages can be called one by one. Only this module defines which of them a safe run needs, and in which order:
-//! the store must not be described by another database, its root must hold a registry, no registry may accept pushes,
-//! no other run may be active, what an interrupted run left is finished first, a store that looks half mounted is
-//! refused, and objects are deleted in order, after a rescan. The required stages cannot be skipped.
+//! The stages can be called one by one. Only this module defines which of them a safe run needs, and in which order: no
+//! external database may describe the store, its root must contain a registry, no registry may accept pushes, no other
+//! run may be active, what an interrupted run left is finished first, a store that looks half-mounted is refused, and
+//! objects are deleted in order, after a rescan. The required stages cannot be skipped.
 
 #[cfg(feature = "redis")]
 mod evict;
@@ -58,15 +58,15 @@ pub struct Store {
 /// How many stores there were so far.
 static STORES: AtomicU64 = AtomicU64::new(1);
 
-/// How many threads a store uses by default where they wait for it.
+/// How many threads a store uses by default if they mostly wait for it.
 pub const DEFAULT_JOBS: usize = 64;
 
-/// What becomes of what is deleted.
+/// Whether objects are deleted for good or moved to the trash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposal {
-    /// It is deleted, which frees space and cannot be undone.
+    /// They are deleted, which frees space and cannot be undone.
     Delete,
-    /// It is moved to the trash in the same storage, from which it can be restored. This frees nothing before
+    /// They are moved to the trash in the same storage, from which they can be restored. This frees nothing until
     /// [`Session::empty_trash`].
     Trash,
 }
@@ -96,12 +96,12 @@ pub struct Restore<'a> {
 }
 
 impl<'a> Restore<'a> {
-    /// Everything that the run of this name has moved there.
+    /// Restores everything that the run of this name moved there.
     pub fn new(run: &'a str) -> Self {
         Self { run, selection: None }
     }
 
-    /// Only what is selected of it; everything if nothing is given.
+    /// Restores only what is selected; everything if `None`.
     #[must_use]
     pub fn selection(self, selection: Option<&'a Selection>) -> Self {
         Self { selection, ..self }
@@ -109,15 +109,14 @@ impl<'a> Restore<'a> {
 }
 
 impl Store {
-    /// Opens the store that a registry's configuration describes. Reads nothing yet but what the storage needs to
-    /// open.
+    /// Opens the store that a registry's configuration describes. Reads only what the storage needs to open.
     ///
     /// Fails if the storage's root is absent, or if its driver is not supported.
     pub fn open(config: &Config) -> Result<Self, Error> {
         Ok(Self::with_storage(config, storage::open(config)?))
     }
 
-    /// Opens the store in a storage of the caller's. The configuration's own storage section is ignored.
+    /// Opens the store in the caller's own storage. The storage section of the configuration is ignored.
     pub fn with_storage(config: &Config, storage: Box<dyn DeleteStorage>) -> Self {
         let number = STORES.fetch_add(1, Relaxed);
         Self {
@@ -130,18 +129,17 @@ impl Store {
         }
     }
 
-    /// Sets whether to go on although the root holds no registry, or the store has no repository, no blob, no
-    /// manifest or no tag: the mount point of an unmounted file system looks like an empty root.
+    /// Sets whether to continue even if the root contains no registry, or the store has no repositories, blobs,
+    /// manifests or tags: the mount point of an unmounted file system looks like an empty root.
     #[must_use]
     pub fn allow_empty(self, allow_empty: bool) -> Self {
         Self { allow_empty, ..self }
     }
 
-    /// How many threads work for one call: at least 1, at most [`MAX_JOBS`](crate::threads::MAX_JOBS); beyond that, the nearest
-    /// of the two.
+    /// Sets how many threads work for one call. The number is limited to 1 and [`MAX_JOBS`](crate::threads::MAX_JOBS).
     ///
-    /// By default as many as help, which is measured once, by a few hundred questions: [`DEFAULT_JOBS`] where threads wait for a
-    /// disk or a network, eight for each core where everything is in memory.
+    /// The default is measured once, with a few hundred queries: [`DEFAULT_JOBS`] if threads wait for a disk or a
+    /// network, eight for each core if everything is in memory.
     #[must_use]
     pub fn jobs(self, jobs: usize) -> Self {
         Self { jobs: OnceLock::from(jobs), ..self }
@@ -151,28 +149,29 @@ impl Store {
         *self.jobs.get_or_init(|| latency::helpful_threads(&*self.storage))
     }
 
-    /// Sets the file in which what manifests refer to is remembered from one run to the next: on this machine, wherever the
-    /// storage is. Plans, and [`scan`](Self::scan), do not read a manifest again whose blob has the length and the time that it
-    /// had. The file is written by [`Session::remember`]; it may be absent, damaged, or that of another store. None by default.
+    /// Sets the file that caches from one run to the next what manifests refer to. It is on this machine, wherever the
+    /// storage is. Plans and [`scan`](Self::scan) do not read a manifest again if the length and time of its blob are
+    /// unchanged. [`Session::remember`] writes the file; it may be absent, damaged, or that of another store. None by
+    /// default.
     ///
-    /// Content that has decayed since it was read is then noticed only by [`verify`](Self::verify), if neither its length nor its
-    /// time shows it. What such a manifest needs is kept, but no longer everything else in its repository.
+    /// With it, only [`verify`](Self::verify) notices a manifest that was damaged since it was read, if its length and
+    /// time are unchanged. What such a manifest needs is kept, but not everything else in its repository.
     #[must_use]
     pub fn manifest_cache(self, file: Option<PathBuf>) -> Self {
         Self { manifest_cache: file, ..self }
     }
 
-    /// The registry's configuration.
+    /// Returns the registry's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The storage, to read.
+    /// Returns the storage, for reading.
     pub fn storage(&self) -> &dyn ReadStorage {
         &*self.storage
     }
 
-    /// Refuses the store if its root holds no registry, or if an external database describes what is in use. Every
+    /// Refuses the store if its root contains no registry, or if an external database records what is in use. Every
     /// plan checks this first; a caller may check earlier.
     pub fn check(&self, options: &CollectOptions, is_deletion: bool) -> Result<(), Error> {
         let nothing = Deletion::default();
@@ -181,18 +180,18 @@ impl Store {
         self.check_layout()
     }
 
-    /// Refuses a root that holds no registry.
+    /// Refuses a root that contains no registry.
     pub fn check_layout(&self) -> Result<(), Error> {
         refuse_missing_layout(&*self.storage, self.allow_empty)
     }
 
-    /// What a collection would delete: a dry run, which needs no lock. The storage is not changed.
+    /// Plans what a collection would delete. This is a dry run, needs no lock, and does not change the storage.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
         self.planned(Access::Read(&*self.storage), None, options, None, monitor)
     }
 
-    /// What a deletion would delete: a dry run, which needs no lock. The storage is not changed. What cannot be deleted is in
-    /// [`Plan::blocked`].
+    /// Plans what a deletion would delete. This is a dry run, needs no lock, and does not change the storage. What
+    /// cannot be deleted is in [`Plan::blocked`].
     pub fn plan_deletion(
         &self,
         deletion: Deletion,
@@ -202,8 +201,8 @@ impl Store {
         self.planned(Access::Read(&*self.storage), None, options, Some(deletion), monitor)
     }
 
-    /// The deletion of one repository, by its exact name: all that it holds when the deletion is planned. Repositories below it
-    /// stay.
+    /// Returns the deletion of one repository, by its exact name: everything in it when the deletion is planned.
+    /// Repositories below it are kept.
     ///
     /// Fails with [`Error::NothingMatches`] if there is no repository of that name.
     pub fn resolve_repository(&self, name: &str, monitor: &dyn Monitor) -> Result<Deletion, Error> {
@@ -215,14 +214,14 @@ impl Store {
         Ok(deletion)
     }
 
-    /// The deletion of what patterns name: repositories, tags, manifests; of nothing, if there is no pattern. To name one
-    /// repository literally, use [`resolve_repository`](Self::resolve_repository): a pattern is a glob.
+    /// Returns the deletion of what patterns name: repositories, tags, manifests; of nothing, if there is no pattern. A
+    /// pattern is a glob: to name one repository literally, use [`resolve_repository`](Self::resolve_repository).
     ///
-    /// Resolve in a session, or before it: tags that name something else by then stay. A repository that is named as a whole is
-    /// deleted with what it holds when the deletion is planned.
+    /// This may be called in a session, or before it: tags that name something else by then are kept. A whole
+    /// repository is deleted with everything in it when the deletion is planned.
     ///
-    /// Fails with [`Error::NothingMatches`] if one names nothing, and without `force` with [`Error::StillTagged`] if one names
-    /// a manifest that tags name as well.
+    /// Fails with [`Error::NothingMatches`] if a pattern matches nothing and, without `force`, with
+    /// [`Error::StillTagged`] if it names a manifest that has tags.
     ///
     /// ```
     /// use regc_core::registry::pattern::Pattern;
@@ -246,15 +245,15 @@ impl Store {
         resolve::resolve(self.as_it_is(), patterns, force, self.threads(), monitor)
     }
 
-    /// The name of the repository whose directory is at `path`: below the storage root, or below the directory of all
-    /// repositories. It need not be a name that a registry serves.
+    /// Returns the name of the repository whose directory is at `path`, below the storage root or the directory of all
+    /// repositories. Registries need not serve a repository of this name.
     ///
     /// Fails with [`Error::NothingMatches`] if there is none.
     pub fn repository_at(&self, path: &str, monitor: &dyn Monitor) -> Result<String, Error> {
         resolve::repository_at(self.as_it_is(), path, self.threads(), monitor)
     }
 
-    /// Plans how to repair what a verification found: a dry run. Nothing is changed.
+    /// Plans how to repair what a verification found. This is a dry run: nothing is changed.
     ///
     /// Refuses a store as a deletion does. Fails with [`Error::NoTrash`] if the storage has no trash, with
     /// [`Error::Interrupted`] if the monitor stops it.
@@ -270,7 +269,7 @@ impl Store {
         repair::plan(&*self.storage, verification, &options, &SystemClock::start(), monitor)
     }
 
-    /// What is to be written so that deleted manifests can be pulled again: a dry run. Nothing is changed.
+    /// Plans which links to write so that deleted manifests can be pulled again. This is a dry run: nothing is changed.
     ///
     /// Refuses a store as a deletion does. Fails with [`Error::NotDeleted`] if a selected manifest is neither linked nor among
     /// what this store [listed](Self::deleted), with [`Error::TagExists`] if a tag names something else.
@@ -311,19 +310,19 @@ impl Store {
         undelete::plan(&*self.storage, &deleted, selected, monitor)
     }
 
-    /// Whether the storage keeps what is deleted as an older version: space is freed only when that expires.
+    /// Whether the storage keeps deleted objects as older versions: space is freed only when those expire.
     pub fn keeps_versions(&self) -> bool {
         self.storage.keeps_versions()
     }
 
-    /// Whether the server has said that it cannot list the uploads that are pending: see
+    /// Whether the server cannot list pending uploads: see
     /// [`DeleteStorage::hides_uploads`](crate::storage::DeleteStorage::hides_uploads).
     pub fn hides_uploads(&self) -> bool {
         self.storage.hides_uploads()
     }
 
-    /// Fails, as moving to the trash would, if what a plan deletes is on another file system than the trash, or if the storage
-    /// has no trash.
+    /// Fails if what a plan deletes is on another file system than the trash, or if the storage has no trash: moving it
+    /// to the trash would fail.
     pub fn check_trash(&self, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
         self.require_trash()?;
         match with_threads(self.threads(), || check_removable(&*self.storage, plan, true, monitor)) {
@@ -340,8 +339,9 @@ impl Store {
         trash::list(&*self.storage, monitor)
     }
 
-    /// Lists the objects of a run that are still in the trash, by path. What each is comes from the run's journal; from its path,
-    /// if that cannot be read or does not name it, and then it is unknown what a tag named.
+    /// Lists the objects of a run that are still in the trash, by path. Their descriptions are from the run's journal.
+    /// If the journal cannot be read or does not list an object, they are from its path, and what a tag named is
+    /// unknown.
     ///
     /// Fails with [`Error::NoTrash`] if the storage has no trash, with [`Error::NoSuchRun`] if there is no such run, with
     /// [`Error::Interrupted`] if the monitor stops it.
@@ -350,12 +350,12 @@ impl Store {
         trash::contents(&*self.storage, run, monitor)
     }
 
-    /// What a restore would bring back.
+    /// Returns what a restore would bring back.
     pub fn plan_restore(&self, restore: &Restore<'_>, monitor: &dyn Monitor) -> Result<Restored, Error> {
         trash::restore(Access::Read(&*self.storage), restore.run, restore.selection, self.threads(), monitor)
     }
 
-    /// What emptying the trash would delete, and what would be put back first; see [`Session::empty_trash`].
+    /// Returns what emptying the trash would delete, and what would be put back first: see [`Session::empty_trash`].
     pub fn plan_empty_trash(
         &self,
         runs: Runs<'_>,
@@ -365,7 +365,7 @@ impl Store {
         self.emptied(Access::Read(&*self.storage), runs, before, monitor)
     }
 
-    /// Returns the repairs that cannot be done at present, and why.
+    /// Returns the repairs that are currently impossible, and why.
     ///
     /// Fails only with [`Error::Interrupted`], if the monitor stops it.
     pub fn check_repair(&self, plan: &repair::Plan, monitor: &dyn Monitor) -> Result<Vec<(Action, Error)>, Error> {
@@ -377,7 +377,7 @@ impl Store {
         undelete::check(&*self.storage, plan, monitor)
     }
 
-    /// Finds out whether a registry accepts pushes at its configured address.
+    /// Checks whether a registry accepts pushes at its configured address.
     pub fn probe(&self) -> Probed {
         let Some(listener) = self.config.listener.as_ref().filter(|_| !self.config.read_only) else {
             return Probed::NotAsked;
@@ -391,8 +391,8 @@ impl Store {
         }
     }
 
-    /// The registry's cache, if it still lists blobs that were deleted: a registry that believes it has a blob accepts images
-    /// that cannot be pulled. Redis outlives the registry; the registry's own memory matters only if the registry was not
+    /// Returns the registry's cache if it still lists deleted blobs: with such a cache, the registry accepts images
+    /// that cannot be pulled. Redis outlives the registry; a cache in memory matters only if the registry was not
     /// stopped.
     pub fn stale_cache(&self) -> Option<Cache> {
         let is_stale = match &self.config.cache {
@@ -406,22 +406,23 @@ impl Store {
         is_stale.then(|| self.config.cache.clone())
     }
 
-    /// Returns how many bytes are free on the file system that the store is on; `None` if it is on none, or that is not known.
+    /// Returns how many bytes are free on the store's file system; `None` if it is not on a file system, or if this is
+    /// unknown.
     pub fn free_bytes(&self) -> Option<u64> {
         self.storage.as_posix()?.free_bytes()
     }
 
-    /// Returns how many bytes that file system has, free or not; `None` likewise.
+    /// Returns the size of that file system in bytes; `None` likewise.
     pub fn capacity_bytes(&self) -> Option<u64> {
         self.storage.as_posix()?.capacity_bytes()
     }
 
-    /// Takes the store's lock, so that it can be changed.
+    /// Locks the store, so that it can be changed.
     ///
-    /// A probe that fails does not keep it from going on: see [`Session::probed`].
+    /// A failed probe is not an error: see [`Session::probed`].
     ///
-    /// Fails with [`Error::Locked`] if another process has it, with [`Refusal::RegistryRuns`] if a registry takes pushes, and
-    /// with [`Refusal::RegistryMayRun`] if a server may be one.
+    /// Fails with [`Error::Locked`] if another process holds the lock, with [`Refusal::RegistryRuns`] if a registry
+    /// accepts pushes, and with [`Refusal::RegistryMayRun`] if a server may be one.
     pub fn lock(&self, holder: &Holder) -> Result<Session<'_>, Error> {
         let locked = self.take_lock(holder)?;
         let probed = self.probe();
@@ -433,9 +434,8 @@ impl Store {
         }
     }
 
-    /// Locks the store while a registry may accept pushes. What is deleted is then always moved to the trash, from
-    /// which the next run restores what has come into use; see [`CollectOptions::keep_since`] for how to keep what is
-    /// recent.
+    /// Locks the store while a registry may accept pushes. Deleted objects are then always moved to the trash, from
+    /// which the next run restores what has come into use. To keep what is recent, see [`CollectOptions::keep_since`].
     ///
     /// Fails with [`Error::NoTrash`] if the storage has no trash.
     pub fn lock_live(&self, holder: &Holder) -> Result<Session<'_>, Error> {

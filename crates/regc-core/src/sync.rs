@@ -1,7 +1,7 @@
-//! The standard library's locks, without poison.
+//! The standard library's locks, without poisoning.
 //!
-//! A thread that panics while it holds a lock ends the whole call: the pool of threads passes the panic on. So there is no
-//! one left who could read what it left behind.
+//! A thread that panics while it holds a lock ends the whole call, because the thread pool propagates the panic. So
+//! nothing can read the inconsistent data that it left.
 
 use std::sync::{Condvar as StdCondvar, Mutex as StdMutex, MutexGuard, PoisonError, TryLockError};
 use std::sync::{RwLock as StdRwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -4,7 +4,7 @@ use rayon::ThreadPoolBuilder;
 
 use crate::error::Error;
 
-/// How many threads work for one call at most.
+/// The maximum number of threads for one call.
 pub const MAX_JOBS: usize = 1024;
 
 /// Runs `work` on that many threads of its own, at least one and at most [`MAX_JOBS`].

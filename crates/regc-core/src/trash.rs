@@ -1,8 +1,8 @@
 //! What was moved out of the registry, and can be restored.
 //!
 //! Each run that moves objects has a directory of its own below [`layout::TRASH`]. In it, every object keeps the key
-//! that it had in the registry, and a journal records what is there and why. The journal is written, and survives a
-//! power cut, before the first object is moved, so it may name objects that were never moved.
+//! that it had in the registry, and a journal records what is there and why. The journal is written durably before the
+//! first object is moved, so it may list objects that were never moved.
 
 pub(crate) mod empty;
 mod incoming;

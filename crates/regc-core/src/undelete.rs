@@ -1,11 +1,12 @@
-//! Undoing what the API's DELETE did, as long as no collection has run since.
+//! Undoes deletions over the API, as long as no collection has run since.
 //!
-//! DELETE removes the link of a manifest and the tags that name it. All content stays until the next collection.
+//! A DELETE removes the link of a manifest and the tags that name it. All content remains until the next collection.
 //! `Store::deleted` lists the manifests that can still be undeleted, `Session::plan_undelete` checks and hashes
-//! everything that one needs and decides which links are missing, `Session::undelete` writes those in the order of a push.
+//! everything that one needs and decides which links are missing, `Session::undelete` writes those in the order of a
+//! push.
 //!
-//! The hazard is a link to content that the repository never had: a client that may read the repository could then
-//! read what belongs to another. So only what has left evidence in its own repository is linked, see [`Evidence`].
+//! A link to content that the repository never had would be dangerous: a client that may read the repository could then
+//! read what belongs to another one. So content is linked only with evidence from its own repository: see [`Evidence`].
 
 pub(crate) mod apply;
 pub(crate) mod find;
@@ -25,7 +26,7 @@ use crate::blocked::Missing;
 use crate::digest::Digest;
 use crate::registry::image::ImageKind;
 
-/// A manifest that its repository no longer links, and whose content is still there.
+/// A manifest that its repository no longer links, but whose content still exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deleted {
@@ -46,7 +47,7 @@ pub struct Deleted {
     pub kind: ImageKind,
     /// Its platforms.
     pub platforms: Vec<String>,
-    /// How many bytes a client that has nothing yet pulls, as far as they are still there.
+    /// How many bytes a client without any content pulls, as far as they still exist.
     pub bytes: u64,
     /// Something without which it cannot be pulled; `None` if everything is there.
     pub missing: Option<Missing>,
@@ -58,7 +59,7 @@ pub struct Deleted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// The directory of its revision is there, without a link: what the API's DELETE leaves.
+    /// The directory of its revision exists, without a link, as a DELETE leaves it.
     Revision,
     /// A tag's index has an entry for it.
     TagIndex,

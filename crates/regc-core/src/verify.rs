@@ -1,8 +1,7 @@
-//! Verification of a store: everything that is wrong in it, which images are affected, and what can be done.
+//! Verification of a store: what is wrong in it, which images are affected, and what can be done.
 //!
-//! The results decide what is reported and what a repair is planned from, and nothing is deleted for what is not found. So
-//! where a collection stops, as it does at what it cannot read,
-//! verification continues and reports it.
+//! The results determine what is reported, and what a repair is based on. Nothing is deleted because of what is not
+//! found. So verification continues where a collection stops, such as at what it cannot read, and reports it.
 
 pub mod content;
 mod images;
@@ -49,12 +48,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns what a gate needs: no uploads, and no names that need further listings.
+    /// Returns the options for a quick check: no uploads, and no names that need further listings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reports uploads that began before this; none if not given.
+    /// Sets that uploads that began before this time are reported; none with `None`.
     #[must_use]
     pub fn stale_before(self, stale_before: Option<SystemTime>) -> Self {
         Self { stale_before, ..self }
@@ -84,13 +83,13 @@ pub struct Defect {
     pub path: String,
     /// The repository that it is in; none for content.
     pub repository: Option<String>,
-    /// The digest that it is about.
+    /// Its digest.
     pub digest: Option<Digest>,
     /// Details, as a sentence without a full stop; empty if there are none.
     pub detail: String,
     /// The affected images, sorted: `repository:tag`, or `repository@digest` where no tag reaches it.
     pub images: Vec<String>,
-    /// Whether it may affect other images as well: if there are too many, only the nearest ones are named.
+    /// Whether it may affect more images: if there are too many, only the nearest ones are listed.
     pub has_more_images: bool,
 }
 
@@ -101,7 +100,7 @@ pub struct Verification {
     /// Everything that is wrong, in the order of the codes and paths, except for content that nothing refers to.
     pub defects: Vec<Defect>,
     /// Content that nothing refers to, and its length in bytes, in the order of the digests. There may be much of it,
-    /// so it only becomes a defect in [`each`](Self::each).
+    /// so it is a defect only in [`each`](Self::each).
     pub unreferenced: Vec<(Digest, u64)>,
     /// How many repositories there are.
     pub repositories: u64,
@@ -285,7 +284,7 @@ impl Verification {
         found.into_iter().flat_map(|found| found.revisions.iter().filter_map(subject)).collect()
     }
 
-    /// Returns whether an image cannot be pulled, or something else is wrong: more than mere leftovers.
+    /// Returns whether an image cannot be pulled, or something else is wrong besides leftovers.
     pub fn is_damaged(&self) -> bool {
         self.defects.iter().any(|defect| defect.kind.severity() < Severity::Note)
     }

@@ -1,11 +1,11 @@
-//! A page about a registry's store: one HTML file that needs no network, to be sent around and opened from disk.
+//! A page about a registry's store: one HTML file that needs no network, and can be sent by mail and opened from disk.
 //!
-//! [`write()`] makes it of an [`Overview`] and what else a caller has found out about the store. The sources of the page
-//! are in `page`; the data are in it as compressed JSON, in two blocks: the summary is read when the page opens,
-//! the details when an image is looked at.
+//! [`write()`] creates it from an [`Overview`] and what else the caller knows about the store. The sources of the page
+//! are in `page`. The page contains the data as compressed JSON, in two blocks: the summary is read when the page
+//! opens, the details when an image is opened.
 //!
-//! Names in a store were chosen by clients. They are in the page only as compressed data; its scripts make text of them, never
-//! markup, and its content security policy allows no other script.
+//! Names in a store were chosen by clients. They are in the page only as compressed data; its scripts turn them into
+//! text, never into markup, and its content security policy allows no other script.
 #![deny(missing_docs)]
 
 mod columns;
@@ -23,9 +23,9 @@ use serde::Serialize;
 /// What is on the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'r> {
-    /// What the store holds.
+    /// What is in the store.
     pub overview: &'r Overview<'r>,
-    /// When that was found out.
+    /// When that was determined.
     pub made: SystemTime,
     /// The storage root.
     pub store: &'r str,
@@ -35,13 +35,13 @@ pub struct Report<'r> {
     pub option: &'r str,
     /// What commands would free, in the order in which they are shown.
     pub would_free: &'r [WouldFree],
-    /// What was found damaged, or in the way.
+    /// The damage and obstacles that were found.
     pub findings: &'r [Finding],
     /// How much is in the trash.
     pub trash: Trash,
-    /// How many bytes are free on the store's file system; `None` if it is on none.
+    /// How many bytes are free on the store's file system; `None` if it is not on a file system.
     pub free_bytes: Option<u64>,
-    /// How many bytes that file system has, free or not; `None` likewise.
+    /// The size of that file system in bytes; `None` likewise.
     pub capacity_bytes: Option<u64>,
 }
 
@@ -78,10 +78,10 @@ pub struct WouldFree {
 /// How much is on the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many repositories are shown at most: those whose deletion would free most.
+    /// The maximum number of repositories: those whose deletion would free most are shown.
     pub repositories: usize,
-    /// How long the page is at most, in bytes; fewer repositories are shown if it would be longer. A page with one repository may
-    /// be longer all the same.
+    /// The maximum length of the page, in bytes; fewer repositories are shown if it would be longer. A page with one
+    /// repository may still be longer.
     pub bytes: usize,
 }
 

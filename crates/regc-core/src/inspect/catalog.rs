@@ -1,6 +1,6 @@
 //! Human-readable listings of a registry: repositories, tags, images.
 //!
-//! Only what is requested is read. What is damaged is shown as missing; nothing here decides what is removed.
+//! Only what is requested is read. Damaged objects are shown as missing. Nothing here decides what is removed.
 
 mod problems;
 
@@ -53,8 +53,9 @@ impl ListOptions {
         Self { images, ..self }
     }
 
-    /// Sets whether to read the configurations of images, for platforms and the time of creation. By default, that is done for
-    /// whatever is described. Without it, images have no platforms, and only indexes and manifests with an annotation a time.
+    /// Sets whether to read the configurations of images, for their platforms and creation times. By default, they are
+    /// read for everything that is described. Otherwise, images have no platforms, and only indexes and annotated
+    /// manifests have a creation time.
     #[must_use]
     pub fn configurations(self, configurations: bool) -> Self {
         Self { skip_configurations: !configurations, ..self }
@@ -91,7 +92,7 @@ impl ListOptions {
         Self { layers, ..self }
     }
 
-    /// Sets what may be missing without being a problem. `Store::list` takes it from the configuration.
+    /// Sets what may be missing without being a problem. `Store::list` takes this from the configuration.
     #[must_use]
     pub fn absences(self, absences: Absences) -> Self {
         Self { absences, ..self }
@@ -109,14 +110,14 @@ pub struct Listing {
     /// The manifests that no tag reaches, newest first; empty unless requested.
     pub untagged: Vec<Untagged>,
     /// What is in each image and what is attached to it, for the images of `tags` and `untagged` and everything
-    /// reachable from them. Each image is listed once, however many lead to it; empty unless requested.
+    /// reachable from them. Each image is listed once, even if several images contain it; empty unless requested.
     pub trees: BTreeMap<Digest, Tree>,
-    /// The manifests that no tag names and that belong to tagged images, each with what it is directly part of or
+    /// The manifests that no tag names but that belong to tagged images, each with what it is directly part of or
     /// attached to; empty unless owners are requested.
     pub between: BTreeMap<Digest, Vec<Digest>>,
-    /// The tags that by their names belong to manifests that were deleted from the repository, if everything that
-    /// would be deleted with them does too, each with the time when the newest of that was pushed; empty unless
-    /// owners are requested.
+    /// The tags that, by their names, belong to manifests that were deleted from the repository, if everything that
+    /// would be deleted with them does so too. Each has the time of the latest push among all that. Empty unless owners
+    /// are requested.
     pub orphans: BTreeMap<String, SystemTime>,
 }
 
@@ -160,13 +161,13 @@ pub struct Tag {
     pub name: String,
     /// The digest that it names; `None` if its link is garbled.
     pub digest: Option<Digest>,
-    /// When it was pushed last: when its link was written.
+    /// When it was last pushed: when its link was written.
     pub pushed: SystemTime,
     /// Whether the repository links that digest, so that it can be pulled; only determined if images are requested.
     pub is_linked: bool,
     /// The image with that digest; `None` if it was not requested, or is missing.
     pub image: Option<Image>,
-    /// What this is directly part of or attached to, as far as other tags reach that; empty unless requested.
+    /// What this is directly part of or attached to, if other tags reach it; empty unless requested.
     pub owners: Vec<Digest>,
     /// Why it cannot be pulled, or not for all of its platforms; `None` if it can be, or if problems were not
     /// requested.
@@ -177,7 +178,7 @@ pub struct Tag {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Untagged {
-    /// When it was pushed last: when its revision's link was written.
+    /// When it was last pushed: when its revision's link was written.
     pub pushed: SystemTime,
     /// The image.
     pub image: Image,
@@ -193,10 +194,11 @@ pub struct Image {
     pub kind: ImageKind,
     /// Its platforms, in its own order.
     pub platforms: Vec<String>,
-    /// What a client that has nothing yet pulls, in bytes: the manifest and everything that it refers to, each once.
-    /// `None` in a repository whose indexes contain each other so often that adding up takes longer than reading.
+    /// How many bytes a client without any content pulls: the manifest and everything that it refers to, each once.
+    /// `None` in a repository whose indexes are nested so deeply that adding up takes longer than reading.
     pub bytes: Option<u64>,
-    /// When it was created, according to its config, or else to its annotation: RFC 3339. For an index, that of its first image.
+    /// When it was created, according to its config, or else to its annotation, in RFC 3339. For an index, the time of
+    /// its first image.
     pub created: Option<String>,
     /// The manifest that it is attached to.
     pub subject: Option<Digest>,

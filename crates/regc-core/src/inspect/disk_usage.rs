@@ -1,8 +1,9 @@
 //! How much of a file system a store takes up, as `du -s` counts it.
 //!
-//! The length of a file says little about that: a link of 71 bytes takes up a whole block, and so does every directory.
-//! In a store of many small images, that may be more than what is in the blobs. Each file and directory counts in exactly
-//! one part, and a file with several names once, so the parts add up to what `du -s` reports of the root.
+//! The length of a file says little about this: a link of 71 bytes takes up a whole block, and so does every directory.
+//! In a store of many small images, that may be more than the content of the blobs. Each file and directory is counted
+//! in exactly one part, and a file with several hard links once, so the parts add up to what `du -s` reports for the
+//! root.
 
 use std::collections::HashMap;
 
@@ -27,7 +28,7 @@ pub struct Taken {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DiskUsage {
-    /// Everything below the root, and the root.
+    /// The root, and everything below it.
     pub total: Taken,
     /// The content of blobs.
     pub blobs: Taken,
@@ -39,7 +40,7 @@ pub struct DiskUsage {
     pub uploads: Taken,
     /// The trash, with its directories and journals.
     pub trash: Taken,
-    /// What regc has written besides: the lock, and what it remembers of manifests.
+    /// Other files of regc: the lock, and the cache of manifests.
     pub own: Taken,
     /// What does not belong to the registry.
     pub other: Taken,

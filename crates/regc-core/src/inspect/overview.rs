@@ -1,4 +1,4 @@
-//! Everything about what a store holds, and what each part of it takes up: what a report shows.
+//! Everything that a report shows: what is in a store, and what each part takes up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
@@ -17,32 +17,33 @@ use crate::scan::uploads::uploads;
 use crate::storage::ReadStorage;
 use crate::threads::with_threads;
 
-/// How many of the layers that several images have are in an overview.
+/// How many shared layers an overview contains at most.
 pub const LAYERS: usize = 1000;
 
-/// What a store holds, and what each part of it takes up.
+/// What is in a store, and what each part takes up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Overview<'a> {
     /// The totals, and the layers that several images have. Its repositories and namespaces are in the fields below.
     pub totals: Usage<'a>,
-    /// The repositories, those first whose deletion would free most.
+    /// The repositories, by what deleting them would free, the most first.
     pub repositories: Vec<RepositoryOverview<'a>>,
     /// The namespaces, in the same order.
     pub namespaces: Vec<NamespaceUsage<'a>>,
 }
 
-/// A repository, what is in it, and what that takes up.
+/// A repository, what is in it, and what it takes up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RepositoryOverview<'a> {
     /// What it takes up. Its tags are in the order of their names.
     pub usage: RepositoryUsage<'a>,
-    /// Its tags and untagged manifests, and what each image consists of. Empty if it has vanished since it was scanned.
+    /// Its tags and untagged manifests, and what each image consists of. Empty if the repository was deleted after the
+    /// scan.
     pub listing: Listing,
     /// Its unfinished uploads, by name.
     pub uploads: Vec<Upload>,
-    /// How much came into it, the earliest week first; weeks without a push are left out.
+    /// How many bytes were added to it in each week, the earliest first; weeks without a push are left out.
     pub growth: Vec<Growth>,
 }
 
@@ -54,18 +55,18 @@ impl<'a> RepositoryOverview<'a> {
     }
 }
 
-/// How much came into a repository in a week.
+/// How many bytes were added to a repository in a week.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Growth {
     /// The Monday on which the week begins, at midnight UTC.
     pub week: SystemTime,
-    /// How many bytes were pushed in it that the repository did not have before, as far as it still has them: according to the
-    /// time when tags and untagged manifests were last pushed, and the lengths that manifests state.
+    /// How many bytes were pushed in that week that the repository did not have before and still has. This is based on
+    /// when tags and untagged manifests were last pushed, and on the lengths that manifests state.
     pub bytes: u64,
 }
 
-/// Sums up a store. The scan must have default options, as that of [`usage`].
+/// Sums up a store. The scan must have default options, as for [`usage`].
 pub fn overview<'a>(
     storage: &dyn ReadStorage,
     scan: &'a Scan,

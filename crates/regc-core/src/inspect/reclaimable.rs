@@ -1,9 +1,9 @@
 //! How much a deletion would free, without another scan.
 //!
-//! A plan scans the whole store, which takes too long to answer every key of an operator who marks what to delete. Deletions
-//! change what is live only in the repositories that they name. So it is counted once how many repositories need each blob, and
-//! only those repositories are marked again, by the code that marks for a plan. The sum is that of the plan, unless the store has
-//! changed since the scan.
+//! A plan scans the whole store, which is too slow to react to every key that an operator presses while marking what to
+//! delete. Deletions change what is live only in the repositories that they name. So the number of repositories that
+//! need each blob is counted once, and only the named repositories are marked again, by the same code as for a plan.
+//! The result equals that of the plan, unless the store has changed since the scan.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +21,7 @@ use crate::storage::ReadStorage;
 use crate::sync::Mutex;
 use crate::threads::with_threads;
 
-/// What is needed to say how much a deletion would free.
+/// What is needed to compute how much a deletion would free.
 pub struct Reclaimable<'a> {
     storage: &'a dyn ReadStorage,
     scan: &'a Scan,
@@ -37,7 +37,7 @@ pub struct Reclaimable<'a> {
     measured: Mutex<HashMap<u32, Option<u64>>>,
 }
 
-/// What a deletion would delete and free, as `Totals` of its plan would say.
+/// What a deletion would delete and free, as in the `Totals` of its plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reclaimed {
@@ -59,7 +59,8 @@ pub struct Reclaimed {
     pub files: u64,
     /// Their length, in bytes.
     pub file_bytes: u64,
-    /// What the deletion names and cannot be deleted. A session does not carry out such a deletion unless told to.
+    /// What the deletion names but cannot be deleted. A session carries out such a deletion only if partial plans are
+    /// allowed.
     pub blocked: Vec<Blocked>,
 }
 
@@ -108,8 +109,8 @@ pub(crate) fn reclaimable<'a>(
 }
 
 impl Reclaimable<'_> {
-    /// Returns what a deletion would free: what `Store::plan_deletion` with default options would say,
-    /// unless the store has changed since it was scanned.
+    /// Returns what a deletion would free: the same as `Store::plan_deletion` with default options, unless the store
+    /// has changed since it was scanned.
     ///
     /// Reads only the repositories that the deletion names, and the lengths of the blobs that would be deleted.
     ///
@@ -118,8 +119,8 @@ impl Reclaimable<'_> {
         with_threads(self.jobs, || self.freed_by(deletion, monitor))
     }
 
-    /// Returns how many repositories need a blob; 0 also for a digest without a blob. What an incomplete restore protects counts as one
-    /// more.
+    /// Returns how many repositories need a blob, and 0 for a digest without a blob. An incomplete restore that
+    /// protects the blob counts as one more.
     pub fn needs(&self, digest: &Digest) -> u64 {
         let digests = &self.scan.inventory.digests;
         digests.stored_index(digests.id(digest)).map_or(0, |index| self.needs[index].into())

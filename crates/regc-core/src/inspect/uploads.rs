@@ -8,7 +8,7 @@ pub use crate::scan::uploads::Upload;
 use crate::storage::ReadStorage;
 use crate::threads::with_threads;
 
-/// Lists the unfinished uploads of these repositories, in their order. Those behind symbolic links are left out.
+/// Lists the unfinished uploads of these repositories, in the same order. Uploads behind symbolic links are left out.
 pub fn uploads(
     storage: &dyn ReadStorage,
     repositories: &[&str],

@@ -1,9 +1,9 @@
 //! Space usage: where the bytes are.
 //!
-//! Every file below the directory of blobs is counted in exactly one part: content that some repository needs,
-//! content that no repository needs, or files that are not a blob's content. So the parts add up to what the file
-//! system reports (if files beside a blob's content are [looked for](Detail::every_file)), and the exclusive space of all
-//! repositories, plus the shared space counted once, is all that is in use.
+//! Every file below the directory of blobs is counted in exactly one part: content that a repository needs, content
+//! that no repository needs, or files that are not a blob's content. So the parts add up to what the file system
+//! reports (if [every file](Detail::every_file) is counted), and the exclusive space of all repositories plus the
+//! shared space, counted once, equals everything in use.
 
 mod dominators;
 mod files;
@@ -50,13 +50,13 @@ impl Detail {
         Self { namespaces, ..self }
     }
 
-    /// Sets how many of the layers that several images have are reported: those that save most. None by default.
+    /// Sets how many shared layers are reported: those that save most. None by default.
     #[must_use]
     pub fn layers(self, most: usize) -> Self {
         Self { layers: most, ..self }
     }
 
-    /// Sets whether to look for other files in the directory of each blob as well, beside its content. That lists as many
+    /// Sets whether to also count other files in the directory of each blob, beside its content. This lists as many
     /// directories as there are blobs, which takes longer than everything else.
     #[must_use]
     pub fn every_file(self, every_file: bool) -> Self {
@@ -84,15 +84,15 @@ pub struct Usage<'a> {
     pub garbage: u64,
     /// The part of the garbage that no repository links any more.
     pub unlinked_garbage: u64,
-    /// Files that are not a blob's content, as far as they were looked for. They are left alone.
+    /// Files that are not a blob's content, as far as they were counted. They are never deleted.
     pub other: u64,
-    /// The repositories, those first whose deletion would free most.
+    /// The repositories, by what deleting them would free, the most first.
     #[serde(skip)]
     pub repositories: Vec<RepositoryUsage<'a>>,
     /// The namespaces, in the same order.
     #[serde(skip)]
     pub namespaces: Vec<NamespaceUsage<'a>>,
-    /// What sharing saves; without any layer unless requested.
+    /// What sharing saves; lists no layers unless requested.
     #[serde(skip)]
     pub shared_layers: SharedLayers,
 }
@@ -105,7 +105,7 @@ pub struct SharedLayers {
     pub count: u64,
     /// What they save together, in bytes: what they would take up if each image had its own, less what they take up.
     pub bytes_saved: u64,
-    /// As many of them as requested, those first that save most.
+    /// As many of them as requested, by what they save, the most first.
     pub layers: Vec<LayerUsage>,
 }
 
@@ -146,14 +146,14 @@ pub struct RepositoryUsage<'a> {
     pub untagged: u64,
     /// Garbage that it links. Garbage that several repositories link is counted in the first of them.
     pub garbage: u64,
-    /// The repositories with which it shares blobs that at most [`MANY`] repositories need: the 100 with which it
-    /// shares most, the most first.
+    /// The 100 repositories with which it shares most, the most first. Only blobs that at most [`MANY`] repositories
+    /// need are considered.
     pub shared_with: Vec<SharedWith<'a>>,
-    /// With how many more repositories it shares such blobs.
+    /// How many more repositories it shares such blobs with.
     pub shared_with_more: u64,
     /// Blobs that more than [`MANY`] repositories need.
     pub shared_by_many: u64,
-    /// Its tags, if requested, those first whose deletion would free most.
+    /// Its tags, if requested, by what deleting them would free, the most first.
     #[serde(skip)]
     pub tags: Vec<TagUsage<'a>>,
 }
@@ -180,11 +180,11 @@ pub struct TagUsage<'a> {
     pub digest: Option<Digest>,
     /// How many tags of the repository name the same digest, including this one.
     pub tags_of_image: u64,
-    /// What would be freed if the tag and its image were deleted: everything that it reaches and that no other tag,
-    /// no untagged manifest and no other repository needs. Nothing if another tag names the same digest.
+    /// What would be freed if the tag and its image were deleted: everything that it reaches, and that no other tag,
+    /// untagged manifest or repository needs. 0 if another tag names the same digest.
     pub exclusive: u64,
-    /// What it pulls; `None` in a repository whose indexes contain each other so often that adding up takes longer
-    /// than reading.
+    /// What it pulls; `None` in a repository whose indexes are nested so deeply that adding up takes longer than
+    /// reading.
     pub pulled: Option<u64>,
 }
 
@@ -194,7 +194,7 @@ pub struct TagUsage<'a> {
 pub struct NamespaceUsage<'a> {
     /// The prefix of their names, such as `team/project`. A repository of that name is in the namespace as well.
     pub namespace: &'a str,
-    /// What no other repository needs: this would be freed if all of them were deleted.
+    /// What no other repository needs. It would be freed if all of them were deleted.
     pub exclusive: u64,
     /// What others need as well.
     pub shared: u64,

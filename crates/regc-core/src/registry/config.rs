@@ -28,15 +28,15 @@ pub(crate) use self::redis::{Login, Tls};
 pub use self::s3::S3;
 use crate::error::Error;
 
-/// Where the registry's images look for their configuration, in the order in which regc does: registry 3's image, the
-/// 2.x image and Debian, CentOS.
+/// Where registries keep their configuration, in the order in which regc tries them: the image of registry 3, the 2.x
+/// image and Debian, CentOS.
 pub const DEFAULT_PATHS: [&str; 3] =
     ["/etc/distribution/config.yml", "/etc/docker/registry/config.yml", "/etc/docker-distribution/registry/config.yml"];
 
-/// The environment variable that names the configuration when no argument does.
+/// The environment variable that names the configuration if no argument does.
 pub const PATH_VARIABLE: &str = "REGISTRY_CONFIGURATION_PATH";
 
-/// Where the filesystem driver keeps a registry when the configuration does not say.
+/// The root directory of the filesystem driver if the configuration does not set one.
 pub const DEFAULT_ROOT_DIRECTORY: &str = "/var/lib/registry";
 
 /// The part of a registry's configuration that a collection needs.
@@ -61,7 +61,7 @@ pub struct Config {
     pub driver_variable: Option<String>,
 }
 
-/// What may be missing from a registry's images although nothing is wrong.
+/// What may be missing from a registry's images without being damage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Absences {
     /// Content: a pull-through cache (`proxy.remoteurl`) lets it expire, and fetches it again.
@@ -71,7 +71,7 @@ pub struct Absences {
     pub platforms: bool,
 }
 
-/// Where the registry caches which blobs it has. It keeps answering from there after a blob is deleted from the
+/// Where the registry caches which blobs it has. It still answers from the cache after a blob was deleted from the
 /// storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -165,7 +165,8 @@ pub enum Metadata {
     Storage,
     /// GitLab's registry with `database.enabled: true`: the database.
     GitLabDatabase,
-    /// GitLab's registry with `database.enabled: prefer`: the database, unless a lock file in the storage says not.
+    /// GitLab's registry with `database.enabled: prefer`: the database, unless a lock file in the storage shows
+    /// otherwise.
     GitLabPrefersDatabase,
     /// Harbor (`auth.token.issuer: harbor-token-issuer`, or `auth.htpasswd.realm: harbor-registry-basic-realm`): tags
     /// are in its database.
@@ -178,7 +179,7 @@ pub enum Metadata {
 const RESERVED: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
 
 impl Config {
-    /// Returns the configuration of a store of which only the root directory is known.
+    /// Returns the configuration of a store if only its root directory is known.
     pub fn at_root(root: impl Into<PathBuf>) -> Self {
         let driver = Driver::Filesystem { root: root.into() };
         Self {
@@ -196,7 +197,7 @@ impl Config {
     /// Reads the text of a configuration file, and overrides it with those variables of `environment` that start with
     /// `REGISTRY_`, by the registry's own rules: `_` between levels, values parsed as YAML, applied in lexical order.
     ///
-    /// Fails if the text is not YAML, has an unknown version, or names no storage driver or more than one.
+    /// Fails if the text is not YAML, has an unknown version, or does not name exactly one storage driver.
     ///
     /// ```
     /// use regc_core::Config;

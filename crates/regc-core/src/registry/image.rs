@@ -17,7 +17,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::digest::Digest;
 
-/// The kind of what a client has pushed.
+/// The kind of a manifest that a client has pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageKind {
@@ -71,12 +71,12 @@ impl ImageKind {
     }
 }
 
-/// What a manifest says about itself.
+/// What a manifest describes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Its kind.
     pub kind: ImageKind,
-    /// The config, which says when an image was created and for which platform.
+    /// The config, which states when an image was created and for which platform.
     pub config: Option<Part>,
     /// Its layers, or an artifact's blobs.
     pub layers: Vec<Part>,
@@ -100,7 +100,7 @@ pub struct Part {
     pub platform: Option<String>,
 }
 
-/// What an image's config says.
+/// What an image's config states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// Its platform, for example `linux/amd64`.
@@ -292,8 +292,8 @@ impl ImageConfig {
 const MAX_STEPS: usize = 256;
 const MAX_STEP_CHARACTERS: usize = 2000;
 
-/// Reads the steps in which an image was made from its config, the oldest first. Anything else has none. Clients decide how long
-/// that is: only the first 256 steps are returned, and 2,000 characters of each text.
+/// Reads the steps in which an image was built from its config, the oldest first. Other content has none. Clients
+/// control how long this is, so only the first 256 steps are returned, and 2,000 characters of each text.
 pub fn history_of(content: &[u8]) -> Vec<Step> {
     #[derive(Deserialize)]
     struct Config {

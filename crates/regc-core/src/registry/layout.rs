@@ -30,7 +30,7 @@ pub const GITLAB_FILESYSTEM_IN_USE: &str = "docker/registry/lockfiles/filesystem
 pub const OWN: &str = ".regc";
 /// The file that records the holder of a store's lock.
 pub const LOCK: &str = ".regc/lock";
-/// The file in which it is remembered what manifests refer to.
+/// The file that caches what manifests refer to.
 pub const MANIFEST_CACHE: &str = ".regc/manifests";
 /// The directory that holds what was moved to the trash, one directory for each run.
 pub const TRASH: &str = ".regc/trash";

@@ -1,8 +1,8 @@
 //! What a manifest refers to.
 //!
-//! A collector that overlooks one reference deletes a layer in use, so manifests are read at least as liberally as
-//! the registry and its clients read them. Those are written in Go, whose `encoding/json` matches keys in any case
-//! (by Unicode's simple folding) and lets the last of several equal keys win. Here every spelling counts, and every
+//! A collector that misses one reference deletes a layer in use, so manifests are read at least as liberally as the
+//! registry and its clients read them. Those are written in Go, whose `encoding/json` matches keys in any case (by
+//! Unicode's simple folding) and lets the last of several equal keys win. Here every spelling counts, and every
 //! occurrence: a reference that one reader may see is a reference. What is not understood at all is [`Damage`].
 //!
 //! Sources: distribution's `manifest/{schema1,schema2,manifestlist,ocischema}` and `registry/storage/manifeststore.go`;

@@ -1,4 +1,4 @@
-//! Carrying out a plan.
+//! Carries out a plan.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -21,11 +21,11 @@ use crate::verify::content::{Clock, Pace};
 pub struct Outcome {
     /// What is repaired.
     pub done: Vec<Action>,
-    /// What changed meanwhile, and was left alone.
+    /// What changed in the meantime, and was not repaired.
     pub spared: Vec<Action>,
     /// What failed, and why.
     pub failures: Vec<(Action, Error)>,
-    /// What failed afterwards, such as the removal of a directory that is empty now. Nothing depends on it.
+    /// What failed afterwards, such as the removal of an empty directory. Nothing depends on it.
     pub left: Vec<Error>,
     /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,

@@ -45,8 +45,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the actions, in the order in which they are carried out: existing content is linked first, then comes what is
-    /// missing, and then what replaces something damaged, which until then protects its repository. Content comes
+    /// Returns the actions, in the order in which they are carried out: first existing content is linked, then missing
+    /// content is added, then damaged content is replaced, which protects its repository until then. Content comes
     /// before the links to it. Removals come last, a link before what it refers to.
     pub fn actions(&self) -> &[Action] {
         &self.actions
@@ -57,19 +57,19 @@ impl Plan {
         self.causes.get(action).map(|cause| &**cause)
     }
 
-    /// Returns why something could not be read, here or in the other store. It is not repaired.
+    /// Returns why reading failed, here or in the other store. What cannot be read is not repaired.
     pub fn failures(&self) -> &[Error] {
         &self.failures
     }
 
-    /// Returns missing content that a collection moved to the trash: the next collection puts it back if it is in use. So
-    /// no link to it is removed.
+    /// Returns missing content that a collection moved to the trash. The next collection puts it back if it is in use,
+    /// so no link to it is removed.
     pub fn in_trash(&self) -> &BTreeSet<Digest> {
         &self.in_trash
     }
 
-    /// Returns the manifests that repositories link, or that their tags name, that are nowhere, and whose links stay: the
-    /// options do not drop them, or something else needs the links.
+    /// Returns the manifests that repositories link or tags name, but that no longer exist anywhere, and whose links
+    /// are kept: the options do not drop them, or something else needs the links.
     pub fn lost(&self) -> &BTreeSet<(String, Digest)> {
         &self.lost
     }
@@ -78,8 +78,8 @@ impl Plan {
 /// Decides how to repair what a verification found, and what that uncovers: a manifest that is linked again needs its
 /// layers, too. Everything that would be linked is hashed, here or in the other store.
 ///
-/// Refuses a store of which a part seems to be missing, as a collection does, unless the options allow that. Fails if
-/// the monitor stops it.
+/// Refuses a store that seems to be incomplete, as a collection does, unless the options allow it. Fails if the monitor
+/// stops it.
 pub fn plan(
     storage: &dyn ReadStorage,
     verification: &Verification,

@@ -1,7 +1,7 @@
 //! Rules by the calendar: the newest image of each of the last days, weeks, months.
 //!
-//! Only periods that have an image count, so a repository to which nothing is pushed for a year loses nothing by that. All
-//! times are UTC: a policy must decide the same on every machine, and twice a year a local day has another length.
+//! Only periods that have an image count, so a repository loses nothing if nothing is pushed to it for a year. All
+//! times are UTC: a policy must decide the same on every machine, and twice a year a local day has a different length.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -75,7 +75,7 @@ impl Period {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct At(i16, i8, i8, i8);
 
-/// Of how many of the last hours, days, weeks, months and years that have an image the newest image is kept.
+/// For each period, how many of the last ones with an image count: the newest image of each of them is kept.
 ///
 /// ```
 /// use regc_core::retention::{Calendar, Keep, PartialRule, Period};
@@ -90,7 +90,7 @@ struct At(i16, i8, i8, i8);
 pub struct Calendar([Option<Keep>; 5]);
 
 impl Calendar {
-    /// Sets of how many of the last `period`s with an image the newest image is kept; `None` leaves that to defaults.
+    /// Sets of how many of the last `period`s with an image the newest image is kept; `None` leaves it to defaults.
     #[must_use]
     pub const fn keep(mut self, period: Period, keep: Option<Keep>) -> Self {
         self.0[period as usize] = keep;
@@ -103,7 +103,7 @@ impl Calendar {
         Self(std::array::from_fn(|period| self.0[period].or(defaults.0[period])))
     }
 
-    /// Whether it keeps nothing, since no period is set, or only to 0.
+    /// Whether it keeps nothing: no period is set, or all are 0.
     pub fn is_empty(&self) -> bool {
         self.kept().next().is_none()
     }

@@ -1,7 +1,7 @@
 //! The policy file: which rule applies to which repositories.
 //!
-//! What a rule deletes is gone, so nothing is guessed: an unknown key, an invalid value, and a rule that does not say
-//! what to keep are refused. A repository without a rule is left alone.
+//! A deletion is final, so nothing is guessed: unknown keys, invalid values, and rules that do not say what to keep are
+//! refused. Nothing is deleted from a repository without a rule.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -65,15 +65,15 @@ impl Policy {
         Ok(Self { rules: rules.collect::<Result<_, PolicyError>>()? })
     }
 
-    /// Returns the rule for a repository, the first that has a matching glob, and its number, counted from 1. `None` if
-    /// there is none; everything in the repository is kept then.
+    /// Returns the rule for a repository, which is the first with a matching glob, and its number, counted from 1.
+    /// `None` if there is none: then everything in the repository is kept.
     pub fn rule_for(&self, repository: &str) -> Option<(&Rule, usize)> {
         let is_for = |rule: &PolicyRule| rule.repositories.iter().any(|glob| glob.matches_repository(repository));
         self.rules.iter().zip(1..).find(|(rule, _)| is_for(rule)).map(|(rule, number)| (&rule.rule, number))
     }
 
-    /// Returns the numbers of the earlier rules because of which a rule never applies: together, they match every repository
-    /// that it matches. `None` if it may apply, or if that is not simple to tell; then nothing is said of it.
+    /// Returns the numbers of the earlier rules because of which a rule never applies: together, they match every
+    /// repository that it matches. `None` if it may apply, or if this is not easy to decide.
     ///
     /// `number` is counted from 1.
     pub fn never_applies(&self, number: usize) -> Option<BTreeSet<usize>> {

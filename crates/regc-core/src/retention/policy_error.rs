@@ -34,9 +34,9 @@ pub struct PolicyError {
     pub column: Option<usize>,
     /// The number of the rule, counted from 1, if it is in one.
     pub rule: Option<usize>,
-    /// What is wrong, after the key that is concerned.
+    /// What is wrong, after the key that it is about.
     pub message: String,
-    /// What the right form is: the key that is concerned with a value, or a policy.
+    /// An example of the right form: the key with a value, or a policy.
     pub example: &'static str,
 }
 

@@ -11,9 +11,9 @@ use crate::digest::Digest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Kept: its link is garbled, so it is unknown what it names.
+    /// Kept: its link is garbled, so what it names is unknown.
     Garbled,
-    /// Kept: it belongs to a manifest, as a signature's tag does, and is deleted together with it and not before.
+    /// Kept: it belongs to a manifest, as the tag of a signature does. It is deleted with that manifest.
     Attached(Digest),
     /// Kept: it is the referrers tag of a manifest whose digest it abbreviates, and that no tag names. It is deleted
     /// with that manifest.
@@ -50,7 +50,7 @@ pub enum Reason {
         /// Why that tag is kept or deleted.
         why: Box<Reason>,
     },
-    /// Kept: what its manifest belongs to belongs to itself, directly or through others.
+    /// Kept: its manifest is attached in a cycle, directly or through others.
     Cycle,
     /// Kept: the rule keeps all images.
     All,
@@ -83,7 +83,7 @@ pub enum Reason {
         /// With [`Order::Created`], the image was created then, else it was pushed then.
         by: Order,
     },
-    /// Deleted: nothing keeps it.
+    /// Deleted: no rule keeps it.
     NotKept {
         /// Its number among the images that are counted; the newest is number 1.
         rank: u64,
@@ -94,7 +94,7 @@ pub enum Reason {
         /// What they are ordered by.
         by: Order,
     },
-    /// Deleted: nothing keeps it, and the rule keeps images by the calendar as well.
+    /// Deleted: no rule keeps it, and the rule also has a calendar.
     NotKeptByCalendar {
         /// Of how many hours, days, weeks, months and years the newest image is kept.
         calendar: Calendar,

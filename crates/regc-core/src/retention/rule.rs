@@ -73,8 +73,7 @@ impl FromStr for TagRegex {
     }
 }
 
-/// A rule as written: what it leaves out may come from defaults. What is kept by the calendar is said apart, by a
-/// [`Calendar`].
+/// A rule as written: what it leaves out may come from defaults. What the calendar keeps is in a separate [`Calendar`].
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartialRule {
@@ -112,7 +111,7 @@ impl PartialRule {
         }
     }
 
-    /// Completes the rule, without anything kept by the calendar.
+    /// Completes the rule, without a calendar.
     ///
     /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`.
     pub fn finish(self) -> Result<Rule, Error> {

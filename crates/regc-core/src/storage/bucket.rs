@@ -1,7 +1,7 @@
-//! Buckets: storage without directories, in which every question costs a request.
+//! Buckets: storage without directories, in which every query costs a request.
 //!
-//! Everything is listed once, side by side, and every question but those for content is answered from that
-//! listing, until [`ReadStorage::relist`]. Nothing can be moved, so there is no trash.
+//! Everything is listed once, in parallel, and every query except for content is answered from that listing, until
+//! [`ReadStorage::relist`]. Objects cannot be moved, so there is no trash.
 
 #[cfg(feature = "azure")]
 mod azure;
@@ -171,15 +171,16 @@ impl BucketStorage {
         Ok(Self::new(Arc::new(gcs::Gcs::new(config)?)))
     }
 
-    /// Opens a container of Azure. Its server is asked where the store is: see [`leading_slash`](config::Azure::leading_slash).
+    /// Opens a container of Azure. Requests to its server determine where the store is: see
+    /// [`leading_slash`](config::Azure::leading_slash).
     ///
-    /// Fails if that cannot be found out, and if the account has a hierarchical namespace.
+    /// Fails if that cannot be determined, or if the account has a hierarchical namespace.
     #[cfg(feature = "azure")]
     pub fn azure(config: &config::Azure) -> Result<Self, Error> {
         Ok(Self::new(Arc::new(azure::Azure::new(config)?)))
     }
 
-    /// Lists every key below the root, whether a registry has such keys or not.
+    /// Lists every key below the root, not only those that a registry has.
     pub fn whole(self) -> Self {
         Self::with_parts(self.bucket, &[""])
     }

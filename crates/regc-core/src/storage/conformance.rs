@@ -19,7 +19,7 @@ use crate::error::Error;
 /// Creates a storage that holds these objects, by key and content, and nothing else.
 pub type Make<'a> = &'a dyn Fn(&[(&str, &str)]) -> Box<dyn DeleteStorage>;
 
-/// Something that not every storage can do. What a storage cannot do is not checked.
+/// An optional capability of a storage. It is checked only if the storage has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Capability {
@@ -42,7 +42,7 @@ impl Capability {
     }
 }
 
-/// A check: it panics, with what is wrong, if a storage does not do what its name says.
+/// A check. It panics with a description if a storage does not do what the check's name says.
 #[derive(Clone, Copy)]
 pub struct Check {
     /// The name.
@@ -53,8 +53,8 @@ pub struct Check {
     pub run: fn(Make<'_>),
 }
 
-/// Runs all checks that concern the storage. Panics at the first that fails, and prints its name to the standard error
-/// stream. Returns what the storage cannot do, so that a test can state it.
+/// Runs all checks that apply to the storage. Panics at the first failure, and prints the check's name to standard
+/// error. Returns the capabilities that the storage lacks, so that a test can assert them.
 #[must_use = "what a storage cannot do was not checked"]
 pub fn check(make: Make<'_>) -> Vec<Capability> {
     let storage = make(&OBJECTS);

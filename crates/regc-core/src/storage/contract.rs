@@ -1,8 +1,7 @@
 //! The contract between regc and storage.
 //!
-//! A storage is a flat set of objects: keys, contents, and when each was written. Directories exist only as far as
-//! listings show them: as prefixes of keys, or as what a file system has. Each thing that a storage can do beyond
-//! being read is a trait of its own:
+//! A storage is a flat set of objects: keys, contents, and when each was written. Directories exist only in listings:
+//! as prefixes of keys, or as directories of a file system. Each capability beyond reading is a trait of its own:
 //!
 //! | Trait | Adds | Used by |
 //! |---|---|---|
@@ -11,9 +10,9 @@
 //! | [`TrashStorage`] | durable new objects, and moves that overwrite nothing | the trash, repairs, restored tags, by [`DeleteStorage::as_trash`] |
 //! | [`PosixStorage`] | symbolic links that lead elsewhere | scans of file systems, by [`ReadStorage::as_posix`] |
 //!
-//! A backend that is asynchronous inside hides that. All methods are called from many threads at once.
+//! All methods are synchronous, and are called from many threads at once.
 //!
-//! Nothing here checks what a `Store` checks: who opens a storage and deletes from it has no lock, and no guards.
+//! Nothing here does the checks of a `Store`: code that deletes from a storage directly has no lock and no guards.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -26,8 +25,8 @@ use crate::storage::lock::{Holder, Lock};
 /// One name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The name alone. Where the backend's name is not UTF-8, a replacement, and `kind` is [`EntryKind::Unnameable`] or
-    /// [`EntryKind::Other`].
+    /// The name only. If it is not UTF-8 in the backend, this is a replacement, and `kind` is [`EntryKind::Unnameable`]
+    /// or [`EntryKind::Other`].
     pub name: &'a str,
     /// What is there, seen through symbolic links.
     pub kind: EntryKind,
@@ -44,7 +43,7 @@ pub enum EntryKind {
     File,
     /// A symbolic link that is dangling or part of a loop.
     BrokenSymlink,
-    /// A directory whose name is not UTF-8: no key leads there.
+    /// A directory whose name is not UTF-8, so it has no key.
     Unnameable,
     /// A socket, a device, or anything else whose name is not UTF-8.
     Other,
@@ -64,7 +63,7 @@ pub struct Object<'a> {
 /// Some SHA-256 hashes, each once and in order.
 pub type Hashes = Arc<Vec<[u8; 32]>>;
 
-/// What is known of a key without reading it.
+/// What is known about a key without reading its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// What is there, seen through symbolic links.
@@ -74,9 +73,10 @@ pub struct Metadata {
     /// Whether the last component of the key is a symbolic link.
     pub symlink: bool,
     /// When it was last written, by the storage's clock; of a directory, when a name was last added to it or removed: a
-    /// rescan lists only directories that have changed. `None` if the storage does not know: a prefix of keys has no such time. An object without a time counts as written just now, so that it is listed, and kept.
+    /// rescan lists only directories that have changed. `None` if the storage does not know: a prefix of keys has no
+    /// such time. An object without a time counts as just written, so it is listed, and kept.
     pub modified: Option<SystemTime>,
-    /// What only a file system knows of it.
+    /// What only a file system knows about it.
     pub posix: Option<PosixMetadata>,
 }
 
@@ -107,7 +107,7 @@ impl Metadata {
     }
 }
 
-/// What only a file system knows of a name. For a symbolic link, it describes the target.
+/// What only a file system knows about a name. For a symbolic link, it describes the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PosixMetadata {
     /// The owner, and what others may do.
@@ -116,8 +116,8 @@ pub struct PosixMetadata {
     pub device: u64,
     /// How many directories are directly in a directory, if the file system counts them.
     pub directories: Option<u64>,
-    /// Whether a file has other names as well: hard links, as `cp -al` and some backups make them. Deleting one name
-    /// frees nothing.
+    /// Whether a file has other hard links, as `cp -al` and some backups create them. Deleting one of them frees
+    /// nothing.
     pub hard_linked: bool,
 }
 
@@ -133,8 +133,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether this user, who is in this group and no other, has all the `wanted` permissions: 4 to read, 1 to reach
-    /// what is below.
+    /// Whether a user with only this group has all the `wanted` permissions: 4 to read, 1 to reach what is below.
     pub fn permits(&self, user: u32, group: u32, wanted: u32) -> bool {
         let shift = match (self.user == user, self.group == group) {
             (true, _) => 6,
@@ -158,12 +157,12 @@ pub enum Content {
 ///
 /// Keys are relative to the storage's root, separated by `/`, without a leading one. Reading changes nothing.
 ///
-/// - **What is absent is no error.** Every other failure is one, and names its path. An incomplete listing is an
-///   error as well: regc takes what a listing does not show for absent, and deletes what seems to be unreferenced.
+/// - **An absent object is not an error.** Every other failure is, and names its path. An incomplete listing is an
+///   error, too: regc takes what a listing does not show for absent, and deletes what seems to be unreferenced.
 /// - **A call sees what was written before it began**, or before the last [`relist`](Self::relist). It may or may not see
 ///   what is written or deleted during the call.
-/// - **What a method calls may call the storage.** No lock is held meanwhile.
-/// - **All times are by one clock**, that of [`Lock::since`]: regc compares them with each other.
+/// - **Callbacks may call the storage.** No lock is held during a callback.
+/// - **All times are from one clock**, that of [`Lock::since`]: regc compares them with each other.
 /// - **Symbolic links are followed.** A dangling one is not absent: listings and [`stat`](Self::stat) show it as
 ///   [`EntryKind::BrokenSymlink`], and reading through one fails.
 pub trait ReadStorage: Send + Sync {
@@ -171,18 +170,18 @@ pub trait ReadStorage: Send + Sync {
     /// directory exists. `.` and `..` are not among the names. `""` is the root.
     fn list(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<bool, Error>;
 
-    /// The same as [`list`](Self::list), but directories that are named after SHA-256 digests may be returned in place of being
-    /// visited, by a storage that holds their hashes already: so that they are in memory once. Symbolic links are visited.
+    /// The same as [`list`](Self::list), but a storage that already holds the hashes may return directories that are
+    /// named after SHA-256 digests instead of visiting them, so that they are in memory only once. Symbolic links are
+    /// visited.
     fn list_digests(&self, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> Result<Vec<Hashes>, Error> {
         self.list(directory, visit)?;
         Ok(Vec::new())
     }
 
     /// Calls `visit` for every object below `directory`, at any depth, in no particular order, until it breaks. A
-    /// symbolic link is visited itself, and is not followed. Names that are not UTF-8 are ignored: no key leads
-    /// there.
+    /// symbolic link is visited itself, and is not followed. Names that are not UTF-8 are ignored: they have no key.
     ///
-    /// For a storage without directories, this is one listing. By default, it lists directory by directory.
+    /// For a storage without directories, this is one listing. The default implementation lists directory by directory.
     fn walk(&self, directory: &str, visit: &mut dyn FnMut(Object<'_>) -> ControlFlow<()>) -> Result<(), Error> {
         let mut pending = vec![directory.to_owned()];
         while let Some(directory) = pending.pop() {
@@ -300,24 +299,24 @@ fn below(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }
 
-/// A file system, in which symbolic links may lead from one directory to another.
+/// A file system, in which symbolic links may point from one directory to another.
 pub trait PosixStorage: Send + Sync {
     /// Resolves symbolic links in `directory`. Returns its key, or, outside of the root, an absolute path that is
     /// equal for equal directories.
     fn real_directory(&self, directory: &str) -> Result<String, Error>;
 
-    /// Returns how many bytes of the file system are free for who is not root; `None` if that is not known.
+    /// Returns how many bytes of the file system are free for users other than root; `None` if unknown.
     fn free_bytes(&self) -> Option<u64> {
         None
     }
 
-    /// Returns how many bytes the file system has, free or not; `None` if that is not known.
+    /// Returns how many bytes the file system has, free or not; `None` if unknown.
     fn capacity_bytes(&self) -> Option<u64> {
         None
     }
 
-    /// Visits the root and everything below it, with what the file system has allocated for it, until `visit` fails. Symbolic
-    /// links are visited and not followed. Returns whether that is known; if not, nothing was visited.
+    /// Visits the root and everything below it, with what the file system has allocated for it, until `visit` fails.
+    /// Symbolic links are visited, and not followed. Returns false if this is unknown; then nothing was visited.
     fn each_allocated(&self, _visit: &mut dyn FnMut(Allocated<'_>) -> Result<(), Error>) -> Result<bool, Error> {
         Ok(false)
     }
@@ -326,58 +325,59 @@ pub trait PosixStorage: Send + Sync {
 /// What a file system has allocated for a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocated<'a> {
-    /// Its key; empty for the root. What is no UTF-8 in it is replaced.
+    /// Its key; empty for the root. Invalid UTF-8 in it is replaced.
     pub key: &'a str,
     /// Whether it is a directory, and not a symbolic link to one.
     pub is_directory: bool,
     /// The length of its blocks, in bytes.
     pub bytes: u64,
-    /// If it is a file with several names, what is equal for all of them: the device and the inode.
+    /// For a file with several hard links, what they have in common: the device and the inode.
     pub shared: Option<(u64, u64)>,
 }
 
 /// How objects are deleted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Removing<'a> {
-    /// An object that was modified at this time or later stays, as does one whose time the storage does not know. The
-    /// time is read just before the deletion; by a storage that lists everything at once, with the last listing.
+    /// An object that was modified at this time or later is kept, and so is one whose time the storage does not know.
+    /// The time is read just before the deletion, or with the last listing by a storage that lists everything at once.
     pub unless_modified_since: Option<SystemTime>,
-    /// Objects are not deleted but moved: to the same key below this directory of the same storage. Only for a
+    /// Objects are not deleted, but moved to the same key below this directory of the same storage. Only for a
     /// [`TrashStorage`].
     pub into: Option<&'a str>,
-    /// The directory that held an object stays, even if nothing is left in it.
+    /// The directory that held an object is kept, even if it is empty afterwards.
     pub leave_directory: bool,
 }
 
-/// What became of an object that was to be deleted.
+/// The result of deleting an object.
 #[derive(Debug)]
 pub enum Removal {
-    /// It is gone, or was not there.
+    /// It was deleted, or did not exist.
     Done,
-    /// It is still there because it was modified too late.
+    /// It was kept, because it was modified too late.
     Spared,
-    /// It is gone, but the directory that held it is empty and could not be removed.
+    /// It was deleted, but removing its empty directory failed.
     LeftDirectory(Error),
-    /// It is still there.
+    /// Deleting it failed.
     Failed(Error),
 }
 
 /// Storage from which objects can be deleted.
 ///
-/// A deletion is final once it is reported as done. A deletion that fails may have happened all the same.
+/// A deletion is final once it is reported as done. A deletion that is reported as failed may have happened anyway.
 pub trait DeleteStorage: ReadStorage {
-    /// Deletes the objects at `keys` and returns a result for each of them, in their order. An object that is not
-    /// there counts as deleted. Where the backend has directories, the one that held the object is deleted as well if
-    /// nothing is left in it; a directory that still holds something stays, and that is no error.
+    /// Deletes the objects at `keys` and returns a result for each of them, in the same order. An object that does not
+    /// exist counts as deleted. If the backend has directories, the object's directory is deleted as well if it is
+    /// empty; one that is not empty is kept, which is not an error.
     ///
-    /// Nothing is deleted through a symbolic link: if the object's directory is one, the link itself is deleted, and
-    /// its target stays; if the object is one, likewise.
+    /// Nothing is deleted through a symbolic link: if the object or its directory is a symbolic link, the link itself
+    /// is deleted, and its target is kept.
     fn remove(&self, keys: &[String], how: &Removing<'_>) -> Vec<Removal>;
 
-    /// Deletes those of `directories` that are empty, in the order given. A directory that is not empty, or does not
-    /// exist, is no error. Neither is one that was modified at the time `unless_modified_since` or later; it stays.
+    /// Deletes those of `directories` that are empty, in the given order. A directory that is not empty, or does not
+    /// exist, is not an error. Neither is one that was modified at the time `unless_modified_since` or later; it is
+    /// kept.
     ///
-    /// By default, does nothing: a backend without directories has no empty ones.
+    /// The default implementation does nothing: a backend without directories has no empty ones.
     fn remove_empty_directories(
         &self,
         directories: &[String],
@@ -387,47 +387,46 @@ pub trait DeleteStorage: ReadStorage {
         directories.iter().map(|_| Ok(())).collect()
     }
 
-    /// Locks the store for the holder until the [`Lock`] is dropped, and records the holder for others to read.
-    /// Everything that was written before has an earlier time than [`Lock::since`].
+    /// Locks the store until the [`Lock`] is dropped, and records the holder for others to read. Everything that was
+    /// written before has an earlier time than [`Lock::since`].
     ///
     /// Fails with [`Error::Locked`] while another process holds the lock. A process that has ended no longer holds
     /// it.
     fn lock(&self, holder: &Holder) -> Result<Lock, Error>;
 
-    /// Fails unless objects can be deleted from `directory`, or moved between there and regc's own directory, as far
-    /// as that is known without trying. By default, there is nothing to check.
+    /// Fails unless objects can be deleted from `directory`, or moved between it and regc's own directory, as far as
+    /// this is known without trying. The default implementation checks nothing.
     ///
-    /// Fails with [`Error::OtherFilesystem`] where the two are on different file systems.
+    /// Fails with [`Error::OtherFilesystem`] if the two are on different file systems.
     fn check_removable(&self, directory: &str, to_trash: bool) -> Result<(), Error> {
         let _ = (directory, to_trash);
         Ok(())
     }
 
-    /// Whether what is deleted stays as an older version, and takes up space until that expires, as far as that can be found
-    /// out.
+    /// Whether deleted objects are kept as older versions, and take up space until those expire, as far as is known.
     fn keeps_versions(&self) -> bool {
         false
     }
 
-    /// Whether the server has said that it cannot list the uploads that are pending: they are not counted, and stay. `false` until it
-    /// was asked.
+    /// Whether the server cannot list pending uploads, so they are neither counted nor deleted. `false` until they were
+    /// requested.
     fn hides_uploads(&self) -> bool {
         false
     }
 
-    /// Returns how many objects are best removed by one call, wherever they are; `None` if it is best to remove those of one
-    /// directory together.
+    /// Returns how many objects are best removed in one call, in whatever directories; `None` if it is best to remove
+    /// those of one directory together.
     fn removed_at_once(&self) -> Option<usize> {
         None
     }
 
-    /// Returns this storage as one that has a trash, if it is one.
+    /// Returns this storage as one with a trash, if it has one.
     fn as_trash(&self) -> Option<&dyn TrashStorage> {
         None
     }
 }
 
-/// What became of an object that was to be moved.
+/// The result of moving an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
     /// It is there now.
@@ -440,9 +439,9 @@ pub enum Moved {
 
 /// Storage that can keep what is deleted from the registry, and restore it.
 ///
-/// Each method is one step: a process that is killed leaves the state before it or the state after it.
+/// Each method is atomic: a killed process leaves either the state before it or the state after it.
 pub trait TrashStorage: DeleteStorage {
-    /// Creates a new object from what `write` writes. It survives a power cut once this returns.
+    /// Creates a new object from what `write` writes. It is durable once this returns.
     ///
     /// Fails if there is an object at `key`. If it fails, there is none.
     fn create(&self, key: &str, write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Error>;
@@ -451,11 +450,11 @@ pub trait TrashStorage: DeleteStorage {
     /// parent; directories that it leaves empty are deleted, up to `below`.
     fn move_object(&self, from: &str, to: &str, below: &str) -> Result<Moved, Error>;
 
-    /// Moves the object at `from` to `to` and replaces what is there, which is kept at the same key below `into`. The
-    /// object survives a power cut once this returns.
+    /// Moves the object at `from` to `to`, and replaces what is there, which is kept at the same key below `into`. The
+    /// object is durable once this returns.
     ///
     /// Returns false, and changes nothing, if what is at `to` was modified at the time `unless_modified_since` or
-    /// later. Fails if the backend can neither give an object two names nor exchange two objects.
+    /// later. Fails if the backend can neither hard-link objects nor exchange two of them.
     fn replace(
         &self,
         from: &str,
@@ -464,7 +463,7 @@ pub trait TrashStorage: DeleteStorage {
         unless_modified_since: Option<SystemTime>,
     ) -> Result<bool, Error>;
 
-    /// Deletes an object, or a directory with everything in it, none of it through a symbolic link. This method alone
-    /// is not a single step.
+    /// Deletes an object, or a directory with everything in it, but nothing through a symbolic link. Only this method
+    /// is not atomic.
     fn remove_all(&self, key: &str) -> Result<(), Error>;
 }

@@ -1,4 +1,4 @@
-//! One writer at a time: a program that changes a store holds its lock.
+//! One writer at a time: a program must hold the lock of a store to change it.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -19,12 +19,12 @@ pub struct Holder {
     pub pid: u32,
     /// The name of the machine.
     pub host: String,
-    /// When it began, human-readable.
+    /// When it began, in human-readable form.
     pub since: String,
 }
 
 impl Holder {
-    /// Describes this process, for a program of that name, on this machine, from now on.
+    /// Describes this process, of a program with this name, on this machine, as of now.
     pub fn new(program: &str) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let since = format!("{:.0}", Timestamp::now());
@@ -42,16 +42,15 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The right to change a store. It ends when this is dropped, or with the process.
+/// The right to change a store, until this is dropped or the process ends.
 pub struct Lock {
     since: SystemTime,
     _held: Box<dyn Send + Sync>,
 }
 
 impl Lock {
-    /// Creates a lock that is held until `held` is dropped, since a time by the storage's clock: what is written
-    /// later is not older than that, and what was written before is older, as far as the storage can tell the two
-    /// apart.
+    /// Creates a lock that is held until `held` is dropped. `since` is a time of the storage's clock: what is written
+    /// later is not older, and what was written before is older, as far as the storage's times are fine enough.
     pub fn new(since: SystemTime, held: impl Send + Sync + 'static) -> Self {
         Self { since, _held: Box::new(held) }
     }
@@ -62,7 +61,7 @@ impl Lock {
     }
 }
 
-/// A storage that this process has locked: only that may be changed.
+/// A storage that this process has locked, as required to change it.
 pub struct Locked<'s> {
     storage: &'s dyn DeleteStorage,
     lock: Lock,
@@ -71,7 +70,7 @@ pub struct Locked<'s> {
 impl<'s> Locked<'s> {
     /// Locks a storage for the holder, until this is dropped.
     ///
-    /// Fails with [`Error::Locked`] while another process has it.
+    /// Fails with [`Error::Locked`] while another process holds the lock.
     pub fn take(storage: &'s dyn DeleteStorage, holder: &Holder) -> Result<Self, Error> {
         Ok(Self { storage, lock: storage.lock(holder)? })
     }

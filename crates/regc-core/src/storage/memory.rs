@@ -17,9 +17,9 @@ use crate::sync::{Mutex, RwLock};
 
 /// Objects by key, each with the time at which it was written.
 ///
-/// By default it has directories, as a file system does: they are created for objects, have times of their own, and
-/// stay when what is in them is deleted. [`without_directories`](Self::without_directories) makes it flat, as a
-/// bucket is: a directory is a prefix of keys, without a time.
+/// By default it has directories, as a file system does: they are created for objects, have their own times, and remain
+/// when what is in them is deleted. [`without_directories`](Self::without_directories) makes it flat, like a bucket: a
+/// directory is a prefix of keys, without a time.
 #[derive(Debug)]
 pub struct MemoryStorage {
     contents: RwLock<Contents>,
@@ -32,7 +32,7 @@ impl MemoryStorage {
         self.contents.read().keys().cloned().collect()
     }
 
-    /// Writes an object, whatever is at the key.
+    /// Writes an object, and replaces what is at the key.
     pub fn put(&self, key: impl Into<String>, content: impl Into<Vec<u8>>) {
         self.contents.write().write(key.into(), content.into());
     }

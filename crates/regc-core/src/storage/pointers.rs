@@ -1,4 +1,4 @@
-//! A pointer to a storage is that storage, so that it can be shared or lent.
+//! Pointers to a storage are storages, so that they can be shared or lent.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! What a store holds: its images, where its bytes are, and whether it is whole. Nothing here changes it.
+//! What is in a store: its images, where its bytes are, and whether it is damaged. Nothing here changes it.
 
 use super::Store;
 use crate::error::Error;
@@ -49,7 +49,7 @@ impl Store {
         scan(self.as_it_is(), &Options { jobs: self.threads(), known: known.as_ref(), ..Options::default() }, monitor)
     }
 
-    /// How much everything in a store takes up.
+    /// Measures how much everything in a store takes up.
     ///
     /// ```
     /// use regc_core::inspect::usage::Detail;
@@ -73,8 +73,8 @@ impl Store {
         usage(&*self.storage, scan, detail, self.threads(), monitor)
     }
 
-    /// Everything that the store holds, with what each part of it takes up: what [`list`](Self::list), [`usage`](Self::usage) and
-    /// [`uploads`](Self::uploads) say, together.
+    /// Returns everything in the store, with what each part takes up: the results of [`list`](Self::list),
+    /// [`usage`](Self::usage) and [`uploads`](Self::uploads) together.
     ///
     /// ```
     /// # fn main() -> Result<(), regc_core::Error> {
@@ -101,7 +101,7 @@ impl Store {
         overview(&*self.storage, scan, self.config.absences, self.threads(), monitor)
     }
 
-    /// How much of its file system everything below the storage root takes up, as `du -s` counts it.
+    /// Measures how much of its file system everything below the storage root takes up, as `du -s` counts it.
     ///
     /// ```
     /// # fn main() -> Result<(), regc_core::Error> {
@@ -117,13 +117,13 @@ impl Store {
     /// # }
     /// ```
     ///
-    /// Fails with [`Error::NoFileSystem`] if the store is in a bucket, and if a directory cannot be listed.
+    /// Fails with [`Error::NoFileSystem`] if the store is in a bucket, and if listing a directory fails.
     pub fn disk_usage(&self, monitor: &dyn Monitor) -> Result<DiskUsage, Error> {
         disk_usage(&*self.storage, monitor)
     }
 
-    /// Lists the unfinished uploads of these repositories: content that no image has, and that no collection deletes unless
-    /// `CollectOptions::delete_uploads_before` is set.
+    /// Lists the unfinished uploads of these repositories. Their content is in no image, and no collection deletes it
+    /// unless `CollectOptions::delete_uploads_before` is set.
     pub fn uploads<'n>(
         &self,
         repositories: impl Iterator<Item = &'n str>,
@@ -132,8 +132,8 @@ impl Store {
         uploads(self.as_it_is(), &repositories.collect::<Vec<_>>(), self.threads(), monitor)
     }
 
-    /// Checks a whole store, but for the content of blobs that are no manifests: see
-    /// [`verify_content`](Self::verify_content) for that.
+    /// Checks a whole store, except the content of blobs that are not manifests: for that, see
+    /// [`verify_content`](Self::verify_content).
     ///
     /// ```
     /// use regc_core::verify;
@@ -175,7 +175,8 @@ impl Store {
         Ok(hashed)
     }
 
-    /// Finds the manifests that were deleted from the repositories whose names `is_wanted` accepts, and can be linked again.
+    /// Finds the manifests that were deleted from the repositories whose names `is_wanted` accepts, and that can be
+    /// linked again.
     pub fn deleted(
         &self,
         is_wanted: impl Fn(&str) -> bool + Sync,
@@ -186,7 +187,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What is needed to say how much deletions would free, one after the other, without scanning the store for each.
+    /// Prepares to compute how much deletions would free, one after the other, without a scan for each.
     ///
     /// ```
     /// # fn main() -> Result<(), regc_core::Error> {

@@ -1,4 +1,4 @@
-//! The file in which a store's sessions write down what manifests refer to.
+//! The file in which a store's sessions cache what manifests refer to.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

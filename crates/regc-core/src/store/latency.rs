@@ -1,7 +1,7 @@
-//! How long a storage takes to answer, which decides how many threads help.
+//! How long a storage takes to answer, which determines how many threads help.
 //!
-//! Where what is asked is in memory, more threads than a few get in each other's way. Where a disk or a network answers, threads
-//! wait, and many of them wait at once.
+//! If the answers are in memory, more than a few threads slow each other down. If a disk or a network answers, threads
+//! wait, and many of them can wait at once.
 
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The session in which a store is changed.
+//! A session, which can change a store.
 
 use std::collections::HashSet;
 use std::sync::MutexGuard;
@@ -28,10 +28,10 @@ use crate::verify::{self, Verification};
 /// The number of states of stores so far, as sessions know them: a plan belongs to the one in which it was made.
 static STATES: AtomicU64 = AtomicU64::new(0);
 
-/// A store that is locked, so that it can be changed. The lock ends when the session is dropped.
+/// A locked store, which can be changed. The lock ends when the session is dropped.
 ///
-/// One call at a time plans or changes the store. A second one, from another thread or from a monitor, fails with
-/// [`Error::SessionBusy`] and changes nothing.
+/// Only one call at a time can plan or change the store. A second one, from another thread or from a monitor, fails
+/// with [`Error::SessionBusy`] and changes nothing.
 #[must_use = "the store is unlocked when the session is dropped"]
 pub struct Session<'s> {
     store: &'s Store,
@@ -66,18 +66,19 @@ impl Session<'_> {
         &self.probed
     }
 
-    /// Plans what a collection deletes. Earlier plans of the session become stale. What is in use and in the trash, because it
-    /// came into use during a run, is put back first; each such object is a finding, which the monitor receives at once: it
-    /// stays in the registry even if the monitor then stops the call.
+    /// Plans what a collection deletes. Earlier plans of the session become stale. Objects in the trash that came into
+    /// use during a run are put back first. Each of them is a finding, which the monitor receives at once, because the
+    /// object remains in the registry even if the monitor then stops the call.
     pub fn plan(&self, options: &CollectOptions, monitor: &dyn Monitor) -> Result<Plan, Error> {
         let _busy = self.begin()?;
         self.store.planned(Access::Change(&self.locked), Some(self.change()), options, None, monitor)
     }
 
-    /// What a deletion is to delete. Of the options, those that name other garbage have no effect. As in [`plan`](Self::plan),
-    /// what is in use and in the trash is put back first.
+    /// Plans what a deletion deletes. Options that select other garbage have no effect. As in [`plan`](Self::plan),
+    /// objects in the trash that are in use are put back first.
     ///
-    /// What the deletion names and cannot be deleted is in [`Plan::blocked`]; [`execute`](Self::execute) refuses such a plan.
+    /// What the deletion names but cannot be deleted is in [`Plan::blocked`]; [`execute`](Self::execute) refuses such a
+    /// plan.
     pub fn plan_deletion(
         &self,
         deletion: Deletion,
@@ -88,23 +89,24 @@ impl Session<'_> {
         self.store.planned(Access::Change(&self.locked), Some(self.change()), options, Some(deletion), monitor)
     }
 
-    /// Deletes what was planned in this session, links before content, after a rescan of the store: what has come into use
-    /// stays. Space is freed by [`Disposal::Delete`]; [`Disposal::Trash`] frees nothing before
+    /// Deletes what was planned in this session, links before content, after a rescan of the store: what has come into
+    /// use is kept. [`Disposal::Delete`] frees space; [`Disposal::Trash`] frees nothing until
     /// [`empty_trash`](Self::empty_trash).
     ///
     /// Fails before anything is deleted:
     ///
-    /// - with [`Error::StalePlan`] if the plan is not the latest that was made in this session, or if the session has changed
-    ///   the store since;
+    /// - with [`Error::StalePlan`] if the plan is not the latest that was made in this session, or if the session has
+    ///   changed the store since;
     /// - with [`Error::Refused`] if the plan needs to be [confirmed](Plan::confirm);
-    /// - with [`Refusal::Blocked`](crate::error::Refusal::Blocked) if a deletion names something that cannot be deleted, unless that was
-    ///   [allowed](Plan::allow_partial);
+    /// - with [`Refusal::Blocked`](crate::error::Refusal::Blocked) if a deletion names something that cannot be deleted,
+    ///   unless that was [allowed](Plan::allow_partial);
     /// - with [`Error::Interrupted`] if the monitor stops the rescan;
-    /// - if the storage cannot be read, or if it is known that something cannot be deleted or moved.
+    /// - if the storage cannot be read, or if something is known to be impossible to delete or move.
     ///
-    /// Once the deletion has begun, it does not fail: the [`Outcome`] says what was deleted, what was spared, what failed, and
-    /// whether the monitor stopped it. After a stop the store is whole. Repeating the deletion may leave content that only a
-    /// [collection](Self::plan) deletes; what was moved to the trash can be [restored](Self::restore).
+    /// Once the deletion has begun, this does not fail: the [`Outcome`] reports what was deleted, what was kept, what
+    /// failed, and whether the monitor stopped it. The store is consistent after a stop. Repeating the deletion may
+    /// leave content that only a [collection](Self::plan) deletes; what was moved to the trash can be
+    /// [restored](Self::restore).
     pub fn execute(&self, plan: &Plan, disposal: Disposal, monitor: &dyn Monitor) -> Result<Outcome, Error> {
         let _busy = self.begin()?;
         if let Some(refusal) = plan.unconfirmed() {
@@ -121,8 +123,8 @@ impl Session<'_> {
         self.changing(|| sweep(&self.locked, plan, header.as_ref(), monitor))
     }
 
-    /// Writes down what the manifests refer to that a plan of this session has read and keeps, in the store's
-    /// [file](Store::manifest_cache); nothing if it has none. What may have been written since the lock was taken is left out.
+    /// Caches what the manifests refer to that a plan of this session has read and keeps, in the store's
+    /// [file](Store::manifest_cache), if it has one. What may have been written since the lock was taken is left out.
     ///
     /// Fails if the file cannot be written. The store itself does not need it.
     pub fn remember(&self, plan: &Plan) -> Result<(), Error> {
@@ -158,8 +160,8 @@ impl Session<'_> {
         state
     }
 
-    /// Checks the store, as [`Store::verify`] does. From the result, and what
-    /// [`verify_content`](Store::verify_content) adds to it, a repair can be planned.
+    /// Checks the store, as [`Store::verify`] does. The result, and what [`verify_content`](Store::verify_content) adds
+    /// to it, is the basis for planning a repair.
     pub fn verify(&self, options: &verify::Options, monitor: &dyn Monitor) -> Result<Verification, Error> {
         let _busy = self.begin()?;
         let mut verification = self.store.verify(options, monitor)?;
@@ -201,8 +203,8 @@ impl Session<'_> {
         self.changing(|| repair::apply(&self.locked, plan, options, &header, &SystemClock::start(), monitor))
     }
 
-    /// Checks the store again after a repair. Blobs are not hashed again: those that were found to be wrong, and are
-    /// neither replaced nor moved to the trash, still are.
+    /// Checks the store again after a repair. Blobs are not hashed again: damaged ones that were neither replaced nor
+    /// moved to the trash are still reported.
     pub fn verify_repair(
         &self,
         options: &verify::Options,
@@ -217,7 +219,7 @@ impl Session<'_> {
         Ok(verification)
     }
 
-    /// Plans which links are to be written so that deleted manifests can be pulled again; see [`Store::plan_undelete`].
+    /// Plans which links to write so that deleted manifests can be pulled again: see [`Store::plan_undelete`].
     pub fn plan_undelete(
         &self,
         deleted: &[undelete::Deleted],
@@ -240,7 +242,7 @@ impl Session<'_> {
         self.changing(|| undelete::apply(&self.locked, plan, monitor))
     }
 
-    /// Brings back from the trash what a run has moved there. Nothing is overwritten.
+    /// Restores from the trash what a run moved there. Nothing is overwritten.
     ///
     /// ```
     /// use regc_core::trash::Runs;
@@ -268,14 +270,15 @@ impl Session<'_> {
         self.changing(|| trash::restore(Access::Change(&self.locked), run, selection, self.store.threads(), monitor))
     }
 
-    /// Deletes runs from the trash for good, and thereby frees their space; with `before`, in seconds since 1970, only those
-    /// that began earlier. Earlier plans of the session become stale.
+    /// Deletes runs from the trash for good, which frees their space. With `before`, in seconds since 1970, only runs
+    /// that began earlier are deleted. Earlier plans of the session become stale.
     ///
-    /// What a run moved there while a registry took pushes may have come into use since. If there is such a run, the store is
-    /// scanned, and what is in use is put back first: see [`Emptied::findings`].
+    /// What a run moved there while a registry accepted pushes may have come into use since. If there is such a run,
+    /// the store is scanned, and what is in use is put back first: see [`Emptied::findings`].
     ///
-    /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor stops it
-    /// between two runs, [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, the others are whole.
+    /// Fails with [`Error::NoSuchRun`] before anything is deleted if a named run is not in the trash. If the monitor
+    /// stops it between two runs, [`Emptied::interrupted`] is set: the runs in [`Emptied::runs`] are deleted, and the
+    /// others are untouched.
     pub fn empty_trash(&self, runs: Runs<'_>, before: Option<u64>, monitor: &dyn Monitor) -> Result<Emptied, Error> {
         let _busy = self.begin()?;
         self.change();

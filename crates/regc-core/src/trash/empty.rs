@@ -9,12 +9,12 @@ use crate::registry::layout;
 use crate::storage::TrashStorage;
 use crate::storage::lock::{Access, Locked};
 
-/// Which runs of the trash are meant.
+/// Which runs in the trash to act on.
 #[derive(Clone, Copy, Debug)]
 pub enum Runs<'a> {
     /// Every run.
     All,
-    /// Those of these names; none if there is no name.
+    /// The runs with these names; none if there are no names.
     Named(&'a [String]),
 }
 
@@ -33,17 +33,18 @@ impl Runs<'_> {
 pub struct Emptied {
     /// The runs that are deleted, or would be.
     pub runs: Vec<TrashedRun>,
-    /// What is in use, and was in the trash: it is put back, or would be, before anything is deleted.
+    /// What is in use but was in the trash. It is put back, or would be, before anything is deleted.
     pub findings: Vec<Finding>,
-    /// Why other runs are still there, at least in part.
+    /// Why other runs are still in the trash, at least in part.
     pub failures: Vec<Error>,
     /// Whether the monitor stopped it between two runs.
     pub interrupted: bool,
 }
 
-/// Deletes what runs have moved, for good. With `before`, in seconds since 1970, only runs that began earlier are deleted. A
-/// run whose journal cannot be read has no known age; with `before`, it is deleted only if nothing else is left of it. A run
-/// that is being restored is deleted only without `before`. A storage that may only be read is not changed: a dry run.
+/// Deletes runs from the trash for good. With `before`, in seconds since 1970, only runs that began earlier are
+/// deleted. The age of a run whose journal cannot be read is unknown; with `before`, it is deleted only if nothing else
+/// is left of it. A run that is being restored is deleted only without `before`. A read-only storage is not changed: a
+/// dry run.
 ///
 /// Fails before anything is deleted: with [`Error::NoSuchRun`] if a named run is not in the trash, with
 /// [`Error::Interrupted`] if the monitor stops it before the first run.

@@ -1,4 +1,4 @@
-//! The journals of runs: what each has moved, and why.
+//! The journals of runs: what each run moved, and why.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -20,23 +20,23 @@ const MAX_JOURNAL_BYTES: u64 = 4 << 30;
 /// The command of a run that was a repair.
 pub(crate) const REPAIR: &str = "repair";
 
-/// The first line of a journal: which run it was.
+/// The first line of a journal, which describes the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The version of the journal's form.
+    /// The version of the journal's format.
     pub schema_version: u32,
-    /// The run's name, which its directory has as well.
+    /// The run's name, which is also that of its directory.
     pub run: String,
     /// When it began, in seconds since 1970, by the clock of the machine.
     pub started: u64,
     /// The version of regc.
     pub regc: String,
-    /// The command that it was: `gc`, `rm`, `prune` or `repair`.
+    /// The command: `gc`, `rm`, `prune` or `repair`.
     #[serde(default = "gc")]
     pub command: String,
     /// Whether untagged manifests were garbage.
     pub delete_untagged: bool,
-    /// How old something had to be to be garbage, in seconds.
+    /// How old garbage had to be, in seconds.
     pub min_age: u64,
     /// Whether a registry was running.
     pub live: bool,
@@ -55,7 +55,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Its key in the registry.
     pub path: String,
-    /// The digest that it is about; `None` for a garbled tag, and for uploads.
+    /// Its digest; `None` for a garbled tag, and for uploads.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<Digest>,
     /// Its repository; `None` for a blob.
@@ -176,8 +176,7 @@ pub(super) fn read_header(storage: &dyn ReadStorage, run: &str) -> Result<Header
 
 /// Reads the journal of a run.
 ///
-/// Fails with [`Error::NoSuchRun`] if there is no such run, with [`Error::Journal`] if it has no journal, or one that cannot
-/// be read.
+/// Fails with [`Error::NoSuchRun`] if there is no such run, with [`Error::Journal`] if it has no readable journal.
 pub fn read_journal(storage: &dyn ReadStorage, run: &str) -> Result<(Header, Vec<Entry>), Error> {
     let path = journal(run);
     let garbled = |reason: String| Error::Journal { path: path.clone(), reason };

@@ -24,7 +24,8 @@ pub struct TrashedRun {
     pub blobs: u64,
     /// The length of everything but links, in bytes.
     pub bytes: u64,
-    /// Whether a restore of it has begun and is not complete. Until it is, a collection keeps what the run had removed.
+    /// Whether a restore of it has begun and is not complete. Until it is complete, a collection keeps what the run
+    /// removed.
     pub restoring: bool,
 }
 
@@ -93,8 +94,8 @@ fn look_into(storage: &dyn ReadStorage, run: String, monitor: &dyn Monitor) -> R
     Ok(found)
 }
 
-/// Lists the objects of a run that are still in the trash, by path. What each is comes from the run's journal; from its path, if
-/// that cannot be read or does not name it, and then it is unknown what a tag named.
+/// Lists the objects of a run that are still in the trash, by path. Their descriptions are from the run's journal. If
+/// the journal cannot be read or does not list an object, they are from its path, and what a tag named is unknown.
 ///
 /// Fails with [`Error::NoSuchRun`] if there is no such run, with [`Error::Interrupted`] if the monitor stops it.
 pub(crate) fn contents(storage: &dyn ReadStorage, run: &str, monitor: &dyn Monitor) -> Result<Vec<Entry>, Error> {

@@ -23,17 +23,17 @@ use crate::threads::with_threads;
 pub struct Restored {
     /// What is restored, or would be: blobs first, then what refers to them.
     pub restored: Vec<Entry>,
-    /// What the registry already has. It was left alone, and stays in the trash.
+    /// What the registry already has. It stays in the trash.
     pub already_there: Vec<Entry>,
-    /// What the registry has something else instead of: a tag that names another manifest by now, or content that does not
-    /// match its digest. It was left alone, and stays in the trash.
+    /// What conflicts with the registry: a tag that now names another manifest, or content that does not match its
+    /// digest. It stays in the trash.
     pub conflicting: Vec<Entry>,
-    /// Content that is no longer in the trash nor in the registry, and links that would be dangling; those stay in
-    /// the trash.
+    /// Content that is neither in the trash nor in the registry, and links that would be dangling, which stay in the
+    /// trash.
     pub missing: Vec<Entry>,
     /// What failed.
     pub failures: Vec<Error>,
-    /// Whether the monitor stopped the restore before all was done. The rest stays in the trash.
+    /// Whether the monitor stopped the restore before it was complete. The rest stays in the trash.
     pub interrupted: bool,
 }
 
@@ -54,13 +54,13 @@ const ORDER: [Kind; 7] =
     [Kind::Blob, Kind::LayerLink, Kind::Revision, Kind::Tag, Kind::TagIndexEntry, Kind::Upload, Kind::File];
 
 /// Restores what a run moved to the trash: all of it, or what `selection` names. Nothing is overwritten, no blob is
-/// restored whose content does not match its digest, and no link is restored before what it refers to: a layer link
-/// or revision needs its blob, a tag the manifest that it names. A link that a repair removed is restored even if it is
-/// dangling. A storage that may only be read is not changed: a dry run.
+/// restored whose content does not match its digest, and no link is restored before what it refers to: a layer link or
+/// revision needs its blob, a tag the manifest that it names. A link that a repair removed is restored even if it is
+/// dangling. A read-only storage is not changed: a dry run.
 ///
-/// From the first change until everything is restored, a collection keeps everything that the run removed, even if
-/// this process is killed. If something is missing or fails, that lasts until a restore of the whole run is complete,
-/// or the run is [emptied](super::empty): a partial restore does not know what the earlier one left.
+/// From the first change until everything is restored, a collection keeps everything that the run removed, even if this
+/// process is killed. If something is missing or fails, this lasts until a restore of the whole run is complete, or the
+/// run is [emptied](super::empty): a partial restore does not know what an earlier one left.
 ///
 /// Fails before anything is moved if there is no such run, if something that is selected is not in it, or with
 /// [`Error::Interrupted`] if the monitor stops it.

@@ -16,8 +16,8 @@ use crate::walk::walk;
 /// What is to be restored.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Content, with all links to it, and, if it is a manifest, with everything that it refers to and everything that
-    /// is attached to it: referrers, and the tags that cosign makes.
+    /// Content, with all links to it. For a manifest, also everything that it refers to and everything that is attached
+    /// to it: referrers, and the tags that cosign creates.
     pub digests: Vec<Digest>,
     /// Everything of these repositories.
     pub repositories: Vec<String>,

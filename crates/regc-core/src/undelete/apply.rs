@@ -19,7 +19,7 @@ pub struct Outcome {
     pub done: usize,
     /// Why the next one was not written.
     pub failure: Option<Error>,
-    /// Why something of regc's own was left behind. Nothing depends on it.
+    /// Why one of regc's own files was left behind. Nothing depends on it.
     pub left: Option<Error>,
     /// Whether the monitor stopped the run before it was complete.
     pub interrupted: bool,
@@ -28,9 +28,8 @@ pub struct Outcome {
 /// Writes the links of a plan, one after the other, until one fails: later links may refer to it.
 ///
 /// The lock must have been taken before the plan was made. Fails before the first link if [`check`] does, or with
-/// [`Error::Interrupted`] if the monitor stops it. Each link
-/// appears in one step, whole and safe from a power cut, and nothing is ever overwritten. A killed run has linked
-/// nothing that is not whole, and the next run finishes it.
+/// [`Error::Interrupted`] if the monitor stops it. Each link is written atomically and durably, and nothing is ever
+/// overwritten. A killed run has linked nothing incomplete, and the next run finishes it.
 pub fn apply(locked: &Locked<'_>, plan: &Plan, monitor: &dyn Monitor) -> Result<Outcome, Error> {
     let storage = locked.trash()?;
     forget_incoming(storage)?;
@@ -57,8 +56,8 @@ pub fn apply(locked: &Locked<'_>, plan: &Plan, monitor: &dyn Monitor) -> Result<
     if outcome.interrupted && is_unchanged { Err(Error::Interrupted) } else { Ok(outcome) }
 }
 
-/// Fails if links cannot be written to one of the repositories, as far as that is known without trying: where regc
-/// may not write, or on another file system than the one on which new files are created.
+/// Fails if links cannot be written to one of the repositories, as far as this is known without trying: regc may not
+/// write there, or new files are created on another file system.
 pub fn check(storage: &dyn DeleteStorage, plan: &Plan, monitor: &dyn Monitor) -> Result<(), Error> {
     let repositories: BTreeSet<&str> = plan.links().iter().map(|link| &*link.repository).collect();
     repositories.into_iter().try_for_each(|name| {

@@ -21,8 +21,8 @@ use crate::storage::manifests::with_manifest;
 use crate::storage::{Content, ReadStorage};
 use crate::threads::with_threads;
 
-/// Lists the manifests that the repositories accepted by `is_wanted` no longer link and whose content is there, by
-/// repository, the latest deletion first. A linked manifest counts too while a tag that surely named it names
+/// Lists the manifests that the repositories accepted by `is_wanted` no longer link but whose content exists, by
+/// repository, the latest deletion first. A linked manifest counts, too, while a tag that certainly named it names
 /// nothing.
 pub fn find(
     storage: &dyn ReadStorage,

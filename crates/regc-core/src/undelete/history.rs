@@ -1,4 +1,4 @@
-//! What a repository had, as far as its own directories show.
+//! What a repository had, according to its own directories.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Manifests of which no repository has a record, and the repositories that must have had them.
+//! Manifests that no repository records, and the repositories that must have had them.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;

@@ -14,14 +14,14 @@ use crate::registry::layout;
 use crate::scan::links::Link;
 use crate::storage::{Content, ReadStorage, symlink_between};
 
-/// A manifest that is to be linked again.
+/// A manifest to link again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Selection {
     /// Its repository.
     pub repository: String,
     /// The manifest.
     pub digest: Digest,
-    /// The tags that are to name it.
+    /// The tags to write for it.
     pub tags: Vec<String>,
 }
 
@@ -37,13 +37,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the links that are missing, in the order in which they are written: that of a push. At any moment, what a
-    /// link refers to is there.
+    /// Returns the missing links, in the order in which they are written, which is that of a push: what a link refers
+    /// to always exists first.
     pub fn links(&self) -> &[NewLink] {
         &self.links
     }
 
-    /// Returns what is linked again, or is linked already.
+    /// Returns what is linked again, or is already linked.
     pub fn selected(&self) -> &[Selection] {
         &self.selected
     }
@@ -53,13 +53,13 @@ impl Plan {
         &self.left
     }
 
-    /// Returns the manifests that the repository never had, in indexes that are linked again.
+    /// Returns the manifests in indexes to link again that the repository never had.
     pub fn absent(&self) -> &[(String, Digest)] {
         &self.absent
     }
 }
 
-/// Selects everything that was deleted at `since` or later through the API, with the tags that surely named it.
+/// Selects everything that was deleted over the API at `since` or later, with the tags that certainly named it.
 pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
     let is_meant = |deleted: &&Deleted| {
         deleted.evidence == Evidence::Revision && deleted.deleted.is_some_and(|deleted| deleted >= since)
@@ -74,8 +74,8 @@ pub fn select_since(found: &[Deleted], since: SystemTime) -> Vec<Selection> {
 
 /// Checks everything that the selected manifests need, hashes it, and decides which links are missing.
 ///
-/// What is not whole is in [`Plan::left`], and so is what would be linked through a symbolic link. Fails with
-/// [`Error::NotDeleted`] if a manifest is neither linked nor among `found`, with [`Error::TagExists`] if a tag names
+/// Incomplete manifests are in [`Plan::left`], and so are those that would be linked through a symbolic link. Fails
+/// with [`Error::NotDeleted`] if a manifest is neither linked nor in `found`, with [`Error::TagExists`] if a tag names
 /// something else.
 pub fn plan(
     storage: &dyn ReadStorage,

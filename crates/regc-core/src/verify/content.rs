@@ -1,4 +1,4 @@
-//! Verification of content: whether that of each blob matches its digest.
+//! Verification of content: whether the content of each blob matches its digest.
 //!
 //! Every blob is read from beginning to end, so a run may take hours: it can be limited to a [`Bandwidth`] or to a
 //! [`Sample`] of the day, and [`Checkpoint`]s let a later run resume where it was stopped. Only the part of a blob
@@ -101,10 +101,10 @@ pub struct Hashed {
 /// The time between two checkpoints.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(3);
 
-/// Hashes `blobs`, in no particular order and each once.
+/// Hashes `blobs`, each once, in no particular order.
 ///
-/// `save` receives a checkpoint every few seconds, when a blob is done, and one at the end; one after the other, from
-/// any thread. Nothing is kept of a blob that was being read when the run was stopped.
+/// `save` receives a checkpoint every few seconds, when a blob is done, and one at the end. It is called from any
+/// thread, but never concurrently. A blob that was being read when the run was stopped is not recorded.
 ///
 /// Fails if the checkpoint to resume is that of another store or sample. A blob that cannot be read, or no longer
 /// exists, is reported in [`Hashed`].

@@ -1,7 +1,7 @@
-//! Why a tag cannot be pulled, or only in part.
+//! Why a tag cannot be pulled, or only for some platforms.
 //!
-//! Each manifest, blob and link of a repository is checked once, however many tags need it. A problem of a manifest
-//! is propagated up to all indexes that contain it, so that no index is walked once for each tag.
+//! Each manifest, blob and link of a repository is checked once, even if many tags need it. A problem of a manifest is
+//! propagated to all indexes that contain it, so no index is walked once for each tag.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -18,7 +18,7 @@ use crate::storage::{Content, EntryKind, Metadata};
 /// Why a tag cannot be pulled, or not for all of its platforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What `regc verify` reports there.
+    /// The kind that `regc verify` reports.
     pub kind: Kind,
     /// What is missing, not linked or damaged; `None` for a garbled tag.
     pub digest: Option<Digest>,

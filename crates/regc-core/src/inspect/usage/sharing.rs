@@ -5,8 +5,8 @@
 
 use rustc_hash::FxHashMap as HashMap;
 
-/// How many repositories may need a blob for each of them to be reported with the others. Blobs that more
-/// repositories need are only summed up: which ones share them is no news then.
+/// How many repositories may need a blob for the repositories to be named. Blobs that more repositories need are only
+/// summed up.
 pub const MANY: usize = 100;
 
 /// For how many other repositories it is reported what a repository shares with them.

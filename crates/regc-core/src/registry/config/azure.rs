@@ -22,8 +22,8 @@ pub struct Azure {
     /// What all names begin with, apart from a slash: `rootdirectory` without slashes around it. Empty for the whole
     /// container.
     pub root: String,
-    /// Whether the names of blobs begin with a slash, as registry 2.8 writes them: `legacyrootprefix`, or the opposite of
-    /// `trimlegacyrootprefix`, of GitLab's registry. `None` if neither is given: then both are looked for.
+    /// Whether the names of blobs begin with a slash, as registry 2.8 writes them: `legacyrootprefix`, or the opposite
+    /// of `trimlegacyrootprefix`, of GitLab's registry. `None` if neither is set: then both are tried.
     pub leading_slash: Option<bool>,
     pub(crate) credentials: AzureCredentials,
     /// The variables of the environment from which the default credentials are taken.

@@ -11,7 +11,7 @@ use super::{Kind, Reference, References, Role, folded};
 use crate::digest::Digest;
 
 impl References {
-    /// Returns the config and layers that the registry looks for in the repository when the manifest is pushed.
+    /// Returns the config and layers whose presence in the repository the registry checks when the manifest is pushed.
     /// `content` is the text from which these references were parsed. Returns none if registries may read them
     /// differently, and none for an index, or what may have been pushed as one, since some registries check nothing
     /// there.

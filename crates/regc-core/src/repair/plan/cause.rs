@@ -13,11 +13,11 @@ use crate::verify::Defect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cause {
-    /// What is wrong. Where it is a manifest that is linked again, the links that it needs have the same cause.
+    /// What is wrong. If a manifest is linked again, the links that it needs have the same cause.
     pub kind: Kind,
     /// The affected images, sorted: `repository:tag`, or `repository@digest` where no tag reaches it.
     pub images: Vec<String>,
-    /// Whether it may affect other images as well: if there are too many, only the nearest ones are named.
+    /// Whether it may affect more images: if there are too many, only the nearest ones are listed.
     pub has_more_images: bool,
 }
 

@@ -87,7 +87,7 @@ impl Contents {
         }
     }
 
-    /// Writes an object, whatever is at the key.
+    /// Writes an object, and replaces what is at the key.
     pub(super) fn write(&mut self, key: String, content: Vec<u8>) {
         let modified = self.now();
         match self.objects.get_mut(&key) {

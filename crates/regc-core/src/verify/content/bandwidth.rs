@@ -41,7 +41,7 @@ impl Bandwidth {
     }
 }
 
-/// A source of time, which the library does not read by itself.
+/// A source of time, which the caller provides.
 pub trait Clock: Sync {
     /// Returns how much time has passed since some fixed moment. It never goes backwards.
     fn now(&self) -> Duration;

@@ -17,8 +17,7 @@ use crate::error::Error;
 /// again. Blobs that are added later among the digests that are done are not hashed by a run that resumes, only by
 /// the next one that starts over.
 ///
-/// The checkpoint of a complete run is not resumed, since nothing would be checked any more: a run that gets it
-/// starts over.
+/// The checkpoint of a complete run is not resumed, because nothing would be left to check: the next run starts over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The version of its format.

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 /// The whole, in parts per million.
 const MILLION: u32 = 1_000_000;
 
-/// A percentage of all digests, other ones every day.
+/// A percentage of all digests, with different ones every day.
 ///
 /// Digests lie on a circle by their first eight bytes, which are evenly distributed. Each day has an arc of the
 /// circle that is as long as the sample is large, and begins where the arc of the day before ended. So with 1 %, any
