@@ -509,7 +509,7 @@ impl Kind {
                 name: "stale_cache",
                 severity: Severity::Warning,
                 title: "a cache that still lists what was removed",
-                meaning: "The registry caches in Redis which blobs it has, and regc could not reach Redis after it \
+                meaning: "The registry caches in Redis which blobs it has, and regc failed to reach Redis after it \
                           removed blobs or links. The registry still claims to have those blobs, so a client that \
                           pushes an image does not upload them, and the image cannot be pulled.",
                 remedy: "before the registry takes pushes, run `regc cache evict` with the registry's configuration, or empty that \
