@@ -20,8 +20,8 @@ use crate::{Cli, Command, ExitStatus};
 ///
 /// `gc`, `prune` and `rm` write a plan with --dry-run --plan-out plan.jsonl; the registry may be running. This command
 /// plans again with the same options, and deletes only what is in both plans. What is new, or in use again, is kept.
-/// Stop the registry first, or make it read-only. A plan that was changed, or is of another store or another version of
-/// regc, is refused.
+/// Stop the registry first, or make it read-only. A plan that was changed, or that is for another store or from another
+/// version of regc, is refused.
 #[derive(clap::Args)]
 pub struct Args {
     /// The plan

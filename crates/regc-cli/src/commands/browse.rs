@@ -16,9 +16,9 @@ use crate::{ExitStatus, print_error};
 /// Browse a store in the terminal: see what takes up space and what deleting it would free, and delete it.
 ///
 /// Lists namespaces, repositories, tags, manifests and layers, each with its exclusive and its shared space. Shows
-/// exactly what deleting all marked entries would free. Deleting asks, locks the store, rescans it, and moves what is
-/// deleted to the trash, as `regc rm --trash` does. Browsing needs no lock, and the registry may be running. `?` lists
-/// the keys.
+/// exactly what deleting all marked entries would free. A deletion asks first, then locks and rescans the store, and
+/// moves everything to the trash, as `regc rm --trash` does. Browsing needs no lock, and the registry may be running.
+/// `?` lists the keys.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file. Default: as for `regc gc`

@@ -40,8 +40,8 @@ struct Evict {
     #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "config"])]
     path: Option<PathBuf>,
 
-    /// Evict only what a run deleted, and do not scan for other entries: the file with what it printed with --json; `-`
-    /// for standard input
+    /// Evict only what a run deleted, without scanning for other entries. The file contains the run's output with
+    /// --json; `-` is standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 

@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(value_name = "CONFIG", conflicts_with_all = ["root", "configuration"])]
     config: Option<PathBuf>,
 
-    /// The same, as an option that all commands have
+    /// The same, in the form that all commands accept
     #[arg(short, long = "config", value_name = "CONFIG", id = "configuration", conflicts_with = "root")]
     configuration: Option<PathBuf>,
 
@@ -79,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "GLOB", value_parser = pattern::repository)]
     repository: Vec<Pattern>,
 
-    /// Keep what is younger than this: blobs, layer links, and manifests with all they refer to. 90m, 24h, 7d
+    /// Keep what is younger than this: blobs, layer links, and manifests with all they refer to. Examples: 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 

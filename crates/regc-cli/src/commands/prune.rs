@@ -46,12 +46,12 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     keep: Option<Keep>,
 
-    /// Keep images that are not older than this. 90m, 24h, 30d
+    /// Keep images that are not older than this. Examples: 90m, 24h, 30d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     keep_within: Option<Duration>,
 
-    /// Keep the newest image of each of the last N hours that have one, or of `all` hours. The hour, day and so on of
-    /// an image is when it was pushed or, with --by created, created, in UTC
+    /// Keep the newest image of each of the last N hours that have one, or of `all` hours. An image counts for the
+    /// hour, day and so on in which it was pushed or, with --by created, created, in UTC
     #[arg(long, value_name = "N")]
     keep_hourly: Option<Keep>,
 
@@ -75,7 +75,7 @@ pub struct Args {
     #[arg(long, value_name = "REGEX")]
     keep_tag: Vec<TagRegex>,
 
-    /// Remove only images all of whose tags this regular expression matches; may be given several times
+    /// Remove only images whose tags all match this regular expression; may be given several times
     #[arg(long, value_name = "REGEX")]
     only_tag: Vec<TagRegex>,
 

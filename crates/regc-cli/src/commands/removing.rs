@@ -46,7 +46,7 @@ pub struct Removing {
     #[arg(long)]
     live: bool,
 
-    /// Keep what is younger than this: tags, and manifests with all they refer to. 90m, 24h, 7d
+    /// Keep what is younger than this: tags, and manifests with all they refer to. Examples: 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     min_age: Option<Duration>,
 

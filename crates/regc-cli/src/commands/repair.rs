@@ -148,19 +148,19 @@ pub fn run(mut args: Args) -> Result<ExitStatus, Failure> {
     }
     if !plan.in_trash().is_empty() {
         eprintln!(
-            "regc: {} of what is missing is in the trash: `regc gc` puts back what is in use, `regc trash restore` all of it",
-            plan.in_trash().len()
+            "regc: {} in the trash: `regc gc` puts back what is in use, `regc trash restore` all of it",
+            count_of(plan.in_trash().len() as u64, "missing object is", "missing objects are")
         );
     }
     if !plan.lost().is_empty() {
         let lost = plan.lost().len();
         let or_else = match args.drop_lost {
-            true => "the links are kept, because something is attached to them or a tag is a symbolic link",
-            false => "or delete the links with --drop-lost, or each with `regc rm`",
+            true => "; the links are kept, because something is attached to them or a tag is a symbolic link",
+            false => ", or delete the links with --drop-lost or `regc rm`",
         };
         eprintln!(
-            "regc: {} that repositories link or tags name: restore the files, or push the images again; {or_else}",
-            count_of(lost as u64, "missing manifest", "missing manifests")
+            "regc: {} still linked or tagged: restore the files, or push the images again{or_else}",
+            count_of(lost as u64, "missing manifest is", "missing manifests are")
         );
     }
     let changes_content = |done: &Action| !matches!(done, Action::WriteLink { .. });

@@ -24,9 +24,9 @@ use crate::source::Source;
 
 /// Write a page about the store: what is in it, what each part takes up, and what each command would free.
 ///
-/// The page is one HTML file. It opens from disk, loads nothing, and can be sent by mail: a map of repositories and tags by size,
-/// tables to sort and filter, each image with its layers and history, and the commands that would delete it. Nothing in the
-/// store is changed.
+/// The page is one HTML file, which opens from disk, needs no network, and can be sent by mail. It has a map of
+/// repositories and tags by size, tables to sort and filter, each image with its layers and history, and the commands
+/// that would delete it. Nothing in the store is changed.
 #[derive(clap::Args)]
 pub struct Args {
     /// The registry's configuration file. Default: as for `regc gc`

@@ -30,8 +30,8 @@ pub struct Args {
     #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]", required_unless_present = "path", value_parser = pattern)]
     names: Vec<Pattern>,
 
-    /// A repository by its directory, if it was renamed to a name that no registry serves: `app~` or `_old/app`.
-    /// Patterns do not match those. The path is absolute, or as a finding reports it
+    /// A repository, by its directory, that was renamed to a name that no registry serves: `app~` or `_old/app`.
+    /// Patterns do not match such names. The path is absolute, or as a finding reports it
     #[arg(long, value_name = "DIR")]
     path: Vec<String>,
 

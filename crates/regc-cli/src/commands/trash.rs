@@ -28,8 +28,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show the runs in the trash, their sizes, and until when each is kept on a full disk. With RUN, show what is in
-    /// that run: tags, manifests, layer links and blobs
+    /// List the runs in the trash, with their sizes, and until when each is kept even if the disk is full. With RUN,
+    /// list what is in that run: tags, manifests, layer links and blobs
     List {
         /// The run, as `regc trash list` names it
         #[arg(value_name = "RUN")]
@@ -45,8 +45,8 @@ enum Command {
         /// Show what would be put back; change nothing
         #[arg(short, long)]
         dry_run: bool,
-        /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which are put back
-        /// with all that they refer to and all that is attached to them, and repositories; everything if none is given
+        /// The run, as `regc trash list` names it; the last one if none is given. Then digests, which are put back with
+        /// everything that they refer to or that is attached to them, and repositories; everything if none is given
         #[arg(value_name = "RUN|DIGEST|REPOSITORY")]
         what: Vec<String>,
     },
@@ -63,7 +63,7 @@ enum Command {
         /// Do not ask. Without a terminal, regc never asks
         #[arg(short, long)]
         yes: bool,
-        /// Only runs that began at least this long ago, and are not being restored: 90m, 24h, 7d
+        /// Only runs that began at least this long ago, and are not being restored. Examples: 90m, 24h, 7d
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         older_than: Option<Duration>,
     },

@@ -31,7 +31,7 @@ pub struct Args {
     tag: Option<String>,
 
     /// Undelete all images that were deleted within this time, with the tags that are known for certain, and report
-    /// incomplete ones. 90m, 24h, 7d
+    /// incomplete ones. Examples: 90m, 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "names")]
     all_since: Option<Duration>,
 
