@@ -526,7 +526,7 @@ fn prune_requires_a_rule() {
         assert_eq!(prune(root.path(), &[&["--yes"], arguments].concat()).code, 2, "{arguments:?}");
     }
     let run = prune(root.path(), &["--yes", "--keep-daily", "0"]);
-    assert!(run.code == 1 && run.stderr.contains("the rule does not say what to keep"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("what to keep is not set"), "{}", run.stderr);
     let run = prune(root.path(), &["--keep", "1"]);
     assert!(run.code == 1 && run.stderr.contains("--yes"), "{}", run.stderr);
     assert_eq!(tags(root.path()).len(), 6);

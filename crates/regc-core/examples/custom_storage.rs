@@ -76,6 +76,6 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
     let calls = Arc::new(AtomicU64::new(0));
     let storage = Counting { below: storage::open(&config)?, calls: calls.clone() };
     let plan = Store::with_storage(&config, Box::new(storage)).plan(&CollectOptions::new(), &Silent)?;
-    println!("{} blobs to delete, found with {} questions", plan.totals().blobs, calls.load(Relaxed));
+    println!("{} blobs to delete, found with {} calls", plan.totals().blobs, calls.load(Relaxed));
     Ok(())
 }

@@ -139,8 +139,8 @@ pub enum Error {
     Policy(String),
     /// A retention rule does not say what to keep. It is not treated as a rule that keeps nothing.
     #[error(
-        "the rule does not say what to keep; add keep, keep-within, keep-tag, or a calendar rule such as keep-daily \
-         (`keep 0` keeps nothing)"
+        "what to keep is not set; add keep, keep-within, keep-tag, or a calendar rule such as keep-daily (`keep 0` \
+         keeps nothing)"
     )]
     NothingToKeep,
     /// A pattern of names is invalid.

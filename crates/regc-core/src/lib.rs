@@ -82,8 +82,8 @@
 //! [`Session::empty_trash`] frees what was moved to the trash. Deleting a file that has other hard links frees nothing:
 //! see [`Summary`].
 //!
-//! **Errors.** An [`Error`] means that the call changed nothing, and says why. Failures during a deletion are in the
-//! result of the call: see [`Outcome::is_complete`].
+//! **Errors.** An [`Error`] says why a call did nothing. Failures during a deletion are in the result of the call: see
+//! [`Outcome::is_complete`].
 //!
 //! **Features.** By default, stores on a file system can be collected, listed, checked and repaired. `patterns` adds
 //! globs on names; `retention` adds rules for tags; `s3`, `gcs` and `azure` add stores in buckets; `redis` adds the

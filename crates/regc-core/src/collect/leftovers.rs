@@ -14,7 +14,7 @@ impl Plan {
     /// Returns what the plan deletes only because leftovers are garbage: uploads, files of interrupted copies, empty repositories,
     /// and what is attached to deleted images, with all that only it needs.
     ///
-    /// This is the difference to a plan that deletes untagged manifests but no leftovers.
+    /// These totals are the difference from a plan that deletes untagged manifests but no leftovers.
     pub fn leftovers(&self) -> Totals {
         let mut totals = Totals::default();
         let is_leftover = |item: &Item<'_>| match item {

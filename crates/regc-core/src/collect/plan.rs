@@ -129,8 +129,7 @@ impl Plan {
         self.check_complete().map(|()| self)
     }
 
-    /// Allows to delete what can be deleted, even if something else that the deletion names is
-    /// [blocked](Self::blocked).
+    /// Allows deleting what can be deleted, even if something else that the deletion names is [blocked](Self::blocked).
     #[must_use]
     pub fn allow_partial(self) -> Self {
         Self { is_partial_allowed: true, ..self }

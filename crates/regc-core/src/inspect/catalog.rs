@@ -195,7 +195,7 @@ pub struct Image {
     /// Its platforms, in its own order.
     pub platforms: Vec<String>,
     /// How many bytes a client without any content pulls: the manifest and everything that it refers to, each once.
-    /// `None` in a repository whose indexes are nested so deeply that adding up takes longer than reading.
+    /// `None` in a repository whose indexes contain each other so often that adding up takes longer than reading.
     pub bytes: Option<u64>,
     /// When it was created, according to its config, or else to its annotation, in RFC 3339. For an index, the time of
     /// its first image.

@@ -183,7 +183,7 @@ pub struct TagUsage<'a> {
     /// What would be freed if the tag and its image were deleted: everything that it reaches, and that no other tag,
     /// untagged manifest or repository needs. 0 if another tag names the same digest.
     pub exclusive: u64,
-    /// What it pulls; `None` in a repository whose indexes are nested so deeply that adding up takes longer than
+    /// What it pulls; `None` in a repository whose indexes contain each other so often that adding up takes longer than
     /// reading.
     pub pulled: Option<u64>,
 }

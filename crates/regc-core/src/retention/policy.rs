@@ -260,13 +260,13 @@ rules:
         assert!(globs("[a, 'b[']").starts_with("line 4: rule 1, repositories[1]: not a pattern: "));
         assert!(globs("a:v1").contains(r#""a:v1" names more than repositories"#));
         assert!(globs(&format!("a@sha256:{}", "0".repeat(64))).contains("names more than repositories"));
-        assert_eq!(globs("[]"), "line 3: rule 1: the rule lists no repositories");
+        assert_eq!(globs("[]"), "line 3: rule 1: the list of repositories is empty");
     }
 
     #[test]
     fn a_rule_that_leaves_open_what_to_keep_is_refused() {
-        assert!(error_in_rule("by: name").starts_with("rule 2: the rule does not say what to keep"));
-        assert!(error_in_rule("keep-tag: []").starts_with("rule 2: the rule does not say what to keep"));
+        assert!(error_in_rule("by: name").starts_with("rule 2: what to keep is not set"));
+        assert!(error_in_rule("keep-tag: []").starts_with("rule 2: what to keep is not set"));
         assert!(Policy::parse("version: 1\ndefaults: {keep: 1}\nrules: [{repositories: a, by: name}]").is_ok());
     }
 

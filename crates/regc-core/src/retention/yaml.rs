@@ -40,7 +40,7 @@ pub(super) fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 pub(super) fn repositories<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
     let globs = deserializer.deserialize_any(OneOrMore(Text { what: "a glob", parse: repository_glob }))?;
-    if globs.is_empty() { Err(D::Error::custom("the rule lists no repositories")) } else { Ok(globs) }
+    if globs.is_empty() { Err(D::Error::custom("the list of repositories is empty")) } else { Ok(globs) }
 }
 
 fn repository_glob(text: &str) -> Result<Pattern, String> {
