@@ -443,7 +443,7 @@ fn prune_explains_every_tag_deterministically() {
     let explain = || prune(root.path(), &["--dry-run", "--keep", "1", "--keep-tag", "stable", "--explain"]);
     let run = explain();
     for line in [
-        "Now is 2026-11-21T00:00:00Z.",
+        "The time is 2026-11-21T00:00:00Z.",
         "keep   stable matches keep-tag stable",
         "keep   v1 is the same image as stable, which matches keep-tag stable",
         "remove v2 is number 3, not among the 1 pushed last",

@@ -252,7 +252,7 @@ fn rm_and_prune_report_what_they_would_delete() {
         &prune,
         &expect![[r#"
             Storage  ROOT
-            Now is 2030-01-01T00:00:00Z.
+            The time is 2030-01-01T00:00:00Z.
             other
               remove v1 is kept by no rule
             team/app

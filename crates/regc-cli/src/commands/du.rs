@@ -141,7 +141,7 @@ fn print_disk_usage(output: &mut Output, format: Format, usage: &DiskUsage) {
         (usage.uploads, "unfinished uploads"),
         (usage.trash, "trash"),
         (usage.own, "other files of regc"),
-        (usage.other, "files of no registry"),
+        (usage.other, "foreign files"),
         (usage.total, "(in total, as `du -s`)"),
     ] {
         let files = HumanCount(taken.entries).to_string();

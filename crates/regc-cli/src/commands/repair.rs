@@ -295,7 +295,7 @@ fn sentence(action: &Action, state: &str) -> String {
         Some(Location::UploadFile { .. } | Location::ReferrerLink { .. }) | None => action.path().to_owned(),
     };
     let done = match action {
-        Action::Take { .. } => "taken from the other store",
+        Action::Take { .. } => "copied from the other store",
         Action::MoveAside { .. } => "moved to the trash",
         Action::WriteLink { .. } => "written",
         Action::RemoveLink { .. } => "removed",

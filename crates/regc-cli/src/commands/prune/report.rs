@@ -83,7 +83,7 @@ pub fn explain(judged: &[Judged], plan: &Plan, now: SystemTime, format: Format, 
         .collect();
     let mut output = Output::new();
     match format {
-        Format::Human => output.line(format_args!("Now is {}.", process::time(now))),
+        Format::Human => output.line(format_args!("The time is {}.", process::time(now))),
         Format::Json => output.record("rules", &Begin { now: process::time(now) }),
     }
     for Judged { repository, tags } in judged {

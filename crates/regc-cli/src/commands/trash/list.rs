@@ -73,7 +73,7 @@ pub fn list_contents(output: &mut Output, format: Format, run: &TrashedRun, mut 
             output
                 .line(format_args!("Kept until  {until}; after that, --trash and --live may delete it on a full disk"));
         }
-        None => output.line(format_args!("Kept until  emptied, also on a full disk")),
+        None => output.line(format_args!("Kept until  emptied, even on a full disk")),
     }
     if !state(run).is_empty() {
         output.line(format_args!("State       {}", state(run)));
