@@ -446,8 +446,8 @@ fn prune_explains_every_tag_deterministically() {
         "The time is 2026-11-21T00:00:00Z.",
         "keep   stable matches keep-tag stable",
         "keep   v1 is the same image as stable, which matches keep-tag stable",
-        "remove v2 is number 3, not among the 1 pushed last",
-        "keep   v4 is number 1 of the 1 pushed last",
+        "remove v2 is number 3, not among the 1 most recently pushed",
+        "keep   v4 is number 1 of the 1 most recently pushed",
     ] {
         assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
     }

@@ -191,10 +191,10 @@ impl fmt::Display for Reason {
 /// Returns what the newest images are called.
 const fn best(by: Order) -> &'static str {
     match by {
-        Order::Created => "created last",
-        Order::Pushed => "pushed last",
+        Order::Created => "most recently created",
+        Order::Pushed => "most recently pushed",
         Order::Semver => "highest versions",
-        Order::Name => "last names",
+        Order::Name => "last by name",
     }
 }
 
@@ -269,14 +269,14 @@ mod tests {
             ),
             (Reason::AgeUnknown, "age_unknown", "has no readable creation time"),
             (Reason::NoVersion, "no_version", "has no version"),
-            (Reason::Newest { rank: 1, keep: 3, by: Order::Name }, "newest", "is number 1 of the 3 last names"),
+            (Reason::Newest { rank: 1, keep: 3, by: Order::Name }, "newest", "is number 1 of the 3 last by name"),
             (Reason::Within { keep_within: day, by: Order::Created }, "within", "was created in the last 1d"),
             (
                 not_kept(Some(10), Some(30 * day), Order::Pushed),
                 "not_kept",
-                "is number 14, not among the 10 pushed last, and was pushed more than 30d ago",
+                "is number 14, not among the 10 most recently pushed, and was pushed more than 30d ago",
             ),
-            (not_kept(Some(1), None, Order::Created), "not_kept", "is number 14, not among the 1 created last"),
+            (not_kept(Some(1), None, Order::Created), "not_kept", "is number 14, not among the 1 most recently created"),
             (not_kept(Some(0), Some(day), Order::Name), "not_kept", "was pushed more than 1d ago"),
             (not_kept(None, Some(day / 2), Order::Created), "not_kept", "was created more than 12h ago"),
             (
@@ -297,7 +297,7 @@ mod tests {
             (
                 not_kept(Some(10), None, Order::Name).beside(calendar),
                 "not_kept",
-                "is number 14, not among the 10 last names, and is not the newest of any of the last 7 days or of any month",
+                "is number 14, not among the 10 last by name, and is not the newest of any of the last 7 days or of any month",
             ),
             (
                 not_kept(None, Some(day), Order::Pushed).beside(calendar),

@@ -66,10 +66,10 @@ fn images_are_counted_and_not_tags() {
     assert_eq!(
         said("keep: 1", &tags),
         [
-            "- v1 is number 2, not among the 1 pushed last",
-            "+ v2 is number 1 of the 1 pushed last",
-            "+ stable is number 1 of the 1 pushed last",
-            "+ latest is number 1 of the 1 pushed last",
+            "- v1 is number 2, not among the 1 most recently pushed",
+            "+ v2 is number 1 of the 1 most recently pushed",
+            "+ stable is number 1 of the 1 most recently pushed",
+            "+ latest is number 1 of the 1 most recently pushed",
         ]
     );
 }
@@ -82,9 +82,9 @@ fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
         [
             "+ prod matches keep-tag ^prod$",
             "+ b1 is the same image as prod, which matches keep-tag ^prod$",
-            "- b2 is number 3, not among the 1 pushed last",
-            "- b3 is number 2, not among the 1 pushed last",
-            "+ b0 is number 1 of the 1 pushed last",
+            "- b2 is number 3, not among the 1 most recently pushed",
+            "- b3 is number 2, not among the 1 most recently pushed",
+            "+ b0 is number 1 of the 1 most recently pushed",
         ]
     );
     assert_eq!(
@@ -109,10 +109,10 @@ fn recent_images_stay_beside_newest() {
     assert_eq!(
         said("keep: 1, keep-within: 30d", &tags),
         [
-            "+ a is number 1 of the 1 pushed last",
+            "+ a is number 1 of the 1 most recently pushed",
             "+ b was pushed in the last 30d",
             "+ c was pushed in the last 30d",
-            "- d is number 4, not among the 1 pushed last, and was pushed more than 30d ago",
+            "- d is number 4, not among the 1 most recently pushed, and was pushed more than 30d ago",
         ]
     );
     assert_eq!(said("keep-within: 30d", &tags)[3], "- d was pushed more than 30d ago");
@@ -143,9 +143,9 @@ fn the_newest_of_a_day_is_what_the_order_says() {
     assert_eq!(
         said("keep: 1, keep-within: 30h, keep-weekly: 2", &tags),
         [
-            "+ 1.9 is number 1 of the 1 pushed last",
+            "+ 1.9 is number 1 of the 1 most recently pushed",
             "+ 2.0 was pushed in the last 30h",
-            "- 1.8 is number 4, not among the 1 pushed last, and was pushed more than 30h ago, and is not the newest of any of \
+            "- 1.8 is number 4, not among the 1 most recently pushed, and was pushed more than 30h ago, and is not the newest of any of \
              the last 2 weeks",
             "+ latest was pushed in the last 30h",
         ]
@@ -155,19 +155,19 @@ fn the_newest_of_a_day_is_what_the_order_says() {
 #[test]
 fn ties_are_broken_by_name_and_then_by_digest() {
     let tags = [tag("b-9", "a", 1), tag("b-10", "b", 1), tag("a", "c", 1)];
-    assert_eq!(said("keep: 1", &tags)[1], "+ b-10 is number 1 of the 1 pushed last");
-    assert_eq!(said("keep: 2", &tags)[0], "+ b-9 is number 2 of the 2 pushed last");
+    assert_eq!(said("keep: 1", &tags)[1], "+ b-10 is number 1 of the 1 most recently pushed");
+    assert_eq!(said("keep: 2", &tags)[0], "+ b-9 is number 2 of the 2 most recently pushed");
     let mut images = ["a", "b"];
     images.sort_by_key(|image| digest(image));
     let [lower, higher] = images.map(|image| tag("twice", image, 1));
-    assert_eq!(said("keep: 1", &[lower, higher])[1], "+ twice is number 1 of the 1 pushed last");
+    assert_eq!(said("keep: 1", &[lower, higher])[1], "+ twice is number 1 of the 1 most recently pushed");
 }
 
 #[test]
 fn times_in_the_future_are_the_newest() {
     let future = TagFacts { pushed: now() + 9 * DAY, ..tag("future", "a", 0) };
     let tags = [tag("today", "b", 0), future];
-    assert_eq!(said("keep: 1", &tags)[1], "+ future is number 1 of the 1 pushed last");
+    assert_eq!(said("keep: 1", &tags)[1], "+ future is number 1 of the 1 most recently pushed");
     assert!(said("keep-within: 0s", &tags).iter().all(|line| line.starts_with('+')));
 }
 
@@ -192,9 +192,9 @@ fn tags_without_a_readable_creation_time_are_kept() {
     assert_eq!(
         said("keep: 1, by: created", &tags),
         [
-            "+ new is number 1 of the 1 created last".to_owned(),
-            "- old is number 2, not among the 1 created last".to_owned(),
-            "- zone is number 3, not among the 1 created last".to_owned(),
+            "+ new is number 1 of the 1 most recently created".to_owned(),
+            "- old is number 2, not among the 1 most recently created".to_owned(),
+            "- zone is number 3, not among the 1 most recently created".to_owned(),
             unknown("epoch"),
             unknown("none"),
             unknown("absent"),
@@ -241,10 +241,10 @@ fn order_by_name_compares_numbers_numerically() {
     assert_eq!(
         said("keep: 1, by: name", &tags),
         [
-            "- build-9 is number 2, not among the 1 last names",
-            "+ build-10 is number 1 of the 1 last names",
-            "+ a is number 1 of the 1 last names",
-            "- build-8 is number 3, not among the 1 last names",
+            "- build-9 is number 2, not among the 1 last by name",
+            "+ build-10 is number 1 of the 1 last by name",
+            "+ a is number 1 of the 1 last by name",
+            "- build-8 is number 3, not among the 1 last by name",
         ]
     );
 }

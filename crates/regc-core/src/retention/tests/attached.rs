@@ -21,7 +21,7 @@ fn attachment_tags_are_exempt_from_the_rules() {
     ] {
         let tags = [tag(&name, "signature", 0), tag("v1", "app", 9)];
         for text in ["keep: 1", "keep: 1, only-tag: ^v", "keep: 1, keep-tag: sha"] {
-            let expected = [format!("+ {name} belongs to {app}"), "+ v1 is number 1 of the 1 pushed last".to_owned()];
+            let expected = [format!("+ {name} belongs to {app}"), "+ v1 is number 1 of the 1 most recently pushed".to_owned()];
             assert_eq!(said(text, &tags), expected);
         }
     }
@@ -54,7 +54,7 @@ fn old_tag_of_deleted_image_is_deleted_without_other_tags_of_its_manifest() {
     let known = TagFacts { orphaned_since: None, ..orphan(31) };
     assert_eq!(said("keep: 0, orphans: 30d", &[known]), [stays]);
     let tags = [orphan(31), tag("mine", "signature", 31)];
-    let expected = [goes, "+ mine is number 1 of the 1 pushed last".to_owned()];
+    let expected = [goes, "+ mine is number 1 of the 1 most recently pushed".to_owned()];
     assert_eq!(said("keep: 1, orphans: 30d", &tags), expected);
 }
 
@@ -90,12 +90,12 @@ fn attached_image_follows_its_owner() {
         attached("lost", "lost", "untagged"),
     ];
     let expected = [
-        "+ v2 is number 1 of the 1 pushed last",
-        "- v1 is number 2, not among the 1 pushed last",
-        "+ v2-sbom is attached to v2, which is number 1 of the 1 pushed last",
-        "- v1-sbom is attached to v1, which is number 2, not among the 1 pushed last",
-        "- v1-sbom-signature is attached to v1, which is number 2, not among the 1 pushed last",
-        "- lost is number 3, not among the 1 pushed last",
+        "+ v2 is number 1 of the 1 most recently pushed",
+        "- v1 is number 2, not among the 1 most recently pushed",
+        "+ v2-sbom is attached to v2, which is number 1 of the 1 most recently pushed",
+        "- v1-sbom is attached to v1, which is number 2, not among the 1 most recently pushed",
+        "- v1-sbom-signature is attached to v1, which is number 2, not among the 1 most recently pushed",
+        "- lost is number 3, not among the 1 most recently pushed",
     ];
     assert_eq!(said("keep: 1", &tags), expected);
     let kept = said("keep: 0, keep-tag: ['^v1$', signature]", &tags);
@@ -119,7 +119,7 @@ fn tagged_platform_is_kept_or_deleted_with_its_index() {
         part("tools", "both", &["v1", "v2"]),
         TagFacts { owners: vec![digest("v1")], ..attached("signature", "signature", "old amd64") },
     ];
-    let (new, old) = ("is number 1 of the 1 pushed last", "is number 2, not among the 1 pushed last");
+    let (new, old) = ("is number 1 of the 1 most recently pushed", "is number 2, not among the 1 most recently pushed");
     let expected = [
         format!("+ v2 {new}"),
         format!("+ v2-amd64 is part of v2, which {new}"),
@@ -163,6 +163,6 @@ fn image_attached_through_untagged_manifests_follows_its_owner() {
         let said = decisions.iter().map(|decision| (decision.keep, decision.reason.to_string()));
         said.collect::<Vec<_>>()
     };
-    assert_eq!(reasons("keep: 1")[2], (true, "is part of v2, which is number 1 of the 1 pushed last".to_owned()));
+    assert_eq!(reasons("keep: 1")[2], (true, "is part of v2, which is number 1 of the 1 most recently pushed".to_owned()));
     assert!(!reasons("keep: 0")[2].0, "it goes with the last of them");
 }
