@@ -76,7 +76,11 @@ fn only_what_is_in_both_plans_is_deleted() {
     let done = setting.apply(&[]);
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("in the plan, but gone or in use again:\n"), "{}", done.stdout);
-    assert!(done.stdout.contains("not in the plan, so not deleted:\n  tag_index_entry other v1 sha256:"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("not in the plan, so not deleted:\n  tag_index_entry other v1 sha256:"),
+        "{}",
+        done.stdout
+    );
     assert!(setting.has(&layout::blob_data(&layer("old"))), "in use again");
     assert!(!setting.has(&layout::blob_data(&layer("older"))));
     let left = regc(["gc", "-m", "--dry-run", "--json", "--root", setting.root.path().to_str().unwrap()]);

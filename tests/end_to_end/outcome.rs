@@ -55,7 +55,11 @@ fn every_command_refuses_a_root_without_a_registry() {
         &["trash", "empty"],
     ] {
         let run = regc(command.iter().copied().chain(["--root", root]));
-        assert!(run.code == 1 && run.stderr.contains("does not contain docker/registry/v2"), "{command:?}: {}", run.stderr);
+        assert!(
+            run.code == 1 && run.stderr.contains("does not contain docker/registry/v2"),
+            "{command:?}: {}",
+            run.stderr
+        );
         let allowed = regc(command.iter().copied().chain(["--allow-empty", "--root", root]));
         assert!(!allowed.stderr.contains("does not contain"), "{command:?}: {}", allowed.stderr);
     }

@@ -124,7 +124,8 @@ fn repair_dry_run_predicts_actions() {
             .map(|line| line.replace("would be", "is"))
             .collect::<Vec<_>>()
     };
-    let end = "6 repairs planned. Nothing was changed: to apply, stop the registry and run the same command with --apply.";
+    let end =
+        "6 repairs planned. Nothing was changed: to apply, stop the registry and run the same command with --apply.";
     let dry = repair(root.path(), &[]);
     assert!(dry.stdout.contains(" would be written: ") && !dry.stdout.contains(" is written"), "{}", dry.stdout);
     let planned = told(dry, end);

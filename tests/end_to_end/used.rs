@@ -96,11 +96,7 @@ fn prune_keeps_tags_of_images_that_run() {
     let root = registry.on_disk();
     let pruned = run(root.path(), &["prune", "--yes", "--keep", "0"], "registry:5000/team/app:v1");
     assert_eq!(pruned.code, 0, "{}{}", pruned.stdout, pruned.stderr);
-    assert!(
-        pruned.stderr.contains("team/app:v1 is kept: something outside the registry uses it"),
-        "{}",
-        pruned.stderr
-    );
+    assert!(pruned.stderr.contains("team/app:v1 is kept: something outside the registry uses it"), "{}", pruned.stderr);
     let left = regc(["ls", "--tags-only", "--root", root.path().to_str().unwrap()]).stdout;
     assert_eq!(left, "team/app:v1\n");
 }

@@ -104,8 +104,9 @@ pub fn jobs(text: &str) -> Result<usize, String> {
 /// Parses a pattern of names. The path of a configuration file or of a storage root is an error that says how to name the store.
 pub fn pattern(text: &str) -> Result<Pattern, String> {
     match source::option_for(text) {
-        Some(option) => Err(format!("this is the path of a store, not a name in it; to use that store, pass {option} \
-                                     {text}")),
+        Some(option) => {
+            Err(format!("this is the path of a store, not a name in it; to use that store, pass {option} {text}"))
+        }
         None => Pattern::parse(text).map_err(|error| error.to_string()),
     }
 }

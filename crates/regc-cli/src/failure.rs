@@ -25,8 +25,9 @@ pub enum Failure {
     #[error("nothing was {0}")]
     Declined(&'static str),
     /// A question would have to be asked, and cannot be.
-    #[error("the deletion must be confirmed, but regc cannot ask: there is no terminal, or the output is not \
-             human-readable")]
+    #[error(
+        "the deletion must be confirmed, but regc cannot ask: there is no terminal, or the output is not human-readable"
+    )]
     Unconfirmed,
     /// A window would have to be shown, and cannot be.
     #[error("`regc browse` needs a terminal; `regc du` and `regc ls` print what is in a store, also as JSON")]

@@ -50,7 +50,8 @@ impl Needing {
             }
             Error::NoRoom { source, .. } => self.without().filter(|_| source.is_full()),
             Error::Storage { action: "lock", .. } if error.is_full() => Some(
-                "free some space on this file system first: as on NFS, regc must create a file there to lock the store".to_owned(),
+                "free some space on this file system first: as on NFS, regc must create a file there to lock the store"
+                    .to_owned(),
             ),
             error if error.is_full() => match self {
                 Self::Trash | Self::Live => Some(format!(
@@ -65,8 +66,11 @@ impl Needing {
                 Self::Nothing => None,
             },
             Error::NoTrash => Some(match self {
-                Self::Trash | Self::Live => "to be able to undo deletions, turn on versioning of the bucket first".to_owned(),
-                _ => "restore deleted objects from older versions in the bucket, and push damaged images again".to_owned(),
+                Self::Trash | Self::Live => {
+                    "to be able to undo deletions, turn on versioning of the bucket first".to_owned()
+                }
+                _ => "restore deleted objects from older versions in the bucket, and push damaged images again"
+                    .to_owned(),
             }),
             Error::OtherFilesystem(_) => self.without().or_else(|| self.on_one_filesystem()),
             error if error.is_denied() => process::user().map(|user| {

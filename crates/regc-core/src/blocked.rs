@@ -76,8 +76,9 @@ impl fmt::Display for Cause {
         match self {
             Cause::Tagged(tag) => write!(f, "the tag {tag}, which is kept, names it"),
             Cause::PartOf(index) => write!(f, "it is part of the index {index}, which is kept"),
-            Cause::Symlinks => f.write_str("it is behind a symbolic link, and regc deletes nothing through symbolic \
-                                            links"),
+            Cause::Symlinks => {
+                f.write_str("it is behind a symbolic link, and regc deletes nothing through symbolic links")
+            }
             Cause::Alias(link) => {
                 write!(f, "the symbolic link {link} gives it another name; remove the link first")
             }

@@ -24,8 +24,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The root directory is absent. It is never taken for an empty registry.
-    #[error("{0}: the storage root does not exist; check that its volume is mounted and that this is the right \
-             configuration")]
+    #[error(
+        "{0}: the storage root does not exist; check that its volume is mounted and that this is the right \
+         configuration"
+    )]
     RootMissing(PathBuf),
     /// The root is not a directory.
     #[error("{0}: the storage root is not a directory")]
@@ -34,7 +36,9 @@ pub enum Error {
     #[error("{0} is a dangling symbolic link; mount what it points to, or remove the link")]
     BrokenSymlink(String),
     /// When untagged manifests are deleted: a tag's link is a symbolic link out of its repository.
-    #[error("{0} is a symbolic link out of its repository, and its target may be garbage there; replace it with a copy")]
+    #[error(
+        "{0} is a symbolic link out of its repository, and its target may be garbage there; replace it with a copy"
+    )]
     SymlinkElsewhere(String),
     /// A change would be made through a symbolic link in a place where no registry creates one.
     #[error("{0} is a symbolic link, and regc changes nothing through symbolic links; replace it with its target")]
@@ -115,8 +119,9 @@ pub enum Error {
         reason: String,
     },
     /// The checkpoint belongs to a run over other blobs. This run would skip what that run has hashed.
-    #[error("the checkpoint belongs to a run over {checkpoint}, not over {run}; repeat that run, or use another \
-             checkpoint")]
+    #[error(
+        "the checkpoint belongs to a run over {checkpoint}, not over {run}; repeat that run, or use another checkpoint"
+    )]
     OtherCheckpoint {
         /// What the checkpoint's run was to hash.
         checkpoint: String,
@@ -124,9 +129,7 @@ pub enum Error {
         run: String,
     },
     /// Content in the trash does not match its digest, so it is not put back.
-    #[error(
-        "{0} does not match its digest; it stays in the trash, and can be copied from there"
-    )]
+    #[error("{0} does not match its digest; it stays in the trash, and can be copied from there")]
     NotItsDigest(String),
     /// Copying content from another store failed, so nothing that needs it is done.
     #[error("{0} was not written: failed to copy its content from the other store")]
@@ -242,14 +245,10 @@ pub enum Refusal {
     #[error("the storage root does not contain docker/registry/v2; did you mean {0}?")]
     LayoutElsewhere(String),
     /// An empty directory is a mount point, or its siblings are.
-    #[error(
-        "{0} is empty, and it or a directory beside it is a mount point; a file system may not be mounted"
-    )]
+    #[error("{0} is empty, and it or a directory beside it is a mount point; a file system may not be mounted")]
     Unmounted(String),
     /// Much of what images need is missing.
-    #[error(
-        "{missing} of {needed} blobs that images need are missing; a file system may not be mounted"
-    )]
+    #[error("{missing} of {needed} blobs that images need are missing; a file system may not be mounted")]
     MissingContent {
         /// How many digests are missing.
         missing: u64,

@@ -264,8 +264,10 @@ impl Finding {
                 format!("{repository}: the restore of run {run} is not complete; everything in the repository is kept")
             }
             Finding::LinkBeingWritten { path, .. } => {
-                format!("{path} is empty: the registry is writing it, or was interrupted; everything in the repository \
-                         is kept")
+                format!(
+                    "{path} is empty: the registry is writing it, or was interrupted; everything in the repository is \
+                     kept"
+                )
             }
             Finding::BlobsElsewhere { path } => format!(
                 "{path} is a symbolic link out of the storage root; the blobs in it are kept, since another store may use them"
@@ -286,10 +288,12 @@ impl Finding {
             Finding::ForeignFile { path, .. } if layout::is_remnant(path) => {
                 "none is needed: an interrupted copy left it, and `regc gc --tidy` deletes it once it is a week old"
             }
-            Finding::InTrash { restored: true, .. } => "none is needed; next time, stop the registry before you delete \
-                                                        anything",
-            Finding::InTrash { restored: false, .. } => "none is needed: the next run that removes anything puts it \
-                                                         back first",
+            Finding::InTrash { restored: true, .. } => {
+                "none is needed; next time, stop the registry before you delete anything"
+            }
+            Finding::InTrash { restored: false, .. } => {
+                "none is needed: the next run that removes anything puts it back first"
+            }
             _ => self.kind().page().remedy,
         }
     }

@@ -55,8 +55,7 @@ fn open_driver(driver: &Driver) -> Result<Box<dyn DeleteStorage>, Error> {
         #[cfg(not(feature = "azure"))]
         Driver::Azure(azure) => Err(without_support(azure)),
         Driver::InMemory => Err(Error::Config(
-            "storage is `inmemory`: the registry keeps nothing when it stops, so there is nothing to collect"
-                .into(),
+            "storage is `inmemory`: the registry keeps nothing when it stops, so there is nothing to collect".into(),
         )),
         Driver::Other(name) => Err(Error::Config(format!(
             "the storage driver `{name}` is not supported; regc reads `filesystem`, `s3`, `gcs` and `azure`"

@@ -89,8 +89,8 @@ fn markdown(output: &mut Output) {
     output.line(format_args!("# Findings\n"));
     paragraph::print(
         output,
-        "Every finding has one of these codes, in all reports. `regc explain RG012` explains one. This page is the output \
-         of `regc explain --markdown`.",
+        "Every finding has one of these codes, in all reports. `regc explain RG012` explains one. This page is the \
+         output of `regc explain --markdown`.",
         0,
         paragraph::WIDEST,
     );

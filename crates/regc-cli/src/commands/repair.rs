@@ -219,7 +219,9 @@ fn open_other(path: &Path, root: &Path) -> Result<Store, Error> {
     }
     if store.storage().stat(layout::BLOBS)?.is_none() {
         let (root, blobs) = (other.root.display(), layout::BLOBS);
-        return Err(Error::Config(format!("{root} does not contain {blobs}; pass the root of another store to --from")));
+        return Err(Error::Config(format!(
+            "{root} does not contain {blobs}; pass the root of another store to --from"
+        )));
     }
     Ok(store)
 }

@@ -96,7 +96,9 @@ impl Opened {
             Probed::Unclear(answer) => {
                 format!("the server at {listener} {} and may be a registry", printable(answer))
             }
-            Probed::Other(name) => format!("the server at {listener} answers as {}, not as a registry", printable(name)),
+            Probed::Other(name) => {
+                format!("the server at {listener} answers as {}, not as a registry", printable(name))
+            }
             Probed::Unknown(error) => format!("cannot tell whether a registry answers at {listener}: {error}"),
             _ => return None,
         })

@@ -65,7 +65,8 @@ impl Pattern {
             if glob.is_empty() { Err(Error::Pattern(format!("{text:?}"))) } else { Ok(Glob(built.compile_matcher())) }
         };
         let (repository, part) = if let Some((repository, digest)) = text.split_once('@') {
-            let digest = digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is not a digest")))?;
+            let digest =
+                digest.parse().map_err(|_| Error::Pattern(format!("{digest:?} in {text:?} is not a digest")))?;
             (repository, Part::Manifest(digest))
         } else if let Some((repository, tag)) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
             // Before another component, it is the port of a host: `localhost:5000/app`.

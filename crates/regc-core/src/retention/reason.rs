@@ -276,7 +276,11 @@ mod tests {
                 "not_kept",
                 "is number 14, not among the 10 most recently pushed, and was pushed more than 30d ago",
             ),
-            (not_kept(Some(1), None, Order::Created), "not_kept", "is number 14, not among the 1 most recently created"),
+            (
+                not_kept(Some(1), None, Order::Created),
+                "not_kept",
+                "is number 14, not among the 1 most recently created",
+            ),
             (not_kept(Some(0), Some(day), Order::Name), "not_kept", "was pushed more than 1d ago"),
             (not_kept(None, Some(day / 2), Order::Created), "not_kept", "was created more than 12h ago"),
             (

@@ -97,10 +97,7 @@ fn image_kept_by_keep_tag_keeps_all_its_tags_and_is_not_counted() {
             "- b0 is kept by no rule",
         ]
     );
-    assert_eq!(
-        said("keep: 0, only-tag: ^b", &tags)[1],
-        "+ b1 is the same image as prod, which matches no only-tag"
-    );
+    assert_eq!(said("keep: 0, only-tag: ^b", &tags)[1], "+ b1 is the same image as prod, which matches no only-tag");
 }
 
 #[test]
@@ -145,8 +142,8 @@ fn the_newest_of_a_day_is_what_the_order_says() {
         [
             "+ 1.9 is number 1 of the 1 most recently pushed",
             "+ 2.0 was pushed in the last 30h",
-            "- 1.8 is number 4, not among the 1 most recently pushed, and was pushed more than 30h ago, and is not the newest of any of \
-             the last 2 weeks",
+            "- 1.8 is number 4, not among the 1 most recently pushed, and was pushed more than 30h ago, and is not the \
+             newest of any of the last 2 weeks",
             "+ latest was pushed in the last 30h",
         ]
     );

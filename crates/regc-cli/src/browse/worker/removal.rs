@@ -123,8 +123,7 @@ impl Worker<'_> {
         }
         if interrupted {
             notes.push(
-                "Interrupted. No image is left incomplete; `regc gc` frees the space of the deleted ones."
-                    .to_owned(),
+                "Interrupted. No image is left incomplete; `regc gc` frees the space of the deleted ones.".to_owned(),
             );
         }
         for run in &deleted_runs {

@@ -81,7 +81,11 @@ pub fn text(reports: &Reports<'_>, code: u8, before: &Path) -> String {
             "Bytes that the last run freed, or moved to the trash.",
             summary.removed.all_bytes(),
         );
-        text.number("regc_freed_blobs", "Blobs that the last run deleted, or moved to the trash.", summary.removed.blobs);
+        text.number(
+            "regc_freed_blobs",
+            "Blobs that the last run deleted, or moved to the trash.",
+            summary.removed.blobs,
+        );
         text.number("regc_live_bytes", "Bytes of the blobs that manifests need.", summary.live_bytes);
         text.number("regc_live_blobs", "Blobs that manifests need.", summary.live_blobs);
         // What rm and prune plan is what was named, not all that is garbage.

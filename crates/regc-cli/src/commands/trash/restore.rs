@@ -77,8 +77,10 @@ pub fn restore(
         );
     }
     if restored.interrupted {
-        eprintln!("regc: interrupted; the rest stays in the trash, and `regc gc` keeps what was put back; run the same \
-                   command again");
+        eprintln!(
+            "regc: interrupted; the rest stays in the trash, and `regc gc` keeps what was put back; run the same \
+             command again"
+        );
     } else if !restored.missing.is_empty() || !restored.failures.is_empty() {
         eprintln!(
             "regc: the restore is not complete; until it is, `regc gc` keeps what was put back; run it again once \

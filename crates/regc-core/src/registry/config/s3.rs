@@ -76,7 +76,9 @@ impl S3 {
             return Err(parameters.invalid("regionendpoint", "does not begin with http:// or https://"));
         }
         if endpoint.as_ref().is_some_and(|endpoint| endpoint.contains('@')) {
-            return Err(parameters.invalid("regionendpoint", "contains a user name; set accesskey and secretkey instead"));
+            return Err(
+                parameters.invalid("regionendpoint", "contains a user name; set accesskey and secretkey instead")
+            );
         }
         let region = match (parameters.text("region")?, &endpoint) {
             (Some(region), _) => region,

@@ -21,7 +21,8 @@ fn attachment_tags_are_exempt_from_the_rules() {
     ] {
         let tags = [tag(&name, "signature", 0), tag("v1", "app", 9)];
         for text in ["keep: 1", "keep: 1, only-tag: ^v", "keep: 1, keep-tag: sha"] {
-            let expected = [format!("+ {name} belongs to {app}"), "+ v1 is number 1 of the 1 most recently pushed".to_owned()];
+            let expected =
+                [format!("+ {name} belongs to {app}"), "+ v1 is number 1 of the 1 most recently pushed".to_owned()];
             assert_eq!(said(text, &tags), expected);
         }
     }
@@ -163,6 +164,9 @@ fn image_attached_through_untagged_manifests_follows_its_owner() {
         let said = decisions.iter().map(|decision| (decision.keep, decision.reason.to_string()));
         said.collect::<Vec<_>>()
     };
-    assert_eq!(reasons("keep: 1")[2], (true, "is part of v2, which is number 1 of the 1 most recently pushed".to_owned()));
+    assert_eq!(
+        reasons("keep: 1")[2],
+        (true, "is part of v2, which is number 1 of the 1 most recently pushed".to_owned())
+    );
     assert!(!reasons("keep: 0")[2].0, "it goes with the last of them");
 }

@@ -38,9 +38,8 @@ pub(super) fn provider(config: &config::Gcs) -> Result<GcpCredentialProvider, Er
         (None, None, None) => ("the machine's default credentials".to_owned(), builder),
     };
     // Why a key is none may show a part of it.
-    let failed = |_| {
-        Error::Config(format!("{name}: not a usable key; its private_key must be complete, with its line breaks"))
-    };
+    let failed =
+        |_| Error::Config(format!("{name}: not a usable key; its private_key must be complete, with its line breaks"));
     Ok(builder.build().map_err(failed)?.credentials().clone())
 }
 
