@@ -136,7 +136,8 @@ impl Store {
         Self { allow_empty, ..self }
     }
 
-    /// Sets how many threads work for one call. The number is limited to 1 and [`MAX_JOBS`](crate::threads::MAX_JOBS).
+    /// Sets how many threads work for one call, from 1 to [`MAX_JOBS`](crate::threads::MAX_JOBS); other numbers are
+    /// clamped.
     ///
     /// The default is measured once, with a few hundred queries: [`DEFAULT_JOBS`] if threads wait for a disk or a
     /// network, eight for each core if everything is in memory.

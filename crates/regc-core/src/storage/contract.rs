@@ -353,7 +353,7 @@ pub struct Removing<'a> {
 pub enum Removal {
     /// It was deleted, or did not exist.
     Done,
-    /// It was kept, because it was modified too late.
+    /// It was kept, because it was modified too recently.
     Spared,
     /// It was deleted, but removing its empty directory failed.
     LeftDirectory(Error),
