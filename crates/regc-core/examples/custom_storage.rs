@@ -1,5 +1,5 @@
-//! A custom storage: it counts the calls that a dry run makes to the storage below it. It has no trash: nothing can be moved in
-//! it.
+//! A custom storage: it counts the calls that a dry run makes to the storage below it. It has no trash: nothing can be
+//! moved in it.
 //!
 //! To test a custom storage, enable the feature `conformance`: see `regc_core::storage::conformance`.
 //!

@@ -216,8 +216,8 @@ pub enum Error {
     /// A manifest or link that was pushed during the run is still incomplete, or is being rewritten.
     #[error("{0} is being written, so nothing was deleted; run the command again")]
     BeingWritten(String),
-    /// The monitor stopped the run before it changed anything. Later stops are reported by what the call returns, such as
-    /// `Outcome::interrupted`.
+    /// The monitor stopped the run before it changed anything. Later stops are reported by what the call returns, such
+    /// as `Outcome::interrupted`.
     #[error("interrupted; nothing was deleted")]
     Interrupted,
     /// The store has more of something than can be numbered.

@@ -24,7 +24,8 @@ pub struct Options<'a> {
     pub(crate) from: Option<&'a dyn ReadStorage>,
     /// How fast content is read at most; unlimited if not given.
     pub(crate) bandwidth: Option<Bandwidth>,
-    /// Whether to go on although the store has no repository or no blob. `Session::plan_repair` uses what the store allows.
+    /// Whether to go on although the store has no repository or no blob. `Session::plan_repair` uses what the store
+    /// allows.
     pub(crate) allow_empty: bool,
     pub(crate) allow_missing: bool,
     pub(crate) drop_lost: bool,

@@ -272,8 +272,8 @@ impl Store {
 
     /// Plans which links to write so that deleted manifests can be pulled again. This is a dry run: nothing is changed.
     ///
-    /// Refuses a store as a deletion does. Fails with [`Error::NotDeleted`] if a selected manifest is neither linked nor among
-    /// what this store [listed](Self::deleted), with [`Error::TagExists`] if a tag names something else.
+    /// Refuses a store as a deletion does. Fails with [`Error::NotDeleted`] if a selected manifest is neither linked
+    /// nor among what this store [listed](Self::deleted), with [`Error::TagExists`] if a tag names something else.
     ///
     /// ```
     /// use regc_core::undelete::Selection;
@@ -344,8 +344,8 @@ impl Store {
     /// If the journal cannot be read or does not list an object, they are from its path, and what a tag named is
     /// unknown.
     ///
-    /// Fails with [`Error::NoTrash`] if the storage has no trash, with [`Error::NoSuchRun`] if there is no such run, with
-    /// [`Error::Interrupted`] if the monitor stops it.
+    /// Fails with [`Error::NoTrash`] if the storage has no trash, with [`Error::NoSuchRun`] if there is no such run,
+    /// with [`Error::Interrupted`] if the monitor stops it.
     pub fn trash_contents(&self, run: &str, monitor: &dyn Monitor) -> Result<Vec<trash::Entry>, Error> {
         self.require_trash()?;
         trash::contents(&*self.storage, run, monitor)
@@ -470,7 +470,8 @@ impl Store {
         options.scan(self.allow_empty, self.config.absences, deletion, self.threads())
     }
 
-    /// Empties the trash. What a run moved there while a registry took pushes may have come into use: it is put back first.
+    /// Empties the trash. What a run moved there while a registry took pushes may have come into use: it is put back
+    /// first.
     fn emptied(
         &self,
         access: Access<'_>,

@@ -215,8 +215,8 @@ impl Verification {
         if kind == Kind::UnreferencedBlob { found + self.unreferenced.len() as u64 } else { found }
     }
 
-    /// Adds those of the wrong blobs that `is_meant` accepts: blobs whose content does not match their digest, and blobs that
-    /// failed to be read, with the reason.
+    /// Adds those of the wrong blobs that `is_meant` accepts: blobs whose content does not match their digest, and
+    /// blobs that failed to be read, with the reason.
     pub(crate) fn add_hashed(
         &mut self,
         storage: &dyn ReadStorage,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash};
 
-/// Visits everything that some roots lead to and that is not yet `seen`, each once, the nearest first. `follow` adds what a
-/// node leads to; an error from it ends the walk.
+/// Visits everything that some roots lead to and that is not yet `seen`, each once, the nearest first. `follow` adds
+/// what a node leads to; an error from it ends the walk.
 ///
 /// It does not recurse: a client can make a chain of indexes of any length.
 pub(crate) fn walk<Node: Clone + Eq + Hash, Error>(

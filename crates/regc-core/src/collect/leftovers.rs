@@ -11,8 +11,8 @@ use crate::scan::mark::RepositoryGarbage;
 use crate::walk::walk;
 
 impl Plan {
-    /// Returns what the plan deletes only because leftovers are garbage: uploads, files of interrupted copies, empty repositories,
-    /// and what is attached to deleted images, with all that only it needs.
+    /// Returns what the plan deletes only because leftovers are garbage: uploads, files of interrupted copies, empty
+    /// repositories, and what is attached to deleted images, with all that only it needs.
     ///
     /// These totals are the difference from a plan that deletes untagged manifests but no leftovers.
     pub fn leftovers(&self) -> Totals {

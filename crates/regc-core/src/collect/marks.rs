@@ -10,8 +10,8 @@ use crate::scan::mark::Manifest;
 
 /// One step of marking.
 ///
-/// Source: `registry/storage/garbagecollect.go` of distribution 3.1. There, the manifests to be deleted come in the order of a
-/// map; here, in that of their digests.
+/// Source: `registry/storage/garbagecollect.go` of distribution 3.1. There, the manifests to be deleted come in the
+/// order of a map; here, in that of their digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark<'p> {
     /// The marking of a repository begins.

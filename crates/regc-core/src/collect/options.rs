@@ -162,8 +162,8 @@ impl CollectOptions {
         self
     }
 
-    /// Deletes untagged manifests and leftovers only in repositories whose names `accepts` accepts. What is in use is always
-    /// determined in all repositories.
+    /// Deletes untagged manifests and leftovers only in repositories whose names `accepts` accepts. What is in use is
+    /// always determined in all repositories.
     #[must_use]
     pub fn repositories(self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Self { repositories: Some(Accepts(Arc::new(accepts))), ..self }

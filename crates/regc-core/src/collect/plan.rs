@@ -123,8 +123,8 @@ impl Plan {
         self.unconfirmed = None;
     }
 
-    /// Fails with [`Refusal::Blocked`] if something that a deletion names cannot be deleted. A session checks that before it
-    /// executes a plan, so that nothing named is half deleted; a dry run may ask.
+    /// Fails with [`Refusal::Blocked`] if something that a deletion names cannot be deleted. A session checks that
+    /// before it executes a plan, so that nothing named is half deleted; a dry run may ask.
     pub fn require_complete(self) -> Result<Self, Error> {
         self.check_complete().map(|()| self)
     }

@@ -23,8 +23,8 @@ use crate::trash::{self, Trash};
 /// Scans a whole store as [`scan`] does, and puts back live objects that are missing from the store but in the trash.
 /// Each of them is a finding. A read-only storage is not changed: the findings report what would be put back.
 ///
-/// If the monitor stops it, it fails with [`Error::Interrupted`]. What was put back before that is in the registry, where it
-/// is in use, and was reported to the monitor.
+/// If the monitor stops it, it fails with [`Error::Interrupted`]. What was put back before that is in the registry,
+/// where it is in use, and was reported to the monitor.
 pub fn scan_and_recover(access: Access<'_>, options: &Options<'_>, monitor: &dyn Monitor) -> Result<Scan, Error> {
     let storage = access.storage();
     let to_change = access.locked().and_then(|locked| locked.storage().as_trash());

@@ -213,8 +213,8 @@ impl Sweep<'_> {
         });
     }
 
-    /// Divides revisions, each of which comes before those that it refers to, into steps: none refers to another of its step,
-    /// so that those of a step are removed in any order.
+    /// Divides revisions, each of which comes before those that it refers to, into steps: none refers to another of its
+    /// step, so that those of a step are removed in any order.
     fn steps<'i>(&self, revisions: impl Iterator<Item = Item<'i>>) -> Vec<Vec<Item<'i>>> {
         let Scan { inventory, reachable, .. } = self.rescan.scan;
         let mut steps: Vec<Vec<Item<'i>>> = Vec::new();

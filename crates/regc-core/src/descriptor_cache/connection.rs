@@ -45,8 +45,8 @@ impl Connection {
         Ok(Self { nodes, shown: redis.to_string() })
     }
 
-    /// Sends commands at once that answer with numbers, and returns the sum. A key that is not of the type that a registry makes
-    /// is somebody else's, and left alone.
+    /// Sends commands at once that answer with numbers, and returns the sum. A key that is not of the type that a
+    /// registry makes is somebody else's, and left alone.
     pub(super) fn sum(&mut self, commands: Vec<Cmd>) -> Result<u64, Error> {
         let answers = match &mut self.nodes {
             Nodes::One(connection) => {
@@ -98,7 +98,8 @@ impl Connection {
         Ok(nodes)
     }
 
-    /// Sends a command to a node, or to the one that has its key; `None` if the key is not of the type that a registry makes.
+    /// Sends a command to a node, or to the one that has its key; `None` if the key is not of the type that a registry
+    /// makes.
     pub(super) fn ask<T: FromRedisValue>(&mut self, command: &Cmd, node: Option<&Node>) -> Result<Option<T>, Error> {
         let answer = match (&mut self.nodes, node) {
             (Nodes::One(connection), _) => command.query(&mut **connection),
@@ -125,8 +126,8 @@ fn is_of_another_type(error: &RedisError) -> bool {
     error.code() == Some("WRONGTYPE")
 }
 
-/// Leaves out the commands on sets whose key is of another type. In a cluster, one refusal is the answer to all commands that are
-/// sent at once.
+/// Leaves out the commands on sets whose key is of another type. In a cluster, one refusal is the answer to all
+/// commands that are sent at once.
 fn of_their_type(connection: &mut ClusterConnection, mut commands: Vec<Cmd>) -> Result<Vec<Cmd>, RedisError> {
     let set = |command: &Cmd| -> Option<Vec<u8>> {
         let mut arguments = command.args_iter();

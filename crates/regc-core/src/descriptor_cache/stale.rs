@@ -17,8 +17,8 @@ const SCANNED: usize = 1000;
 
 /// Lists the entries of a registry's cache of which the storage has no blob, or no link, sorted.
 ///
-/// A registry that runs meanwhile may cache a blob that the storage did not have when it was asked. Removing such an entry does
-/// no harm.
+/// A registry that runs meanwhile may cache a blob that the storage did not have when it was asked. Removing such an
+/// entry does no harm.
 pub(crate) fn stale(
     redis: &Redis,
     storage: &dyn ReadStorage,

@@ -158,7 +158,8 @@ impl Reclaimable<'_> {
         Ok(reclaimed)
     }
 
-    /// Returns the blobs that these repositories release and that then no repository needs, in the order of their digests.
+    /// Returns the blobs that these repositories release and that then no repository needs, in the order of their
+    /// digests.
     fn unneeded(&self, again: &BTreeMap<usize, Again>) -> Vec<DigestId> {
         let digests = &self.scan.inventory.digests;
         // How many fewer repositories need a blob, and more: what was not live may be, once its repository counts as shared.

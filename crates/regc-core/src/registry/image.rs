@@ -3,9 +3,9 @@
 //! Nothing here decides what is deleted; [`manifest`](crate::registry::manifest) does. So what is not understood is
 //! left out.
 //!
-//! The text is not read by [`manifest`](crate::registry::manifest), although both read the same JSON. A collection must see
-//! every reference that some reader may see, in any spelling, and must stop at what it does not understand. A listing shows
-//! what clients show, and leaves the rest out. Safety must not depend on what a listing wants to show.
+//! The text is not read by [`manifest`](crate::registry::manifest), although both read the same JSON. A collection must
+//! see every reference that some reader may see, in any spelling, and must stop at what it does not understand. A
+//! listing shows what clients show, and leaves the rest out. Safety must not depend on what a listing wants to show.
 //!
 //! Sources: OCI image specification 1.1 ("manifest.md": `artifactType`, `config.mediaType`), and what cosign, notation,
 //! Helm and BuildKit push.
@@ -287,8 +287,8 @@ impl ImageConfig {
     }
 }
 
-/// How many steps of an image's history are kept, and how many characters of each text. Docker makes no image of more than 127
-/// layers.
+/// How many steps of an image's history are kept, and how many characters of each text. Docker makes no image of more
+/// than 127 layers.
 const MAX_STEPS: usize = 256;
 const MAX_STEP_CHARACTERS: usize = 2000;
 

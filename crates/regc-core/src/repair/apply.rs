@@ -168,8 +168,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Whether a link that is to be removed refers to something by now. An entry of a tag's index does if its manifest is
-    /// linked, too.
+    /// Whether a link that is to be removed refers to something by now. An entry of a tag's index does if its manifest
+    /// is linked, too.
     fn leads_somewhere(&self, path: &str, digest: &Digest) -> Result<bool, Error> {
         let has = |key: &str| Ok::<bool, Error>(self.storage.stat(key)?.is_some());
         let is_there = has(&layout::blob_data(digest))?;

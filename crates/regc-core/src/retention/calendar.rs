@@ -43,7 +43,8 @@ impl Period {
         }
     }
 
-    /// Returns the period that a time is in. A time before year -9999 or after 9999 is in the first or last that there is.
+    /// Returns the period that a time is in. A time before year -9999 or after 9999 is in the first or last that there
+    /// is.
     fn at(self, time: SystemTime) -> At {
         let beyond = if time < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
         let time = Offset::UTC.to_datetime(Timestamp::try_from(time).unwrap_or(beyond));

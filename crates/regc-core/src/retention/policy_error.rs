@@ -41,7 +41,8 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    /// Returns the error for a text that is no policy, as the parser reports it: `rules[1].keep-tag: … at line 7 column 5`.
+    /// Returns the error for a text that is no policy, as the parser reports it: `rules[1].keep-tag: … at line 7 column
+    /// 5`.
     pub(super) fn of_parser(error: &serde_yaml::Error) -> Self {
         let text = error.to_string();
         let location = error.location();

@@ -120,8 +120,8 @@ impl PartialRule {
 
     /// Completes the rule: what `calendar` keeps is kept as well.
     ///
-    /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`, and `calendar`
-    /// keeps nothing.
+    /// Fails with [`Error::NothingToKeep`] if it has neither `keep` nor `keep_within` nor any `keep_tags`, and
+    /// `calendar` keeps nothing.
     pub fn finish_with(self, calendar: Calendar) -> Result<Rule, Error> {
         let keep_tags = self.keep_tags.unwrap_or_default();
         if self.keep.is_none() && self.keep_within.is_none() && keep_tags.is_empty() && calendar.is_empty() {

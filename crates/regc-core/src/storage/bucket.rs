@@ -59,8 +59,8 @@ trait Bucket: Send + Sync {
     /// Requests one page of the keys that begin with `prefix`, with at most that many.
     fn page(&self, prefix: &str, from: From<'_>, limit: u16) -> Result<Answered, Error>;
 
-    /// Requests the prefixes of keys that begin with `prefix`, up to the next slash: as many as one page has. They only divide
-    /// listings, so that some are missing does no harm.
+    /// Requests the prefixes of keys that begin with `prefix`, up to the next slash: as many as one page has. They only
+    /// divide listings, so that some are missing does no harm.
     fn directories(&self, _prefix: &str) -> Result<Vec<String>, Error> {
         Ok(Vec::new())
     }
@@ -80,8 +80,8 @@ trait Bucket: Send + Sync {
     /// Deletes several objects by one request, which is sent once.
     fn delete_several(&self, keys: &[&str]) -> Result<Deleted, Error>;
 
-    /// Lists the uploads in several parts that have begun below `prefix`, and are neither complete nor aborted; none if a
-    /// registry's uploads are objects there. `None` if the server cannot list them.
+    /// Lists the uploads in several parts that have begun below `prefix`, and are neither complete nor aborted; none if
+    /// a registry's uploads are objects there. `None` if the server cannot list them.
     fn pending_uploads(&self, _prefix: &str) -> Result<Option<Vec<PendingUpload>>, Error> {
         Ok(Some(Vec::new()))
     }
@@ -136,8 +136,8 @@ pub struct BucketStorage {
     bucket: Arc<dyn Bucket>,
     parts: Vec<Part>,
     deletes: Deletes,
-    /// The uploads in several parts that are pending, by their keys in the store, once they are needed: each counts as an
-    /// object, of no known length.
+    /// The uploads in several parts that are pending, by their keys in the store, once they are needed: each counts as
+    /// an object, of no known length.
     pending: Mutex<Option<HashMap<String, Vec<PendingUpload>>>>,
     /// Whether the server has said that it cannot list them.
     hides_uploads: AtomicBool,
@@ -297,8 +297,8 @@ impl BucketStorage {
         Ok(snapshot)
     }
 
-    /// Requests an object. Fails if less or more of it arrives than was listed: an answer that does not state its length may
-    /// end anywhere, and may be no answer of the server.
+    /// Requests an object. Fails if less or more of it arrives than was listed: an answer that does not state its
+    /// length may end anywhere, and may be no answer of the server.
     fn get(
         &self,
         key: &str,
@@ -361,7 +361,8 @@ fn is_in(key: &str, directory: &str) -> bool {
     directory.is_empty() || below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 
-/// Calls `visit` for what is in a directory but directories of digests, and returns whether it exists, and those digests.
+/// Calls `visit` for what is in a directory but directories of digests, and returns whether it exists, and those
+/// digests.
 fn list_in(snapshot: &RwLock<Snapshot>, directory: &str, visit: &mut dyn FnMut(Entry<'_>)) -> (bool, Vec<Hashes>) {
     let mut names = Vec::new();
     let (is_there, digests) = {

@@ -263,21 +263,21 @@ pub trait ReadStorage: Send + Sync {
         })?;
         Ok(total)
     }
-    /// Makes the next question about what is below `directory` list that anew, for a storage that lists everything at once
-    /// and answers from that. Calls that ask what is there *now* begin with this. By default, does nothing: each question
-    /// is answered anew.
+    /// Makes the next question about what is below `directory` list that anew, for a storage that lists everything at
+    /// once and answers from that. Calls that ask what is there *now* begin with this. By default, does nothing: each
+    /// question is answered anew.
     fn relist(&self, directory: &str) {
         let _ = directory;
     }
 
-    /// Returns how many keys have been listed that lead through no directory, because they have an empty part, `.` or `..`, or
-    /// characters that no registry writes. They are never deleted.
+    /// Returns how many keys have been listed that lead through no directory, because they have an empty part, `.` or
+    /// `..`, or characters that no registry writes. They are never deleted.
     fn ignored(&self) -> u64 {
         0
     }
 
-    /// Returns the first link at or below `key` that is empty because the registry is writing it, or was interrupted: its driver
-    /// for Azure creates a link empty, and adds the content afterwards. By default, links are never seen so.
+    /// Returns the first link at or below `key` that is empty because the registry is writing it, or was interrupted:
+    /// its driver for Azure creates a link empty, and adds the content afterwards. By default, links are never seen so.
     fn link_being_written(&self, key: &str) -> Result<Option<String>, Error> {
         let _ = key;
         Ok(None)

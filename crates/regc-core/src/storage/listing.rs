@@ -31,7 +31,8 @@ pub(crate) fn each_directory<T>(
     accepted(list, directory, accept, visit, pass_over).map(drop)
 }
 
-/// The same as [`each_directory`], but returns what the storage holds of directories that are named after SHA-256 digests.
+/// The same as [`each_directory`], but returns what the storage holds of directories that are named after SHA-256
+/// digests.
 pub(crate) fn each_directory_of_digest<T>(
     storage: &dyn ReadStorage,
     directory: &str,

@@ -7,8 +7,8 @@ use crate::monitor::Monitor;
 use crate::registry::config::{Cache, Redis};
 
 impl Store {
-    /// Removes entries from the registry's cache in Redis, and returns how many keys and members of sets were removed: 0 if the
-    /// configuration has no such cache.
+    /// Removes entries from the registry's cache in Redis, and returns how many keys and members of sets were removed:
+    /// 0 if the configuration has no such cache.
     ///
     /// [`Entry::of`] returns the entries for what a plan deletes. Removing more than that is harmless: the registry
     /// reads from the storage what is not in its cache. Call this after the storage has changed: earlier, a registry

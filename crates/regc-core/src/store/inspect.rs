@@ -157,8 +157,8 @@ impl Store {
         verify::verify(self.as_it_is(), &options, monitor)
     }
 
-    /// Hashes the blobs that a verification has found, and adds those that do not match their digest, or cannot be read, to
-    /// it. `save` receives a checkpoint every few seconds, and one at the end.
+    /// Hashes the blobs that a verification has found, and adds those that do not match their digest, or cannot be
+    /// read, to it. `save` receives a checkpoint every few seconds, and one at the end.
     ///
     /// Fails if the checkpoint to resume is that of another store or sample. If the monitor stops it,
     /// [`Hashed::interrupted`] is set.

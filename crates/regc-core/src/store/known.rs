@@ -14,8 +14,8 @@ pub(super) fn read(path: &Path) -> KnownManifests {
     content.and_then(|content| KnownManifests::decode(&content)).unwrap_or_default()
 }
 
-/// Replaces the file, and creates its directory. Whoever reads it meanwhile sees the old content or the new, and a crash leaves
-/// one of them, or something damaged, of which nothing is known.
+/// Replaces the file, and creates its directory. Whoever reads it meanwhile sees the old content or the new, and a
+/// crash leaves one of them, or something damaged, of which nothing is known.
 pub(super) fn write(path: &Path, known: &KnownManifests) -> Result<(), Error> {
     let fail = |source: io::Error| Error::storage("write the cache of manifests", path.display().to_string(), source);
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {

@@ -30,8 +30,8 @@ pub(super) fn helpful_threads(storage: &dyn ReadStorage) -> usize {
     available_parallelism().map_or(1, |cores| cores.get() * 8).clamp(8, DEFAULT_JOBS)
 }
 
-/// Whether answers come slowly from most directories: in some, another program may have been in the way. Stops asking once that
-/// is clear.
+/// Whether answers come slowly from most directories: in some, another program may have been in the way. Stops asking
+/// once that is clear.
 fn is_slow(storage: &dyn ReadStorage) -> Result<bool, Error> {
     let blobs = layout::blobs(Algorithm::Sha256);
     let shards = directories(storage, &blobs, |name| layout::is_shard(name).then(|| name.to_owned()), || ())?;

@@ -38,8 +38,8 @@ pub struct Session<'s> {
     locked: Locked<'s>,
     probed: Probed,
     is_live: bool,
-    /// The state of the store, by a number. A plan that was made in another one is stale: what is restored from the trash keeps
-    /// its times, so that a rescan would not find it.
+    /// The state of the store, by a number. A plan that was made in another one is stale: what is restored from the
+    /// trash keeps its times, so that a rescan would not find it.
     state: AtomicU64,
     /// Held by the one call that plans or changes the store.
     busy: Mutex<()>,
@@ -134,8 +134,8 @@ impl Session<'_> {
         if known.is_empty() && !file.exists() { Ok(()) } else { known::write(file, &known) }
     }
 
-    /// Takes the session for one call. A call that changes the store while another one executes a plan would change what that
-    /// plan was decided from.
+    /// Takes the session for one call. A call that changes the store while another one executes a plan would change
+    /// what that plan was decided from.
     fn begin(&self) -> Result<MutexGuard<'_, ()>, Error> {
         self.busy.try_lock().ok_or(Error::SessionBusy)
     }
@@ -171,8 +171,8 @@ impl Session<'_> {
 
     /// Plans how to repair what a verification of this session found.
     ///
-    /// Fails with [`Error::StalePlan`] if the verification is of another session, or if this one has changed the store since.
-    /// Refuses a store as a deletion does.
+    /// Fails with [`Error::StalePlan`] if the verification is of another session, or if this one has changed the store
+    /// since. Refuses a store as a deletion does.
     pub fn plan_repair(
         &self,
         verification: &Verification,
@@ -186,11 +186,12 @@ impl Session<'_> {
         Ok(plan)
     }
 
-    /// Carries out a repair that was planned in this session, with the same options. What it replaces or removes is moved to
-    /// the trash.
+    /// Carries out a repair that was planned in this session, with the same options. What it replaces or removes is
+    /// moved to the trash.
     ///
-    /// Fails before anything is changed: with [`Error::StalePlan`] if the session has changed the store since it was planned,
-    /// with [`Error::NoTrash`] if the storage has no trash, with [`Error::Interrupted`] if the monitor stops it.
+    /// Fails before anything is changed: with [`Error::StalePlan`] if the session has changed the store since it was
+    /// planned, with [`Error::NoTrash`] if the storage has no trash, with [`Error::Interrupted`] if the monitor stops
+    /// it.
     pub fn repair(
         &self,
         plan: &repair::Plan,
@@ -232,10 +233,12 @@ impl Session<'_> {
         Ok(plan)
     }
 
-    /// Writes the links that were planned in this session, one after the other, until one fails. Nothing is overwritten.
+    /// Writes the links that were planned in this session, one after the other, until one fails. Nothing is
+    /// overwritten.
     ///
-    /// Fails before anything is changed: with [`Error::StalePlan`] if the session has changed the store since they were planned,
-    /// with [`Error::NoTrash`] if the storage has no trash, with [`Error::Interrupted`] if the monitor stops it.
+    /// Fails before anything is changed: with [`Error::StalePlan`] if the session has changed the store since they were
+    /// planned, with [`Error::NoTrash`] if the storage has no trash, with [`Error::Interrupted`] if the monitor stops
+    /// it.
     pub fn undelete(&self, plan: &undelete::Plan, monitor: &dyn Monitor) -> Result<undelete::Outcome, Error> {
         let _busy = self.begin()?;
         self.check_current(plan.made_in)?;

@@ -49,8 +49,8 @@ pub(super) fn orphan(storage: &dyn ReadStorage, digest: Digest) -> Result<Option
 
 /// Records in each repository's history the orphans that it must have had: it links everything that they refer to.
 ///
-/// `linked` are the manifests for which a repository has a directory, by its number. An index counts if the repository has or had all
-/// manifests in it.
+/// `linked` are the manifests for which a repository has a directory, by its number. An index counts if the repository
+/// has or had all manifests in it.
 pub(super) fn infer(
     storage: &dyn ReadStorage,
     histories: &mut [History<'_>],

@@ -66,8 +66,8 @@ impl HashOptions {
         Self { bandwidth, ..self }
     }
 
-    /// Sets how many threads read and hash, from 1 to [`MAX_JOBS`](crate::threads::MAX_JOBS): more than there are cores if
-    /// the storage makes them wait.
+    /// Sets how many threads read and hash, from 1 to [`MAX_JOBS`](crate::threads::MAX_JOBS): more than there are cores
+    /// if the storage makes them wait.
     #[must_use]
     pub fn jobs(self, jobs: usize) -> Self {
         Self { jobs, ..self }

@@ -1,8 +1,9 @@
 //! The lengths of the files below the directory of blobs.
 //!
-//! A blob's directory may hold more than its content, so each directory is listed, once, if that is requested. A symbolic
-//! link takes up no space. A symbolic link in place of a directory of blob directories may lead to another disk, so the blobs behind
-//! it are counted; other files behind it are not, since they may be found a second time under their own names.
+//! A blob's directory may hold more than its content, so each directory is listed, once, if that is requested. A
+//! symbolic link takes up no space. A symbolic link in place of a directory of blob directories may lead to another
+//! disk, so the blobs behind it are counted; other files behind it are not, since they may be found a second time under
+//! their own names.
 
 use std::cell::Cell;
 

@@ -252,8 +252,9 @@ struct TooFar;
 /// The graph of what leads to what in a repository, used to find what only one tag leads to.
 ///
 /// Deleting a tag would free what [`without`](crate::scan::mark) finds: what is attached to an image is deleted with
-/// it, unless a user has given it a tag of its own; what programs tag is deleted all the same. So nothing else leads
-/// to a tag of a user, while the manifest in the name of a program's tag leads to that tag, as a `subject` does to a referrer.
+/// it, unless a user has given it a tag of its own; what programs tag is deleted all the same. So nothing else leads to
+/// a tag of a user, while the manifest in the name of a program's tag leads to that tag, as a `subject` does to a
+/// referrer.
 struct Leading {
     tags: usize,
     digests: Vec<DigestId>,

@@ -1,6 +1,8 @@
-//! The registry's connection to Redis: `redis` in the configuration of registry 2 (`addr`) and 3 (`addrs`, Sentinel, cluster).
+//! The registry's connection to Redis: `redis` in the configuration of registry 2 (`addr`) and 3 (`addrs`, Sentinel,
+//! cluster).
 //!
-//! Source: `configuration/configuration.go` and `configureRedis` in `registry/handlers/app.go` of distribution 2.8, 3.0 and 3.1.
+//! Source: `configuration/configuration.go` and `configureRedis` in `registry/handlers/app.go` of distribution 2.8, 3.0
+//! and 3.1.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,8 +15,8 @@ use super::scalar;
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Redis {
-    /// `redis.addrs`, or `redis.addr`: a host and a port each, or the path of a socket. Several are the nodes of a cluster;
-    /// with `redis.mastername`, they are Sentinels. Empty if the configuration does not say.
+    /// `redis.addrs`, or `redis.addr`: a host and a port each, or the path of a socket. Several are the nodes of a
+    /// cluster; with `redis.mastername`, they are Sentinels. Empty if the configuration does not say.
     pub addresses: Vec<String>,
     /// `redis.db`, which is 0 unless the configuration says otherwise. A cluster has only that one.
     pub db: String,

@@ -47,8 +47,8 @@ impl<'a> Causes<'a> {
         }
     }
 
-    /// Remembers the present defect as the cause of an action, unless it has one that is nearer: the first, or the one at the
-    /// action's own path.
+    /// Remembers the present defect as the cause of an action, unless it has one that is nearer: the first, or the one
+    /// at the action's own path.
     pub(super) fn of(&mut self, action: &Action) {
         let Some(defect) = self.present else { return };
         let known = self.of_actions.get(action);

@@ -43,8 +43,8 @@ impl Azure {
         Ok(azure)
     }
 
-    /// Fails if the account has real directories: there, a blob's directory stays when the blob is deleted, and a listing has
-    /// another order.
+    /// Fails if the account has real directories: there, a blob's directory stays when the blob is deleted, and a
+    /// listing has another order.
     fn refuse_hierarchy(&self) -> Result<(), Error> {
         let name = self.name();
         let purpose = Purpose { action: "read the properties of", path: &name };
@@ -202,7 +202,8 @@ impl Bucket for Azure {
         batch::deleted(purpose, keys, self.http.send_once(request))
     }
 
-    /// Whether deleted blobs are kept. Whether there are versions, too, is told only where the account itself is managed.
+    /// Whether deleted blobs are kept. Whether there are versions, too, is told only where the account itself is
+    /// managed.
     fn keeps_versions(&self) -> Option<bool> {
         let name = self.name();
         let purpose = Purpose { action: "read the properties of", path: &name };

@@ -35,8 +35,8 @@ pub(super) fn headers(sum: &str) -> [(HeaderName, &str); 2] {
     [(HeaderName::from_static("content-md5"), sum), (CONTENT_TYPE, "application/xml")]
 }
 
-/// Reads the answer to a request that was sent once: whether the server is busy decides how much is sent at the same time. If
-/// it is unknown whether it has arrived, to delete again does no harm.
+/// Reads the answer to a request that was sent once: whether the server is busy decides how much is sent at the same
+/// time. If it is unknown whether it has arrived, to delete again does no harm.
 pub(super) fn deleted(purpose: Purpose<'_>, answer: Result<Answer, io::Error>) -> Result<Deleted, Error> {
     let busy = |pause, reason: String| Ok(Deleted::Busy { pause, reason });
     let answer = match answer {

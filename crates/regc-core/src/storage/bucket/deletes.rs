@@ -1,8 +1,8 @@
 //! Deletions, gathered from all threads into few requests.
 //!
-//! A request may delete a thousand objects, and a thread has a few at a time. So what threads delete at the same moment is
-//! sent together. Few requests are under way at once, fewer where the server says that it is busy: a server that is asked
-//! to delete too fast makes no progress at all.
+//! A request may delete a thousand objects, and a thread has a few at a time. So what threads delete at the same moment
+//! is sent together. Few requests are under way at once, fewer where the server says that it is busy: a server that is
+//! asked to delete too fast makes no progress at all.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;

@@ -1,7 +1,7 @@
 //! Listings side by side: which keys each of them has.
 //!
-//! Digests are spread evenly, so a part of them tells how many blobs there are. Repositories are not: they are divided where
-//! directories begin.
+//! Digests are spread evenly, so a part of them tells how many blobs there are. Repositories are not: they are divided
+//! where directories begin.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -28,8 +28,8 @@ const LISTINGS_OF_REPOSITORIES: usize = 16;
 /// How many requests find out where those begin, at most.
 const REQUESTS_FOR_POINTS: usize = 6;
 
-/// Lists the blobs, whose keys begin with `prefix`. Where listings cannot begin anywhere and there are many blobs, other keys
-/// are not listed.
+/// Lists the blobs, whose keys begin with `prefix`. Where listings cannot begin anywhere and there are many blobs,
+/// other keys are not listed.
 pub(super) fn list_blobs(bucket: &dyn Bucket, prefix: &str, add: &Add<'_>) -> Result<(), Error> {
     if bucket.begins_anywhere() { in_ranges(bucket, prefix, add) } else { by_prefix(bucket, prefix, add) }
 }
@@ -60,7 +60,8 @@ pub(super) fn list_repositories(bucket: &dyn Bucket, prefix: &str, add: &Add<'_>
     list_ranges(bucket, prefix, &starts, add)
 }
 
-/// Returns keys that divide the repositories: the directories of several repositories, or those in one. Many are on one page.
+/// Returns keys that divide the repositories: the directories of several repositories, or those in one. Many are on one
+/// page.
 fn points(bucket: &dyn Bucket, prefix: &str) -> Result<Vec<String>, Error> {
     let (mut points, mut level, mut requests) = (Vec::new(), vec![prefix.to_owned()], 0);
     while points.len() < LISTINGS_OF_REPOSITORIES && !level.is_empty() && requests < REQUESTS_FOR_POINTS {
@@ -125,8 +126,8 @@ fn starts(prefix: &str, last: String, listed: usize) -> Vec<String> {
     starts
 }
 
-/// Lists the blobs whose digests begin with 0, and then the rest: as a whole, or with a listing for each other digit and
-/// algorithm.
+/// Lists the blobs whose digests begin with 0, and then the rest: as a whole, or with a listing for each other digit
+/// and algorithm.
 fn by_prefix(bucket: &dyn Bucket, prefix: &str, add: &Add<'_>) -> Result<(), Error> {
     let of_digit = |digit: u8| format!("{prefix}sha256/{digit:x}");
     let (first, mut listed) = (of_digit(0), 0);

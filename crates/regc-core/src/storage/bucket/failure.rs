@@ -83,7 +83,8 @@ pub(super) fn is_busy(answer: &Answer) -> bool {
     is_temporary(answer.status) || answer.status != StatusCode::NOT_FOUND && Failure::of(answer).is_busy()
 }
 
-/// Whether a request that has no content to return is done: an error, or a page to sign in, may come with a status of success.
+/// Whether a request that has no content to return is done: an error, or a page to sign in, may come with a status of
+/// success.
 pub(super) fn is_done(answer: &Answer) -> bool {
     answer.status.is_success() && matches!(answer.body.trim_ascii(), b"" | b"null")
 }

@@ -130,8 +130,9 @@ impl Http {
         })
     }
 
-    /// Sends a request for content once; see [`stream`](Self::stream). Each part is visited with whether the answer is only the
-    /// rest that was requested. That is outside of the threads that wait for parts: a visitor may send requests of its own.
+    /// Sends a request for content once; see [`stream`](Self::stream). Each part is visited with whether the answer is
+    /// only the rest that was requested. That is outside of the threads that wait for parts: a visitor may send
+    /// requests of its own.
     fn stream_once(
         &self,
         request: HttpRequest,
@@ -156,8 +157,8 @@ impl Http {
         Ok(None)
     }
 
-    /// Sends a request for content, and calls `visit` with its parts until it breaks. If the answer is cut, the rest of the same
-    /// version is requested.
+    /// Sends a request for content, and calls `visit` with its parts until it breaks. If the answer is cut, the rest of
+    /// the same version is requested.
     ///
     /// Returns the answer, without its body, if its status is none of success.
     pub(super) fn stream(

@@ -1,7 +1,7 @@
 //! Listings of a bucket, page by page.
 //!
-//! What a listing does not show is taken for absent, and what only that referred to is deleted. So a page counts only if it
-//! is whole: if it is not, it is requested again, and if it stays so, nothing is decided from it.
+//! What a listing does not show is taken for absent, and what only that referred to is deleted. So a page counts only
+//! if it is whole: if it is not, it is requested again, and if it stays so, nothing is decided from it.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
@@ -153,7 +153,8 @@ fn fault(page: &Page, from: From<'_>, prefix: &str, last: &[u8]) -> Option<&'sta
     }
 }
 
-/// Whether a key is after another one: by bytes, or by the code units of UTF-16, as a server may order those of other languages.
+/// Whether a key is after another one: by bytes, or by the code units of UTF-16, as a server may order those of other
+/// languages.
 fn is_after(key: &[u8], before: &[u8]) -> bool {
     let in_utf16 = |key: &[u8]| -> Vec<u16> { String::from_utf8_lossy(key).encode_utf16().collect() };
     key > before || in_utf16(key) > in_utf16(before)

@@ -1,8 +1,8 @@
 //! The object that shows who changes the store.
 //!
-//! A server cannot say who is first, so this is no lock that can be relied on: two programs that begin at the same moment may
-//! both go on. It is deleted when its process is done. If the process was killed, another one of the same machine finds that
-//! it has ended; one of another machine cannot, and refuses until the object is deleted.
+//! A server cannot say who is first, so this is no lock that can be relied on: two programs that begin at the same
+//! moment may both go on. It is deleted when its process is done. If the process was killed, another one of the same
+//! machine finds that it has ended; one of another machine cannot, and refuses until the object is deleted.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,8 @@
 //! The keys of a bucket at one moment, from which all questions but those for content are answered.
 //!
-//! A bucket has no directories, and a question costs a request. So everything is listed at once, and kept: a blob or link in
-//! a directory named after its digest takes 44 bytes, whatever the length of its key. The inventory shares 32 of them.
+//! A bucket has no directories, and a question costs a request. So everything is listed at once, and kept: a blob or
+//! link in a directory named after its digest takes 44 bytes, whatever the length of its key. The inventory shares 32
+//! of them.
 
 mod of_digest;
 
@@ -71,8 +72,8 @@ fn hash(hex: &str) -> Option<[u8; 32]> {
 }
 
 impl Snapshot {
-    /// Adds an object, unless its key cannot be of a registry: with an empty part, or one of `.` or `..`, or with control
-    /// characters. Keys of one directory are added in their order.
+    /// Adds an object, unless its key cannot be of a registry: with an empty part, or one of `.` or `..`, or with
+    /// control characters. Keys of one directory are added in their order.
     pub(super) fn add(&mut self, key: &str, listed: Listed) {
         let is_odd = |part: &str| {
             // The last two cannot be written in XML, in which objects are deleted.
@@ -168,8 +169,8 @@ impl Snapshot {
         *self.directories.get(directory)?.names.get(name)?
     }
 
-    /// Calls `visit` with every name directly in a directory but the digests' directories of [`digests`](Self::digests), and
-    /// returns whether there is such a directory.
+    /// Calls `visit` with every name directly in a directory but the digests' directories of
+    /// [`digests`](Self::digests), and returns whether there is such a directory.
     pub(super) fn list(&self, directory: &str, visit: &mut dyn FnMut(&str, EntryKind)) -> bool {
         let only = self.in_directory_of_digest(directory);
         only.iter().for_each(|only| visit(only.name(), EntryKind::File));

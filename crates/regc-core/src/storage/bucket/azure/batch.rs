@@ -1,5 +1,5 @@
-//! Requests that delete several blobs at once, and their answers: both have several parts, each a request or an answer of
-//! its own (`Blob Batch`).
+//! Requests that delete several blobs at once, and their answers: both have several parts, each a request or an answer
+//! of its own (`Blob Batch`).
 
 use std::io;
 

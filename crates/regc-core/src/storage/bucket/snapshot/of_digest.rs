@@ -44,8 +44,8 @@ impl OfDigest {
     }
 }
 
-/// How many objects are held together. Many vectors that grow side by side leave gaps that nothing else fits in: half as much again
-/// as they hold.
+/// How many objects are held together. Many vectors that grow side by side leave gaps that nothing else fits in: half
+/// as much again as they hold.
 const TOGETHER: usize = 256;
 
 /// Some objects, and the digests after which their directories are named.
