@@ -150,9 +150,9 @@ fn plan_that_is_not_what_was_reviewed_is_refused() {
     let blob = text.lines().find(|line| line.contains("\"blob\"")).unwrap();
     refused(&text.replace(&format!("{blob}\n"), ""), "it was changed");
     refused(&text.replace("\"-m\"", "\"-m\",\"--tidy\""), "it was changed");
-    refused(&text[..text.len() / 2], "it is not whole");
-    refused("", "it is not whole");
-    refused("{\"items\":[]}\n{\"items\":[]}\n", "it is not whole");
+    refused(&text[..text.len() / 2], "it is incomplete");
+    refused("", "it is incomplete");
+    refused("{\"items\":[]}\n{\"items\":[]}\n", "it is incomplete");
     refused(&text.replace(setting.root.path().to_str().unwrap(), "/another"), "it was changed");
     assert_eq!(regc(["gc", "--plan-out", "x", "--root", "/nowhere"]).code, 2, "only a dry run writes a plan");
 }

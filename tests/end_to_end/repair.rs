@@ -230,8 +230,8 @@ fn repair_from_requires_a_different_store() {
     let (root, empty) = (registry.on_disk(), tempfile::tempdir().unwrap());
     let docker = backup.path().join("docker");
     for (other, told) in [
-        (empty.path(), "holds no docker/registry/v2/blobs"),
-        (&docker, "holds no"),
+        (empty.path(), "does not contain docker/registry/v2/blobs"),
+        (&docker, "does not contain"),
         (root.path(), "is the store itself"),
     ] {
         let run = repair(root.path(), &["--from", other.to_str().unwrap()]);

@@ -148,7 +148,7 @@ fn top_cuts_the_page_and_says_so() {
     assert_eq!(shown["repositories"], 1);
     let all = shown["of_repositories"].as_u64().unwrap();
     assert!(all > 1);
-    assert!(run.stdout.contains(&format!("It shows the 1 of {all} repositories")), "{}", run.stdout);
+    assert!(run.stdout.contains(&format!("It shows 1 of {all} repositories")), "{}", run.stdout);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn rm_refuses_manifests_in_use() {
     let run = rm(root.path(), &["--yes", "other:v1", &format!("team/app@{platform}")]);
     assert!(run.code == 1 && run.stderr.contains(&format!("part of the index {index}")), "{}", run.stderr);
     let run = rm(root.path(), &["--yes", &format!("team/app@{index}")]);
-    assert!(run.code == 1 && run.stderr.contains("still named by multi"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("still has tags: multi"), "{}", run.stderr);
     assert_eq!(files_below(root.path()), before, "nothing is half removed");
     assert_eq!(rm(root.path(), &["--yes", "--force", &format!("team/app@{index}")]).code, 0);
     assert!(!tags(root.path()).contains(&"team/app:multi".to_owned()));

@@ -163,7 +163,7 @@ fn a_repair_is_asked_for() {
     let link = || std::fs::read_to_string(root.path().join(layout::layer_link("team/app", &base))).unwrap();
     for (answer, code) in [("n", 1), ("", 1), ("y", 0)] {
         let run = answered(&["repair", "--apply", "--root", path], answer);
-        assert!(run.stdout.contains(&format!("Do 1 repair in {path}? [y/N]")), "{}", run.stdout);
+        assert!(run.stdout.contains(&format!("Carry out 1 repair in {path}? [y/N]")), "{}", run.stdout);
         assert_eq!(run.stdout.contains("nothing was changed"), code == 1, "{}", run.stdout);
         assert!(
             run.stdout.contains(" would be written: ") && !run.stdout.contains("nothing was deleted"),

@@ -39,7 +39,7 @@ fn ls_deleted_lists_what_can_be_undeleted() {
     assert_eq!(human.code, 0, "{}", human.stderr);
     let text = &human.stdout;
     assert!(text.contains("\nteam/app\n  image  linux/amd64 ") && text.contains(&whole.to_string()), "{text}");
-    assert!(text.contains(&format!("    not whole: {} has no content in the store\n", layer("lost"))), "{text}");
+    assert!(text.contains(&format!("    incomplete: {} has no content in the store\n", layer("lost"))), "{text}");
     let json = lines(&run(root.path(), &["ls", "--deleted", "--format", "json", "team/*"]));
     assert_eq!(json.len(), 2);
     assert_eq!((&json[0]["digest"], &json[0]["whole"]), (&whole.to_string().into(), &true.into()));

@@ -25,12 +25,12 @@ pub enum Error {
     },
     /// The root directory is absent. It is never taken for an empty registry.
     #[error(
-        "{0}: the storage root does not exist; check that its volume is mounted and that this is the right \
+        "the storage root {0} does not exist; check that its volume is mounted and that this is the right \
          configuration"
     )]
     RootMissing(PathBuf),
     /// The root is not a directory.
-    #[error("{0}: the storage root is not a directory")]
+    #[error("the storage root {0} is not a directory")]
     RootNotDirectory(PathBuf),
     /// A symbolic link in the layout is dangling, so its target would be taken for absent.
     #[error("{0} is a dangling symbolic link; mount what it points to, or remove the link")]

@@ -320,18 +320,18 @@ fn a_narrow_window_has_fewer_columns() {
             |+- Keys -------------------------------+|
             || Up Down PgUp PgDn Home End   move    ||
             || (also k j)                           ||
-            || Enter Right l                go in   ||
+            || Enter Right l                open    ||
             || Left Backspace h             go back ||
             || /                            filter; ||
             || Enter keeps it, Esc clears it        ||
-            || s                            order   ||
-            || by size, name, age in turn           ||
-            || n a                          order   ||
-            || by name, by age; again: reversed     ||
+            || s                            sort by ||
+            || size, name, age in turn              ||
+            || n a                          sort by ||
+            || name, by age; again: reverse         ||
             |+ Down: more --------------------------+|
         "#]]);
         window.size = (19, 4);
-        assert!(screen(&mut window.state, window.size).contains("the window is"));
+        assert!(screen(&mut window.state, window.size).contains("the terminal is"));
     });
 }
 
@@ -443,7 +443,7 @@ fn garbage_and_what_no_tag_reaches_are_listed() {
         assert_eq!(window.state.note.as_deref(), Some("`regc gc` deletes garbage"));
         window.keys("gm");
         window.shows(expect![[r#"
-            | regc browse  /srv/registry  untagged manifests                        by size |
+            | regc browse  /srv/registry  untagged manifests                         by size |
             |                 UNTAGGED               AGE  NAME                               |
             |                    633 B  [.........]   0m  team/app                           |
             |                                                                                |
@@ -550,11 +550,11 @@ fn what_is_in_the_way_is_named_and_nothing_is_deleted() {
             |*         0 B       654 B  [.........]       linux/amd64  sha256:5e36d65185c8   |
             |          0 B       642 B  [.........]       linux/amd64  sha256:9a6deb95a5ab   |
             |+- Deletion -------------------------------------------------------------------+|
-            || Some of the marked entries cannot be deleted, so nothing is deleted:                 ||
+            || Some of the marked entries cannot be deleted, so nothing is deleted:         ||
             || team/tools@sha256:5e36d65185c846b27353c3eb057b125f892c7aa8ad40059e8a49ecfa75 ||
             || 1a8397: it is part of the index                                              ||
             || sha256:7f421f6f2174176d74d08a05117bcf11fe8e85fec57b6bdde5659c0227c5ff8a,     ||
-            || which stays                                                                  ||
+            || which is kept                                                                ||
             |+------------------------------------------------------------------------------+|
             |                                                                                |
             |                                                                                |

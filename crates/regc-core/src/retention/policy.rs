@@ -257,7 +257,7 @@ rules:
             assert_eq!(error_in_rule(text), format!("line 5: rule 2, {expected}"));
         }
         let globs = |globs: &str| error(&format!("version: 1\nrules:\n- keep: 1\n  repositories: {globs}"));
-        assert!(globs("[a, 'b[']").starts_with("line 4: rule 1, repositories[1]: not a pattern: "));
+        assert!(globs("[a, 'b[']").starts_with("line 4: rule 1, repositories[1]: invalid pattern: "));
         assert!(globs("a:v1").contains(r#""a:v1" names more than repositories"#));
         assert!(globs(&format!("a@sha256:{}", "0".repeat(64))).contains("names more than repositories"));
         assert_eq!(globs("[]"), "line 3: rule 1: the list of repositories is empty");

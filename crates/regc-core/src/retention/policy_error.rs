@@ -191,7 +191,10 @@ mod tests {
              `keep-within: 30d`"
         );
         let error = in_rule("by: name").to_string();
-        assert!(error.starts_with("rule 2: nothing is said") && error.ends_with("; for example `keep: 10`"), "{error}");
+        assert!(
+            error.starts_with("rule 2: what to keep is not set") && error.ends_with("; for example `keep: 10`"),
+            "{error}"
+        );
     }
 
     #[test]
