@@ -281,7 +281,7 @@ fn sentinels_say_where_the_server_is() {
     setting.use_registry(&plain);
     let named = |name: &str| format!("addrs: ['127.0.0.1:1', '{}'], mastername: {name}", sentinel.address());
     let unknown = setting.run(&named("another"), &["cache", "evict"]);
-    assert!(unknown.code == 1 && unknown.stderr.contains("knows no another"), "{}", unknown.stderr);
+    assert!(unknown.code == 1 && unknown.stderr.contains("does not know another"), "{}", unknown.stderr);
     let run = setting.run(&named("primary"), &["gc", "--json"]);
     assert_eq!((run.code, &*run.stderr), (0, ""));
     assert!(last_line(&run)["evicted"].as_u64().unwrap() > 0);
