@@ -195,6 +195,26 @@ fn no_secret_is_shown() {
 }
 
 #[test]
+fn a_system_without_certificates_reaches_http_and_says_what_https_lacks() {
+    let moto = Moto::start();
+    moto.upload("registry", ROOT, &registry());
+    let mut configured = Configured::new(moto.address(), "registry");
+    let nowhere = configured.path().display().to_string();
+    let none = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", &nowhere)];
+    configured.environment = none.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let run = configured.regc(&["ls"]);
+    assert!(run.code == 0 && run.stdout.contains("app"), "{}", run.stderr);
+
+    let text = std::fs::read_to_string(configured.path()).unwrap();
+    let address = moto.address().to_string();
+    let encrypted = text.replace(&format!("http://{address}"), &format!("https://{address}"));
+    assert_ne!(encrypted, text);
+    std::fs::write(configured.path(), encrypted).unwrap();
+    let run = configured.regc(&["ls"]);
+    assert!(run.code == 1 && run.stderr.to_lowercase().contains("certificates"), "{}", run.stderr);
+}
+
+#[test]
 fn what_cannot_be_honoured_is_an_error_that_names_the_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.yml");

@@ -330,31 +330,21 @@ fn the_summary_of_the_book_lists_every_page_once() {
     assert_eq!(listed, expected);
 }
 
-/// Pages that wrap at 100 columns, as their translations do.
-const WRAPPED: [&str; 11] = [
-    "README.md",
-    "docs/README.md",
-    "docs/SUMMARY.md",
-    "docs/embedding.md",
-    "docs/faq.md",
-    "docs/first-run.md",
-    "docs/how-it-decides.md",
-    "docs/install.md",
-    "docs/moving.md",
-    "docs/recipes.md",
-    "docs/runbooks.md",
-];
-
+/// Those in English have a test in `documentation`.
 #[test]
-fn prose_is_at_most_100_columns_wide() {
+fn translations_are_at_most_100_columns_wide() {
     let pages = pages();
-    for path in WRAPPED.into_iter().chain(TRANSLATIONS.map(|(_, translation)| translation)) {
+    for (_, path) in TRANSLATIONS {
         for line in lines(&pages[path]) {
             if let Line::Prose(line) = line {
                 assert!(line.starts_with('|') || line.chars().count() <= 100, "{path}: {line}");
             }
         }
     }
-    let length = pages["README.md"].lines().count();
-    assert!(length <= 150, "README.md has {length} lines; what is longer belongs into the book");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let length = pages()["README.md"].lines().count();
+    assert!(length <= 150, "README.md has {length} lines; what is longer belongs in the book");
 }

@@ -16,6 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 
 pub use self::session::Session;
 use crate::collect::CollectOptions;
@@ -457,7 +458,12 @@ impl Store {
 
     /// Returns what is remembered of manifests, if anything is to be.
     fn known(&self) -> Option<KnownManifests> {
-        self.manifest_cache.as_deref().map(known::read)
+        let file = self.manifest_cache.as_deref()?;
+        Some(thread::scope(|scope| {
+            // Neither needs the other, and each keeps one thread busy.
+            scope.spawn(|| self.threads());
+            known::read(file)
+        }))
     }
 
     fn take_lock(&self, holder: &Holder) -> Result<Locked<'_>, Error> {
@@ -500,7 +506,8 @@ impl Store {
         self.check(options, deletion.is_some())?;
         let mut deletion = deletion;
         deletion.iter_mut().for_each(|deletion| deletion.keep_content |= options.keeps_content());
-        let known = self.known();
+        // Only what is written down again after a real run needs more of manifests than their content.
+        let known = self.known().filter(|known| access.locked().is_some() || !known.is_empty());
         let to_scan = Options { known: known.as_ref(), ..self.scan_options(options, deletion.as_ref()) };
         let mut scan = scan_and_recover(access, &to_scan, monitor)?;
         refuse_missing_parts(&scan, &to_scan)?;

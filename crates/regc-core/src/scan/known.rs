@@ -205,10 +205,10 @@ impl KnownManifests {
         let lengths = [rest.number()?, rest.number()?, rest.number()?];
         let [hashes, manifests, references] = lengths.map(|length| length as usize);
         let known = Self {
-            hashes: (0..hashes).map(|_| rest.take()).collect::<Option<_>>()?,
-            sizes: (0..hashes).map(|_| rest.number()).collect::<Option<_>>()?,
+            hashes: rest.take_each(hashes)?.to_vec(),
+            sizes: rest.take_each(hashes)?.iter().copied().map(u64::from_le_bytes).collect(),
             manifests: (0..manifests).map(|_| rest.known()).collect::<Option<_>>()?,
-            references: (0..references).map(|_| rest.take().map(u32::from_le_bytes)).collect::<Option<_>>()?,
+            references: rest.take_each(references)?.iter().copied().map(u32::from_le_bytes).collect(),
         };
         (rest.0.is_empty() && known.is_valid()).then_some(known)
     }
@@ -234,7 +234,13 @@ impl KnownManifests {
 /// What is not read yet.
 struct Rest<'b>(&'b [u8]);
 
-impl Rest<'_> {
+impl<'b> Rest<'b> {
+    fn take_each<const N: usize>(&mut self, count: usize) -> Option<&'b [[u8; N]]> {
+        let (taken, rest) = self.0.split_at_checked(count.checked_mul(N)?)?;
+        self.0 = rest;
+        Some(taken.as_chunks().0)
+    }
+
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;

@@ -3,6 +3,8 @@
 //! A scan of a large registry holds little but digests, so this table decides how much memory a run needs: 32 bytes
 //! for each stored blob. Everything else refers to a digest by its number, in 4 bytes.
 
+use std::num::NonZeroU32;
+
 use indexmap::IndexSet;
 
 use super::hashes::SortedHashes;
@@ -15,7 +17,10 @@ use crate::sync::RwLock;
 /// Numbers of stored blobs are in the order of their digests. Numbers of other digests depend on the order in which
 /// threads find them: never let that order show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DigestId(u32);
+pub struct DigestId(
+    /// The number and 1, so that no number takes no more memory than one.
+    NonZeroU32,
+);
 
 impl DigestId {
     /// How many bits a number has.
@@ -25,12 +30,17 @@ impl DigestId {
 
     /// The number itself, which fits [`BITS`](Self::BITS).
     pub(crate) fn bits(self) -> u32 {
-        self.0
+        self.0.get() - 1
+    }
+
+    /// Returns the number as an index.
+    fn index(self) -> usize {
+        self.bits() as usize
     }
 
     /// Turns a number back into a `DigestId`.
     pub(crate) fn from_bits(bits: u32) -> Self {
-        Self(bits)
+        Self(NonZeroU32::MIN.saturating_add(bits))
     }
 }
 
@@ -63,7 +73,7 @@ impl Digests {
 
     /// Returns the algorithm of a digest, usually without looking up the rest of it.
     pub fn algorithm(&self, id: DigestId) -> Algorithm {
-        if (id.0 as usize) < self.stored.len() { Algorithm::Sha256 } else { self.digest(id).algorithm() }
+        if id.index() < self.stored.len() { Algorithm::Sha256 } else { self.digest(id).algorithm() }
     }
 
     /// Whether the directories of two blobs are in the same directory.
@@ -83,7 +93,7 @@ impl Digests {
 
     /// Returns the numbers of those of these sorted hashes that are blobs, in their order, and `None` for the others.
     pub(crate) fn stored_among(&self, sorted: &[[u8; 32]]) -> Vec<Option<DigestId>> {
-        let mut rest = (0..).map(DigestId).zip(self.stored.iter()).peekable();
+        let mut rest = (0..).map(DigestId::from_bits).zip(self.stored.iter()).peekable();
         let number = |hash: &[u8; 32]| {
             while rest.next_if(|(_, stored)| *stored < hash).is_some() {}
             rest.next_if(|(_, stored)| *stored == hash).map(|(id, _)| id)
@@ -98,12 +108,12 @@ impl Digests {
 
     /// The numbers of all blobs, in the order of their digests.
     pub fn stored_ids(&self) -> impl ExactSizeIterator<Item = DigestId> + use<> {
-        (0..self.stored_len() as u32).map(DigestId)
+        (0..self.stored_len() as u32).map(DigestId::from_bits)
     }
 
     /// Returns the position of a blob among all blobs; `None` for a digest without a blob.
     pub fn stored_index(&self, id: DigestId) -> Option<usize> {
-        Some(id.0 as usize).filter(|&index| index < self.stored_len())
+        Some(id.index()).filter(|&index| index < self.stored_len())
     }
 
     /// Returns the number of a digest, and assigns one if it has none yet.
@@ -113,7 +123,7 @@ impl Digests {
             None => self.stored_otherwise.binary_search(digest).ok().map(|index| self.stored.len() + index),
         };
         if let Some(index) = stored {
-            return DigestId(index as u32);
+            return DigestId::from_bits(index as u32);
         }
         if let Some(id) = self.mentioned.read().find(digest) {
             return self.mentioned_id(id);
@@ -127,7 +137,7 @@ impl Digests {
 
     /// Returns the digest with this number.
     pub fn digest(&self, id: DigestId) -> Digest {
-        let index = id.0 as usize;
+        let index = id.index();
         if let Some(bytes) = self.stored.get(index) {
             return Digest::sha256(*bytes);
         }
@@ -144,8 +154,8 @@ impl Digests {
 
     fn mentioned_id(&self, index: MentionedIndex) -> DigestId {
         match index {
-            MentionedIndex::Sha256(index) => DigestId((self.stored_len() + index) as u32),
-            MentionedIndex::Otherwise(index) => DigestId((DigestId::COUNT - 1 - index) as u32),
+            MentionedIndex::Sha256(index) => DigestId::from_bits((self.stored_len() + index) as u32),
+            MentionedIndex::Otherwise(index) => DigestId::from_bits((DigestId::COUNT - 1 - index) as u32),
         }
     }
 }

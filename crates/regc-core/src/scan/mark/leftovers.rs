@@ -29,14 +29,18 @@ pub(super) struct Uploads {
 
 /// Returns for each of some tags whether it may have named more than one manifest, without listing what it has named.
 pub(crate) fn have_history(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
-    let all = layout::tags(repository);
-    let found = |below: &str| {
-        let keys: Vec<String> = tags.iter().map(|tag| [tag, "/index", below].concat()).collect();
-        storage.stat_each(&all, &keys)
-    };
-    let canonical = format!("/{}", Algorithm::Sha256.name());
-    let indexes = found("")?.into_iter().zip(found(&canonical)?);
-    Ok(indexes.map(|(index, below)| !(has_one(index.as_ref()) && has_one(below.as_ref()))).collect())
+    let keys: Vec<String> = tags.iter().map(|tag| [tag, "/index"].concat()).collect();
+    let indexes = storage.stat_each(&layout::tags(repository), &keys)?;
+    let canonical = have_canonical_history(storage, repository, tags)?;
+    Ok(indexes.iter().zip(canonical).map(|(index, canonical)| canonical || !has_one(index.as_ref())).collect())
+}
+
+/// The same for tags that have named manifests by SHA-256 digests only.
+fn have_canonical_history(storage: &dyn ReadStorage, repository: &str, tags: &[String]) -> Result<Vec<bool>, Error> {
+    let below = format!("/index/{}", Algorithm::Sha256.name());
+    let keys: Vec<String> = tags.iter().map(|tag| [tag, &*below].concat()).collect();
+    let found = storage.stat_each(&layout::tags(repository), &keys)?;
+    Ok(found.iter().map(|index| !has_one(index.as_ref())).collect())
 }
 
 /// Whether a directory is absent, or holds a single directory.
@@ -72,24 +76,21 @@ impl Marking<'_> {
         let mut removed_tags = Vec::new();
         let removed: HashSet<DigestId> = garbage.revisions.iter().map(|revision| revision.id).collect();
         if !self.options.skip_links {
-            let directories = match tags {
-                Some(tags) => tags.directories,
-                None => self.all_tag_directories()?,
-            };
-            self.remember_deleted(&directories, &reach.manifests, garbage);
             let all = leftovers.every_tag
                 || may_be_whole
                 || !garbage.revisions.is_empty()
                 || !garbage.removed_tags.is_empty();
-            // If a tag exists, what it named last is linked: a deletion through the API deletes the tags too. So an
-            // entry of its index that is not linked is not the only one.
+            let directories = match tags {
+                Some(tags) => tags.directories,
+                // An entry of an index outlives its link if the registry deleted that, and the link's directory then stays.
+                None if !all && self.repository.unlinked.is_empty() => Vec::new(),
+                None => self.all_tag_directories()?,
+            };
+            self.remember_deleted(&directories, &reach.manifests, garbage);
             let looked_at = match all {
                 true => directories.clone(),
-                false => {
-                    let past = have_history(self.storage, self.name(), &directories)?;
-                    let with_a_past = directories.iter().zip(past).filter(|(_, past)| *past);
-                    with_a_past.map(|(tag, _)| tag.clone()).collect()
-                }
+                false if self.repository.unlinked.is_empty() => Vec::new(),
+                false => self.with_history(&directories)?,
             };
             let unlinked: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
             let is_garbage = |id: DigestId| {
@@ -126,6 +127,18 @@ impl Marking<'_> {
             garbage.referrer_links = self.referrer_links(|id| garbage.whole || removed.contains(&id))?;
         }
         Ok(())
+    }
+
+    /// Lists those of some tags that may have named more than one manifest. If a tag exists, what it named last is linked: a
+    /// deletion through the API deletes the tags too. So only their indexes may have entries that are not linked.
+    fn with_history(&self, tags: &[String]) -> Result<Vec<String>, Error> {
+        let is_canonical = |id: &DigestId| self.digests.algorithm(*id) == Algorithm::Sha256;
+        let had = self.repository.revisions.iter().chain(&self.repository.unlinked);
+        let past = match had.clone().all(is_canonical) {
+            true => have_canonical_history(self.storage, self.name(), tags)?,
+            false => have_history(self.storage, self.name(), tags)?,
+        };
+        Ok(tags.iter().zip(past).filter(|(_, past)| *past).map(|(tag, _)| tag.clone()).collect())
     }
 
     /// Lists the tags that name nothing, and whose indexes are empty once the entries in `gone` are deleted.

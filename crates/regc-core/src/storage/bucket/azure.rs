@@ -35,7 +35,7 @@ impl Azure {
         let url = format!("{}/{}", config.service_url, encoded(&config.container, false));
         reqwest::Url::parse(&url)
             .map_err(|error| Error::Config(format!("storage.azure.serviceurl is not a URL: {error}")))?;
-        let http = Http::new(false)?;
+        let http = Http::new(&url, false)?;
         let credentials = credentials::provider(config)?;
         let mut azure = Self { config: config.clone(), url, root: String::new(), http, credentials };
         azure.refuse_hierarchy()?;

@@ -44,7 +44,7 @@ impl Gcs {
             }
             None => "https://storage.googleapis.com".to_owned(),
         };
-        let http = Http::new(false)?;
+        let http = Http::new(&endpoint, false)?;
         let credentials = if emulator.is_some() { None } else { Some(credentials::provider(config)?) };
         Ok(Self { config: config.clone(), root: below(&config.root), endpoint, http, credentials })
     }

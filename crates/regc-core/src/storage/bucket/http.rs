@@ -1,6 +1,5 @@
 //! Requests to a server, signed by the backend, and sent again where that may help.
 
-use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -62,19 +61,26 @@ impl Purpose<'_> {
 }
 
 impl Http {
-    /// Creates a client that accepts any certificate if `skip_verify`.
-    pub(super) fn new(skip_verify: bool) -> Result<Self, Error> {
+    /// Creates a client for the server at `url` that accepts any certificate if `skip_verify`. Only for a URL of `http`, the
+    /// system need not have certificates of authorities: small containers have none.
+    pub(super) fn new(url: &str, skip_verify: bool) -> Result<Self, Error> {
         let failed = |error: String| Error::Config(format!("cannot create an HTTP client: {error}"));
         // The first one that is installed in a process stays, and any serves.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let client = reqwest::Client::builder()
-            // What a proxy or a page to sign in redirects to is no answer of the server.
-            .redirect(reqwest::redirect::Policy::none())
-            .http1_only()
-            .connect_timeout(TIMEOUT)
-            .read_timeout(TIMEOUT)
-            .danger_accept_invalid_certs(skip_verify);
-        let client = HttpClient::new(client.build().map_err(|error| failed(error.to_string()))?);
+        let client = || {
+            reqwest::Client::builder()
+                // What a proxy or a page to sign in redirects to is no answer of the server.
+                .redirect(reqwest::redirect::Policy::none())
+                .http1_only()
+                .connect_timeout(TIMEOUT)
+                .read_timeout(TIMEOUT)
+                .danger_accept_invalid_certs(skip_verify)
+        };
+        let built = match client().build() {
+            Err(_) if url.starts_with("http://") => client().tls_certs_only([]).build(),
+            built => built,
+        };
+        let client = HttpClient::new(built.map_err(|error| failed(describe(&error).to_string()))?);
         let mut threads = Builder::new_multi_thread();
         let runtime = threads.worker_threads(2).enable_all().build().map_err(|error| failed(error.to_string()))?;
         Ok(Self { runtime, client })
@@ -261,8 +267,8 @@ pub(super) fn encoded(text: &str, keeps_slashes: bool) -> String {
     encoded
 }
 
-/// Describes a request that got no answer, with all its causes.
-fn describe(error: &HttpError) -> io::Error {
+/// Describes a failure with all its causes.
+fn describe(error: &dyn std::error::Error) -> io::Error {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {

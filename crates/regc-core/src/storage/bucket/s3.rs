@@ -33,7 +33,7 @@ impl S3 {
     pub(super) fn new(config: &config::S3) -> Result<Self, Error> {
         reqwest::Url::parse(&url(config))
             .map_err(|error| Error::Config(format!("storage.s3.regionendpoint is not a URL: {error}")))?;
-        let http = Http::new(config.skip_verify)?;
+        let http = Http::new(&url(config), config.skip_verify)?;
         let credentials = credentials::provider(config)?;
         Ok(Self { config: config.clone(), root: below(&config.root), url: url(config), http, credentials })
     }
