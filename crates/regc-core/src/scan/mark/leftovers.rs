@@ -80,16 +80,18 @@ impl Marking<'_> {
                 || may_be_whole
                 || !garbage.revisions.is_empty()
                 || !garbage.removed_tags.is_empty();
+            // An entry of an index outlives the link of its revision if the registry deleted that. On a file system, the directory of
+            // the link then shows it, and stays until the entry is deleted.
+            let has_deleted = !self.repository.unlinked.is_empty() || self.storage.as_posix().is_none();
             let directories = match tags {
                 Some(tags) => tags.directories,
-                // An entry of an index outlives its link if the registry deleted that, and the link's directory then stays.
-                None if !all && self.repository.unlinked.is_empty() => Vec::new(),
+                None if !all && !has_deleted => Vec::new(),
                 None => self.all_tag_directories()?,
             };
             self.remember_deleted(&directories, &reach.manifests, garbage);
             let looked_at = match all {
                 true => directories.clone(),
-                false if self.repository.unlinked.is_empty() => Vec::new(),
+                false if !has_deleted => Vec::new(),
                 false => self.with_history(&directories)?,
             };
             let unlinked: HashSet<DigestId> = garbage.layer_links.iter().copied().collect();
