@@ -460,8 +460,10 @@ impl Store {
     fn known(&self) -> Option<KnownManifests> {
         let file = self.manifest_cache.as_deref()?;
         Some(thread::scope(|scope| {
-            // Neither needs the other, and each keeps one thread busy.
-            scope.spawn(|| self.threads());
+            if self.jobs.get().is_none() {
+                // Neither needs the other, and each keeps one thread busy. Without a thread for it, this is measured later.
+                thread::Builder::new().spawn_scoped(scope, || self.threads()).ok();
+            }
             known::read(file)
         }))
     }

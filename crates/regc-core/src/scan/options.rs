@@ -85,8 +85,8 @@ pub struct Leftovers {
     /// Whether a repository without any manifest, tag or upload is garbage.
     pub empty_repositories: bool,
     /// Whether tags that name nothing are garbage, and the indexes of all tags are searched for dangling entries.
-    /// Otherwise, only those of tags that have named more than one manifest are, unless something else in the repository
-    /// is deleted.
+    /// Otherwise, only those of tags that have named more than one manifest are, where a revision has lost its link or a
+    /// layer link is deleted, unless something else in the repository is deleted.
     pub every_tag: bool,
     /// Tags and referrers that were pushed before this time are garbage if what they are attached to was deleted from
     /// the repository, and so is what only they need; none if `None`.

@@ -182,6 +182,21 @@ fn collection_deletes_leftovers_of_api_deletion() {
 }
 
 #[test]
+fn an_index_loses_the_entry_of_a_manifest_that_is_linked_as_a_layer_only() {
+    let mut registry = TestRegistry::new();
+    let old = registry.image("app:v1").layers(["a"]).push();
+    registry.image("app:v1").layers(["b"]).push();
+    let root = registry.on_disk();
+    // As registry 2.1 linked manifests.
+    let [revision, layer] =
+        [layout::revision("app", &old), layout::layer("app", &old)].map(|key| root.path().join(key));
+    fs::rename(revision, layer).unwrap();
+    let decided = decide(&at(root.path()), DEFAULT).unwrap();
+    assert!(decided.layer_links.contains(&("app".to_owned(), old)));
+    assert_eq!(decided.tag_index_entries, set([("app".to_owned(), "v1".to_owned(), old)]));
+}
+
+#[test]
 fn empty_tags_are_deleted() {
     let mut registry = TestRegistry::new();
     let image = registry.image("app:v1").layers(["a"]).push();

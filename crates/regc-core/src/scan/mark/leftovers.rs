@@ -80,9 +80,11 @@ impl Marking<'_> {
                 || may_be_whole
                 || !garbage.revisions.is_empty()
                 || !garbage.removed_tags.is_empty();
-            // An entry of an index outlives the link of its revision if the registry deleted that. On a file system, the directory of
-            // the link then shows it, and stays until the entry is deleted.
-            let has_deleted = !self.repository.unlinked.is_empty() || self.storage.as_posix().is_none();
+            // An entry of an index outlives the link of its manifest if the registry deleted that. On a file system, the directory of
+            // the link then shows it. Registry 2.1 linked manifests as layers.
+            let has_deleted = !self.repository.unlinked.is_empty()
+                || !garbage.layer_links.is_empty()
+                || self.storage.as_posix().is_none();
             let directories = match tags {
                 Some(tags) => tags.directories,
                 None if !all && !has_deleted => Vec::new(),

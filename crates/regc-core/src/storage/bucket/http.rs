@@ -61,8 +61,9 @@ impl Purpose<'_> {
 }
 
 impl Http {
-    /// Creates a client for the server at `url` that accepts any certificate if `skip_verify`. Only for a URL of `http`, the
-    /// system need not have certificates of authorities: small containers have none.
+    /// Creates a client for the server at `url` that accepts any certificate if `skip_verify`. For a URL of `http`, the
+    /// system need not have certificates of authorities, which small containers lack, unless credentials are requested from a
+    /// server.
     pub(super) fn new(url: &str, skip_verify: bool) -> Result<Self, Error> {
         let failed = |error: String| Error::Config(format!("cannot create an HTTP client: {error}"));
         // The first one that is installed in a process stays, and any serves.
@@ -282,9 +283,9 @@ fn describe(error: &dyn std::error::Error) -> io::Error {
     io::Error::other(text)
 }
 
-/// Describes an error without URLs, which may hold secrets.
+/// Describes an error with all its causes and without URLs, which may hold secrets.
 pub(super) fn without_urls(error: &object_store::Error) -> String {
-    let text = error.to_string();
+    let text = describe(error).to_string();
     text.split_whitespace().filter(|word| !word.contains("://")).collect::<Vec<_>>().join(" ")
 }
 
