@@ -47,7 +47,7 @@ fn blobs_without_a_repository_and_an_empty_bucket_are_refused() {
     moto.upload("blobs", ROOT, &registry);
     moto.create("empty");
     next_second();
-    for (bucket, says) in [("blobs", "no repository"), ("empty", "docker/registry/v2")] {
+    for (bucket, says) in [("blobs", "no repositories"), ("empty", "docker/registry/v2")] {
         let run = Configured::new(moto.address(), bucket).regc(&["gc"]);
         assert!(run.code == 1 && run.stderr.contains(says), "{bucket}: {}", run.stderr);
     }
