@@ -456,16 +456,18 @@ impl Store {
         self.storage.as_trash().map(drop).ok_or(Error::NoTrash)
     }
 
-    /// Returns what is remembered of manifests, if anything is to be.
-    fn known(&self) -> Option<KnownManifests> {
+    /// Returns what is cached of manifests, if the cache is in use: to be written again if `is_updated`.
+    fn known(&self, is_updated: bool) -> Option<KnownManifests> {
         let file = self.manifest_cache.as_deref()?;
-        Some(thread::scope(|scope| {
+        let known = thread::scope(|scope| {
             if self.jobs.get().is_none() {
                 // Neither needs the other, and each keeps one thread busy. Without a thread for it, this is measured later.
                 thread::Builder::new().spawn_scoped(scope, || self.threads()).ok();
             }
             known::read(file)
-        }))
+        });
+        // Recognizing manifests again costs a question for each: for nothing, if none is known.
+        Some(known).filter(|known| is_updated || !known.is_empty())
     }
 
     fn take_lock(&self, holder: &Holder) -> Result<Locked<'_>, Error> {
@@ -508,8 +510,7 @@ impl Store {
         self.check(options, deletion.is_some())?;
         let mut deletion = deletion;
         deletion.iter_mut().for_each(|deletion| deletion.keep_content |= options.keeps_content());
-        // Only what is written down again after a real run needs more of manifests than their content.
-        let known = self.known().filter(|known| access.locked().is_some() || !known.is_empty());
+        let known = self.known(access.locked().is_some());
         let to_scan = Options { known: known.as_ref(), ..self.scan_options(options, deletion.as_ref()) };
         let mut scan = scan_and_recover(access, &to_scan, monitor)?;
         refuse_missing_parts(&scan, &to_scan)?;

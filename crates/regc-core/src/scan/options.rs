@@ -76,7 +76,8 @@ impl fmt::Debug for Names<'_> {
 /// What registries leave behind, other than content.
 ///
 /// A collection always deletes directories of layer links and revisions without a link, and entries in tags' indexes for
-/// manifests that are not linked.
+/// manifests that are not linked, as far as one of those directories or a layer link that is deleted gives reason to search
+/// for them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leftovers {
     /// Uploads that began before this time and were not written since are garbage; none if `None`. An upload began at

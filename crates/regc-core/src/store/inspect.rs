@@ -45,7 +45,7 @@ impl Store {
 
     /// Reads what is in the store and what of it is reachable, for [`usage`](Self::usage).
     pub fn scan(&self, monitor: &dyn Monitor) -> Result<Scan, Error> {
-        let known = self.known().filter(|known| !known.is_empty());
+        let known = self.known(false);
         scan(self.as_it_is(), &Options { jobs: self.threads(), known: known.as_ref(), ..Options::default() }, monitor)
     }
 
